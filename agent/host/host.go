@@ -1,0 +1,46 @@
+// Package host is the only door to the kernel: it carries out operations,
+// tells what the host is and can do, and reads boot time.
+//
+// Every operation is idempotent, names its object by a name, tag or cgroup
+// that we chose, and touches only what is ours.
+package host
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	pb "squall/proto/squall/v1"
+)
+
+// ErrUnsupported is wrapped by errors that name a missing piece of the kernel.
+var ErrUnsupported = errors.New("unsupported on this host")
+
+// Host is a machine as the agent sees it. The real one is made by Open; the
+// printing fake is in hosttest.
+type Host interface {
+	// Facts describes the host now. Planners read nothing else.
+	Facts(ctx context.Context) (*pb.Facts, error)
+
+	// Do carries out one operation. It is idempotent. An operation that the
+	// kernel can't do fails with an error that wraps ErrUnsupported and names
+	// the missing piece, and leaves nothing behind.
+	Do(ctx context.Context, op *pb.Op) error
+
+	// Boot is the time since boot, as programs in the kernel read it, suspend
+	// included: the only clock of deadlines and leases.
+	Boot() time.Duration
+
+	// Renew moves the lease of everything attached: gates close at that boot
+	// time unless it is moved again. It never moves back.
+	Renew(until time.Duration)
+
+	// Evidence reads the counters of what is attached under a tag, and tries
+	// an active probe through the same path where there is one. With after
+	// set, it shows instead that nothing of the tag is left.
+	Evidence(ctx context.Context, tag string, after bool) ([]*pb.Evidence, error)
+
+	// Leftovers names everything of ours in the kernel that is not under one
+	// of the tags, after trying to remove it: what it returns is residue.
+	Leftovers(ctx context.Context, held []string) ([]string, error)
+}
