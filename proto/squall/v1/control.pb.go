@@ -23,71 +23,6 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// EventKind is what happened.
-type EventKind int32
-
-const (
-	EventKind_EVENT_KIND_UNSPECIFIED EventKind = 0
-	EventKind_EVENT_KIND_RUN_STATE   EventKind = 1
-	EventKind_EVENT_KIND_PHASE       EventKind = 2
-	EventKind_EVENT_KIND_STEP        EventKind = 3
-	EventKind_EVENT_KIND_FINDING     EventKind = 4
-	EventKind_EVENT_KIND_HALT        EventKind = 5
-	EventKind_EVENT_KIND_VERDICT     EventKind = 6
-	EventKind_EVENT_KIND_HOST        EventKind = 7
-)
-
-// Enum value maps for EventKind.
-var (
-	EventKind_name = map[int32]string{
-		0: "EVENT_KIND_UNSPECIFIED",
-		1: "EVENT_KIND_RUN_STATE",
-		2: "EVENT_KIND_PHASE",
-		3: "EVENT_KIND_STEP",
-		4: "EVENT_KIND_FINDING",
-		5: "EVENT_KIND_HALT",
-		6: "EVENT_KIND_VERDICT",
-		7: "EVENT_KIND_HOST",
-	}
-	EventKind_value = map[string]int32{
-		"EVENT_KIND_UNSPECIFIED": 0,
-		"EVENT_KIND_RUN_STATE":   1,
-		"EVENT_KIND_PHASE":       2,
-		"EVENT_KIND_STEP":        3,
-		"EVENT_KIND_FINDING":     4,
-		"EVENT_KIND_HALT":        5,
-		"EVENT_KIND_VERDICT":     6,
-		"EVENT_KIND_HOST":        7,
-	}
-)
-
-func (x EventKind) Enum() *EventKind {
-	p := new(EventKind)
-	*p = x
-	return p
-}
-
-func (x EventKind) String() string {
-	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
-}
-
-func (EventKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_squall_v1_control_proto_enumTypes[0].Descriptor()
-}
-
-func (EventKind) Type() protoreflect.EnumType {
-	return &file_squall_v1_control_proto_enumTypes[0]
-}
-
-func (x EventKind) Number() protoreflect.EnumNumber {
-	return protoreflect.EnumNumber(x)
-}
-
-// Deprecated: Use EventKind.Descriptor instead.
-func (EventKind) EnumDescriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{0}
-}
-
 // PlanRequest names an experiment.
 type PlanRequest struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
@@ -477,125 +412,6 @@ func (x *WatchResponse) GetEvent() *Event {
 	return nil
 }
 
-// Event is one line of a run's story.
-type Event struct {
-	state       protoimpl.MessageState `protogen:"open.v1"`
-	Index       uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
-	AtUnixNanos int64                  `protobuf:"varint,2,opt,name=at_unix_nanos,json=atUnixNanos,proto3" json:"at_unix_nanos,omitempty"`
-	Run         string                 `protobuf:"bytes,3,opt,name=run,proto3" json:"run,omitempty"`
-	Kind        EventKind              `protobuf:"varint,4,opt,name=kind,proto3,enum=squall.v1.EventKind" json:"kind,omitempty"`
-	// One line for people.
-	Text    string      `protobuf:"bytes,5,opt,name=text,proto3" json:"text,omitempty"`
-	Phase   string      `protobuf:"bytes,6,opt,name=phase,proto3" json:"phase,omitempty"`
-	Step    *StepStatus `protobuf:"bytes,7,opt,name=step,proto3" json:"step,omitempty"`
-	State   RunState    `protobuf:"varint,8,opt,name=state,proto3,enum=squall.v1.RunState" json:"state,omitempty"`
-	Verdict Verdict     `protobuf:"varint,9,opt,name=verdict,proto3,enum=squall.v1.Verdict" json:"verdict,omitempty"`
-	// Incident time, Unix nanoseconds; 0 where there is none.
-	IncidentUnixNanos int64 `protobuf:"varint,10,opt,name=incident_unix_nanos,json=incidentUnixNanos,proto3" json:"incident_unix_nanos,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
-}
-
-func (x *Event) Reset() {
-	*x = Event{}
-	mi := &file_squall_v1_control_proto_msgTypes[6]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Event) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Event) ProtoMessage() {}
-
-func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[6]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Event.ProtoReflect.Descriptor instead.
-func (*Event) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{6}
-}
-
-func (x *Event) GetIndex() uint64 {
-	if x != nil {
-		return x.Index
-	}
-	return 0
-}
-
-func (x *Event) GetAtUnixNanos() int64 {
-	if x != nil {
-		return x.AtUnixNanos
-	}
-	return 0
-}
-
-func (x *Event) GetRun() string {
-	if x != nil {
-		return x.Run
-	}
-	return ""
-}
-
-func (x *Event) GetKind() EventKind {
-	if x != nil {
-		return x.Kind
-	}
-	return EventKind_EVENT_KIND_UNSPECIFIED
-}
-
-func (x *Event) GetText() string {
-	if x != nil {
-		return x.Text
-	}
-	return ""
-}
-
-func (x *Event) GetPhase() string {
-	if x != nil {
-		return x.Phase
-	}
-	return ""
-}
-
-func (x *Event) GetStep() *StepStatus {
-	if x != nil {
-		return x.Step
-	}
-	return nil
-}
-
-func (x *Event) GetState() RunState {
-	if x != nil {
-		return x.State
-	}
-	return RunState_RUN_STATE_UNSPECIFIED
-}
-
-func (x *Event) GetVerdict() Verdict {
-	if x != nil {
-		return x.Verdict
-	}
-	return Verdict_VERDICT_UNSPECIFIED
-}
-
-func (x *Event) GetIncidentUnixNanos() int64 {
-	if x != nil {
-		return x.IncidentUnixNanos
-	}
-	return 0
-}
-
 // HaltRequest pulls the lever.
 type HaltRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -610,7 +426,7 @@ type HaltRequest struct {
 
 func (x *HaltRequest) Reset() {
 	*x = HaltRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[7]
+	mi := &file_squall_v1_control_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -622,7 +438,7 @@ func (x *HaltRequest) String() string {
 func (*HaltRequest) ProtoMessage() {}
 
 func (x *HaltRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[7]
+	mi := &file_squall_v1_control_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -635,7 +451,7 @@ func (x *HaltRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HaltRequest.ProtoReflect.Descriptor instead.
 func (*HaltRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{7}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *HaltRequest) GetId() string {
@@ -671,7 +487,7 @@ type HaltResponse struct {
 
 func (x *HaltResponse) Reset() {
 	*x = HaltResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[8]
+	mi := &file_squall_v1_control_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -683,7 +499,7 @@ func (x *HaltResponse) String() string {
 func (*HaltResponse) ProtoMessage() {}
 
 func (x *HaltResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[8]
+	mi := &file_squall_v1_control_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -696,7 +512,7 @@ func (x *HaltResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HaltResponse.ProtoReflect.Descriptor instead.
 func (*HaltResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{8}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *HaltResponse) GetCommitted() bool {
@@ -728,7 +544,7 @@ type HostClean struct {
 
 func (x *HostClean) Reset() {
 	*x = HostClean{}
-	mi := &file_squall_v1_control_proto_msgTypes[9]
+	mi := &file_squall_v1_control_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -740,7 +556,7 @@ func (x *HostClean) String() string {
 func (*HostClean) ProtoMessage() {}
 
 func (x *HostClean) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[9]
+	mi := &file_squall_v1_control_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -753,7 +569,7 @@ func (x *HostClean) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostClean.ProtoReflect.Descriptor instead.
 func (*HostClean) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{9}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *HostClean) GetHost() string {
@@ -796,7 +612,7 @@ type ResumeRequest struct {
 
 func (x *ResumeRequest) Reset() {
 	*x = ResumeRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[10]
+	mi := &file_squall_v1_control_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -808,7 +624,7 @@ func (x *ResumeRequest) String() string {
 func (*ResumeRequest) ProtoMessage() {}
 
 func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[10]
+	mi := &file_squall_v1_control_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -821,7 +637,7 @@ func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRequest.ProtoReflect.Descriptor instead.
 func (*ResumeRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{10}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ResumeRequest) GetId() string {
@@ -849,7 +665,7 @@ type ResumeResponse struct {
 
 func (x *ResumeResponse) Reset() {
 	*x = ResumeResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[11]
+	mi := &file_squall_v1_control_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -861,7 +677,7 @@ func (x *ResumeResponse) String() string {
 func (*ResumeResponse) ProtoMessage() {}
 
 func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[11]
+	mi := &file_squall_v1_control_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -874,7 +690,7 @@ func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeResponse.ProtoReflect.Descriptor instead.
 func (*ResumeResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{11}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ResumeResponse) GetId() string {
@@ -905,7 +721,7 @@ type UndoRequest struct {
 
 func (x *UndoRequest) Reset() {
 	*x = UndoRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[12]
+	mi := &file_squall_v1_control_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -917,7 +733,7 @@ func (x *UndoRequest) String() string {
 func (*UndoRequest) ProtoMessage() {}
 
 func (x *UndoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[12]
+	mi := &file_squall_v1_control_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -930,7 +746,7 @@ func (x *UndoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndoRequest.ProtoReflect.Descriptor instead.
 func (*UndoRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{12}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *UndoRequest) GetRun() string {
@@ -972,7 +788,7 @@ type UndoResponse struct {
 
 func (x *UndoResponse) Reset() {
 	*x = UndoResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[13]
+	mi := &file_squall_v1_control_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -984,7 +800,7 @@ func (x *UndoResponse) String() string {
 func (*UndoResponse) ProtoMessage() {}
 
 func (x *UndoResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[13]
+	mi := &file_squall_v1_control_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -997,7 +813,7 @@ func (x *UndoResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndoResponse.ProtoReflect.Descriptor instead.
 func (*UndoResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{13}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *UndoResponse) GetHosts() []*HostClean {
@@ -1023,7 +839,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[14]
+	mi := &file_squall_v1_control_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1035,7 +851,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[14]
+	mi := &file_squall_v1_control_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1048,7 +864,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{14}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{13}
 }
 
 // StatusResponse is the state of things.
@@ -1073,7 +889,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[15]
+	mi := &file_squall_v1_control_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1085,7 +901,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[15]
+	mi := &file_squall_v1_control_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1098,7 +914,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{15}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *StatusResponse) GetLeader() string {
@@ -1205,7 +1021,7 @@ type ServerStatus struct {
 
 func (x *ServerStatus) Reset() {
 	*x = ServerStatus{}
-	mi := &file_squall_v1_control_proto_msgTypes[16]
+	mi := &file_squall_v1_control_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1217,7 +1033,7 @@ func (x *ServerStatus) String() string {
 func (*ServerStatus) ProtoMessage() {}
 
 func (x *ServerStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[16]
+	mi := &file_squall_v1_control_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1230,7 +1046,7 @@ func (x *ServerStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerStatus.ProtoReflect.Descriptor instead.
 func (*ServerStatus) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{16}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ServerStatus) GetId() string {
@@ -1280,7 +1096,7 @@ type RunSummary struct {
 
 func (x *RunSummary) Reset() {
 	*x = RunSummary{}
-	mi := &file_squall_v1_control_proto_msgTypes[17]
+	mi := &file_squall_v1_control_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1292,7 +1108,7 @@ func (x *RunSummary) String() string {
 func (*RunSummary) ProtoMessage() {}
 
 func (x *RunSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[17]
+	mi := &file_squall_v1_control_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1305,7 +1121,7 @@ func (x *RunSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunSummary.ProtoReflect.Descriptor instead.
 func (*RunSummary) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{17}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RunSummary) GetId() string {
@@ -1393,7 +1209,7 @@ type ActiveStep struct {
 
 func (x *ActiveStep) Reset() {
 	*x = ActiveStep{}
-	mi := &file_squall_v1_control_proto_msgTypes[18]
+	mi := &file_squall_v1_control_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1405,7 +1221,7 @@ func (x *ActiveStep) String() string {
 func (*ActiveStep) ProtoMessage() {}
 
 func (x *ActiveStep) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[18]
+	mi := &file_squall_v1_control_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1418,7 +1234,7 @@ func (x *ActiveStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActiveStep.ProtoReflect.Descriptor instead.
 func (*ActiveStep) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{18}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ActiveStep) GetRun() string {
@@ -1476,7 +1292,7 @@ type GetRequest struct {
 
 func (x *GetRequest) Reset() {
 	*x = GetRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[19]
+	mi := &file_squall_v1_control_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1488,7 +1304,7 @@ func (x *GetRequest) String() string {
 func (*GetRequest) ProtoMessage() {}
 
 func (x *GetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[19]
+	mi := &file_squall_v1_control_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1501,7 +1317,7 @@ func (x *GetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRequest.ProtoReflect.Descriptor instead.
 func (*GetRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{19}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GetRequest) GetKind() string {
@@ -1531,7 +1347,7 @@ type GetResponse struct {
 
 func (x *GetResponse) Reset() {
 	*x = GetResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[20]
+	mi := &file_squall_v1_control_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1543,7 +1359,7 @@ func (x *GetResponse) String() string {
 func (*GetResponse) ProtoMessage() {}
 
 func (x *GetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[20]
+	mi := &file_squall_v1_control_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1556,7 +1372,7 @@ func (x *GetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetResponse.ProtoReflect.Descriptor instead.
 func (*GetResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{20}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GetResponse) GetHosts() []*Registered {
@@ -1597,7 +1413,7 @@ type ReportRequest struct {
 
 func (x *ReportRequest) Reset() {
 	*x = ReportRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[21]
+	mi := &file_squall_v1_control_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1609,7 +1425,7 @@ func (x *ReportRequest) String() string {
 func (*ReportRequest) ProtoMessage() {}
 
 func (x *ReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[21]
+	mi := &file_squall_v1_control_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1622,7 +1438,7 @@ func (x *ReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportRequest.ProtoReflect.Descriptor instead.
 func (*ReportRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{21}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ReportRequest) GetRun() string {
@@ -1642,7 +1458,7 @@ type ReportResponse struct {
 
 func (x *ReportResponse) Reset() {
 	*x = ReportResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[22]
+	mi := &file_squall_v1_control_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1654,7 +1470,7 @@ func (x *ReportResponse) String() string {
 func (*ReportResponse) ProtoMessage() {}
 
 func (x *ReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[22]
+	mi := &file_squall_v1_control_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1667,7 +1483,7 @@ func (x *ReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportResponse.ProtoReflect.Descriptor instead.
 func (*ReportResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{22}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ReportResponse) GetReport() *RunReport {
@@ -1700,7 +1516,7 @@ type RunReport struct {
 
 func (x *RunReport) Reset() {
 	*x = RunReport{}
-	mi := &file_squall_v1_control_proto_msgTypes[23]
+	mi := &file_squall_v1_control_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1712,7 +1528,7 @@ func (x *RunReport) String() string {
 func (*RunReport) ProtoMessage() {}
 
 func (x *RunReport) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[23]
+	mi := &file_squall_v1_control_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1725,7 +1541,7 @@ func (x *RunReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunReport.ProtoReflect.Descriptor instead.
 func (*RunReport) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{23}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *RunReport) GetSummary() *RunSummary {
@@ -1838,7 +1654,7 @@ type PhaseReport struct {
 
 func (x *PhaseReport) Reset() {
 	*x = PhaseReport{}
-	mi := &file_squall_v1_control_proto_msgTypes[24]
+	mi := &file_squall_v1_control_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1850,7 +1666,7 @@ func (x *PhaseReport) String() string {
 func (*PhaseReport) ProtoMessage() {}
 
 func (x *PhaseReport) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[24]
+	mi := &file_squall_v1_control_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1863,7 +1679,7 @@ func (x *PhaseReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PhaseReport.ProtoReflect.Descriptor instead.
 func (*PhaseReport) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{24}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *PhaseReport) GetPlanned() *PlannedPhase {
@@ -1905,7 +1721,7 @@ type StepReport struct {
 
 func (x *StepReport) Reset() {
 	*x = StepReport{}
-	mi := &file_squall_v1_control_proto_msgTypes[25]
+	mi := &file_squall_v1_control_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1917,7 +1733,7 @@ func (x *StepReport) String() string {
 func (*StepReport) ProtoMessage() {}
 
 func (x *StepReport) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[25]
+	mi := &file_squall_v1_control_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1930,7 +1746,7 @@ func (x *StepReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepReport.ProtoReflect.Descriptor instead.
 func (*StepReport) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{25}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *StepReport) GetId() string {
@@ -1996,7 +1812,7 @@ type Spread struct {
 
 func (x *Spread) Reset() {
 	*x = Spread{}
-	mi := &file_squall_v1_control_proto_msgTypes[26]
+	mi := &file_squall_v1_control_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2008,7 +1824,7 @@ func (x *Spread) String() string {
 func (*Spread) ProtoMessage() {}
 
 func (x *Spread) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[26]
+	mi := &file_squall_v1_control_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2021,7 +1837,7 @@ func (x *Spread) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Spread.ProtoReflect.Descriptor instead.
 func (*Spread) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{26}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Spread) GetCount() uint32 {
@@ -2079,7 +1895,7 @@ type ProbeReport struct {
 
 func (x *ProbeReport) Reset() {
 	*x = ProbeReport{}
-	mi := &file_squall_v1_control_proto_msgTypes[27]
+	mi := &file_squall_v1_control_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2091,7 +1907,7 @@ func (x *ProbeReport) String() string {
 func (*ProbeReport) ProtoMessage() {}
 
 func (x *ProbeReport) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[27]
+	mi := &file_squall_v1_control_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2104,7 +1920,7 @@ func (x *ProbeReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeReport.ProtoReflect.Descriptor instead.
 func (*ProbeReport) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{27}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ProbeReport) GetName() string {
@@ -2180,7 +1996,7 @@ type ProposeRequest struct {
 
 func (x *ProposeRequest) Reset() {
 	*x = ProposeRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[28]
+	mi := &file_squall_v1_control_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2192,7 +2008,7 @@ func (x *ProposeRequest) String() string {
 func (*ProposeRequest) ProtoMessage() {}
 
 func (x *ProposeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[28]
+	mi := &file_squall_v1_control_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2205,7 +2021,7 @@ func (x *ProposeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeRequest.ProtoReflect.Descriptor instead.
 func (*ProposeRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{28}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ProposeRequest) GetCommand() *Command {
@@ -2225,7 +2041,7 @@ type ProposeResponse struct {
 
 func (x *ProposeResponse) Reset() {
 	*x = ProposeResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[29]
+	mi := &file_squall_v1_control_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2237,7 +2053,7 @@ func (x *ProposeResponse) String() string {
 func (*ProposeResponse) ProtoMessage() {}
 
 func (x *ProposeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[29]
+	mi := &file_squall_v1_control_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2250,7 +2066,7 @@ func (x *ProposeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeResponse.ProtoReflect.Descriptor instead.
 func (*ProposeResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{29}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ProposeResponse) GetOutcome() *Outcome {
@@ -2273,7 +2089,7 @@ type ConfirmRequest struct {
 
 func (x *ConfirmRequest) Reset() {
 	*x = ConfirmRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[30]
+	mi := &file_squall_v1_control_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2285,7 +2101,7 @@ func (x *ConfirmRequest) String() string {
 func (*ConfirmRequest) ProtoMessage() {}
 
 func (x *ConfirmRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[30]
+	mi := &file_squall_v1_control_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2298,7 +2114,7 @@ func (x *ConfirmRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmRequest.ProtoReflect.Descriptor instead.
 func (*ConfirmRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{30}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ConfirmRequest) GetServer() string {
@@ -2338,7 +2154,7 @@ type ConfirmResponse struct {
 
 func (x *ConfirmResponse) Reset() {
 	*x = ConfirmResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[31]
+	mi := &file_squall_v1_control_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2350,7 +2166,7 @@ func (x *ConfirmResponse) String() string {
 func (*ConfirmResponse) ProtoMessage() {}
 
 func (x *ConfirmResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[31]
+	mi := &file_squall_v1_control_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2363,7 +2179,7 @@ func (x *ConfirmResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmResponse.ProtoReflect.Descriptor instead.
 func (*ConfirmResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{31}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ConfirmResponse) GetLeader() bool {
@@ -2425,7 +2241,7 @@ type PushRequest struct {
 
 func (x *PushRequest) Reset() {
 	*x = PushRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[32]
+	mi := &file_squall_v1_control_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2437,7 +2253,7 @@ func (x *PushRequest) String() string {
 func (*PushRequest) ProtoMessage() {}
 
 func (x *PushRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[32]
+	mi := &file_squall_v1_control_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2450,7 +2266,7 @@ func (x *PushRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PushRequest.ProtoReflect.Descriptor instead.
 func (*PushRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{32}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *PushRequest) GetOrders() map[string]*Order {
@@ -2469,7 +2285,7 @@ type PushResponse struct {
 
 func (x *PushResponse) Reset() {
 	*x = PushResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[33]
+	mi := &file_squall_v1_control_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2481,7 +2297,7 @@ func (x *PushResponse) String() string {
 func (*PushResponse) ProtoMessage() {}
 
 func (x *PushResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[33]
+	mi := &file_squall_v1_control_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2494,7 +2310,7 @@ func (x *PushResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PushResponse.ProtoReflect.Descriptor instead.
 func (*PushResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{33}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{32}
 }
 
 // AlarmRequest tells of a halt.
@@ -2507,7 +2323,7 @@ type AlarmRequest struct {
 
 func (x *AlarmRequest) Reset() {
 	*x = AlarmRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[34]
+	mi := &file_squall_v1_control_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2519,7 +2335,7 @@ func (x *AlarmRequest) String() string {
 func (*AlarmRequest) ProtoMessage() {}
 
 func (x *AlarmRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[34]
+	mi := &file_squall_v1_control_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2532,7 +2348,7 @@ func (x *AlarmRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlarmRequest.ProtoReflect.Descriptor instead.
 func (*AlarmRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{34}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *AlarmRequest) GetHalt() *HaltLatch {
@@ -2552,7 +2368,7 @@ type AlarmResponse struct {
 
 func (x *AlarmResponse) Reset() {
 	*x = AlarmResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[35]
+	mi := &file_squall_v1_control_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2564,7 +2380,7 @@ func (x *AlarmResponse) String() string {
 func (*AlarmResponse) ProtoMessage() {}
 
 func (x *AlarmResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[35]
+	mi := &file_squall_v1_control_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2577,7 +2393,7 @@ func (x *AlarmResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlarmResponse.ProtoReflect.Descriptor instead.
 func (*AlarmResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{35}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *AlarmResponse) GetHosts() []string {
@@ -2629,19 +2445,7 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\vafter_index\x18\x02 \x01(\x04R\n" +
 	"afterIndex\"7\n" +
 	"\rWatchResponse\x12&\n" +
-	"\x05event\x18\x01 \x01(\v2\x10.squall.v1.EventR\x05event\"\xdb\x02\n" +
-	"\x05Event\x12\x14\n" +
-	"\x05index\x18\x01 \x01(\x04R\x05index\x12\"\n" +
-	"\rat_unix_nanos\x18\x02 \x01(\x03R\vatUnixNanos\x12\x10\n" +
-	"\x03run\x18\x03 \x01(\tR\x03run\x12(\n" +
-	"\x04kind\x18\x04 \x01(\x0e2\x14.squall.v1.EventKindR\x04kind\x12\x12\n" +
-	"\x04text\x18\x05 \x01(\tR\x04text\x12\x14\n" +
-	"\x05phase\x18\x06 \x01(\tR\x05phase\x12)\n" +
-	"\x04step\x18\a \x01(\v2\x15.squall.v1.StepStatusR\x04step\x12)\n" +
-	"\x05state\x18\b \x01(\x0e2\x13.squall.v1.RunStateR\x05state\x12,\n" +
-	"\averdict\x18\t \x01(\x0e2\x12.squall.v1.VerdictR\averdict\x12.\n" +
-	"\x13incident_unix_nanos\x18\n" +
-	" \x01(\x03R\x11incidentUnixNanos\"T\n" +
+	"\x05event\x18\x01 \x01(\v2\x10.squall.v1.EventR\x05event\"T\n" +
 	"\vHaltRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x1d\n" +
@@ -2804,16 +2608,7 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\fAlarmRequest\x12(\n" +
 	"\x04halt\x18\x01 \x01(\v2\x14.squall.v1.HaltLatchR\x04halt\"%\n" +
 	"\rAlarmResponse\x12\x14\n" +
-	"\x05hosts\x18\x01 \x03(\tR\x05hosts*\xc6\x01\n" +
-	"\tEventKind\x12\x1a\n" +
-	"\x16EVENT_KIND_UNSPECIFIED\x10\x00\x12\x18\n" +
-	"\x14EVENT_KIND_RUN_STATE\x10\x01\x12\x14\n" +
-	"\x10EVENT_KIND_PHASE\x10\x02\x12\x13\n" +
-	"\x0fEVENT_KIND_STEP\x10\x03\x12\x16\n" +
-	"\x12EVENT_KIND_FINDING\x10\x04\x12\x13\n" +
-	"\x0fEVENT_KIND_HALT\x10\x05\x12\x16\n" +
-	"\x12EVENT_KIND_VERDICT\x10\x06\x12\x13\n" +
-	"\x0fEVENT_KIND_HOST\x10\a2\xa2\x04\n" +
+	"\x05hosts\x18\x01 \x03(\tR\x05hosts2\xa2\x04\n" +
 	"\x0eControlService\x127\n" +
 	"\x04Plan\x12\x16.squall.v1.PlanRequest\x1a\x17.squall.v1.PlanResponse\x124\n" +
 	"\x03Run\x12\x15.squall.v1.RunRequest\x1a\x16.squall.v1.RunResponse\x12<\n" +
@@ -2842,149 +2637,143 @@ func file_squall_v1_control_proto_rawDescGZIP() []byte {
 	return file_squall_v1_control_proto_rawDescData
 }
 
-var file_squall_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_squall_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
+var file_squall_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
 var file_squall_v1_control_proto_goTypes = []any{
-	(EventKind)(0),          // 0: squall.v1.EventKind
-	(*PlanRequest)(nil),     // 1: squall.v1.PlanRequest
-	(*PlanResponse)(nil),    // 2: squall.v1.PlanResponse
-	(*RunRequest)(nil),      // 3: squall.v1.RunRequest
-	(*RunResponse)(nil),     // 4: squall.v1.RunResponse
-	(*WatchRequest)(nil),    // 5: squall.v1.WatchRequest
-	(*WatchResponse)(nil),   // 6: squall.v1.WatchResponse
-	(*Event)(nil),           // 7: squall.v1.Event
-	(*HaltRequest)(nil),     // 8: squall.v1.HaltRequest
-	(*HaltResponse)(nil),    // 9: squall.v1.HaltResponse
-	(*HostClean)(nil),       // 10: squall.v1.HostClean
-	(*ResumeRequest)(nil),   // 11: squall.v1.ResumeRequest
-	(*ResumeResponse)(nil),  // 12: squall.v1.ResumeResponse
-	(*UndoRequest)(nil),     // 13: squall.v1.UndoRequest
-	(*UndoResponse)(nil),    // 14: squall.v1.UndoResponse
-	(*StatusRequest)(nil),   // 15: squall.v1.StatusRequest
-	(*StatusResponse)(nil),  // 16: squall.v1.StatusResponse
-	(*ServerStatus)(nil),    // 17: squall.v1.ServerStatus
-	(*RunSummary)(nil),      // 18: squall.v1.RunSummary
-	(*ActiveStep)(nil),      // 19: squall.v1.ActiveStep
-	(*GetRequest)(nil),      // 20: squall.v1.GetRequest
-	(*GetResponse)(nil),     // 21: squall.v1.GetResponse
-	(*ReportRequest)(nil),   // 22: squall.v1.ReportRequest
-	(*ReportResponse)(nil),  // 23: squall.v1.ReportResponse
-	(*RunReport)(nil),       // 24: squall.v1.RunReport
-	(*PhaseReport)(nil),     // 25: squall.v1.PhaseReport
-	(*StepReport)(nil),      // 26: squall.v1.StepReport
-	(*Spread)(nil),          // 27: squall.v1.Spread
-	(*ProbeReport)(nil),     // 28: squall.v1.ProbeReport
-	(*ProposeRequest)(nil),  // 29: squall.v1.ProposeRequest
-	(*ProposeResponse)(nil), // 30: squall.v1.ProposeResponse
-	(*ConfirmRequest)(nil),  // 31: squall.v1.ConfirmRequest
-	(*ConfirmResponse)(nil), // 32: squall.v1.ConfirmResponse
-	(*PushRequest)(nil),     // 33: squall.v1.PushRequest
-	(*PushResponse)(nil),    // 34: squall.v1.PushResponse
-	(*AlarmRequest)(nil),    // 35: squall.v1.AlarmRequest
-	(*AlarmResponse)(nil),   // 36: squall.v1.AlarmResponse
-	nil,                     // 37: squall.v1.PlanRequest.AimEntry
-	nil,                     // 38: squall.v1.RunRequest.AimEntry
-	nil,                     // 39: squall.v1.PushRequest.OrdersEntry
-	(*Experiment)(nil),      // 40: squall.v1.Experiment
-	(*Plan)(nil),            // 41: squall.v1.Plan
-	(*Problem)(nil),         // 42: squall.v1.Problem
-	(*StepStatus)(nil),      // 43: squall.v1.StepStatus
-	(RunState)(0),           // 44: squall.v1.RunState
-	(Verdict)(0),            // 45: squall.v1.Verdict
-	(*HaltLatch)(nil),       // 46: squall.v1.HaltLatch
-	(*Principal)(nil),       // 47: squall.v1.Principal
-	(StepState)(0),          // 48: squall.v1.StepState
-	(*Registered)(nil),      // 49: squall.v1.Registered
-	(*AuditRecord)(nil),     // 50: squall.v1.AuditRecord
-	(*Run)(nil),             // 51: squall.v1.Run
-	(*Finding)(nil),         // 52: squall.v1.Finding
-	(EndCause)(0),           // 53: squall.v1.EndCause
-	(*PlannedPhase)(nil),    // 54: squall.v1.PlannedPhase
-	(*Command)(nil),         // 55: squall.v1.Command
-	(*Outcome)(nil),         // 56: squall.v1.Outcome
-	(*ZoneRole)(nil),        // 57: squall.v1.ZoneRole
-	(*Order)(nil),           // 58: squall.v1.Order
+	(*PlanRequest)(nil),     // 0: squall.v1.PlanRequest
+	(*PlanResponse)(nil),    // 1: squall.v1.PlanResponse
+	(*RunRequest)(nil),      // 2: squall.v1.RunRequest
+	(*RunResponse)(nil),     // 3: squall.v1.RunResponse
+	(*WatchRequest)(nil),    // 4: squall.v1.WatchRequest
+	(*WatchResponse)(nil),   // 5: squall.v1.WatchResponse
+	(*HaltRequest)(nil),     // 6: squall.v1.HaltRequest
+	(*HaltResponse)(nil),    // 7: squall.v1.HaltResponse
+	(*HostClean)(nil),       // 8: squall.v1.HostClean
+	(*ResumeRequest)(nil),   // 9: squall.v1.ResumeRequest
+	(*ResumeResponse)(nil),  // 10: squall.v1.ResumeResponse
+	(*UndoRequest)(nil),     // 11: squall.v1.UndoRequest
+	(*UndoResponse)(nil),    // 12: squall.v1.UndoResponse
+	(*StatusRequest)(nil),   // 13: squall.v1.StatusRequest
+	(*StatusResponse)(nil),  // 14: squall.v1.StatusResponse
+	(*ServerStatus)(nil),    // 15: squall.v1.ServerStatus
+	(*RunSummary)(nil),      // 16: squall.v1.RunSummary
+	(*ActiveStep)(nil),      // 17: squall.v1.ActiveStep
+	(*GetRequest)(nil),      // 18: squall.v1.GetRequest
+	(*GetResponse)(nil),     // 19: squall.v1.GetResponse
+	(*ReportRequest)(nil),   // 20: squall.v1.ReportRequest
+	(*ReportResponse)(nil),  // 21: squall.v1.ReportResponse
+	(*RunReport)(nil),       // 22: squall.v1.RunReport
+	(*PhaseReport)(nil),     // 23: squall.v1.PhaseReport
+	(*StepReport)(nil),      // 24: squall.v1.StepReport
+	(*Spread)(nil),          // 25: squall.v1.Spread
+	(*ProbeReport)(nil),     // 26: squall.v1.ProbeReport
+	(*ProposeRequest)(nil),  // 27: squall.v1.ProposeRequest
+	(*ProposeResponse)(nil), // 28: squall.v1.ProposeResponse
+	(*ConfirmRequest)(nil),  // 29: squall.v1.ConfirmRequest
+	(*ConfirmResponse)(nil), // 30: squall.v1.ConfirmResponse
+	(*PushRequest)(nil),     // 31: squall.v1.PushRequest
+	(*PushResponse)(nil),    // 32: squall.v1.PushResponse
+	(*AlarmRequest)(nil),    // 33: squall.v1.AlarmRequest
+	(*AlarmResponse)(nil),   // 34: squall.v1.AlarmResponse
+	nil,                     // 35: squall.v1.PlanRequest.AimEntry
+	nil,                     // 36: squall.v1.RunRequest.AimEntry
+	nil,                     // 37: squall.v1.PushRequest.OrdersEntry
+	(*Experiment)(nil),      // 38: squall.v1.Experiment
+	(*Plan)(nil),            // 39: squall.v1.Plan
+	(*Problem)(nil),         // 40: squall.v1.Problem
+	(*Event)(nil),           // 41: squall.v1.Event
+	(*HaltLatch)(nil),       // 42: squall.v1.HaltLatch
+	(RunState)(0),           // 43: squall.v1.RunState
+	(Verdict)(0),            // 44: squall.v1.Verdict
+	(*Principal)(nil),       // 45: squall.v1.Principal
+	(StepState)(0),          // 46: squall.v1.StepState
+	(*Registered)(nil),      // 47: squall.v1.Registered
+	(*AuditRecord)(nil),     // 48: squall.v1.AuditRecord
+	(*Run)(nil),             // 49: squall.v1.Run
+	(*Finding)(nil),         // 50: squall.v1.Finding
+	(EndCause)(0),           // 51: squall.v1.EndCause
+	(*PlannedPhase)(nil),    // 52: squall.v1.PlannedPhase
+	(*StepStatus)(nil),      // 53: squall.v1.StepStatus
+	(*Command)(nil),         // 54: squall.v1.Command
+	(*Outcome)(nil),         // 55: squall.v1.Outcome
+	(*ZoneRole)(nil),        // 56: squall.v1.ZoneRole
+	(*Order)(nil),           // 57: squall.v1.Order
 }
 var file_squall_v1_control_proto_depIdxs = []int32{
-	40, // 0: squall.v1.PlanRequest.experiment:type_name -> squall.v1.Experiment
-	37, // 1: squall.v1.PlanRequest.aim:type_name -> squall.v1.PlanRequest.AimEntry
-	41, // 2: squall.v1.PlanResponse.plan:type_name -> squall.v1.Plan
-	40, // 3: squall.v1.RunRequest.experiment:type_name -> squall.v1.Experiment
-	38, // 4: squall.v1.RunRequest.aim:type_name -> squall.v1.RunRequest.AimEntry
-	41, // 5: squall.v1.RunResponse.plan:type_name -> squall.v1.Plan
-	42, // 6: squall.v1.RunResponse.refused:type_name -> squall.v1.Problem
-	7,  // 7: squall.v1.WatchResponse.event:type_name -> squall.v1.Event
-	0,  // 8: squall.v1.Event.kind:type_name -> squall.v1.EventKind
-	43, // 9: squall.v1.Event.step:type_name -> squall.v1.StepStatus
-	44, // 10: squall.v1.Event.state:type_name -> squall.v1.RunState
-	45, // 11: squall.v1.Event.verdict:type_name -> squall.v1.Verdict
-	10, // 12: squall.v1.HaltResponse.hosts:type_name -> squall.v1.HostClean
-	10, // 13: squall.v1.UndoResponse.hosts:type_name -> squall.v1.HostClean
-	46, // 14: squall.v1.StatusResponse.halt:type_name -> squall.v1.HaltLatch
-	18, // 15: squall.v1.StatusResponse.runs:type_name -> squall.v1.RunSummary
-	19, // 16: squall.v1.StatusResponse.active:type_name -> squall.v1.ActiveStep
-	10, // 17: squall.v1.StatusResponse.residue:type_name -> squall.v1.HostClean
-	17, // 18: squall.v1.StatusResponse.servers:type_name -> squall.v1.ServerStatus
-	44, // 19: squall.v1.RunSummary.state:type_name -> squall.v1.RunState
-	45, // 20: squall.v1.RunSummary.verdict:type_name -> squall.v1.Verdict
-	47, // 21: squall.v1.RunSummary.by:type_name -> squall.v1.Principal
-	48, // 22: squall.v1.ActiveStep.state:type_name -> squall.v1.StepState
-	49, // 23: squall.v1.GetResponse.hosts:type_name -> squall.v1.Registered
-	18, // 24: squall.v1.GetResponse.runs:type_name -> squall.v1.RunSummary
-	50, // 25: squall.v1.GetResponse.audit:type_name -> squall.v1.AuditRecord
-	51, // 26: squall.v1.GetResponse.run:type_name -> squall.v1.Run
-	24, // 27: squall.v1.ReportResponse.report:type_name -> squall.v1.RunReport
-	18, // 28: squall.v1.RunReport.summary:type_name -> squall.v1.RunSummary
-	52, // 29: squall.v1.RunReport.findings:type_name -> squall.v1.Finding
-	25, // 30: squall.v1.RunReport.phases:type_name -> squall.v1.PhaseReport
-	26, // 31: squall.v1.RunReport.steps:type_name -> squall.v1.StepReport
-	28, // 32: squall.v1.RunReport.probes:type_name -> squall.v1.ProbeReport
-	10, // 33: squall.v1.RunReport.residue:type_name -> squall.v1.HostClean
-	7,  // 34: squall.v1.RunReport.events:type_name -> squall.v1.Event
-	41, // 35: squall.v1.RunReport.plan:type_name -> squall.v1.Plan
-	53, // 36: squall.v1.RunReport.end_cause:type_name -> squall.v1.EndCause
-	54, // 37: squall.v1.PhaseReport.planned:type_name -> squall.v1.PlannedPhase
-	43, // 38: squall.v1.StepReport.hosts:type_name -> squall.v1.StepStatus
-	27, // 39: squall.v1.StepReport.skew:type_name -> squall.v1.Spread
-	27, // 40: squall.v1.StepReport.late:type_name -> squall.v1.Spread
-	55, // 41: squall.v1.ProposeRequest.command:type_name -> squall.v1.Command
-	56, // 42: squall.v1.ProposeResponse.outcome:type_name -> squall.v1.Outcome
-	39, // 43: squall.v1.PushRequest.orders:type_name -> squall.v1.PushRequest.OrdersEntry
-	46, // 44: squall.v1.AlarmRequest.halt:type_name -> squall.v1.HaltLatch
-	57, // 45: squall.v1.PlanRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
-	57, // 46: squall.v1.RunRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
-	58, // 47: squall.v1.PushRequest.OrdersEntry.value:type_name -> squall.v1.Order
-	1,  // 48: squall.v1.ControlService.Plan:input_type -> squall.v1.PlanRequest
-	3,  // 49: squall.v1.ControlService.Run:input_type -> squall.v1.RunRequest
-	5,  // 50: squall.v1.ControlService.Watch:input_type -> squall.v1.WatchRequest
-	8,  // 51: squall.v1.ControlService.Halt:input_type -> squall.v1.HaltRequest
-	11, // 52: squall.v1.ControlService.Resume:input_type -> squall.v1.ResumeRequest
-	13, // 53: squall.v1.ControlService.Undo:input_type -> squall.v1.UndoRequest
-	15, // 54: squall.v1.ControlService.Status:input_type -> squall.v1.StatusRequest
-	20, // 55: squall.v1.ControlService.Get:input_type -> squall.v1.GetRequest
-	22, // 56: squall.v1.ControlService.Report:input_type -> squall.v1.ReportRequest
-	29, // 57: squall.v1.PeerService.Propose:input_type -> squall.v1.ProposeRequest
-	31, // 58: squall.v1.PeerService.Confirm:input_type -> squall.v1.ConfirmRequest
-	33, // 59: squall.v1.PeerService.Push:input_type -> squall.v1.PushRequest
-	35, // 60: squall.v1.PeerService.Alarm:input_type -> squall.v1.AlarmRequest
-	2,  // 61: squall.v1.ControlService.Plan:output_type -> squall.v1.PlanResponse
-	4,  // 62: squall.v1.ControlService.Run:output_type -> squall.v1.RunResponse
-	6,  // 63: squall.v1.ControlService.Watch:output_type -> squall.v1.WatchResponse
-	9,  // 64: squall.v1.ControlService.Halt:output_type -> squall.v1.HaltResponse
-	12, // 65: squall.v1.ControlService.Resume:output_type -> squall.v1.ResumeResponse
-	14, // 66: squall.v1.ControlService.Undo:output_type -> squall.v1.UndoResponse
-	16, // 67: squall.v1.ControlService.Status:output_type -> squall.v1.StatusResponse
-	21, // 68: squall.v1.ControlService.Get:output_type -> squall.v1.GetResponse
-	23, // 69: squall.v1.ControlService.Report:output_type -> squall.v1.ReportResponse
-	30, // 70: squall.v1.PeerService.Propose:output_type -> squall.v1.ProposeResponse
-	32, // 71: squall.v1.PeerService.Confirm:output_type -> squall.v1.ConfirmResponse
-	34, // 72: squall.v1.PeerService.Push:output_type -> squall.v1.PushResponse
-	36, // 73: squall.v1.PeerService.Alarm:output_type -> squall.v1.AlarmResponse
-	61, // [61:74] is the sub-list for method output_type
-	48, // [48:61] is the sub-list for method input_type
-	48, // [48:48] is the sub-list for extension type_name
-	48, // [48:48] is the sub-list for extension extendee
-	0,  // [0:48] is the sub-list for field type_name
+	38, // 0: squall.v1.PlanRequest.experiment:type_name -> squall.v1.Experiment
+	35, // 1: squall.v1.PlanRequest.aim:type_name -> squall.v1.PlanRequest.AimEntry
+	39, // 2: squall.v1.PlanResponse.plan:type_name -> squall.v1.Plan
+	38, // 3: squall.v1.RunRequest.experiment:type_name -> squall.v1.Experiment
+	36, // 4: squall.v1.RunRequest.aim:type_name -> squall.v1.RunRequest.AimEntry
+	39, // 5: squall.v1.RunResponse.plan:type_name -> squall.v1.Plan
+	40, // 6: squall.v1.RunResponse.refused:type_name -> squall.v1.Problem
+	41, // 7: squall.v1.WatchResponse.event:type_name -> squall.v1.Event
+	8,  // 8: squall.v1.HaltResponse.hosts:type_name -> squall.v1.HostClean
+	8,  // 9: squall.v1.UndoResponse.hosts:type_name -> squall.v1.HostClean
+	42, // 10: squall.v1.StatusResponse.halt:type_name -> squall.v1.HaltLatch
+	16, // 11: squall.v1.StatusResponse.runs:type_name -> squall.v1.RunSummary
+	17, // 12: squall.v1.StatusResponse.active:type_name -> squall.v1.ActiveStep
+	8,  // 13: squall.v1.StatusResponse.residue:type_name -> squall.v1.HostClean
+	15, // 14: squall.v1.StatusResponse.servers:type_name -> squall.v1.ServerStatus
+	43, // 15: squall.v1.RunSummary.state:type_name -> squall.v1.RunState
+	44, // 16: squall.v1.RunSummary.verdict:type_name -> squall.v1.Verdict
+	45, // 17: squall.v1.RunSummary.by:type_name -> squall.v1.Principal
+	46, // 18: squall.v1.ActiveStep.state:type_name -> squall.v1.StepState
+	47, // 19: squall.v1.GetResponse.hosts:type_name -> squall.v1.Registered
+	16, // 20: squall.v1.GetResponse.runs:type_name -> squall.v1.RunSummary
+	48, // 21: squall.v1.GetResponse.audit:type_name -> squall.v1.AuditRecord
+	49, // 22: squall.v1.GetResponse.run:type_name -> squall.v1.Run
+	22, // 23: squall.v1.ReportResponse.report:type_name -> squall.v1.RunReport
+	16, // 24: squall.v1.RunReport.summary:type_name -> squall.v1.RunSummary
+	50, // 25: squall.v1.RunReport.findings:type_name -> squall.v1.Finding
+	23, // 26: squall.v1.RunReport.phases:type_name -> squall.v1.PhaseReport
+	24, // 27: squall.v1.RunReport.steps:type_name -> squall.v1.StepReport
+	26, // 28: squall.v1.RunReport.probes:type_name -> squall.v1.ProbeReport
+	8,  // 29: squall.v1.RunReport.residue:type_name -> squall.v1.HostClean
+	41, // 30: squall.v1.RunReport.events:type_name -> squall.v1.Event
+	39, // 31: squall.v1.RunReport.plan:type_name -> squall.v1.Plan
+	51, // 32: squall.v1.RunReport.end_cause:type_name -> squall.v1.EndCause
+	52, // 33: squall.v1.PhaseReport.planned:type_name -> squall.v1.PlannedPhase
+	53, // 34: squall.v1.StepReport.hosts:type_name -> squall.v1.StepStatus
+	25, // 35: squall.v1.StepReport.skew:type_name -> squall.v1.Spread
+	25, // 36: squall.v1.StepReport.late:type_name -> squall.v1.Spread
+	54, // 37: squall.v1.ProposeRequest.command:type_name -> squall.v1.Command
+	55, // 38: squall.v1.ProposeResponse.outcome:type_name -> squall.v1.Outcome
+	37, // 39: squall.v1.PushRequest.orders:type_name -> squall.v1.PushRequest.OrdersEntry
+	42, // 40: squall.v1.AlarmRequest.halt:type_name -> squall.v1.HaltLatch
+	56, // 41: squall.v1.PlanRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	56, // 42: squall.v1.RunRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	57, // 43: squall.v1.PushRequest.OrdersEntry.value:type_name -> squall.v1.Order
+	0,  // 44: squall.v1.ControlService.Plan:input_type -> squall.v1.PlanRequest
+	2,  // 45: squall.v1.ControlService.Run:input_type -> squall.v1.RunRequest
+	4,  // 46: squall.v1.ControlService.Watch:input_type -> squall.v1.WatchRequest
+	6,  // 47: squall.v1.ControlService.Halt:input_type -> squall.v1.HaltRequest
+	9,  // 48: squall.v1.ControlService.Resume:input_type -> squall.v1.ResumeRequest
+	11, // 49: squall.v1.ControlService.Undo:input_type -> squall.v1.UndoRequest
+	13, // 50: squall.v1.ControlService.Status:input_type -> squall.v1.StatusRequest
+	18, // 51: squall.v1.ControlService.Get:input_type -> squall.v1.GetRequest
+	20, // 52: squall.v1.ControlService.Report:input_type -> squall.v1.ReportRequest
+	27, // 53: squall.v1.PeerService.Propose:input_type -> squall.v1.ProposeRequest
+	29, // 54: squall.v1.PeerService.Confirm:input_type -> squall.v1.ConfirmRequest
+	31, // 55: squall.v1.PeerService.Push:input_type -> squall.v1.PushRequest
+	33, // 56: squall.v1.PeerService.Alarm:input_type -> squall.v1.AlarmRequest
+	1,  // 57: squall.v1.ControlService.Plan:output_type -> squall.v1.PlanResponse
+	3,  // 58: squall.v1.ControlService.Run:output_type -> squall.v1.RunResponse
+	5,  // 59: squall.v1.ControlService.Watch:output_type -> squall.v1.WatchResponse
+	7,  // 60: squall.v1.ControlService.Halt:output_type -> squall.v1.HaltResponse
+	10, // 61: squall.v1.ControlService.Resume:output_type -> squall.v1.ResumeResponse
+	12, // 62: squall.v1.ControlService.Undo:output_type -> squall.v1.UndoResponse
+	14, // 63: squall.v1.ControlService.Status:output_type -> squall.v1.StatusResponse
+	19, // 64: squall.v1.ControlService.Get:output_type -> squall.v1.GetResponse
+	21, // 65: squall.v1.ControlService.Report:output_type -> squall.v1.ReportResponse
+	28, // 66: squall.v1.PeerService.Propose:output_type -> squall.v1.ProposeResponse
+	30, // 67: squall.v1.PeerService.Confirm:output_type -> squall.v1.ConfirmResponse
+	32, // 68: squall.v1.PeerService.Push:output_type -> squall.v1.PushResponse
+	34, // 69: squall.v1.PeerService.Alarm:output_type -> squall.v1.AlarmResponse
+	57, // [57:70] is the sub-list for method output_type
+	44, // [44:57] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_squall_v1_control_proto_init() }
@@ -3002,14 +2791,13 @@ func file_squall_v1_control_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_squall_v1_control_proto_rawDesc), len(file_squall_v1_control_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   39,
+			NumEnums:      0,
+			NumMessages:   38,
 			NumExtensions: 0,
 			NumServices:   2,
 		},
 		GoTypes:           file_squall_v1_control_proto_goTypes,
 		DependencyIndexes: file_squall_v1_control_proto_depIdxs,
-		EnumInfos:         file_squall_v1_control_proto_enumTypes,
 		MessageInfos:      file_squall_v1_control_proto_msgTypes,
 	}.Build()
 	File_squall_v1_control_proto = out.File

@@ -1825,11 +1825,14 @@ func (x *OrderMark) GetIndex() uint64 {
 
 // HaltLatch is engaged until a resume names its id; a local one only locally.
 type HaltLatch struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Engaged       bool                   `protobuf:"varint,2,opt,name=engaged,proto3" json:"engaged,omitempty"`
-	Local         bool                   `protobuf:"varint,3,opt,name=local,proto3" json:"local,omitempty"`
-	Reason        string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Id      string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Engaged bool                   `protobuf:"varint,2,opt,name=engaged,proto3" json:"engaged,omitempty"`
+	Local   bool                   `protobuf:"varint,3,opt,name=local,proto3" json:"local,omitempty"`
+	Reason  string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Halts that the same lever answers to, newest last: a latch under one of
+	// these ids is let go of by whatever lets go of this one. Bounded.
+	Also          []string `protobuf:"bytes,5,rep,name=also,proto3" json:"also,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1890,6 +1893,13 @@ func (x *HaltLatch) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *HaltLatch) GetAlso() []string {
+	if x != nil {
+		return x.Also
+	}
+	return nil
 }
 
 // ScheduleRecord keeps a fired task until it arms.
@@ -2184,12 +2194,13 @@ const file_squall_v1_op_proto_rawDesc = "" +
 	"\x05drift\x18\b \x03(\tR\x05drift\"7\n" +
 	"\tOrderMark\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x14\n" +
-	"\x05index\x18\x02 \x01(\x04R\x05index\"c\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\"w\n" +
 	"\tHaltLatch\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aengaged\x18\x02 \x01(\bR\aengaged\x12\x14\n" +
 	"\x05local\x18\x03 \x01(\bR\x05local\x12\x16\n" +
-	"\x06reason\x18\x04 \x01(\tR\x06reason\"h\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x12\n" +
+	"\x04also\x18\x05 \x03(\tR\x04also\"h\n" +
 	"\x0eScheduleRecord\x12#\n" +
 	"\x04task\x18\x01 \x01(\v2\x0f.squall.v1.TaskR\x04task\x121\n" +
 	"\x15unix_minus_boot_nanos\x18\x02 \x01(\x03R\x12unixMinusBootNanos\".\n" +

@@ -396,6 +396,71 @@ func (RunState) EnumDescriptor() ([]byte, []int) {
 	return file_squall_v1_state_proto_rawDescGZIP(), []int{5}
 }
 
+// EventKind is what happened.
+type EventKind int32
+
+const (
+	EventKind_EVENT_KIND_UNSPECIFIED EventKind = 0
+	EventKind_EVENT_KIND_RUN_STATE   EventKind = 1
+	EventKind_EVENT_KIND_PHASE       EventKind = 2
+	EventKind_EVENT_KIND_STEP        EventKind = 3
+	EventKind_EVENT_KIND_FINDING     EventKind = 4
+	EventKind_EVENT_KIND_HALT        EventKind = 5
+	EventKind_EVENT_KIND_VERDICT     EventKind = 6
+	EventKind_EVENT_KIND_HOST        EventKind = 7
+)
+
+// Enum value maps for EventKind.
+var (
+	EventKind_name = map[int32]string{
+		0: "EVENT_KIND_UNSPECIFIED",
+		1: "EVENT_KIND_RUN_STATE",
+		2: "EVENT_KIND_PHASE",
+		3: "EVENT_KIND_STEP",
+		4: "EVENT_KIND_FINDING",
+		5: "EVENT_KIND_HALT",
+		6: "EVENT_KIND_VERDICT",
+		7: "EVENT_KIND_HOST",
+	}
+	EventKind_value = map[string]int32{
+		"EVENT_KIND_UNSPECIFIED": 0,
+		"EVENT_KIND_RUN_STATE":   1,
+		"EVENT_KIND_PHASE":       2,
+		"EVENT_KIND_STEP":        3,
+		"EVENT_KIND_FINDING":     4,
+		"EVENT_KIND_HALT":        5,
+		"EVENT_KIND_VERDICT":     6,
+		"EVENT_KIND_HOST":        7,
+	}
+)
+
+func (x EventKind) Enum() *EventKind {
+	p := new(EventKind)
+	*p = x
+	return p
+}
+
+func (x EventKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (EventKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_squall_v1_state_proto_enumTypes[6].Descriptor()
+}
+
+func (EventKind) Type() protoreflect.EnumType {
+	return &file_squall_v1_state_proto_enumTypes[6]
+}
+
+func (x EventKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use EventKind.Descriptor instead.
+func (EventKind) EnumDescriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{6}
+}
+
 // Command is one entry of the log. It takes effect once, however often it is sent.
 type Command struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -422,6 +487,7 @@ type Command struct {
 	//	*Command_SetGuardrails
 	//	*Command_RaiseEpoch
 	//	*Command_SetRules
+	//	*Command_BeginPhase
 	Kind          isCommand_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -629,6 +695,15 @@ func (x *Command) GetSetRules() *SetRules {
 	return nil
 }
 
+func (x *Command) GetBeginPhase() *BeginPhase {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_BeginPhase); ok {
+			return x.BeginPhase
+		}
+	}
+	return nil
+}
+
 type isCommand_Kind interface {
 	isCommand_Kind()
 }
@@ -705,6 +780,11 @@ type Command_SetRules struct {
 	SetRules *SetRules `protobuf:"bytes,25,opt,name=set_rules,json=setRules,proto3,oneof"`
 }
 
+type Command_BeginPhase struct {
+	// A phase of a run has begun: its story says so.
+	BeginPhase *BeginPhase `protobuf:"bytes,26,opt,name=begin_phase,json=beginPhase,proto3,oneof"`
+}
+
 func (*Command_UpdateHosts) isCommand_Kind() {}
 
 func (*Command_AdmitRun) isCommand_Kind() {}
@@ -736,6 +816,8 @@ func (*Command_SetGuardrails) isCommand_Kind() {}
 func (*Command_RaiseEpoch) isCommand_Kind() {}
 
 func (*Command_SetRules) isCommand_Kind() {}
+
+func (*Command_BeginPhase) isCommand_Kind() {}
 
 // Principal is who did something, as certificates say.
 type Principal struct {
@@ -870,11 +952,13 @@ type HostUpdate struct {
 	// The server that holds its stream; empty when it was lost.
 	Server string `protobuf:"bytes,3,opt,name=server,proto3" json:"server,omitempty"`
 	// Grows with each session of the host, so that a late loss does not hide a newer session.
-	Session       uint64 `protobuf:"varint,4,opt,name=session,proto3" json:"session,omitempty"`
-	BootId        string `protobuf:"bytes,5,opt,name=boot_id,json=bootId,proto3" json:"boot_id,omitempty"`
-	Version       string `protobuf:"bytes,6,opt,name=version,proto3" json:"version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Session uint64 `protobuf:"varint,4,opt,name=session,proto3" json:"session,omitempty"`
+	BootId  string `protobuf:"bytes,5,opt,name=boot_id,json=bootId,proto3" json:"boot_id,omitempty"`
+	Version string `protobuf:"bytes,6,opt,name=version,proto3" json:"version,omitempty"`
+	// The lowest round trip to its server; 0 is not known.
+	RoundTripNanos int64 `protobuf:"varint,7,opt,name=round_trip_nanos,json=roundTripNanos,proto3" json:"round_trip_nanos,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *HostUpdate) Reset() {
@@ -947,6 +1031,13 @@ func (x *HostUpdate) GetVersion() string {
 		return x.Version
 	}
 	return ""
+}
+
+func (x *HostUpdate) GetRoundTripNanos() int64 {
+	if x != nil {
+		return x.RoundTripNanos
+	}
+	return 0
 }
 
 // AdmitRun lets a run in, if guardrails, lever and claims allow it.
@@ -1810,6 +1901,59 @@ func (x *SetRules) GetVersion() uint32 {
 	return 0
 }
 
+// BeginPhase says that cluster time has reached a phase.
+type BeginPhase struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Run           string                 `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
+	Phase         string                 `protobuf:"bytes,2,opt,name=phase,proto3" json:"phase,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BeginPhase) Reset() {
+	*x = BeginPhase{}
+	mi := &file_squall_v1_state_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BeginPhase) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BeginPhase) ProtoMessage() {}
+
+func (x *BeginPhase) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BeginPhase.ProtoReflect.Descriptor instead.
+func (*BeginPhase) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *BeginPhase) GetRun() string {
+	if x != nil {
+		return x.Run
+	}
+	return ""
+}
+
+func (x *BeginPhase) GetPhase() string {
+	if x != nil {
+		return x.Phase
+	}
+	return ""
+}
+
 // Outcome is what a command did.
 type Outcome struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1824,7 +1968,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_squall_v1_state_proto_msgTypes[20]
+	mi := &file_squall_v1_state_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1836,7 +1980,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[20]
+	mi := &file_squall_v1_state_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1849,7 +1993,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{20}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Outcome) GetIndex() uint64 {
@@ -1890,16 +2034,22 @@ type Run struct {
 	EndCause         EndCause         `protobuf:"varint,11,opt,name=end_cause,json=endCause,proto3,enum=squall.v1.EndCause" json:"end_cause,omitempty"`
 	EndDetail        string           `protobuf:"bytes,12,opt,name=end_detail,json=endDetail,proto3" json:"end_detail,omitempty"`
 	// By step, then host.
-	Steps         map[string]*StepHosts `protobuf:"bytes,13,rep,name=steps,proto3" json:"steps,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	Verdict       Verdict               `protobuf:"varint,14,opt,name=verdict,proto3,enum=squall.v1.Verdict" json:"verdict,omitempty"`
-	Findings      []*Finding            `protobuf:"bytes,15,rep,name=findings,proto3" json:"findings,omitempty"`
+	Steps    map[string]*StepHosts `protobuf:"bytes,13,rep,name=steps,proto3" json:"steps,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Verdict  Verdict               `protobuf:"varint,14,opt,name=verdict,proto3,enum=squall.v1.Verdict" json:"verdict,omitempty"`
+	Findings []*Finding            `protobuf:"bytes,15,rep,name=findings,proto3" json:"findings,omitempty"`
+	// Its story, oldest first, bounded.
+	Events []*Event `protobuf:"bytes,16,rep,name=events,proto3" json:"events,omitempty"`
+	// How many phases have begun.
+	PhasesBegun uint32 `protobuf:"varint,17,opt,name=phases_begun,json=phasesBegun,proto3" json:"phases_begun,omitempty"`
+	// What is kept of its windows when it is done.
+	Totals        []*ProbeTotal `protobuf:"bytes,18,rep,name=totals,proto3" json:"totals,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Run) Reset() {
 	*x = Run{}
-	mi := &file_squall_v1_state_proto_msgTypes[21]
+	mi := &file_squall_v1_state_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1911,7 +2061,7 @@ func (x *Run) String() string {
 func (*Run) ProtoMessage() {}
 
 func (x *Run) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[21]
+	mi := &file_squall_v1_state_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1924,7 +2074,7 @@ func (x *Run) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Run.ProtoReflect.Descriptor instead.
 func (*Run) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{21}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Run) GetId() string {
@@ -2032,6 +2182,91 @@ func (x *Run) GetFindings() []*Finding {
 	return nil
 }
 
+func (x *Run) GetEvents() []*Event {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *Run) GetPhasesBegun() uint32 {
+	if x != nil {
+		return x.PhasesBegun
+	}
+	return 0
+}
+
+func (x *Run) GetTotals() []*ProbeTotal {
+	if x != nil {
+		return x.Totals
+	}
+	return nil
+}
+
+// ProbeTotal is a probe over a whole run.
+type ProbeTotal struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// All windows merged; its second is the first one's.
+	Total *Window `protobuf:"bytes,1,opt,name=total,proto3" json:"total,omitempty"`
+	// The window with the lowest share of successes.
+	Worst *Window `protobuf:"bytes,2,opt,name=worst,proto3" json:"worst,omitempty"`
+	// Seconds between the first and the last window that have none.
+	Gaps          uint32 `protobuf:"varint,3,opt,name=gaps,proto3" json:"gaps,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProbeTotal) Reset() {
+	*x = ProbeTotal{}
+	mi := &file_squall_v1_state_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProbeTotal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProbeTotal) ProtoMessage() {}
+
+func (x *ProbeTotal) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProbeTotal.ProtoReflect.Descriptor instead.
+func (*ProbeTotal) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *ProbeTotal) GetTotal() *Window {
+	if x != nil {
+		return x.Total
+	}
+	return nil
+}
+
+func (x *ProbeTotal) GetWorst() *Window {
+	if x != nil {
+		return x.Worst
+	}
+	return nil
+}
+
+func (x *ProbeTotal) GetGaps() uint32 {
+	if x != nil {
+		return x.Gaps
+	}
+	return 0
+}
+
 // StepHosts is a step on all its hosts.
 type StepHosts struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2044,7 +2279,7 @@ type StepHosts struct {
 
 func (x *StepHosts) Reset() {
 	*x = StepHosts{}
-	mi := &file_squall_v1_state_proto_msgTypes[22]
+	mi := &file_squall_v1_state_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2056,7 +2291,7 @@ func (x *StepHosts) String() string {
 func (*StepHosts) ProtoMessage() {}
 
 func (x *StepHosts) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[22]
+	mi := &file_squall_v1_state_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2069,7 +2304,7 @@ func (x *StepHosts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepHosts.ProtoReflect.Descriptor instead.
 func (*StepHosts) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{22}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *StepHosts) GetHosts() map[string]*StepStatus {
@@ -2086,6 +2321,125 @@ func (x *StepHosts) GetTokenUnixNanos() map[string]int64 {
 	return nil
 }
 
+// Event is one line of a run's story.
+type Event struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Index       uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	AtUnixNanos int64                  `protobuf:"varint,2,opt,name=at_unix_nanos,json=atUnixNanos,proto3" json:"at_unix_nanos,omitempty"`
+	Run         string                 `protobuf:"bytes,3,opt,name=run,proto3" json:"run,omitempty"`
+	Kind        EventKind              `protobuf:"varint,4,opt,name=kind,proto3,enum=squall.v1.EventKind" json:"kind,omitempty"`
+	// One line for people.
+	Text    string      `protobuf:"bytes,5,opt,name=text,proto3" json:"text,omitempty"`
+	Phase   string      `protobuf:"bytes,6,opt,name=phase,proto3" json:"phase,omitempty"`
+	Step    *StepStatus `protobuf:"bytes,7,opt,name=step,proto3" json:"step,omitempty"`
+	State   RunState    `protobuf:"varint,8,opt,name=state,proto3,enum=squall.v1.RunState" json:"state,omitempty"`
+	Verdict Verdict     `protobuf:"varint,9,opt,name=verdict,proto3,enum=squall.v1.Verdict" json:"verdict,omitempty"`
+	// Incident time, Unix nanoseconds; 0 where there is none.
+	IncidentUnixNanos int64 `protobuf:"varint,10,opt,name=incident_unix_nanos,json=incidentUnixNanos,proto3" json:"incident_unix_nanos,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *Event) Reset() {
+	*x = Event{}
+	mi := &file_squall_v1_state_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Event) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Event) ProtoMessage() {}
+
+func (x *Event) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Event.ProtoReflect.Descriptor instead.
+func (*Event) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *Event) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *Event) GetAtUnixNanos() int64 {
+	if x != nil {
+		return x.AtUnixNanos
+	}
+	return 0
+}
+
+func (x *Event) GetRun() string {
+	if x != nil {
+		return x.Run
+	}
+	return ""
+}
+
+func (x *Event) GetKind() EventKind {
+	if x != nil {
+		return x.Kind
+	}
+	return EventKind_EVENT_KIND_UNSPECIFIED
+}
+
+func (x *Event) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *Event) GetPhase() string {
+	if x != nil {
+		return x.Phase
+	}
+	return ""
+}
+
+func (x *Event) GetStep() *StepStatus {
+	if x != nil {
+		return x.Step
+	}
+	return nil
+}
+
+func (x *Event) GetState() RunState {
+	if x != nil {
+		return x.State
+	}
+	return RunState_RUN_STATE_UNSPECIFIED
+}
+
+func (x *Event) GetVerdict() Verdict {
+	if x != nil {
+		return x.Verdict
+	}
+	return Verdict_VERDICT_UNSPECIFIED
+}
+
+func (x *Event) GetIncidentUnixNanos() int64 {
+	if x != nil {
+		return x.IncidentUnixNanos
+	}
+	return 0
+}
+
 // Registered is a host in the registry.
 type Registered struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
@@ -2095,13 +2449,17 @@ type Registered struct {
 	BootId           string                 `protobuf:"bytes,4,opt,name=boot_id,json=bootId,proto3" json:"boot_id,omitempty"`
 	Version          string                 `protobuf:"bytes,5,opt,name=version,proto3" json:"version,omitempty"`
 	ChangedUnixNanos int64                  `protobuf:"varint,6,opt,name=changed_unix_nanos,json=changedUnixNanos,proto3" json:"changed_unix_nanos,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// The lowest round trip to its server; 0 is not known.
+	RoundTripNanos int64 `protobuf:"varint,7,opt,name=round_trip_nanos,json=roundTripNanos,proto3" json:"round_trip_nanos,omitempty"`
+	// Ends that it reported of runs which are no longer kept: confirmed, so that it forgets them. Bounded.
+	Strays        []*StepKey `protobuf:"bytes,8,rep,name=strays,proto3" json:"strays,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Registered) Reset() {
 	*x = Registered{}
-	mi := &file_squall_v1_state_proto_msgTypes[23]
+	mi := &file_squall_v1_state_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2113,7 +2471,7 @@ func (x *Registered) String() string {
 func (*Registered) ProtoMessage() {}
 
 func (x *Registered) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[23]
+	mi := &file_squall_v1_state_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2126,7 +2484,7 @@ func (x *Registered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Registered.ProtoReflect.Descriptor instead.
 func (*Registered) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{23}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Registered) GetHost() *Host {
@@ -2171,6 +2529,20 @@ func (x *Registered) GetChangedUnixNanos() int64 {
 	return 0
 }
 
+func (x *Registered) GetRoundTripNanos() int64 {
+	if x != nil {
+		return x.RoundTripNanos
+	}
+	return 0
+}
+
+func (x *Registered) GetStrays() []*StepKey {
+	if x != nil {
+		return x.Strays
+	}
+	return nil
+}
+
 // AuditRecord is one act. Its hash covers the record and the hash before it.
 type AuditRecord struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
@@ -2188,7 +2560,7 @@ type AuditRecord struct {
 
 func (x *AuditRecord) Reset() {
 	*x = AuditRecord{}
-	mi := &file_squall_v1_state_proto_msgTypes[24]
+	mi := &file_squall_v1_state_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2200,7 +2572,7 @@ func (x *AuditRecord) String() string {
 func (*AuditRecord) ProtoMessage() {}
 
 func (x *AuditRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[24]
+	mi := &file_squall_v1_state_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2213,7 +2585,7 @@ func (x *AuditRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditRecord.ProtoReflect.Descriptor instead.
 func (*AuditRecord) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{24}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *AuditRecord) GetIndex() uint64 {
@@ -2279,15 +2651,19 @@ type State struct {
 	Halt          *HaltLatch             `protobuf:"bytes,8,opt,name=halt,proto3" json:"halt,omitempty"`
 	Guardrails    *Guardrails            `protobuf:"bytes,9,opt,name=guardrails,proto3" json:"guardrails,omitempty"`
 	// Ids of commands that took effect, oldest first, bounded.
-	Applied       []*AppliedCommand `protobuf:"bytes,10,rep,name=applied,proto3" json:"applied,omitempty"`
-	Audit         []*AuditRecord    `protobuf:"bytes,11,rep,name=audit,proto3" json:"audit,omitempty"`
+	Applied []*AppliedCommand `protobuf:"bytes,10,rep,name=applied,proto3" json:"applied,omitempty"`
+	Audit   []*AuditRecord    `protobuf:"bytes,11,rep,name=audit,proto3" json:"audit,omitempty"`
+	// The log index at which each host's order last changed.
+	OrderIndex map[string]uint64 `protobuf:"bytes,12,rep,name=order_index,json=orderIndex,proto3" json:"order_index,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// The log index at which everyone's order last changed.
+	OrderFloor    uint64 `protobuf:"varint,13,opt,name=order_floor,json=orderFloor,proto3" json:"order_floor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *State) Reset() {
 	*x = State{}
-	mi := &file_squall_v1_state_proto_msgTypes[25]
+	mi := &file_squall_v1_state_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2299,7 +2675,7 @@ func (x *State) String() string {
 func (*State) ProtoMessage() {}
 
 func (x *State) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[25]
+	mi := &file_squall_v1_state_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2312,7 +2688,7 @@ func (x *State) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use State.ProtoReflect.Descriptor instead.
 func (*State) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{25}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *State) GetIndex() uint64 {
@@ -2392,6 +2768,20 @@ func (x *State) GetAudit() []*AuditRecord {
 	return nil
 }
 
+func (x *State) GetOrderIndex() map[string]uint64 {
+	if x != nil {
+		return x.OrderIndex
+	}
+	return nil
+}
+
+func (x *State) GetOrderFloor() uint64 {
+	if x != nil {
+		return x.OrderFloor
+	}
+	return 0
+}
+
 // AppliedCommand remembers a command's outcome.
 type AppliedCommand struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2403,7 +2793,7 @@ type AppliedCommand struct {
 
 func (x *AppliedCommand) Reset() {
 	*x = AppliedCommand{}
-	mi := &file_squall_v1_state_proto_msgTypes[26]
+	mi := &file_squall_v1_state_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2415,7 +2805,7 @@ func (x *AppliedCommand) String() string {
 func (*AppliedCommand) ProtoMessage() {}
 
 func (x *AppliedCommand) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[26]
+	mi := &file_squall_v1_state_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2428,7 +2818,7 @@ func (x *AppliedCommand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppliedCommand.ProtoReflect.Descriptor instead.
 func (*AppliedCommand) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{26}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *AppliedCommand) GetId() string {
@@ -2449,7 +2839,7 @@ var File_squall_v1_state_proto protoreflect.FileDescriptor
 
 const file_squall_v1_state_proto_rawDesc = "" +
 	"\n" +
-	"\x15squall/v1/state.proto\x12\tsquall.v1\x1a\x15squall/v1/agent.proto\x1a\x1asquall/v1/experiment.proto\x1a\x14squall/v1/host.proto\x1a\x12squall/v1/op.proto\x1a\x14squall/v1/plan.proto\"\xa7\a\n" +
+	"\x15squall/v1/state.proto\x12\tsquall.v1\x1a\x15squall/v1/agent.proto\x1a\x1asquall/v1/experiment.proto\x1a\x14squall/v1/host.proto\x1a\x12squall/v1/op.proto\x1a\x14squall/v1/plan.proto\"\xe1\a\n" +
 	"\aCommand\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\"\n" +
 	"\rat_unix_nanos\x18\x02 \x01(\x03R\vatUnixNanos\x12$\n" +
@@ -2471,7 +2861,9 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x0eset_guardrails\x18\x17 \x01(\v2\x18.squall.v1.SetGuardrailsH\x00R\rsetGuardrails\x128\n" +
 	"\vraise_epoch\x18\x18 \x01(\v2\x15.squall.v1.RaiseEpochH\x00R\n" +
 	"raiseEpoch\x122\n" +
-	"\tset_rules\x18\x19 \x01(\v2\x13.squall.v1.SetRulesH\x00R\bsetRulesB\x06\n" +
+	"\tset_rules\x18\x19 \x01(\v2\x13.squall.v1.SetRulesH\x00R\bsetRules\x128\n" +
+	"\vbegin_phase\x18\x1a \x01(\v2\x15.squall.v1.BeginPhaseH\x00R\n" +
+	"beginPhaseB\x06\n" +
 	"\x04kind\"\x82\x01\n" +
 	"\tPrincipal\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12#\n" +
@@ -2480,7 +2872,7 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x06server\x18\x04 \x01(\tR\x06server\x12\x10\n" +
 	"\x03why\x18\x05 \x01(\tR\x03why\":\n" +
 	"\vUpdateHosts\x12+\n" +
-	"\x05hosts\x18\x01 \x03(\v2\x15.squall.v1.HostUpdateR\x05hosts\"\xaa\x01\n" +
+	"\x05hosts\x18\x01 \x03(\v2\x15.squall.v1.HostUpdateR\x05hosts\"\xd4\x01\n" +
 	"\n" +
 	"HostUpdate\x12#\n" +
 	"\x04host\x18\x01 \x01(\v2\x0f.squall.v1.HostR\x04host\x12\x12\n" +
@@ -2488,7 +2880,8 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x06server\x18\x03 \x01(\tR\x06server\x12\x18\n" +
 	"\asession\x18\x04 \x01(\x04R\asession\x12\x17\n" +
 	"\aboot_id\x18\x05 \x01(\tR\x06bootId\x12\x18\n" +
-	"\aversion\x18\x06 \x01(\tR\aversion\"\xa7\x01\n" +
+	"\aversion\x18\x06 \x01(\tR\aversion\x12(\n" +
+	"\x10round_trip_nanos\x18\a \x01(\x03R\x0eroundTripNanos\"\xa7\x01\n" +
 	"\bAdmitRun\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x125\n" +
 	"\n" +
@@ -2542,11 +2935,15 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\n" +
 	"RaiseEpoch\"$\n" +
 	"\bSetRules\x12\x18\n" +
-	"\aversion\x18\x01 \x01(\rR\aversion\"x\n" +
+	"\aversion\x18\x01 \x01(\rR\aversion\"4\n" +
+	"\n" +
+	"BeginPhase\x12\x10\n" +
+	"\x03run\x18\x01 \x01(\tR\x03run\x12\x14\n" +
+	"\x05phase\x18\x02 \x01(\tR\x05phase\"x\n" +
 	"\aOutcome\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12)\n" +
 	"\x10repeated_command\x18\x02 \x01(\bR\x0frepeatedCommand\x12,\n" +
-	"\arefused\x18\x03 \x01(\v2\x12.squall.v1.ProblemR\arefused\"\x85\x06\n" +
+	"\arefused\x18\x03 \x01(\v2\x12.squall.v1.ProblemR\arefused\"\x81\a\n" +
 	"\x03Run\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x125\n" +
 	"\n" +
@@ -2566,14 +2963,22 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"end_detail\x18\f \x01(\tR\tendDetail\x12/\n" +
 	"\x05steps\x18\r \x03(\v2\x19.squall.v1.Run.StepsEntryR\x05steps\x12,\n" +
 	"\averdict\x18\x0e \x01(\x0e2\x12.squall.v1.VerdictR\averdict\x12.\n" +
-	"\bfindings\x18\x0f \x03(\v2\x12.squall.v1.FindingR\bfindings\x1aC\n" +
+	"\bfindings\x18\x0f \x03(\v2\x12.squall.v1.FindingR\bfindings\x12(\n" +
+	"\x06events\x18\x10 \x03(\v2\x10.squall.v1.EventR\x06events\x12!\n" +
+	"\fphases_begun\x18\x11 \x01(\rR\vphasesBegun\x12-\n" +
+	"\x06totals\x18\x12 \x03(\v2\x15.squall.v1.ProbeTotalR\x06totals\x1aC\n" +
 	"\x15EnteredUnixNanosEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\rR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\x1aN\n" +
 	"\n" +
 	"StepsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12*\n" +
-	"\x05value\x18\x02 \x01(\v2\x14.squall.v1.StepHostsR\x05value:\x028\x01\"\xaa\x02\n" +
+	"\x05value\x18\x02 \x01(\v2\x14.squall.v1.StepHostsR\x05value:\x028\x01\"r\n" +
+	"\n" +
+	"ProbeTotal\x12'\n" +
+	"\x05total\x18\x01 \x01(\v2\x11.squall.v1.WindowR\x05total\x12'\n" +
+	"\x05worst\x18\x02 \x01(\v2\x11.squall.v1.WindowR\x05worst\x12\x12\n" +
+	"\x04gaps\x18\x03 \x01(\rR\x04gaps\"\xaa\x02\n" +
 	"\tStepHosts\x125\n" +
 	"\x05hosts\x18\x01 \x03(\v2\x1f.squall.v1.StepHosts.HostsEntryR\x05hosts\x12R\n" +
 	"\x10token_unix_nanos\x18\x02 \x03(\v2(.squall.v1.StepHosts.TokenUnixNanosEntryR\x0etokenUnixNanos\x1aO\n" +
@@ -2583,7 +2988,19 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\v2\x15.squall.v1.StepStatusR\x05value:\x028\x01\x1aA\n" +
 	"\x13TokenUnixNanosEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"\xc4\x01\n" +
+	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"\xdb\x02\n" +
+	"\x05Event\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\x12\"\n" +
+	"\rat_unix_nanos\x18\x02 \x01(\x03R\vatUnixNanos\x12\x10\n" +
+	"\x03run\x18\x03 \x01(\tR\x03run\x12(\n" +
+	"\x04kind\x18\x04 \x01(\x0e2\x14.squall.v1.EventKindR\x04kind\x12\x12\n" +
+	"\x04text\x18\x05 \x01(\tR\x04text\x12\x14\n" +
+	"\x05phase\x18\x06 \x01(\tR\x05phase\x12)\n" +
+	"\x04step\x18\a \x01(\v2\x15.squall.v1.StepStatusR\x04step\x12)\n" +
+	"\x05state\x18\b \x01(\x0e2\x13.squall.v1.RunStateR\x05state\x12,\n" +
+	"\averdict\x18\t \x01(\x0e2\x12.squall.v1.VerdictR\averdict\x12.\n" +
+	"\x13incident_unix_nanos\x18\n" +
+	" \x01(\x03R\x11incidentUnixNanos\"\x9a\x02\n" +
 	"\n" +
 	"Registered\x12#\n" +
 	"\x04host\x18\x01 \x01(\v2\x0f.squall.v1.HostR\x04host\x12\x16\n" +
@@ -2591,7 +3008,9 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\asession\x18\x03 \x01(\x04R\asession\x12\x17\n" +
 	"\aboot_id\x18\x04 \x01(\tR\x06bootId\x12\x18\n" +
 	"\aversion\x18\x05 \x01(\tR\aversion\x12,\n" +
-	"\x12changed_unix_nanos\x18\x06 \x01(\x03R\x10changedUnixNanos\"\xc3\x01\n" +
+	"\x12changed_unix_nanos\x18\x06 \x01(\x03R\x10changedUnixNanos\x12(\n" +
+	"\x10round_trip_nanos\x18\a \x01(\x03R\x0eroundTripNanos\x12*\n" +
+	"\x06strays\x18\b \x03(\v2\x12.squall.v1.StepKeyR\x06strays\"\xc3\x01\n" +
 	"\vAuditRecord\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\"\n" +
 	"\rat_unix_nanos\x18\x02 \x01(\x03R\vatUnixNanos\x12$\n" +
@@ -2599,7 +3018,7 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x03act\x18\x04 \x01(\tR\x03act\x12\x16\n" +
 	"\x06object\x18\x05 \x01(\tR\x06object\x12\x16\n" +
 	"\x06result\x18\x06 \x01(\tR\x06result\x12\x12\n" +
-	"\x04hash\x18\a \x01(\fR\x04hash\"\xdf\x04\n" +
+	"\x04hash\x18\a \x01(\fR\x04hash\"\x82\x06\n" +
 	"\x05State\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x14\n" +
@@ -2614,14 +3033,21 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"guardrails\x123\n" +
 	"\aapplied\x18\n" +
 	" \x03(\v2\x19.squall.v1.AppliedCommandR\aapplied\x12,\n" +
-	"\x05audit\x18\v \x03(\v2\x16.squall.v1.AuditRecordR\x05audit\x1aO\n" +
+	"\x05audit\x18\v \x03(\v2\x16.squall.v1.AuditRecordR\x05audit\x12A\n" +
+	"\vorder_index\x18\f \x03(\v2 .squall.v1.State.OrderIndexEntryR\n" +
+	"orderIndex\x12\x1f\n" +
+	"\vorder_floor\x18\r \x01(\x04R\n" +
+	"orderFloor\x1aO\n" +
 	"\n" +
 	"HostsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12+\n" +
 	"\x05value\x18\x02 \x01(\v2\x15.squall.v1.RegisteredR\x05value:\x028\x01\x1aG\n" +
 	"\tRunsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12$\n" +
-	"\x05value\x18\x02 \x01(\v2\x0e.squall.v1.RunR\x05value:\x028\x01\"N\n" +
+	"\x05value\x18\x02 \x01(\v2\x0e.squall.v1.RunR\x05value:\x028\x01\x1a=\n" +
+	"\x0fOrderIndexEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"N\n" +
 	"\x0eAppliedCommand\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12,\n" +
 	"\aoutcome\x18\x02 \x01(\v2\x12.squall.v1.OutcomeR\aoutcome*L\n" +
@@ -2671,7 +3097,16 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x11RUN_STATE_HOLDING\x10\x04\x12\x17\n" +
 	"\x13RUN_STATE_REVERTING\x10\x05\x12\x18\n" +
 	"\x14RUN_STATE_RECOVERING\x10\x06\x12\x12\n" +
-	"\x0eRUN_STATE_DONE\x10\aB\x1bZ\x19squall/proto/squall/v1;pbb\x06proto3"
+	"\x0eRUN_STATE_DONE\x10\a*\xc6\x01\n" +
+	"\tEventKind\x12\x1a\n" +
+	"\x16EVENT_KIND_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14EVENT_KIND_RUN_STATE\x10\x01\x12\x14\n" +
+	"\x10EVENT_KIND_PHASE\x10\x02\x12\x13\n" +
+	"\x0fEVENT_KIND_STEP\x10\x03\x12\x16\n" +
+	"\x12EVENT_KIND_FINDING\x10\x04\x12\x13\n" +
+	"\x0fEVENT_KIND_HALT\x10\x05\x12\x16\n" +
+	"\x12EVENT_KIND_VERDICT\x10\x06\x12\x13\n" +
+	"\x0fEVENT_KIND_HOST\x10\aB\x1bZ\x19squall/proto/squall/v1;pbb\x06proto3"
 
 var (
 	file_squall_v1_state_proto_rawDescOnce sync.Once
@@ -2685,8 +3120,8 @@ func file_squall_v1_state_proto_rawDescGZIP() []byte {
 	return file_squall_v1_state_proto_rawDescData
 }
 
-var file_squall_v1_state_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_squall_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_squall_v1_state_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
+var file_squall_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_squall_v1_state_proto_goTypes = []any{
 	(Role)(0),              // 0: squall.v1.Role
 	(EndCause)(0),          // 1: squall.v1.EndCause
@@ -2694,110 +3129,127 @@ var file_squall_v1_state_proto_goTypes = []any{
 	(FindingKind)(0),       // 3: squall.v1.FindingKind
 	(FindingState)(0),      // 4: squall.v1.FindingState
 	(RunState)(0),          // 5: squall.v1.RunState
-	(*Command)(nil),        // 6: squall.v1.Command
-	(*Principal)(nil),      // 7: squall.v1.Principal
-	(*UpdateHosts)(nil),    // 8: squall.v1.UpdateHosts
-	(*HostUpdate)(nil),     // 9: squall.v1.HostUpdate
-	(*AdmitRun)(nil),       // 10: squall.v1.AdmitRun
-	(*Prepare)(nil),        // 11: squall.v1.Prepare
-	(*Fire)(nil),           // 12: squall.v1.Fire
-	(*Hold)(nil),           // 13: squall.v1.Hold
-	(*EndRun)(nil),         // 14: squall.v1.EndRun
-	(*Recover)(nil),        // 15: squall.v1.Recover
-	(*Finish)(nil),         // 16: squall.v1.Finish
-	(*Finding)(nil),        // 17: squall.v1.Finding
-	(*RecordSteps)(nil),    // 18: squall.v1.RecordSteps
-	(*RecordWindows)(nil),  // 19: squall.v1.RecordWindows
-	(*GrantTokens)(nil),    // 20: squall.v1.GrantTokens
-	(*Halt)(nil),           // 21: squall.v1.Halt
-	(*Resume)(nil),         // 22: squall.v1.Resume
-	(*SetGuardrails)(nil),  // 23: squall.v1.SetGuardrails
-	(*RaiseEpoch)(nil),     // 24: squall.v1.RaiseEpoch
-	(*SetRules)(nil),       // 25: squall.v1.SetRules
-	(*Outcome)(nil),        // 26: squall.v1.Outcome
-	(*Run)(nil),            // 27: squall.v1.Run
-	(*StepHosts)(nil),      // 28: squall.v1.StepHosts
-	(*Registered)(nil),     // 29: squall.v1.Registered
-	(*AuditRecord)(nil),    // 30: squall.v1.AuditRecord
-	(*State)(nil),          // 31: squall.v1.State
-	(*AppliedCommand)(nil), // 32: squall.v1.AppliedCommand
-	nil,                    // 33: squall.v1.Run.EnteredUnixNanosEntry
-	nil,                    // 34: squall.v1.Run.StepsEntry
-	nil,                    // 35: squall.v1.StepHosts.HostsEntry
-	nil,                    // 36: squall.v1.StepHosts.TokenUnixNanosEntry
-	nil,                    // 37: squall.v1.State.HostsEntry
-	nil,                    // 38: squall.v1.State.RunsEntry
-	(*Host)(nil),           // 39: squall.v1.Host
-	(*Experiment)(nil),     // 40: squall.v1.Experiment
-	(*Plan)(nil),           // 41: squall.v1.Plan
-	(*StepStatus)(nil),     // 42: squall.v1.StepStatus
-	(*Window)(nil),         // 43: squall.v1.Window
-	(*Guardrails)(nil),     // 44: squall.v1.Guardrails
-	(*Problem)(nil),        // 45: squall.v1.Problem
-	(*HaltLatch)(nil),      // 46: squall.v1.HaltLatch
+	(EventKind)(0),         // 6: squall.v1.EventKind
+	(*Command)(nil),        // 7: squall.v1.Command
+	(*Principal)(nil),      // 8: squall.v1.Principal
+	(*UpdateHosts)(nil),    // 9: squall.v1.UpdateHosts
+	(*HostUpdate)(nil),     // 10: squall.v1.HostUpdate
+	(*AdmitRun)(nil),       // 11: squall.v1.AdmitRun
+	(*Prepare)(nil),        // 12: squall.v1.Prepare
+	(*Fire)(nil),           // 13: squall.v1.Fire
+	(*Hold)(nil),           // 14: squall.v1.Hold
+	(*EndRun)(nil),         // 15: squall.v1.EndRun
+	(*Recover)(nil),        // 16: squall.v1.Recover
+	(*Finish)(nil),         // 17: squall.v1.Finish
+	(*Finding)(nil),        // 18: squall.v1.Finding
+	(*RecordSteps)(nil),    // 19: squall.v1.RecordSteps
+	(*RecordWindows)(nil),  // 20: squall.v1.RecordWindows
+	(*GrantTokens)(nil),    // 21: squall.v1.GrantTokens
+	(*Halt)(nil),           // 22: squall.v1.Halt
+	(*Resume)(nil),         // 23: squall.v1.Resume
+	(*SetGuardrails)(nil),  // 24: squall.v1.SetGuardrails
+	(*RaiseEpoch)(nil),     // 25: squall.v1.RaiseEpoch
+	(*SetRules)(nil),       // 26: squall.v1.SetRules
+	(*BeginPhase)(nil),     // 27: squall.v1.BeginPhase
+	(*Outcome)(nil),        // 28: squall.v1.Outcome
+	(*Run)(nil),            // 29: squall.v1.Run
+	(*ProbeTotal)(nil),     // 30: squall.v1.ProbeTotal
+	(*StepHosts)(nil),      // 31: squall.v1.StepHosts
+	(*Event)(nil),          // 32: squall.v1.Event
+	(*Registered)(nil),     // 33: squall.v1.Registered
+	(*AuditRecord)(nil),    // 34: squall.v1.AuditRecord
+	(*State)(nil),          // 35: squall.v1.State
+	(*AppliedCommand)(nil), // 36: squall.v1.AppliedCommand
+	nil,                    // 37: squall.v1.Run.EnteredUnixNanosEntry
+	nil,                    // 38: squall.v1.Run.StepsEntry
+	nil,                    // 39: squall.v1.StepHosts.HostsEntry
+	nil,                    // 40: squall.v1.StepHosts.TokenUnixNanosEntry
+	nil,                    // 41: squall.v1.State.HostsEntry
+	nil,                    // 42: squall.v1.State.RunsEntry
+	nil,                    // 43: squall.v1.State.OrderIndexEntry
+	(*Host)(nil),           // 44: squall.v1.Host
+	(*Experiment)(nil),     // 45: squall.v1.Experiment
+	(*Plan)(nil),           // 46: squall.v1.Plan
+	(*StepStatus)(nil),     // 47: squall.v1.StepStatus
+	(*Window)(nil),         // 48: squall.v1.Window
+	(*Guardrails)(nil),     // 49: squall.v1.Guardrails
+	(*Problem)(nil),        // 50: squall.v1.Problem
+	(*StepKey)(nil),        // 51: squall.v1.StepKey
+	(*HaltLatch)(nil),      // 52: squall.v1.HaltLatch
 }
 var file_squall_v1_state_proto_depIdxs = []int32{
-	7,  // 0: squall.v1.Command.by:type_name -> squall.v1.Principal
-	8,  // 1: squall.v1.Command.update_hosts:type_name -> squall.v1.UpdateHosts
-	10, // 2: squall.v1.Command.admit_run:type_name -> squall.v1.AdmitRun
-	11, // 3: squall.v1.Command.prepare:type_name -> squall.v1.Prepare
-	12, // 4: squall.v1.Command.fire:type_name -> squall.v1.Fire
-	13, // 5: squall.v1.Command.hold:type_name -> squall.v1.Hold
-	14, // 6: squall.v1.Command.end_run:type_name -> squall.v1.EndRun
-	15, // 7: squall.v1.Command.recover:type_name -> squall.v1.Recover
-	16, // 8: squall.v1.Command.finish:type_name -> squall.v1.Finish
-	18, // 9: squall.v1.Command.record_steps:type_name -> squall.v1.RecordSteps
-	19, // 10: squall.v1.Command.record_windows:type_name -> squall.v1.RecordWindows
-	20, // 11: squall.v1.Command.grant_tokens:type_name -> squall.v1.GrantTokens
-	21, // 12: squall.v1.Command.halt:type_name -> squall.v1.Halt
-	22, // 13: squall.v1.Command.resume:type_name -> squall.v1.Resume
-	23, // 14: squall.v1.Command.set_guardrails:type_name -> squall.v1.SetGuardrails
-	24, // 15: squall.v1.Command.raise_epoch:type_name -> squall.v1.RaiseEpoch
-	25, // 16: squall.v1.Command.set_rules:type_name -> squall.v1.SetRules
-	0,  // 17: squall.v1.Principal.role:type_name -> squall.v1.Role
-	9,  // 18: squall.v1.UpdateHosts.hosts:type_name -> squall.v1.HostUpdate
-	39, // 19: squall.v1.HostUpdate.host:type_name -> squall.v1.Host
-	40, // 20: squall.v1.AdmitRun.experiment:type_name -> squall.v1.Experiment
-	41, // 21: squall.v1.AdmitRun.plan:type_name -> squall.v1.Plan
-	1,  // 22: squall.v1.EndRun.cause:type_name -> squall.v1.EndCause
-	2,  // 23: squall.v1.Finish.verdict:type_name -> squall.v1.Verdict
-	17, // 24: squall.v1.Finish.findings:type_name -> squall.v1.Finding
-	3,  // 25: squall.v1.Finding.kind:type_name -> squall.v1.FindingKind
-	4,  // 26: squall.v1.Finding.state:type_name -> squall.v1.FindingState
-	42, // 27: squall.v1.RecordSteps.steps:type_name -> squall.v1.StepStatus
-	43, // 28: squall.v1.RecordWindows.windows:type_name -> squall.v1.Window
-	44, // 29: squall.v1.SetGuardrails.guardrails:type_name -> squall.v1.Guardrails
-	45, // 30: squall.v1.Outcome.refused:type_name -> squall.v1.Problem
-	40, // 31: squall.v1.Run.experiment:type_name -> squall.v1.Experiment
-	41, // 32: squall.v1.Run.plan:type_name -> squall.v1.Plan
-	7,  // 33: squall.v1.Run.by:type_name -> squall.v1.Principal
-	5,  // 34: squall.v1.Run.state:type_name -> squall.v1.RunState
-	33, // 35: squall.v1.Run.entered_unix_nanos:type_name -> squall.v1.Run.EnteredUnixNanosEntry
-	1,  // 36: squall.v1.Run.end_cause:type_name -> squall.v1.EndCause
-	34, // 37: squall.v1.Run.steps:type_name -> squall.v1.Run.StepsEntry
-	2,  // 38: squall.v1.Run.verdict:type_name -> squall.v1.Verdict
-	17, // 39: squall.v1.Run.findings:type_name -> squall.v1.Finding
-	35, // 40: squall.v1.StepHosts.hosts:type_name -> squall.v1.StepHosts.HostsEntry
-	36, // 41: squall.v1.StepHosts.token_unix_nanos:type_name -> squall.v1.StepHosts.TokenUnixNanosEntry
-	39, // 42: squall.v1.Registered.host:type_name -> squall.v1.Host
-	7,  // 43: squall.v1.AuditRecord.by:type_name -> squall.v1.Principal
-	37, // 44: squall.v1.State.hosts:type_name -> squall.v1.State.HostsEntry
-	38, // 45: squall.v1.State.runs:type_name -> squall.v1.State.RunsEntry
-	43, // 46: squall.v1.State.windows:type_name -> squall.v1.Window
-	46, // 47: squall.v1.State.halt:type_name -> squall.v1.HaltLatch
-	44, // 48: squall.v1.State.guardrails:type_name -> squall.v1.Guardrails
-	32, // 49: squall.v1.State.applied:type_name -> squall.v1.AppliedCommand
-	30, // 50: squall.v1.State.audit:type_name -> squall.v1.AuditRecord
-	26, // 51: squall.v1.AppliedCommand.outcome:type_name -> squall.v1.Outcome
-	28, // 52: squall.v1.Run.StepsEntry.value:type_name -> squall.v1.StepHosts
-	42, // 53: squall.v1.StepHosts.HostsEntry.value:type_name -> squall.v1.StepStatus
-	29, // 54: squall.v1.State.HostsEntry.value:type_name -> squall.v1.Registered
-	27, // 55: squall.v1.State.RunsEntry.value:type_name -> squall.v1.Run
-	56, // [56:56] is the sub-list for method output_type
-	56, // [56:56] is the sub-list for method input_type
-	56, // [56:56] is the sub-list for extension type_name
-	56, // [56:56] is the sub-list for extension extendee
-	0,  // [0:56] is the sub-list for field type_name
+	8,  // 0: squall.v1.Command.by:type_name -> squall.v1.Principal
+	9,  // 1: squall.v1.Command.update_hosts:type_name -> squall.v1.UpdateHosts
+	11, // 2: squall.v1.Command.admit_run:type_name -> squall.v1.AdmitRun
+	12, // 3: squall.v1.Command.prepare:type_name -> squall.v1.Prepare
+	13, // 4: squall.v1.Command.fire:type_name -> squall.v1.Fire
+	14, // 5: squall.v1.Command.hold:type_name -> squall.v1.Hold
+	15, // 6: squall.v1.Command.end_run:type_name -> squall.v1.EndRun
+	16, // 7: squall.v1.Command.recover:type_name -> squall.v1.Recover
+	17, // 8: squall.v1.Command.finish:type_name -> squall.v1.Finish
+	19, // 9: squall.v1.Command.record_steps:type_name -> squall.v1.RecordSteps
+	20, // 10: squall.v1.Command.record_windows:type_name -> squall.v1.RecordWindows
+	21, // 11: squall.v1.Command.grant_tokens:type_name -> squall.v1.GrantTokens
+	22, // 12: squall.v1.Command.halt:type_name -> squall.v1.Halt
+	23, // 13: squall.v1.Command.resume:type_name -> squall.v1.Resume
+	24, // 14: squall.v1.Command.set_guardrails:type_name -> squall.v1.SetGuardrails
+	25, // 15: squall.v1.Command.raise_epoch:type_name -> squall.v1.RaiseEpoch
+	26, // 16: squall.v1.Command.set_rules:type_name -> squall.v1.SetRules
+	27, // 17: squall.v1.Command.begin_phase:type_name -> squall.v1.BeginPhase
+	0,  // 18: squall.v1.Principal.role:type_name -> squall.v1.Role
+	10, // 19: squall.v1.UpdateHosts.hosts:type_name -> squall.v1.HostUpdate
+	44, // 20: squall.v1.HostUpdate.host:type_name -> squall.v1.Host
+	45, // 21: squall.v1.AdmitRun.experiment:type_name -> squall.v1.Experiment
+	46, // 22: squall.v1.AdmitRun.plan:type_name -> squall.v1.Plan
+	1,  // 23: squall.v1.EndRun.cause:type_name -> squall.v1.EndCause
+	2,  // 24: squall.v1.Finish.verdict:type_name -> squall.v1.Verdict
+	18, // 25: squall.v1.Finish.findings:type_name -> squall.v1.Finding
+	3,  // 26: squall.v1.Finding.kind:type_name -> squall.v1.FindingKind
+	4,  // 27: squall.v1.Finding.state:type_name -> squall.v1.FindingState
+	47, // 28: squall.v1.RecordSteps.steps:type_name -> squall.v1.StepStatus
+	48, // 29: squall.v1.RecordWindows.windows:type_name -> squall.v1.Window
+	49, // 30: squall.v1.SetGuardrails.guardrails:type_name -> squall.v1.Guardrails
+	50, // 31: squall.v1.Outcome.refused:type_name -> squall.v1.Problem
+	45, // 32: squall.v1.Run.experiment:type_name -> squall.v1.Experiment
+	46, // 33: squall.v1.Run.plan:type_name -> squall.v1.Plan
+	8,  // 34: squall.v1.Run.by:type_name -> squall.v1.Principal
+	5,  // 35: squall.v1.Run.state:type_name -> squall.v1.RunState
+	37, // 36: squall.v1.Run.entered_unix_nanos:type_name -> squall.v1.Run.EnteredUnixNanosEntry
+	1,  // 37: squall.v1.Run.end_cause:type_name -> squall.v1.EndCause
+	38, // 38: squall.v1.Run.steps:type_name -> squall.v1.Run.StepsEntry
+	2,  // 39: squall.v1.Run.verdict:type_name -> squall.v1.Verdict
+	18, // 40: squall.v1.Run.findings:type_name -> squall.v1.Finding
+	32, // 41: squall.v1.Run.events:type_name -> squall.v1.Event
+	30, // 42: squall.v1.Run.totals:type_name -> squall.v1.ProbeTotal
+	48, // 43: squall.v1.ProbeTotal.total:type_name -> squall.v1.Window
+	48, // 44: squall.v1.ProbeTotal.worst:type_name -> squall.v1.Window
+	39, // 45: squall.v1.StepHosts.hosts:type_name -> squall.v1.StepHosts.HostsEntry
+	40, // 46: squall.v1.StepHosts.token_unix_nanos:type_name -> squall.v1.StepHosts.TokenUnixNanosEntry
+	6,  // 47: squall.v1.Event.kind:type_name -> squall.v1.EventKind
+	47, // 48: squall.v1.Event.step:type_name -> squall.v1.StepStatus
+	5,  // 49: squall.v1.Event.state:type_name -> squall.v1.RunState
+	2,  // 50: squall.v1.Event.verdict:type_name -> squall.v1.Verdict
+	44, // 51: squall.v1.Registered.host:type_name -> squall.v1.Host
+	51, // 52: squall.v1.Registered.strays:type_name -> squall.v1.StepKey
+	8,  // 53: squall.v1.AuditRecord.by:type_name -> squall.v1.Principal
+	41, // 54: squall.v1.State.hosts:type_name -> squall.v1.State.HostsEntry
+	42, // 55: squall.v1.State.runs:type_name -> squall.v1.State.RunsEntry
+	48, // 56: squall.v1.State.windows:type_name -> squall.v1.Window
+	52, // 57: squall.v1.State.halt:type_name -> squall.v1.HaltLatch
+	49, // 58: squall.v1.State.guardrails:type_name -> squall.v1.Guardrails
+	36, // 59: squall.v1.State.applied:type_name -> squall.v1.AppliedCommand
+	34, // 60: squall.v1.State.audit:type_name -> squall.v1.AuditRecord
+	43, // 61: squall.v1.State.order_index:type_name -> squall.v1.State.OrderIndexEntry
+	28, // 62: squall.v1.AppliedCommand.outcome:type_name -> squall.v1.Outcome
+	31, // 63: squall.v1.Run.StepsEntry.value:type_name -> squall.v1.StepHosts
+	47, // 64: squall.v1.StepHosts.HostsEntry.value:type_name -> squall.v1.StepStatus
+	33, // 65: squall.v1.State.HostsEntry.value:type_name -> squall.v1.Registered
+	29, // 66: squall.v1.State.RunsEntry.value:type_name -> squall.v1.Run
+	67, // [67:67] is the sub-list for method output_type
+	67, // [67:67] is the sub-list for method input_type
+	67, // [67:67] is the sub-list for extension type_name
+	67, // [67:67] is the sub-list for extension extendee
+	0,  // [0:67] is the sub-list for field type_name
 }
 
 func init() { file_squall_v1_state_proto_init() }
@@ -2827,14 +3279,15 @@ func file_squall_v1_state_proto_init() {
 		(*Command_SetGuardrails)(nil),
 		(*Command_RaiseEpoch)(nil),
 		(*Command_SetRules)(nil),
+		(*Command_BeginPhase)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_squall_v1_state_proto_rawDesc), len(file_squall_v1_state_proto_rawDesc)),
-			NumEnums:      6,
-			NumMessages:   33,
+			NumEnums:      7,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
