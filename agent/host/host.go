@@ -37,10 +37,12 @@ type Host interface {
 
 	// Evidence reads the counters of what is attached under a tag, and tries
 	// an active probe through the same path where there is one. With after
-	// set, it shows instead that nothing of the tag is left.
+	// set, it shows instead that nothing of the tag is left. A tag stands for
+	// itself and for everything below it: "a" covers "a/silence".
 	Evidence(ctx context.Context, tag string, after bool) ([]*pb.Evidence, error)
 
 	// Leftovers names everything of ours in the kernel that is not under one
-	// of the tags, after trying to remove it: what it returns is residue.
+	// of the tags or below one, after trying to remove it: what it returns is
+	// residue.
 	Leftovers(ctx context.Context, held []string) ([]string, error)
 }
