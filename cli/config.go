@@ -1,0 +1,89 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+)
+
+func newConfigCmd(a *app) *cobra.Command {
+	c := &cobra.Command{Use: "config", Short: "Settings, and where they come from"}
+	explain := &cobra.Command{
+		Use:   "explain KEY",
+		Short: "Print every layer's value of a setting, and which one won",
+		Args:  cobra.ExactArgs(1),
+		RunE:  func(_ *cobra.Command, args []string) error { return a.explainSetting(args[0]) },
+		// A broken layer is what this command is asked about, so it must not stop it.
+		PersistentPreRunE: func(*cobra.Command, []string) error { return nil },
+	}
+	c.AddCommand(explain)
+	return c
+}
+
+// layer is one place that may set a key.
+type layer struct {
+	name  string
+	value any
+	set   bool
+}
+
+func (a *app) explainSetting(key string) error {
+	i := slices.IndexFunc(settingTable, func(s setting) bool { return s.key == key })
+	if i < 0 {
+		return usagef("unknown setting %q; known are %s", key, strings.Join(settingKeys(), ", "))
+	}
+	layers, err := a.settingLayers(settingTable[i])
+	if err != nil {
+		return usage(err)
+	}
+	fmt.Fprintf(a.stdout, "%s: %s\n", key, settingTable[i].text)
+	return a.printLayers(layers)
+}
+
+func (a *app) printLayers(layers []layer) error {
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	won := false
+	for _, l := range layers {
+		mark, value := " ", "-"
+		if l.set {
+			value = fmt.Sprint(l.value)
+		}
+		if l.set && !won {
+			mark, won = "*", true
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\n", mark, l.name, escape(value))
+	}
+	return w.Flush()
+}
+
+// settingLayers lists the layers of a key, the strongest first.
+func (a *app) settingLayers(s setting) ([]layer, error) {
+	var layers []layer
+	if f := a.flags.set.Lookup(s.key); f != nil {
+		layers = append(layers, layer{"flag --" + s.key, f.Value, f.Changed})
+	}
+	env, ok := os.LookupEnv(envName(s.key))
+	layers = append(layers, layer{"environment " + envName(s.key), env, ok && env != ""})
+	files := settingFiles()
+	for _, file := range slices.Backward(files) {
+		values, err := readLayer(file)
+		if err != nil {
+			return nil, err
+		}
+		value, set := values[s.key]
+		layers = append(layers, layer{"file " + file, value, set})
+	}
+	return append(layers, layer{"default", s.value, true}), nil
+}
+
+func settingKeys() []string {
+	var keys []string
+	for _, s := range settingTable {
+		keys = append(keys, s.key)
+	}
+	return keys
+}

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+)
+
+// app is what every command shares: the streams, and the settings once they are read.
+type app struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	flags          settingFlags
+	// settings are read before a command runs.
+	settings *settings
+}
+
+// run carries out one command line and gives its exit code. Data goes to
+// stdout; progress and errors go to stderr.
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
+	root := newRootCmd(a)
+	root.SetArgs(args)
+	err := root.ExecuteContext(context.Background())
+	if err == nil {
+		return 0
+	}
+	code := exitCode(err)
+	if text := err.Error(); text != "" {
+		fmt.Fprintln(stderr, "squall:", escape(text))
+	}
+	return code
+}
+
+// newRootCmd puts the commands together. A new command is one line here.
+func newRootCmd(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "squall",
+		Short:         "Practise losing an availability zone",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
+			return a.readSettings()
+		},
+	}
+	root.SetIn(a.stdin)
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
+	a.flags.register(root.PersistentFlags())
+	root.AddCommand(
+		newConfigCmd(a),
+		newVersionCmd(a),
+	)
+	refuseUsage(root)
+	return root
+}
+
+// refuseUsage makes every command's complaint about its arguments a usage error.
+func refuseUsage(c *cobra.Command) {
+	if check := c.Args; check != nil {
+		c.Args = func(c *cobra.Command, args []string) error { return usage(check(c, args)) }
+	}
+	for _, sub := range c.Commands() {
+		refuseUsage(sub)
+	}
+}

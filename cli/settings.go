@@ -1,0 +1,152 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+	"github.com/spf13/viper"
+)
+
+// settings are the client's own: where the servers are and how to print.
+// Experiments, hosts and workloads never pass through here, since viper
+// lower-cases keys and splits them at dots.
+type settings struct {
+	// Context names the entry of Contexts to use.
+	Context  string                 `mapstructure:"context"`
+	Contexts map[string]contextSpec `mapstructure:"contexts"`
+	// Server and Bundle stand for a context without a name.
+	Server []string `mapstructure:"server"`
+	Bundle string   `mapstructure:"bundle"`
+	Output string   `mapstructure:"output"`
+	// Timeout is how long one server may take to answer before the next is tried.
+	Timeout time.Duration `mapstructure:"timeout"`
+	// HaltAfter is how long Ctrl-C waits for an answer before it halts.
+	HaltAfter time.Duration `mapstructure:"halt_after"`
+	// Wait is how long halt and undo wait for hosts to show that they are clean.
+	Wait time.Duration `mapstructure:"wait"`
+}
+
+// contextSpec is a control plane: its servers' addresses (host:port, or
+// unix:PATH) and the folder of the user's certificate bundle.
+type contextSpec struct {
+	Server []string `mapstructure:"server"`
+	Bundle string   `mapstructure:"bundle"`
+}
+
+// setting is one key with its default and its meaning.
+type setting struct {
+	key   string
+	value any
+	text  string
+}
+
+// settingTable lists every key: one that is not here is refused.
+var settingTable = []setting{
+	{"context", "", "name of the control plane to talk to, from contexts"},
+	{"contexts", map[string]any{}, "control planes by name: server addresses and bundle folder"},
+	{"server", []string{}, "server addresses, host:port or unix:PATH, instead of a context"},
+	{"bundle", "", "folder of the certificate bundle that goes with server"},
+	{"output", "table", "table, wide, json, yaml or name"},
+	{"timeout", "3s", "how long one server may take before the next is tried"},
+	{"halt_after", "5s", "how long Ctrl-C in run waits for an answer before it halts"},
+	{"wait", "15s", "how long halt and undo wait for hosts to show that they are clean"},
+}
+
+var outputs = []string{"table", "wide", "json", "yaml", "name"}
+
+// settingFlags are the flags that outrank every other layer.
+type settingFlags struct{ set *pflag.FlagSet }
+
+func (f *settingFlags) register(set *pflag.FlagSet) {
+	f.set = set
+	set.String("context", "", "control plane to talk to")
+	set.StringSlice("server", nil, "server address, host:port or unix:PATH (may be repeated)")
+	set.String("bundle", "", "folder of the certificate bundle")
+	set.StringP("output", "o", "table", "output: "+strings.Join(outputs, ", "))
+	set.Duration("timeout", 3*time.Second, "how long one server may take before the next is tried")
+}
+
+// settingFiles are the files that are read, the strongest last.
+func settingFiles() []string {
+	files := []string{"/etc/squall/squall.yaml"}
+	if dir, err := os.UserConfigDir(); err == nil {
+		files = append(files, filepath.Join(dir, "squall", "squall.yaml"))
+	}
+	return append(files, ".squall.yaml")
+}
+
+func envName(key string) string { return "SQUALL_" + strings.ToUpper(key) }
+
+// readSettings merges the layers and refuses what is unknown or out of range.
+func (a *app) readSettings() error {
+	v := viper.New()
+	for _, s := range settingTable {
+		v.SetDefault(s.key, s.value)
+		if err := v.BindEnv(s.key, envName(s.key)); err != nil {
+			return err
+		}
+		if f := a.flags.set.Lookup(s.key); f != nil {
+			if err := v.BindPFlag(s.key, f); err != nil {
+				return err
+			}
+		}
+	}
+	for _, file := range settingFiles() {
+		if err := mergeFile(v, file); err != nil {
+			return usage(err)
+		}
+	}
+	s := &settings{}
+	if err := v.UnmarshalExact(s); err != nil {
+		return usagef("read settings: %w", err)
+	}
+	a.settings = s
+	return usage(s.validate())
+}
+
+// mergeFile adds one file's keys; a file that is not there has none.
+func mergeFile(v *viper.Viper, file string) error {
+	layer, err := readLayer(file)
+	if err != nil || layer == nil {
+		return err
+	}
+	if err := v.MergeConfigMap(layer); err != nil {
+		return fmt.Errorf("read settings %s: %w", file, err)
+	}
+	return nil
+}
+
+func readLayer(file string) (map[string]any, error) {
+	l := viper.New()
+	l.SetConfigFile(file)
+	l.SetConfigType("yaml")
+	err := l.ReadInConfig()
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read settings %s: %w", file, err)
+	}
+	return l.AllSettings(), nil
+}
+
+func (s *settings) validate() error {
+	for key, d := range map[string]time.Duration{"timeout": s.Timeout, "halt_after": s.HaltAfter, "wait": s.Wait} {
+		if d < time.Millisecond {
+			return fmt.Errorf("setting %s: %v is under 1ms; write a unit, as in 3s", key, d)
+		}
+	}
+	if !slices.Contains(outputs, s.Output) {
+		return fmt.Errorf("setting output: %q is not one of %s", s.Output, strings.Join(outputs, ", "))
+	}
+	if _, ok := s.Contexts[s.Context]; s.Context != "" && !ok {
+		return fmt.Errorf("setting context: %q is not in contexts", s.Context)
+	}
+	return nil
+}

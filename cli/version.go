@@ -1,0 +1,51 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+)
+
+// buildInfo says which build this is.
+type buildInfo struct {
+	Version  string `json:"version"`
+	Revision string `json:"revision,omitempty"`
+	Go       string `json:"go"`
+	Platform string `json:"platform"`
+}
+
+func newVersionCmd(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Say which build this is",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			info := readBuildInfo()
+			if a.settings.Output == "json" {
+				return json.NewEncoder(a.stdout).Encode(info)
+			}
+			_, err := fmt.Fprintf(a.stdout, "squall %s %s %s %s\n", info.Version, info.Revision, info.Go, info.Platform)
+			return err
+		},
+	}
+}
+
+func readBuildInfo() buildInfo {
+	info := buildInfo{Version: "devel", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+	build, ok := debug.ReadBuildInfo()
+	if !ok {
+		return info
+	}
+	if v := build.Main.Version; v != "" && v != "(devel)" {
+		info.Version = v
+	}
+	for _, s := range build.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+			info.Revision = s.Value[:12]
+		}
+	}
+	return info
+}
