@@ -29,8 +29,10 @@ type EmptyTarget int32
 
 const (
 	EmptyTarget_EMPTY_TARGET_UNSPECIFIED EmptyTarget = 0
-	EmptyTarget_EMPTY_TARGET_FAIL        EmptyTarget = 1
-	EmptyTarget_EMPTY_TARGET_SKIP        EmptyTarget = 2
+	// The run is refused.
+	EmptyTarget_EMPTY_TARGET_FAIL EmptyTarget = 1
+	// Its steps are left out.
+	EmptyTarget_EMPTY_TARGET_SKIP EmptyTarget = 2
 )
 
 // Enum value maps for EmptyTarget.
@@ -79,7 +81,8 @@ type LostContact int32
 
 const (
 	LostContact_LOST_CONTACT_UNSPECIFIED LostContact = 0
-	LostContact_LOST_CONTACT_REVERT      LostContact = 1
+	// It reverts.
+	LostContact_LOST_CONTACT_REVERT LostContact = 1
 	// It holds to the deadline. The host's config must allow it.
 	LostContact_LOST_CONTACT_HOLD LostContact = 2
 )
@@ -381,8 +384,9 @@ func (x *Clock) GetSpeed() *Rate {
 
 // ZoneRole is the list of zones that play a role.
 type ZoneRole struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Zone          []string               `protobuf:"bytes,1,rep,name=zone,proto3" json:"zone,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names of zones.
+	Zone          []string `protobuf:"bytes,1,rep,name=zone,proto3" json:"zone,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -429,6 +433,7 @@ type Target struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Zones, or roles of the `zones` section.
 	Zone []string `protobuf:"bytes,1,rep,name=zone,proto3" json:"zone,omitempty"`
+	// Rooms.
 	Room []string `protobuf:"bytes,2,rep,name=room,proto3" json:"room,omitempty"`
 	// Roles of hosts.
 	Role []string `protobuf:"bytes,3,rep,name=role,proto3" json:"role,omitempty"`
@@ -534,12 +539,17 @@ func (x *Target) GetWorkload() []string {
 
 // Exclude takes hosts out of a target.
 type Exclude struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Zone          []string               `protobuf:"bytes,1,rep,name=zone,proto3" json:"zone,omitempty"`
-	Room          []string               `protobuf:"bytes,2,rep,name=room,proto3" json:"room,omitempty"`
-	Role          []string               `protobuf:"bytes,3,rep,name=role,proto3" json:"role,omitempty"`
-	Host          []string               `protobuf:"bytes,4,rep,name=host,proto3" json:"host,omitempty"`
-	Labels        map[string]string      `protobuf:"bytes,5,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Zones, or roles of the `zones` section.
+	Zone []string `protobuf:"bytes,1,rep,name=zone,proto3" json:"zone,omitempty"`
+	// Rooms.
+	Room []string `protobuf:"bytes,2,rep,name=room,proto3" json:"room,omitempty"`
+	// Roles of hosts.
+	Role []string `protobuf:"bytes,3,rep,name=role,proto3" json:"role,omitempty"`
+	// Host names.
+	Host []string `protobuf:"bytes,4,rep,name=host,proto3" json:"host,omitempty"`
+	// Labels, as they stand on the host.
+	Labels        map[string]string `protobuf:"bytes,5,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -738,9 +748,11 @@ func (x *Guardrails) GetAllowRegionWide() bool {
 
 // Keep demands that this many connected hosts of a role stay untouched.
 type Keep struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Role          string                 `protobuf:"bytes,1,opt,name=role,proto3" json:"role,omitempty"`
-	Count         uint32                 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The role of the hosts that are counted.
+	Role string `protobuf:"bytes,1,opt,name=role,proto3" json:"role,omitempty"`
+	// How many of them must stay untouched.
+	Count         uint32 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -966,9 +978,11 @@ func (*Probe_Exec) isProbe_Kind() {}
 // HTTPProbe makes one request on a fresh connection.
 type HTTPProbe struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Url   string                 `protobuf:"bytes,1,opt,name=url,proto3" json:"url,omitempty"`
+	// The whole address, http or https.
+	Url string `protobuf:"bytes,1,opt,name=url,proto3" json:"url,omitempty"`
 	// The status that counts as success: 200, or 2xx.
-	Status        string `protobuf:"bytes,2,opt,name=status,proto3" json:"status,omitempty"`
+	Status string `protobuf:"bytes,2,opt,name=status,proto3" json:"status,omitempty"`
+	// The request method.
 	Method        string `protobuf:"bytes,3,opt,name=method,proto3" json:"method,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1027,8 +1041,9 @@ func (x *HTTPProbe) GetMethod() string {
 
 // TCPProbe opens a connection and closes it.
 type TCPProbe struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Address       string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Host or IP address, and port.
+	Address       string `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1073,7 +1088,8 @@ func (x *TCPProbe) GetAddress() string {
 // DNSProbe looks a name up.
 type DNSProbe struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The name to look up.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// The record type.
 	Type string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
 	// The resolver as address:port. Left out, the host's own resolver settings.
@@ -1135,9 +1151,11 @@ func (x *DNSProbe) GetServer() string {
 
 // GRPCProbe asks the gRPC health service.
 type GRPCProbe struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Address       string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
-	Service       string                 `protobuf:"bytes,2,opt,name=service,proto3" json:"service,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Host or IP address, and port.
+	Address string `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	// The service to ask about. Left out, the server as a whole.
+	Service       string `protobuf:"bytes,2,opt,name=service,proto3" json:"service,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1188,9 +1206,11 @@ func (x *GRPCProbe) GetService() string {
 
 // PromQLProbe makes an instant query.
 type PromQLProbe struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Url           string                 `protobuf:"bytes,1,opt,name=url,proto3" json:"url,omitempty"`
-	Query         string                 `protobuf:"bytes,2,opt,name=query,proto3" json:"query,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The address of the Prometheus server.
+	Url string `protobuf:"bytes,1,opt,name=url,proto3" json:"url,omitempty"`
+	// An expression that gives one number.
+	Query         string `protobuf:"bytes,2,opt,name=query,proto3" json:"query,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1241,8 +1261,9 @@ func (x *PromQLProbe) GetQuery() string {
 
 // ExecProbe runs a program that the host's config allows; success is exit code 0, the value a number on its output.
 type ExecProbe struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Argv          []string               `protobuf:"bytes,1,rep,name=argv,proto3" json:"argv,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Program and arguments, no shell.
+	Argv          []string `protobuf:"bytes,1,rep,name=argv,proto3" json:"argv,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1288,7 +1309,8 @@ func (x *ExecProbe) GetArgv() []string {
 type SteadyState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Over how long.
-	Over          *Span    `protobuf:"bytes,1,opt,name=over,proto3" json:"over,omitempty"`
+	Over *Span `protobuf:"bytes,1,opt,name=over,proto3" json:"over,omitempty"`
+	// Expressions; all of them must hold.
 	All           []string `protobuf:"bytes,2,rep,name=all,proto3" json:"all,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1346,10 +1368,12 @@ type Phase struct {
 	// Its name, used by `during`, `after` and `at`.
 	Phase string `protobuf:"bytes,2,opt,name=phase,proto3" json:"phase,omitempty"`
 	// What is told to people when it begins.
-	Say   string   `protobuf:"bytes,3,opt,name=say,proto3" json:"say,omitempty"`
+	Say string `protobuf:"bytes,3,opt,name=say,proto3" json:"say,omitempty"`
+	// When it ends.
 	Until *Instant `protobuf:"bytes,4,opt,name=until,proto3" json:"until,omitempty"`
 	// A floor for its length, in real time.
-	AtLeast       *Span   `protobuf:"bytes,5,opt,name=at_least,json=atLeast,proto3" json:"at_least,omitempty"`
+	AtLeast *Span `protobuf:"bytes,5,opt,name=at_least,json=atLeast,proto3" json:"at_least,omitempty"`
+	// What is done to whom.
 	Faults        []*Step `protobuf:"bytes,6,rep,name=faults,proto3" json:"faults,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1556,9 +1580,11 @@ func (x *Step) GetFault() *Fault {
 
 // Flap turns a fault on and off; it is on first and ends off.
 type Flap struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Period        *Span                  `protobuf:"bytes,1,opt,name=period,proto3" json:"period,omitempty"`
-	Duty          *Share                 `protobuf:"bytes,2,opt,name=duty,proto3" json:"duty,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// From one start to the next.
+	Period *Span `protobuf:"bytes,1,opt,name=period,proto3" json:"period,omitempty"`
+	// The part of each period in which the fault is on.
+	Duty          *Share `protobuf:"bytes,2,opt,name=duty,proto3" json:"duty,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1610,8 +1636,10 @@ func (x *Flap) GetDuty() *Share {
 // Proof says how to see that the fault bit. One that does not hold makes the verdict inconclusive, never pass.
 type Proof struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Check string                 `protobuf:"bytes,2,opt,name=check,proto3" json:"check,omitempty"`
+	// A name for people, in the report.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// What must be seen, as an expression.
+	Check string `protobuf:"bytes,2,opt,name=check,proto3" json:"check,omitempty"`
 	// Trailing stretch of real time; left out, the longer of 1s and twice the probes' `every`.
 	Over *Span `protobuf:"bytes,3,opt,name=over,proto3" json:"over,omitempty"`
 	// Phases, or left out, all of them.
@@ -1681,8 +1709,10 @@ func (x *Proof) GetDuring() []string {
 // Expectation is what must go on working.
 type Expectation struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Check string                 `protobuf:"bytes,2,opt,name=check,proto3" json:"check,omitempty"`
+	// A name for people, in the report.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// What must hold, as an expression.
+	Check string `protobuf:"bytes,2,opt,name=check,proto3" json:"check,omitempty"`
 	// Trailing stretch of real time; left out, the longer of 1s and twice the probes' `every`.
 	Over *Span `protobuf:"bytes,3,opt,name=over,proto3" json:"over,omitempty"`
 	// `check` must hold at every whole second of these phases.
@@ -1770,8 +1800,10 @@ func (x *Expectation) GetAfter() string {
 // AbortRule undoes everything when it has held without a break. Missing data counts as bad.
 type AbortRule struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	When  string                 `protobuf:"bytes,2,opt,name=when,proto3" json:"when,omitempty"`
+	// A name for people, in the report.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// What must not happen, as an expression.
+	When string `protobuf:"bytes,2,opt,name=when,proto3" json:"when,omitempty"`
 	// For how long it must be true; left out, one second.
 	For           *Span `protobuf:"bytes,3,opt,name=for,proto3" json:"for,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1833,7 +1865,8 @@ func (x *AbortRule) GetFor() *Span {
 type Revert struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// By when, in real time after the last fault.
-	Timeout       *Span    `protobuf:"bytes,1,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	Timeout *Span `protobuf:"bytes,1,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	// Expressions that must hold by then.
 	Verify        []string `protobuf:"bytes,2,rep,name=verify,proto3" json:"verify,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1885,14 +1918,21 @@ func (x *Revert) GetVerify() []string {
 
 // Schedule starts runs by the calendar.
 type Schedule struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Cron          string                 `protobuf:"bytes,1,opt,name=cron,proto3" json:"cron,omitempty"`
-	Every         string                 `protobuf:"bytes,2,opt,name=every,proto3" json:"every,omitempty"`
-	Timezone      string                 `protobuf:"bytes,3,opt,name=timezone,proto3" json:"timezone,omitempty"`
-	Window        string                 `protobuf:"bytes,4,opt,name=window,proto3" json:"window,omitempty"`
-	Overlap       string                 `protobuf:"bytes,5,opt,name=overlap,proto3" json:"overlap,omitempty"`
-	Missed        string                 `protobuf:"bytes,6,opt,name=missed,proto3" json:"missed,omitempty"`
-	SkipWhen      string                 `protobuf:"bytes,7,opt,name=skip_when,json=skipWhen,proto3" json:"skip_when,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Five fields, as cron reads them. Either this or `every`.
+	Cron string `protobuf:"bytes,1,opt,name=cron,proto3" json:"cron,omitempty"`
+	// In words, for what cron can't say. Either this or `cron`.
+	Every string `protobuf:"bytes,2,opt,name=every,proto3" json:"every,omitempty"`
+	// The time zone of the calendar.
+	Timezone string `protobuf:"bytes,3,opt,name=timezone,proto3" json:"timezone,omitempty"`
+	// Times of day between which a run may start.
+	Window string `protobuf:"bytes,4,opt,name=window,proto3" json:"window,omitempty"`
+	// Whether a run may start while the one before still runs.
+	Overlap string `protobuf:"bytes,5,opt,name=overlap,proto3" json:"overlap,omitempty"`
+	// What becomes of a start that was missed.
+	Missed string `protobuf:"bytes,6,opt,name=missed,proto3" json:"missed,omitempty"`
+	// An expression that leaves a start out.
+	SkipWhen      string `protobuf:"bytes,7,opt,name=skip_when,json=skipWhen,proto3" json:"skip_when,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1978,9 +2018,11 @@ func (x *Schedule) GetSkipWhen() string {
 
 // Notify names where events go.
 type Notify struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Slack         string                 `protobuf:"bytes,1,opt,name=slack,proto3" json:"slack,omitempty"`
-	Grafana       *Grafana               `protobuf:"bytes,2,opt,name=grafana,proto3" json:"grafana,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A Slack channel.
+	Slack string `protobuf:"bytes,1,opt,name=slack,proto3" json:"slack,omitempty"`
+	// Annotations on dashboards.
+	Grafana       *Grafana `protobuf:"bytes,2,opt,name=grafana,proto3" json:"grafana,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2031,9 +2073,11 @@ func (x *Notify) GetGrafana() *Grafana {
 
 // Grafana annotates dashboards.
 type Grafana struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Url           string                 `protobuf:"bytes,1,opt,name=url,proto3" json:"url,omitempty"`
-	Tags          []string               `protobuf:"bytes,2,rep,name=tags,proto3" json:"tags,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The address of the Grafana server.
+	Url string `protobuf:"bytes,1,opt,name=url,proto3" json:"url,omitempty"`
+	// Tags of each annotation.
+	Tags          []string `protobuf:"bytes,2,rep,name=tags,proto3" json:"tags,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2086,7 +2130,7 @@ var File_squall_v1_experiment_proto protoreflect.FileDescriptor
 
 const file_squall_v1_experiment_proto_rawDesc = "" +
 	"\n" +
-	"\x1asquall/v1/experiment.proto\x12\tsquall.v1\x1a\x15squall/v1/fault.proto\x1a\x17squall/v1/options.proto\x1a\x18squall/v1/quantity.proto\"\xb7\b\n" +
+	"\x1asquall/v1/experiment.proto\x12\tsquall.v1\x1a\x15squall/v1/fault.proto\x1a\x17squall/v1/options.proto\x1a\x18squall/v1/quantity.proto\"\xc0\b\n" +
 	"\n" +
 	"Experiment\x12+\n" +
 	"\aversion\x18\x01 \x01(\rB\x11\x88\xb5\x18\x01\xaa\xb5\x18\x041..1\xba\xb5\x18\x011R\aversion\x12=\n" +
@@ -2110,8 +2154,8 @@ const file_squall_v1_experiment_proto_rawDesc = "" +
 	"\x05abort\x18\x0e \x03(\v2\x14.squall.v1.AbortRuleR\x05abort\x12)\n" +
 	"\x06revert\x18\x0f \x01(\v2\x11.squall.v1.RevertR\x06revert\x12/\n" +
 	"\bschedule\x18\x10 \x01(\v2\x13.squall.v1.ScheduleR\bschedule\x12)\n" +
-	"\x06notify\x18\x11 \x01(\v2\x11.squall.v1.NotifyR\x06notify\x12\x12\n" +
-	"\x04seed\x18\x12 \x01(\x04R\x04seed\x1aM\n" +
+	"\x06notify\x18\x11 \x01(\v2\x11.squall.v1.NotifyR\x06notify\x12\x1b\n" +
+	"\x04seed\x18\x12 \x01(\x04B\a\xaa\xb5\x18\x031..R\x04seed\x1aM\n" +
 	"\n" +
 	"ZonesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12)\n" +
@@ -2185,76 +2229,79 @@ const file_squall_v1_experiment_proto_rawDesc = "" +
 	"\x06method\x18\x03 \x01(\tB\x15\xa2\xb5\x18\x03GETµ\x18\n" +
 	"[A-Z]{3,7}R\x06method:\a\x8a\xb5\x18\x03url\"I\n" +
 	"\bTCPProbe\x120\n" +
-	"\aaddress\x18\x01 \x01(\tB\x16\x88\xb5\x18\x01\xba\xb5\x18\x0e10.0.1.11:5432R\aaddress:\v\x8a\xb5\x18\aaddress\"\x7f\n" +
-	"\bDNSProbe\x12\x18\n" +
-	"\x04name\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01R\x04name\x127\n" +
+	"\aaddress\x18\x01 \x01(\tB\x16\x88\xb5\x18\x01\xba\xb5\x18\x0e10.0.1.11:5432R\aaddress:\v\x8a\xb5\x18\aaddress\"\x92\x01\n" +
+	"\bDNSProbe\x12+\n" +
+	"\x04name\x18\x01 \x01(\tB\x17\x88\xb5\x18\x01\xba\xb5\x18\x0forders.svc.testR\x04name\x127\n" +
 	"\x04type\x18\x02 \x01(\tB#\xa2\xb5\x18\x01Aµ\x18\x1aA|AAAA|CNAME|MX|NS|SRV|TXTR\x04type\x12\x16\n" +
 	"\x06server\x18\x03 \x01(\tR\x06server:\b\x8a\xb5\x18\x04name\"R\n" +
 	"\tGRPCProbe\x12\x1e\n" +
 	"\aaddress\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01R\aaddress\x12\x18\n" +
-	"\aservice\x18\x02 \x01(\tR\aservice:\v\x8a\xb5\x18\aaddress\"A\n" +
-	"\vPromQLProbe\x12\x16\n" +
-	"\x03url\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01R\x03url\x12\x1a\n" +
+	"\aservice\x18\x02 \x01(\tR\aservice:\v\x8a\xb5\x18\aaddress\"Z\n" +
+	"\vPromQLProbe\x12/\n" +
+	"\x03url\x18\x01 \x01(\tB\x1d\x88\xb5\x18\x01\xba\xb5\x18\x15http://10.20.0.9:9090R\x03url\x12\x1a\n" +
 	"\x05query\x18\x02 \x01(\tB\x04\x88\xb5\x18\x01R\x05query\"/\n" +
 	"\tExecProbe\x12\x18\n" +
 	"\x04argv\x18\x01 \x03(\tB\x04\x88\xb5\x18\x01R\x04argv:\b\x8a\xb5\x18\x04argv\"a\n" +
 	"\vSteadyState\x126\n" +
 	"\x04over\x18\x01 \x01(\v2\x0f.squall.v1.SpanB\x11\xa2\xb5\x18\x0310s\xaa\xb5\x18\x061s..1hR\x04over\x12\x1a\n" +
-	"\x03all\x18\x02 \x03(\tB\b\x88\xb5\x18\x01ȵ\x18\x01R\x03all\"\xf7\x01\n" +
+	"\x03all\x18\x02 \x03(\tB\b\x88\xb5\x18\x01ȵ\x18\x01R\x03all\"\x81\x02\n" +
 	"\x05Phase\x12(\n" +
 	"\x02at\x18\x01 \x01(\v2\x12.squall.v1.InstantB\x04\x90\xb5\x18\x01R\x02at\x12-\n" +
 	"\x05phase\x18\x02 \x01(\tB\x17\x88\xb5\x18\x01µ\x18\x0f[a-z][a-z0-9_]*R\x05phase\x12\x10\n" +
 	"\x03say\x18\x03 \x01(\tR\x03say\x12.\n" +
-	"\x05until\x18\x04 \x01(\v2\x12.squall.v1.InstantB\x04\x90\xb5\x18\x01R\x05until\x12*\n" +
-	"\bat_least\x18\x05 \x01(\v2\x0f.squall.v1.SpanR\aatLeast\x12'\n" +
-	"\x06faults\x18\x06 \x03(\v2\x0f.squall.v1.StepR\x06faults\"\xd1\x03\n" +
+	"\x05until\x18\x04 \x01(\v2\x12.squall.v1.InstantB\x04\x90\xb5\x18\x01R\x05until\x124\n" +
+	"\bat_least\x18\x05 \x01(\v2\x0f.squall.v1.SpanB\b\xaa\xb5\x18\x041s..R\aatLeast\x12'\n" +
+	"\x06faults\x18\x06 \x03(\v2\x0f.squall.v1.StepR\x06faults\"\xfb\x03\n" +
 	"\x04Step\x12\x1c\n" +
 	"\x06target\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01R\x06target\x12(\n" +
 	"\x02at\x18\x02 \x01(\v2\x12.squall.v1.InstantB\x04\x90\xb5\x18\x01R\x02at\x12.\n" +
-	"\x05until\x18\x03 \x01(\v2\x12.squall.v1.InstantB\x04\x90\xb5\x18\x01R\x05until\x12'\n" +
-	"\x03for\x18\x04 \x01(\v2\x0f.squall.v1.SpanB\x04\x90\xb5\x18\x01R\x03for\x123\n" +
+	"\x05until\x18\x03 \x01(\v2\x12.squall.v1.InstantB\x04\x90\xb5\x18\x01R\x05until\x127\n" +
+	"\x03for\x18\x04 \x01(\v2\x0f.squall.v1.SpanB\x14\x90\xb5\x18\x01\xaa\xb5\x18\x051ms..\xba\xb5\x18\x0390sR\x03for\x123\n" +
 	"\x06spread\x18\x05 \x01(\v2\x0f.squall.v1.SpanB\n" +
-	"\x90\xb5\x18\x01\xa2\xb5\x18\x020sR\x06spread\x12)\n" +
-	"\x04ramp\x18\x06 \x01(\v2\x0f.squall.v1.SpanB\x04\x90\xb5\x18\x01R\x04ramp\x12#\n" +
-	"\x04flap\x18\a \x01(\v2\x0f.squall.v1.FlapR\x04flap\x12*\n" +
-	"\bat_least\x18\b \x01(\v2\x0f.squall.v1.SpanR\aatLeast\x12E\n" +
+	"\x90\xb5\x18\x01\xa2\xb5\x18\x020sR\x06spread\x129\n" +
+	"\x04ramp\x18\x06 \x01(\v2\x0f.squall.v1.SpanB\x14\x90\xb5\x18\x01\xaa\xb5\x18\x051ms..\xba\xb5\x18\x0311mR\x04ramp\x12#\n" +
+	"\x04flap\x18\a \x01(\v2\x0f.squall.v1.FlapR\x04flap\x124\n" +
+	"\bat_least\x18\b \x01(\v2\x0f.squall.v1.SpanB\b\xaa\xb5\x18\x041s..R\aatLeast\x12E\n" +
 	"\flost_contact\x18\t \x01(\x0e2\x16.squall.v1.LostContactB\n" +
 	"\xa2\xb5\x18\x06revertR\vlostContact\x120\n" +
 	"\x05fault\x18\n" +
 	" \x01(\v2\x10.squall.v1.FaultB\b\x88\xb5\x18\x01е\x18\x01R\x05fault\"{\n" +
 	"\x04Flap\x129\n" +
 	"\x06period\x18\x01 \x01(\v2\x0f.squall.v1.SpanB\x10\x88\xb5\x18\x01\x90\xb5\x18\x01\xaa\xb5\x18\x041s..R\x06period\x128\n" +
-	"\x04duty\x18\x02 \x01(\v2\x10.squall.v1.ShareB\x12\xa2\xb5\x18\x0350%\xaa\xb5\x18\a1%..99%R\x04duty\"~\n" +
+	"\x04duty\x18\x02 \x01(\v2\x10.squall.v1.ShareB\x12\xa2\xb5\x18\x0350%\xaa\xb5\x18\a1%..99%R\x04duty\"\x8a\x01\n" +
 	"\x05Proof\x12\x18\n" +
 	"\x04name\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01R\x04name\x12\x1e\n" +
-	"\x05check\x18\x02 \x01(\tB\b\x88\xb5\x18\x01ȵ\x18\x01R\x05check\x12#\n" +
-	"\x04over\x18\x03 \x01(\v2\x0f.squall.v1.SpanR\x04over\x12\x16\n" +
-	"\x06during\x18\x04 \x03(\tR\x06during\"\xc3\x01\n" +
+	"\x05check\x18\x02 \x01(\tB\b\x88\xb5\x18\x01ȵ\x18\x01R\x05check\x12/\n" +
+	"\x04over\x18\x03 \x01(\v2\x0f.squall.v1.SpanB\n" +
+	"\xaa\xb5\x18\x061s..1hR\x04over\x12\x16\n" +
+	"\x06during\x18\x04 \x03(\tR\x06during\"\xd9\x01\n" +
 	"\vExpectation\x12\x18\n" +
 	"\x04name\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01R\x04name\x12\x1e\n" +
-	"\x05check\x18\x02 \x01(\tB\b\x88\xb5\x18\x01ȵ\x18\x01R\x05check\x12#\n" +
-	"\x04over\x18\x03 \x01(\v2\x0f.squall.v1.SpanR\x04over\x12\x16\n" +
-	"\x06during\x18\x04 \x03(\tR\x06during\x12'\n" +
-	"\x06within\x18\x05 \x01(\v2\x0f.squall.v1.SpanR\x06within\x12\x14\n" +
-	"\x05after\x18\x06 \x01(\tR\x05after\"f\n" +
+	"\x05check\x18\x02 \x01(\tB\b\x88\xb5\x18\x01ȵ\x18\x01R\x05check\x12/\n" +
+	"\x04over\x18\x03 \x01(\v2\x0f.squall.v1.SpanB\n" +
+	"\xaa\xb5\x18\x061s..1hR\x04over\x12\x16\n" +
+	"\x06during\x18\x04 \x03(\tR\x06during\x121\n" +
+	"\x06within\x18\x05 \x01(\v2\x0f.squall.v1.SpanB\b\xaa\xb5\x18\x041s..R\x06within\x12\x14\n" +
+	"\x05after\x18\x06 \x01(\tR\x05after\"r\n" +
 	"\tAbortRule\x12\x18\n" +
 	"\x04name\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01R\x04name\x12\x1c\n" +
-	"\x04when\x18\x02 \x01(\tB\b\x88\xb5\x18\x01ȵ\x18\x01R\x04when\x12!\n" +
-	"\x03for\x18\x03 \x01(\v2\x0f.squall.v1.SpanR\x03for\"c\n" +
+	"\x04when\x18\x02 \x01(\tB\b\x88\xb5\x18\x01ȵ\x18\x01R\x04when\x12-\n" +
+	"\x03for\x18\x03 \x01(\v2\x0f.squall.v1.SpanB\n" +
+	"\xaa\xb5\x18\x061s..1hR\x03for\"c\n" +
 	"\x06Revert\x12;\n" +
 	"\atimeout\x18\x01 \x01(\v2\x0f.squall.v1.SpanB\x10\xa2\xb5\x18\x021m\xaa\xb5\x18\x061s..1hR\atimeout\x12\x1c\n" +
-	"\x06verify\x18\x02 \x03(\tB\x04ȵ\x18\x01R\x06verify\"\xa0\x02\n" +
-	"\bSchedule\x12\x12\n" +
-	"\x04cron\x18\x01 \x01(\tR\x04cron\x120\n" +
+	"\x06verify\x18\x02 \x03(\tB\x04ȵ\x18\x01R\x06verify\"\xb4\x02\n" +
+	"\bSchedule\x12&\n" +
+	"\x04cron\x18\x01 \x01(\tB\x12\xba\xb5\x18\x0e\"0 10 * * THU\"R\x04cron\x120\n" +
 	"\x05every\x18\x02 \x01(\tB\x1a\xba\xb5\x18\x16first tuesday at 14:30R\x05every\x12.\n" +
 	"\btimezone\x18\x03 \x01(\tB\x12\x88\xb5\x18\x01\xba\xb5\x18\n" +
 	"Asia/SeoulR\btimezone\x12)\n" +
 	"\x06window\x18\x04 \x01(\tB\x11\xba\xb5\x18\r\"10:00-16:00\"R\x06window\x12*\n" +
 	"\aoverlap\x18\x05 \x01(\tB\x10µ\x18\fforbid|allowR\aoverlap\x12$\n" +
 	"\x06missed\x18\x06 \x01(\tB\fµ\x18\bskip|runR\x06missed\x12!\n" +
-	"\tskip_when\x18\a \x01(\tB\x04ȵ\x18\x01R\bskipWhen\"L\n" +
-	"\x06Notify\x12\x14\n" +
-	"\x05slack\x18\x01 \x01(\tR\x05slack\x12,\n" +
+	"\tskip_when\x18\a \x01(\tB\x04ȵ\x18\x01R\bskipWhen\"]\n" +
+	"\x06Notify\x12%\n" +
+	"\x05slack\x18\x01 \x01(\tB\x0f\xba\xb5\x18\v\"#game-day\"R\x05slack\x12,\n" +
 	"\agrafana\x18\x02 \x01(\v2\x12.squall.v1.GrafanaR\agrafana\"5\n" +
 	"\aGrafana\x12\x16\n" +
 	"\x03url\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01R\x03url\x12\x12\n" +
