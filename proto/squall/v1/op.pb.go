@@ -883,7 +883,9 @@ type KillWorkloads struct {
 	Workload    []string               `protobuf:"bytes,1,rep,name=workload,proto3" json:"workload,omitempty"`
 	AtBootNanos int64                  `protobuf:"varint,2,opt,name=at_boot_nanos,json=atBootNanos,proto3" json:"at_boot_nanos,omitempty"`
 	// Kill also what no workload claims, but for pid 1, kernel threads, the agent and its helpers.
-	Undeclared    bool `protobuf:"varint,3,opt,name=undeclared,proto3" json:"undeclared,omitempty"`
+	Undeclared bool `protobuf:"varint,3,opt,name=undeclared,proto3" json:"undeclared,omitempty"`
+	// Detach of this tag calls off a kill whose instant has not come.
+	Tag           string `protobuf:"bytes,4,opt,name=tag,proto3" json:"tag,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -937,6 +939,13 @@ func (x *KillWorkloads) GetUndeclared() bool {
 		return x.Undeclared
 	}
 	return false
+}
+
+func (x *KillWorkloads) GetTag() string {
+	if x != nil {
+		return x.Tag
+	}
+	return ""
 }
 
 // StartWorkloads starts what does not run.
@@ -1598,8 +1607,11 @@ type Intent struct {
 	Changes           []*Change              `protobuf:"bytes,3,rep,name=changes,proto3" json:"changes,omitempty"`
 	DeadlineBootNanos int64                  `protobuf:"varint,4,opt,name=deadline_boot_nanos,json=deadlineBootNanos,proto3" json:"deadline_boot_nanos,omitempty"`
 	Task              *Task                  `protobuf:"bytes,5,opt,name=task,proto3" json:"task,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// When it starts and ends by plan, in boot time.
+	StartBootNanos int64 `protobuf:"varint,6,opt,name=start_boot_nanos,json=startBootNanos,proto3" json:"start_boot_nanos,omitempty"`
+	EndBootNanos   int64 `protobuf:"varint,7,opt,name=end_boot_nanos,json=endBootNanos,proto3" json:"end_boot_nanos,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Intent) Reset() {
@@ -1665,6 +1677,20 @@ func (x *Intent) GetTask() *Task {
 		return x.Task
 	}
 	return nil
+}
+
+func (x *Intent) GetStartBootNanos() int64 {
+	if x != nil {
+		return x.StartBootNanos
+	}
+	return 0
+}
+
+func (x *Intent) GetEndBootNanos() int64 {
+	if x != nil {
+		return x.EndBootNanos
+	}
+	return 0
 }
 
 // Mark says that a step reached a state.
@@ -2107,13 +2133,14 @@ const file_squall_v1_op_proto_rawDesc = "" +
 	"\x04gate\x18\x02 \x01(\v2\x0f.squall.v1.GateR\x04gate\x12\x18\n" +
 	"\acgroups\x18\x03 \x03(\tR\acgroups\"\x1a\n" +
 	"\x06Detach\x12\x10\n" +
-	"\x03tag\x18\x01 \x01(\tR\x03tag\"o\n" +
+	"\x03tag\x18\x01 \x01(\tR\x03tag\"\x81\x01\n" +
 	"\rKillWorkloads\x12\x1a\n" +
 	"\bworkload\x18\x01 \x03(\tR\bworkload\x12\"\n" +
 	"\rat_boot_nanos\x18\x02 \x01(\x03R\vatBootNanos\x12\x1e\n" +
 	"\n" +
 	"undeclared\x18\x03 \x01(\bR\n" +
-	"undeclared\",\n" +
+	"undeclared\x12\x10\n" +
+	"\x03tag\x18\x04 \x01(\tR\x03tag\",\n" +
 	"\x0eStartWorkloads\x12\x1a\n" +
 	"\bworkload\x18\x01 \x03(\tR\bworkload\"\xea\x02\n" +
 	"\x05Facts\x12-\n" +
@@ -2176,13 +2203,15 @@ const file_squall_v1_op_proto_rawDesc = "" +
 	"\x04halt\x18\r \x01(\v2\x14.squall.v1.HaltLatchH\x00R\x04halt\x127\n" +
 	"\bschedule\x18\x0e \x01(\v2\x19.squall.v1.ScheduleRecordH\x00R\bschedule\x12+\n" +
 	"\x06forget\x18\x0f \x01(\v2\x11.squall.v1.ForgetH\x00R\x06forgetB\x06\n" +
-	"\x04kind\"\xb0\x01\n" +
+	"\x04kind\"\x80\x02\n" +
 	"\x06Intent\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\tR\x04step\x12+\n" +
 	"\achanges\x18\x03 \x03(\v2\x11.squall.v1.ChangeR\achanges\x12.\n" +
 	"\x13deadline_boot_nanos\x18\x04 \x01(\x03R\x11deadlineBootNanos\x12#\n" +
-	"\x04task\x18\x05 \x01(\v2\x0f.squall.v1.TaskR\x04task\"\x90\x02\n" +
+	"\x04task\x18\x05 \x01(\v2\x0f.squall.v1.TaskR\x04task\x12(\n" +
+	"\x10start_boot_nanos\x18\x06 \x01(\x03R\x0estartBootNanos\x12$\n" +
+	"\x0eend_boot_nanos\x18\a \x01(\x03R\fendBootNanos\"\x90\x02\n" +
 	"\x04Mark\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\tR\x04step\x12*\n" +

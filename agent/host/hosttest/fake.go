@@ -1,0 +1,232 @@
+// Package hosttest holds what tests need instead of, or around, a real host:
+// a fake that prints itself, and namespaces and cgroups that clean up after
+// themselves.
+//
+// The fake's text is its whole state: a change and its undo leave the same
+// text, or they are not each other's inverse.
+package hosttest
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"squall/agent/host"
+	pb "squall/proto/squall/v1"
+)
+
+// Fake is a host in memory. Its boot time follows time.Now, so that inside a
+// testing/synctest bubble its gates open and close in simulated time.
+type Fake struct {
+	mu sync.Mutex // guards everything below
+
+	facts     *pb.Facts
+	born      time.Time
+	lease     time.Duration
+	attached  []*attached
+	workloads map[string]*workload
+	kills     []*kill
+	events    []Event
+	faults    map[int]func(context.Context) error
+	calls     int
+}
+
+// attached is one operation that acts while its gate is open.
+type attached struct {
+	tag string
+	op  *pb.Op
+}
+
+// workload is a workload of the host's config.
+type workload struct {
+	running  bool
+	respawns int
+}
+
+// kill is a kill that waits for its instant.
+type kill struct {
+	tag        string
+	at         time.Duration
+	workloads  []string
+	undeclared bool
+}
+
+// Event is one thing that happened to the fake, in order.
+type Event struct {
+	// Boot is when, in the fake's boot time.
+	Boot time.Duration
+	// What is attach, detach, kill, start or crash.
+	What string
+	// Name is the tag or the workload.
+	Name string
+	Op   *pb.Op
+}
+
+// fakeUptime is how long a fake has been up when it is made.
+const fakeUptime = time.Hour
+
+var _ host.Host = (*Fake)(nil)
+
+// NewFake is a host with the workloads of config, all of them running, one
+// process each, and all abilities.
+func NewFake(config *pb.HostConfig) *Fake {
+	f := &Fake{
+		born:      time.Now(),
+		facts:     fakeFacts(config),
+		workloads: map[string]*workload{},
+		faults:    map[int]func(context.Context) error{},
+	}
+	for _, w := range config.GetWorkloads() {
+		f.workloads[w.GetName()] = &workload{running: true}
+	}
+	return f
+}
+
+// fakeFacts describes the fake; SetFacts refines it.
+func fakeFacts(config *pb.HostConfig) *pb.Facts {
+	facts := &pb.Facts{
+		Config: config, BootId: "fake-boot", Interfaces: []string{"eth0"},
+		Address: config.GetAddress(), Undeclared: []string{"sshd"},
+		Exempt: &pb.Exempt{Mark: 0x53514c, Management: config.GetManagement()},
+	}
+	for i, w := range config.GetWorkloads() {
+		facts.Workloads = append(facts.Workloads, &pb.WorkloadFacts{
+			Name: w.GetName(), Cgroup: fakeCgroup(w), Ports: []uint32{8080 + uint32(i)},
+			CanStart: w.GetUnit() != "" || len(w.GetStart()) > 0, Protect: w.GetProtect(),
+		})
+	}
+	for _, name := range host.Abilities() {
+		facts.Abilities = append(facts.Abilities, &pb.Ability{Name: name, State: pb.AbilityState_ABILITY_STATE_OK})
+	}
+	return facts
+}
+
+func fakeCgroup(w *pb.Workload) string {
+	if w.GetCgroup() != "" {
+		return w.GetCgroup()
+	}
+	return host.WorkloadsFolder + "/" + w.GetName()
+}
+
+// SetFacts lets a test change what the host says of itself: abilities, boot
+// id, addresses.
+func (f *Fake) SetFacts(change func(*pb.Facts)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change(f.facts)
+}
+
+// FailOp lets the nth Do from now (1 is the next) fail before it changes anything.
+func (f *Fake) FailOp(n int, err error) {
+	f.onOp(n, func(context.Context) error { return err })
+}
+
+// HangOp lets the nth Do from now block until its context ends.
+func (f *Fake) HangOp(n int) {
+	f.onOp(n, func(ctx context.Context) error {
+		<-ctx.Done()
+		return ctx.Err()
+	})
+}
+
+func (f *Fake) onOp(n int, fault func(context.Context) error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.faults[f.calls+n] = fault
+}
+
+// Crash is the worker's death: what it held is gone, what it killed stays dead.
+func (f *Fake) Crash() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.settle()
+	f.attached, f.kills, f.lease = nil, nil, 0
+	f.record("crash", "", nil)
+}
+
+// Reboot is a power cycle: another boot id, boot time from zero, workloads
+// started by the host's own init.
+func (f *Fake) Reboot() {
+	f.Crash()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.born = time.Now().Add(fakeUptime)
+	f.facts.BootId += "'"
+	for _, w := range f.workloads {
+		w.running = true
+	}
+}
+
+// Facts implements host.Host.
+func (f *Fake) Facts(context.Context) (*pb.Facts, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.settle()
+	facts := proto.CloneOf(f.facts)
+	for _, w := range facts.GetWorkloads() {
+		w.Processes = 0
+		if f.workloads[w.GetName()].running {
+			w.Processes = 1
+		}
+	}
+	return facts, nil
+}
+
+// Boot implements host.Host.
+func (f *Fake) Boot() time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.boot()
+}
+
+func (f *Fake) boot() time.Duration { return time.Since(f.born) + fakeUptime }
+
+// Renew implements host.Host.
+func (f *Fake) Renew(until time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.settle()
+	f.lease = max(f.lease, until)
+}
+
+// Events is everything that has happened, oldest first.
+func (f *Fake) Events() []Event {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.settle()
+	return slices.Clone(f.events)
+}
+
+func (f *Fake) record(what, name string, op *pb.Op) {
+	f.events = append(f.events, Event{f.boot(), what, name, op})
+}
+
+// Running tells whether a workload runs now.
+func (f *Fake) Running(name string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.settle()
+	w := f.workloads[name]
+	return w != nil && w.running
+}
+
+// Acting lists what acts now, as "TAG KIND", in the order in which it was attached.
+func (f *Fake) Acting() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.settle()
+	var acting []string
+	for _, a := range f.attached {
+		if f.open(a) {
+			acting = append(acting, a.tag+" "+kindOf(a.op))
+		}
+	}
+	return acting
+}
+
+// missing is the error for a workload that the config doesn't know.
+func missing(name string) error { return fmt.Errorf("workload %q: not in the host's config", name) }

@@ -1,0 +1,137 @@
+package hosttest
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"squall/agent/host"
+	pb "squall/proto/squall/v1"
+)
+
+// String prints the whole state, so that tests can compare it before a fault
+// and after its undo.
+func (f *Fake) String() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.settle()
+	var b strings.Builder
+	for _, w := range f.facts.GetWorkloads() {
+		fmt.Fprintf(&b, "workload %s: %s\n", w.GetName(), f.workloads[w.GetName()])
+	}
+	for _, a := range f.attached {
+		fmt.Fprintf(&b, "attached %s: %s\n", a.tag, describe(a.op))
+	}
+	for _, k := range f.kills {
+		fmt.Fprintf(&b, "kill at %s: %s%s\n", k.at, strings.Join(k.workloads, " "), undeclared(k.undeclared))
+	}
+	return b.String()
+}
+
+func (w *workload) String() string {
+	if w.running {
+		return "running"
+	}
+	return "dead"
+}
+
+func undeclared(yes bool) string {
+	if yes {
+		return " and what no workload claims"
+	}
+	return ""
+}
+
+// kindOf names an operation as the vocabulary does.
+func kindOf(op *pb.Op) string {
+	m := op.ProtoReflect()
+	field := m.WhichOneof(m.Descriptor().Oneofs().ByName("kind"))
+	if field == nil {
+		return "nothing"
+	}
+	return string(field.Name())
+}
+
+// describe prints an attached operation with its gate. It doesn't use the
+// text format, whose spacing is random on purpose.
+func describe(op *pb.Op) string {
+	_, gate := host.Gated(op)
+	text := fmt.Sprintf("%s from %s to %s", kindOf(op),
+		time.Duration(gate.GetStartBootNanos()), time.Duration(gate.GetEndBootNanos()))
+	if gate.GetIgnoreLease() {
+		text += " without lease"
+	}
+	switch o := op.GetKind().(type) {
+	case *pb.Op_Silence:
+		return text + fmt.Sprintf(" ports %v cgroups %v l2 %t", o.Silence.GetPorts(), o.Silence.GetCgroups(), o.Silence.GetL2())
+	case *pb.Op_DropDns:
+		return text + fmt.Sprintf(" share %d cgroups %v", o.DropDns.GetSharePpm(), o.DropDns.GetCgroups())
+	case *pb.Op_DelayLine:
+		return text + fmt.Sprintf(" %s %v to %v", time.Duration(o.DelayLine.GetDelayNanos()), o.DelayLine.GetDirection(), o.DelayLine.GetPrefix())
+	case *pb.Op_HoldDown:
+		return text + fmt.Sprintf(" cgroups %v", o.HoldDown.GetCgroups())
+	}
+	return text
+}
+
+// Evidence implements host.Host.
+func (f *Fake) Evidence(_ context.Context, tag string, after bool) ([]*pb.Evidence, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.settle()
+	if after {
+		return []*pb.Evidence{f.clean(tag)}, nil
+	}
+	var found []*pb.Evidence
+	for _, a := range f.attached {
+		if a.tag == tag {
+			found = append(found, f.bites(a))
+		}
+	}
+	return found, nil
+}
+
+func (f *Fake) bites(a *attached) *pb.Evidence {
+	if hold := a.op.GetHoldDown(); hold != nil {
+		alive := f.alive(hold.GetCgroups())
+		return &pb.Evidence{Name: "alive", Value: float64(alive), Holds: alive == 0, Text: fmt.Sprintf("%d processes alive", alive)}
+	}
+	if !f.open(a) {
+		return &pb.Evidence{Name: "packets_dropped", Text: kindOf(a.op) + " does not act"}
+	}
+	return &pb.Evidence{Name: "packets_dropped", Value: 1, Holds: true, Text: kindOf(a.op) + " acts"}
+}
+
+func (f *Fake) alive(cgroups []string) int {
+	alive := 0
+	for _, w := range f.facts.GetWorkloads() {
+		if slices.Contains(cgroups, w.GetCgroup()) && f.workloads[w.GetName()].running {
+			alive++
+		}
+	}
+	return alive
+}
+
+func (f *Fake) clean(tag string) *pb.Evidence {
+	left := 0
+	for _, a := range f.attached {
+		if a.tag == tag {
+			left++
+		}
+	}
+	return &pb.Evidence{
+		Name: "left", Value: float64(left), Holds: left == 0, After: true,
+		Text: fmt.Sprintf("%d objects left under %s", left, tag),
+	}
+}
+
+// Leftovers implements host.Host: what is not held is removed.
+func (f *Fake) Leftovers(_ context.Context, held []string) ([]string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.settle()
+	f.attached = slices.DeleteFunc(f.attached, func(a *attached) bool { return !slices.Contains(held, a.tag) })
+	return nil, nil
+}
