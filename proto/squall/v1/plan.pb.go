@@ -141,13 +141,14 @@ type Plan struct {
 	Phases            []*PlannedPhase `protobuf:"bytes,7,rep,name=phases,proto3" json:"phases,omitempty"`
 	Steps             []*PlannedStep  `protobuf:"bytes,8,rep,name=steps,proto3" json:"steps,omitempty"`
 	Probes            []*PlannedProbe `protobuf:"bytes,9,rep,name=probes,proto3" json:"probes,omitempty"`
-	// Real time until the last step ends.
+	// Real time until the last step and the last phase have ended and the last
+	// `within` has passed: the run is watched for at least this long.
 	LengthNanos int64 `protobuf:"varint,10,opt,name=length_nanos,json=lengthNanos,proto3" json:"length_nanos,omitempty"`
 	// The latest deadline of a step, after T0.
 	DeadlineNanos int64    `protobuf:"varint,11,opt,name=deadline_nanos,json=deadlineNanos,proto3" json:"deadline_nanos,omitempty"`
 	LeaseNanos    int64    `protobuf:"varint,12,opt,name=lease_nanos,json=leaseNanos,proto3" json:"lease_nanos,omitempty"`
 	Claims        []*Claim `protobuf:"bytes,13,rep,name=claims,proto3" json:"claims,omitempty"`
-	// Hosts that may hold a fault, with what the plan shows of each.
+	// Every host of the registry, sorted by name, with what the plan shows of each.
 	Hosts []*PlannedHost `protobuf:"bytes,14,rep,name=hosts,proto3" json:"hosts,omitempty"`
 	// Things that stop the run, each with its place in the file and its fix.
 	Problems []*Problem `protobuf:"bytes,15,rep,name=problems,proto3" json:"problems,omitempty"`
@@ -426,9 +427,11 @@ type PlannedStep struct {
 	BootTokens     uint32 `protobuf:"varint,7,opt,name=boot_tokens,json=bootTokens,proto3" json:"boot_tokens,omitempty"`
 	BootLimitNanos int64  `protobuf:"varint,8,opt,name=boot_limit_nanos,json=bootLimitNanos,proto3" json:"boot_limit_nanos,omitempty"`
 	// Names of workloads; empty is the whole host.
-	Workload      []string `protobuf:"bytes,9,rep,name=workload,proto3" json:"workload,omitempty"`
-	StartNanos    int64    `protobuf:"varint,10,opt,name=start_nanos,json=startNanos,proto3" json:"start_nanos,omitempty"`
-	EndNanos      int64    `protobuf:"varint,11,opt,name=end_nanos,json=endNanos,proto3" json:"end_nanos,omitempty"`
+	Workload   []string `protobuf:"bytes,9,rep,name=workload,proto3" json:"workload,omitempty"`
+	StartNanos int64    `protobuf:"varint,10,opt,name=start_nanos,json=startNanos,proto3" json:"start_nanos,omitempty"`
+	EndNanos   int64    `protobuf:"varint,11,opt,name=end_nanos,json=endNanos,proto3" json:"end_nanos,omitempty"`
+	// Digest of the AddressSet of peers; empty where the fault has none, or means every peer.
+	AddressSet    string `protobuf:"bytes,12,opt,name=address_set,json=addressSet,proto3" json:"address_set,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -538,6 +541,13 @@ func (x *PlannedStep) GetEndNanos() int64 {
 		return x.EndNanos
 	}
 	return 0
+}
+
+func (x *PlannedStep) GetAddressSet() string {
+	if x != nil {
+		return x.AddressSet
+	}
+	return ""
 }
 
 // HostSlot is a step on one host.
@@ -1130,7 +1140,7 @@ const file_squall_v1_plan_proto_rawDesc = "" +
 	"startNanos\x12\x1b\n" +
 	"\tend_nanos\x18\x04 \x01(\x03R\bendNanos\x120\n" +
 	"\x14incident_start_nanos\x18\x05 \x01(\x03R\x12incidentStartNanos\x12,\n" +
-	"\x12incident_end_nanos\x18\x06 \x01(\x03R\x10incidentEndNanos\"\xfe\x02\n" +
+	"\x12incident_end_nanos\x18\x06 \x01(\x03R\x10incidentEndNanos\"\x9f\x03\n" +
 	"\vPlannedStep\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05phase\x18\x02 \x01(\tR\x05phase\x12\x16\n" +
@@ -1145,7 +1155,9 @@ const file_squall_v1_plan_proto_rawDesc = "" +
 	"\vstart_nanos\x18\n" +
 	" \x01(\x03R\n" +
 	"startNanos\x12\x1b\n" +
-	"\tend_nanos\x18\v \x01(\x03R\bendNanos\"\xa2\x01\n" +
+	"\tend_nanos\x18\v \x01(\x03R\bendNanos\x12\x1f\n" +
+	"\vaddress_set\x18\f \x01(\tR\n" +
+	"addressSet\"\xa2\x01\n" +
 	"\bHostSlot\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x12\x1f\n" +
 	"\vstart_nanos\x18\x02 \x01(\x03R\n" +

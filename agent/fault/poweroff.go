@@ -1,0 +1,124 @@
+package fault
+
+import (
+	"slices"
+
+	pb "squall/proto/squall/v1"
+)
+
+// powerOff makes a host, or some of its workloads, dark: silent first, killed
+// second. A process that is killed on a live kernel sends a reset at once; a
+// machine without power says nothing.
+//
+// The way back is the changes in reverse: the silence lifts, programs may run
+// again, and what was killed is started. A booting machine answers before its
+// services do.
+func powerOff(f *pb.Facts, s *Step) ([]*pb.Change, error) {
+	p := s.Task.GetFault().GetPowerOff()
+	if err := powerOffAllowed(f, s, p); err != nil {
+		return nil, err
+	}
+	dark, err := workloads(f, s.Task.GetWorkload())
+	if err != nil {
+		return nil, err
+	}
+	dark, err = killable(f, s, p, dark)
+	if err != nil {
+		return nil, err
+	}
+	changes := []*pb.Change{
+		{Do: nothing(), Undo: wayBack(p, dark)},
+		holdDown(s, dark),
+		silence(f, s, p, dark),
+	}
+	return append(changes, kill(s, p, dark)), nil
+}
+
+func powerOffAllowed(f *pb.Facts, s *Step, p *pb.PowerOff) error {
+	if mode := p.GetMode(); mode != pb.PowerMode_POWER_MODE_SILENT && mode != pb.PowerMode_POWER_MODE_UNSPECIFIED {
+		return refuse(pb.Refusal_REFUSAL_UNSUPPORTED, "use mode: silent", "this build has no power.off mode %s", mode)
+	}
+	if p.GetUndeclared() == pb.Undeclared_UNDECLARED_KILL {
+		if len(s.Task.GetWorkload()) > 0 {
+			return refuse(pb.Refusal_REFUSAL_INVALID, "aim the step at the host, or drop undeclared: kill",
+				"undeclared: kill is for a whole host, and the step names workloads")
+		}
+		if !f.GetConfig().GetAllowUndeclaredKill() {
+			return refuse(pb.Refusal_REFUSAL_HOST, "drop it, or set allow_undeclared_kill in the host's config",
+				"host %s does not allow undeclared: kill", f.GetConfig().GetName())
+		}
+	}
+	return need(f, "silence", "cgroup.kill")
+}
+
+// killable is what of the targets may die. Protected workloads outlive a host's
+// darkness behind the silence; named one by one, they are refused.
+func killable(f *pb.Facts, s *Step, p *pb.PowerOff, ws []*pb.WorkloadFacts) ([]*pb.WorkloadFacts, error) {
+	named := len(s.Task.GetWorkload()) > 0
+	var dark []*pb.WorkloadFacts
+	for _, w := range ws {
+		switch {
+		case w.GetProtect() && named:
+			return nil, refuse(pb.Refusal_REFUSAL_HOST, "leave it out of the target",
+				"workload %s on host %s is protected", w.GetName(), f.GetConfig().GetName())
+		case w.GetProtect():
+			continue
+		case !w.GetCanStart() && p.GetBack().GetStart() != pb.BackStart_BACK_START_NONE:
+			return nil, refuse(pb.Refusal_REFUSAL_NO_WAY_BACK,
+				"give it a unit or `start` in the host's config, or say `back: none`",
+				"workload %s on host %s has no way back", w.GetName(), f.GetConfig().GetName())
+		}
+		dark = append(dark, w)
+	}
+	return dark, nil
+}
+
+func wayBack(p *pb.PowerOff, dark []*pb.WorkloadFacts) *pb.Op {
+	if p.GetBack().GetStart() == pb.BackStart_BACK_START_NONE || len(dark) == 0 {
+		return nothing()
+	}
+	return &pb.Op{Kind: &pb.Op_StartWorkloads{StartWorkloads: &pb.StartWorkloads{Workload: names(dark)}}}
+}
+
+func holdDown(s *Step, dark []*pb.WorkloadFacts) *pb.Change {
+	if len(dark) == 0 {
+		return &pb.Change{Do: nothing(), Undo: nothing()}
+	}
+	op := &pb.HoldDown{Tag: s.tag("hold"), Gate: s.gate(), Cgroups: cgroups(dark)}
+	return &pb.Change{Do: &pb.Op{Kind: &pb.Op_HoldDown{HoldDown: op}}, Undo: detach(op.GetTag())}
+}
+
+func silence(f *pb.Facts, s *Step, p *pb.PowerOff, dark []*pb.WorkloadFacts) *pb.Change {
+	op := &pb.Silence{Tag: s.tag("silence"), Gate: s.gate(), L2: p.GetL2(), Exempt: f.GetExempt()}
+	if len(s.Task.GetWorkload()) > 0 {
+		op.Ports = ports(dark)
+		op.Cgroups = cgroups(dark)
+	}
+	return &pb.Change{Do: &pb.Op{Kind: &pb.Op_Silence{Silence: op}}, Undo: detach(op.GetTag())}
+}
+
+func kill(s *Step, p *pb.PowerOff, dark []*pb.WorkloadFacts) *pb.Change {
+	op := &pb.KillWorkloads{
+		Workload:    names(dark),
+		AtBootNanos: int64(s.Start),
+		Undeclared:  p.GetUndeclared() == pb.Undeclared_UNDECLARED_KILL,
+	}
+	return &pb.Change{Do: &pb.Op{Kind: &pb.Op_KillWorkloads{KillWorkloads: op}}, Undo: nothing()}
+}
+
+func names(ws []*pb.WorkloadFacts) []string {
+	var all []string
+	for _, w := range ws {
+		all = append(all, w.GetName())
+	}
+	return all
+}
+
+func ports(ws []*pb.WorkloadFacts) []uint32 {
+	var all []uint32
+	for _, w := range ws {
+		all = append(all, w.GetPorts()...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
