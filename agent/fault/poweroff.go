@@ -99,11 +99,12 @@ func silence(f *pb.Facts, s *Step, p *pb.PowerOff, dark []*pb.WorkloadFacts) *pb
 
 func kill(s *Step, p *pb.PowerOff, dark []*pb.WorkloadFacts) *pb.Change {
 	op := &pb.KillWorkloads{
+		Tag:         s.tag("kill"),
 		Workload:    names(dark),
 		AtBootNanos: int64(s.Start),
 		Undeclared:  p.GetUndeclared() == pb.Undeclared_UNDECLARED_KILL,
 	}
-	return &pb.Change{Do: &pb.Op{Kind: &pb.Op_KillWorkloads{KillWorkloads: op}}, Undo: nothing()}
+	return &pb.Change{Do: &pb.Op{Kind: &pb.Op_KillWorkloads{KillWorkloads: op}}, Undo: detach(op.GetTag())}
 }
 
 func names(ws []*pb.WorkloadFacts) []string {

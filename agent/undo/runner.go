@@ -28,8 +28,8 @@ type Runner struct {
 	busy map[key]*hold
 }
 
-// hold serialises what happens to one step. A revert does not wait for a change
-// that waits for its instant: it cancels it.
+// hold serialises what happens to one step. A revert does not wait for an
+// injection that is slow or hangs: it cancels it.
 type hold struct {
 	mu     sync.Mutex // held while the step is being changed
 	cancel context.CancelFunc
@@ -40,12 +40,12 @@ func NewRunner(h host.Host, j *Journal, log *slog.Logger) *Runner {
 	return &Runner{host: h, journal: j, log: log, busy: map[key]*hold{}}
 }
 
-// Inject writes the intent, syncs, and makes its changes up to the first that
-// waits for an instant (Fire makes those). When one fails, everything is
-// reverted and the step is refused; when ctx ends, what was made stays until it is
-// reverted. A step that the journal knows as armed or
-// ended is not injected again: ErrOnce. Without room: ErrFull, and nothing is
-// touched.
+// Inject writes the intent, syncs, and makes its changes. Those that have an
+// instant are armed: they act at that instant, by themselves. When a change
+// fails, everything is reverted and the step is refused; when ctx ends, what
+// was made stays until it is reverted. A step that the journal knows as armed
+// or ended is not injected again: ErrOnce. Without room: ErrFull, and nothing
+// is touched.
 func (r *Runner) Inject(ctx context.Context, in *pb.Intent) error {
 	k := key{in.GetRun(), in.GetStep()}
 	ctx, done := r.enter(ctx, k)
@@ -56,21 +56,7 @@ func (r *Runner) Inject(ctx context.Context, in *pb.Intent) error {
 	if err := r.journal.admit(r.record(&pb.Record{Kind: &pb.Record_Intent{Intent: in}})); err != nil {
 		return fmt.Errorf("inject %s of %s: %w", k.step, k.run, err)
 	}
-	return r.carryOut(ctx, k, untimed(in.GetChanges()))
-}
-
-// Fire makes the changes of an armed step that wait for their instant, and
-// returns when they are made. A revert meanwhile cancels it.
-func (r *Runner) Fire(ctx context.Context, run, step string) error {
-	k := key{run, step}
-	ctx, done := r.enter(ctx, k)
-	defer done()
-	s, ok := r.Step(run, step)
-	if !ok || !s.Open() {
-		return fmt.Errorf("fire %s of %s: %w", step, run, ErrOnce)
-	}
-	changes := s.Intent.GetChanges()
-	return r.carryOut(ctx, k, changes[len(untimed(changes)):])
+	return r.carryOut(ctx, k, in.GetChanges())
 }
 
 // carryOut makes changes in order. The first that fails takes the step back;
@@ -89,15 +75,6 @@ func (r *Runner) carryOut(ctx context.Context, k key, changes []*pb.Change) erro
 		return errors.Join(err, undo)
 	}
 	return nil
-}
-
-// untimed are the changes before the first that waits for an instant.
-func untimed(changes []*pb.Change) []*pb.Change {
-	i := slices.IndexFunc(changes, func(c *pb.Change) bool { return c.GetDo().GetKillWorkloads() != nil })
-	if i < 0 {
-		return changes
-	}
-	return changes[:i]
 }
 
 // Revert undoes a step, newest change first and past every error, shows that
@@ -215,18 +192,14 @@ func (r *Runner) Sweep(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// do carries out one operation under its own time limit, but for those that
-// wait for their instant.
+// do carries out one operation under its own time limit.
 func (r *Runner) do(ctx context.Context, op *pb.Op) error {
 	name := opName(op)
 	if name == "nothing" {
 		return nil
 	}
-	if op.GetKillWorkloads() == nil {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, opTimeout)
-		defer cancel()
-	}
+	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	defer cancel()
 	r.journal.options.Hook("before:" + name)
 	defer r.journal.options.Hook("after:" + name)
 	if err := r.host.Do(ctx, op); err != nil {
@@ -260,7 +233,7 @@ func (r *Runner) enter(ctx context.Context, k key) (context.Context, func()) {
 	return ctx, func() { cancel(); h.mu.Unlock() }
 }
 
-// interrupt cancels what waits for its instant in a step.
+// interrupt cancels what is under way in a step.
 func (r *Runner) interrupt(k key) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -1,0 +1,217 @@
+package fault_test
+
+import (
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"squall/agent/fault"
+	"squall/experiments"
+	pb "squall/proto/squall/v1"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func facts() *pb.Facts {
+	return &pb.Facts{
+		Config: &pb.HostConfig{Name: "web-a1", Zone: "zone-a", MaxHold: &pb.Span{Nanos: int64(24 * time.Hour)}},
+		Workloads: []*pb.WorkloadFacts{
+			{Name: "web", Cgroup: "squall/web", Ports: []uint32{8443, 8080}, CanStart: true},
+			{Name: "db", Cgroup: "squall/db", Ports: []uint32{5432, 8080}, CanStart: true},
+			{Name: "batch", Cgroup: "squall/batch"},
+			{Name: "sentry", Cgroup: "squall/sentry", CanStart: true, Protect: true},
+		},
+		Exempt: &pb.Exempt{Mark: 7, Servers: []string{"10.0.0.1:7000"}},
+	}
+}
+
+func step(task *pb.Task) *fault.Step {
+	task.Run, task.Step = "r1", "dark.fault"
+	return &fault.Step{Task: task, Start: 100 * time.Second, End: 160 * time.Second, Deadline: 300 * time.Second}
+}
+
+func powerOff(p *pb.PowerOff, workload ...string) *pb.Task {
+	return &pb.Task{Fault: &pb.Fault{Kind: &pb.Fault_PowerOff{PowerOff: p}}, Workload: workload}
+}
+
+func dnsFail(p *pb.DNSFail, workload ...string) *pb.Task {
+	return &pb.Task{Fault: &pb.Fault{Kind: &pb.Fault_DnsFail{DnsFail: p}}, Workload: workload, Seed: 91}
+}
+
+func netDelay(p *pb.NetDelay) *pb.Task {
+	p.Delay = &pb.Span{Nanos: 40e6}
+	return &pb.Task{Fault: &pb.Fault{Kind: &pb.Fault_NetDelay{NetDelay: p}}}
+}
+
+// none is a way back that starts nothing: the batch workload has no other.
+var none = &pb.WayBack{Start: pb.BackStart_BACK_START_NONE}
+
+func TestPlansReadAsTheyDid(t *testing.T) {
+	token := powerOff(&pb.PowerOff{}, "web")
+	token.NeedsToken = true
+	hold := dnsFail(&pb.DNSFail{})
+	hold.HoldWithoutLease = true
+	for name, c := range map[string]*fault.Step{
+		"power.off.host":     step(powerOff(&pb.PowerOff{Back: none})),
+		"power.off.l2":       step(powerOff(&pb.PowerOff{Back: none, L2: true})),
+		"power.off.workload": step(powerOff(&pb.PowerOff{}, "web", "db")),
+		"power.off.token":    step(token),
+		"dns.fail.host":      step(dnsFail(&pb.DNSFail{})),
+		"dns.fail.workload":  step(dnsFail(&pb.DNSFail{Share: &pb.Ramp{From: 300_000, To: 300_000}}, "web")),
+		"net.delay.all":      step(netDelay(&pb.NetDelay{})),
+		"net.delay.peers": {
+			Task: step(netDelay(&pb.NetDelay{To: &pb.Peers{}, Direction: pb.Direction_DIRECTION_BOTH})).Task,
+			End:  time.Second, Prefixes: []string{"10.0.2.0/24", "fd00:2::/64"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := facts()
+			f.Config.AllowHold = true
+			changes, err := fault.Plan(f, c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden(t, name, render(t, changes))
+		})
+	}
+}
+
+// render is the plan for people, then the operations for the kernel.
+func render(t *testing.T, changes []*pb.Change) string {
+	t.Helper()
+	var b strings.Builder
+	for _, line := range fault.Describe(changes) {
+		b.WriteString(line + "\n")
+	}
+	for _, c := range changes {
+		text, err := protojson.Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// protojson varies its spaces on purpose.
+		b.WriteString("\n" + strings.ReplaceAll(string(text), " ", ""))
+	}
+	return b.String() + "\n"
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name+".golden")
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s reads\n%s\nwant\n%s", name, got, want)
+	}
+}
+
+// The host has the last word, and says which.
+func TestHostRefusesAndSaysWhy(t *testing.T) {
+	never := facts()
+	never.Config.Squall = pb.SquallPolicy_SQUALL_POLICY_NEVER
+	refuses := facts()
+	refuses.Config.Refuse = []string{"dns.fail"}
+	old := facts()
+	old.Abilities = []*pb.Ability{{
+		Name: "dns.drop", State: pb.AbilityState_ABILITY_STATE_MISSING, Detail: "the kernel has no tcx (needs 6.6)",
+	}}
+	short := facts()
+	short.Config.MaxHold = &pb.Span{Nanos: int64(time.Minute) - 1}
+	holding := dnsFail(&pb.DNSFail{})
+	holding.HoldWithoutLease = true
+	for _, c := range []struct {
+		facts *pb.Facts
+		task  *pb.Task
+		why   pb.Refusal
+		text  string
+	}{
+		{never, dnsFail(&pb.DNSFail{}), pb.Refusal_REFUSAL_HOST, "squall: never"},
+		{refuses, dnsFail(&pb.DNSFail{}), pb.Refusal_REFUSAL_HOST, "refuses dns.fail in its config"},
+		{old, dnsFail(&pb.DNSFail{}), pb.Refusal_REFUSAL_HOST, "the kernel has no tcx (needs 6.6)"},
+		{short, dnsFail(&pb.DNSFail{}), pb.Refusal_REFUSAL_HOST, "at most 59.999999999s, and this one lasts 1m0s"},
+		{facts(), holding, pb.Refusal_REFUSAL_HOST, "lost_contact: hold"},
+		{facts(), powerOff(&pb.PowerOff{}), pb.Refusal_REFUSAL_NO_WAY_BACK, "workload batch on host web-a1 has no way back"},
+		{facts(), powerOff(&pb.PowerOff{}, "sentry"), pb.Refusal_REFUSAL_HOST, "workload sentry on host web-a1 is protected"},
+		{facts(), powerOff(&pb.PowerOff{}, "wbe"), pb.Refusal_REFUSAL_UNKNOWN, `no workload "wbe"`},
+		{facts(), powerOff(&pb.PowerOff{Mode: pb.PowerMode_POWER_MODE_RESET}), pb.Refusal_REFUSAL_UNSUPPORTED, "RESET"},
+		{facts(), powerOff(&pb.PowerOff{Undeclared: pb.Undeclared_UNDECLARED_KILL}), pb.Refusal_REFUSAL_HOST, "undeclared: kill"},
+		{facts(), powerOff(&pb.PowerOff{Undeclared: pb.Undeclared_UNDECLARED_KILL}, "web"), pb.Refusal_REFUSAL_INVALID, "names workloads"},
+		{facts(), dnsFail(&pb.DNSFail{Names: []string{"a.test"}}), pb.Refusal_REFUSAL_UNSUPPORTED, "every name"},
+		{facts(), dnsFail(&pb.DNSFail{Answer: &pb.AnswerMix{Servfail: &pb.Share{Ppm: 1e6}}}), pb.Refusal_REFUSAL_UNSUPPORTED, "no other answer"},
+		{facts(), netDelay(&pb.NetDelay{To: &pb.Peers{Zone: []string{"x"}}}), pb.Refusal_REFUSAL_EMPTY_TARGET, "has no peer"},
+		{facts(), &pb.Task{Fault: &pb.Fault{Kind: &pb.Fault_DiskStall{DiskStall: &pb.DiskStall{}}}}, pb.Refusal_REFUSAL_UNSUPPORTED, "can't inject disk.stall"},
+		{facts(), &pb.Task{}, pb.Refusal_REFUSAL_INVALID, "no fault"},
+	} {
+		changes, err := fault.Plan(c.facts, step(c.task))
+		var refused *fault.Refused
+		if !errors.As(err, &refused) {
+			t.Errorf("%q: planned %v, error %v", c.text, changes, err)
+			continue
+		}
+		if refused.Problem.GetRefusal() != c.why || !strings.Contains(err.Error(), c.text) {
+			t.Errorf("want %s %q, got %s %q", c.why, c.text, refused.Problem.GetRefusal(), err)
+		}
+		if refused.Problem.GetFix() == "" {
+			t.Errorf("%q comes without a fix", c.text)
+		}
+	}
+}
+
+// Every kind of fault in the language is either planned here or refused as
+// one that this build lacks; none falls through.
+func TestEveryFaultIsPlannedOrRefused(t *testing.T) {
+	for _, name := range experiments.FaultNames() {
+		f, ok := experiments.NewFault(name)
+		if !ok {
+			t.Fatalf("no fault %s", name)
+		}
+		_, err := fault.Plan(facts(), step(&pb.Task{Fault: f, Workload: []string{"web"}}))
+		var refused *fault.Refused
+		if err != nil && !errors.As(err, &refused) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	arms := (&pb.Fault{}).ProtoReflect().Descriptor().Oneofs().ByName("kind").Fields()
+	if arms.Len() != len(experiments.FaultNames()) {
+		t.Errorf("%d faults in the language, %d names", arms.Len(), len(experiments.FaultNames()))
+	}
+}
+
+// Each operation's undo takes back what it did: same tag, or a start for a kill.
+func TestEveryOperationHasItsUndo(t *testing.T) {
+	for _, task := range []*pb.Task{powerOff(&pb.PowerOff{}, "web"), dnsFail(&pb.DNSFail{}), netDelay(&pb.NetDelay{})} {
+		changes, err := fault.Plan(facts(), step(task))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range changes {
+			if tag := tagOf(c.GetDo()); tag != c.GetUndo().GetDetach().GetTag() {
+				t.Errorf("%v is undone by %v", c.GetDo(), c.GetUndo())
+			}
+		}
+	}
+}
+
+// tagOf finds the field `tag` of whatever operation is set.
+func tagOf(op *pb.Op) (tag string) {
+	op.ProtoReflect().Range(func(_ protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		if f := v.Message().Descriptor().Fields().ByName("tag"); f != nil {
+			tag = v.Message().Get(f).String()
+		}
+		return true
+	})
+	return tag
+}

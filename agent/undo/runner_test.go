@@ -1,0 +1,332 @@
+package undo_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"squall/agent/fault"
+	"squall/agent/host/hosttest"
+	"squall/agent/undo"
+	pb "squall/proto/squall/v1"
+)
+
+func config() *pb.HostConfig {
+	return &pb.HostConfig{
+		Name: "web-a1", Zone: "zone-a",
+		Workloads: []*pb.Workload{
+			{Name: "web", Start: []string{"/bin/web"}},
+			{Name: "db", Start: []string{"/bin/db"}},
+		},
+	}
+}
+
+// faults is one step of each kind that this build can inject.
+func faults() map[string]*pb.Task {
+	return map[string]*pb.Task{
+		"power.off":             {Fault: &pb.Fault{Kind: &pb.Fault_PowerOff{PowerOff: &pb.PowerOff{}}}},
+		"power.off of workload": {Fault: &pb.Fault{Kind: &pb.Fault_PowerOff{PowerOff: &pb.PowerOff{}}}, Workload: []string{"web"}},
+		"dns.fail":              {Fault: &pb.Fault{Kind: &pb.Fault_DnsFail{DnsFail: &pb.DNSFail{}}}},
+		"net.delay":             {Fault: &pb.Fault{Kind: &pb.Fault_NetDelay{NetDelay: &pb.NetDelay{Delay: &pb.Span{Nanos: 40e6}}}}},
+	}
+}
+
+type bench struct {
+	host   *hosttest.Fake
+	dir    string
+	runner *undo.Runner
+	hook   func(string)
+}
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	b := &bench{host: hosttest.NewFake(config()), dir: t.TempDir(), hook: func(string) {}}
+	b.open(t)
+	return b
+}
+
+// open is an agent's start on what an earlier one left.
+func (b *bench) open(t *testing.T) {
+	t.Helper()
+	j, err := undo.Open(b.dir, undo.Options{
+		BootID: "boot", Size: 512 << 10, Hook: func(p string) { b.hook(p) },
+		Sync: func(*os.File) error { return nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { j.Close() })
+	b.runner = undo.NewRunner(b.host, j, slog.New(slog.DiscardHandler))
+}
+
+func (b *bench) intent(t *testing.T, task *pb.Task) *pb.Intent {
+	t.Helper()
+	facts, err := b.host.Facts(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	task.Run, task.Step = "r1", "dark.fault"
+	now := b.host.Boot()
+	s := &fault.Step{Task: task, Start: now, End: now + time.Minute, Deadline: now + 2*time.Minute}
+	changes, err := fault.Plan(facts, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &pb.Intent{
+		Run: task.GetRun(), Step: task.GetStep(), Changes: changes, Task: task,
+		StartBootNanos: int64(s.Start), EndBootNanos: int64(s.End), DeadlineBootNanos: int64(s.Deadline),
+	}
+}
+
+type crash struct{}
+
+// crashAt lets the process die at the nth point that it passes.
+func (b *bench) crashAt(n int) (passed *int) {
+	passed = new(int)
+	b.hook = func(string) {
+		if *passed++; *passed == n {
+			panic(crash{})
+		}
+	}
+	return passed
+}
+
+func survive(f func()) (crashed bool) {
+	defer func() {
+		if r := recover(); r != nil {
+			if _, ok := r.(crash); !ok {
+				panic(r)
+			}
+			crashed = true
+		}
+	}()
+	f()
+	return false
+}
+
+// The promise of the whole house: whatever the fault, and wherever the agent
+// dies on the way in or out, recovery leaves the host as it was.
+func TestRecoveryAfterACrashAnywhereLeavesTheHostAsItWas(t *testing.T) {
+	for name, task := range faults() {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				for n := 1; ; n++ {
+					if done := crashOnce(t, task, n); done {
+						if n < 6 {
+							t.Fatalf("only %d points to crash at", n)
+						}
+						return
+					}
+				}
+			})
+		})
+	}
+}
+
+func crashOnce(t *testing.T, task *pb.Task, n int) (done bool) {
+	b := newBench(t)
+	before := b.host.String()
+	in := b.intent(t, task)
+	b.host.Renew(b.host.Boot() + time.Hour)
+	passed := b.crashAt(n)
+	crashed := survive(func() {
+		if err := b.runner.Inject(t.Context(), in); err != nil {
+			t.Fatalf("inject: %v", err)
+		}
+		if _, err := b.runner.Revert(t.Context(), "r1", "dark.fault", pb.RevertCause_REVERT_CAUSE_END); err != nil {
+			t.Fatalf("revert: %v", err)
+		}
+	})
+	if !crashed {
+		return *passed < n
+	}
+	b.hook = func(string) {}
+	b.host.Crash()
+	b.open(t)
+	if err := b.runner.Recover(t.Context(), pb.RevertCause_REVERT_CAUSE_CRASH); err != nil {
+		t.Errorf("crash at point %d: recover: %v", n, err)
+	}
+	if after := b.host.String(); after != before {
+		t.Errorf("crash at point %d: the host reads\n%s\nand read\n%s", n, after, before)
+	}
+	if s, ok := b.runner.Step("r1", "dark.fault"); ok && s.Open() {
+		t.Errorf("crash at point %d: the step is still %s", n, s.State)
+	}
+	return false
+}
+
+// A change that fails half-way takes the whole step back.
+func TestFailedInjectionTakesItselfBack(t *testing.T) {
+	for name, task := range faults() {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				probe := newBench(t)
+				for n := range len(probe.intent(t, task).GetChanges()) {
+					b := newBench(t)
+					before, boom := b.host.String(), errors.New("boom")
+					in := b.intent(t, task)
+					b.host.FailOp(n+1, boom)
+					err := b.runner.Inject(t.Context(), in)
+					if err == nil {
+						continue // an operation that does nothing can't fail
+					}
+					if !errors.Is(err, boom) {
+						t.Errorf("operation %d: %v", n+1, err)
+					}
+					if after := b.host.String(); after != before {
+						t.Errorf("operation %d failed: the host reads\n%s\nand read\n%s", n+1, after, before)
+					}
+					if s, _ := b.runner.Step("r1", "dark.fault"); s.State != pb.StepState_STEP_STATE_REFUSED {
+						t.Errorf("operation %d failed: the step is %s", n+1, s.State)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestStepIsInjectedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		in := b.intent(t, faults()["dns.fail"])
+		if err := b.runner.Inject(t.Context(), in); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.runner.Inject(t.Context(), in); !errors.Is(err, undo.ErrOnce) {
+			t.Errorf("second injection: %v", err)
+		}
+		if _, err := b.runner.Revert(t.Context(), "r1", "dark.fault", pb.RevertCause_REVERT_CAUSE_HALT); err != nil {
+			t.Fatal(err)
+		}
+		b.open(t)
+		if err := b.runner.Inject(t.Context(), in); !errors.Is(err, undo.ErrOnce) {
+			t.Errorf("injection after the revert and a restart: %v", err)
+		}
+	})
+}
+
+// An undo that fails does not keep the others from running, and is named.
+func TestRevertGoesOnPastErrorsAndNamesWhatIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		if err := b.runner.Inject(t.Context(), b.intent(t, faults()["power.off"])); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		b.host.FailOp(2, errors.New("stuck"))
+		m, err := b.runner.Revert(t.Context(), "r1", "dark.fault", pb.RevertCause_REVERT_CAUSE_END)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(m.GetResidue()) == 0 {
+			t.Error("a failed undo left no residue in the mark")
+		}
+		again, err := b.runner.Revert(t.Context(), "r1", "dark.fault", pb.RevertCause_REVERT_CAUSE_LOCAL)
+		if err != nil || len(again.GetResidue()) != 0 {
+			t.Errorf("a second revert left %v, %v", again.GetResidue(), err)
+		}
+		if again.GetCause() != pb.RevertCause_REVERT_CAUSE_END {
+			t.Errorf("the second revert changed the cause to %s", again.GetCause())
+		}
+	})
+}
+
+func TestRevertIsLegalWhenNothingWasDone(t *testing.T) {
+	b := newBench(t)
+	m, err := b.runner.Revert(t.Context(), "r9", "unheard.of", pb.RevertCause_REVERT_CAUSE_HALT)
+	if err != nil || m.GetState() != pb.StepState_STEP_STATE_REVERTED {
+		t.Errorf("revert of an unknown step: %v, %v", m, err)
+	}
+}
+
+// A revert does not wait for an injection that hangs.
+func TestRevertInterruptsAHangingInjection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		before := b.host.String()
+		in := b.intent(t, faults()["dns.fail"])
+		b.host.HangOp(1)
+		failed := make(chan error, 1)
+		go func() { failed <- b.runner.Inject(context.WithoutCancel(t.Context()), in) }()
+		synctest.Wait()
+		begun := time.Now()
+		if _, err := b.runner.Revert(t.Context(), "r1", "dark.fault", pb.RevertCause_REVERT_CAUSE_HALT); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(begun); took > time.Second {
+			t.Errorf("the revert waited %s", took)
+		}
+		if err := <-failed; !errors.Is(err, context.Canceled) {
+			t.Errorf("the injection ended with %v", err)
+		}
+		if after := b.host.String(); after != before {
+			t.Errorf("the host reads\n%s\nand read\n%s", after, before)
+		}
+	})
+}
+
+func TestOrdersOfBeforeAreRefused(t *testing.T) {
+	b := newBench(t)
+	for i, c := range []struct {
+		epoch, index uint64
+		refused      bool
+	}{{1, 5, false}, {1, 5, false}, {1, 4, true}, {2, 1, false}, {1, 9, true}} {
+		err := b.runner.Accept(&pb.OrderMark{Epoch: c.epoch, Index: c.index})
+		if errors.Is(err, undo.ErrBehind) != c.refused {
+			t.Errorf("order %d, %d.%d: %v", i, c.epoch, c.index, err)
+		}
+	}
+	b.open(t)
+	if o := b.runner.Order(); o.GetEpoch() != 2 || o.GetIndex() != 1 {
+		t.Errorf("after a restart the order held is %v", o)
+	}
+}
+
+func TestLocalHaltIsLiftedOnlyLocally(t *testing.T) {
+	b := newBench(t)
+	latch := func(id string, engaged, local bool) {
+		t.Helper()
+		if err := b.runner.Latch(&pb.HaltLatch{Id: id, Engaged: engaged, Local: local}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	latch("h1", true, true)
+	latch("h2", true, false)
+	latch("h2", false, false)
+	b.open(t)
+	if h := b.runner.Halted(); h.GetId() != "h1" {
+		t.Errorf("after a remote resume the latch is %v", h)
+	}
+	latch("h1", false, true)
+	if h := b.runner.Halted(); h != nil {
+		t.Errorf("after a local resume the latch is %v", h)
+	}
+}
+
+func BenchmarkIntent(b *testing.B) {
+	j, err := undo.Open(b.TempDir(), undo.Options{BootID: "boot"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer j.Close()
+	r := undo.NewRunner(hosttest.NewFake(config()), j, slog.New(slog.DiscardHandler))
+	i := 0
+	for b.Loop() {
+		i++
+		step := fmt.Sprint(i)
+		if err := r.Inject(b.Context(), &pb.Intent{Run: "r", Step: step}); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := r.Revert(b.Context(), "r", step, pb.RevertCause_REVERT_CAUSE_END); err != nil {
+			b.Fatal(err)
+		}
+		if err := r.Forget("r", step); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
