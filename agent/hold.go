@@ -1,0 +1,192 @@
+package agent
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"squall/agent/fault"
+	pb "squall/proto/squall/v1"
+)
+
+// startedAt is when the harm began: at the planned start, or, armed late, when
+// arming was done. It is inside the programs, so no thread has to be there.
+func (s *step) startedAt() time.Duration {
+	known, ok := s.e.runner.Step(s.key.run, s.key.step)
+	if !ok {
+		return s.e.host.Boot()
+	}
+	at := time.Duration(known.Intent.GetStartBootNanos())
+	for _, r := range known.Marks {
+		if r.GetMark().GetState() == pb.StepState_STEP_STATE_ARMED {
+			at = max(at, time.Duration(r.GetMark().GetActualBootNanos()))
+		}
+	}
+	return at
+}
+
+// mark records that the step has moved on, and when it should have.
+func (s *step) mark(state pb.StepState, actual time.Duration) bool {
+	s.e.mu.Lock()
+	planned := s.start
+	if state == pb.StepState_STEP_STATE_RETURNING {
+		planned = s.end
+	}
+	s.e.mu.Unlock()
+	return s.record(&pb.Mark{State: state, PlannedBootNanos: int64(planned), ActualBootNanos: int64(actual)})
+}
+
+// record writes a mark and shows it. A journal that can't be written ends the
+// step: what is not on the record must not go on.
+func (s *step) record(m *pb.Mark) bool {
+	m.Run, m.Step = s.key.run, s.key.step
+	if err := s.e.runner.Mark(m); err != nil {
+		s.e.log.Error("mark", "run", m.Run, "step", m.Step, "state", m.State, "err", err)
+		s.change(func() { s.drop(pb.RevertCause_REVERT_CAUSE_CRASH) })
+	}
+	s.e.log.Info("step "+stateWord(m.State), "run", m.Run, "step", m.Step)
+	s.change(func() { s.status.State = m.State })
+	return true
+}
+
+// watch reads the mechanism while the step is held.
+func (s *step) watch(ctx context.Context) {
+	state := s.state()
+	if state != pb.StepState_STEP_STATE_HELD && state != pb.StepState_STEP_STATE_RETURNING {
+		return
+	}
+	if now := s.e.host.Boot(); s.evidenced == 0 || now-s.evidenced >= evidenceEvery {
+		s.evidenced = now
+		s.readEvidence(ctx, false)
+	}
+}
+
+// readEvidence replaces what was seen during, or after, the step.
+func (s *step) readEvidence(ctx context.Context, after bool) {
+	seen, err := s.e.host.Evidence(ctx, fault.Tag(s.key.run, s.key.step), after)
+	if err != nil {
+		s.e.log.Warn("read evidence", "run", s.key.run, "step", s.key.step, "err", err)
+		return
+	}
+	for _, one := range seen {
+		one.After = after
+	}
+	s.change(func() {
+		kept := slices.DeleteFunc(s.status.Evidence, func(o *pb.Evidence) bool { return o.GetAfter() == after })
+		s.status.Evidence = append(kept, seen...)
+	})
+}
+
+// revert undoes the step, shows that it is clean, and tries again for a while
+// where it is not: what holds on may let go.
+func (s *step) revert(ctx context.Context, cause pb.RevertCause) {
+	for range revertTries {
+		m, err := s.e.runner.Revert(ctx, s.key.run, s.key.step, cause)
+		if err != nil {
+			s.e.log.Error("record revert", "run", s.key.run, "step", s.key.step, "err", err)
+		}
+		s.showReverted(m)
+		if len(m.GetResidue()) == 0 {
+			break
+		}
+		s.nap(ctx, s.e.host.Boot()+retryRevert)
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	s.readEvidence(context.WithoutCancel(ctx), true)
+	s.watchReady(ctx)
+}
+
+func (s *step) showReverted(m *pb.Mark) {
+	s.e.log.Info("step reverted", "run", s.key.run, "step", s.key.step, "cause", causeWord(m.GetCause()),
+		"residue", m.GetResidue())
+	s.change(func() {
+		s.status.State, s.status.Cause = m.GetState(), m.GetCause()
+		s.status.Residue, s.status.Drift = m.GetResidue(), m.GetDrift()
+	})
+}
+
+// watchReady waits until the workloads run again, and so gives the boot token
+// back. Getting ready is recovery, not revert: it holds nothing up.
+func (s *step) watchReady(ctx context.Context) {
+	task := s.current()
+	limit := time.Duration(task.GetBootLimitNanos())
+	if task.GetFault().GetPowerOff() == nil {
+		return
+	}
+	for until := s.e.host.Boot() + limit; ctx.Err() == nil && s.e.host.Boot() < until; {
+		if s.allRun(ctx, task.GetWorkload()) {
+			break
+		}
+		s.nap(ctx, s.e.host.Boot()+readyEvery)
+	}
+	if ctx.Err() == nil {
+		s.change(func() { s.status.ReadyAgain = true })
+	}
+}
+
+// readyEvery is how often a booting workload is looked at.
+const readyEvery = 250 * time.Millisecond
+
+// allRun says that every workload of the step has a process.
+func (s *step) allRun(ctx context.Context, workloads []string) bool {
+	facts, err := s.e.host.Facts(ctx)
+	if err != nil {
+		return false
+	}
+	return alive(facts, workloads)
+}
+
+// alive says that the named workloads, or all that the host can start, run.
+func alive(facts *pb.Facts, names []string) bool {
+	running := 0
+	for _, w := range facts.GetWorkloads() {
+		if len(names) > 0 && !slices.Contains(names, w.GetName()) {
+			continue
+		}
+		if w.GetProcesses() == 0 {
+			return false
+		}
+		running++
+	}
+	return running >= len(names)
+}
+
+// Undo reverts the steps of a run, or all when run is empty, and waits until
+// they are. It returns them as they are then.
+func (e *Engine) Undo(ctx context.Context, run string, cause pb.RevertCause) []*pb.StepStatus {
+	e.mu.Lock()
+	var dropped []*step
+	for k, s := range e.steps {
+		if (run == "" || k.run == run) && !s.over() {
+			s.drop(cause)
+			dropped = append(dropped, s)
+		}
+	}
+	e.mu.Unlock()
+	return e.await(ctx, dropped, func(s *step) bool { return s.over() })
+}
+
+// await polls steps until all of them answer yes or ctx ends. It looks at most
+// every few milliseconds: people wait for it.
+func (e *Engine) await(ctx context.Context, steps []*step, yes func(*step) bool) []*pb.StepStatus {
+	for {
+		e.mu.Lock()
+		ready := !slices.ContainsFunc(steps, func(s *step) bool { return !yes(s) })
+		var all []*pb.StepStatus
+		for _, s := range steps {
+			all = append(all, proto.CloneOf(s.status))
+		}
+		e.mu.Unlock()
+		if ready || ctx.Err() != nil {
+			return all
+		}
+		select {
+		case <-time.After(2 * time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
+}

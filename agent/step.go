@@ -1,0 +1,451 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"squall/agent/fault"
+	"squall/agent/host"
+	"squall/agent/undo"
+	pb "squall/proto/squall/v1"
+)
+
+const (
+	// firstArmCost is the estimate before the first arming.
+	firstArmCost = 20 * time.Millisecond
+	// freshFacts is how old facts may be when a plan is made from them.
+	freshFacts = 2 * time.Second
+	// longestNap bounds a wait, because a suspended machine's timers are late.
+	longestNap = time.Second
+	// evidenceEvery is how often a held step reads its mechanism.
+	evidenceEvery = time.Second
+	// retryRevert is how long to wait before a residue is tried again.
+	retryRevert = time.Second
+	// revertTries bounds that.
+	revertTries = 5
+)
+
+// step is one step on its way. Its goroutine alone changes its state; others
+// tell it news under the engine's lock and poke it.
+type step struct {
+	e   *Engine
+	key key
+	// local steps come from the host's own socket, not from orders.
+	local bool
+	wake  chan struct{}
+
+	// Guarded by e.mu.
+	task    *pb.Task
+	status  *pb.StepStatus
+	dropped pb.RevertCause
+	started bool
+	// done says that the goroutine has ended, or never will begin.
+	done                 bool
+	start, end, deadline time.Duration
+	born, scheduled      time.Duration
+	// stopArming ends an injection that is under way; nil when there is none.
+	stopArming context.CancelFunc
+
+	// Owned by the goroutine.
+	prefixes  []string
+	facts     *pb.Facts
+	factsAt   time.Duration
+	evidenced time.Duration
+}
+
+// newStep takes a task up. The caller holds e.mu.
+func (e *Engine) newStep(t *pb.Task) *step {
+	return &step{
+		e: e, key: key{t.GetRun(), t.GetStep()}, wake: make(chan struct{}, 1), task: t, born: e.host.Boot(),
+		status: &pb.StepStatus{Run: t.GetRun(), Step: t.GetStep(), Host: e.name},
+	}
+}
+
+// adopt makes a step from the journal. One that is still open ends as a crash:
+// the journal's owner before this one did not get to it.
+func (e *Engine) adopt(known *undo.Step) *step {
+	task := known.Intent.GetTask()
+	if task == nil {
+		task = known.Schedule.GetTask()
+	}
+	if task == nil {
+		task = &pb.Task{Run: known.Run, Step: known.Step}
+	}
+	s := e.newStep(task)
+	s.status.State, s.status.Cause = known.State, known.Cause
+	s.status.Residue, s.status.Drift = known.Residue, known.Drift
+	s.start = time.Duration(known.Intent.GetStartBootNanos())
+	s.end = time.Duration(known.Intent.GetEndBootNanos())
+	s.deadline = known.Deadline()
+	if known.Open() {
+		s.dropped = pb.RevertCause_REVERT_CAUSE_CRASH
+	} else {
+		s.done, s.started = true, true
+	}
+	return s
+}
+
+// learn takes a newer version of the task. The caller holds e.mu. Instants
+// never move once the step has fired: they were converted once.
+func (s *step) learn(t *pb.Task) {
+	if s.task.GetFire() {
+		fired := proto.CloneOf(s.task)
+		fired.Token = fired.GetToken() || t.GetToken()
+		t = fired
+	}
+	s.task = t
+	s.poke()
+}
+
+// drop ends the step for a reason; the first one counts. The caller holds e.mu.
+func (s *step) drop(cause pb.RevertCause) {
+	if s.dropped == 0 && !s.over() {
+		s.dropped = cause
+	}
+	if s.stopArming != nil {
+		s.stopArming()
+	}
+	s.poke()
+}
+
+func (s *step) poke() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// over says that the step is reverted or refused. The caller holds e.mu.
+func (s *step) over() bool {
+	state := s.status.GetState()
+	return state == pb.StepState_STEP_STATE_REVERTED || state == pb.StepState_STEP_STATE_REFUSED
+}
+
+// lease is the step's. The caller holds e.mu.
+func (s *step) lease() time.Duration {
+	if lease := time.Duration(s.task.GetLeaseNanos()); lease > 0 {
+		return lease
+	}
+	return DefaultLease
+}
+
+// run moves the step to its end. When ctx ends first, what is held stays held.
+func (s *step) run(ctx context.Context) {
+	defer s.finish()
+	if s.state() == pb.StepState_STEP_STATE_UNSPECIFIED && !s.prepare(ctx) {
+		return
+	}
+	for ctx.Err() == nil && s.move(ctx, decide(s.view())) {
+	}
+}
+
+// finish lets the tombstone go where the machine has recorded it meanwhile.
+func (s *step) finish() {
+	s.change(func() { s.done = s.over() })
+	if err := s.e.tidy(); err != nil {
+		s.e.log.Error("forget", "run", s.key.run, "step", s.key.step, "err", err)
+	}
+}
+
+// current is the task as it is known now.
+func (s *step) current() *pb.Task {
+	s.e.mu.Lock()
+	defer s.e.mu.Unlock()
+	return s.task
+}
+
+// move does one thing and says whether there is more to come.
+func (s *step) move(ctx context.Context, m move) bool {
+	switch m.verb {
+	case wait:
+		s.watch(ctx)
+		s.nap(ctx, m.until)
+	case schedule:
+		return s.schedule(ctx)
+	case arm:
+		return s.arm(ctx)
+	case hold:
+		return s.mark(pb.StepState_STEP_STATE_HELD, s.startedAt())
+	case giveBack:
+		return s.mark(pb.StepState_STEP_STATE_RETURNING, s.e.host.Boot())
+	case revert:
+		s.revert(ctx, m.cause)
+		return false
+	case letGo:
+		s.letGo(m)
+		return false
+	}
+	return true
+}
+
+func (s *step) state() pb.StepState {
+	s.e.mu.Lock()
+	defer s.e.mu.Unlock()
+	return s.status.GetState()
+}
+
+// view is what the next move depends on, as of now.
+func (s *step) view() view {
+	now := s.e.host.Boot()
+	s.e.mu.Lock()
+	defer s.e.mu.Unlock()
+	v := view{
+		now: now, state: s.status.GetState(), start: s.start, end: s.end, deadline: s.deadline,
+		fired: s.task.GetFire(), needsToken: s.task.GetNeedsToken(), token: s.task.GetToken(),
+		hold: s.task.GetHoldWithoutLease(), dropped: s.dropped, lease: s.leaseEnd(),
+	}
+	near := s.start-s.scheduled <= s.lease()
+	v.renewed = near || s.e.granted >= s.scheduled
+	return v
+}
+
+// leaseEnd is when the step's lease runs out. A step that is only prepared
+// counts from when it was heard of, too. The caller holds e.mu.
+func (s *step) leaseEnd() time.Duration {
+	from := s.e.granted
+	if s.status.GetState() == pb.StepState_STEP_STATE_READY {
+		from = max(from, s.born)
+	}
+	if from < 0 {
+		return from
+	}
+	return from + s.lease()
+}
+
+// nap waits until a boot time, for news, or for ctx.
+func (s *step) nap(ctx context.Context, until time.Duration) {
+	left := min(until-s.e.host.Boot(), longestNap)
+	if until == forever {
+		left = longestNap
+	}
+	timer := time.NewTimer(max(left, 0))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-s.wake:
+	case <-ctx.Done():
+	}
+}
+
+// prepare plans the step without touching anything.
+func (s *step) prepare(ctx context.Context) bool {
+	if h := s.e.Halted(); h != nil {
+		s.refuse(haltedProblem(h))
+		return false
+	}
+	changes, err := s.plan(ctx, s.nominal())
+	if err != nil {
+		s.refuse(problemOf(err))
+		return false
+	}
+	s.change(func() {
+		s.status.State = pb.StepState_STEP_STATE_READY
+		s.status.Touches = fault.Describe(changes)
+		s.status.Engine = engineOf(s.facts, s.task.GetFault())
+		s.status.ArmNanos = int64(s.e.armCost)
+	})
+	return true
+}
+
+// nominal is the step as it would be if it began now: the plan must not wait
+// for the instants to be refused.
+func (s *step) nominal() *fault.Step {
+	s.e.mu.Lock()
+	defer s.e.mu.Unlock()
+	now := s.e.host.Boot()
+	t := s.task
+	return &fault.Step{
+		Task: t, Start: now, End: now + time.Duration(t.GetEndUnixNanos()-t.GetStartUnixNanos()),
+		Deadline: now + time.Duration(t.GetDeadlineUnixNanos()-t.GetStartUnixNanos()), Prefixes: s.prefixes,
+	}
+}
+
+// plan reads the host and asks the planner. What falls silent is read as late
+// as this, so that a kill can't hide it.
+func (s *step) plan(ctx context.Context, at *fault.Step) ([]*pb.Change, error) {
+	if s.prefixes == nil && at.Task.GetAddressSet() != "" {
+		prefixes, err := s.e.awaitSet(ctx, at.Task.GetAddressSet())
+		if err != nil {
+			return nil, err
+		}
+		s.prefixes = prefixes
+	}
+	at.Prefixes = s.prefixes
+	if now := s.e.host.Boot(); s.facts == nil || now-s.factsAt > freshFacts {
+		facts, err := s.e.host.Facts(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("read facts: %w", err)
+		}
+		s.facts, s.factsAt = facts, now
+	}
+	return fault.Plan(s.facts, at)
+}
+
+// schedule converts the instants to boot time, once, and keeps them on disk.
+func (s *step) schedule(ctx context.Context) bool {
+	offset, _, ok := s.e.clock.Offset()
+	if !ok {
+		s.nap(ctx, s.e.host.Boot()+minPace)
+		return true
+	}
+	s.e.mu.Lock()
+	task := proto.CloneOf(s.task)
+	s.e.mu.Unlock()
+	record := &pb.ScheduleRecord{Task: task, UnixMinusBootNanos: int64(offset)}
+	if err := s.e.runner.Schedule(record); err != nil {
+		s.refuse(problemOf(err))
+		return false
+	}
+	s.change(func() {
+		s.start = time.Duration(task.GetStartUnixNanos()) - offset
+		s.end = time.Duration(task.GetEndUnixNanos()) - offset
+		s.deadline = time.Duration(task.GetDeadlineUnixNanos()) - offset
+		s.scheduled = s.e.host.Boot()
+		s.status.State = pb.StepState_STEP_STATE_SCHEDULED
+	})
+	return true
+}
+
+// arm injects. The intent is on disk before the first change.
+func (s *step) arm(ctx context.Context) bool {
+	began := s.e.host.Boot()
+	at, arming := s.beginArming(ctx)
+	defer s.endArming()
+	changes, err := s.plan(arming, at)
+	if err == nil {
+		err = s.e.runner.Inject(arming, intentOf(at, changes))
+	}
+	if err != nil {
+		return s.failed(ctx, err)
+	}
+	armed := s.e.host.Boot()
+	s.e.armed(armed - began)
+	return s.record(&pb.Mark{
+		State: pb.StepState_STEP_STATE_ARMED, PlannedBootNanos: int64(at.Start), ActualBootNanos: int64(armed),
+	})
+}
+
+// beginArming gives the injection a context that news, or a lease's time, ends.
+func (s *step) beginArming(ctx context.Context) (*fault.Step, context.Context) {
+	s.e.mu.Lock()
+	defer s.e.mu.Unlock()
+	s.e.renewHost()
+	arming, cancel := context.WithTimeout(ctx, s.lease())
+	if s.stopArming = cancel; s.dropped != 0 {
+		cancel()
+	}
+	return &fault.Step{Task: proto.CloneOf(s.task), Start: s.start, End: s.end, Deadline: s.deadline}, arming
+}
+
+func (s *step) endArming() {
+	s.e.mu.Lock()
+	defer s.e.mu.Unlock()
+	s.stopArming()
+	s.stopArming = nil
+}
+
+func intentOf(at *fault.Step, changes []*pb.Change) *pb.Intent {
+	return &pb.Intent{
+		Run: at.Task.GetRun(), Step: at.Task.GetStep(), Changes: changes, Task: at.Task,
+		StartBootNanos: int64(at.Start), EndBootNanos: int64(at.End), DeadlineBootNanos: int64(at.Deadline),
+	}
+}
+
+// failed ends a step that could not be armed. A change that failed has been
+// reverted by the runner; one that was cut off is reverted here, unless the
+// engine itself is ending: then the journal's next owner does it.
+func (s *step) failed(ctx context.Context, err error) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	if known, ok := s.e.runner.Step(s.key.run, s.key.step); ok && known.Open() && known.Intent != nil {
+		s.revert(ctx, s.cutOff())
+		return false
+	}
+	s.closeSchedule(pb.RevertCause_REVERT_CAUSE_UNSPECIFIED)
+	s.refuse(problemOf(err))
+	return false
+}
+
+// cutOff is why an injection was cut off: it was dropped, or took longer than
+// its lease.
+func (s *step) cutOff() pb.RevertCause {
+	s.e.mu.Lock()
+	defer s.e.mu.Unlock()
+	if s.dropped != 0 {
+		return s.dropped
+	}
+	return pb.RevertCause_REVERT_CAUSE_LEASE
+}
+
+// letGo ends a step of which nothing was injected.
+func (s *step) letGo(m move) {
+	s.closeSchedule(m.cause)
+	p := &pb.Problem{Refusal: pb.Refusal_REFUSAL_HOST, Message: "not injected: " + m.why}
+	if h := s.e.Halted(); h != nil && m.cause == pb.RevertCause_REVERT_CAUSE_HALT {
+		p = haltedProblem(h)
+	}
+	s.change(func() { s.status.Cause = m.cause })
+	s.refuse(p)
+}
+
+// closeSchedule says on disk that a scheduled step will not be armed.
+func (s *step) closeSchedule(cause pb.RevertCause) {
+	known, ok := s.e.runner.Step(s.key.run, s.key.step)
+	if !ok || !known.Open() {
+		return
+	}
+	err := s.e.runner.Mark(&pb.Mark{
+		Run: s.key.run, Step: s.key.step, State: pb.StepState_STEP_STATE_REFUSED, Cause: cause,
+		ActualBootNanos: int64(s.e.host.Boot()),
+	})
+	if err != nil {
+		s.e.log.Error("close schedule", "run", s.key.run, "step", s.key.step, "err", err)
+	}
+}
+
+func (s *step) refuse(p *pb.Problem) {
+	s.e.log.Info("step refused", "run", s.key.run, "step", s.key.step, "why", p.GetMessage())
+	s.change(func() {
+		s.status.State, s.status.Refused = pb.StepState_STEP_STATE_REFUSED, p
+	})
+}
+
+// change edits what others read, and tells them.
+func (s *step) change(edit func()) {
+	s.e.mu.Lock()
+	edit()
+	s.e.mu.Unlock()
+	s.e.notify()
+}
+
+// armed learns what arming takes here: the estimate follows a slower arming at
+// once and a faster one slowly.
+func (e *Engine) armed(took time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.armCost = max(took*3/2, e.armCost*7/8, minPace/4)
+}
+
+// problemOf tells an error to people, with what sort of refusal it is.
+func problemOf(err error) *pb.Problem {
+	var refused *fault.Refused
+	switch {
+	case errors.As(err, &refused):
+		return refused.Problem
+	case errors.Is(err, undo.ErrFull):
+		return &pb.Problem{
+			Refusal: pb.Refusal_REFUSAL_DISK, Message: err.Error(),
+			Fix: "free disk space; what is under way can still be undone",
+		}
+	case errors.Is(err, host.ErrUnsupported):
+		return &pb.Problem{
+			Refusal: pb.Refusal_REFUSAL_HOST, Message: err.Error(), Fix: "see `squall doctor` on that host",
+		}
+	}
+	return &pb.Problem{Refusal: pb.Refusal_REFUSAL_HOST, Message: err.Error()}
+}
