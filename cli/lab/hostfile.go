@@ -1,0 +1,163 @@
+package lab
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+
+	pb "squall/proto/squall/v1"
+)
+
+// words are what the variables of a lab file stand for on one host.
+type words struct {
+	region *Region
+	host   *Host
+	folder Folder
+	squall string
+}
+
+// workload is a copy of w with every variable replaced, and the settings that
+// keep a program of this binary from looking for another user's.
+func (v words) workload(w *pb.Workload) (*pb.Workload, error) {
+	out := proto.CloneOf(w)
+	data := filepath.Join(v.folder.Host(v.host.Name), "data", w.GetName())
+	var failed error
+	replace := func(text string) string {
+		s, err := v.replace(text, data)
+		if err != nil && failed == nil {
+			failed = fmt.Errorf("host %s, workload %s: %w", v.host.Name, w.GetName(), err)
+		}
+		return s
+	}
+	for i, arg := range out.GetStart() {
+		out.Start[i] = replace(arg)
+	}
+	for key, value := range out.GetEnv() {
+		out.Env[key] = replace(value)
+	}
+	out.Dir = replace(out.GetDir())
+	replaceStrings(out.GetReady().ProtoReflect(), replace)
+	return out, failed
+}
+
+// replace puts values in the place of ${…}.
+func (v words) replace(text, data string) (string, error) {
+	var b strings.Builder
+	for {
+		before, rest, ok := strings.Cut(text, "${")
+		b.WriteString(before)
+		if !ok {
+			return b.String(), nil
+		}
+		name, after, ok := strings.Cut(rest, "}")
+		if !ok {
+			return "", fmt.Errorf("%q: ${ without }", text)
+		}
+		value, err := v.value(name, data)
+		if err != nil {
+			return "", err
+		}
+		b.WriteString(value)
+		text = after
+	}
+}
+
+func (v words) value(name, data string) (string, error) {
+	switch name {
+	case "zone":
+		return v.host.Zone, nil
+	case "host":
+		return v.host.Name, nil
+	case "ip":
+		return v.host.Link.V4.String(), nil
+	case "data":
+		return data, nil
+	case "squall":
+		return v.squall, nil
+	}
+	other, ok := strings.CutPrefix(name, "ip:")
+	if !ok {
+		return "", fmt.Errorf("${%s} stands for nothing; known are zone, host, ip, ip:HOST, data, squall", name)
+	}
+	if h := v.region.Host(other); h != nil {
+		return h.Link.V4.String(), nil
+	}
+	return "", fmt.Errorf("${%s}: the lab has no host %q", name, other)
+}
+
+// config is the host's config with nothing left to replace.
+func (v words) config() (*pb.HostConfig, error) {
+	h := v.host
+	c := &pb.HostConfig{
+		Name: h.Name, Zone: h.Zone, Room: h.Room, Environment: Environment, Role: h.Roles, Labels: h.Labels,
+		Address: []string{h.Link.V4.String(), h.Link.V6.String()},
+	}
+	for _, w := range h.Workloads {
+		out, err := v.workload(w)
+		if err != nil {
+			return nil, err
+		}
+		c.Workloads = append(c.Workloads, out)
+	}
+	return c, nil
+}
+
+// write makes the host's folder: its config, names and resolver settings, and
+// a data folder for each workload.
+func (v words) write() error {
+	dir := v.folder.Host(v.host.Name)
+	config, err := v.config()
+	if err != nil {
+		return err
+	}
+	for _, w := range config.GetWorkloads() {
+		if err := os.MkdirAll(filepath.Join(dir, "data", w.GetName()), 0o700); err != nil {
+			return fmt.Errorf("write host %s: %w", v.host.Name, err)
+		}
+	}
+	text, err := formatYAML(config)
+	if err != nil {
+		return fmt.Errorf("write host %s: %w", v.host.Name, err)
+	}
+	for name, content := range map[string]string{
+		"host.yaml": text, "hosts": v.region.hostsFile(), "resolv.conf": v.region.resolvConf(v.host),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
+			return fmt.Errorf("write host %s: %w", v.host.Name, err)
+		}
+	}
+	return nil
+}
+
+// hostsFile is /etc/hosts of every host.
+func (r *Region) hostsFile() string {
+	var b strings.Builder
+	b.WriteString("127.0.0.1 localhost\n::1 localhost\n")
+	for _, h := range r.Hosts {
+		fmt.Fprintf(&b, "%s %s\n%s %s\n", h.Link.V4, h.Name, h.Link.V6, h.Name)
+	}
+	return b.String()
+}
+
+// resolvConf names the resolvers of the host's zone, or of the whole region
+// where the zone has none.
+func (r *Region) resolvConf(h *Host) string {
+	var near, all []string
+	for _, other := range r.Hosts {
+		if !other.hasRole("resolver") {
+			continue
+		}
+		line := fmt.Sprintf("nameserver %s\n", other.Link.V4)
+		all = append(all, line)
+		if other.Zone == h.Zone {
+			near = append(near, line)
+		}
+	}
+	if len(near) == 0 {
+		near = all
+	}
+	return strings.Join(near[:min(3, len(near))], "") + "options timeout:1 attempts:2\n"
+}
