@@ -704,9 +704,11 @@ func (x *Evidence) GetAfter() bool {
 
 // Windows is a batch of closed windows.
 type Windows struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Batch         uint64                 `protobuf:"varint,1,opt,name=batch,proto3" json:"batch,omitempty"`
-	Windows       []*Window              `protobuf:"bytes,2,rep,name=windows,proto3" json:"windows,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Batch   uint64                 `protobuf:"varint,1,opt,name=batch,proto3" json:"batch,omitempty"`
+	Windows []*Window              `protobuf:"bytes,2,rep,name=windows,proto3" json:"windows,omitempty"`
+	// Sent before, perhaps to another server: it is not merged with other hosts' again.
+	Again         bool `protobuf:"varint,3,opt,name=again,proto3" json:"again,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -753,6 +755,13 @@ func (x *Windows) GetWindows() []*Window {
 		return x.Windows
 	}
 	return nil
+}
+
+func (x *Windows) GetAgain() bool {
+	if x != nil {
+		return x.Again
+	}
+	return false
 }
 
 // Window is one second of one probe in one zone.
@@ -1642,10 +1651,11 @@ const file_squall_v1_agent_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\x01R\x05value\x12\x12\n" +
 	"\x04text\x18\x03 \x01(\tR\x04text\x12\x14\n" +
 	"\x05holds\x18\x04 \x01(\bR\x05holds\x12\x14\n" +
-	"\x05after\x18\x05 \x01(\bR\x05after\"L\n" +
+	"\x05after\x18\x05 \x01(\bR\x05after\"b\n" +
 	"\aWindows\x12\x14\n" +
 	"\x05batch\x18\x01 \x01(\x04R\x05batch\x12+\n" +
-	"\awindows\x18\x02 \x03(\v2\x11.squall.v1.WindowR\awindows\"\xb1\x02\n" +
+	"\awindows\x18\x02 \x03(\v2\x11.squall.v1.WindowR\awindows\x12\x14\n" +
+	"\x05again\x18\x03 \x01(\bR\x05again\"\xb1\x02\n" +
 	"\x06Window\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x14\n" +
 	"\x05probe\x18\x02 \x01(\tR\x05probe\x12\x12\n" +
