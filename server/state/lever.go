@@ -1,0 +1,72 @@
+package state
+
+import (
+	"slices"
+
+	pb "squall/proto/squall/v1"
+)
+
+// maxAlso is how many earlier halts a latch answers to.
+const maxAlso = 64
+
+// pull engages the lever and ends every run. A halt that comes while another
+// is engaged joins it; one that was let go of stays let go of, so that a late
+// repeat engages nothing.
+func (t *change) pull(c *pb.Halt) *pb.Problem {
+	switch {
+	case c.GetId() == "":
+		return refuse(pb.Refusal_REFUSAL_INVALID, "", "the halt has no id")
+	case c.GetId() == t.halt.GetId() || slices.Contains(t.halt.GetAlso(), c.GetId()):
+		return nil
+	case t.halt.GetEngaged():
+		t.halt = &pb.HaltLatch{
+			Id: t.halt.GetId(), Engaged: true, Reason: t.halt.GetReason(), Also: also(t.halt, c.GetId()),
+		}
+	default:
+		t.halt = &pb.HaltLatch{Id: c.GetId(), Engaged: true, Reason: c.GetReason(), Also: also(t.halt, t.halt.GetId())}
+	}
+	t.floor = t.index
+	t.haltRuns(c)
+	return nil
+}
+
+func also(known *pb.HaltLatch, id string) []string {
+	ids := slices.Clone(known.GetAlso())
+	if id != "" {
+		ids = append(ids, id)
+	}
+	return ids[max(0, len(ids)-maxAlso):]
+}
+
+func (t *change) haltRuns(c *pb.Halt) {
+	for _, r := range t.Active() {
+		t.tell(t.edit(r.GetId()), &pb.Event{Kind: pb.EventKind_EVENT_KIND_HALT, Text: haltText(c)})
+		if slices.Contains(moves[pb.RunState_RUN_STATE_REVERTING], r.GetState()) {
+			t.end(r.GetId(), pb.EndCause_END_CAUSE_HALT, c.GetReason())
+		}
+	}
+}
+
+func haltText(c *pb.Halt) string {
+	if c.GetReason() == "" {
+		return "halt " + c.GetId()
+	}
+	return "halt " + c.GetId() + ": " + c.GetReason()
+}
+
+// resume lets go of the lever. It must name the halt that is engaged, so that
+// nobody lets go of one that they have not seen.
+func (t *change) resume(c *pb.Resume) *pb.Problem {
+	switch {
+	case t.halt.GetEngaged() && c.GetId() == t.halt.GetId():
+		t.halt = &pb.HaltLatch{Id: t.halt.GetId(), Reason: t.halt.GetReason(), Also: t.halt.GetAlso()}
+		t.floor = t.index
+		return nil
+	case t.halt.GetEngaged():
+		return refuse(pb.Refusal_REFUSAL_INVALID, "let go of it with: squall resume "+t.halt.GetId(),
+			"the halt lever is engaged by %q, not by %q", t.halt.GetId(), c.GetId())
+	case c.GetId() == t.halt.GetId() && c.GetId() != "":
+		return nil // let go of already
+	}
+	return refuse(pb.Refusal_REFUSAL_INVALID, "", "the halt lever is not engaged")
+}

@@ -1,0 +1,177 @@
+package state
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	pb "squall/proto/squall/v1"
+)
+
+// maxDone is how many runs are kept after they are done.
+const maxDone = 100
+
+// moves says from which states a run may come to a state. Runs only move
+// forward, and are done only by Finish.
+var moves = map[pb.RunState][]pb.RunState{
+	pb.RunState_RUN_STATE_PREPARING: {pb.RunState_RUN_STATE_GATING},
+	pb.RunState_RUN_STATE_FIRED:     {pb.RunState_RUN_STATE_PREPARING},
+	pb.RunState_RUN_STATE_HOLDING:   {pb.RunState_RUN_STATE_FIRED},
+	pb.RunState_RUN_STATE_REVERTING: {
+		pb.RunState_RUN_STATE_GATING, pb.RunState_RUN_STATE_PREPARING,
+		pb.RunState_RUN_STATE_FIRED, pb.RunState_RUN_STATE_HOLDING,
+	},
+	pb.RunState_RUN_STATE_RECOVERING: {pb.RunState_RUN_STATE_HOLDING, pb.RunState_RUN_STATE_REVERTING},
+	pb.RunState_RUN_STATE_DONE: {
+		pb.RunState_RUN_STATE_GATING, pb.RunState_RUN_STATE_REVERTING, pb.RunState_RUN_STATE_RECOVERING,
+	},
+}
+
+// move takes a run to a state and gives it to be changed further.
+func (t *change) move(id string, to pb.RunState) (*record, *pb.Problem) {
+	if t.runs[id] == nil {
+		return nil, unknownRun(id)
+	}
+	if from := t.runs[id].run.GetState(); !slices.Contains(moves[to], from) {
+		return nil, refuse(pb.Refusal_REFUSAL_INVALID, "", "run %q is %s, which does not lead to %s",
+			id, stateName(from), stateName(to))
+	}
+	r := t.edit(id)
+	t.enter(r, to)
+	t.reorder(concerned(r.run)...)
+	return r, nil
+}
+
+func (t *change) enter(r *record, to pb.RunState) {
+	r.run.State = to
+	own(t, &r.run.EnteredUnixNanos)
+	r.run.EnteredUnixNanos[uint32(to)] = t.last
+	t.tell(r, &pb.Event{Kind: pb.EventKind_EVENT_KIND_RUN_STATE, State: to, Text: stateText(r.run)})
+}
+
+func unknownRun(id string) *pb.Problem {
+	return refuse(pb.Refusal_REFUSAL_UNKNOWN, "list the runs with: squall get runs", "there is no run %q", id)
+}
+
+func stateName(s pb.RunState) string { return word(s.String(), "RUN_STATE_") }
+
+// word is an enum's value as people read it.
+func word(name, prefix string) string {
+	return strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(name, prefix)), "_", " ")
+}
+
+// concerned are the hosts that a run's orders go to, sorted.
+func concerned(r *pb.Run) []string {
+	hosts := make(map[string]bool)
+	for _, s := range r.GetPlan().GetSteps() {
+		for _, slot := range s.GetSlots() {
+			hosts[slot.GetHost()] = true
+		}
+	}
+	for _, p := range r.GetPlan().GetProbes() {
+		for _, h := range p.GetHosts() {
+			hosts[h] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(hosts))
+}
+
+func (t *change) prepare(c *pb.Prepare) *pb.Problem {
+	_, p := t.move(c.GetRun(), pb.RunState_RUN_STATE_PREPARING)
+	return p
+}
+
+func (t *change) fire(c *pb.Fire) *pb.Problem {
+	if c.GetT0UnixNanos() <= 0 {
+		return refuse(pb.Refusal_REFUSAL_INVALID, "", "run %q: the instant is missing", c.GetRun())
+	}
+	if t.runs[c.GetRun()] == nil {
+		return unknownRun(c.GetRun())
+	}
+	r := t.edit(c.GetRun())
+	r.run.T0UnixNanos = c.GetT0UnixNanos() // undone with the whole change when the move is refused
+	_, p := t.move(c.GetRun(), pb.RunState_RUN_STATE_FIRED)
+	return p
+}
+
+func (t *change) hold(c *pb.Hold) *pb.Problem {
+	_, p := t.move(c.GetRun(), pb.RunState_RUN_STATE_HOLDING)
+	return p
+}
+
+// endRun ends a run's steps. A run that is ending already keeps its first cause.
+func (t *change) endRun(c *pb.EndRun) *pb.Problem {
+	r := t.runs[c.GetRun()]
+	if r == nil {
+		return unknownRun(c.GetRun())
+	}
+	switch r.run.GetState() {
+	case pb.RunState_RUN_STATE_REVERTING, pb.RunState_RUN_STATE_RECOVERING:
+		return nil
+	}
+	return t.end(c.GetRun(), c.GetCause(), c.GetDetail())
+}
+
+func (t *change) end(id string, cause pb.EndCause, detail string) *pb.Problem {
+	if r := t.edit(id); r != nil && r.run.GetEndCause() == pb.EndCause_END_CAUSE_UNSPECIFIED {
+		r.run.EndCause, r.run.EndDetail = cause, detail
+	}
+	_, p := t.move(id, pb.RunState_RUN_STATE_REVERTING)
+	return p
+}
+
+func (t *change) recoverRun(c *pb.Recover) *pb.Problem {
+	if r := t.edit(c.GetRun()); r != nil && r.run.GetEndCause() == pb.EndCause_END_CAUSE_UNSPECIFIED {
+		r.run.EndCause = pb.EndCause_END_CAUSE_COMPLETE
+	}
+	_, p := t.move(c.GetRun(), pb.RunState_RUN_STATE_RECOVERING)
+	return p
+}
+
+// finish closes a run. Its windows are folded, and the oldest run that is
+// done makes room.
+func (t *change) finish(c *pb.Finish) *pb.Problem {
+	r, p := t.move(c.GetRun(), pb.RunState_RUN_STATE_DONE)
+	if p != nil {
+		return p
+	}
+	r.run.Verdict, r.run.Findings = c.GetVerdict(), c.GetFindings()
+	r.run.Totals, r.windows = r.windows.totals(), nil
+	for _, f := range r.run.Findings {
+		t.tell(r, &pb.Event{Kind: pb.EventKind_EVENT_KIND_FINDING, Phase: f.GetPhase(), Text: findingText(f)})
+	}
+	t.tell(r, &pb.Event{Kind: pb.EventKind_EVENT_KIND_VERDICT, Verdict: c.GetVerdict(), Text: verdictText(r.run)})
+	t.prune()
+	return nil
+}
+
+// prune drops the oldest runs that are done. The hosts that they concern get
+// new orders, since ends are no longer confirmed for them.
+func (t *change) prune() {
+	done := t.pick(func(r *pb.Run) bool { return !active(r) })
+	for len(done) > maxDone {
+		own(t, &t.runs)
+		delete(t.runs, done[0].GetId())
+		t.reorder(concerned(done[0])...)
+		done = done[1:]
+	}
+}
+
+// beginPhase tells the next phase of the plan; phases begin in their order.
+func (t *change) beginPhase(c *pb.BeginPhase) *pb.Problem {
+	if t.runs[c.GetRun()] == nil {
+		return unknownRun(c.GetRun())
+	}
+	r := t.edit(c.GetRun())
+	phases := r.run.GetPlan().GetPhases()
+	if n := int(r.run.GetPhasesBegun()); n >= len(phases) || phases[n].GetName() != c.GetPhase() {
+		return refuse(pb.Refusal_REFUSAL_INVALID, "", "run %q: phase %q is not the next one", c.GetRun(), c.GetPhase())
+	}
+	phase := phases[r.run.GetPhasesBegun()]
+	r.run.PhasesBegun++
+	t.tell(r, &pb.Event{
+		Kind: pb.EventKind_EVENT_KIND_PHASE, Phase: phase.GetName(), Text: phaseText(phase),
+		AtUnixNanos: r.run.GetT0UnixNanos() + phase.GetStartNanos(),
+	})
+	return nil
+}

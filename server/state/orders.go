@@ -1,0 +1,106 @@
+package state
+
+import (
+	"hash/fnv"
+	"maps"
+	"slices"
+
+	pb "squall/proto/squall/v1"
+)
+
+// maxConfirmed bounds the ends that an order confirms; the newest are kept.
+const maxConfirmed = 256
+
+// Order is a host's whole set: every task and probe that it is to have, the
+// ends that it may forget, and the lever. Its index is the one at which the
+// host's order last changed, so equal marks mean equal orders.
+func (v *View) Order(host string) *pb.Order {
+	o := &pb.Order{Epoch: v.epoch, Index: v.Mark(host).GetIndex(), Halt: v.halt, Rules: v.rules}
+	for _, r := range v.Runs() {
+		v.orderRun(o, r, host)
+	}
+	o.Confirmed = append(o.Confirmed, v.hosts[host].GetStrays()...)
+	o.Confirmed = o.Confirmed[max(0, len(o.Confirmed)-maxConfirmed):]
+	return o
+}
+
+// Mark is the (epoch, index) of a host's order.
+func (v *View) Mark(host string) *pb.OrderMark {
+	return &pb.OrderMark{Epoch: v.epoch, Index: max(v.floor, v.orders[host])}
+}
+
+// Reordered are the hosts whose orders changed after an index, sorted. all is
+// set when everyone's did.
+func (v *View) Reordered(after uint64) (hosts []string, all bool) {
+	for _, h := range slices.Sorted(maps.Keys(v.orders)) {
+		if v.orders[h] > after {
+			hosts = append(hosts, h)
+		}
+	}
+	return hosts, v.floor > after
+}
+
+func (v *View) orderRun(o *pb.Order, r *pb.Run, host string) {
+	for _, s := range r.GetPlan().GetSteps() {
+		slot := slotOf(r, s.GetId(), host)
+		if slot == nil {
+			continue
+		}
+		switch {
+		case Ended(r.GetSteps()[s.GetId()].GetHosts()[host]):
+			o.Confirmed = append(o.Confirmed, &pb.StepKey{Run: r.GetId(), Step: s.GetId()})
+		case ordered(r.GetState()):
+			o.Tasks = append(o.Tasks, task(r, s, slot))
+		}
+	}
+	if active(r) {
+		o.Probes = append(o.Probes, probeTasks(r, host)...)
+	}
+}
+
+// ordered tells whether hosts hold the tasks of a run in this state. Tasks
+// leave the order as soon as the run is ending: what is absent is reverted.
+func ordered(s pb.RunState) bool {
+	switch s {
+	case pb.RunState_RUN_STATE_PREPARING, pb.RunState_RUN_STATE_FIRED, pb.RunState_RUN_STATE_HOLDING:
+		return true
+	}
+	return false
+}
+
+func task(r *pb.Run, s *pb.PlannedStep, slot *pb.HostSlot) *pb.Task {
+	t := &pb.Task{
+		Run: r.GetId(), Step: s.GetId(), Fault: s.GetFault(), Workload: s.GetWorkload(),
+		LeaseNanos:       r.GetPlan().GetLeaseNanos(),
+		HoldWithoutLease: s.GetLostContact() == pb.LostContact_LOST_CONTACT_HOLD,
+		NeedsToken:       s.GetBootTokens() > 0,
+		Token:            r.GetSteps()[s.GetId()].GetTokenUnixNanos()[slot.GetHost()] != 0,
+		BootLimitNanos:   s.GetBootLimitNanos(),
+		NeverBack:        slot.GetNeverBack(),
+		AddressSet:       s.GetAddressSet(),
+		Seed:             seed(r.GetPlan().GetSeed(), s.GetId(), slot.GetHost()),
+	}
+	if t0 := r.GetT0UnixNanos(); t0 != 0 {
+		t.Fire = true
+		t.StartUnixNanos, t.EndUnixNanos = t0+slot.GetStartNanos(), t0+slot.GetEndNanos()
+		t.DeadlineUnixNanos = t0 + slot.GetDeadlineNanos()
+	}
+	return t
+}
+
+// seed gives each host of each step a stream of its own.
+func seed(run uint64, step, host string) uint64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(step + "\x00" + host))
+	return run ^ h.Sum64()
+}
+
+func probeTasks(r *pb.Run, host string) []*pb.ProbeTask {
+	var out []*pb.ProbeTask
+	for _, p := range r.GetPlan().GetProbes() {
+		if bit, ok := slices.BinarySearch(p.GetHosts(), host); ok {
+			out = append(out, &pb.ProbeTask{Run: r.GetId(), Probe: p, Bit: uint32(bit)})
+		}
+	}
+	return out
+}

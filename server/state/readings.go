@@ -1,0 +1,182 @@
+package state
+
+import (
+	"bytes"
+	"slices"
+
+	"google.golang.org/protobuf/proto"
+
+	"squall/experiments/judge"
+	"squall/proto/hist"
+	pb "squall/proto/squall/v1"
+)
+
+const (
+	// maxSeconds is how much of a run's windows is kept: the last six hours.
+	maxSeconds = 6 * 3600
+	// maxAhead is how far ahead of cluster time a window may be, in seconds.
+	maxAhead = 60
+)
+
+// Readings are what the probes of a run measured. Those of a run that is done
+// are gone; its report has their totals.
+type Readings struct {
+	run *record
+}
+
+// A Readings is what expressions are judged over.
+var _ judge.Readings = Readings{}
+
+// Readings of a run; of one that is not known there are none.
+func (v *View) Readings(run string) Readings {
+	if r := v.runs[run]; r != nil {
+		return Readings{r}
+	}
+	return Readings{&record{}}
+}
+
+// Window is the window of a probe in a zone for a second of cluster time, nil
+// where there is none. The zone "" is the servers.
+func (r Readings) Window(probe, zone string, second int64) *pb.Window {
+	return r.run.windows.at(series{probe, zone}, second)
+}
+
+// Zones are the zones from which a probe has windows, sorted.
+func (r Readings) Zones(probe string) []string {
+	var out []string
+	for _, s := range r.run.windows.keys() {
+		if s.probe == probe {
+			out = append(out, s.zone)
+		}
+	}
+	return out
+}
+
+// Residue is how many hosts of the run are not shown clean.
+func (r Readings) Residue() int {
+	n := 0
+	for _, c := range Clean(r.run.run) {
+		if !c.GetClean() {
+			n++
+		}
+	}
+	return n
+}
+
+// recordWindows takes closed windows. A window that holds a reading which is
+// counted already is dropped whole: that is how one that is sent again counts once.
+func (t *change) recordWindows(c *pb.RecordWindows) *pb.Problem {
+	for _, w := range c.GetWindows() {
+		if t.wanted(w) {
+			t.recordWindow(w)
+		}
+	}
+	return nil
+}
+
+// wanted tells whether a window belongs to a probe of a run that is under way,
+// names the hosts that are in it, and could have been made.
+func (t *change) wanted(w *pb.Window) bool {
+	r := t.runs[w.GetRun()]
+	if r == nil || !active(r.run) || !hasProbe(r.run, w.GetProbe()) {
+		return false
+	}
+	now := t.last / 1e9
+	return w.GetSecond() > now-maxSeconds && w.GetSecond() <= now+maxAhead && w.GetSecond() >= 0 &&
+		len(w.GetHosts()) <= maxHosts/8 && len(bytes.Trim(w.GetHosts(), "\x00")) > 0 &&
+		hist.Check(w.GetLatency()) == nil
+}
+
+func hasProbe(r *pb.Run, name string) bool {
+	return slices.ContainsFunc(r.GetPlan().GetProbes(), func(p *pb.PlannedProbe) bool { return p.GetName() == name })
+}
+
+func (t *change) recordWindow(w *pb.Window) {
+	known := t.runs[w.GetRun()].windows.at(series{w.GetProbe(), w.GetZone()}, w.GetSecond())
+	if known != nil {
+		if overlap(known.GetHosts(), w.GetHosts()) {
+			return
+		}
+		w = join(known, w)
+	}
+	r := t.edit(w.GetRun())
+	r.windows = r.windows.with(w).since(w, w.GetSecond()-maxSeconds)
+}
+
+func overlap(a, b []byte) bool {
+	for i := range min(len(a), len(b)) {
+		if a[i]&b[i] != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// join merges two windows of one second.
+func join(a, b *pb.Window) *pb.Window {
+	out := shallow(a)
+	out.Hosts = union(a.GetHosts(), b.GetHosts())
+	out.Count += b.GetCount()
+	out.Success += b.GetSuccess()
+	out.Latency = joinLatency(a.GetLatency(), b.GetLatency())
+	if b.GetHasValue() && (!a.GetHasValue() || b.GetNewestUnixNanos() >= a.GetNewestUnixNanos()) {
+		out.Value, out.HasValue = b.GetValue(), true
+	}
+	out.NewestUnixNanos = max(a.GetNewestUnixNanos(), b.GetNewestUnixNanos())
+	return out
+}
+
+func union(a, b []byte) []byte {
+	out := make([]byte, max(len(a), len(b)))
+	copy(out, a)
+	for i := range b {
+		out[i] |= b[i]
+	}
+	return out
+}
+
+func joinLatency(a, b *pb.Histogram) *pb.Histogram {
+	if a == nil {
+		return b
+	}
+	out := proto.CloneOf(a)
+	_ = hist.Merge(out, b) // checked when it came in
+	return out
+}
+
+// since drops the chunks of a window's series that lie before a second.
+func (w windows) since(of *pb.Window, second int64) windows {
+	s := series{of.GetProbe(), of.GetZone()}
+	for at := range w[s] {
+		if (at+1)*chunk <= second {
+			delete(w[s], at) // w is our own copy, and no view's yet
+		}
+	}
+	return w
+}
+
+// totals fold the windows of a run into one for each series.
+func (w windows) totals() []*pb.ProbeTotal {
+	var out []*pb.ProbeTotal
+	for _, s := range w.keys() {
+		out = append(out, total(w[s].all()))
+	}
+	return out
+}
+
+func total(all []*pb.Window) *pb.ProbeTotal {
+	t := &pb.ProbeTotal{Total: all[0], Worst: all[0]}
+	for i, w := range all[1:] {
+		t.Total = join(t.Total, w)
+		t.Gaps += uint32(w.GetSecond() - all[i].GetSecond() - 1)
+		if worse(w, t.Worst) {
+			t.Worst = w
+		}
+	}
+	return t
+}
+
+// worse compares shares of successes without dividing.
+func worse(a, b *pb.Window) bool {
+	return a.GetSuccess()*b.GetCount() < b.GetSuccess()*a.GetCount()
+}

@@ -1,0 +1,97 @@
+package state
+
+import (
+	pb "squall/proto/squall/v1"
+)
+
+// maxHosts bounds the registry.
+const maxHosts = 100_000
+
+// updateHosts takes a batch of registry changes. Each stands for itself: one
+// that is out of date is passed over.
+func (t *change) updateHosts(c *pb.UpdateHosts) *pb.Problem {
+	for _, u := range c.GetHosts() {
+		t.updateHost(u)
+	}
+	return nil
+}
+
+func (t *change) updateHost(u *pb.HostUpdate) {
+	name := u.GetName()
+	if name == "" {
+		name = u.GetHost().GetName()
+	}
+	known := t.hosts[name]
+	switch {
+	case u.GetSession() < known.GetSession(): // a late word about an older session
+	case u.GetServer() == "":
+		t.lose(name)
+	case name != "" && (known != nil || u.GetHost() != nil && len(t.hosts) < maxHosts):
+		t.greet(name, u)
+	}
+}
+
+func (t *change) lose(name string) {
+	if t.hosts[name] == nil || t.hosts[name].GetServer() == "" {
+		return
+	}
+	h := t.editHost(name)
+	h.Server, h.ChangedUnixNanos = "", t.last
+	h.Host = shallow(h.GetHost())
+	h.Host.Presence = pb.Presence_PRESENCE_LOST
+	t.tellHost(name, name+" is lost")
+}
+
+func (t *change) greet(name string, u *pb.HostUpdate) {
+	came := t.hosts[name].GetServer() == ""
+	h := t.editHost(name)
+	described := h.GetHost()
+	if u.GetHost() != nil {
+		described = u.GetHost()
+	}
+	h.Host = shallow(described)
+	h.Host.Name, h.Host.Presence = name, pb.Presence_PRESENCE_CONNECTED
+	h.Server, h.Session, h.ChangedUnixNanos = u.GetServer(), u.GetSession(), t.last
+	h.BootId, h.Version = u.GetBootId(), u.GetVersion()
+	if u.GetRoundTripNanos() > 0 {
+		h.RoundTripNanos = u.GetRoundTripNanos()
+	}
+	if came {
+		t.tellHost(name, name+" is connected")
+	}
+}
+
+// tellHost tells the runs that are under way and concern a host.
+func (t *change) tellHost(name, text string) {
+	for _, r := range t.Active() {
+		if slotted(r, name) {
+			t.tell(t.edit(r.GetId()), &pb.Event{Kind: pb.EventKind_EVENT_KIND_HOST, Text: text})
+		}
+	}
+}
+
+func slotted(r *pb.Run, host string) bool {
+	for _, s := range r.GetPlan().GetSteps() {
+		if slotOf(r, s.GetId(), host) != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// editHost is a host that may be changed; a new one when it was not known.
+func (t *change) editHost(name string) *pb.Registered {
+	h := t.hosts[name]
+	if h != nil && t.owned[h] {
+		return h
+	}
+	if h == nil {
+		h = &pb.Registered{Host: &pb.Host{Name: name}}
+	} else {
+		h = shallow(h)
+	}
+	t.owned[h] = true
+	own(t, &t.hosts)
+	t.hosts[name] = h
+	return h
+}

@@ -1,0 +1,156 @@
+package state
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	pb "squall/proto/squall/v1"
+)
+
+// View is the state at one index. It is immutable, and so is every message
+// that it hands out: copy before changing.
+type View struct {
+	index, epoch uint64
+	rules        uint32
+	last         int64 // cluster time of the newest command, Unix nanoseconds
+	hosts        map[string]*pb.Registered
+	runs         map[string]*record
+	halt         *pb.HaltLatch
+	guardrails   *pb.Guardrails
+	audit        []*pb.AuditRecord
+	orders       map[string]uint64 // host -> index at which its order last changed
+	floor        uint64            // index at which every order last changed
+	stale        chan struct{}     // closed when a newer view is published
+}
+
+// record is a run with the windows of its probes.
+type record struct {
+	run     *pb.Run
+	windows windows
+}
+
+func newView() *View {
+	return &View{epoch: 1, rules: Rules, stale: make(chan struct{})}
+}
+
+// at is the view at a later index with nothing else changed.
+func (v *View) at(index uint64) *View {
+	next := *v
+	next.index = index
+	next.stale = make(chan struct{})
+	return &next
+}
+
+// Index is the log index of the last command applied.
+func (v *View) Index() uint64 { return v.index }
+
+// Epoch fences everything that was said before a restore or a recovery.
+func (v *View) Epoch() uint64 { return v.epoch }
+
+// Rules is the rule version under which commands are applied.
+func (v *View) Rules() uint32 { return v.rules }
+
+// Now is the latest instant of cluster time that was applied: no later command
+// is earlier. It is the Unix epoch before the first command.
+func (v *View) Now() time.Time { return time.Unix(0, v.last).UTC() }
+
+// Stale is closed when there is a newer view. Take the view, look at it, wait.
+func (v *View) Stale() <-chan struct{} { return v.stale }
+
+// Halt is the lever: nil when it has never been pulled.
+func (v *View) Halt() *pb.HaltLatch { return v.halt }
+
+// Guardrails are the cluster-wide ones: nil when none are set.
+func (v *View) Guardrails() *pb.Guardrails { return v.guardrails }
+
+// Audit is the record of acts, oldest first. The oldest are dropped when there
+// are more than 10,000.
+func (v *View) Audit() []*pb.AuditRecord { return v.audit }
+
+// Host is a host of the registry, nil when it is not known.
+func (v *View) Host(name string) *pb.Registered { return v.hosts[name] }
+
+// Hosts are all hosts of the registry, by name.
+func (v *View) Hosts() []*pb.Registered {
+	out := make([]*pb.Registered, 0, len(v.hosts))
+	for _, name := range slices.Sorted(maps.Keys(v.hosts)) {
+		out = append(out, v.hosts[name])
+	}
+	return out
+}
+
+// Run is a run by its id, nil when it is not known.
+func (v *View) Run(id string) *pb.Run {
+	if r := v.runs[id]; r != nil {
+		return r.run
+	}
+	return nil
+}
+
+// Runs are all runs that are kept, oldest first: those that are not done, and
+// the newest 100 that are.
+func (v *View) Runs() []*pb.Run { return v.pick(func(*pb.Run) bool { return true }) }
+
+// Active are the runs that are not done, oldest first.
+func (v *View) Active() []*pb.Run { return v.pick(active) }
+
+func active(r *pb.Run) bool { return r.GetState() != pb.RunState_RUN_STATE_DONE }
+
+func (v *View) pick(want func(*pb.Run) bool) []*pb.Run {
+	var out []*pb.Run
+	for _, r := range v.runs {
+		if want(r.run) {
+			out = append(out, r.run)
+		}
+	}
+	slices.SortFunc(out, byAge)
+	return out
+}
+
+func byAge(a, b *pb.Run) int {
+	if a.GetAdmittedIndex() != b.GetAdmittedIndex() {
+		return int(int64(a.GetAdmittedIndex()) - int64(b.GetAdmittedIndex()))
+	}
+	return strings.Compare(a.GetId(), b.GetId())
+}
+
+// snapshot is the view as a message, without what only the machine knows.
+func (v *View) snapshot() *pb.State {
+	s := &pb.State{
+		Index: v.index, Epoch: v.epoch, Rules: v.rules, LastUnixNanos: v.last,
+		Hosts: v.hosts, Halt: v.halt, Guardrails: v.guardrails, Audit: v.audit,
+		OrderIndex: v.orders, OrderFloor: v.floor,
+		Runs: make(map[string]*pb.Run, len(v.runs)),
+	}
+	for _, r := range v.Runs() {
+		s.Runs[r.GetId()] = r
+		s.Windows = append(s.Windows, v.runs[r.GetId()].windows.list()...)
+	}
+	return s
+}
+
+// viewOf is the view that a snapshot was taken of.
+func viewOf(s *pb.State) (*View, error) {
+	v := newView()
+	v.index, v.epoch, v.rules, v.last = s.GetIndex(), s.GetEpoch(), s.GetRules(), s.GetLastUnixNanos()
+	v.hosts, v.halt, v.guardrails, v.audit = s.GetHosts(), s.GetHalt(), s.GetGuardrails(), s.GetAudit()
+	v.orders, v.floor = s.GetOrderIndex(), s.GetOrderFloor()
+	v.runs = make(map[string]*record, len(s.GetRuns()))
+	for id, r := range s.GetRuns() {
+		if r.GetId() != id {
+			return nil, fmt.Errorf("run %q: its id is %q", id, r.GetId())
+		}
+		v.runs[id] = &record{run: r}
+	}
+	for _, w := range s.GetWindows() {
+		r := v.runs[w.GetRun()]
+		if r == nil {
+			return nil, fmt.Errorf("window of probe %q: run %q is not in it", w.GetProbe(), w.GetRun())
+		}
+		r.windows = r.windows.with(w)
+	}
+	return v, nil
+}
