@@ -1,0 +1,79 @@
+# Squall. `make demo` and `make test` need root, git, make, gcc and Go 1.26, and
+# build no tools; `make check` builds the pinned ones in .tools when it must.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+GO ?= go
+ROUNDS ?= 20
+FUZZTIME ?= 20s
+GEN := $(GO) tool -modfile=.tools/gen/go.mod
+BUF := $(GO) tool -modfile=.tools/buf/go.mod buf
+LINT := $(GO) tool -modfile=.tools/lint/go.mod golangci-lint
+# Packages whose promises are about goroutines: they run under the race detector.
+RACE := ./agent ./agent/undo ./server/... ./proto/clock ./proto/probe
+
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build bin/squall
+	$(GO) build -trimpath -o bin/squall ./cli
+
+demo: build ## lose a zone of the lab, watch the shop go on, get the verdict (root)
+	bin/squall lab run zone-loss
+
+test: build vet unit race ## build, vet, import rules, unit, simulation, real kernel, race
+
+vet:
+	$(GO) vet ./...
+
+unit:
+	$(GO) test $(TESTFLAGS) ./...
+
+race: ## the concurrent packages under the race detector
+	$(GO) test -race -short $(TESTFLAGS) $(RACE)
+
+sim: ## the whole cluster in one bubble, at length
+	$(GO) test -count=1 -v ./server/sim
+
+sweep: build ## kill and stop the agent everywhere, ROUNDS random rounds (root)
+	$(GO) test -count=1 -v -timeout=60m ./agent/sweep -sweep.rounds=$(ROUNDS)
+
+bench: build ## every figure with its baseline, in one run (root)
+	$(GO) test -run='^$$' -bench=. -benchtime=1x -count=1 -timeout=60m ./... | grep -v -E '^(ok|PASS|\?|goos|goarch|cpu|pkg)' || true
+
+fuzz: ## each decoder for FUZZTIME
+	@for p in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
+	  for f in $$(grep -ho '^func Fuzz[A-Za-z0-9]*' $$p/*_test.go | cut -c6-); do \
+	    echo "$$p $$f"; $(GO) test -run='^$$' -fuzz="^$$f\$$" -fuzztime=$(FUZZTIME) $$p; done; done
+
+cover: ## coverage by package
+	$(GO) test -cover ./...
+
+proto: ## generate from the protos
+	$(BUF) format -w
+	$(BUF) lint
+	$(BUF) generate
+	$(BUF) build proto --as-file-descriptor-set --exclude-imports -o experiments/descriptor.binpb
+	@.tools/generated write
+
+bpf: ## compile the BPF programs (clang, libbpf-dev)
+	cd agent/host/bpf && $(GO) generate ./...
+	@.tools/generated write
+
+lint:
+	$(LINT) run ./...
+
+fmt: ## format
+	$(GEN) gofumpt -l -w agent cli experiments proto server
+
+check: lint ## lint, and compare generated code and BPF objects when their inputs changed
+	test -z "$$($(GEN) gofumpt -l agent cli experiments proto server | grep -v '\.pb\.go$$')"
+	$(GO) mod tidy -diff
+	.tools/generated check
+
+clean: ## remove what was built
+	rm -rf bin
+
+.PHONY: help build demo test vet unit race sim sweep bench fuzz cover proto bpf lint fmt check clean
