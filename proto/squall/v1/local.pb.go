@@ -690,9 +690,12 @@ type Beat struct {
 	// The worker's beat that this answers.
 	EchoBootNanos int64 `protobuf:"varint,4,opt,name=echo_boot_nanos,json=echoBootNanos,proto3" json:"echo_boot_nanos,omitempty"`
 	// The worker is recovered and serves.
-	Ready         bool `protobuf:"varint,5,opt,name=ready,proto3" json:"ready,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Ready bool `protobuf:"varint,5,opt,name=ready,proto3" json:"ready,omitempty"`
+	// From the worker: the earliest deadline in its journal; 0 is none. When it
+	// has passed and the step is still there, the supervisor takes over.
+	DeadlineBootNanos int64 `protobuf:"varint,6,opt,name=deadline_boot_nanos,json=deadlineBootNanos,proto3" json:"deadline_boot_nanos,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *Beat) Reset() {
@@ -760,6 +763,13 @@ func (x *Beat) GetReady() bool {
 	return false
 }
 
+func (x *Beat) GetDeadlineBootNanos() int64 {
+	if x != nil {
+		return x.DeadlineBootNanos
+	}
+	return 0
+}
+
 var File_squall_v1_local_proto protoreflect.FileDescriptor
 
 const file_squall_v1_local_proto_rawDesc = "" +
@@ -805,7 +815,7 @@ const file_squall_v1_local_proto_rawDesc = "" +
 	"worker_pid\x18\t \x01(\rR\tworkerPid\"\x14\n" +
 	"\x12LocalDoctorRequest\"G\n" +
 	"\x13LocalDoctorResponse\x120\n" +
-	"\tabilities\x18\x01 \x03(\v2\x12.squall.v1.AbilityR\tabilities\"\x96\x01\n" +
+	"\tabilities\x18\x01 \x03(\v2\x12.squall.v1.AbilityR\tabilities\"\xc6\x01\n" +
 	"\x04Beat\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x1d\n" +
 	"\n" +
@@ -813,7 +823,8 @@ const file_squall_v1_local_proto_rawDesc = "" +
 	"\vlease_nanos\x18\x03 \x01(\x03R\n" +
 	"leaseNanos\x12&\n" +
 	"\x0fecho_boot_nanos\x18\x04 \x01(\x03R\rechoBootNanos\x12\x14\n" +
-	"\x05ready\x18\x05 \x01(\bR\x05ready2\xb8\x03\n" +
+	"\x05ready\x18\x05 \x01(\bR\x05ready\x12.\n" +
+	"\x13deadline_boot_nanos\x18\x06 \x01(\x03R\x11deadlineBootNanos2\xb8\x03\n" +
 	"\fLocalService\x12G\n" +
 	"\x06Inject\x12\x1d.squall.v1.LocalInjectRequest\x1a\x1e.squall.v1.LocalInjectResponse\x12A\n" +
 	"\x04Undo\x12\x1b.squall.v1.LocalUndoRequest\x1a\x1c.squall.v1.LocalUndoResponse\x12A\n" +

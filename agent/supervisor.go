@@ -1,0 +1,173 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	pb "squall/proto/squall/v1"
+)
+
+const (
+	// overdue is how long after a deadline in the journal the worker may still
+	// be at it.
+	overdue = time.Second
+	// parting is how long a worker has to revert and end by itself.
+	parting = 30 * time.Second
+	// steady is how long a worker must live to be started again at once.
+	steady = 10 * time.Second
+	// firstPause and lastPause bound the wait before a start after short lives.
+	firstPause = 50 * time.Millisecond
+	lastPause  = 5 * time.Second
+)
+
+// Child is a worker as its supervisor sees it: a pipe for beats, and a process
+// that can be killed and is dead at some point.
+type Child interface {
+	io.ReadWriteCloser
+	// Kill ends it without asking. A dead child is no error.
+	Kill() error
+	// Dead is closed when it is dead.
+	Dead() <-chan struct{}
+}
+
+// Supervisor keeps a worker going, and follows its death with a revert. It
+// holds no kernel object: nothing ends by its own death.
+type Supervisor struct {
+	// Start starts a worker.
+	Start func(ctx context.Context) (Child, error)
+	// Recover opens the journal, reverts what is open in it, sweeps, and closes
+	// it. It is called only while no worker lives.
+	Recover func(ctx context.Context, cause pb.RevertCause) error
+	Boot    func() time.Duration
+	// Lease is what a standalone worker is granted with each answer; 0 for one
+	// that has servers.
+	Lease time.Duration
+	Log   *slog.Logger
+}
+
+// Run recovers, starts a worker, and does so again whenever it dies. When ctx
+// ends, it lets the worker revert and end, and reverts what is left.
+func (s *Supervisor) Run(ctx context.Context) error {
+	pause := time.Duration(0)
+	for s.recover(ctx); ctx.Err() == nil; s.recover(ctx) {
+		rest(ctx, pause)
+		began := s.Boot()
+		if err := s.tend(ctx); err != nil {
+			s.Log.Error("worker ended", "err", err)
+		}
+		pause = min(2*max(pause, firstPause), lastPause)
+		if s.Boot()-began > steady {
+			pause = 0
+		}
+	}
+	return nil
+}
+
+// recover reverts what is open. It is done even when the supervisor itself is
+// asked to end.
+func (s *Supervisor) recover(ctx context.Context) {
+	if err := s.Recover(context.WithoutCancel(ctx), pb.RevertCause_REVERT_CAUSE_CRASH); err != nil {
+		s.Log.Error("recover", "err", err)
+	}
+}
+
+// tend lives with one worker, and returns when it is dead.
+func (s *Supervisor) tend(ctx context.Context) error {
+	child, err := s.Start(ctx)
+	if err != nil {
+		return fmt.Errorf("start worker: %w", err)
+	}
+	stop := make(chan struct{})
+	in := beats(child, stop)
+	why := s.watch(ctx, child, in)
+	if ctx.Err() != nil {
+		s.part(child, in)
+	}
+	close(stop)
+	err = child.Kill()
+	child.Close()
+	for range in { // wait for the reader
+	}
+	if err != nil {
+		s.Log.Error("kill worker", "err", err)
+	}
+	<-child.Dead()
+	return why
+}
+
+// watch answers beats until there is a reason to end the worker.
+func (s *Supervisor) watch(ctx context.Context, child Child, in <-chan *pb.Beat) error {
+	heard, deadline := s.Boot(), time.Duration(0)
+	tick := time.NewTicker(beatEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-child.Dead():
+			return errDied
+		case b, ok := <-in:
+			if !ok {
+				return errDied
+			}
+			heard, deadline = s.Boot(), time.Duration(b.GetDeadlineBootNanos())
+			if err := s.answer(child, b); err != nil {
+				return err
+			}
+		case <-tick.C:
+			if err := verdict(s.Boot(), heard, deadline); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// verdict says whether a worker that was heard of at heard has to be ended.
+func verdict(now, heard, deadline time.Duration) error {
+	switch {
+	case now-heard > silence:
+		return fmt.Errorf("%w: silent for %s", errHung, now-heard)
+	case deadline > 0 && now > deadline+overdue:
+		return fmt.Errorf("%w: a deadline passed %s ago", errHung, now-deadline)
+	}
+	return nil
+}
+
+func (s *Supervisor) answer(child Child, b *pb.Beat) error {
+	return writeBeat(child, &pb.Beat{
+		Seq: b.GetSeq(), BootNanos: int64(s.Boot()), LeaseNanos: int64(s.Lease), EchoBootNanos: b.GetBootNanos(),
+	})
+}
+
+// part closes the pipe, upon which the worker reverts and ends by itself.
+func (s *Supervisor) part(child Child, in <-chan *pb.Beat) {
+	child.Close()
+	patience := time.NewTimer(parting)
+	defer patience.Stop()
+	for {
+		select {
+		case <-child.Dead():
+			return
+		case _, ok := <-in:
+			if !ok {
+				in = nil
+			}
+		case <-patience.C:
+			s.Log.Error("worker does not end; killing it", "after", parting)
+			return
+		}
+	}
+}
+
+// rest waits for d or for ctx.
+func rest(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
