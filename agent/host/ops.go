@@ -1,6 +1,11 @@
 package host
 
-import pb "squall/proto/squall/v1"
+import (
+	"slices"
+	"strings"
+
+	pb "squall/proto/squall/v1"
+)
 
 // WorkloadsFolder is the cgroup folder, under the agent's base, that holds the
 // workloads without a unit or a cgroup of their own.
@@ -45,4 +50,14 @@ func Abilities() []string {
 		"root", "cgroup.v2", "cgroup.kill", "bpf", "silence", "hold.exec",
 		"dns.drop", "delay.line", "realtime", "systemd",
 	}
+}
+
+// Under tells whether a tag is the one named or a part of it: "a/b" is under "a".
+func Under(tag, name string) bool {
+	return tag == name || strings.HasPrefix(tag, name+"/")
+}
+
+// UnderAny tells whether a tag is under one of names.
+func UnderAny(tag string, names []string) bool {
+	return slices.ContainsFunc(names, func(n string) bool { return Under(tag, n) })
 }

@@ -29,8 +29,8 @@ type Fake struct {
 	lease     time.Duration
 	attached  []*attached
 	workloads map[string]*workload
-	kills     []*kill
 	events    []Event
+	waiting   map[string]context.CancelFunc
 	faults    map[int]func(context.Context) error
 	calls     int
 }
@@ -45,14 +45,6 @@ type attached struct {
 type workload struct {
 	running  bool
 	respawns int
-}
-
-// kill is a kill that waits for its instant.
-type kill struct {
-	tag        string
-	at         time.Duration
-	workloads  []string
-	undeclared bool
 }
 
 // Event is one thing that happened to the fake, in order.
@@ -78,6 +70,7 @@ func NewFake(config *pb.HostConfig) *Fake {
 		born:      time.Now(),
 		facts:     fakeFacts(config),
 		workloads: map[string]*workload{},
+		waiting:   map[string]context.CancelFunc{},
 		faults:    map[int]func(context.Context) error{},
 	}
 	for _, w := range config.GetWorkloads() {
@@ -125,7 +118,7 @@ func (f *Fake) FailOp(n int, err error) {
 	f.onOp(n, func(context.Context) error { return err })
 }
 
-// HangOp lets the nth Do from now block until its context ends.
+// HangOp lets the nth Do from now change nothing and block until its context ends.
 func (f *Fake) HangOp(n int) {
 	f.onOp(n, func(ctx context.Context) error {
 		<-ctx.Done()
@@ -143,8 +136,7 @@ func (f *Fake) onOp(n int, fault func(context.Context) error) {
 func (f *Fake) Crash() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.settle()
-	f.attached, f.kills, f.lease = nil, nil, 0
+	f.attached, f.lease = nil, 0
 	f.record("crash", "", nil)
 }
 
@@ -165,7 +157,6 @@ func (f *Fake) Reboot() {
 func (f *Fake) Facts(context.Context) (*pb.Facts, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.settle()
 	facts := proto.CloneOf(f.facts)
 	for _, w := range facts.GetWorkloads() {
 		w.Processes = 0
@@ -189,7 +180,6 @@ func (f *Fake) boot() time.Duration { return time.Since(f.born) + fakeUptime }
 func (f *Fake) Renew(until time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.settle()
 	f.lease = max(f.lease, until)
 }
 
@@ -197,7 +187,6 @@ func (f *Fake) Renew(until time.Duration) {
 func (f *Fake) Events() []Event {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.settle()
 	return slices.Clone(f.events)
 }
 
@@ -209,7 +198,6 @@ func (f *Fake) record(what, name string, op *pb.Op) {
 func (f *Fake) Running(name string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.settle()
 	w := f.workloads[name]
 	return w != nil && w.running
 }
@@ -218,7 +206,6 @@ func (f *Fake) Running(name string) bool {
 func (f *Fake) Acting() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.settle()
 	var acting []string
 	for _, a := range f.attached {
 		if f.open(a) {

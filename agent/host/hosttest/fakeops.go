@@ -18,19 +18,17 @@ func (f *Fake) Do(ctx context.Context, op *pb.Op) error {
 	if err := f.fault(ctx); err != nil {
 		return err
 	}
-	if err := ctx.Err(); err != nil {
+	if err := f.wait(ctx, op.GetKillWorkloads()); err != nil {
 		return err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.settle()
-	op = proto.CloneOf(op)
 	switch o := op.GetKind().(type) {
 	case *pb.Op_Detach:
 		f.detach(o.Detach.GetTag())
 		return nil
 	case *pb.Op_KillWorkloads:
-		return f.armKill(o.KillWorkloads)
+		return f.kill(o.KillWorkloads.GetWorkload())
 	case *pb.Op_StartWorkloads:
 		return f.start(o.StartWorkloads.GetWorkload())
 	case *pb.Op_Nothing:
@@ -38,7 +36,34 @@ func (f *Fake) Do(ctx context.Context, op *pb.Op) error {
 	case nil:
 		return errors.New("do operation: it has no kind")
 	default:
-		return f.attach(op)
+		return f.attach(proto.CloneOf(op))
+	}
+}
+
+// wait lets a kill wait for its instant; ctx or a detach calls it off.
+func (f *Fake) wait(ctx context.Context, kill *pb.KillWorkloads) error {
+	left := time.Duration(kill.GetAtBootNanos()) - f.Boot()
+	if left <= 0 {
+		return ctx.Err()
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	f.setWaiting(kill.GetTag(), cancel)
+	defer f.setWaiting(kill.GetTag(), nil)
+	select {
+	case <-time.After(left):
+	case <-ctx.Done():
+	}
+	return ctx.Err()
+}
+
+// setWaiting remembers how to call off the kill of a tag; nil forgets it.
+func (f *Fake) setWaiting(tag string, cancel context.CancelFunc) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.waiting, tag)
+	if cancel != nil {
+		f.waiting[tag] = cancel
 	}
 }
 
@@ -80,32 +105,37 @@ func (f *Fake) can(name string) bool {
 }
 
 func (f *Fake) detach(tag string) {
-	before := len(f.attached) + len(f.kills)
-	f.attached = slices.DeleteFunc(f.attached, func(a *attached) bool { return a.tag == tag })
-	f.kills = slices.DeleteFunc(f.kills, func(k *kill) bool { return k.tag == tag && tag != "" })
-	if len(f.attached)+len(f.kills) < before {
+	for waiting, cancel := range f.waiting {
+		if host.Under(waiting, tag) {
+			cancel()
+		}
+	}
+	before := len(f.attached)
+	f.attached = slices.DeleteFunc(f.attached, func(a *attached) bool { return host.Under(a.tag, tag) })
+	if len(f.attached) < before {
 		f.record("detach", tag, nil)
 	}
 }
 
-func (f *Fake) armKill(op *pb.KillWorkloads) error {
-	for _, name := range op.GetWorkload() {
-		if f.workloads[name] == nil {
-			return missing(name)
+func (f *Fake) kill(names []string) error {
+	var errs []error
+	for _, name := range names {
+		w := f.workloads[name]
+		switch {
+		case w == nil:
+			errs = append(errs, missing(name))
+		case w.running:
+			w.running = false
+			f.record("kill", name, nil)
 		}
 	}
-	f.kills = append(f.kills, &kill{
-		tag: op.GetTag(), at: max(time.Duration(op.GetAtBootNanos()), f.boot()),
-		workloads: op.GetWorkload(), undeclared: op.GetUndeclared(),
-	})
-	f.settle()
-	return nil
+	return errors.Join(errs...)
 }
 
-// start calls off the kills of what it starts, as the real host does.
+// start starts what does not run. What is held down dies at once, and counts
+// as a respawn.
 func (f *Fake) start(names []string) error {
 	var errs []error
-	f.callOff(names)
 	for _, name := range names {
 		w := f.workloads[name]
 		switch {
@@ -116,41 +146,11 @@ func (f *Fake) start(names []string) error {
 			w.respawns++
 			errs = append(errs, fmt.Errorf("start %s: it is held down", name))
 		default:
-			w.running, w.respawns = true, 0
+			w.running = true
 			f.record("start", name, nil)
 		}
 	}
 	return errors.Join(errs...)
-}
-
-func (f *Fake) callOff(names []string) {
-	f.kills = slices.DeleteFunc(f.kills, func(k *kill) bool {
-		k.workloads = slices.DeleteFunc(k.workloads, func(n string) bool { return slices.Contains(names, n) })
-		return len(k.workloads) == 0 && !k.undeclared
-	})
-}
-
-// settle carries out the kills that are due by now.
-func (f *Fake) settle() {
-	now := f.boot()
-	var waiting []*kill
-	for _, k := range f.kills {
-		if k.at > now {
-			waiting = append(waiting, k)
-			continue
-		}
-		f.fire(k)
-	}
-	f.kills = waiting
-}
-
-func (f *Fake) fire(k *kill) {
-	for _, name := range k.workloads {
-		if w := f.workloads[name]; w != nil && w.running {
-			w.running = false
-			f.events = append(f.events, Event{Boot: k.at, What: "kill", Name: name})
-		}
-	}
 }
 
 // open tells whether an attached operation acts now.

@@ -16,16 +16,12 @@ import (
 func (f *Fake) String() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.settle()
 	var b strings.Builder
 	for _, w := range f.facts.GetWorkloads() {
 		fmt.Fprintf(&b, "workload %s: %s\n", w.GetName(), f.workloads[w.GetName()])
 	}
 	for _, a := range f.attached {
 		fmt.Fprintf(&b, "attached %s: %s\n", a.tag, describe(a.op))
-	}
-	for _, k := range f.kills {
-		fmt.Fprintf(&b, "kill at %s: %s%s\n", k.at, strings.Join(k.workloads, " "), undeclared(k.undeclared))
 	}
 	return b.String()
 }
@@ -35,13 +31,6 @@ func (w *workload) String() string {
 		return "running"
 	}
 	return "dead"
-}
-
-func undeclared(yes bool) string {
-	if yes {
-		return " and what no workload claims"
-	}
-	return ""
 }
 
 // kindOf names an operation as the vocabulary does.
@@ -80,13 +69,12 @@ func describe(op *pb.Op) string {
 func (f *Fake) Evidence(_ context.Context, tag string, after bool) ([]*pb.Evidence, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.settle()
 	if after {
 		return []*pb.Evidence{f.clean(tag)}, nil
 	}
 	var found []*pb.Evidence
 	for _, a := range f.attached {
-		if a.tag == tag {
+		if host.Under(a.tag, tag) {
 			found = append(found, f.bites(a))
 		}
 	}
@@ -117,7 +105,7 @@ func (f *Fake) alive(cgroups []string) int {
 func (f *Fake) clean(tag string) *pb.Evidence {
 	left := 0
 	for _, a := range f.attached {
-		if a.tag == tag {
+		if host.Under(a.tag, tag) {
 			left++
 		}
 	}
@@ -131,7 +119,6 @@ func (f *Fake) clean(tag string) *pb.Evidence {
 func (f *Fake) Leftovers(_ context.Context, held []string) ([]string, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.settle()
-	f.attached = slices.DeleteFunc(f.attached, func(a *attached) bool { return !slices.Contains(held, a.tag) })
+	f.attached = slices.DeleteFunc(f.attached, func(a *attached) bool { return !host.UnderAny(a.tag, held) })
 	return nil, nil
 }

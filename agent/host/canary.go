@@ -1,0 +1,95 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"sync/atomic"
+
+	"github.com/miekg/dns"
+
+	pb "squall/proto/squall/v1"
+)
+
+// canaries is how many lookups show that lookups vanish.
+const canaries = 4
+
+// resolvConf names the host's own resolvers.
+const resolvConf = "/etc/resolv.conf"
+
+// sendNowhere sends one packet for each family that has a route, and tells how
+// many were sent.
+func sendNowhere() int {
+	sent := 0
+	for _, to := range nowhere {
+		c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(to))
+		if err != nil {
+			continue
+		}
+		if _, err := c.Write([]byte("squall")); err == nil {
+			sent++
+		}
+		c.Close()
+	}
+	return sent
+}
+
+// dnsEvidence looks names up by the host's own path. Lookups of one workload
+// can't be tried from outside its cgroup: then counters are the evidence.
+func (r *Real) dnsEvidence(ctx context.Context, h *held, op *pb.DropDNS, before map[string]uint64) ([]*pb.Evidence, error) {
+	acts := r.open(op.GetGate())
+	server := resolver(resolvConf)
+	if !acts || server == "" || len(op.GetCgroups()) > 0 {
+		return counterEvidence(before, acts), nil
+	}
+	vanished := lookups(ctx, server)
+	now, err := h.counters()
+	if err != nil {
+		return nil, err
+	}
+	// With a small share, four lookups may all get through.
+	holds := vanished > 0 || op.GetSharePpm() < 1_000_000
+	if op.GetSharePpm() >= 1_000_000 {
+		holds = vanished == canaries
+	}
+	return append(counterEvidence(now, acts), &pb.Evidence{
+		Name: "probe", Value: float64(vanished), Holds: holds,
+		Text: fmt.Sprintf("%d of %d lookups at %s got no answer", vanished, canaries, server),
+	}), nil
+}
+
+// resolver is the first server of a resolv.conf, as address:port; empty where
+// there is none.
+func resolver(file string) string {
+	c, err := dns.ClientConfigFromFile(file)
+	if err != nil || len(c.Servers) == 0 {
+		return ""
+	}
+	return net.JoinHostPort(c.Servers[0], c.Port)
+}
+
+// lookups asks for names that can't exist, at one time, and counts those that
+// got no answer at all: any answer is one that came through.
+func lookups(ctx context.Context, server string) int {
+	var vanished atomic.Int32
+	var all sync.WaitGroup
+	for range canaries {
+		all.Go(func() {
+			if !answered(ctx, server) {
+				vanished.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	return int(vanished.Load())
+}
+
+func answered(ctx context.Context, server string) bool {
+	ctx, cancel := context.WithTimeout(ctx, probeLimit)
+	defer cancel()
+	m := new(dns.Msg).SetQuestion(fmt.Sprintf("squall-%x.invalid.", rand.Uint32()), dns.TypeA)
+	_, _, err := (&dns.Client{Timeout: probeLimit}).ExchangeContext(ctx, m, server)
+	return err == nil
+}

@@ -1,0 +1,231 @@
+package host
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// cgroups is the cgroup v2 hierarchy. Paths are relative to its mount point,
+// without a leading slash.
+type cgroups struct{ mount string }
+
+// openCgroups finds the v2 mount, which need not be the only cgroup mount.
+func openCgroups() (cgroups, error) {
+	b, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return cgroups{}, fmt.Errorf("find cgroup v2: %w", err)
+	}
+	mount, ok := cgroup2Mount(b)
+	if !ok {
+		return cgroups{}, fmt.Errorf("find cgroup v2: it is not mounted: %w", ErrUnsupported)
+	}
+	return cgroups{mount}, nil
+}
+
+// cgroup2Mount finds the mount point of the cgroup2 file system in mountinfo;
+// of several, the last, which hides the others.
+func cgroup2Mount(mountinfo []byte) (mount string, ok bool) {
+	for line := range bytes.Lines(mountinfo) {
+		before, after, found := strings.Cut(string(line), " - ")
+		fields := strings.Fields(before)
+		if found && len(fields) >= 5 && strings.HasPrefix(after, "cgroup2 ") {
+			mount, ok = unescape(fields[4]), true
+		}
+	}
+	return mount, ok
+}
+
+// unescape undoes the octal escapes with which mountinfo writes blanks.
+func unescape(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+3 < len(s) {
+			if c, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
+				b.WriteByte(byte(c))
+				i += 3
+				continue
+			}
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
+
+// ownCgroup finds the v2 cgroup in a process's cgroup file.
+func ownCgroup(procCgroup []byte) string {
+	for line := range bytes.Lines(procCgroup) {
+		if path, ok := strings.CutPrefix(string(line), "0::/"); ok {
+			return strings.TrimSuffix(path, "\n")
+		}
+	}
+	return ""
+}
+
+// own is this process's cgroup.
+func (c cgroups) own() string {
+	b, _ := os.ReadFile("/proc/self/cgroup")
+	return ownCgroup(b)
+}
+
+func (c cgroups) path(cgroup string, file ...string) string {
+	return filepath.Join(append([]string{c.mount, filepath.Join("/", cgroup)}, file...)...)
+}
+
+// check refuses cgroups that must never be killed: the root, and whatever
+// holds the agent.
+func (c cgroups) check(cgroup string) error {
+	clean := strings.Trim(filepath.Join("/", cgroup), "/")
+	if clean == "" {
+		return errors.New("the root cgroup is no workload")
+	}
+	if own := c.own(); own == clean || strings.HasPrefix(own, clean+"/") {
+		return fmt.Errorf("cgroup %s holds the agent itself", clean)
+	}
+	return nil
+}
+
+// id is the number by which programs in the kernel know a cgroup.
+func (c cgroups) id(cgroup string) (uint64, error) {
+	var st unix.Stat_t
+	if err := unix.Stat(c.path(cgroup), &st); err != nil {
+		return 0, fmt.Errorf("find cgroup %s: %w", cgroup, err)
+	}
+	return st.Ino, nil
+}
+
+// ids are those of the cgroups that exist.
+func (c cgroups) ids(groups []string) []uint64 {
+	var ids []uint64
+	for _, cgroup := range groups {
+		if id, err := c.id(cgroup); err == nil {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// populated tells whether a live process is in the cgroup or below it. A
+// cgroup that doesn't exist is empty.
+func (c cgroups) populated(cgroup string) (bool, error) {
+	b, err := os.ReadFile(c.path(cgroup, "cgroup.events"))
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV) {
+		return false, nil
+	}
+	return populated(b), wrap(err, "read cgroup %s", cgroup)
+}
+
+// populated reads the content of a cgroup.events file.
+func populated(events []byte) bool {
+	for line := range bytes.Lines(events) {
+		if value, ok := strings.CutPrefix(string(line), "populated "); ok {
+			return strings.TrimSpace(value) != "0"
+		}
+	}
+	return false
+}
+
+// pids lists the processes of a cgroup and of those below it.
+func (c cgroups) pids(cgroup string) ([]int, error) {
+	var all []int
+	err := c.walk(cgroup, func(dir string) error {
+		b, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+		all = append(all, parsePids(b)...)
+		return err
+	})
+	return all, wrap(err, "list processes of cgroup %s", cgroup)
+}
+
+// parsePids reads numbers, one a line. Processes of other pid namespaces, which
+// the kernel writes as 0, are left out.
+func parsePids(b []byte) []int {
+	var pids []int
+	for line := range bytes.Lines(b) {
+		if pid, err := strconv.Atoi(strings.TrimSpace(string(line))); err == nil && pid > 0 {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// walk visits a cgroup and those below it, parents first. What vanishes
+// meanwhile is passed over.
+func (c cgroups) walk(cgroup string, visit func(dir string) error) error {
+	return filepath.WalkDir(c.path(cgroup), func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			err = visit(path)
+		}
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV) {
+			return nil
+		}
+		return err
+	})
+}
+
+// kill sends SIGKILL to everything in the cgroup and below, forks in flight
+// included. The cgroup is then unfit for new children: see renew.
+func (c cgroups) kill(cgroup string) error {
+	if err := c.check(cgroup); err != nil {
+		return err
+	}
+	f, err := c.openKill(cgroup)
+	if f == nil {
+		return err
+	}
+	defer f.Close()
+	_, err = f.WriteString("1")
+	return wrap(err, "kill cgroup %s", cgroup)
+}
+
+// openKill opens the file that kills; nil where the cgroup doesn't exist.
+func (c cgroups) openKill(cgroup string) (*os.File, error) {
+	f, err := os.OpenFile(c.path(cgroup, "cgroup.kill"), os.O_WRONLY, 0)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return f, wrap(err, "kill cgroup %s", cgroup)
+	}
+	if _, statErr := os.Stat(c.path(cgroup)); statErr != nil {
+		return nil, nil //nolint:nilnil // nothing runs where there is no cgroup
+	}
+	return nil, fmt.Errorf("kill cgroup %s: no cgroup.kill (Linux 5.14): %w", cgroup, ErrUnsupported)
+}
+
+// renew makes an empty cgroup anew. After cgroup.kill the kernel kills every
+// child that is born into a cgroup, for good; a new folder of the same name is
+// sound.
+func (c cgroups) renew(cgroup string) error {
+	if err := c.check(cgroup); err != nil {
+		return err
+	}
+	if err := c.remove(cgroup); err != nil {
+		return err
+	}
+	return wrap(os.MkdirAll(c.path(cgroup), 0o755), "make cgroup")
+}
+
+// remove removes a cgroup and those below it. It fails when one has processes.
+func (c cgroups) remove(cgroup string) error {
+	var dirs []string
+	err := c.walk(cgroup, func(dir string) error {
+		dirs = append(dirs, dir)
+		return nil
+	})
+	for i := len(dirs) - 1; i >= 0 && err == nil; i-- {
+		if err = unix.Rmdir(dirs[i]); errors.Is(err, unix.ENOENT) {
+			err = nil
+		}
+	}
+	return wrap(err, "remove cgroup %s", cgroup)
+}
+
+// CgroupMount is where the cgroup v2 hierarchy is mounted.
+func CgroupMount() (string, error) {
+	c, err := openCgroups()
+	return c.mount, err
+}

@@ -1,0 +1,231 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path"
+	"strings"
+	"syscall"
+	"time"
+
+	"squall/agent/host/bpf"
+	pb "squall/proto/squall/v1"
+)
+
+// doctorTimeout bounds the whole of Doctor.
+const doctorTimeout = 30 * time.Second
+
+// doctor tries each mechanism on objects of its own: a throw-away cgroup,
+// namespaces, a thread.
+type doctor struct {
+	base string
+	kit  *bpf.Kit
+	why  error
+}
+
+// warning is a finding that still works, less well.
+type warning struct{ error }
+
+// Doctor tries each mechanism on this host, and says what is missing and what
+// would still work. It leaves nothing behind.
+func Doctor(ctx context.Context) []*pb.Ability {
+	d, done := newDoctor()
+	defer done()
+	return d.all(ctx)
+}
+
+// Try tries one mechanism by its name.
+func Try(ctx context.Context, name string) *pb.Ability {
+	d, done := newDoctor()
+	defer done()
+	return d.ability(ctx, name)
+}
+
+// Doctor tries each mechanism where this host's agent would use it.
+func (r *Real) Doctor(ctx context.Context) []*pb.Ability {
+	d := &doctor{base: r.workloads.base, kit: r.kit, why: r.why}
+	return d.all(ctx)
+}
+
+// newDoctor makes a doctor with a kit of its own.
+func newDoctor() (d *doctor, done func()) {
+	kit, why := bpf.Open()
+	if why != nil {
+		return &doctor{why: why}, func() {}
+	}
+	return &doctor{kit: kit}, func() { kit.Close() }
+}
+
+func (d *doctor) all(ctx context.Context) []*pb.Ability {
+	var found []*pb.Ability
+	for _, name := range Abilities() {
+		found = append(found, d.ability(ctx, name))
+	}
+	return found
+}
+
+func (d *doctor) ability(ctx context.Context, name string) *pb.Ability {
+	detail, err := d.try(ctx, name)
+	a := &pb.Ability{Name: name, State: pb.AbilityState_ABILITY_STATE_OK, Detail: detail}
+	if errors.As(err, new(warning)) {
+		a.State, a.Detail = pb.AbilityState_ABILITY_STATE_WARN, err.Error()
+	} else if err != nil {
+		a.State, a.Detail = pb.AbilityState_ABILITY_STATE_MISSING, err.Error()
+	}
+	return a
+}
+
+func (d *doctor) try(ctx context.Context, name string) (string, error) {
+	switch name {
+	case "root":
+		return d.tryRoot()
+	case "cgroup.v2":
+		return d.tryCgroup()
+	case "cgroup.kill":
+		return d.tryKill(ctx)
+	case "bpf":
+		return d.tryBPF()
+	case "realtime":
+		return tryRealtime()
+	case "systemd":
+		return trySystemd(ctx)
+	}
+	if d.kit == nil {
+		return "", fmt.Errorf("no BPF programs: %w", d.why)
+	}
+	return d.kit.Try(name)
+}
+
+func (d *doctor) tryRoot() (string, error) {
+	if os.Geteuid() != 0 {
+		return "", fmt.Errorf("not root (uid %d): no fault can be injected; validate, plan, status and probes still work", os.Geteuid())
+	}
+	return "", nil
+}
+
+func (d *doctor) tryCgroup() (string, error) {
+	c, cgroup, err := d.scratch()
+	if err != nil {
+		return "", err
+	}
+	return "mounted at " + c.mount, c.remove(cgroup)
+}
+
+// scratch makes a cgroup to try things in.
+func (d *doctor) scratch() (cgroups, string, error) {
+	c, err := openCgroups()
+	if err != nil {
+		return c, "", err
+	}
+	base := d.base
+	if base == "" {
+		base = c.own()
+	}
+	if err := os.MkdirAll(c.path(base), 0o755); err != nil {
+		return c, "", fmt.Errorf("make cgroup %s: %w", base, err)
+	}
+	dir, err := os.MkdirTemp(c.path(base), "squall-doctor-")
+	if err != nil {
+		return c, "", fmt.Errorf("make a cgroup under /%s (the agent needs a delegated one): %w", base, err)
+	}
+	return c, path.Join(base, path.Base(dir)), nil
+}
+
+// tryKill kills a child in a cgroup, and finds out whether a cgroup that was
+// killed still takes children.
+func (d *doctor) tryKill(ctx context.Context) (string, error) {
+	c, cgroup, err := d.scratch()
+	if err != nil {
+		return "", err
+	}
+	defer c.remove(cgroup) //nolint:errcheck // it fails where the try has failed
+	if err := c.killsChild(ctx, cgroup); err != nil {
+		return "", err
+	}
+	if c.takesChild(ctx, cgroup) {
+		return "a killed cgroup takes new children", nil
+	}
+	if err := c.renew(cgroup); err != nil {
+		return "", err
+	}
+	if !c.takesChild(ctx, cgroup) {
+		return "", errors.New("children that are born into a new cgroup die at birth: start the agent in a cgroup that was never killed")
+	}
+	return "a killed cgroup takes no children and is made anew before each start", nil
+}
+
+// killsChild starts a child in the cgroup and kills it there.
+func (c cgroups) killsChild(ctx context.Context, cgroup string) error {
+	child, err := c.sleeper(cgroup)
+	if err != nil {
+		return err
+	}
+	defer child.Wait() //nolint:errcheck // killed
+	if err := c.kill(cgroup); err != nil {
+		return errors.Join(err, child.Process.Kill())
+	}
+	return c.waitEmpty(ctx, cgroup)
+}
+
+// takesChild tells whether a child that is born into the cgroup lives.
+func (c cgroups) takesChild(ctx context.Context, cgroup string) bool {
+	child, err := c.sleeper(cgroup)
+	if err != nil {
+		return false
+	}
+	lives, _ := c.populated(cgroup)
+	_ = pause(ctx, 2*time.Millisecond)
+	still, _ := c.populated(cgroup)
+	_ = child.Process.Kill()
+	_ = child.Wait()
+	return lives && still
+}
+
+// sleeper starts a child in a cgroup that does nothing.
+func (c cgroups) sleeper(cgroup string) (*exec.Cmd, error) {
+	dir, err := os.Open(c.path(cgroup))
+	if err != nil {
+		return nil, fmt.Errorf("open cgroup: %w", err)
+	}
+	defer dir.Close()
+	cmd := exec.Command("sleep", "60") //nolint:noctx // killed by its cgroup
+	cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(dir.Fd())}
+	return cmd, wrap(cmd.Start(), "start a child in a cgroup (CLONE_INTO_CGROUP, Linux 5.7)")
+}
+
+func (d *doctor) tryBPF() (string, error) {
+	if d.kit == nil {
+		return "", d.why
+	}
+	if offset := d.kit.BootOffset(); offset != 0 {
+		return "", warning{fmt.Errorf("in a time namespace: the kernel's boot time is %s ahead, which is applied", offset)}
+	}
+	return "boot time in the kernel is this process's", nil
+}
+
+func tryRealtime() (string, error) {
+	var denied, late error
+	var by time.Duration
+	RealtimeThread(func(err error) {
+		denied = err
+		at := BootTime() + time.Millisecond
+		late = SleepUntil(at)
+		by = BootTime() - at
+	})
+	if denied != nil {
+		return "", warning{fmt.Errorf("kills may come milliseconds late: %w", denied)}
+	}
+	return fmt.Sprintf("woke %s after the instant", by.Round(time.Microsecond)), late
+}
+
+func trySystemd(ctx context.Context) (string, error) {
+	if _, err := os.Stat("/run/systemd/system"); err != nil {
+		return "", warning{errors.New("not running: workloads with `unit` can't be started, those with `start` can")}
+	}
+	out, err := systemctl(ctx, "--version")
+	first, _, _ := strings.Cut(out, "\n")
+	return first, err
+}

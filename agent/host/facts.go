@@ -1,0 +1,118 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+
+	pb "squall/proto/squall/v1"
+)
+
+// maxUndeclared bounds the list of what no workload claims.
+const maxUndeclared = 64
+
+// Facts implements Host. Abilities are tried the first time only.
+func (r *Real) Facts(ctx context.Context) (*pb.Facts, error) {
+	id, err := BootID()
+	if err != nil {
+		return nil, fmt.Errorf("find facts: %w", err)
+	}
+	f := &pb.Facts{
+		Config: r.config, BootId: id, BootOffsetNanos: int64(r.offset),
+		Abilities: r.abilities(), Exempt: r.options.Exempt,
+	}
+	claimed, err := r.workloadFacts(ctx, f)
+	if err != nil {
+		return nil, fmt.Errorf("find facts: %w", err)
+	}
+	if f.Undeclared, err = undeclaredNames(claimed); err != nil {
+		return nil, fmt.Errorf("find facts: %w", err)
+	}
+	if err := addInterfaces(f); err != nil {
+		return nil, fmt.Errorf("find facts: %w", err)
+	}
+	return f, nil
+}
+
+// workloadFacts describes every workload and returns the processes of all.
+func (r *Real) workloadFacts(ctx context.Context, f *pb.Facts) (map[int]bool, error) {
+	claimed := map[int]bool{}
+	for _, w := range r.config.GetWorkloads() {
+		cgroup := r.workloads.Cgroup(ctx, w)
+		pids, err := r.workloads.cgroups.pids(cgroup)
+		if err != nil {
+			return nil, err
+		}
+		for _, pid := range pids {
+			claimed[pid] = true
+		}
+		f.Workloads = append(f.Workloads, &pb.WorkloadFacts{
+			Name: w.GetName(), Cgroup: cgroup, Processes: uint32(len(pids)), Ports: listening(pids),
+			CanStart: w.GetUnit() != "" || len(w.GetStart()) > 0, Protect: w.GetProtect(),
+		})
+	}
+	return claimed, nil
+}
+
+// strays are the processes that no workload of the config claims.
+func (r *Real) strays() (map[int]stat, error) {
+	claimed := map[int]bool{}
+	for _, w := range r.config.GetWorkloads() {
+		pids, err := r.workloads.Processes(context.Background(), w)
+		if err != nil {
+			return nil, err
+		}
+		for _, pid := range pids {
+			claimed[pid] = true
+		}
+	}
+	return undeclared(claimed)
+}
+
+// undeclaredNames are the command names of what no workload claims.
+func undeclaredNames(claimed map[int]bool) ([]string, error) {
+	strays, err := undeclared(claimed)
+	if err != nil {
+		return nil, err
+	}
+	names := map[string]bool{}
+	for _, s := range strays {
+		names[s.name] = true
+	}
+	sorted := slices.Sorted(maps.Keys(names))
+	return sorted[:min(len(sorted), maxUndeclared)], nil
+}
+
+// addInterfaces lists the interfaces on which traffic can leave, and the
+// addresses by which peers know the host.
+func addInterfaces(f *pb.Facts) error {
+	links, err := net.Interfaces()
+	if err != nil {
+		return err
+	}
+	f.Address = f.GetConfig().GetAddress()
+	for _, link := range links {
+		if link.Flags&net.FlagLoopback != 0 {
+			continue
+		}
+		f.Interfaces = append(f.Interfaces, link.Name)
+		if len(f.GetConfig().GetAddress()) == 0 {
+			f.Address = append(f.Address, addresses(link)...)
+		}
+	}
+	return nil
+}
+
+// addresses are an interface's own, without those of the link alone.
+func addresses(link net.Interface) []string {
+	list, _ := link.Addrs()
+	var found []string
+	for _, a := range list {
+		if ip, ok := a.(*net.IPNet); ok && ip.IP.IsGlobalUnicast() {
+			found = append(found, ip.IP.String())
+		}
+	}
+	return found
+}

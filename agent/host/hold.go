@@ -1,0 +1,206 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"squall/agent/host/bpf"
+	pb "squall/proto/squall/v1"
+)
+
+// watchTick bounds how long the watch overlooks a cgroup that was made anew,
+// as systemd does at each death of a unit.
+const watchTick = 5 * time.Millisecond
+
+// watch kills whatever comes alive in cgroups that are held down.
+type watch struct {
+	host *Real
+	gate *pb.Gate
+	down []*downed
+	hook *bpf.Hold // nil without one
+	stop int       // eventfd
+	done chan struct{}
+
+	mu       sync.Mutex // guards the rest
+	respawns int
+	longest  time.Duration
+}
+
+// downed is one cgroup under watch.
+type downed struct {
+	cgroup string
+	events *os.File // nil while the cgroup doesn't exist
+	id     uint64   // of the cgroup whose events these are
+	// armed says that it was seen empty since the gate opened: who lives now is a respawn.
+	armed bool
+	// born is when the respawn that lives was seen.
+	born time.Duration
+}
+
+// newWatch makes a watch that start begins. It acts while the gate is open.
+func (r *Real) newWatch(op *pb.HoldDown) (*watch, error) {
+	w := &watch{host: r, gate: op.GetGate(), done: make(chan struct{})}
+	for _, cgroup := range op.GetCgroups() {
+		if err := r.workloads.cgroups.check(cgroup); err != nil {
+			return nil, fmt.Errorf("hold down: %w", err)
+		}
+		w.down = append(w.down, &downed{cgroup: cgroup})
+	}
+	var err error
+	if w.stop, err = unix.Eventfd(0, unix.EFD_CLOEXEC); err != nil {
+		return nil, fmt.Errorf("hold down: %w", err)
+	}
+	return w, nil
+}
+
+func (w *watch) start() { go RealtimeThread(func(error) { w.run() }) }
+
+// close ends the watch, and returns when it has ended.
+func (w *watch) close() {
+	if w.stop < 0 {
+		return
+	}
+	signalEvent(w.stop)
+	<-w.done
+	_ = w.free()
+}
+
+// free frees what newWatch made.
+func (w *watch) free() error {
+	err := unix.Close(w.stop)
+	w.stop = -1
+	return wrap(err, "end watch")
+}
+
+// run looks at every cgroup each time that one of them changes.
+func (w *watch) run() {
+	defer close(w.done)
+	defer w.closeEvents()
+	for {
+		for _, d := range w.down {
+			w.look(d)
+		}
+		if w.sleep() {
+			return
+		}
+	}
+}
+
+// sleep waits for a change, or for the tick. It tells whether to stop.
+func (w *watch) sleep() bool {
+	fds := []unix.PollFd{{Fd: int32(w.stop), Events: unix.POLLIN}}
+	for _, d := range w.down {
+		if d.events != nil {
+			fds = append(fds, unix.PollFd{Fd: int32(d.events.Fd()), Events: unix.POLLPRI})
+		}
+	}
+	_, err := unix.Poll(fds, w.patience())
+	return fds[0].Revents != 0 || (err != nil && !errors.Is(err, unix.EINTR))
+}
+
+// patience is how many milliseconds to wait: the tick while the gate is open
+// and a cgroup is gone, else long.
+func (w *watch) patience() int {
+	if !w.host.open(w.gate) {
+		return int((10 * watchTick).Milliseconds())
+	}
+	for _, d := range w.down {
+		if d.events == nil || !d.armed {
+			return int(watchTick.Milliseconds())
+		}
+	}
+	return int(time.Second.Milliseconds())
+}
+
+// look reads one cgroup and kills who came alive there.
+func (w *watch) look(d *downed) {
+	alive := w.read(d)
+	if !w.host.open(w.gate) {
+		d.armed, d.born = false, 0
+		return
+	}
+	switch {
+	case !alive:
+		w.died(d)
+		d.armed = true
+	case d.armed:
+		if d.born == 0 {
+			d.born = w.host.Boot()
+		}
+		if err := w.host.workloads.cgroups.kill(d.cgroup); err != nil {
+			w.host.log.Error("catch respawn", "cgroup", d.cgroup, "err", err)
+		}
+	}
+}
+
+// read tells whether something lives in the cgroup. When the cgroup was made
+// anew, its events are opened again.
+func (w *watch) read(d *downed) bool {
+	var b [128]byte
+	for range 2 {
+		if d.events == nil && !w.reopen(d) {
+			return false
+		}
+		n, err := unix.Pread(int(d.events.Fd()), b[:], 0)
+		if err == nil {
+			return populated(b[:n])
+		}
+		d.events.Close()
+		d.events = nil
+	}
+	return false
+}
+
+// reopen opens the events of a cgroup, and hands a new one to the hook.
+func (w *watch) reopen(d *downed) bool {
+	groups := w.host.workloads.cgroups
+	id, err := groups.id(d.cgroup)
+	if err != nil {
+		return false
+	}
+	if d.events, err = os.Open(groups.path(d.cgroup, "cgroup.events")); err != nil {
+		d.events = nil
+		return false
+	}
+	if w.hook != nil && d.id != 0 && d.id != id {
+		err = w.hook.Add(id)
+	}
+	if err != nil {
+		w.host.log.Error("hold down a new cgroup", "cgroup", d.cgroup, "err", err)
+	}
+	d.id = id
+	return true
+}
+
+// died records the end of a respawn.
+func (w *watch) died(d *downed) {
+	if d.born == 0 {
+		return
+	}
+	life := w.host.Boot() - d.born
+	d.born = 0
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.respawns++
+	w.longest = max(w.longest, life)
+}
+
+// caught is how many respawns the watch has killed, and how long one lived at most.
+func (w *watch) caught() (respawns int, longest time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.respawns, w.longest
+}
+
+func (w *watch) closeEvents() {
+	for _, d := range w.down {
+		if d.events != nil {
+			d.events.Close()
+		}
+	}
+}

@@ -1,0 +1,101 @@
+package hosttest
+
+import (
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"squall/agent/host"
+	pb "squall/proto/squall/v1"
+)
+
+// RequireRoot skips a test that needs root, loudly. Where CI=true it fails:
+// a gate that skips is no gate.
+func RequireRoot(t testing.TB) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		lack(t, "it needs root")
+	}
+}
+
+// Require skips a test whose mechanism doesn't work here, as doctor found by
+// trying, and fails it where CI=true.
+func Require(t testing.TB, ability string) {
+	t.Helper()
+	a := host.Try(t.Context(), ability)
+	if a.GetState() == pb.AbilityState_ABILITY_STATE_MISSING {
+		lack(t, fmt.Sprintf("%s is missing: %s", ability, a.GetDetail()))
+	}
+}
+
+func lack(t testing.TB, why string) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatalf("can't run, and CI must: %s", why)
+	}
+	t.Skipf("SKIPPED: %s", why)
+}
+
+// NewCgroup makes a cgroup for a test and returns its path relative to the v2
+// mount. At the test's end everything in it is killed, and it is removed.
+func NewCgroup(t testing.TB) string {
+	t.Helper()
+	RequireRoot(t)
+	mount, err := host.CgroupMount()
+	if err != nil {
+		lack(t, err.Error())
+	}
+	name := fmt.Sprintf("squall-test-%d-%s", os.Getpid(), strings.ReplaceAll(t.Name(), "/", "-"))
+	dir := filepath.Join(mount, name)
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { removeCgroup(t, dir) })
+	return path.Base(dir)
+}
+
+// removeCgroup kills what lives in a cgroup and removes it with those below.
+func removeCgroup(t testing.TB, dir string) {
+	t.Helper()
+	var err error
+	for range 500 {
+		_ = os.WriteFile(filepath.Join(dir, "cgroup.kill"), []byte("1"), 0)
+		if err = removeTree(dir); err == nil {
+			return
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+	t.Errorf("remove test cgroup: %v", err)
+}
+
+func removeTree(dir string) error {
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		if e.IsDir() {
+			if err := removeTree(filepath.Join(dir, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	if err := unix.Rmdir(dir); err != unix.ENOENT {
+		return err
+	}
+	return nil
+}
+
+// onThread runs f on an OS thread of its own, which ends with it.
+func onThread(f func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread may be in another namespace
+		done <- f()
+	}()
+	return <-done
+}

@@ -1,0 +1,190 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	pb "squall/proto/squall/v1"
+)
+
+// deathLimit is how long the dying may take, in the kernel, after the signal.
+const deathLimit = 10 * time.Second
+
+// killing is one kill: armed, then done or called off.
+type killing struct {
+	timer *timer
+	files []*os.File
+	names []string
+
+	mu sync.Mutex // guards the rest
+	// off and closed say that the timer is not to be touched any more.
+	closed bool
+	// first and last are the boot times around the signals; 0 before.
+	planned, first, last time.Duration
+	// denied is why the thread had no real-time priority.
+	denied error
+	// strays counts undeclared processes that were killed.
+	strays int
+}
+
+// kill arms, waits for the instant on a real-time thread, kills, and returns
+// when everything is dead. ctx, or a detach of the tag, calls it off before the
+// instant.
+func (r *Real) kill(ctx context.Context, op *pb.KillWorkloads) error {
+	k, groups, err := r.armKill(ctx, op)
+	if err != nil {
+		return fmt.Errorf("kill workloads: %w", err)
+	}
+	defer k.close()
+	r.remember(op.GetTag(), k)
+	stop := context.AfterFunc(ctx, k.callOff)
+	defer stop()
+	var fired error
+	RealtimeThread(func(denied error) {
+		k.denied = denied
+		fired = k.fire(r, op.GetUndeclared())
+	})
+	if fired != nil {
+		return fmt.Errorf("kill workloads: %w", fired)
+	}
+	return r.verifyDead(context.WithoutCancel(ctx), groups)
+}
+
+// armKill opens everything that the instant needs, so that it takes one write
+// for each workload.
+func (r *Real) armKill(ctx context.Context, op *pb.KillWorkloads) (*killing, []string, error) {
+	if op.GetUndeclared() && !r.config.GetAllowUndeclaredKill() {
+		return nil, nil, errors.New("the host's config doesn't allow undeclared: kill")
+	}
+	k := &killing{planned: time.Duration(op.GetAtBootNanos())}
+	var groups []string
+	for _, name := range op.GetWorkload() {
+		w, err := r.workload(name)
+		if err == nil {
+			cgroup := r.workloads.Cgroup(ctx, w)
+			groups = append(groups, cgroup)
+			err = k.open(r.workloads.cgroups, cgroup)
+		}
+		if err != nil {
+			k.closeFiles()
+			return nil, nil, err
+		}
+	}
+	k.names = op.GetWorkload()
+	var err error
+	if k.timer, err = newTimer(k.planned - r.offset); err != nil {
+		k.closeFiles()
+	}
+	return k, groups, err
+}
+
+// open makes one cgroup ready to be killed.
+func (k *killing) open(c cgroups, cgroup string) error {
+	if err := c.check(cgroup); err != nil {
+		return err
+	}
+	f, err := c.openKill(cgroup)
+	if f != nil {
+		k.files = append(k.files, f)
+	}
+	return err
+}
+
+// errCalledOff says that a kill was cancelled before its instant.
+var errCalledOff = errors.New("called off before its instant")
+
+// fire waits and kills. It runs on the real-time thread and allocates nothing
+// between the instant and the last write.
+func (k *killing) fire(r *Real, strays bool) error {
+	if !k.timer.wait() {
+		return errCalledOff
+	}
+	first := r.Boot()
+	var failed error
+	for _, f := range k.files {
+		if _, err := f.WriteString("1"); err != nil {
+			failed = err
+		}
+	}
+	last := r.Boot()
+	killed := 0
+	if strays {
+		killed, failed = r.killStrays(failed)
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.first, k.last, k.strays = first, last, killed
+	return failed
+}
+
+// killStrays kills what no workload claims, until a scan finds nobody new.
+func (r *Real) killStrays(failed error) (int, error) {
+	killed := map[int]bool{}
+	for range 50 {
+		strays, err := r.strays()
+		if err != nil {
+			return len(killed), errors.Join(failed, err)
+		}
+		fresh := 0
+		for pid := range strays {
+			p, err := OpenPidfd(pid)
+			if err != nil {
+				continue // it has ended
+			}
+			failed = errors.Join(failed, p.Kill(), p.Close())
+			if !killed[pid] {
+				killed[pid] = true
+				fresh++
+			}
+		}
+		if fresh == 0 {
+			break
+		}
+	}
+	return len(killed), failed
+}
+
+// callOff stops a kill whose instant has not come.
+func (k *killing) callOff() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !k.closed {
+		k.timer.cancel()
+	}
+}
+
+func (k *killing) close() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.closed = true
+	k.timer.close()
+	k.closeFiles()
+}
+
+func (k *killing) closeFiles() {
+	for _, f := range k.files {
+		f.Close()
+	}
+}
+
+// remember keeps a kill for evidence, and to be called off.
+func (r *Real) remember(tag string, k *killing) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.kills[tag] = k
+}
+
+// verifyDead returns when nothing lives in the cgroups.
+func (r *Real) verifyDead(ctx context.Context, groups []string) error {
+	ctx, cancel := context.WithTimeout(ctx, deathLimit)
+	defer cancel()
+	var errs []error
+	for _, cgroup := range groups {
+		errs = append(errs, r.workloads.cgroups.waitEmpty(ctx, cgroup))
+	}
+	return wrap(errors.Join(errs...), "kill workloads")
+}

@@ -1,0 +1,290 @@
+package host
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"squall/agent/host/bpf"
+	pb "squall/proto/squall/v1"
+)
+
+// The kernel frees what a dead holder held a moment after its death.
+const (
+	settleLimit = 500 * time.Millisecond
+	settleTick  = 5 * time.Millisecond
+)
+
+// Leftovers implements Host.
+func (r *Real) Leftovers(ctx context.Context, held []string) ([]string, error) {
+	err := r.detachIf(func(tag string) bool { return !UnderAny(tag, held) })
+	left, scan := settle(ctx, func() ([]string, error) { return strayObjects(true) })
+	return left, errors.Join(err, scan)
+}
+
+// cleanEvidence shows that nothing under a tag is left in the kernel.
+func (r *Real) cleanEvidence(ctx context.Context, tag string) ([]*pb.Evidence, error) {
+	left, err := settle(ctx, func() ([]string, error) {
+		strays, err := strayObjects(false)
+		return append(r.stillThere(tag), strays...), err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("show that %s is clean: %w", tag, err)
+	}
+	if len(left) == 0 {
+		r.forget(tag)
+		return []*pb.Evidence{{Name: "left", Holds: true, After: true, Text: "nothing is left in the kernel"}}, nil
+	}
+	var found []*pb.Evidence
+	for _, what := range left {
+		found = append(found, &pb.Evidence{Name: "left", Value: 1, After: true, Text: "left: " + what})
+	}
+	return found, nil
+}
+
+// settle scans until nothing is left, or until the kernel has had time enough.
+func settle(ctx context.Context, scan func() ([]string, error)) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, settleLimit)
+	defer cancel()
+	for {
+		left, err := scan()
+		if err != nil || len(left) == 0 || pause(ctx, settleTick) != nil {
+			return left, err
+		}
+	}
+}
+
+// stillThere lists what was attached under a tag and is not gone.
+func (r *Real) stillThere(tag string) []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var left []string
+	for at := range r.attached {
+		if Under(at.tag, tag) {
+			left = append(left, at.ability+" attached under "+at.tag)
+		}
+	}
+	for t, ids := range r.links {
+		for _, id := range ids {
+			if Under(t, tag) && linkExists(id) {
+				left = append(left, fmt.Sprintf("BPF link %d of %s", id, t))
+			}
+		}
+	}
+	return left
+}
+
+// forget drops what is known of a tag, once it is clean.
+func (r *Real) forget(tag string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for t := range r.links {
+		if Under(t, tag) {
+			delete(r.links, t)
+		}
+	}
+	for t := range r.kills {
+		if Under(t, tag) {
+			delete(r.kills, t)
+		}
+	}
+}
+
+func linkExists(id link.ID) bool {
+	l, err := link.NewFromID(id)
+	if err != nil {
+		return false
+	}
+	l.Close()
+	return true
+}
+
+// strayObjects lists programs and interfaces of ours in this network namespace
+// that no process of ours holds, after trying to remove them if so wanted.
+// Programs of other hosts' agents on this kernel are on other interfaces.
+func strayObjects(remove bool) ([]string, error) {
+	links, err := net.Interfaces()
+	if err != nil {
+		return nil, fmt.Errorf("scan for leftovers: %w", err)
+	}
+	holders, err := holders()
+	if err != nil {
+		return nil, fmt.Errorf("scan for leftovers: %w", err)
+	}
+	var left []string
+	for _, i := range links {
+		for _, where := range []ebpf.AttachType{ebpf.AttachTCXIngress, ebpf.AttachTCXEgress} {
+			left = append(left, strayPrograms(i, where, holders, remove)...)
+		}
+		if strings.HasPrefix(i.Name, bpf.TapPrefix) && len(holders.helpers) == 0 && !gone(i, remove) {
+			left = append(left, "interface "+i.Name)
+		}
+	}
+	return append(left, holders.orphans(remove)...), nil
+}
+
+// strayPrograms lists the programs of ours on one interface that nobody holds.
+func strayPrograms(i net.Interface, where ebpf.AttachType, by *holding, remove bool) []string {
+	result, err := link.QueryPrograms(link.QueryOptions{Target: i.Index, Attach: where})
+	if err != nil {
+		return nil // no tcx here, so nothing of ours
+	}
+	var left []string
+	for _, p := range result.Programs {
+		id, ok := p.LinkID()
+		name := programName(p.ID)
+		if !strings.HasPrefix(name, bpf.ProgramPrefix) || (ok && by.links[id]) {
+			continue
+		}
+		if !remove || !ok || !detached(id) {
+			left = append(left, fmt.Sprintf("BPF program %s on %s", name, i.Name))
+		}
+	}
+	return left
+}
+
+func programName(id ebpf.ProgramID) string {
+	p, err := ebpf.NewProgramFromID(id)
+	if err != nil {
+		return ""
+	}
+	defer p.Close()
+	info, err := p.Info()
+	if err != nil {
+		return ""
+	}
+	return info.Name
+}
+
+// detached takes a link's program off, though someone still holds the link.
+func detached(id link.ID) bool {
+	l, err := link.NewFromID(id)
+	if err != nil {
+		return true
+	}
+	defer l.Close()
+	return l.Detach() == nil
+}
+
+// gone removes an interface if so wanted, and tells whether it is removed.
+func gone(i net.Interface, remove bool) bool {
+	if !remove {
+		return false
+	}
+	l, err := netlink.LinkByIndex(i.Index)
+	return err != nil || netlink.LinkDel(l) == nil
+}
+
+// holding is what living processes of ours hold: this one and its helpers.
+type holding struct {
+	links map[link.ID]bool
+	// helpers are children of this process, lost are those without a parent of ours.
+	helpers, lost []int
+}
+
+// helperRole is the argument with which this binary plays a child role.
+const helperRole = "helper"
+
+// holders finds this process's links and those of its helpers.
+func holders() (*holding, error) {
+	all, err := processes()
+	if err != nil {
+		return nil, err
+	}
+	h := &holding{links: ownLinks()}
+	for pid, s := range all {
+		switch {
+		case s.zombie() || !isHelper(pid):
+		case s.parent == os.Getpid():
+			h.helpers = append(h.helpers, pid)
+			readLinks(pid, h.links)
+		case !sameBinary(s.parent):
+			h.lost = append(h.lost, pid)
+		}
+	}
+	return h, nil
+}
+
+// orphans are helpers whose worker is dead and that did not end, because they
+// are stopped.
+func (h *holding) orphans(remove bool) []string {
+	var left []string
+	for _, pid := range h.lost {
+		if remove && unix.Kill(pid, unix.SIGKILL) == nil {
+			continue
+		}
+		left = append(left, fmt.Sprintf("helper process %d", pid))
+	}
+	return left
+}
+
+// isHelper tells whether a process is this binary in a child role.
+func isHelper(pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	args := bytes.Split(b, []byte{0})
+	return err == nil && len(args) > 1 && string(args[1]) == helperRole && sameBinary(pid)
+}
+
+func sameBinary(pid int) bool {
+	self, err := os.Stat("/proc/self/exe")
+	exe, err2 := os.Stat(fmt.Sprintf("/proc/%d/exe", pid))
+	return err == nil && err2 == nil && os.SameFile(self, exe)
+}
+
+// ownLinks are the BPF links that this process holds.
+func ownLinks() map[link.ID]bool {
+	links := map[link.ID]bool{}
+	readLinks(os.Getpid(), links)
+	return links
+}
+
+// newLinks are the links that this process holds now and did not before.
+func newLinks(before map[link.ID]bool) []link.ID {
+	var fresh []link.ID
+	for id := range ownLinks() {
+		if !before[id] {
+			fresh = append(fresh, id)
+		}
+	}
+	slices.Sort(fresh)
+	return fresh
+}
+
+// readLinks adds the BPF links that a process holds, as its descriptors tell.
+func readLinks(pid int, links map[link.ID]bool) {
+	dir := fmt.Sprintf("/proc/%d/fdinfo", pid)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return // it has ended
+	}
+	for _, e := range entries {
+		b, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if id, ok := linkID(b); ok && err == nil {
+			links[id] = true
+		}
+	}
+}
+
+// linkID finds the id of a BPF link in a descriptor's information.
+func linkID(fdinfo []byte) (link.ID, bool) {
+	for line := range bytes.Lines(fdinfo) {
+		if value, ok := strings.CutPrefix(string(line), "link_id:"); ok {
+			id, err := strconv.ParseUint(strings.TrimSpace(value), 10, 32)
+			return link.ID(id), err == nil
+		}
+	}
+	return 0, false
+}

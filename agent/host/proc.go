@@ -1,0 +1,99 @@
+package host
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// kernelThread is the flag of processes that are part of the kernel.
+const kernelThread = 0x00200000
+
+// stat is what we need of /proc/PID/stat.
+type stat struct {
+	name   string
+	state  byte
+	parent int
+	kernel bool
+}
+
+// parseStat reads /proc/PID/stat. The name stands in parentheses and may hold
+// anything, parentheses and line breaks included.
+func parseStat(b []byte) (stat, bool) {
+	begin, end := bytes.IndexByte(b, '('), bytes.LastIndexByte(b, ')')
+	if begin < 0 || end < begin {
+		return stat{}, false
+	}
+	fields := strings.Fields(string(b[end+1:]))
+	if len(fields) < 7 || len(fields[0]) != 1 {
+		return stat{}, false
+	}
+	parent, err := strconv.Atoi(fields[1])
+	flags, err2 := strconv.ParseUint(fields[6], 10, 64)
+	if err != nil || err2 != nil {
+		return stat{}, false
+	}
+	return stat{string(b[begin+1 : end]), fields[0][0], parent, flags&kernelThread != 0}, true
+}
+
+// zombie tells whether only the parent still knows of the process.
+func (s stat) zombie() bool { return s.state == 'Z' || s.state == 'X' }
+
+// processes reads all processes of this pid namespace.
+func processes() (map[int]stat, error) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil, fmt.Errorf("list processes: %w", err)
+	}
+	all := map[int]stat{}
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		b, err := os.ReadFile(filepath.Join("/proc", e.Name(), "stat"))
+		if err != nil {
+			continue // it has ended
+		}
+		if s, ok := parseStat(b); ok {
+			all[pid] = s
+		}
+	}
+	return all, nil
+}
+
+// spared are processes that no fault may kill: the agent, its helpers and
+// everything else of this binary, and what the agent runs under.
+func spared(all map[int]stat) map[int]bool {
+	spare := map[int]bool{1: true, 2: true}
+	for pid := os.Getpid(); pid > 1; pid = all[pid].parent {
+		spare[pid] = true
+	}
+	self, err := os.Stat("/proc/self/exe")
+	for pid := range all {
+		exe, exeErr := os.Stat(fmt.Sprintf("/proc/%d/exe", pid))
+		if err == nil && exeErr == nil && os.SameFile(self, exe) {
+			spare[pid] = true
+		}
+	}
+	return spare
+}
+
+// undeclared lists the processes that are in none of the claimed ones, nor
+// spared, nor part of the kernel.
+func undeclared(claimed map[int]bool) (map[int]stat, error) {
+	all, err := processes()
+	if err != nil {
+		return nil, err
+	}
+	spare := spared(all)
+	for pid, s := range all {
+		if s.kernel || s.zombie() || spare[pid] || claimed[pid] {
+			delete(all, pid)
+		}
+	}
+	return all, nil
+}

@@ -1,0 +1,169 @@
+package host
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cilium/ebpf/link"
+
+	"squall/agent/host/bpf"
+	pb "squall/proto/squall/v1"
+)
+
+// Options are what the agent's own settings say about its host.
+type Options struct {
+	// Base is the cgroup, relative to the v2 mount, under which ours are made;
+	// empty is the agent's own.
+	Base string
+	// Logs is the folder for what started workloads print; empty drops it.
+	Logs string
+	// Exempt is the agent's own stream, and the management peers of the config.
+	Exempt *pb.Exempt
+	// Log may be nil.
+	Log *slog.Logger
+}
+
+// Real is the host on which this process runs. Everything that it attaches is
+// held by this process and ends with it; what it starts does not.
+type Real struct {
+	config    *pb.HostConfig
+	options   Options
+	log       *slog.Logger
+	workloads *Workloads
+	kit       *bpf.Kit // nil where the kernel takes none of our programs
+	why       error    // why there is no kit
+	offset    time.Duration
+	lease     atomic.Int64
+	abilities func() []*pb.Ability
+
+	mu       sync.Mutex // guards everything below
+	attached map[slot]*held
+	kills    map[string]*killing
+	// links are those that were made under a tag, until they are shown gone.
+	links map[string][]link.ID
+}
+
+// slot is where something is attached: one of a kind under a tag.
+type slot struct{ tag, ability string }
+
+// held is one attachment.
+type held struct {
+	op         *pb.Op
+	attachment bpf.Attachment
+	watch      *watch // of hold_down
+}
+
+var _ Host = (*Real)(nil)
+
+// Open opens the host. It touches nothing. A kernel that takes no BPF programs
+// is no error: what can't be done is found by Facts and refused by Do.
+func Open(config *pb.HostConfig, o Options) (*Real, error) {
+	workloads, err := OpenWorkloads(o.Base, o.Logs)
+	if err != nil {
+		return nil, fmt.Errorf("open host: %w", err)
+	}
+	r := &Real{
+		config: config, options: o, workloads: workloads,
+		log:      cmp.Or(o.Log, slog.New(slog.DiscardHandler)),
+		attached: map[slot]*held{}, kills: map[string]*killing{},
+		links: map[string][]link.ID{},
+	}
+	r.abilities = sync.OnceValue(r.tryAll)
+	if r.kit, r.why = bpf.Open(); r.why != nil {
+		r.kit = nil
+		r.log.Warn("no BPF programs here", "err", r.why)
+		return r, nil
+	}
+	r.offset = r.kit.BootOffset()
+	return r, nil
+}
+
+// tryAll tries every mechanism, once in the life of this host.
+func (r *Real) tryAll() []*pb.Ability {
+	ctx, cancel := context.WithTimeout(context.Background(), doctorTimeout)
+	defer cancel()
+	return r.Doctor(ctx)
+}
+
+// Boot implements Host.
+func (r *Real) Boot() time.Duration { return BootTime() + r.offset }
+
+// Renew implements Host.
+func (r *Real) Renew(until time.Duration) {
+	for {
+		old := r.lease.Load()
+		if int64(until) <= old {
+			return
+		}
+		if r.lease.CompareAndSwap(old, int64(until)) {
+			break
+		}
+	}
+	if r.kit != nil {
+		r.kit.Renew(until)
+	}
+}
+
+// open tells whether a gate is open now.
+func (r *Real) open(g *pb.Gate) bool {
+	now := int64(r.Boot())
+	inside := now >= g.GetStartBootNanos() && now < g.GetEndBootNanos()
+	return inside && (g.GetIgnoreLease() || now < r.lease.Load())
+}
+
+// Do implements Host.
+func (r *Real) Do(ctx context.Context, op *pb.Op) error {
+	switch o := op.GetKind().(type) {
+	case *pb.Op_Silence, *pb.Op_DropDns, *pb.Op_DelayLine, *pb.Op_HoldDown:
+		return r.attach(ctx, op)
+	case *pb.Op_Detach:
+		return r.detach(o.Detach.GetTag())
+	case *pb.Op_KillWorkloads:
+		return r.kill(ctx, o.KillWorkloads)
+	case *pb.Op_StartWorkloads:
+		return r.start(ctx, o.StartWorkloads.GetWorkload())
+	case *pb.Op_Nothing:
+		return nil
+	default:
+		return errors.New("do operation: it has no kind that this agent knows")
+	}
+}
+
+// Close ends everything that is attached; what was started lives on.
+func (r *Real) Close() error {
+	err := r.detachIf(func(string) bool { return true })
+	r.workloads.Close()
+	if r.kit != nil {
+		err = errors.Join(err, r.kit.Close())
+	}
+	return err
+}
+
+// start starts workloads by name, past errors.
+func (r *Real) start(ctx context.Context, names []string) error {
+	var errs []error
+	for _, name := range names {
+		w, err := r.workload(name)
+		if err == nil {
+			err = r.workloads.Start(ctx, w)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// workload finds a workload of the host's config.
+func (r *Real) workload(name string) (*pb.Workload, error) {
+	for _, w := range r.config.GetWorkloads() {
+		if w.GetName() == name {
+			return w, nil
+		}
+	}
+	return nil, fmt.Errorf("find workload %q: the host's config has none of that name", name)
+}

@@ -1,0 +1,201 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	pb "squall/proto/squall/v1"
+)
+
+// Workloads finds, starts and kills the workloads of a host's config. The
+// agent uses it, and so does whatever starts them first.
+//
+// What it starts is not bound to this process: it leads a session of its own
+// and lives on when this process dies.
+type Workloads struct {
+	cgroups cgroups
+	base    string
+	logs    string
+
+	ctx  context.Context // ends the reapers, not the processes
+	stop context.CancelFunc
+	reap sync.WaitGroup
+}
+
+// OpenWorkloads uses the cgroup base, relative to the v2 mount and made where
+// it is missing, for workloads without a unit or a cgroup of their own; empty
+// is the cgroup of this process. What workloads print goes to NAME.log in the
+// folder logs; empty drops it.
+func OpenWorkloads(base, logs string) (*Workloads, error) {
+	c, err := openCgroups()
+	if err != nil {
+		return nil, err
+	}
+	if base == "" {
+		base = c.own()
+	}
+	if logs != "" {
+		if err := os.MkdirAll(logs, 0o755); err != nil {
+			return nil, fmt.Errorf("make folder for logs: %w", err)
+		}
+	}
+	w := &Workloads{cgroups: c, base: strings.Trim(base, "/"), logs: logs}
+	w.ctx, w.stop = context.WithCancel(context.Background())
+	return w, nil
+}
+
+// Start starts one workload in a fresh set, for callers that start it once.
+// The caller's process stays the parent and reaps it.
+func Start(ctx context.Context, base string, workload *pb.Workload) error {
+	w, err := OpenWorkloads(base, "")
+	if err != nil {
+		return err
+	}
+	return w.Start(ctx, workload)
+}
+
+// Close lets go of what was started: it lives on.
+func (w *Workloads) Close() {
+	w.stop()
+	w.reap.Wait()
+}
+
+// Cgroup is where a workload runs, relative to the v2 mount: its unit's, the
+// one that the config names, or one of ours.
+func (w *Workloads) Cgroup(ctx context.Context, workload *pb.Workload) string {
+	switch {
+	case workload.GetCgroup() != "":
+		return strings.Trim(workload.GetCgroup(), "/")
+	case workload.GetUnit() != "":
+		return unitCgroup(ctx, workload.GetUnit())
+	default:
+		return path.Join(w.base, WorkloadsFolder, workload.GetName())
+	}
+}
+
+// Processes lists a workload's live processes.
+func (w *Workloads) Processes(ctx context.Context, workload *pb.Workload) ([]int, error) {
+	return w.cgroups.pids(w.Cgroup(ctx, workload))
+}
+
+// Runs tells whether the workload has a live process.
+func (w *Workloads) Runs(ctx context.Context, workload *pb.Workload) (bool, error) {
+	return w.cgroups.populated(w.Cgroup(ctx, workload))
+}
+
+// Kill kills all processes of a workload at once and returns when they are dead.
+func (w *Workloads) Kill(ctx context.Context, workload *pb.Workload) error {
+	cgroup := w.Cgroup(ctx, workload)
+	if err := w.cgroups.kill(cgroup); err != nil {
+		return fmt.Errorf("kill workload %s: %w", workload.GetName(), err)
+	}
+	return wrap(w.cgroups.waitEmpty(ctx, cgroup), "kill workload %s", workload.GetName())
+}
+
+// waitEmpty returns when nothing lives in the cgroup.
+func (c cgroups) waitEmpty(ctx context.Context, cgroup string) error {
+	for {
+		alive, err := c.populated(cgroup)
+		if err != nil || !alive {
+			return err
+		}
+		if err := pause(ctx, time.Millisecond); err != nil {
+			return fmt.Errorf("wait until cgroup %s is empty: %w", cgroup, err)
+		}
+	}
+}
+
+// Start starts a workload where it doesn't run, and returns when it has been
+// started: getting ready is its own matter.
+func (w *Workloads) Start(ctx context.Context, workload *pb.Workload) error {
+	runs, err := w.Runs(ctx, workload)
+	if err != nil || runs {
+		return wrap(err, "start workload %s", workload.GetName())
+	}
+	switch {
+	case workload.GetUnit() != "":
+		err = startUnit(ctx, workload.GetUnit())
+	case len(workload.GetStart()) > 0:
+		err = w.spawn(ctx, workload)
+	default:
+		err = errors.New("the host's config has neither unit nor start for it")
+	}
+	return wrap(err, "start workload %s", workload.GetName())
+}
+
+// spawn runs the workload's own command line in its cgroup, made anew.
+func (w *Workloads) spawn(ctx context.Context, workload *pb.Workload) error {
+	cgroup := w.Cgroup(ctx, workload)
+	if err := w.cgroups.renew(cgroup); err != nil {
+		return err
+	}
+	dir, err := os.Open(w.cgroups.path(cgroup))
+	if err != nil {
+		return fmt.Errorf("open cgroup: %w", err)
+	}
+	defer dir.Close()
+	out, err := w.output(workload.GetName())
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	argv := workload.GetStart()
+	cmd := exec.Command(argv[0], argv[1:]...) //nolint:noctx // it outlives this process
+	cmd.Env, cmd.Dir = environment(workload), workload.GetDir()
+	cmd.Stdout, cmd.Stderr = out, out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, UseCgroupFD: true, CgroupFD: int(dir.Fd())}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	return w.reapLater(cmd)
+}
+
+// output opens the workload's log.
+func (w *Workloads) output(name string) (*os.File, error) {
+	file := os.DevNull
+	if w.logs != "" {
+		file = filepath.Join(w.logs, name+".log")
+	}
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+	return f, wrap(err, "open log")
+}
+
+// environment is what the config says, and no more of ours than programs need.
+func environment(workload *pb.Workload) []string {
+	var env []string
+	for _, name := range []string{"PATH", "HOME", "LANG", "TZ"} {
+		if value, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+value)
+		}
+	}
+	for name, value := range workload.GetEnv() {
+		env = append(env, name+"="+value)
+	}
+	return env
+}
+
+// reapLater lets no zombie stay, for as long as this process lives; after
+// that, the host's init reaps.
+func (w *Workloads) reapLater(cmd *exec.Cmd) error {
+	p, err := OpenPidfd(cmd.Process.Pid)
+	if err != nil {
+		return err
+	}
+	w.reap.Go(func() {
+		defer p.Close()
+		if p.Wait(w.ctx) == nil {
+			// How a workload ends is told by its probes, not by its exit code.
+			_ = cmd.Wait()
+		}
+	})
+	return nil
+}
