@@ -1,15 +1,15 @@
 // Package conduct leads runs: Decide says what comes next, purely from the
 // state and the time, and the Conductor is the leader's loop that proposes it.
 //
-// Nothing is remembered between two decisions, so a new leader goes on where
+// What a decision depends on is in the state, so a new leader goes on where
 // the old one stopped. A decision that is made twice is proposed under the
 // same id and takes effect once.
 package conduct
 
 import (
-	"context"
 	"time"
 
+	"squall/experiments/judge"
 	pb "squall/proto/squall/v1"
 	"squall/server/state"
 )
@@ -23,19 +23,58 @@ type Decision struct {
 	Wake time.Time
 }
 
-// Proposer commits commands. An error means that it is not known whether the
-// command took effect: it may be proposed again under the same id.
-type Proposer interface {
-	Propose(ctx context.Context, c *pb.Command) (*pb.Outcome, error)
+// Decide says what comes next for a run, at an instant of cluster time. It is
+// pure. A run that is not known or done needs nothing.
+func Decide(now time.Time, v *state.View, run string) Decision {
+	return new(Decider).Decide(now, v, run)
 }
 
-// Pusher hands orders to the servers that hold the hosts' agents, ahead of
-// those servers' own logs. It does not wait for slow ones.
-type Pusher interface {
-	Push(ctx context.Context, orders map[string]*pb.Order)
+// Decider decides faster than Decide: it keeps compiled expressions, and
+// judges abort rules once for each second. Forgetting both changes no decision
+// that matters. Its zero value is ready; it is for one goroutine.
+type Decider struct {
+	// Commit is how long a commit takes here; 0 stands for 5 ms.
+	Commit time.Duration
+
+	judges map[string]*judge.Judge
+	judged map[string]int64 // run -> cluster second for which abort rules were judged
 }
 
-// Machine is where the conductor looks.
-type Machine interface {
-	View() *state.View
+// Decide says what comes next for a run.
+func (d *Decider) Decide(now time.Time, v *state.View, run string) Decision {
+	r := v.Run(run)
+	if r == nil || r.GetState() == pb.RunState_RUN_STATE_DONE {
+		delete(d.judges, run)
+		delete(d.judged, run)
+		return Decision{}
+	}
+	l := &look{d: d, now: now, v: v, run: r, judge: d.judgeOf(r)}
+	if l.judge == nil {
+		l.broken()
+	} else {
+		l.decide()
+	}
+	return l.out
+}
+
+func (d *Decider) judgeOf(r *pb.Run) *judge.Judge {
+	if j := d.judges[r.GetId()]; j != nil {
+		return j
+	}
+	j, problems := judge.Compile(r.GetExperiment(), unplaced{})
+	if len(problems) > 0 {
+		return nil
+	}
+	if d.judges == nil {
+		d.judges, d.judged = make(map[string]*judge.Judge), make(map[string]int64)
+	}
+	d.judges[r.GetId()] = j
+	return j
+}
+
+// unplaced makes problems of expressions that were placed in their file long ago.
+type unplaced struct{}
+
+func (unplaced) Problem(path, message, fix string) *pb.Problem {
+	return &pb.Problem{Path: path, Message: message, Fix: fix}
 }

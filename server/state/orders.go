@@ -80,11 +80,10 @@ func task(r *pb.Run, s *pb.PlannedStep, slot *pb.HostSlot) *pb.Task {
 		AddressSet:       s.GetAddressSet(),
 		Seed:             seed(r.GetPlan().GetSeed(), s.GetId(), slot.GetHost()),
 	}
-	if t0 := r.GetT0UnixNanos(); t0 != 0 {
-		t.Fire = true
-		t.StartUnixNanos, t.EndUnixNanos = t0+slot.GetStartNanos(), t0+slot.GetEndNanos()
-		t.DeadlineUnixNanos = t0 + slot.GetDeadlineNanos()
-	}
+	t0 := r.GetT0UnixNanos() // 0 until the run fires: hosts then know the lengths
+	t.Fire = t0 != 0
+	t.StartUnixNanos, t.EndUnixNanos = t0+slot.GetStartNanos(), t0+slot.GetEndNanos()
+	t.DeadlineUnixNanos = t0 + slot.GetDeadlineNanos()
 	return t
 }
 

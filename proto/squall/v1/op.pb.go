@@ -1252,7 +1252,8 @@ type Task struct {
 	Step     string                 `protobuf:"bytes,2,opt,name=step,proto3" json:"step,omitempty"`
 	Fault    *Fault                 `protobuf:"bytes,3,opt,name=fault,proto3" json:"fault,omitempty"`
 	Workload []string               `protobuf:"bytes,4,rep,name=workload,proto3" json:"workload,omitempty"`
-	// Cluster time, Unix nanoseconds. 0 until the run fires.
+	// Cluster time, Unix nanoseconds. Until the run fires, nanoseconds after the
+	// instant to come: the lengths are known, the start is not.
 	StartUnixNanos    int64 `protobuf:"varint,5,opt,name=start_unix_nanos,json=startUnixNanos,proto3" json:"start_unix_nanos,omitempty"`
 	EndUnixNanos      int64 `protobuf:"varint,6,opt,name=end_unix_nanos,json=endUnixNanos,proto3" json:"end_unix_nanos,omitempty"`
 	DeadlineUnixNanos int64 `protobuf:"varint,7,opt,name=deadline_unix_nanos,json=deadlineUnixNanos,proto3" json:"deadline_unix_nanos,omitempty"`

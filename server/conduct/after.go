@@ -1,0 +1,111 @@
+package conduct
+
+import (
+	"time"
+
+	pb "squall/proto/squall/v1"
+)
+
+const (
+	// revertTimeout applies where the file does not say when all must be well.
+	revertTimeout = time.Minute
+	// settle is how long the last windows may take to be committed.
+	settle = 4 * time.Second
+)
+
+// revert waits until every host has shown its end. One that never does is
+// unknown, and the verdict says so.
+func (l *look) revert() {
+	limit := l.entered(pb.RunState_RUN_STATE_REVERTING).Add(l.revertTimeout())
+	switch {
+	case !l.fires():
+		l.verdict() // nothing was touched
+	case len(l.open()) == 0 || !l.now.Before(limit):
+		l.watchRecovery()
+	default:
+		l.wake(limit)
+	}
+}
+
+func (l *look) revertTimeout() time.Duration {
+	return span(l.run.GetExperiment().GetRevert().GetTimeout(), revertTimeout)
+}
+
+// recover watches what the system does after the last fault: to the end of the
+// timeline, and until it is well again or the file's patience is over. A
+// person who ended the run waits for nothing.
+func (l *look) recover() {
+	since := l.entered(pb.RunState_RUN_STATE_RECOVERING)
+	switch l.run.GetEndCause() {
+	case pb.EndCause_END_CAUSE_HALT, pb.EndCause_END_CAUSE_UNDO:
+		l.verdict()
+	case pb.EndCause_END_CAUSE_COMPLETE:
+		l.phases()
+		over := l.timelineEnd()
+		if l.now.Before(over) {
+			l.wake(over)
+			return
+		}
+		l.watch(later(since, over))
+	default:
+		l.watch(since)
+	}
+}
+
+// watch waits until the system is well after an instant.
+func (l *look) watch(from time.Time) {
+	limit := from.Add(l.revertTimeout())
+	well, _ := l.judge.Verify(l.run, l.v.Readings(l.run.GetId()), l.now)
+	if well && l.settled(from) || !l.now.Before(limit) {
+		l.verdict()
+		return
+	}
+	l.wake(limit)
+	l.wakeNextSecond()
+}
+
+// timelineEnd is when the last phase is over.
+func (l *look) timelineEnd() time.Time {
+	end := l.run.GetPlan().GetLengthNanos()
+	for _, p := range l.run.GetPlan().GetPhases() {
+		end = max(end, p.GetEndNanos())
+	}
+	return l.after(end)
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// settled tells whether the windows up to an instant have arrived, or won't.
+func (l *look) settled(through time.Time) bool {
+	if !l.now.Before(through.Add(settle)) {
+		return true
+	}
+	readings := l.v.Readings(l.run.GetId())
+	for _, p := range l.run.GetPlan().GetProbes() {
+		zones := readings.Zones(p.GetName())
+		if len(zones) == 0 {
+			return false
+		}
+		for _, zone := range zones {
+			if readings.Window(p.GetName(), zone, through.Unix()-1) == nil {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// verdict closes the run.
+func (l *look) verdict() {
+	if l.judge == nil {
+		l.finish(pb.Verdict_VERDICT_ERROR, nil)
+		return
+	}
+	verdict, findings := l.judge.Verdict(l.run, l.v.Readings(l.run.GetId()), l.now)
+	l.finish(verdict, findings)
+}

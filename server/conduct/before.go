@@ -1,0 +1,162 @@
+package conduct
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	pb "squall/proto/squall/v1"
+)
+
+const (
+	// gateSlack is how much longer than its stretch the gate may take, on top
+	// of two rounds of the slowest probe.
+	gateSlack = 5 * time.Second
+	// prepareLimit is how long targets may take to get ready.
+	prepareLimit = 10 * time.Second
+	// absentLimit is how long a lost target may take to come back to us.
+	absentLimit = 3 * time.Second
+	// firstSteps are those that begin so soon after T0 that everyone must have
+	// armed before; later ones must be on the hosts' disks.
+	firstSteps = time.Second
+	// minLead is the least time from the decision to fire to the start.
+	minLead = 10 * time.Millisecond
+	// fireGrace is how long acknowledgements may take when the time to cancel
+	// has passed unseen: between two leaders.
+	fireGrace = 3 * time.Second
+	// usualCommit is how long a commit takes where nobody measured it.
+	usualCommit = 5 * time.Millisecond
+)
+
+// gate waits for the steady state. Until it holds nothing is touched.
+func (l *look) gate() {
+	steady, findings := l.judge.Steady(l.run.GetPlan(), l.v.Readings(l.run.GetId()), l.now)
+	limit := l.entered(pb.RunState_RUN_STATE_GATING).Add(l.gateLimit())
+	switch {
+	case steady:
+		l.propose("prepare", &pb.Command{Kind: &pb.Command_Prepare{Prepare: &pb.Prepare{Run: l.run.GetId()}}})
+	case !l.now.Before(limit):
+		l.finish(pb.Verdict_VERDICT_NOT_STARTED, findings)
+	default:
+		l.wake(limit)
+		l.wakeNextSecond()
+	}
+}
+
+func (l *look) gateLimit() time.Duration {
+	slowest := time.Second
+	for _, p := range l.run.GetExperiment().GetProbes() {
+		slowest = max(slowest, span(p.GetEvery(), time.Second))
+	}
+	over := span(l.run.GetExperiment().GetSteadyState().GetOver(), 10*time.Second)
+	return over + 2*slowest + gateSlack
+}
+
+// prepare waits until every target is ready, then sets the instant. One that
+// can't get ready ends the run with nothing touched.
+func (l *look) prepare() {
+	var refused, unready, absent []slot
+	for _, s := range l.slots() {
+		switch {
+		case s.refused():
+			refused = append(refused, s)
+		case s.state() < pb.StepState_STEP_STATE_READY:
+			unready = append(unready, s)
+			if l.v.Host(s.plan.GetHost()).GetServer() == "" {
+				absent = append(absent, s)
+			}
+		}
+	}
+	since := l.entered(pb.RunState_RUN_STATE_PREPARING)
+	switch {
+	case len(refused) > 0:
+		l.end(pb.EndCause_END_CAUSE_NOT_READY, refusals(refused))
+	case len(unready) == 0:
+		l.fire()
+	case len(absent) > 0 && !l.now.Before(since.Add(absentLimit)):
+		l.end(pb.EndCause_END_CAUSE_NOT_READY, "not connected: "+hostsOf(absent))
+	case !l.now.Before(since.Add(prepareLimit)):
+		l.end(pb.EndCause_END_CAUSE_NOT_READY, "not ready in time: "+hostsOf(unready))
+	default:
+		l.wake(since.Add(absentLimit))
+		if !l.now.Before(since.Add(absentLimit)) {
+			l.out.Wake = since.Add(prepareLimit)
+		}
+	}
+}
+
+func refusals(slots []slot) string {
+	first := slots[0]
+	return fmt.Sprintf("refused by %s: %s", hostsOf(slots), first.status.GetRefused().GetMessage())
+}
+
+func (l *look) fire() {
+	t0 := l.now.Add(l.lead()).UnixNano()
+	l.propose("fire", &pb.Command{Kind: &pb.Command_Fire{Fire: &pb.Fire{Run: l.run.GetId(), T0UnixNanos: t0}}})
+}
+
+// lead is how far ahead the start lies: the order is committed and travels,
+// the slowest host arms, its acknowledgement travels and is committed, and a
+// cancel could still be. A quarter is added, since estimates are of good days.
+func (l *look) lead() time.Duration {
+	var arm time.Duration
+	for _, s := range l.slots() {
+		if s.first() {
+			arm = max(arm, time.Duration(s.status.GetArmNanos()))
+		}
+	}
+	lead := arm + 3*l.roundTrip() + 3*l.commit()
+	return max(minLead, lead+lead/4)
+}
+
+func (s slot) first() bool { return time.Duration(s.plan.GetStartNanos()) <= firstSteps }
+
+// roundTrip is the longest one of all targets to their servers.
+func (l *look) roundTrip() time.Duration {
+	var longest time.Duration
+	for _, s := range l.slots() {
+		longest = max(longest, time.Duration(l.v.Host(s.plan.GetHost()).GetRoundTripNanos()))
+	}
+	return longest
+}
+
+func (l *look) commit() time.Duration {
+	if l.d.Commit > 0 {
+		return l.d.Commit
+	}
+	return usualCommit
+}
+
+// fired waits until everyone has armed. While a cancel can still arrive in
+// time, somebody who is missing then cancels the run. When that moment passed
+// without a leader, the harm may have begun everywhere: the new leader gives
+// acknowledgements that waited for it time to arrive.
+func (l *look) fired() {
+	missing := slices.DeleteFunc(l.slots(), slot.acknowledged)
+	refused := slices.DeleteFunc(slices.Clone(missing), func(s slot) bool { return !s.refused() })
+	cancel := l.t0().Add(-l.roundTrip() - l.commit())
+	late := l.t0().Add(fireGrace)
+	switch {
+	case len(refused) > 0:
+		l.end(pb.EndCause_END_CAUSE_NOT_READY, refusals(refused))
+	case len(missing) == 0:
+		l.propose("hold", &pb.Command{Kind: &pb.Command_Hold{Hold: &pb.Hold{Run: l.run.GetId()}}})
+	case l.now.Before(cancel):
+		l.wake(cancel)
+	case l.now.Before(l.t0()) || !l.now.Before(late):
+		l.end(pb.EndCause_END_CAUSE_NOT_READY, "not armed in time: "+hostsOf(missing))
+	default:
+		l.wake(late)
+	}
+}
+
+// acknowledged tells whether a host has done what must be done before the start.
+func (s slot) acknowledged() bool {
+	if s.refused() {
+		return false
+	}
+	if s.first() {
+		return s.state() >= pb.StepState_STEP_STATE_ARMED
+	}
+	return s.state() >= pb.StepState_STEP_STATE_SCHEDULED
+}
