@@ -11,15 +11,15 @@ import (
 )
 
 // Main plays the role that args name, "delay-line", until in closes, and
-// returns the exit code.
+// returns the exit code: 0, 1 if the role failed, 2 if there is no such role.
 func Main(args []string, in io.Reader, out, log io.Writer) int {
-	if len(args) != 1 {
-		fmt.Fprintln(log, "helper: want one role")
+	if len(args) != 1 || args[0] != "delay-line" {
+		fmt.Fprintf(log, "helper: no role %q\n", args)
 		return 2
 	}
-	switch args[0] {
-	default:
-		fmt.Fprintf(log, "helper: unknown role %q\n", args[0])
-		return 2
+	if err := delayLine(in, out); err != nil {
+		fmt.Fprintf(log, "helper: delay line: %v\n", err)
+		return 1
 	}
+	return 0
 }

@@ -1,47 +1,154 @@
 package bpf
 
 import (
+	"errors"
+	"fmt"
+	"math"
 	"time"
 
-	pb "squall/proto/squall/v1"
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
 )
 
 // Kit is opened once in a worker process. It holds the lease that all of its
-// attachments obey.
-type Kit struct{}
-
-// Open loads what all attachments share and reads the kernel's boot time.
-func Open() (*Kit, error) { return nil, ErrUnsupported }
-
-// Close lets go of the lease map. Attachments keep their own hold on it.
-func (k *Kit) Close() error { return nil }
-
-// Renew moves the lease to a boot time, never back.
-func (k *Kit) Renew(until time.Duration) {}
-
-// Boot is the time since boot as programs in the kernel read it.
-func (k *Kit) Boot() time.Duration { return 0 }
-
-// BootOffset is the kernel's boot time minus the process's: not 0 in a time namespace.
-func (k *Kit) BootOffset() time.Duration { return 0 }
-
-// Silence drops packets so that nobody is told. Counters: dropped_in,
-// dropped_out, exempt, neighbour, passed; all count only while it acts.
-func (k *Kit) Silence(op *pb.Silence) (Attachment, error) { return nil, ErrUnsupported }
-
-// DropDNS lets lookups vanish. Counters: queries_dropped, queries_passed, answers_dropped.
-func (k *Kit) DropDNS(op *pb.DropDNS) (Attachment, error) { return nil, ErrUnsupported }
-
-// HoldDown kills each program that the cgroups or their descendants execute.
-// Counters: respawns_caught, and longest_life_nanos from exec to exit.
-func (k *Kit) HoldDown(op *pb.HoldDown, cgroupIDs []uint64) (Attachment, error) {
-	return nil, ErrUnsupported
+// attachments obey. Its methods may be called from any goroutine.
+type Kit struct {
+	lease  *ebpf.Map
+	until  *cell
+	offset time.Duration
 }
 
-// Delay starts the delay line in a process of its own and returns when it is
-// armed. Counters: delayed_out, delayed_in, exempt, expired, stale, lost, queued.
-func (k *Kit) Delay(op *pb.DelayLine) (Attachment, error) { return nil, ErrUnsupported }
+// ProgramPrefix begins the kernel's name of every program that we attach.
+const ProgramPrefix = "squall_"
 
-// Try does one mechanism in a namespace of its own and ends it: silence,
-// dns.drop, delay.line or hold.exec. Detail names the engine.
-func (k *Kit) Try(name string) (detail string, err error) { return "", ErrUnsupported }
+// Open loads what all attachments share and reads the kernel's boot time.
+func Open() (*Kit, error) {
+	spec, err := loadBoot()
+	if err != nil {
+		return nil, fmt.Errorf("read the boot program: %w", err)
+	}
+	coll, err := ebpf.NewCollection(spec)
+	if err != nil {
+		return nil, missing("load a BPF program", err)
+	}
+	defer coll.Close()
+	offset, err := bootOffset(coll)
+	if err != nil {
+		return nil, err
+	}
+	until, err := mapCell(coll.Maps[bootMapLease])
+	if err != nil {
+		return nil, err
+	}
+	return &Kit{lease: coll.DetachMap(bootMapLease), until: until, offset: offset}, nil
+}
+
+// Close lets go of the lease map. Attachments keep their own hold on it.
+func (k *Kit) Close() error {
+	return errors.Join(k.until.close(), k.lease.Close())
+}
+
+// Renew moves the lease to a boot time, never back.
+func (k *Kit) Renew(until time.Duration) { k.until.raise(until) }
+
+// Boot is the time since boot as programs in the kernel read it.
+func (k *Kit) Boot() time.Duration { return processBoot() + k.offset }
+
+// BootOffset is the kernel's boot time minus the process's: not 0 in a time namespace.
+func (k *Kit) BootOffset() time.Duration { return k.offset }
+
+// load prepares a collection behind a gate, with maps shared by name.
+func (k *Kit) load(spec *ebpf.CollectionSpec, g Gate, shared map[string]*ebpf.Map) (*ebpf.Collection, error) {
+	maps := map[string]*ebpf.Map{bootMapLease: k.lease}
+	for name, m := range shared {
+		maps[name] = m
+	}
+	err := setVars(spec, map[string]any{
+		bootVarGateStart:   uint64(max(0, g.Start)),
+		bootVarGateEnd:     uint64(max(0, g.End)),
+		bootVarIgnoreLease: flag(g.IgnoreLease),
+	})
+	if err != nil {
+		return nil, err
+	}
+	for name, p := range spec.Programs {
+		p.Name = ProgramPrefix + name
+	}
+	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: maps})
+	if err != nil {
+		return nil, missing("load a BPF program", err)
+	}
+	return coll, nil
+}
+
+// bootOffset takes the narrowest of a few readings. Both sides read one clock,
+// so a reading that falls between the process's own two means no offset at all.
+func bootOffset(coll *ebpf.Collection) (time.Duration, error) {
+	best, offset := time.Duration(math.MaxInt64), time.Duration(0)
+	for range 5 {
+		before := processBoot()
+		kernel, err := kernelBoot(coll)
+		after := processBoot()
+		if err != nil {
+			return 0, err
+		}
+		if before <= kernel && kernel <= after {
+			return 0, nil
+		}
+		if after-before < best {
+			best, offset = after-before, kernel-(before+after)/2
+		}
+	}
+	return offset, nil
+}
+
+// kernelBoot runs the program that reads boot time.
+func kernelBoot(coll *ebpf.Collection) (time.Duration, error) {
+	_, err := coll.Programs[bootProgReadBoot].Run(&ebpf.RunOptions{Data: make([]byte, 64)})
+	if err != nil {
+		return 0, missing("run a BPF program", err)
+	}
+	var now uint64
+	if err := coll.Variables[bootVarBootNow].Get(&now); err != nil {
+		return 0, fmt.Errorf("read the kernel's boot time: %w", err)
+	}
+	return time.Duration(now), nil
+}
+
+// processBoot is boot time as this process's time namespace has it.
+func processBoot() time.Duration {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
+		panic(err) // the clock is older than any kernel with BPF
+	}
+	return time.Duration(ts.Nano())
+}
+
+// setVars sets constants of programs before they are loaded.
+func setVars(spec *ebpf.CollectionSpec, values map[string]any) error {
+	for name, v := range values {
+		if err := spec.Variables[name].Set(v); err != nil {
+			return fmt.Errorf("set %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// flag is a bool as programs have it.
+func flag(b bool) uint32 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// missing says what the kernel could not do, and marks what it never will.
+func missing(what string, err error) error {
+	switch {
+	case errors.Is(err, ebpf.ErrNotSupported), errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOENT):
+		return fmt.Errorf("%s: %w: %w", what, ErrUnsupported, err)
+	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+		return fmt.Errorf("%s: %w: needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON: %w", what, ErrUnsupported, err)
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}

@@ -1,0 +1,180 @@
+package helper
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"squall/agent/host/bpf"
+)
+
+const (
+	beatEvery = 5 * time.Millisecond
+	// Long enough for a collection or a busy machine, short enough for a hang.
+	beatAhead = 150 * time.Millisecond
+	// A frame that is this late belongs to a world before a hang.
+	staleAfter = 100 * time.Millisecond
+	burst      = 64 // frames read from a lane in one turn
+)
+
+// A lane is one device in one direction: frames are read from one descriptor
+// and put back by another.
+type lane struct{ from, to int }
+
+// A loop holds frames back. One thread does all of it.
+type loop struct {
+	line  *bpf.Line
+	delay time.Duration
+	lanes []lane
+	polls []unix.PollFd
+	queue queue
+	epoch time.Time
+	beat  time.Duration // of the last one
+
+	stop        atomic.Bool
+	stale, lost atomic.Uint64
+}
+
+func newLoop(line *bpf.Line, delay time.Duration) *loop {
+	return &loop{line: line, delay: delay, epoch: time.Now()}
+}
+
+// add gives the loop another lane, before it runs.
+func (l *loop) add(n lane) {
+	l.lanes = append(l.lanes, n)
+	l.polls = append(l.polls, unix.PollFd{Fd: int32(n.from), Events: unix.POLLIN})
+}
+
+// now is the loop's clock.
+func (l *loop) now() time.Duration { return time.Since(l.epoch) }
+
+// run holds frames until it is told to stop, and then sends all of them.
+func (l *loop) run() error {
+	runtime.LockOSThread()
+	if err := tightTimers(); err != nil {
+		return err
+	}
+	for !l.stop.Load() {
+		l.beatNow()
+		l.send(l.now())
+		if err := l.wait(); err != nil {
+			return err
+		}
+		l.read()
+	}
+	l.line.Pass()
+	for i := range l.lanes {
+		l.readLane(i)
+	}
+	l.flush()
+	return nil
+}
+
+// beatNow keeps the programs turning packets off. After a hang it first throws
+// away what came during it.
+func (l *loop) beatNow() {
+	now := l.now()
+	if now-l.beat < beatEvery {
+		return
+	}
+	if l.beat != 0 && now-l.beat > beatAhead {
+		l.discard()
+	}
+	l.line.Beat(beatAhead)
+	l.beat = now
+}
+
+// send puts back what is due.
+func (l *loop) send(now time.Duration) {
+	for {
+		f, data, ok := l.queue.front()
+		if !ok || f.due > now {
+			return
+		}
+		if now-f.due > staleAfter {
+			l.stale.Add(1)
+		} else {
+			l.put(l.lanes[f.lane].to, data)
+		}
+		l.queue.pop()
+	}
+}
+
+// put hands a frame back to the stack.
+func (l *loop) put(fd int, data []byte) {
+	if _, err := unix.Write(fd, data); err != nil {
+		l.lost.Add(1)
+	}
+}
+
+// wait sleeps until a frame comes, one is due, or it is time to beat.
+func (l *loop) wait() error {
+	until := l.beat + beatEvery
+	if f, _, ok := l.queue.front(); ok {
+		until = min(until, f.due)
+	}
+	ts := unix.NsecToTimespec(int64(max(0, until-l.now())))
+	_, err := unix.Ppoll(l.polls, &ts, nil)
+	if err != nil && !errors.Is(err, unix.EINTR) {
+		return fmt.Errorf("wait for frames: %w", err)
+	}
+	return nil
+}
+
+// read takes what has come on each lane.
+func (l *loop) read() {
+	for i, p := range l.polls {
+		if p.Revents != 0 {
+			l.readLane(i)
+		}
+	}
+}
+
+// readLane takes at most a burst, so that no lane starves the queue.
+func (l *loop) readLane(i int) {
+	for range burst {
+		room := l.queue.room()
+		if room == nil {
+			l.lost.Add(1)
+			room = make([]byte, frameSpace)
+			if _, err := unix.Read(l.lanes[i].from, room); err != nil {
+				return
+			}
+			continue
+		}
+		n, err := unix.Read(l.lanes[i].from, room)
+		if err != nil {
+			return
+		}
+		l.queue.push(n, i, l.now()+l.delay)
+	}
+}
+
+// discard throws away what the kernel has queued.
+func (l *loop) discard() {
+	room := make([]byte, frameSpace)
+	for _, n := range l.lanes {
+		for {
+			if _, err := unix.Read(n.from, room); err != nil {
+				break
+			}
+			l.stale.Add(1)
+		}
+	}
+}
+
+// flush sends everything, due or not.
+func (l *loop) flush() {
+	for {
+		f, data, ok := l.queue.front()
+		if !ok {
+			return
+		}
+		l.put(l.lanes[f.lane].to, data)
+		l.queue.pop()
+	}
+}

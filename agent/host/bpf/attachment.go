@@ -1,0 +1,88 @@
+package bpf
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/cilium/ebpf"
+)
+
+// held is an attachment made of programs of this process.
+type held struct {
+	coll  *ebpf.Collection
+	links io.Closer
+	names []string
+	more  func(map[string]uint64) error // adds what is not in the counters map
+
+	mu     sync.Mutex // guards what follows
+	closed bool
+	last   map[string]uint64
+}
+
+// hold takes over a collection and what attaches it. Names are those of the
+// counters, in the order of the programs' enum.
+func hold(coll *ebpf.Collection, links io.Closer, names []string) *held {
+	return &held{coll: coll, links: links, names: names}
+}
+
+// Counters implements Attachment.
+func (h *held) Counters() (map[string]uint64, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return h.last, nil
+	}
+	return h.read()
+}
+
+// Close implements Attachment.
+func (h *held) Close() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return nil
+	}
+	err := h.links.Close()
+	last, e := h.read()
+	h.closed, h.last = true, last
+	h.coll.Close()
+	return errors.Join(err, e)
+}
+
+// read reads all counters. The caller holds the mutex.
+func (h *held) read() (map[string]uint64, error) {
+	sums, err := readCounters(h.coll, h.names)
+	if err == nil && h.more != nil {
+		err = h.more(sums)
+	}
+	return sums, err
+}
+
+// readCounters adds up what each CPU counted.
+func readCounters(coll *ebpf.Collection, names []string) (map[string]uint64, error) {
+	sums := make(map[string]uint64, len(names))
+	for i, name := range names {
+		var cpus []uint64
+		if err := coll.Maps[holdMapCounters].Lookup(uint32(i), &cpus); err != nil {
+			return nil, fmt.Errorf("read counter %s: %w", name, err)
+		}
+		for _, n := range cpus {
+			sums[name] += n
+		}
+	}
+	return sums, nil
+}
+
+// closers ends several things as one, past errors.
+type closers []io.Closer
+
+// Close implements io.Closer.
+func (c closers) Close() error {
+	var errs []error
+	for _, x := range c {
+		errs = append(errs, x.Close())
+	}
+	return errors.Join(errs...)
+}

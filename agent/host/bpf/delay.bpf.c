@@ -1,0 +1,99 @@
+//go:build ignore
+
+// The delay line's points: packets turn off to a TAP, and come back from it.
+
+#include "exempt.h"
+
+enum { DELAYED_OUT, DELAYED_IN, EXEMPT, EXPIRED };
+
+// Written by the loop that holds the packets: were it to hang, packets pass.
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} beat SEC(".maps");
+
+struct prefix {
+	__u32 prefixlen;
+	struct in6_addr addr;
+} __attribute__((packed));
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1);
+	__type(key, struct prefix);
+	__type(value, __u8);
+} peers SEC(".maps");
+
+const volatile __u32 tap_out, tap_in; // interface indexes
+const volatile __u32 device; // the interface between which and the TAPs this runs
+const volatile __u32 return_mark;
+
+static __always_inline int is_peer(const struct in6_addr *addr)
+{
+	struct prefix key = { .prefixlen = 128, .addr = *addr };
+
+	return bpf_map_lookup_elem(&peers, &key) != 0;
+}
+
+static __always_inline int alive(void)
+{
+	__u32 zero = 0;
+	__u64 *until = bpf_map_lookup_elem(&beat, &zero);
+
+	return until && bpf_ktime_get_boot_ns() < *(volatile __u64 *)until;
+}
+
+// turn_off is where a packet goes that is to be held.
+static __always_inline int turn_off(int exempt, __u32 tap, __u32 counter)
+{
+	if (exempt) {
+		count(EXEMPT);
+		return PASS;
+	}
+	if (!alive()) {
+		count(EXPIRED);
+		return PASS;
+	}
+	count(counter);
+	return bpf_redirect(tap, 0);
+}
+
+SEC("tcx/egress")
+int delay_out(struct __sk_buff *skb)
+{
+	struct packet p;
+
+	// Held already, on an interface stacked upon this one.
+	if (return_mark && skb->mark == return_mark)
+		return PASS;
+	if (!gate_open() || parse(skb, &p) || is_neighbour(&p) || !is_peer(&p.dst))
+		return PASS;
+	return turn_off(exempt_out(skb, &p), tap_out, DELAYED_OUT);
+}
+
+SEC("tcx/ingress")
+int delay_in(struct __sk_buff *skb)
+{
+	struct packet p;
+
+	if (return_mark && skb->mark == return_mark) {
+		skb->mark = 0;
+		return PASS;
+	}
+	if (!gate_open() || parse(skb, &p) || is_neighbour(&p) || !is_peer(&p.src))
+		return PASS;
+	return turn_off(exempt_in(skb, &p), tap_in, DELAYED_IN);
+}
+
+// delay_return runs where the inbound TAP hands a frame back: on to the
+// interface that it came in by, marked so that it is not held again.
+SEC("tcx/ingress")
+int delay_return(struct __sk_buff *skb)
+{
+	skb->mark = return_mark;
+	return bpf_redirect(device, BPF_F_INGRESS);
+}

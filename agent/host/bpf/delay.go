@@ -1,0 +1,203 @@
+package bpf
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"google.golang.org/protobuf/proto"
+
+	pb "squall/proto/squall/v1"
+)
+
+const (
+	armTimeout   = 5 * time.Second        // for a delay line to be armed
+	replyTimeout = time.Second            // for its counters
+	endTimeout   = 500 * time.Millisecond // for it to end by itself
+)
+
+// Delay is a delay line in a process of its own. It is killed with the thread
+// that started it, and ends by itself when its standard input closes.
+type Delay struct {
+	cmd    *exec.Cmd
+	in     io.WriteCloser
+	out    *os.File
+	reply  *json.Decoder
+	stderr bytes.Buffer
+	done   chan struct{} // closed when the process has ended
+
+	mu     sync.Mutex // guards the conversation and what follows
+	closed bool
+	last   map[string]uint64
+}
+
+// Delay starts the delay line in a process of its own and returns when it is
+// armed, as a *Delay. Counters: delayed_out, delayed_in, exempt, expired
+// (passed because the line was late), stale and lost packets.
+func (k *Kit) Delay(op *pb.DelayLine) (Attachment, error) {
+	order, err := proto.Marshal(op)
+	if err != nil {
+		return nil, fmt.Errorf("delay line: %w", err)
+	}
+	d, err := k.startLine()
+	if err != nil {
+		return nil, fmt.Errorf("delay line: %w", err)
+	}
+	if err := d.arm(LineOrder{Op: order, BootOffset: k.offset}); err != nil {
+		return nil, fmt.Errorf("delay line: %w", errors.Join(err, d.Close()))
+	}
+	return d, nil
+}
+
+// Pid is the delay line's process.
+func (d *Delay) Pid() int { return d.cmd.Process.Pid }
+
+// Done is closed when the delay line has ended, for whatever reason.
+func (d *Delay) Done() <-chan struct{} { return d.done }
+
+// Counters implements Attachment.
+func (d *Delay) Counters() (map[string]uint64, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return d.last, nil
+	}
+	return d.ask(struct{}{}, replyTimeout)
+}
+
+// Close implements Attachment. Packets still held are sent at once.
+func (d *Delay) Close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return nil
+	}
+	d.last, _ = d.ask(struct{}{}, replyTimeout/10) // it may be dead, and that is fine
+	d.closed = true
+	_ = d.in.Close() // the process may be gone already
+	select {
+	case <-d.done:
+	case <-time.After(endTimeout):
+		_ = d.cmd.Process.Kill()
+		<-d.done
+	}
+	return d.out.Close()
+}
+
+// arm sends the order and waits for the answer.
+func (d *Delay) arm(o LineOrder) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_, err := d.ask(o, armTimeout)
+	return err
+}
+
+// ask sends one line and reads the answer. The caller holds the mutex.
+func (d *Delay) ask(line any, timeout time.Duration) (map[string]uint64, error) {
+	if err := json.NewEncoder(d.in).Encode(line); err != nil {
+		return nil, d.ended(err)
+	}
+	if err := d.out.SetReadDeadline(time.Now().Add(timeout)); err != nil {
+		return nil, err
+	}
+	var r LineReport
+	if err := d.reply.Decode(&r); err != nil {
+		return nil, d.ended(err)
+	}
+	switch {
+	case r.Unsupported:
+		return nil, fmt.Errorf("%w: %s", ErrUnsupported, r.Error)
+	case r.Error != "":
+		return nil, errors.New(r.Error)
+	}
+	return r.Counters, nil
+}
+
+// ended adds what a dead process said last.
+func (d *Delay) ended(err error) error {
+	select {
+	case <-d.done:
+		return fmt.Errorf("helper ended (%s): %w: %s", d.cmd.ProcessState, err, d.stderr.Bytes())
+	default:
+		return fmt.Errorf("ask the helper: %w", err)
+	}
+}
+
+// startLine starts the helper in the caller's network namespace.
+func (k *Kit) startLine() (*Delay, error) {
+	netns, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		return nil, fmt.Errorf("open the network namespace: %w", err)
+	}
+	defer netns.Close()
+	d := &Delay{cmd: exec.Command("/proc/self/exe", "helper", "delay-line"), done: make(chan struct{})}
+	lease, err := k.leaseFile()
+	if err != nil {
+		return nil, err
+	}
+	defer lease.Close()
+	d.cmd.ExtraFiles = []*os.File{lease}
+	d.cmd.Stderr = &d.stderr
+	d.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	theirs, err := d.pipes()
+	if err != nil {
+		return nil, err
+	}
+	defer theirs.Close()
+	started := make(chan error)
+	go d.keep(netns, started)
+	if err := <-started; err != nil {
+		return nil, errors.Join(err, d.in.Close(), d.out.Close())
+	}
+	return d, nil
+}
+
+// keep starts the process and waits for it on one thread, whose death is what
+// kills the process: it must not end before this one does.
+func (d *Delay) keep(netns *os.File, started chan<- error) {
+	runtime.LockOSThread()
+	defer close(d.done)
+	if err := unix.Setns(int(netns.Fd()), unix.CLONE_NEWNET); err != nil {
+		started <- fmt.Errorf("enter the network namespace: %w", err)
+		return
+	}
+	err := d.cmd.Start()
+	started <- err
+	if err == nil {
+		_ = d.cmd.Wait() // its end is in ProcessState
+	}
+}
+
+// pipes connects the process's standard input and output. It returns the
+// process's end of its output, to be closed once it has started.
+func (d *Delay) pipes() (*os.File, error) {
+	in, err := d.cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, errors.Join(err, in.Close())
+	}
+	d.in, d.out, d.reply = in, r, json.NewDecoder(r)
+	d.cmd.Stdout = w
+	return w, nil
+}
+
+// leaseFile is the lease map as a file to inherit.
+func (k *Kit) leaseFile() (*os.File, error) {
+	fd, err := unix.FcntlInt(uintptr(k.lease.FD()), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("share the lease: %w", err)
+	}
+	return os.NewFile(uintptr(fd), "lease"), nil
+}

@@ -1,0 +1,82 @@
+package bpf
+
+import (
+	"net"
+	"slices"
+	"testing"
+	"time"
+
+	pb "squall/proto/squall/v1"
+)
+
+const echoPort = "7007"
+
+// roundTrips sends n datagrams one after another and returns sorted times.
+func roundTrips(t testing.TB, s *space, to string, n int) []time.Duration {
+	t.Helper()
+	var took []time.Duration
+	s.run(t, func() {
+		c, err := net.Dial("udp", to)
+		must(t, err)
+		defer c.Close()
+		buf := make([]byte, 64)
+		for range n {
+			start := time.Now()
+			_, err := c.Write(buf)
+			must(t, err)
+			must(t, c.SetReadDeadline(start.Add(3*time.Second)))
+			_, err = c.Read(buf)
+			must(t, err)
+			took = append(took, time.Since(start))
+		}
+	})
+	slices.Sort(took)
+	return took
+}
+
+// pick is a quantile of sorted times.
+func pick(d []time.Duration, q float64) time.Duration {
+	if len(d) == 0 {
+		return 0
+	}
+	return d[min(len(d)-1, int(q*float64(len(d))))]
+}
+
+func TestDelayHoldsBothWaysAndBothFamilies(t *testing.T) {
+	const delay = 20 * time.Millisecond
+	for _, way := range []pb.Direction{pb.Direction_DIRECTION_OUT, pb.Direction_DIRECTION_IN, pb.Direction_DIRECTION_BOTH} {
+		t.Run(way.String(), func(t *testing.T) {
+			p, k := newPair(t), newKit(t)
+			to4, to6 := net.JoinHostPort(there4, echoPort), net.JoinHostPort(there6, echoPort)
+			p.there.listenUDP(t, to4)
+			p.there.listenUDP(t, to6)
+			a := attachIn(t, p.here, func() (Attachment, error) {
+				return k.Delay(&pb.DelayLine{
+					Gate: now(k, time.Minute), DelayNanos: int64(delay), Direction: way,
+					Prefix: []string{there4 + "/32", there6},
+				})
+			})
+			want := delay
+			if way == pb.Direction_DIRECTION_BOTH {
+				want = 2 * delay
+			}
+			for _, to := range []string{to4, to6} {
+				took := roundTrips(t, p.here, to, 20)
+				if m := pick(took, 0.5); m < want || m > want+5*time.Millisecond {
+					t.Errorf("%s: median %v, want %v", to, m, want)
+				}
+				t.Log(to, took[0], pick(took, 0.5), took[len(took)-1])
+			}
+			n, err := a.Counters()
+			t.Log(n, err)
+			start := time.Now()
+			if err := a.Close(); err != nil {
+				t.Error(err)
+			}
+			t.Log("close", time.Since(start))
+			if took := roundTrips(t, p.here, to4, 3); took[0] > delay/2 {
+				t.Errorf("still delayed after Close: %v", took)
+			}
+		})
+	}
+}

@@ -1,0 +1,77 @@
+package bpf
+
+import (
+	"fmt"
+	"net"
+
+	"github.com/cilium/ebpf"
+
+	pb "squall/proto/squall/v1"
+)
+
+// dnsCounters are in the order of the enum in dns.bpf.c.
+var dnsCounters = []string{"queries_dropped", "queries_passed", "answers_dropped"}
+
+// wholePPM is a share of all queries.
+const wholePPM = 1_000_000
+
+// DropDNS lets lookups vanish, on loopback too, where stub resolvers listen.
+// Counters: queries_dropped, queries_passed, answers_dropped.
+//
+// Queries vanish on their way out. Answers on their way in are dropped too
+// when every query of the host fails. A smaller share is decided once, at a
+// query's first hop: what a stub resolver that is alone in its cgroup sends
+// upstream is let through, for its client's query was decided on loopback.
+func (k *Kit) DropDNS(op *pb.DropDNS) (Attachment, error) {
+	ids, err := cgroupIDs(op.GetCgroups())
+	if err != nil {
+		return nil, fmt.Errorf("drop DNS: %w", err)
+	}
+	coll, err := k.loadDNS(op, ids)
+	if err != nil {
+		return nil, fmt.Errorf("drop DNS: %w", err)
+	}
+	whole := len(ids) == 0 && op.GetSharePpm() >= wholePPM
+	links, err := spread(dnsHooks(coll, whole))
+	if err != nil {
+		coll.Close()
+		return nil, fmt.Errorf("drop DNS: %w", err)
+	}
+	return hold(coll, links, dnsCounters), nil
+}
+
+// dnsHooks: what has left over loopback needs no second look on its way in.
+func dnsHooks(coll *ebpf.Collection, whole bool) func(net.Interface) []hook {
+	in := hook{coll.Programs[dnsProgDnsIn], ebpf.AttachTCXIngress}
+	out := hook{coll.Programs[dnsProgDnsOut], ebpf.AttachTCXEgress}
+	return func(i net.Interface) []hook {
+		if whole && !isLoopback(i) {
+			return []hook{out, in}
+		}
+		return []hook{out}
+	}
+}
+
+// loadDNS loads the programs and tells them whose queries fail, and how many.
+func (k *Kit) loadDNS(op *pb.DropDNS, ids []uint64) (*ebpf.Collection, error) {
+	spec, err := loadDns()
+	if err != nil {
+		return nil, fmt.Errorf("read the programs: %w", err)
+	}
+	if err := aim(spec, ids); err != nil {
+		return nil, err
+	}
+	err = setVars(spec, map[string]any{dnsVarSharePpm: op.GetSharePpm(), dnsVarSeed: op.GetSeed()})
+	if err != nil {
+		return nil, err
+	}
+	coll, err := k.load(spec, gateOf(op.GetGate()), nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := fill(coll.Maps[dnsMapCgroups], ids); err != nil {
+		coll.Close()
+		return nil, err
+	}
+	return coll, nil
+}

@@ -1,0 +1,179 @@
+package bpf
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
+)
+
+// TapPrefix begins the name of every interface that we make. No fault is
+// attached to those.
+const TapPrefix = "squall"
+
+// hook is a program and where on an interface it goes.
+type hook struct {
+	program *ebpf.Program
+	where   ebpf.AttachType
+}
+
+// fan holds hooks on all wanted interfaces of one network namespace, those
+// that appear later included.
+type fan struct {
+	hooks func(net.Interface) []hook
+
+	netns  *os.File
+	events *os.File
+	done   sync.WaitGroup
+
+	mu    sync.Mutex // guards links
+	links map[int][]link.Link
+}
+
+// spread attaches hooks in the caller's network namespace and watches for new
+// interfaces. An interface for which hooks is empty is left alone.
+func spread(hooks func(net.Interface) []hook) (*fan, error) {
+	f := &fan{hooks: hooks, links: map[int][]link.Link{}}
+	var err error
+	if f.netns, err = os.Open("/proc/thread-self/ns/net"); err != nil {
+		return nil, fmt.Errorf("open the network namespace: %w", err)
+	}
+	if f.events, err = linkEvents(); err != nil {
+		return nil, errors.Join(err, f.netns.Close())
+	}
+	err = f.sync()
+	f.done.Go(f.watch)
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// Close detaches everything.
+func (f *fan) Close() error {
+	errs := []error{f.events.Close()}
+	f.done.Wait()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for index := range f.links {
+		errs = append(errs, f.drop(index))
+	}
+	return errors.Join(append(errs, f.netns.Close())...)
+}
+
+// watch attaches to what appears. Its thread may have to enter the namespace,
+// and then ends with it.
+func (f *fan) watch() {
+	runtime.LockOSThread()
+	if unix.Setns(int(f.netns.Fd()), unix.CLONE_NEWNET) != nil {
+		return
+	}
+	buf := make([]byte, 1<<16)
+	for {
+		_, err := f.events.Read(buf)
+		if errors.Is(err, os.ErrClosed) {
+			return
+		}
+		// An interface that refuses now is tried again at the next event.
+		_ = f.sync()
+	}
+}
+
+// sync makes the links match the interfaces. It must run in the namespace.
+func (f *fan) sync() error {
+	now, err := net.Interfaces()
+	if err != nil {
+		return fmt.Errorf("list interfaces: %w", err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	there := map[int]bool{}
+	var errs []error
+	for _, i := range now {
+		there[i.Index] = true
+		if _, ok := f.links[i.Index]; !ok && !ours(i) {
+			errs = append(errs, f.add(i))
+		}
+	}
+	for index := range f.links {
+		if !there[index] {
+			errs = append(errs, f.drop(index))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// add attaches all hooks to one interface, or none.
+func (f *fan) add(i net.Interface) error {
+	for _, h := range f.hooks(i) {
+		l, err := attach(i, h, head)
+		if errors.Is(err, unix.ENODEV) {
+			break
+		}
+		if err != nil {
+			return errors.Join(err, f.drop(i.Index))
+		}
+		f.links[i.Index] = append(f.links[i.Index], l)
+	}
+	return nil
+}
+
+// drop detaches from one interface.
+func (f *fan) drop(index int) error {
+	var errs []error
+	for _, l := range f.links[index] {
+		errs = append(errs, l.Close())
+	}
+	delete(f.links, index)
+	return errors.Join(errs...)
+}
+
+// Programs that drop stand at the head, the delay line's at the tail.
+const (
+	head = true
+	tail = false
+)
+
+// attach puts a program before or after all others of an interface.
+func attach(i net.Interface, h hook, first bool) (link.Link, error) {
+	anchor := link.Tail()
+	if first {
+		anchor = link.Head()
+	}
+	l, err := link.AttachTCX(link.TCXOptions{
+		Interface: i.Index, Program: h.program, Attach: h.where, Anchor: anchor,
+	})
+	if errors.Is(err, ebpf.ErrNotSupported) {
+		return nil, missing("attach to "+i.Name+" (tcx, Linux 6.6)", err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("attach to %s: %w", i.Name, err)
+	}
+	return l, nil
+}
+
+// ours are the TAPs of delay lines.
+func ours(i net.Interface) bool { return strings.HasPrefix(i.Name, TapPrefix) }
+
+// isLoopback reports whether an interface never leaves the host.
+func isLoopback(i net.Interface) bool { return i.Flags&net.FlagLoopback != 0 }
+
+// linkEvents is readable whenever an interface of the namespace changes.
+func linkEvents() (*os.File, error) {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, fmt.Errorf("watch interfaces: %w", err)
+	}
+	err = unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: unix.RTMGRP_LINK})
+	if err != nil {
+		return nil, fmt.Errorf("watch interfaces: %w", errors.Join(err, unix.Close(fd)))
+	}
+	return os.NewFile(uintptr(fd), "link events"), nil
+}
