@@ -1,0 +1,86 @@
+package fleet
+
+import (
+	"sync"
+
+	pb "squall/proto/squall/v1"
+)
+
+// maxAcks bounds the acknowledgements that wait; one that is dropped makes the
+// agent send its windows again, which does no harm.
+const maxAcks = 256
+
+// outbox is what waits to be sent to one agent. It is bounded because only the
+// newest of each kind is worth sending; a slow reader costs nothing but itself.
+// Halts go first, then orders, then the answers to pings.
+type outbox struct {
+	wake signal
+
+	mu      sync.Mutex // guards all below
+	halts   []*pb.HaltLatch
+	order   *pb.Order
+	pong    *pb.Pong
+	sets    *pb.AddressSets
+	welcome *pb.Welcome
+	acks    []uint64
+}
+
+func newOutbox() *outbox { return &outbox{wake: make(signal, 1)} }
+
+func (o *outbox) put(change func()) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	change()
+	o.wake.set()
+}
+
+func (o *outbox) halt(l *pb.HaltLatch) {
+	o.put(func() {
+		for _, known := range o.halts {
+			if known.GetId() == l.GetId() {
+				return
+			}
+		}
+		o.halts = append(o.halts, l)
+	})
+}
+
+func (o *outbox) setOrder(v *pb.Order)      { o.put(func() { o.order = v }) }
+func (o *outbox) setPong(v *pb.Pong)        { o.put(func() { o.pong = v }) }
+func (o *outbox) setSets(v *pb.AddressSets) { o.put(func() { o.sets = v }) }
+func (o *outbox) greet(v *pb.Welcome)       { o.put(func() { o.welcome = v }) }
+
+func (o *outbox) ack(batch uint64) {
+	o.put(func() {
+		if len(o.acks) < maxAcks {
+			o.acks = append(o.acks, batch)
+		}
+	})
+}
+
+// drain empties the outbox, the most urgent first.
+func (o *outbox) drain() []*pb.SessionResponse {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var out []*pb.SessionResponse
+	if o.welcome != nil {
+		out = append(out, &pb.SessionResponse{Kind: &pb.SessionResponse_Welcome{Welcome: o.welcome}})
+	}
+	for _, l := range o.halts {
+		out = append(out, &pb.SessionResponse{Kind: &pb.SessionResponse_Halt{Halt: l}})
+	}
+	if o.order != nil {
+		out = append(out, &pb.SessionResponse{Kind: &pb.SessionResponse_Order{Order: o.order}})
+	}
+	if o.pong != nil {
+		out = append(out, &pb.SessionResponse{Kind: &pb.SessionResponse_Pong{Pong: o.pong}})
+	}
+	if o.sets != nil {
+		out = append(out, &pb.SessionResponse{Kind: &pb.SessionResponse_AddressSets{AddressSets: o.sets}})
+	}
+	for _, batch := range o.acks {
+		out = append(out, &pb.SessionResponse{Kind: &pb.SessionResponse_WindowsAck{WindowsAck: &pb.WindowsAck{Batch: batch}}})
+	}
+	o.halts, o.order, o.pong, o.sets, o.welcome, o.acks = nil, nil, nil, nil, nil, nil
+	return out
+}

@@ -1,0 +1,139 @@
+package fleet
+
+import (
+	"sync"
+
+	"google.golang.org/protobuf/proto"
+
+	"squall/proto/hist"
+	pb "squall/proto/squall/v1"
+)
+
+// maxWindows is how many windows may wait for a commit. Past it, batches are
+// left unacknowledged: agents keep them and send them again.
+const maxWindows = 4096
+
+// windowKey is what windows are merged by.
+type windowKey struct {
+	run, probe, zone string
+	second           int64
+}
+
+// merger gathers closed windows. Those of one second, probe and zone become
+// one; one that travels again stays by itself, so that the machine can drop it
+// without dropping others' readings.
+type merger struct {
+	wake signal
+
+	mu     sync.Mutex // guards all below
+	merged map[windowKey]*pb.Window
+	single []*pb.Window
+	acks   []func()
+}
+
+func newMerger() *merger {
+	return &merger{wake: make(signal, 1), merged: make(map[windowKey]*pb.Window)}
+}
+
+func (m *merger) ready() <-chan struct{} { return m.wake }
+
+// add takes a batch, which must not be changed afterwards; ack is called when
+// all of it is committed. It reports false when there is no room.
+func (m *merger) add(windows []*pb.Window, again bool, ack func()) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.merged)+len(m.single)+len(windows) > maxWindows {
+		return false
+	}
+	for _, w := range windows {
+		if again || !m.merge(w) {
+			m.single = append(m.single, w)
+		}
+	}
+	if ack != nil {
+		m.acks = append(m.acks, ack)
+	}
+	m.wake.set()
+	return true
+}
+
+func (m *merger) take() (*pb.Command, func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	acks := m.acks
+	committed := func() {
+		for _, ack := range acks {
+			ack()
+		}
+	}
+	batch := &pb.RecordWindows{}
+	for _, w := range m.merged {
+		batch.Windows = append(batch.Windows, w)
+	}
+	// Last, so that of a reading that is in both the single one is dropped.
+	batch.Windows = append(batch.Windows, m.single...)
+	m.merged, m.single, m.acks = make(map[windowKey]*pb.Window), nil, nil
+	if len(batch.GetWindows()) == 0 {
+		committed() // a batch of nothing: there is nothing to wait for
+		return nil, nil
+	}
+	return &pb.Command{Kind: &pb.Command_RecordWindows{RecordWindows: batch}}, committed
+}
+
+// merge puts a window into the one of its second. It reports false where that
+// holds a reading of the same host, or one of them is malformed.
+func (m *merger) merge(w *pb.Window) bool {
+	k := windowKey{w.GetRun(), w.GetProbe(), w.GetZone(), w.GetSecond()}
+	into := m.merged[k]
+	if into == nil {
+		m.merged[k] = proto.CloneOf(w)
+		return true
+	}
+	if overlap(into.GetHosts(), w.GetHosts()) || hist.Check(w.GetLatency()) != nil {
+		return false
+	}
+	if into.Latency == nil {
+		into.Latency = &pb.Histogram{}
+	}
+	if err := hist.Merge(into.Latency, w.GetLatency()); err != nil {
+		return false
+	}
+	join(into, w)
+	return true
+}
+
+// join adds up everything but latencies.
+func join(into, w *pb.Window) {
+	into.Hosts = union(into.GetHosts(), w.GetHosts())
+	into.Count += w.GetCount()
+	into.Success += w.GetSuccess()
+	if w.GetHasValue() && (!into.GetHasValue() || w.GetNewestUnixNanos() >= into.GetNewestUnixNanos()) {
+		into.Value, into.HasValue = w.GetValue(), true
+	}
+	into.NewestUnixNanos = max(into.GetNewestUnixNanos(), w.GetNewestUnixNanos())
+}
+
+func overlap(a, b []byte) bool {
+	for i := range min(len(a), len(b)) {
+		if a[i]&b[i] != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func union(a, b []byte) []byte {
+	out := make([]byte, max(len(a), len(b)))
+	copy(out, a)
+	for i := range b {
+		out[i] |= b[i]
+	}
+	return out
+}
+
+// bitOf is a bitmap with one bit set, lowest first.
+func bitOf(n int) []byte {
+	out := make([]byte, n/8+1)
+	out[n/8] = 1 << (n % 8)
+	return out
+}

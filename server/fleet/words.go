@@ -1,0 +1,165 @@
+package fleet
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	pb "squall/proto/squall/v1"
+)
+
+const (
+	// maxSteps is how many steps of one host are remembered and taken at a time.
+	maxSteps = 256
+	// maxBatch is how many windows one agent may send at a time.
+	maxBatch = 1024
+	// rememberBatches is how many batch numbers a session remembers.
+	rememberBatches = 1024
+)
+
+// ping answers with cluster time, and renews the lease if a quorum stands
+// behind this server and it has seen what the agent has.
+func (s *session) ping(p *pb.Ping) {
+	pong := &pb.Pong{Seq: p.GetSeq(), SentBootNanos: p.GetSentBootNanos()}
+	s.mu.Lock()
+	s.seen, s.trip = later(s.seen, p.GetOrder()), p.GetRoundTripNanos()
+	s.mu.Unlock()
+	pong.WhyNot = s.whyNot()
+	unix, uncertainty, ok := s.fleet.cfg.Time()
+	if !ok && pong.WhyNot == "" {
+		pong.WhyNot = "this server does not know cluster time yet"
+	}
+	if ok {
+		pong.ClusterUnixNanos, pong.UncertaintyNanos = unix, int64(uncertainty)
+	}
+	pong.Renewed = pong.WhyNot == ""
+	s.out.setPong(pong)
+}
+
+// whyNot says why a lease can't be renewed, or nothing.
+func (s *session) whyNot() string {
+	v := s.fleet.cfg.View()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.hello.GetStandby() {
+		return "this is the standby stream"
+	}
+	if s.behind(v) {
+		return fmt.Sprintf("this server is at %d/%d, behind the host's order %d/%d",
+			v.Epoch(), v.Index(), s.seen.GetEpoch(), s.seen.GetIndex())
+	}
+	age, ok := s.fleet.cfg.Confirmed()
+	if !ok {
+		return "no leader has confirmed this server yet"
+	}
+	if age >= s.lease/3 {
+		return fmt.Sprintf("the last word from a leader is %s old", age.Round(time.Millisecond))
+	}
+	return ""
+}
+
+// report takes what the host says of its own steps.
+func (s *session) report(r *pb.Report) {
+	v := s.fleet.cfg.View()
+	for _, st := range r.GetSteps()[:min(len(r.GetSteps()), maxSteps)] {
+		st.Host = s.host // whatever it says
+		s.remember(st)
+		known := v.Run(st.GetRun()).GetSteps()[st.GetStep()].GetHosts()[s.host]
+		if !proto.Equal(known, st) {
+			s.fleet.steps.add(st)
+		}
+	}
+	s.fleet.tell()
+}
+
+func (s *session) remember(st *pb.StepStatus) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, known := s.steps[keyOf(st)]; known || len(s.steps) < maxSteps {
+		s.steps[keyOf(st)] = st
+	}
+}
+
+// takeWindows takes readings. The host's zone and its bit come from what the
+// machine knows, not from what the agent says.
+func (s *session) takeWindows(b *pb.Windows) {
+	if s.isBehind() {
+		return // the run may not be known here yet: the batch comes again
+	}
+	var own []*pb.Window
+	for _, w := range b.GetWindows()[:min(len(b.GetWindows()), maxBatch)] {
+		bit, ok := s.bit(w)
+		if !ok {
+			continue
+		}
+		w.Zone, w.Hosts = s.zoneName(), bitOf(bit)
+		own = append(own, w)
+	}
+	again := b.GetAgain() || s.sawBatch(b.GetBatch())
+	s.fleet.windows.add(own, again, func() { s.out.ack(b.GetBatch()) })
+}
+
+// bit is the host's place in the list of hosts that run a window's probe.
+func (s *session) bit(w *pb.Window) (int, bool) {
+	for _, p := range s.fleet.cfg.View().Run(w.GetRun()).GetPlan().GetProbes() {
+		if p.GetName() == w.GetProbe() {
+			return slices.BinarySearch(p.GetHosts(), s.host)
+		}
+	}
+	return 0, false
+}
+
+func (s *session) isBehind() bool {
+	v := s.fleet.cfg.View()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.behind(v)
+}
+
+func (s *session) zoneName() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.zone
+}
+
+// sawBatch remembers a batch and tells whether it came before.
+func (s *session) sawBatch(batch uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, saw := s.batches[batch]
+	if len(s.batches) >= rememberBatches {
+		clear(s.batches) // at worst a window travels merged twice, and is dropped
+	}
+	s.batches[batch] = struct{}{}
+	return saw
+}
+
+// lookUpSets answers with the address sets that runs under way name.
+func (s *session) lookUpSets(n *pb.NeedSets) {
+	found := &pb.AddressSets{}
+	for _, r := range s.fleet.cfg.View().Active() {
+		for _, set := range r.GetPlan().GetAddressSets() {
+			if slices.Contains(n.GetDigest(), set.GetDigest()) {
+				found.Sets = append(found.Sets, set)
+			}
+		}
+	}
+	s.out.setSets(found)
+}
+
+// describe takes a new description of the host.
+func (s *session) describe(h *pb.Host) error {
+	if err := s.check(h); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.hello.Host, s.zone = h, h.GetZone()
+	standby := s.hello.GetStandby()
+	s.mu.Unlock()
+	if !standby {
+		s.fleet.announce(s)
+	}
+	return nil
+}
