@@ -189,9 +189,12 @@ type Direction int32
 
 const (
 	Direction_DIRECTION_UNSPECIFIED Direction = 0
-	Direction_DIRECTION_OUT         Direction = 1
-	Direction_DIRECTION_IN          Direction = 2
-	Direction_DIRECTION_BOTH        Direction = 3
+	// Leaving the target.
+	Direction_DIRECTION_OUT Direction = 1
+	// Reaching the target.
+	Direction_DIRECTION_IN Direction = 2
+	// Both.
+	Direction_DIRECTION_BOTH Direction = 3
 )
 
 // Enum value maps for Direction.
@@ -648,13 +651,20 @@ func (x *DNSFail) GetAnswer() *AnswerMix {
 type AnswerMix struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// No answer at all.
-	Timeout       *Share `protobuf:"bytes,1,opt,name=timeout,proto3" json:"timeout,omitempty"`
-	Servfail      *Share `protobuf:"bytes,2,opt,name=servfail,proto3" json:"servfail,omitempty"`
-	Refused       *Share `protobuf:"bytes,3,opt,name=refused,proto3" json:"refused,omitempty"`
-	Nxdomain      *Share `protobuf:"bytes,4,opt,name=nxdomain,proto3" json:"nxdomain,omitempty"`
-	Nodata        *Share `protobuf:"bytes,5,opt,name=nodata,proto3" json:"nodata,omitempty"`
-	Formerr       *Share `protobuf:"bytes,6,opt,name=formerr,proto3" json:"formerr,omitempty"`
-	Truncate      *Share `protobuf:"bytes,7,opt,name=truncate,proto3" json:"truncate,omitempty"`
+	Timeout *Share `protobuf:"bytes,1,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	// The server failed.
+	Servfail *Share `protobuf:"bytes,2,opt,name=servfail,proto3" json:"servfail,omitempty"`
+	// The server will not answer.
+	Refused *Share `protobuf:"bytes,3,opt,name=refused,proto3" json:"refused,omitempty"`
+	// There is no such name.
+	Nxdomain *Share `protobuf:"bytes,4,opt,name=nxdomain,proto3" json:"nxdomain,omitempty"`
+	// The name has no record of that type.
+	Nodata *Share `protobuf:"bytes,5,opt,name=nodata,proto3" json:"nodata,omitempty"`
+	// The server did not understand the query.
+	Formerr *Share `protobuf:"bytes,6,opt,name=formerr,proto3" json:"formerr,omitempty"`
+	// The answer does not fit, try TCP.
+	Truncate *Share `protobuf:"bytes,7,opt,name=truncate,proto3" json:"truncate,omitempty"`
+	// The network says that the server can't be reached.
 	Unreachable   *Share `protobuf:"bytes,8,opt,name=unreachable,proto3" json:"unreachable,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -815,7 +825,9 @@ type Peers struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Zones, or roles of the file's `zones` section.
 	Zone []string `protobuf:"bytes,1,rep,name=zone,proto3" json:"zone,omitempty"`
+	// Rooms.
 	Room []string `protobuf:"bytes,2,rep,name=room,proto3" json:"room,omitempty"`
+	// Host names.
 	Host []string `protobuf:"bytes,3,rep,name=host,proto3" json:"host,omitempty"`
 	// CIDR prefixes or addresses, v4 and v6.
 	Prefix        []string `protobuf:"bytes,4,rep,name=prefix,proto3" json:"prefix,omitempty"`

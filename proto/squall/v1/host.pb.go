@@ -29,8 +29,10 @@ type SquallPolicy int32
 
 const (
 	SquallPolicy_SQUALL_POLICY_UNSPECIFIED SquallPolicy = 0
-	SquallPolicy_SQUALL_POLICY_ALLOW       SquallPolicy = 1
-	SquallPolicy_SQUALL_POLICY_NEVER       SquallPolicy = 2
+	// It takes part.
+	SquallPolicy_SQUALL_POLICY_ALLOW SquallPolicy = 1
+	// No fault at all.
+	SquallPolicy_SQUALL_POLICY_NEVER SquallPolicy = 2
 )
 
 // Enum value maps for SquallPolicy.
@@ -181,13 +183,19 @@ func (AbilityState) EnumDescriptor() ([]byte, []int) {
 
 // HostConfig is the word of the host's owner, and it is the last one. It stays on the host.
 type HostConfig struct {
-	state       protoimpl.MessageState `protogen:"open.v1"`
-	Name        string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Zone        string                 `protobuf:"bytes,2,opt,name=zone,proto3" json:"zone,omitempty"`
-	Room        string                 `protobuf:"bytes,3,opt,name=room,proto3" json:"room,omitempty"`
-	Environment string                 `protobuf:"bytes,4,opt,name=environment,proto3" json:"environment,omitempty"`
-	Role        []string               `protobuf:"bytes,5,rep,name=role,proto3" json:"role,omitempty"`
-	Labels      map[string]string      `protobuf:"bytes,6,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The host's name, the same in every file and report.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The zone that the host stands in.
+	Zone string `protobuf:"bytes,2,opt,name=zone,proto3" json:"zone,omitempty"`
+	// The part of the zone that it stands in.
+	Room string `protobuf:"bytes,3,opt,name=room,proto3" json:"room,omitempty"`
+	// The environment that it belongs to; guardrails name environments.
+	Environment string `protobuf:"bytes,4,opt,name=environment,proto3" json:"environment,omitempty"`
+	// What the host is for. Targets select by it.
+	Role []string `protobuf:"bytes,5,rep,name=role,proto3" json:"role,omitempty"`
+	// More to select by.
+	Labels map[string]string `protobuf:"bytes,6,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Addresses by which peers know this host; left out, those of its interfaces.
 	Address []string `protobuf:"bytes,7,rep,name=address,proto3" json:"address,omitempty"`
 	// Processes that this host runs and how they start. What is not listed is never killed unless `allow_undeclared_kill`.
@@ -338,8 +346,9 @@ func (x *HostConfig) GetMaxHold() *Span {
 
 // ManagementPeer is traffic that silence leaves alone; the plan prints it.
 type ManagementPeer struct {
-	state  protoimpl.MessageState `protogen:"open.v1"`
-	Prefix string                 `protobuf:"bytes,1,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Addresses of the peers, as a CIDR prefix.
+	Prefix string `protobuf:"bytes,1,opt,name=prefix,proto3" json:"prefix,omitempty"`
 	// The local port, TCP.
 	Port          uint32 `protobuf:"varint,2,opt,name=port,proto3" json:"port,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -393,15 +402,18 @@ func (x *ManagementPeer) GetPort() uint32 {
 // Workload is named processes on a host.
 type Workload struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Role  string                 `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`
+	// A name, the only one on this host.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// What it is for; squall-server is protected unless a file names it.
+	Role string `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`
 	// The systemd unit. Its cgroup, start and hold come from it.
 	Unit string `protobuf:"bytes,3,opt,name=unit,proto3" json:"unit,omitempty"`
 	// The cgroup v2 folder, relative to the v2 mount. Left out with `start`, one of ours.
 	Cgroup string `protobuf:"bytes,4,opt,name=cgroup,proto3" json:"cgroup,omitempty"`
 	// How it is started: program and arguments, no shell.
-	Start []string          `protobuf:"bytes,5,rep,name=start,proto3" json:"start,omitempty"`
-	Env   map[string]string `protobuf:"bytes,6,rep,name=env,proto3" json:"env,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Start []string `protobuf:"bytes,5,rep,name=start,proto3" json:"start,omitempty"`
+	// Environment variables of `start`.
+	Env map[string]string `protobuf:"bytes,6,rep,name=env,proto3" json:"env,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Working directory.
 	Dir string `protobuf:"bytes,7,opt,name=dir,proto3" json:"dir,omitempty"`
 	// It is ready when this succeeds; left out, when its processes run.
@@ -507,21 +519,35 @@ func (x *Workload) GetProtect() bool {
 
 // Host is what the registry knows of a host.
 type Host struct {
-	state               protoimpl.MessageState `protogen:"open.v1"`
-	Name                string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Zone                string                 `protobuf:"bytes,2,opt,name=zone,proto3" json:"zone,omitempty"`
-	Room                string                 `protobuf:"bytes,3,opt,name=room,proto3" json:"room,omitempty"`
-	Environment         string                 `protobuf:"bytes,4,opt,name=environment,proto3" json:"environment,omitempty"`
-	Role                []string               `protobuf:"bytes,5,rep,name=role,proto3" json:"role,omitempty"`
-	Labels              map[string]string      `protobuf:"bytes,6,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	Address             []string               `protobuf:"bytes,7,rep,name=address,proto3" json:"address,omitempty"`
-	Workloads           []*HostWorkload        `protobuf:"bytes,8,rep,name=workloads,proto3" json:"workloads,omitempty"`
-	Squall              SquallPolicy           `protobuf:"varint,9,opt,name=squall,proto3,enum=squall.v1.SquallPolicy" json:"squall,omitempty"`
-	Refuse              []string               `protobuf:"bytes,10,rep,name=refuse,proto3" json:"refuse,omitempty"`
-	AllowUndeclaredKill bool                   `protobuf:"varint,11,opt,name=allow_undeclared_kill,json=allowUndeclaredKill,proto3" json:"allow_undeclared_kill,omitempty"`
-	AllowHold           bool                   `protobuf:"varint,12,opt,name=allow_hold,json=allowHold,proto3" json:"allow_hold,omitempty"`
-	MaxHold             *Span                  `protobuf:"bytes,13,opt,name=max_hold,json=maxHold,proto3" json:"max_hold,omitempty"`
-	Management          []*ManagementPeer      `protobuf:"bytes,14,rep,name=management,proto3" json:"management,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The host's name.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The zone that the host stands in.
+	Zone string `protobuf:"bytes,2,opt,name=zone,proto3" json:"zone,omitempty"`
+	// The part of the zone that it stands in.
+	Room string `protobuf:"bytes,3,opt,name=room,proto3" json:"room,omitempty"`
+	// The environment that it belongs to.
+	Environment string `protobuf:"bytes,4,opt,name=environment,proto3" json:"environment,omitempty"`
+	// What the host is for.
+	Role []string `protobuf:"bytes,5,rep,name=role,proto3" json:"role,omitempty"`
+	// More to select by.
+	Labels map[string]string `protobuf:"bytes,6,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Addresses by which peers know it.
+	Address []string `protobuf:"bytes,7,rep,name=address,proto3" json:"address,omitempty"`
+	// What runs on it.
+	Workloads []*HostWorkload `protobuf:"bytes,8,rep,name=workloads,proto3" json:"workloads,omitempty"`
+	// Whether it takes part at all.
+	Squall SquallPolicy `protobuf:"varint,9,opt,name=squall,proto3,enum=squall.v1.SquallPolicy" json:"squall,omitempty"`
+	// Faults that it refuses, by name.
+	Refuse []string `protobuf:"bytes,10,rep,name=refuse,proto3" json:"refuse,omitempty"`
+	// A step may say `undeclared: kill` there.
+	AllowUndeclaredKill bool `protobuf:"varint,11,opt,name=allow_undeclared_kill,json=allowUndeclaredKill,proto3" json:"allow_undeclared_kill,omitempty"`
+	// A step may say `lost_contact: hold` there.
+	AllowHold bool `protobuf:"varint,12,opt,name=allow_hold,json=allowHold,proto3" json:"allow_hold,omitempty"`
+	// The longest that any fault may last there.
+	MaxHold *Span `protobuf:"bytes,13,opt,name=max_hold,json=maxHold,proto3" json:"max_hold,omitempty"`
+	// Traffic that our faults leave alone there.
+	Management []*ManagementPeer `protobuf:"bytes,14,rep,name=management,proto3" json:"management,omitempty"`
 	// Mechanisms that work there, as `doctor` found by trying. Left out of a fleet file, all are taken as working.
 	Abilities []*Ability `protobuf:"bytes,15,rep,name=abilities,proto3" json:"abilities,omitempty"`
 	// Processes outside every workload, which live on behind a silence: command names, at most 64.
@@ -684,11 +710,14 @@ func (x *Host) GetPresence() Presence {
 // HostWorkload is a workload as the registry knows it: without command lines and environment.
 type HostWorkload struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Role  string                 `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`
+	// A name, the only one on its host.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// What it is for.
+	Role string `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`
 	// The host's config says how it starts.
-	CanStart      *bool `protobuf:"varint,3,opt,name=can_start,json=canStart,proto3,oneof" json:"can_start,omitempty"`
-	Protect       bool  `protobuf:"varint,4,opt,name=protect,proto3" json:"protect,omitempty"`
+	CanStart *bool `protobuf:"varint,3,opt,name=can_start,json=canStart,proto3,oneof" json:"can_start,omitempty"`
+	// No fault may touch it.
+	Protect       bool `protobuf:"varint,4,opt,name=protect,proto3" json:"protect,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -755,7 +784,8 @@ func (x *HostWorkload) GetProtect() bool {
 type Ability struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// silence, dns.drop, delay.line, hold.exec, cgroup.kill, realtime, journal …
-	Name  string       `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// How trying it ended.
 	State AbilityState `protobuf:"varint,2,opt,name=state,proto3,enum=squall.v1.AbilityState" json:"state,omitempty"`
 	// The engine in use, or the missing piece of the kernel, and the fix.
 	Detail        string `protobuf:"bytes,3,opt,name=detail,proto3" json:"detail,omitempty"`
@@ -816,9 +846,11 @@ func (x *Ability) GetDetail() string {
 
 // Fleet is a file of hosts, to plan against without servers.
 type Fleet struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Version       uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
-	Hosts         []*Host                `protobuf:"bytes,2,rep,name=hosts,proto3" json:"hosts,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The version of the format.
+	Version uint32 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	// The hosts.
+	Hosts         []*Host `protobuf:"bytes,2,rep,name=hosts,proto3" json:"hosts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -869,10 +901,13 @@ func (x *Fleet) GetHosts() []*Host {
 
 // Lab is a region on one machine.
 type Lab struct {
-	state   protoimpl.MessageState `protogen:"open.v1"`
-	Version uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
-	Name    string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	Zones   []*LabZone             `protobuf:"bytes,3,rep,name=zones,proto3" json:"zones,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The version of the format.
+	Version uint32 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	// The lab's name; two labs on one machine need two.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// The zones.
+	Zones []*LabZone `protobuf:"bytes,3,rep,name=zones,proto3" json:"zones,omitempty"`
 	// What people are shown when the lab is up.
 	Say           string `protobuf:"bytes,4,opt,name=say,proto3" json:"say,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -940,9 +975,11 @@ func (x *Lab) GetSay() string {
 // LabZone is a zone of the lab: its hosts behind one router, with a server beside them.
 type LabZone struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The zone's name.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// Whether a control server runs on a host of its own in this zone.
-	Server        *bool      `protobuf:"varint,2,opt,name=server,proto3,oneof" json:"server,omitempty"`
+	Server *bool `protobuf:"varint,2,opt,name=server,proto3,oneof" json:"server,omitempty"`
+	// Its hosts.
 	Hosts         []*LabHost `protobuf:"bytes,3,rep,name=hosts,proto3" json:"hosts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1001,11 +1038,15 @@ func (x *LabZone) GetHosts() []*LabHost {
 
 // LabHost is a host of the lab. Its zone, addresses and environment follow from its place.
 type LabHost struct {
-	state  protoimpl.MessageState `protogen:"open.v1"`
-	Name   string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Room   string                 `protobuf:"bytes,2,opt,name=room,proto3" json:"room,omitempty"`
-	Role   []string               `protobuf:"bytes,3,rep,name=role,proto3" json:"role,omitempty"`
-	Labels map[string]string      `protobuf:"bytes,4,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The host's name, the only one in the lab.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The part of the zone that it stands in.
+	Room string `protobuf:"bytes,2,opt,name=room,proto3" json:"room,omitempty"`
+	// What the host is for.
+	Role []string `protobuf:"bytes,3,rep,name=role,proto3" json:"role,omitempty"`
+	// More to select by.
+	Labels map[string]string `protobuf:"bytes,4,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// In `start`, `env` and `ready`, ${zone}, ${host}, ${ip}, ${ip:HOST}, ${data} and ${squall} stand for what their names say.
 	Workloads     []*Workload `protobuf:"bytes,5,rep,name=workloads,proto3" json:"workloads,omitempty"`
 	unknownFields protoimpl.UnknownFields
