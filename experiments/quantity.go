@@ -121,18 +121,24 @@ func FormatInstant(i *pb.Instant) string {
 	return ""
 }
 
-// ParseAmount reads a count, "3", or a share, "40%".
+// ParseAmount reads a count, "3", or a share, "40%". None at all is no amount.
 func ParseAmount(text string) (*pb.Amount, error) {
 	if strings.HasSuffix(text, "%") {
 		share, err := ParseShare(text)
 		if err != nil {
 			return nil, err
 		}
+		if share.GetPpm() == 0 {
+			return nil, mistakef("write more than 0%, or leave the key out", "%s is none at all", quoted(text))
+		}
 		return &pb.Amount{Of: &pb.Amount_Share{Share: share}}, nil
 	}
 	n, err := wholeNumber(text, math.MaxUint32)
 	if err != nil {
 		return nil, mistakef("write a whole number, such as 3, or a share, such as 40%", "%s is neither a count nor a share", quoted(text))
+	}
+	if n == 0 {
+		return nil, mistakef("write at least 1, or leave the key out", "%s is none at all", quoted(text))
 	}
 	return &pb.Amount{Of: &pb.Amount_Count{Count: uint32(n)}}, nil
 }

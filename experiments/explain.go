@@ -1,0 +1,242 @@
+package experiments
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	pb "squall/proto/squall/v1"
+)
+
+// roots are the files of the language, by the first word of a path.
+var roots = map[string]protoreflect.MessageDescriptor{
+	"experiment": (&pb.Experiment{}).ProtoReflect().Descriptor(),
+	"fleet":      (&pb.Fleet{}).ProtoReflect().Descriptor(),
+	"host":       (&pb.HostConfig{}).ProtoReflect().Descriptor(),
+	"lab":        (&pb.Lab{}).ProtoReflect().Descriptor(),
+}
+
+var indices = regexp.MustCompile(`\[[0-9]+\]`)
+
+// Explain describes a file or a field of one, from the proto: type, unit,
+// range, default, what it is for, and its keys. The path begins with
+// experiment, fleet, host or lab; without one of these words it is taken from
+// experiment, and a fault's name alone means that fault. Indices and the names
+// that a file gives to targets, probes and zones may stand in it.
+func Explain(path string) (string, error) {
+	path = strings.Trim(indices.ReplaceAllString(path, ""), ".")
+	root, rest, _ := strings.Cut(path, ".")
+	md, ok := roots[root]
+	if !ok {
+		root, rest, md = "experiment", path, roots["experiment"]
+		if slices.Contains(FaultNames(), path) {
+			rest = "timeline.faults." + path
+		}
+	}
+	if rest == "" && ok {
+		return explainMessage(root, md), nil
+	}
+	at, fd, err := walk(md, root, rest)
+	if err != nil {
+		return "", err
+	}
+	return explainField(at, fd), nil
+}
+
+// walk follows a dotted path down to a field; at is the path without the names that files give.
+func walk(md protoreflect.MessageDescriptor, at, rest string) (string, protoreflect.FieldDescriptor, error) {
+	fd, below := cutKey(md, rest)
+	if fd == nil {
+		if inline := inlineField(md); inline != nil {
+			if arm, _ := cutKey(inline.Message(), rest); arm != nil {
+				return walk(inline.Message(), at, rest)
+			}
+		}
+		return "", nil, noSuchField(md, at, rest)
+	}
+	at = join(at, spelling(fd))
+	if below == "" {
+		return at, fd, nil
+	}
+	value := fd
+	if fd.IsMap() {
+		value = fd.MapValue()
+	}
+	if !isSection(value) {
+		if fd.IsMap() {
+			return at, fd, nil
+		}
+		return "", nil, fmt.Errorf("explain %s: %s has no keys", quoted(join(at, below)), quoted(at))
+	}
+	if inside, _ := cutKey(value.Message(), below); fd.IsMap() && inside == nil {
+		_, after, ok := strings.Cut(below, ".")
+		if !ok {
+			return at, fd, nil
+		}
+		below = after
+	}
+	return walk(value.Message(), at, below)
+}
+
+func noSuchField(md protoreflect.MessageDescriptor, at, rest string) error {
+	names := allKeys(md)
+	word, _, _ := strings.Cut(rest, ".")
+	near := closest(rest, names)
+	if near == "" {
+		near = closest(word, names)
+	}
+	if near != "" {
+		return fmt.Errorf("explain %s: no such field; did you mean %s?", quoted(join(at, rest)), quoted(join(at, near)))
+	}
+	return fmt.Errorf("explain %s: no such field; %s has %s", quoted(join(at, rest)), at, oneOf(names))
+}
+
+// allKeys are the keys of a message and the arms of its inline field.
+func allKeys(md protoreflect.MessageDescriptor) []string {
+	names := keys(md)
+	if inline := inlineField(md); inline != nil {
+		names = append(names, keys(inline.Message())...)
+	}
+	return names
+}
+
+func explainMessage(at string, md protoreflect.MessageDescriptor) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n", at)
+	paragraph(&b, "  ", comment(md))
+	children(&b, md)
+	return b.String()
+}
+
+func explainField(at string, fd protoreflect.FieldDescriptor) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n", at)
+	for _, fact := range facts(fd) {
+		fmt.Fprintf(&b, "  %s\n", fact)
+	}
+	paragraph(&b, "  ", comment(fd))
+	value := fd
+	if fd.IsMap() {
+		value = fd.MapValue()
+	}
+	switch {
+	case isSection(value):
+		paragraph(&b, "  ", comment(value.Message()))
+		children(&b, value.Message())
+	case value.Enum() != nil:
+		enumValues(&b, value.Enum())
+	}
+	return b.String()
+}
+
+// facts are what the descriptor says of a field, a line each.
+func facts(fd protoreflect.FieldDescriptor) []string {
+	lines := []string{takes(fd)}
+	add := func(when bool, text string) {
+		if when {
+			lines = append(lines, text)
+		}
+	}
+	low, high := bounds(fd)
+	add(isRequired(fd), "required")
+	for _, o := range []struct {
+		label string
+		text  string
+	}{
+		{"default ", option[string](fd, pb.E_Default)},
+		{"form ", option[string](fd, pb.E_Pattern)},
+		{"example ", option[string](fd, pb.E_Example)},
+	} {
+		add(o.text != "", o.label+o.text)
+	}
+	add(low+high != "", "range "+inWords(fd))
+	add(option[bool](fd, pb.E_Incident), "incident time: divided by clock.speed")
+	add(option[bool](fd, pb.E_Expression), "an expression over probes and targets")
+	add(isMeasured(fd), "measured: only a fleet file may say it")
+	return lines
+}
+
+// takes says what a field holds, with the forms that a file may use.
+func takes(fd protoreflect.FieldDescriptor) string {
+	switch {
+	case fd.IsMap() && isSection(fd.MapValue()):
+		return "names that you choose, each with keys and values"
+	case fd.IsMap():
+		return "names that you choose, each with " + describe(fd.MapValue())
+	case fd.IsList():
+		return "a list; one alone needs no list: " + single(fd)
+	}
+	return single(fd)
+}
+
+func single(fd protoreflect.FieldDescriptor) string {
+	if !isSection(fd) {
+		return describe(fd)
+	}
+	if scalar := scalarForm(fd.Message()); scalar != nil {
+		return fmt.Sprintf("keys and values, or just its %s: %s", spelling(scalar), describe(scalar))
+	}
+	return "keys and values"
+}
+
+// children lists the keys of a message, and the arms that may stand in its place.
+func children(b *strings.Builder, md protoreflect.MessageDescriptor) {
+	if inline := inlineField(md); inline != nil {
+		fmt.Fprintf(b, "\none of these is the key, with its own keys and those listed next below it\n")
+		keyList(b, inline.Message())
+	}
+	if md.Fields().Len() > 0 {
+		fmt.Fprintf(b, "\nkeys (* required)\n")
+		keyList(b, md)
+	}
+}
+
+func keyList(b *strings.Builder, md protoreflect.MessageDescriptor) {
+	for fd := range fields(md) {
+		star := " "
+		if isRequired(fd) {
+			star = "*"
+		}
+		fmt.Fprintf(b, " %s%-18s %s\n", star, spelling(fd), strings.Join(facts(fd)[:1], ""))
+		says := firstSentence(comment(fd))
+		if text := option[string](fd, pb.E_Default); text != "" {
+			says = strings.TrimPrefix(says+"; default "+text, "; ")
+		}
+		if says != "" {
+			wrap(b, strings.Repeat(" ", 21), says)
+		}
+	}
+}
+
+func enumValues(b *strings.Builder, ed protoreflect.EnumDescriptor) {
+	fmt.Fprintf(b, "\nvalues\n")
+	for i := range ed.Values().Len() {
+		if v := ed.Values().Get(i); v.Number() != 0 {
+			fmt.Fprintf(b, "  %-18s %s\n", enumText(v), comment(v))
+		}
+	}
+}
+
+func paragraph(b *strings.Builder, indent, text string) {
+	if text != "" {
+		b.WriteByte('\n')
+		wrap(b, indent, text)
+	}
+}
+
+// wrap breaks text into lines of at most 96 characters.
+func wrap(b *strings.Builder, indent, text string) {
+	const width = 96
+	line := indent
+	for _, word := range strings.Fields(text) {
+		if len(line)+len(word) > width && line != indent {
+			b.WriteString(strings.TrimRight(line, " ") + "\n")
+			line = indent
+		}
+		line += word + " "
+	}
+	b.WriteString(strings.TrimRight(line, " ") + "\n")
+}
