@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
-	"google.golang.org/protobuf/proto"
 
 	"squall/agent/host"
 	"squall/agent/undo"
@@ -283,55 +281,6 @@ func (e *Engine) notify() {
 	case e.changed <- struct{}{}:
 	default:
 	}
-}
-
-// Statuses is every step as it is now, sorted by run and step.
-func (e *Engine) Statuses() []*pb.StepStatus {
-	marks := map[key][]*pb.JournalMark{}
-	for _, known := range e.runner.Steps() {
-		marks[key{known.Run, known.Step}] = e.journalMarks(known.Marks)
-	}
-	_, uncertainty, _ := e.clock.Offset()
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	var all []*pb.StepStatus
-	for k, s := range e.steps {
-		if s.status.GetState() == pb.StepState_STEP_STATE_UNSPECIFIED {
-			continue
-		}
-		status := proto.CloneOf(s.status)
-		status.Journal = marks[k]
-		status.UncertaintyNanos = int64(uncertainty)
-		all = append(all, status)
-	}
-	slices.SortFunc(all, func(a, b *pb.StepStatus) int {
-		return strings.Compare(a.GetRun()+"\x00"+a.GetStep(), b.GetRun()+"\x00"+b.GetStep())
-	})
-	return all
-}
-
-// journalMarks tells a step's marks in cluster time.
-func (e *Engine) journalMarks(records []*pb.Record) []*pb.JournalMark {
-	offset, _, ok := e.clock.Offset()
-	var all []*pb.JournalMark
-	for _, r := range records {
-		m := r.GetMark()
-		j := &pb.JournalMark{Seq: r.GetSeq(), State: m.GetState(), Cause: m.GetCause(), ActualUnixNanos: r.GetUnixNanos()}
-		if ok {
-			j.PlannedUnixNanos = clusterNanos(m.GetPlannedBootNanos(), offset)
-			j.ActualUnixNanos = clusterNanos(m.GetActualBootNanos(), offset)
-		}
-		all = append(all, j)
-	}
-	return all
-}
-
-// clusterNanos leaves an instant that was never set alone.
-func clusterNanos(boot int64, offset time.Duration) int64 {
-	if boot == 0 {
-		return 0
-	}
-	return boot + int64(offset)
 }
 
 // Probes are what the newest order asks to measure.

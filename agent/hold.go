@@ -57,26 +57,43 @@ func (s *step) watch(ctx context.Context) {
 	if state != pb.StepState_STEP_STATE_HELD && state != pb.StepState_STEP_STATE_RETURNING {
 		return
 	}
-	if now := s.e.host.Boot(); s.evidenced == 0 || now-s.evidenced >= evidenceEvery {
-		s.evidenced = now
-		s.readEvidence(ctx, false)
+	now := s.e.host.Boot()
+	if s.evidenced != 0 && now-s.evidenced < evidenceEvery {
+		return
+	}
+	s.evidenced = now
+	if seen, ok := s.readEvidence(ctx, false); ok {
+		s.seen = seen
+		if !sameFindings(s.told, seen) {
+			s.tellSeen()
+		}
 	}
 }
 
-// readEvidence replaces what was seen during, or after, the step.
-func (s *step) readEvidence(ctx context.Context, after bool) {
+// tellSeen shows the newest reading. Counters move each second; what they show
+// does not, and only that is news for everybody.
+func (s *step) tellSeen() {
+	s.told = s.seen
+	s.change(func() { s.status.Evidence = s.seen })
+}
+
+func sameFindings(a, b []*pb.Evidence) bool {
+	return slices.EqualFunc(a, b, func(x, y *pb.Evidence) bool {
+		return x.GetName() == y.GetName() && x.GetHolds() == y.GetHolds()
+	})
+}
+
+// readEvidence looks at what was seen during, or after, the step.
+func (s *step) readEvidence(ctx context.Context, after bool) ([]*pb.Evidence, bool) {
 	seen, err := s.e.host.Evidence(ctx, fault.Tag(s.key.run, s.key.step), after)
 	if err != nil {
 		s.e.log.Warn("read evidence", "run", s.key.run, "step", s.key.step, "err", err)
-		return
+		return nil, false
 	}
 	for _, one := range seen {
 		one.After = after
 	}
-	s.change(func() {
-		kept := slices.DeleteFunc(s.status.Evidence, func(o *pb.Evidence) bool { return o.GetAfter() == after })
-		s.status.Evidence = append(kept, seen...)
-	})
+	return seen, true
 }
 
 // revert undoes the step, shows that it is clean, and tries again for a while
@@ -96,7 +113,9 @@ func (s *step) revert(ctx context.Context, cause pb.RevertCause) {
 			break
 		}
 	}
-	s.readEvidence(context.WithoutCancel(ctx), true)
+	if after, ok := s.readEvidence(context.WithoutCancel(ctx), true); ok {
+		s.change(func() { s.status.Evidence = append(slices.Clone(s.seen), after...) })
+	}
 	s.watchReady(ctx)
 }
 
@@ -106,6 +125,7 @@ func (s *step) showReverted(m *pb.Mark) {
 	s.change(func() {
 		s.status.State, s.status.Cause = m.GetState(), m.GetCause()
 		s.status.Residue, s.status.Drift = m.GetResidue(), m.GetDrift()
+		s.status.Evidence = s.seen
 	})
 }
 

@@ -55,6 +55,8 @@ type step struct {
 	facts     *pb.Facts
 	factsAt   time.Duration
 	evidenced time.Duration
+	// seen is the newest reading of the mechanism, told the one that others see.
+	seen, told []*pb.Evidence
 }
 
 // newStep takes a task up. The caller holds e.mu.

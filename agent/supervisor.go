@@ -113,7 +113,8 @@ func (s *Supervisor) watch(ctx context.Context, child Child, in <-chan *pb.Beat)
 			if !ok {
 				return errDied
 			}
-			heard, deadline = s.Boot(), time.Duration(b.GetDeadlineBootNanos())
+			heard = s.Boot()
+			deadline = deadlineHere(heard, b)
 			if err := s.answer(child, b); err != nil {
 				return err
 			}
@@ -123,6 +124,15 @@ func (s *Supervisor) watch(ctx context.Context, child Child, in <-chan *pb.Beat)
 			}
 		}
 	}
+}
+
+// deadlineHere is the worker's deadline on the supervisor's clock: they differ
+// where one of the two reads boot time as programs in the kernel do. 0 is none.
+func deadlineHere(now time.Duration, b *pb.Beat) time.Duration {
+	if b.GetDeadlineBootNanos() == 0 {
+		return 0
+	}
+	return now + time.Duration(b.GetDeadlineBootNanos()-b.GetBootNanos())
 }
 
 // verdict says whether a worker that was heard of at heard has to be ended.

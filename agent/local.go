@@ -1,0 +1,170 @@
+package agent
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"hash/fnv"
+	"os"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"squall/agent/undo"
+	"squall/experiments"
+	pb "squall/proto/squall/v1"
+)
+
+const (
+	// StandaloneLease is what a standalone agent's supervisor grants its worker.
+	StandaloneLease = 2 * time.Second
+	// localGrace is how long after its end a local step is reverted whatever
+	// happens, beside what the way back may take.
+	localGrace = 10 * time.Second
+	// localPatience bounds a call on the socket.
+	localPatience = time.Minute
+)
+
+// local serves the host's own Unix socket. It works with every server gone.
+type local struct {
+	pb.UnimplementedLocalServiceServer
+	engine *Engine
+	// standalone takes injections; otherwise faults come from servers.
+	standalone bool
+	// server names the one in use.
+	server func() string
+}
+
+// Inject implements LocalService.
+func (l *local) Inject(ctx context.Context, in *pb.LocalInjectRequest) (*pb.LocalInjectResponse, error) {
+	if p := l.refuseInject(in); p != nil {
+		return &pb.LocalInjectResponse{Refused: p}, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, localPatience)
+	defer cancel()
+	task := localTask(in)
+	if in.GetDryRun() {
+		return injected(l.engine.Preview(ctx, task, in.GetPrefix())), nil
+	}
+	length := time.Duration(in.GetForNanos()) + paced(in, task.GetRun())
+	grace := localGrace + time.Duration(in.GetBackSpreadNanos()+task.GetBootLimitNanos())
+	step, err := l.engine.Inject(ctx, task, in.GetPrefix(), length, grace)
+	switch {
+	case errors.Is(err, undo.ErrOnce):
+		return nil, status.Error(codes.AlreadyExists, err.Error())
+	case err != nil:
+		return nil, status.FromContextError(err).Err()
+	}
+	return injected(step), nil
+}
+
+func injected(step *pb.StepStatus) *pb.LocalInjectResponse {
+	return &pb.LocalInjectResponse{Step: step, Refused: step.GetRefused()}
+}
+
+// refuseInject says why no fault may come through the socket as it stands.
+func (l *local) refuseInject(in *pb.LocalInjectRequest) *pb.Problem {
+	switch {
+	case !l.standalone:
+		return &pb.Problem{
+			Refusal: pb.Refusal_REFUSAL_HOST, Message: "this agent takes its faults from servers",
+			Fix: "use `squall inject` without --local",
+		}
+	case experiments.FaultName(in.GetFault()) == "":
+		return &pb.Problem{Refusal: pb.Refusal_REFUSAL_INVALID, Message: "the request has no fault", Fix: "name one"}
+	case in.GetForNanos() <= 0:
+		return &pb.Problem{
+			Refusal: pb.Refusal_REFUSAL_INVALID, Message: "the fault has no end", Fix: "say how long, as in --for 30s",
+		}
+	}
+	if h := l.engine.Halted(); h != nil {
+		return haltedProblem(h)
+	}
+	return nil
+}
+
+// localTask makes a task of a request; its instants are stamped when it fires.
+func localTask(in *pb.LocalInjectRequest) *pb.Task {
+	run := in.GetRun()
+	if run == "" {
+		run = "local-" + rand.Text()[:8]
+	}
+	fault := experiments.WithDefaults(in.GetFault())
+	t := &pb.Task{
+		Run: run, Step: experiments.FaultName(fault), Fault: fault, Workload: in.GetWorkload(),
+		LeaseNanos: int64(StandaloneLease), Seed: seedOf(run),
+	}
+	if off := fault.GetPowerOff(); off != nil {
+		t.BootLimitNanos = off.GetBack().GetBootLimit().GetNanos()
+	}
+	return t
+}
+
+// seedOf makes a run's choices repeatable by its name.
+func seedOf(run string) uint64 {
+	h := fnv.New64a()
+	h.Write([]byte(run))
+	return h.Sum64()
+}
+
+// paced is this host's place in the spread of the way back.
+func paced(in *pb.LocalInjectRequest, run string) time.Duration {
+	if in.GetBackSpreadNanos() <= 0 {
+		return 0
+	}
+	return time.Duration(seedOf(run) % uint64(in.GetBackSpreadNanos()))
+}
+
+// Undo implements LocalService.
+func (l *local) Undo(ctx context.Context, in *pb.LocalUndoRequest) (*pb.LocalUndoResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, localPatience)
+	defer cancel()
+	return &pb.LocalUndoResponse{Steps: l.engine.Undo(ctx, in.GetRun(), pb.RevertCause_REVERT_CAUSE_LOCAL)}, nil
+}
+
+// Halt implements LocalService.
+func (l *local) Halt(ctx context.Context, in *pb.LocalHaltRequest) (*pb.LocalHaltResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, localPatience)
+	defer cancel()
+	latch := &pb.HaltLatch{Id: "local-" + rand.Text()[:8], Engaged: true, Local: true, Reason: in.GetReason()}
+	err := l.engine.Halt(latch)
+	steps := l.engine.Undo(ctx, "", pb.RevertCause_REVERT_CAUSE_HALT)
+	if err != nil {
+		// Everything is reverted, but a restart would forget that it was halted.
+		return nil, status.Error(codes.DataLoss, err.Error())
+	}
+	return &pb.LocalHaltResponse{Halt: latch, Steps: steps}, nil
+}
+
+// Resume implements LocalService.
+func (l *local) Resume(context.Context, *pb.LocalResumeRequest) (*pb.LocalResumeResponse, error) {
+	if err := l.engine.Resume(); err != nil {
+		return nil, status.Error(codes.Internal, err.Error())
+	}
+	return &pb.LocalResumeResponse{Halt: l.engine.Halted()}, nil
+}
+
+// Status implements LocalService.
+func (l *local) Status(ctx context.Context, _ *pb.LocalStatusRequest) (*pb.LocalStatusResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, localPatience)
+	defer cancel()
+	left, err := l.engine.Leftovers(ctx)
+	if err != nil {
+		return nil, status.Error(codes.Internal, err.Error())
+	}
+	return &pb.LocalStatusResponse{
+		Host: l.engine.name, Standalone: l.standalone, Server: l.server(),
+		LeaseLeftNanos: int64(l.engine.LeaseLeft()), Halt: l.engine.Halted(), Steps: l.engine.Statuses(),
+		Residue: left, SupervisorPid: uint32(os.Getppid()), WorkerPid: uint32(os.Getpid()),
+	}, nil
+}
+
+// Doctor implements LocalService.
+func (l *local) Doctor(ctx context.Context, _ *pb.LocalDoctorRequest) (*pb.LocalDoctorResponse, error) {
+	facts, err := l.engine.host.Facts(ctx)
+	if err != nil {
+		return nil, status.Error(codes.Internal, err.Error())
+	}
+	return &pb.LocalDoctorResponse{Abilities: facts.GetAbilities()}, nil
+}

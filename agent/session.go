@@ -1,0 +1,402 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"hash/fnv"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"squall/agent/undo"
+	pb "squall/proto/squall/v1"
+)
+
+const (
+	// maxMissed is how many pings in a row a server may leave unanswered, or
+	// answer without a renewal.
+	maxMissed = 2
+	// againEvery is how often unconfirmed reports and windows are sent again.
+	againEvery = time.Second
+	// firstRetry and lastRetry bound the wait before a server is dialed again.
+	firstRetry = 100 * time.Millisecond
+	lastRetry  = 3 * time.Second
+)
+
+// SessionConfig is what a session works with.
+type SessionConfig struct {
+	Engine *Engine
+	// Servers are the agent doors to begin with, host:port or unix:PATH.
+	Servers []string
+	Dial    Dial
+	Version string
+	BootID  string
+	Log     *slog.Logger
+}
+
+// Session keeps a host in touch with the control plane: one stream in use and
+// one standing by at another server. Orders, halts and leases go to the engine;
+// its statuses and windows go out, again and again until they are confirmed.
+type Session struct {
+	engine  *Engine
+	clock   *measured
+	dial    Dial
+	version string
+	bootID  string
+	log     *slog.Logger
+	boot    func() time.Duration
+	windows *outbox
+
+	news    chan heard
+	closing chan struct{}
+	links   sync.WaitGroup
+
+	// Owned by Run's goroutine.
+	servers         []string
+	active, standby *link
+	retry           map[string]retry
+	host            *pb.Host
+	seq             uint64
+	reported        map[key]*pb.StepStatus
+	again           time.Duration
+
+	mu     sync.Mutex // guards server
+	server string
+}
+
+// retry is when a server may be dialed again.
+type retry struct {
+	at    time.Duration
+	pause time.Duration
+}
+
+// newSession makes a session. The clock is the engine's, too.
+func newSession(c SessionConfig, clock *measured, windows *outbox) *Session {
+	return &Session{
+		engine: c.Engine, clock: clock, dial: c.Dial, version: c.Version, bootID: c.BootID, log: c.Log,
+		boot: clock.boot, windows: windows, servers: turned(c.Servers, c.Engine.name),
+		news: make(chan heard, queued), closing: make(chan struct{}),
+		retry: map[string]retry{}, reported: map[key]*pb.StepStatus{},
+	}
+}
+
+// turned begins the list at another place on each host, so that a fleet
+// spreads over the servers.
+func turned(servers []string, name string) []string {
+	if len(servers) == 0 {
+		return nil
+	}
+	h := fnv.New32a()
+	h.Write([]byte(name))
+	at := int(h.Sum32()) % len(servers)
+	return slices.Concat(servers[at:], servers[:at])
+}
+
+// Server is the one in use; empty when there is none.
+func (s *Session) Server() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.server
+}
+
+// run keeps in touch until ctx ends.
+func (s *Session) run(ctx context.Context, hosts <-chan *pb.Host) error {
+	defer func() {
+		s.drop(s.active)
+		s.drop(s.standby)
+		close(s.closing)
+		s.links.Wait()
+	}()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case s.host = <-hosts:
+			s.say(&pb.SessionRequest{Kind: &pb.SessionRequest_Host{Host: s.host}})
+		case h := <-s.news:
+			s.hear(h)
+		case <-s.engine.Changed():
+			s.report(false)
+		case <-timer.C:
+			s.tick(ctx)
+			timer.Reset(s.engine.Pace())
+		}
+	}
+}
+
+// tick pings, looks whether the server still answers, and connects.
+func (s *Session) tick(ctx context.Context) {
+	if l := s.active; l != nil && l.welcome && (l.sent-l.answered >= maxMissed || l.unrenewed >= maxMissed) {
+		s.log.Warn("change over", "from", l.address, "missed", l.sent-l.answered, "unrenewed", l.unrenewed)
+		s.changeOver()
+	}
+	s.connect(ctx)
+	s.ping(s.active)
+	if now := s.boot(); now >= s.again {
+		s.again = now + againEvery
+		s.report(true)
+		s.pingStandby()
+	}
+	s.sendWindows()
+}
+
+// changeOver gives the server in use up for the one that stands by. With no
+// other to turn to, a server that answers is kept.
+func (s *Session) changeOver() {
+	if s.standby == nil && s.active.sent-s.active.answered < maxMissed {
+		s.active.unrenewed = 0
+		return
+	}
+	old := s.active
+	s.putOff(old.address)
+	s.drop(old)
+	s.active = nil
+	s.promote()
+}
+
+// promote lets the stream that stands by be the one in use.
+func (s *Session) promote() {
+	if s.standby == nil || !s.standby.welcome {
+		return
+	}
+	s.active, s.standby = s.standby, nil
+	s.active.send(&pb.SessionRequest{Kind: &pb.SessionRequest_Hello{Hello: s.hello(false)}})
+	s.begin()
+}
+
+// begin starts anew with the server in use: it may know nothing.
+func (s *Session) begin() {
+	s.mu.Lock()
+	s.server = s.active.address
+	s.mu.Unlock()
+	s.log.Info("session", "server", s.active.address)
+	s.windows.rewind()
+	s.ping(s.active)
+	s.report(true)
+}
+
+// connect opens what is missing.
+func (s *Session) connect(ctx context.Context) {
+	if s.host == nil {
+		return
+	}
+	if s.active == nil {
+		s.active = s.open(ctx, false)
+	}
+	if s.active != nil && s.active.welcome && s.standby == nil {
+		s.standby = s.open(ctx, true)
+	}
+}
+
+// open begins a link to the first server that is free and may be dialed.
+func (s *Session) open(ctx context.Context, standby bool) *link {
+	for _, address := range s.servers {
+		taken := s.active != nil && s.active.address == address || s.standby != nil && s.standby.address == address
+		if taken || s.boot() < s.retry[address].at {
+			continue
+		}
+		ctx, cancel := context.WithCancel(ctx)
+		l := &link{address: address, out: make(chan *pb.SessionRequest, queued), cancel: cancel}
+		l.patience = time.AfterFunc(welcomeWithin, cancel)
+		hello := s.hello(standby)
+		s.links.Go(func() { s.runLink(ctx, l, hello) })
+		return l
+	}
+	return nil
+}
+
+func (s *Session) hello(standby bool) *pb.Hello {
+	return &pb.Hello{
+		Host: s.host, Version: s.version, BootId: s.bootID, Order: s.engine.Newest(), Standby: standby,
+		Halt: s.engine.Halted(),
+	}
+}
+
+// drop ends a link.
+func (s *Session) drop(l *link) {
+	if l != nil {
+		l.cancel()
+	}
+}
+
+// putOff keeps a server from being dialed for a while, longer each time, with
+// jitter: a fleet must not come back in step.
+func (s *Session) putOff(address string) {
+	pause := min(max(2*s.retry[address].pause, firstRetry), lastRetry)
+	jitter := time.Duration(rand.Int64N(int64(pause)))
+	s.retry[address] = retry{at: s.boot() + pause/2 + jitter, pause: pause}
+}
+
+// hear takes news from a link.
+func (s *Session) hear(h heard) {
+	mine := h.link == s.active || h.link == s.standby
+	switch {
+	case !mine:
+	case h.err != nil:
+		s.lost(h)
+	default:
+		s.take(h)
+	}
+}
+
+// lost forgets a link that has ended.
+func (s *Session) lost(h heard) {
+	s.log.Info("session ended", "server", h.link.address, "err", h.err)
+	s.putOff(h.link.address)
+	if h.link == s.standby {
+		s.standby = nil
+		return
+	}
+	s.active = nil
+	s.mu.Lock()
+	s.server = ""
+	s.mu.Unlock()
+	s.promote()
+}
+
+// take carries out what a server says.
+func (s *Session) take(h heard) {
+	switch k := h.msg.GetKind().(type) {
+	case *pb.SessionResponse_Welcome:
+		s.welcome(h.link, k.Welcome)
+	case *pb.SessionResponse_Pong:
+		s.pong(h, k.Pong)
+	case *pb.SessionResponse_Order:
+		s.order(k.Order)
+	case *pb.SessionResponse_Halt:
+		if err := s.engine.Halt(k.Halt); err != nil {
+			s.log.Error("halt", "err", err)
+		}
+	case *pb.SessionResponse_WindowsAck:
+		s.windows.acked(k.WindowsAck.GetBatch())
+		s.sendWindows()
+	case *pb.SessionResponse_AddressSets:
+		if err := s.engine.AddSets(k.AddressSets.GetSets()); err != nil {
+			s.log.Error("take address sets", "err", err)
+		}
+	}
+}
+
+func (s *Session) welcome(l *link, w *pb.Welcome) {
+	if l.welcome {
+		return
+	}
+	l.welcome = true
+	l.patience.Stop()
+	delete(s.retry, l.address)
+	for _, address := range w.GetServers() {
+		if !slices.Contains(s.servers, address) {
+			s.servers = append(s.servers, address)
+		}
+	}
+	if l == s.active {
+		s.begin()
+	}
+}
+
+func (s *Session) pong(h heard, p *pb.Pong) {
+	l, sent := h.link, time.Duration(p.GetSentBootNanos())
+	l.answered = max(l.answered, p.GetSeq())
+	if l != s.active {
+		return
+	}
+	if p.GetClusterUnixNanos() != 0 {
+		s.clock.add(sent, p.GetClusterUnixNanos(), time.Duration(p.GetUncertaintyNanos()), h.at)
+	}
+	if !p.GetRenewed() {
+		l.unrenewed++
+		s.log.Debug("not renewed", "server", l.address, "why", p.GetWhyNot())
+		return
+	}
+	l.unrenewed = 0
+	s.engine.Renewed(sent)
+}
+
+// order hands an order on. One that is behind is what fencing is for.
+func (s *Session) order(o *pb.Order) {
+	err := s.engine.Order(o)
+	if errors.Is(err, undo.ErrBehind) {
+		s.log.Warn("refuse order", "err", err)
+	} else if err != nil {
+		s.log.Error("carry out order", "err", err)
+	}
+	s.needSets()
+}
+
+func (s *Session) needSets() {
+	if missing := s.engine.Missing(); len(missing) > 0 {
+		s.say(&pb.SessionRequest{Kind: &pb.SessionRequest_NeedSets{NeedSets: &pb.NeedSets{Digest: missing}}})
+	}
+}
+
+// ping asks a server for the time, and the one in use for a lease.
+func (s *Session) ping(l *link) {
+	if l == nil || !l.welcome {
+		return
+	}
+	l.sent++
+	s.sayOn(l, &pb.SessionRequest{Kind: &pb.SessionRequest_Ping{Ping: &pb.Ping{
+		Seq: l.sent, SentBootNanos: int64(s.boot()), Order: s.engine.Newest(),
+		RoundTripNanos: int64(s.clock.roundTrip()),
+	}}})
+}
+
+// pingStandby finds out in time that the stream that stands by is dead.
+func (s *Session) pingStandby() {
+	if l := s.standby; l != nil && l.sent-l.answered >= maxMissed {
+		s.putOff(l.address)
+		s.drop(l)
+		s.standby = nil
+	}
+	s.ping(s.standby)
+}
+
+// report sends the statuses that have changed, or all that are not confirmed.
+func (s *Session) report(all bool) {
+	if s.active == nil || !s.active.welcome {
+		return
+	}
+	s.needSets()
+	var steps []*pb.StepStatus
+	known := map[key]*pb.StepStatus{}
+	for _, status := range s.engine.Statuses() {
+		k := key{status.GetRun(), status.GetStep()}
+		known[k] = status
+		if all || !proto.Equal(known[k], s.reported[k]) {
+			steps = append(steps, status)
+		}
+	}
+	s.reported = known
+	if len(steps) > 0 {
+		s.say(&pb.SessionRequest{Kind: &pb.SessionRequest_Report{Report: &pb.Report{Steps: steps}}})
+	}
+}
+
+func (s *Session) sendWindows() {
+	if s.active == nil || !s.active.welcome {
+		return
+	}
+	if batch := s.windows.next(s.boot()); batch != nil {
+		s.say(&pb.SessionRequest{Kind: &pb.SessionRequest_Windows{Windows: batch}})
+	}
+}
+
+// say sends on the stream in use.
+func (s *Session) say(m *pb.SessionRequest) {
+	if s.active != nil && s.active.welcome {
+		s.sayOn(s.active, m)
+	}
+}
+
+// sayOn sends on a stream. One that is stuck is as good as dead.
+func (s *Session) sayOn(l *link, m *pb.SessionRequest) {
+	if !l.send(m) {
+		s.drop(l)
+	}
+}

@@ -1,0 +1,131 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+
+	"squall/agent/host"
+	"squall/agent/undo"
+	pb "squall/proto/squall/v1"
+)
+
+// Worker does the agent's work: it holds what is injected, and ends with it.
+type Worker struct {
+	// Config is the host's own.
+	Config *pb.HostConfig
+	Host   host.Host
+	// Journal is the folder of the journal, Options how it is opened.
+	Journal string
+	Options undo.Options
+	// Pipe leads to the supervisor.
+	Pipe io.ReadWriteCloser
+	// Servers are the agent doors to begin with, host:port or unix:PATH. Without
+	// any, the agent is standalone: its supervisor grants the lease.
+	Servers []string
+	Dial    Dial
+	// Attempt makes one attempt of a probe.
+	Attempt Attempt
+	// Local is the host's own socket; nil for none.
+	Local   net.Listener
+	Version string
+	Log     *slog.Logger
+}
+
+// Run works until the supervisor is gone or ctx ends. Then it reverts whatever
+// it holds.
+func (w *Worker) Run(ctx context.Context) error {
+	journal, err := undo.Open(w.Journal, w.Options)
+	if err != nil {
+		return fmt.Errorf("open journal: %w", err)
+	}
+	runner := undo.NewRunner(w.Host, journal, w.Log)
+	if err := runner.Recover(ctx, pb.RevertCause_REVERT_CAUSE_CRASH); err != nil {
+		w.Log.Error("recover", "err", err)
+	}
+	worked := w.work(ctx, journal)
+	if errors.Is(worked, context.Canceled) {
+		worked = nil
+	}
+	reverted := runner.Recover(context.WithoutCancel(ctx), pb.RevertCause_REVERT_CAUSE_CRASH)
+	return errors.Join(worked, reverted, journal.Close())
+}
+
+// work runs the parts of a worker until the first of them ends.
+func (w *Worker) work(ctx context.Context, journal *undo.Journal) error {
+	group, ctx := errgroup.WithContext(ctx)
+	standalone := len(w.Servers) == 0
+	clusterTime := &measured{boot: w.Host.Boot}
+	var clock ClusterClock = clusterTime
+	if standalone {
+		clock = newAlone(w.Host.Boot())
+	}
+	engine := NewEngine(EngineConfig{
+		Name: w.Config.GetName(), Host: w.Host, Journal: journal, Clock: clock, Log: w.Log,
+	})
+	server := func() string { return "" }
+	group.Go(func() error { return engine.Run(ctx) })
+	group.Go(func() error {
+		return (&pulse{pipe: w.Pipe, engine: engine, standalone: standalone}).run(ctx)
+	})
+	if !standalone {
+		server = w.connect(ctx, group, engine, clusterTime)
+	}
+	if w.Local != nil {
+		group.Go(func() error {
+			return serveLocal(ctx, w.Local, &local{engine: engine, standalone: standalone, server: server})
+		})
+	}
+	return group.Wait()
+}
+
+// connect keeps in touch with the servers, and measures for them. It returns
+// how to ask which server is in use.
+func (w *Worker) connect(ctx context.Context, group *errgroup.Group, engine *Engine, clusterTime *measured) func() string {
+	windows, hosts := &outbox{}, make(chan *pb.Host)
+	session := newSession(SessionConfig{
+		Engine: engine, Servers: w.Servers, Dial: w.Dial, Version: w.Version, BootID: w.Options.BootID, Log: w.Log,
+	}, clusterTime, windows)
+	measure := newMeasurer(engine, w.Attempt, w.Config.GetZone(), windows, w.Log)
+	group.Go(func() error { return session.run(ctx, hosts) })
+	group.Go(func() error { return describeHost(ctx, w.Host, hosts, w.Log) })
+	group.Go(func() error { return measure.run(ctx) })
+	return session.Server
+}
+
+// serveLocal serves the host's own socket until ctx ends.
+func serveLocal(ctx context.Context, listener net.Listener, l *local) error {
+	server := grpc.NewServer()
+	pb.RegisterLocalServiceServer(server, l)
+	stop := context.AfterFunc(ctx, server.Stop)
+	defer stop()
+	if err := server.Serve(listener); err != nil {
+		return fmt.Errorf("serve local socket: %w", err)
+	}
+	return ctx.Err()
+}
+
+// Recover returns what a supervisor follows a death with: it opens the
+// journal, reverts what is open, sweeps, and closes it. Where the journal can't
+// be opened, everything of ours is swept all the same.
+func Recover(folder string, o undo.Options, open func() (host.Host, func() error, error), log *slog.Logger) func(context.Context, pb.RevertCause) error {
+	return func(ctx context.Context, cause pb.RevertCause) error {
+		h, done, err := open()
+		if err != nil {
+			return fmt.Errorf("open host: %w", err)
+		}
+		journal, err := undo.Open(folder, o)
+		if err != nil {
+			_, swept := h.Leftovers(ctx, nil)
+			return errors.Join(fmt.Errorf("open journal: %w", err), swept, done())
+		}
+		reverted := undo.NewRunner(h, journal, log).Recover(ctx, cause)
+		return errors.Join(reverted, journal.Close(), done())
+	}
+}
