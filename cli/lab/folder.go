@@ -148,8 +148,8 @@ func folders() ([]Folder, error) {
 	return found, nil
 }
 
-// Up lists the labs that are up.
-func Up() ([]Folder, error) {
+// Running lists the labs that are up.
+func Running() ([]Folder, error) {
 	all, err := folders()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -161,4 +161,19 @@ func Up() ([]Folder, error) {
 		}
 	}
 	return up, err
+}
+
+// Region is what the lab was built from.
+func (f Folder) Region() (*Region, error) {
+	r := &Region{}
+	return r, f.read(r, "region.json")
+}
+
+// HostAlive reports whether a host's init lives.
+func (f Folder) HostAlive(host string) bool {
+	init, err := initProcess(f.initSocket(host))
+	if err != nil {
+		return false
+	}
+	return unix.Close(init) == nil
 }

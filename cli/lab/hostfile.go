@@ -77,6 +77,10 @@ func (v words) value(name, data string) (string, error) {
 		return data, nil
 	case "squall":
 		return v.squall, nil
+	case "bundle": // this and the next are for the servers' own workload
+		return v.folder.Bundle("server-" + v.host.Name), nil
+	case "socket":
+		return v.folder.Socket(v.host.Name), nil
 	}
 	other, ok := strings.CutPrefix(name, "ip:")
 	if !ok {

@@ -17,9 +17,9 @@ const hostDevice = "eth0"
 // routerSettings make a network namespace a router. Duplicate address
 // detection would cost every link a second and can find nothing here.
 var routerSettings = map[string]string{
-	"net/ipv4/ip_forward":             "1",
-	"net/ipv6/conf/all/forwarding":    "1",
-	"net/ipv6/conf/all/accept_dad":    "0",
+	"net/ipv4/ip_forward":              "1",
+	"net/ipv6/conf/all/forwarding":     "1",
+	"net/ipv6/conf/all/accept_dad":     "0",
 	"net/ipv6/conf/default/accept_dad": "0",
 }
 

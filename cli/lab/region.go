@@ -28,7 +28,8 @@ type Host struct {
 	Roles            []string
 	Labels           map[string]string
 	Link             Link
-	Workloads        []*pb.Workload
+	// Workloads are as in the file, with nothing replaced.
+	Workloads []*pb.Workload `json:"-"`
 }
 
 // Link is a host's wire to the router. Both ends know each other's hardware

@@ -1,0 +1,122 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Command is a command line to run on a host of the lab.
+type Command struct {
+	Folder Folder
+	Host   string
+	Argv   []string
+	// Standard streams, as in os/exec.
+	Stdin, Stdout, Stderr *os.File
+}
+
+// Run runs the command inside the host's namespaces and gives its exit code.
+func (c *Command) Run(ctx context.Context) (int, error) {
+	if len(c.Argv) == 0 {
+		return 0, errors.New("run on host: no command given")
+	}
+	code, err := 0, error(nil)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		// Never unlocked: a thread that has changed namespaces is thrown away.
+		runtime.LockOSThread()
+		code, err = c.runHere(ctx)
+	}()
+	<-done
+	if err != nil {
+		return 0, fmt.Errorf("run on host %s: %w", c.Host, err)
+	}
+	return code, nil
+}
+
+// runHere turns this thread into one of the host's and forks from it.
+func (c *Command) runHere(ctx context.Context) (int, error) {
+	init, err := initProcess(c.Folder.initSocket(c.Host))
+	if err != nil {
+		return 0, err
+	}
+	defer unix.Close(init)
+	group, err := c.cgroup()
+	if err != nil {
+		return 0, err
+	}
+	defer group.Close()
+	if err := enter(init); err != nil {
+		return 0, err
+	}
+	cmd := exec.CommandContext(ctx, c.Argv[0], c.Argv[1:]...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = c.Stdin, c.Stdout, c.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(group.Fd())}
+	err = cmd.Run()
+	var ended *exec.ExitError
+	if errors.As(err, &ended) {
+		return ended.ExitCode(), nil
+	}
+	return 0, err
+}
+
+// cgroup is where people's own commands on a host live.
+func (c *Command) cgroup() (*os.File, error) {
+	lab, err := labCgroup(c.Folder.Name())
+	if err != nil {
+		return nil, err
+	}
+	group := cgroup(filepath.Join(string(lab), c.Host, "exec"))
+	if err := group.make(); err != nil {
+		return nil, err
+	}
+	return os.Open(string(group))
+}
+
+// enter moves this thread into every namespace of the process. A thread that
+// shares its root with others may not change mounts, so it stops sharing first.
+func enter(pidfd int) error {
+	if err := unix.Unshare(unix.CLONE_FS); err != nil {
+		return fmt.Errorf("unshare root: %w", err)
+	}
+	const all = unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUTS |
+		unix.CLONE_NEWIPC | unix.CLONE_NEWCGROUP
+	if err := unix.Setns(pidfd, all); err != nil {
+		return fmt.Errorf("enter namespaces: %w", err)
+	}
+	return nil
+}
+
+// initProcess is a pidfd of the process that listens on the socket, whatever
+// pid namespace it lives in.
+func initProcess(socket string) (int, error) {
+	conn, err := net.Dial("unix", socket)
+	if err != nil {
+		return -1, fmt.Errorf("find its init: %w", err)
+	}
+	defer conn.Close()
+	raw, err := conn.(*net.UnixConn).SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	pidfd := -1
+	controlErr := raw.Control(func(fd uintptr) {
+		var cred *unix.Ucred
+		if cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
+			pidfd, err = unix.PidfdOpen(int(cred.Pid), 0)
+		}
+	})
+	if err := errors.Join(controlErr, err); err != nil {
+		return -1, fmt.Errorf("find its init: %w", err)
+	}
+	return pidfd, nil
+}

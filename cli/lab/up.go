@@ -1,0 +1,203 @@
+package lab
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+
+	"squall/agent/host"
+	pb "squall/proto/squall/v1"
+)
+
+// HolderCommand, RegionCommand and HostCommand are the hidden commands by
+// which the lab starts this binary again.
+const (
+	HolderCommand = "lab-holder"
+	RegionCommand = "lab-region"
+	HostCommand   = "lab-init"
+)
+
+// ErrUp says that a lab of this name is up already.
+var ErrUp = errors.New("it is up already")
+
+// Up builds the region of a lab file and returns when every workload is ready.
+// It calls progress with a line for each thing that has happened. The region
+// lives on when this process ends.
+func Up(ctx context.Context, file *pb.Lab, progress func(string)) (Folder, error) {
+	region, err := NewRegion(file)
+	if err != nil {
+		return "", err
+	}
+	folder := FolderOf(region.Name)
+	if err := build(folder, region); err != nil {
+		return folder, fmt.Errorf("build lab %s: %w", region.Name, err)
+	}
+	if err := startHolder(ctx, folder, progress); err != nil {
+		return folder, fmt.Errorf("start lab %s: %w", region.Name, err)
+	}
+	return folder, nil
+}
+
+// build writes everything that the region's processes read.
+func build(folder Folder, region *Region) error {
+	if folder.Alive() {
+		return ErrUp
+	}
+	if err := folder.create(); err != nil {
+		return err
+	}
+	squall, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	for _, h := range region.Hosts {
+		v := words{region: region, host: h, folder: folder, squall: squall}
+		if err := v.write(); err != nil {
+			return err
+		}
+	}
+	if err := writeBundles(folder, region); err != nil {
+		return err
+	}
+	return folder.write(region, "region.json")
+}
+
+// startHolder starts the holder and follows what it says until all is ready.
+func startHolder(ctx context.Context, folder Folder, progress func(string)) error {
+	log, err := os.OpenFile(folder.path("lab.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	said, say, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer said.Close()
+	_, err = host.StartSelf(ctx, []string{HolderCommand, string(folder)}, host.ChildOptions{
+		Files: []*os.File{say}, Session: true, Stderr: log,
+	})
+	say.Close()
+	if err != nil {
+		return err
+	}
+	defer context.AfterFunc(ctx, func() { said.Close() })()
+	return follow(ctx, said, progress)
+}
+
+// readyLine ends a good start, and failedMark begins the line of a bad one.
+const (
+	readyLine  = "ready"
+	failedMark = "failed: "
+)
+
+func follow(ctx context.Context, said *os.File, progress func(string)) error {
+	lines := bufio.NewScanner(said)
+	for lines.Scan() {
+		line := lines.Text()
+		if line == readyLine {
+			return nil
+		}
+		if why, ok := strings.CutPrefix(line, failedMark); ok {
+			return errors.New(why)
+		}
+		progress(line)
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return errors.New("the holder ended before it was ready; lab.log in its folder may say why")
+}
+
+// Hold is the holder: it starts the region, waits for its end, and clears up.
+// Whatever way it dies, the kernel ends the region.
+func Hold(ctx context.Context, folder Folder) error {
+	say := os.NewFile(3, "status")
+	err := hold(ctx, folder, say)
+	if err != nil {
+		fmt.Fprintln(say, failedMark+oneLine(err))
+	}
+	return err
+}
+
+func hold(ctx context.Context, folder Folder, say *os.File) error {
+	lock, err := folder.lock()
+	if err != nil || lock == nil {
+		return errors.Join(err, ErrUp)
+	}
+	defer lock.Close()
+	group, err := labCgroup(folder.Name())
+	if err != nil {
+		return err
+	}
+	if err := group.make(); err != nil {
+		return err
+	}
+	runErr := runRegion(folder, group, say)
+	sweep, cancel := context.WithTimeout(context.WithoutCancel(ctx), sweepLimit)
+	defer cancel()
+	return errors.Join(runErr, folder.remove(sweep))
+}
+
+// runRegion runs pid 1 of the region until it ends. Its own network namespace
+// is the router.
+func runRegion(folder Folder, group cgroup, say *os.File) error {
+	cmd := exec.Command("/proc/self/exe", RegionCommand, string(folder)) //nolint:noctx // it ends with this process
+	cmd.Args[0] = os.Args[0]
+	cmd.Stderr = os.Stderr
+	cmd.ExtraFiles = []*os.File{say}
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNET | syscall.CLONE_NEWNS | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS,
+		Pdeathsig:  syscall.SIGKILL,
+	}
+	if err := startIn(cmd, group); err != nil {
+		return fmt.Errorf("start region: %w", err)
+	}
+	say.Close()
+	err := cmd.Wait()
+	var ended *exec.ExitError
+	if errors.As(err, &ended) {
+		return nil // by `lab down`, or it has said why itself
+	}
+	return err
+}
+
+// startIn starts cmd as a member of a cgroup from its first instruction.
+func startIn(cmd *exec.Cmd, group cgroup) error {
+	dir, err := os.Open(string(group))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(dir.Fd())
+	return cmd.Start()
+}
+
+// Down ends a lab and returns when nothing of it is left. A lab that is not
+// there is down.
+func Down(ctx context.Context, folder Folder) error {
+	group, err := labCgroup(folder.Name())
+	if err != nil {
+		return err
+	}
+	if err := group.kill(); err != nil {
+		return fmt.Errorf("end lab %s: %w", folder.Name(), err)
+	}
+	// The holder clears up by itself; it is waited for, and stood in for.
+	for folder.ours() {
+		if _, err := folder.sweep(ctx); err != nil {
+			return err
+		}
+		if err := pause(ctx); err != nil {
+			return fmt.Errorf("end lab %s: %w", folder.Name(), err)
+		}
+	}
+	return nil
+}
+
+func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
