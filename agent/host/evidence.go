@@ -152,7 +152,7 @@ func (k *killing) evidence() []*pb.Evidence {
 		return nil
 	}
 	text := fmt.Sprintf("%d workloads killed, %s after the instant, signals within %s",
-		len(k.names), max(k.first-k.planned, 0), k.last-k.first)
+		len(k.groups), max(k.first-k.planned, 0), k.last-k.first)
 	if k.strays > 0 {
 		text += fmt.Sprintf(", and %d undeclared processes", k.strays)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,6 +18,12 @@ import (
 // as systemd does at each death of a unit.
 const watchTick = 5 * time.Millisecond
 
+// A respawn that was caught is watched this often and this long until it is dead.
+const (
+	catchTick  = 100 * time.Microsecond
+	catchTries = 50
+)
+
 // watch kills whatever comes alive in cgroups that are held down.
 type watch struct {
 	host *Real
@@ -27,6 +34,7 @@ type watch struct {
 	done chan struct{}
 
 	mu       sync.Mutex // guards the rest
+	dying    map[string]map[int]bool
 	respawns int
 	longest  time.Duration
 }
@@ -36,7 +44,7 @@ type downed struct {
 	cgroup string
 	events *os.File // nil while the cgroup doesn't exist
 	id     uint64   // of the cgroup whose events these are
-	// armed says that it was seen empty since the gate opened: who lives now is a respawn.
+	// armed says that it was seen empty since the gate opened.
 	armed bool
 	// born is when the respawn that lives was seen.
 	born time.Duration
@@ -44,7 +52,7 @@ type downed struct {
 
 // newWatch makes a watch that start begins. It acts while the gate is open.
 func (r *Real) newWatch(op *pb.HoldDown) (*watch, error) {
-	w := &watch{host: r, gate: op.GetGate(), done: make(chan struct{})}
+	w := &watch{host: r, gate: op.GetGate(), done: make(chan struct{}), dying: map[string]map[int]bool{}}
 	for _, cgroup := range op.GetCgroups() {
 		if err := r.workloads.cgroups.check(cgroup); err != nil {
 			return nil, fmt.Errorf("hold down: %w", err)
@@ -128,14 +136,56 @@ func (w *watch) look(d *downed) {
 	case !alive:
 		w.died(d)
 		d.armed = true
-	case d.armed:
-		if d.born == 0 {
-			d.born = w.host.Boot()
+	case d.armed || w.respawned(d.cgroup):
+		w.catch(d)
+	}
+}
+
+// catch kills a respawn and sees it die. Changes are told at most every ten
+// milliseconds, which is too late to measure a life.
+func (w *watch) catch(d *downed) {
+	if d.born == 0 && w.respawned(d.cgroup) {
+		d.born = w.host.Boot()
+	}
+	if err := w.host.workloads.cgroups.kill(d.cgroup); err != nil {
+		w.host.log.Error("catch respawn", "cgroup", d.cgroup, "err", err)
+	}
+	for range catchTries {
+		if !w.read(d) {
+			w.died(d)
+			return
 		}
-		if err := w.host.workloads.cgroups.kill(d.cgroup); err != nil {
-			w.host.log.Error("catch respawn", "cgroup", d.cgroup, "err", err)
+		_ = SleepUntil(BootTime() + catchTick)
+	}
+}
+
+// killed notes who lives in cgroups just after a kill: they are dying.
+func (w *watch) killed(groups []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, d := range w.down {
+		if !slices.Contains(groups, d.cgroup) {
+			continue
+		}
+		w.dying[d.cgroup] = map[int]bool{}
+		pids, _ := w.host.workloads.cgroups.pids(d.cgroup)
+		for _, pid := range pids {
+			w.dying[d.cgroup][pid] = true
 		}
 	}
+}
+
+// respawned tells whether someone lives in a cgroup who was not killed with it.
+// Before the kill, nobody is a respawn.
+func (w *watch) respawned(cgroup string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	dying := w.dying[cgroup]
+	if dying == nil {
+		return false
+	}
+	pids, _ := w.host.workloads.cgroups.pids(cgroup)
+	return slices.ContainsFunc(pids, func(pid int) bool { return !dying[pid] })
 }
 
 // read tells whether something lives in the cgroup. When the cgroup was made

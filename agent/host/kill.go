@@ -16,12 +16,12 @@ const deathLimit = 10 * time.Second
 
 // killing is one kill: armed, then done or called off.
 type killing struct {
-	timer *timer
-	files []*os.File
-	names []string
+	timer  *timer
+	files  []*os.File
+	groups []string
 
 	mu sync.Mutex // guards the rest
-	// off and closed say that the timer is not to be touched any more.
+	// closed says that the timer is not to be touched any more.
 	closed bool
 	// first and last are the boot times around the signals; 0 before.
 	planned, first, last time.Duration
@@ -35,7 +35,7 @@ type killing struct {
 // when everything is dead. ctx, or a detach of the tag, calls it off before the
 // instant.
 func (r *Real) kill(ctx context.Context, op *pb.KillWorkloads) error {
-	k, groups, err := r.armKill(ctx, op)
+	k, err := r.armKill(ctx, op)
 	if err != nil {
 		return fmt.Errorf("kill workloads: %w", err)
 	}
@@ -51,35 +51,33 @@ func (r *Real) kill(ctx context.Context, op *pb.KillWorkloads) error {
 	if fired != nil {
 		return fmt.Errorf("kill workloads: %w", fired)
 	}
-	return r.verifyDead(context.WithoutCancel(ctx), groups)
+	return r.verifyDead(context.WithoutCancel(ctx), k.groups)
 }
 
 // armKill opens everything that the instant needs, so that it takes one write
 // for each workload.
-func (r *Real) armKill(ctx context.Context, op *pb.KillWorkloads) (*killing, []string, error) {
+func (r *Real) armKill(ctx context.Context, op *pb.KillWorkloads) (*killing, error) {
 	if op.GetUndeclared() && !r.config.GetAllowUndeclaredKill() {
-		return nil, nil, errors.New("the host's config doesn't allow undeclared: kill")
+		return nil, errors.New("the host's config doesn't allow undeclared: kill")
 	}
-	k := &killing{planned: time.Duration(op.GetAtBootNanos())}
-	var groups []string
+	k := &killing{planned: max(time.Duration(op.GetAtBootNanos()), r.Boot())}
 	for _, name := range op.GetWorkload() {
 		w, err := r.workload(name)
 		if err == nil {
 			cgroup := r.workloads.Cgroup(ctx, w)
-			groups = append(groups, cgroup)
+			k.groups = append(k.groups, cgroup)
 			err = k.open(r.workloads.cgroups, cgroup)
 		}
 		if err != nil {
 			k.closeFiles()
-			return nil, nil, err
+			return nil, err
 		}
 	}
-	k.names = op.GetWorkload()
 	var err error
 	if k.timer, err = newTimer(k.planned - r.offset); err != nil {
 		k.closeFiles()
 	}
-	return k, groups, err
+	return k, err
 }
 
 // open makes one cgroup ready to be killed.
@@ -111,6 +109,7 @@ func (k *killing) fire(r *Real, strays bool) error {
 		}
 	}
 	last := r.Boot()
+	r.tellWatches(k.groups)
 	killed := 0
 	if strays {
 		killed, failed = r.killStrays(failed)
@@ -119,6 +118,18 @@ func (k *killing) fire(r *Real, strays bool) error {
 	defer k.mu.Unlock()
 	k.first, k.last, k.strays = first, last, killed
 	return failed
+}
+
+// tellWatches lets those who hold the cgroups down know that whoever lives
+// there now is dying, and that whoever comes is a respawn.
+func (r *Real) tellWatches(groups []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, h := range r.attached {
+		if h.watch != nil {
+			h.watch.killed(groups)
+		}
+	}
 }
 
 // killStrays kills what no workload claims, until a scan finds nobody new.

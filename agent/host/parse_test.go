@@ -1,0 +1,94 @@
+package host
+
+import (
+	"maps"
+	"slices"
+	"testing"
+)
+
+const hybridMounts = `31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755
+32 31 0:29 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu
+41 31 0:38 / /sys/fs/cgroup/my\040unified rw,relatime shared:9 - cgroup2 cgroup2 rw
+`
+
+func TestFindsCgroup2AmongV1Mounts(t *testing.T) {
+	mount, ok := cgroup2Mount([]byte(hybridMounts))
+	if !ok || mount != "/sys/fs/cgroup/my unified" {
+		t.Errorf("got %q, %t", mount, ok)
+	}
+	if _, ok := cgroup2Mount([]byte("32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n")); ok {
+		t.Error("a v1 mount was taken for v2")
+	}
+}
+
+func TestReadsCgroupEvents(t *testing.T) {
+	for text, want := range map[string]bool{
+		"populated 1\nfrozen 0\n": true,
+		"populated 0\nfrozen 1\n": false,
+		"frozen 1\npopulated 1":   true,
+		"":                        false,
+	} {
+		if got := populated([]byte(text)); got != want {
+			t.Errorf("populated(%q) = %t", text, got)
+		}
+	}
+}
+
+func TestReadsStatOfAnyName(t *testing.T) {
+	s, ok := parseStat([]byte("12 (a) b (c\n) R 7 12 12 0 -1 2097216 0 0 0\n"))
+	if !ok || s.name != "a) b (c\n" || s.parent != 7 || s.state != 'R' || !s.kernel {
+		t.Errorf("got %+v, %t", s, ok)
+	}
+}
+
+const tcpTable = `  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1 0 100 0 0 10 0
+   1: 0100007F:1F91 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4712 1 0 100 0 0 10 0
+   2: 0100007F:1F92 0100007F:0050 01 00000000:00000000 00:00000000 00000000     0        0 4713 1 0 100 0 0 10 0
+`
+
+func TestFindsListeningPortsOfItsOwnSockets(t *testing.T) {
+	ports := map[uint32]bool{}
+	parseSockets([]byte(tcpTable), tcpListens, map[string]bool{"4711": true, "4713": true}, ports)
+	if got := slices.Sorted(maps.Keys(ports)); !slices.Equal(got, []uint32{8080}) {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestReadsLinkID(t *testing.T) {
+	id, ok := linkID([]byte("pos:\t0\nflags:\t02000000\nlink_type:\ttcx\nlink_id:\t42\nprog_tag:\tab\n"))
+	if !ok || id != 42 {
+		t.Errorf("got %d, %t", id, ok)
+	}
+}
+
+func FuzzParsers(f *testing.F) {
+	for _, seed := range []string{
+		hybridMounts, tcpTable, "populated 1\n", "1\n22\n0\nx\n",
+		"12 (a) b) R 7 12 12 0 -1 2097216 0", "0::/a/b\n", "link_id:\t7\n", `a\04`, `\999`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if mount, ok := cgroup2Mount(b); !ok && mount != "" {
+			t.Errorf("a mount %q that is none", mount)
+		}
+		for _, pid := range parsePids(b) {
+			if pid <= 0 {
+				t.Errorf("process %d", pid)
+			}
+		}
+		if s, ok := parseStat(b); ok && s.state == 0 {
+			t.Error("a process without a state")
+		}
+		ports := map[uint32]bool{}
+		parseSockets(b, tcpListens, map[string]bool{"4711": true}, ports)
+		if ports[0] {
+			t.Error("port 0")
+		}
+		populated(b)
+		ownCgroup(b)
+		linkID(b)
+		unescape(string(b))
+	})
+}

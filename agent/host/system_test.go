@@ -1,0 +1,78 @@
+package host_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"squall/agent/host"
+)
+
+func TestPreallocatedFileHasItsLength(t *testing.T) {
+	f, err := os.Create(filepath.Join(t.TempDir(), "journal"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteString("kept"); err != nil {
+		t.Fatal(err)
+	}
+	if err := host.Preallocate(f, 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(f.Name())
+	if err != nil || len(b) != 1<<20 || string(b[:4]) != "kept" {
+		t.Errorf("%d bytes, %v", len(b), err)
+	}
+	if err := errors.Join(host.Datasync(f), host.SyncDir(filepath.Dir(f.Name()))); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestChildOutlivesItsStartAndIsReaped(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	c, err := host.StartSelf(ctx, nil, host.ChildOptions{Env: []string{roleEnv + "=sleep"}, Session: true, DieWithParent: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	defer c.Close()
+	short, stop := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer stop()
+	if err := c.Wait(short); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("the child ended with its start: %v", err)
+	}
+	if c.Dead() {
+		t.Error("a living child is called dead")
+	}
+	if err := c.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Wait(t.Context()); err == nil {
+		t.Error("a killed child has no error")
+	}
+	if !c.Dead() || c.Kill() != nil {
+		t.Error("a dead child can't be killed again")
+	}
+}
+
+func TestRealtimeThreadSleepsToTheInstant(t *testing.T) {
+	at := host.BootTime() + 5*time.Millisecond
+	host.RealtimeThread(func(error) {
+		if err := host.SleepUntil(at); err != nil {
+			t.Error(err)
+		}
+	})
+	if now := host.BootTime(); now < at {
+		t.Errorf("woke %s early", at-now)
+	}
+}
+
+func TestBootIDNamesABoot(t *testing.T) {
+	if id, err := host.BootID(); err != nil || len(id) != 36 {
+		t.Errorf("%q, %v", id, err)
+	}
+}
