@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-
 	"squall/agent/host"
 	"squall/agent/undo"
 	pb "squall/proto/squall/v1"

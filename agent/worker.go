@@ -111,21 +111,18 @@ func serveLocal(ctx context.Context, listener net.Listener, l *local) error {
 	return ctx.Err()
 }
 
-// Recover returns what a supervisor follows a death with: it opens the
-// journal, reverts what is open, sweeps, and closes it. Where the journal can't
-// be opened, everything of ours is swept all the same.
-func Recover(folder string, o undo.Options, open func() (host.Host, func() error, error), log *slog.Logger) func(context.Context, pb.RevertCause) error {
-	return func(ctx context.Context, cause pb.RevertCause) error {
-		h, done, err := open()
-		if err != nil {
-			return fmt.Errorf("open host: %w", err)
-		}
-		journal, err := undo.Open(folder, o)
-		if err != nil {
-			_, swept := h.Leftovers(ctx, nil)
-			return errors.Join(fmt.Errorf("open journal: %w", err), swept, done())
-		}
-		reverted := undo.NewRunner(h, journal, log).Recover(ctx, cause)
-		return errors.Join(reverted, journal.Close(), done())
+// Recover opens the journal in a folder, reverts what is open in it, sweeps,
+// and closes it. Where the journal can't be opened, everything of ours is swept
+// all the same.
+func Recover(ctx context.Context, h host.Host, folder string, o undo.Options, cause pb.RevertCause, log *slog.Logger) error {
+	journal, err := undo.Open(folder, o)
+	if err != nil {
+		_, swept := h.Leftovers(ctx, nil)
+		return errors.Join(fmt.Errorf("open journal: %w", err), swept)
 	}
+	if journal.Damaged() {
+		log.Error("the journal is damaged: undoing what can be read, then sweeping", "folder", folder)
+	}
+	reverted := undo.NewRunner(h, journal, log).Recover(ctx, cause)
+	return errors.Join(reverted, journal.Close())
 }
