@@ -14,7 +14,7 @@ func (t *change) admit(c *pb.AdmitRun) *pb.Problem {
 	if p := t.admissible(c); p != nil {
 		return p
 	}
-	r := &record{run: &pb.Run{
+	r := &record{slots: slotsOf(c.GetPlan()), run: &pb.Run{
 		Id: c.GetRun(), Experiment: c.GetExperiment(), Plan: c.GetPlan(), Source: c.GetSource(),
 		By: t.cmd.GetBy(), AdHoc: c.GetAdHoc(), AdmittedIndex: t.index,
 	}}

@@ -119,7 +119,7 @@ func (t *change) edit(id string) *record {
 	if r == nil || t.owned[r] {
 		return r
 	}
-	r = &record{run: shallow(r.run), windows: r.windows}
+	r = &record{run: shallow(r.run), slots: r.slots, windows: r.windows}
 	t.owned[r] = true
 	own(t, &t.runs)
 	t.runs[id] = r

@@ -135,6 +135,9 @@ func (t *change) finish(c *pb.Finish) *pb.Problem {
 	if p != nil {
 		return p
 	}
+	if c.GetVerdict() == pb.Verdict_VERDICT_NOT_STARTED {
+		r.run.EndCause = pb.EndCause_END_CAUSE_STEADY_STATE
+	}
 	r.run.Verdict, r.run.Findings = c.GetVerdict(), c.GetFindings()
 	r.run.Totals, r.windows = r.windows.totals(), nil
 	for _, f := range r.run.Findings {

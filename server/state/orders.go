@@ -2,7 +2,6 @@ package state
 
 import (
 	"hash/fnv"
-	"maps"
 	"slices"
 
 	pb "squall/proto/squall/v1"
@@ -32,21 +31,21 @@ func (v *View) Mark(host string) *pb.OrderMark {
 // Reordered are the hosts whose orders changed after an index, sorted. all is
 // set when everyone's did.
 func (v *View) Reordered(after uint64) (hosts []string, all bool) {
-	for _, h := range slices.Sorted(maps.Keys(v.orders)) {
-		if v.orders[h] > after {
+	for h, index := range v.orders {
+		if index > after {
 			hosts = append(hosts, h)
 		}
 	}
+	slices.Sort(hosts)
 	return hosts, v.floor > after
 }
 
 func (v *View) orderRun(o *pb.Order, r *pb.Run, host string) {
+	mine := v.runs[r.GetId()].slots[host]
 	for _, s := range r.GetPlan().GetSteps() {
-		slot := slotOf(r, s.GetId(), host)
-		if slot == nil {
-			continue
-		}
+		slot := mine[s.GetId()]
 		switch {
+		case slot == nil:
 		case Ended(r.GetSteps()[s.GetId()].GetHosts()[host]):
 			o.Confirmed = append(o.Confirmed, &pb.StepKey{Run: r.GetId(), Step: s.GetId()})
 		case ordered(r.GetState()):

@@ -64,19 +64,10 @@ func (t *change) greet(name string, u *pb.HostUpdate) {
 // tellHost tells the runs that are under way and concern a host.
 func (t *change) tellHost(name, text string) {
 	for _, r := range t.Active() {
-		if slotted(r, name) {
+		if t.runs[r.GetId()].slots[name] != nil {
 			t.tell(t.edit(r.GetId()), &pb.Event{Kind: pb.EventKind_EVENT_KIND_HOST, Text: text})
 		}
 	}
-}
-
-func slotted(r *pb.Run, host string) bool {
-	for _, s := range r.GetPlan().GetSteps() {
-		if slotOf(r, s.GetId(), host) != nil {
-			return true
-		}
-	}
-	return false
 }
 
 // editHost is a host that may be changed; a new one when it was not known.

@@ -10,8 +10,9 @@ import (
 )
 
 const (
-	maxMarks  = 256 // journal marks of one step on one host
-	maxStrays = 64  // ends of unknown runs that a host is remembered for
+	maxMarks    = 256 // journal marks of one step on one host
+	maxEvidence = 64  // readings of one step on one host
+	maxStrays   = 64  // ends of unknown runs that a host is remembered for
 )
 
 // Ended tells whether a step has come to its end on a host, for good.
@@ -38,7 +39,7 @@ func (t *change) recordStep(s *pb.StepStatus) {
 		t.stray(s)
 		return
 	}
-	if slotOf(r.run, s.GetStep(), s.GetHost()) == nil {
+	if r.slots[s.GetHost()][s.GetStep()] == nil {
 		return // a host speaks for its own steps alone
 	}
 	before := r.run.GetSteps()[s.GetStep()].GetHosts()[s.GetHost()]
@@ -131,9 +132,20 @@ func keep(out, known *pb.StepStatus) {
 	if out.GetEngine() == "" {
 		out.Engine = known.GetEngine()
 	}
-	if len(out.GetEvidence()) == 0 {
-		out.Evidence = known.GetEvidence()
+	out.Evidence = mergeEvidence(known.GetEvidence(), out.GetEvidence())
+}
+
+// mergeEvidence takes each reading in its latest form: what was seen while the
+// fault held is not lost when the host shows that it is clean.
+func mergeEvidence(known, heard []*pb.Evidence) []*pb.Evidence {
+	out := slices.Clone(heard)
+	for _, k := range known {
+		same := func(h *pb.Evidence) bool { return h.GetName() == k.GetName() && h.GetAfter() == k.GetAfter() }
+		if !slices.ContainsFunc(heard, same) {
+			out = append(out, k)
+		}
 	}
+	return out[:min(len(out), maxEvidence)]
 }
 
 // mergeMarks joins two views of a journal by sequence number.
@@ -154,15 +166,6 @@ func stepOf(r *pb.Run, id string) *pb.PlannedStep {
 	return nil
 }
 
-func slotOf(r *pb.Run, step, host string) *pb.HostSlot {
-	for _, s := range stepOf(r, step).GetSlots() {
-		if s.GetHost() == host {
-			return s
-		}
-	}
-	return nil
-}
-
 // grantTokens lets hosts boot, never more at one time than the step allows.
 func (t *change) grantTokens(c *pb.GrantTokens) *pb.Problem {
 	if t.runs[c.GetRun()] == nil {
@@ -175,7 +178,7 @@ func (t *change) grantTokens(c *pb.GrantTokens) *pb.Problem {
 	}
 	s := t.editStep(r, c.GetStep())
 	for _, h := range c.GetHosts() {
-		if slotOf(r.run, c.GetStep(), h) == nil || s.TokenUnixNanos[h] != 0 {
+		if r.slots[h][c.GetStep()] == nil || s.TokenUnixNanos[h] != 0 {
 			continue
 		}
 		if n := step.GetBootTokens(); n > 0 && tokensInUse(step, s, t.last) >= int(n) {

@@ -29,7 +29,24 @@ type View struct {
 // record is a run with the windows of its probes.
 type record struct {
 	run     *pb.Run
+	slots   slots
 	windows windows
+}
+
+// slots finds a plan's slots by host, then step. It is made once for a run.
+type slots map[string]map[string]*pb.HostSlot
+
+func slotsOf(p *pb.Plan) slots {
+	out := make(slots)
+	for _, step := range p.GetSteps() {
+		for _, s := range step.GetSlots() {
+			if out[s.GetHost()] == nil {
+				out[s.GetHost()] = make(map[string]*pb.HostSlot)
+			}
+			out[s.GetHost()][step.GetId()] = s
+		}
+	}
+	return out
 }
 
 func newView() *View {
@@ -143,7 +160,7 @@ func viewOf(s *pb.State) (*View, error) {
 		if r.GetId() != id {
 			return nil, fmt.Errorf("run %q: its id is %q", id, r.GetId())
 		}
-		v.runs[id] = &record{run: r}
+		v.runs[id] = &record{run: r, slots: slotsOf(r.GetPlan())}
 	}
 	for _, w := range s.GetWindows() {
 		r := v.runs[w.GetRun()]

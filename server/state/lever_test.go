@@ -1,0 +1,75 @@
+package state
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	pb "squall/proto/squall/v1"
+)
+
+func TestHaltEndsEveryRunAndRefusesNewOnes(t *testing.T) {
+	b := holding(t)
+	b.must(gated("g", planOf(0, "d")), halt("h1"))
+	for _, id := range []string{"r", "g"} {
+		r := b.run(id)
+		if r.GetState() != pb.RunState_RUN_STATE_REVERTING || r.GetEndCause() != pb.EndCause_END_CAUSE_HALT {
+			t.Errorf("run %s is %v by %v", id, r.GetState(), r.GetEndCause())
+		}
+	}
+	if o := b.m.View().Order("a"); len(o.GetTasks()) != 0 || !o.GetHalt().GetEngaged() {
+		t.Errorf("the order after a halt is %v", o)
+	}
+	p := b.refused(admit("new", planOf(0, "d")), pb.Refusal_REFUSAL_HALTED)
+	if !strings.Contains(p.GetMessage(), "h1") || !strings.Contains(p.GetFix(), "squall resume h1") {
+		t.Errorf("the refusal does not name the halt: %v", p)
+	}
+	b.refused(fire("r", t0), pb.Refusal_REFUSAL_INVALID)
+}
+
+func TestResumeNamesTheHaltThatIsEngaged(t *testing.T) {
+	b := newBench(t)
+	b.refused(resume("h1"), pb.Refusal_REFUSAL_INVALID)
+	b.must(halt("h1"))
+	b.refused(resume("h2"), pb.Refusal_REFUSAL_INVALID)
+	b.must(resume("h1"), resume("h1"), hosts("s", 1, "a"), admit("r", planOf(0, "a")))
+	if o := b.m.View().Order("a"); o.GetHalt().GetEngaged() || o.GetHalt().GetId() != "h1" {
+		t.Errorf("hosts do not learn what was let go of: %v", o.GetHalt())
+	}
+}
+
+func TestLateRepeatOfAHaltEngagesNothing(t *testing.T) {
+	b := newBench(t)
+	b.must(halt("h1"), resume("h1"), halt("h1"))
+	if b.m.View().Halt().GetEngaged() {
+		t.Error("a halt that was let go of engaged again")
+	}
+}
+
+func TestEveryLatchIsLetGoOf(t *testing.T) {
+	b := newBench(t)
+	b.must(halt("h1"), halt("h2"))
+	b.refused(resume("h2"), pb.Refusal_REFUSAL_INVALID)
+	b.must(resume("h1"), halt("h3"), resume("h3"), halt("h2"))
+	h := b.m.View().Halt()
+	if h.GetEngaged() || h.GetId() != "h3" || !slices.Equal(h.GetAlso(), []string{"h2", "h1"}) {
+		t.Errorf("the latch is %v", h)
+	}
+}
+
+func TestHaltMovesEveryOrder(t *testing.T) {
+	b := holding(t)
+	before := b.m.View().Index()
+	b.must(halt("h1"))
+	if _, all := b.m.View().Reordered(before); !all {
+		t.Error("a halt did not change every order")
+	}
+}
+
+func TestRecoveringRunIsLeftToItsVerdict(t *testing.T) {
+	b := holding(t)
+	b.must(recovers("r"), halt("h"))
+	if r := b.run("r"); r.GetState() != pb.RunState_RUN_STATE_RECOVERING || r.GetEndCause() != pb.EndCause_END_CAUSE_COMPLETE {
+		t.Errorf("the run is %v by %v", r.GetState(), r.GetEndCause())
+	}
+}

@@ -1,0 +1,91 @@
+package state
+
+import (
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	pb "squall/proto/squall/v1"
+)
+
+func TestOrderIsTheWholeSet(t *testing.T) {
+	b := newBench(t)
+	b.must(hosts("s1", 1, "a", "b"), gated("r", planOf(0, "a", "b")))
+	if o := b.m.View().Order("a"); len(o.GetTasks()) != 0 || len(o.GetProbes()) != 1 {
+		t.Errorf("while gating a host has its probes alone: %v", o)
+	}
+	b.must(prepare("r"))
+	task := b.m.View().Order("b").GetTasks()[0]
+	if task.GetFire() || task.GetEndUnixNanos()-task.GetStartUnixNanos() != 10e9 {
+		t.Errorf("before it fires a task knows its length alone: %v", task)
+	}
+	b.must(fire("r", t0))
+	task = b.m.View().Order("b").GetTasks()[0]
+	if !task.GetFire() || task.GetStartUnixNanos() != t0 || task.GetEndUnixNanos() != t0+10e9 || task.GetDeadlineUnixNanos() != t0+20e9 {
+		t.Errorf("the fired task is %v", task)
+	}
+	if got := b.m.View().Order("b").GetProbes()[0].GetBit(); got != 1 {
+		t.Errorf("the second host's bit is %d", got)
+	}
+}
+
+func TestEndedStepIsConfirmedAndNeverOrderedAgain(t *testing.T) {
+	b := holding(t)
+	before := b.m.View()
+	b.must(steps(status("r", "a", pb.StepState_STEP_STATE_REVERTED)))
+	o := b.m.View().Order("a")
+	if len(o.GetTasks()) != 0 || len(o.GetConfirmed()) != 1 || o.GetIndex() <= before.Order("a").GetIndex() {
+		t.Errorf("the order after the end is %v", o)
+	}
+	if !proto.Equal(before.Mark("b"), b.m.View().Mark("b")) {
+		t.Error("the end on one host changed another's order")
+	}
+	b.must(endRun("r", pb.EndCause_END_CAUSE_UNDO), recovers("r"), finish("r"))
+	if o := b.m.View().Order("a"); len(o.GetConfirmed()) != 1 || len(o.GetProbes()) != 0 {
+		t.Errorf("the order of a run that is done is %v", o)
+	}
+}
+
+func TestEqualMarksMeanEqualOrders(t *testing.T) {
+	type key struct{ epoch, index uint64 }
+	for seed := range uint64(20) {
+		m := New()
+		seen := map[string]map[key]*pb.Order{"a": {}, "b": {}, "c": {}, "d": {}}
+		last := map[string]key{}
+		for i, c := range randomLog(seed, 500) {
+			m.Apply(uint64(i+1), c)
+			for host, orders := range seen {
+				o := m.View().Order(host)
+				k := key{o.GetEpoch(), o.GetIndex()}
+				if known := orders[k]; known != nil && !proto.Equal(known, o) {
+					t.Fatalf("seed %d, command %v: the order of %s changed under its mark\n%v\n%v", seed, c, host, known, o)
+				}
+				if l := last[host]; k.epoch < l.epoch || k.epoch == l.epoch && k.index < l.index {
+					t.Fatalf("seed %d: the mark of %s stepped back", seed, host)
+				}
+				orders[k], last[host] = o, k
+			}
+		}
+	}
+}
+
+func TestRaisedEpochFencesEveryOrder(t *testing.T) {
+	b := holding(t)
+	before := b.m.View().Index()
+	b.must(&pb.Command{Kind: &pb.Command_RaiseEpoch{RaiseEpoch: &pb.RaiseEpoch{}}})
+	if _, all := b.m.View().Reordered(before); !all || b.m.View().Order("nobody").GetEpoch() != 2 {
+		t.Error("a raised epoch did not change every order")
+	}
+}
+
+func TestEachHostHasASeedOfItsOwn(t *testing.T) {
+	seen := map[uint64]bool{}
+	for _, host := range []string{"a", "b"} {
+		for _, step := range []string{"x", "y"} {
+			seen[seed(1, step, host)] = true
+		}
+	}
+	if len(seen) != 4 {
+		t.Errorf("%d seeds for four slots", len(seen))
+	}
+}

@@ -1,0 +1,122 @@
+package state
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"squall/proto/hist"
+	pb "squall/proto/squall/v1"
+)
+
+// window is one reading of one host.
+func (b *bench) window(host int, second int64, success uint64) *pb.Window {
+	bits := make([]byte, host/8+1)
+	bits[host/8] = 1 << (host % 8)
+	w := &pb.Window{
+		Run: "r", Probe: "shop", Zone: "zone-a", Second: second, Hosts: bits, Count: 1, Success: success,
+		Latency: new(pb.Histogram), NewestUnixNanos: second*1e9 + int64(host),
+	}
+	hist.Add(w.Latency, int64(1e6*(host+1)))
+	return w
+}
+
+func TestReadingCountsOnceHoweverItsWindowTravels(t *testing.T) {
+	b := holding(t)
+	second := b.now / 1e9
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 200 {
+		b.must(recorded(b.window(r.IntN(20), second, 1)))
+	}
+	w := b.m.View().Readings("r").Window("shop", "zone-a", second)
+	if w.GetCount() != 20 || w.GetSuccess() != 20 || hist.Count(w.GetLatency()) != 20 {
+		t.Errorf("20 hosts gave %d readings, %d successes, %d latencies", w.GetCount(), w.GetSuccess(), hist.Count(w.GetLatency()))
+	}
+	if w.GetNewestUnixNanos() != second*1e9+19 {
+		t.Errorf("the newest attempt is at %d", w.GetNewestUnixNanos())
+	}
+}
+
+func TestWindowThatCanNotBeIsDropped(t *testing.T) {
+	b := holding(t)
+	good := b.window(0, b.now/1e9, 1)
+	for name, edit := range map[string]func(*pb.Window){
+		"unknown run":    func(w *pb.Window) { w.Run = "x" },
+		"unknown probe":  func(w *pb.Window) { w.Probe = "x" },
+		"no host":        func(w *pb.Window) { w.Hosts = []byte{0} },
+		"too many hosts": func(w *pb.Window) { w.Hosts = make([]byte, maxHosts) },
+		"the far future": func(w *pb.Window) { w.Second += 3600 },
+		"long ago":       func(w *pb.Window) { w.Second -= maxSeconds + 10 },
+		"before 1970":    func(w *pb.Window) { w.Second = -1 },
+		"bad histogram":  func(w *pb.Window) { w.Latency = &pb.Histogram{Index: []uint32{1}, Count: nil} },
+	} {
+		w := b.window(0, b.now/1e9, 1)
+		edit(w)
+		b.must(recorded(w))
+		if n := len(b.m.Snapshot().GetWindows()); n != 0 {
+			t.Errorf("%s: the window was taken", name)
+		}
+	}
+	b.must(recorded(good))
+	if n := len(b.m.Snapshot().GetWindows()); n != 1 {
+		t.Error("a good window was dropped")
+	}
+}
+
+func TestWindowsAreFoldedWhenTheRunIsDone(t *testing.T) {
+	b := holding(t)
+	first := b.now / 1e9
+	for i := range int64(10) {
+		success := uint64(1)
+		if i == 4 {
+			success = 0
+		}
+		if i != 7 {
+			b.must(recorded(b.window(0, first+i, success)))
+		}
+	}
+	before := b.m.View().Report("r").GetProbes()[0]
+	b.must(endRun("r", pb.EndCause_END_CAUSE_UNDO), recovers("r"), finish("r"))
+	after := b.m.View().Report("r").GetProbes()[0]
+	for _, p := range []*pb.ProbeReport{before, after} {
+		if p.GetCount() != 9 || p.GetGaps() != 1 || p.GetWorstSecond() != first+4 || p.GetWorstSuccess() != 0 {
+			t.Errorf("the probe's report is %v", p)
+		}
+	}
+	if n := len(b.m.Snapshot().GetWindows()); n != 0 {
+		t.Errorf("%d windows are kept", n)
+	}
+	b.must(recorded(b.window(1, first, 1)))
+	if n := len(b.m.Snapshot().GetWindows()); n != 0 {
+		t.Error("a window of a run that is done was taken")
+	}
+}
+
+func TestWindowsOfOneRunAreBounded(t *testing.T) {
+	b := holding(t)
+	for range 3 {
+		for range 4 * chunk {
+			b.must(recorded(b.window(0, b.now/1e9, 1)))
+		}
+		b.now += maxSeconds * 1e9 / 2
+	}
+	if n := len(b.m.Snapshot().GetWindows()); n > 9*chunk {
+		t.Errorf("%d windows are kept", n)
+	}
+}
+
+func TestNewestValueWins(t *testing.T) {
+	b := holding(t)
+	second := b.now / 1e9
+	for _, w := range []struct {
+		host   int
+		newest int64
+		value  float64
+	}{{0, 5, 1}, {1, 9, 2}, {2, 7, 3}} {
+		x := b.window(w.host, second, 1)
+		x.HasValue, x.Value, x.NewestUnixNanos = true, w.value, w.newest
+		b.must(recorded(x))
+	}
+	if got := b.m.View().Readings("r").Window("shop", "zone-a", second).GetValue(); got != 2 {
+		t.Errorf("the value is %v", got)
+	}
+}
