@@ -144,7 +144,7 @@ func (d *decoder) message(n *yaml.Node, m protoreflect.Message, at where) {
 		return
 	}
 	if n.Kind != yaml.MappingNode {
-		d.wrongType(n, at, "keys and values, such as "+oneOf(keys(md)))
+		d.wrongType(n, at, "keys and values, such as "+someKeys(md))
 		return
 	}
 	d.body(n, scope{m, at})
@@ -219,7 +219,7 @@ func (d *decoder) mayHold(key *yaml.Node, m protoreflect.Message, fd protoreflec
 func (d *decoder) missing(n *yaml.Node, s scope, seen map[string]bool) {
 	md := s.msg.Descriptor()
 	for fd := range fields(md) {
-		if key := spelling(fd); isRequired(fd) && !seen[key] {
+		if key := spelling(fd); isRequired(fd) && !seen[key] && !d.wrong[s.at.key(key).path] {
 			d.badNode(s.at.key(key), n, fmt.Sprintf("%s is missing from %s", quoted(key), s.at), howToAdd(fd))
 		}
 	}

@@ -28,6 +28,9 @@ var indices = regexp.MustCompile(`\[[0-9]+\]`)
 // that a file gives to targets, probes and zones may stand in it.
 func Explain(path string) (string, error) {
 	path = strings.Trim(indices.ReplaceAllString(path, ""), ".")
+	if path == "" {
+		return explainFiles(), nil
+	}
 	root, rest, _ := strings.Cut(path, ".")
 	md, ok := roots[root]
 	if !ok {
@@ -41,9 +44,20 @@ func Explain(path string) (string, error) {
 	}
 	at, fd, err := walk(md, root, rest)
 	if err != nil {
+		if fault := closest(path, FaultNames()); fault != "" {
+			return "", fmt.Errorf("explain %s: no such field; did you mean %s?", quoted(path), quoted(fault))
+		}
 		return "", err
 	}
 	return explainField(at, fd), nil
+}
+
+func explainFiles() string {
+	var b strings.Builder
+	for _, name := range Kinds {
+		fmt.Fprintf(&b, "%-12s %s\n", name, comment(roots[name]))
+	}
+	return b.String()
 }
 
 // walk follows a dotted path down to a field; at is the path without the names that files give.
@@ -126,6 +140,11 @@ func explainField(at string, fd protoreflect.FieldDescriptor) string {
 	case isSection(value):
 		paragraph(&b, "  ", comment(value.Message()))
 		children(&b, value.Message())
+		if fd.ContainingMessage() == faultKinds().Parent() {
+			step := (&pb.Step{}).ProtoReflect().Descriptor()
+			fmt.Fprintf(&b, "\nbeside them stand the keys of every fault (explain timeline.faults)\n")
+			wrap(&b, "  ", strings.Join(keys(step), ", "))
+		}
 	case value.Enum() != nil:
 		enumValues(&b, value.Enum())
 	}
@@ -201,9 +220,9 @@ func keyList(b *strings.Builder, md protoreflect.MessageDescriptor) {
 			star = "*"
 		}
 		fmt.Fprintf(b, " %s%-18s %s\n", star, spelling(fd), strings.Join(facts(fd)[:1], ""))
-		says := firstSentence(comment(fd))
+		says := comment(fd)
 		if text := option[string](fd, pb.E_Default); text != "" {
-			says = strings.TrimPrefix(says+"; default "+text, "; ")
+			says += " Default " + text + "."
 		}
 		if says != "" {
 			wrap(b, strings.Repeat(" ", 21), says)

@@ -155,7 +155,11 @@ func parseNumber(fd protoreflect.FieldDescriptor, text string, most uint64) (uin
 	if strings.HasPrefix(text, "-") && digits(text[1:]) {
 		return 0, mistakef("write "+inWords(fd), "%s is negative", quoted(text))
 	}
-	return wholeNumber(text, most)
+	n, err := wholeNumber(text, most)
+	if _, high := bounds(fd); high != "" && err != nil && digits(text) && text[0] != '0' {
+		return 0, mistakef("write "+inWords(fd), "%s is too large", quoted(text))
+	}
+	return n, err
 }
 
 var sixties = regexp.MustCompile(`^[0-9]{1,3}(:[0-9]{1,2}){1,2}$|^[0-9]{4}-[0-9]{2}-[0-9]{2}`)

@@ -22,25 +22,35 @@ func (d *decoder) unknownKey(key *yaml.Node, scopes []scope) {
 	at := scopes[0].at
 	message := fmt.Sprintf("unknown key %s in %s", quoted(key.Value), at)
 	d.badNode(at.entry(key.Value), key, message, d.keyFix(key.Value, scopes))
+	if in, fd := find(meant(key.Value, scopes), scopes); fd != nil {
+		d.wrong[in.at.key(spelling(fd)).path] = true
+	}
 	if at.path == "" {
 		d.misplaced = true
 	}
 }
 
 func (d *decoder) keyFix(key string, scopes []scope) string {
-	all := siblings(scopes)
-	if ours := elsewhere[key]; slices.Contains(all, ours) {
+	if ours := elsewhere[key]; slices.Contains(siblings(scopes), ours) {
 		return "did you mean " + quoted(ours) + "?"
 	}
 	if below := holder(key, scopes); below != "" {
-		return fmt.Sprintf("put it under %s", quoted(below))
+		return "put it under " + quoted(below)
 	}
 	for i := len(d.around) - 1; i >= 0; i-- {
 		if byKey(d.around[i].msg.Descriptor(), key) != nil {
 			return fmt.Sprintf("put it in %s, further out", d.around[i].at)
 		}
 	}
-	return suggest(key, all)
+	return suggest(key, siblings(scopes))
+}
+
+// meant is the key of the scopes that a misspelt one stands for, empty when there is none.
+func meant(key string, scopes []scope) string {
+	if ours := elsewhere[key]; slices.Contains(siblings(scopes), ours) {
+		return ours
+	}
+	return closest(key, siblings(scopes))
 }
 
 // holder is the section directly below the scopes that has the key.
@@ -94,7 +104,7 @@ func (d *decoder) noBody(key, value *yaml.Node, m protoreflect.Message, at where
 		d.badNode(at, key, quoted(key.Value)+" has no settings", fmt.Sprintf("write them below it, indented, or in braces: `%s: { target: …, for: … }`", key.Value))
 		return
 	}
-	d.wrongType(value, at, "keys and values, such as "+oneOf(keys(m.Descriptor())))
+	d.wrongType(value, at, "keys and values, such as "+someKeys(m.Descriptor()))
 }
 
 // oneKey explains a list item with more than one key.

@@ -94,15 +94,29 @@ func inUnits(text string, units []unit) (uint64, bool) {
 		if !ok {
 			continue
 		}
-		n, err := scaled(number, 3)
-		hi, lo := bits.Mul64(n, u.factor)
-		if err != nil || hi >= 1000 {
+		places := 0
+		if strings.Contains(number, ".") {
+			places = 3
+		}
+		n, err := scaled(number, places)
+		if err != nil {
 			return 0, false
 		}
-		quotient, rest := bits.Div64(hi, lo, 1000)
-		return quotient, rest == 0
+		return times(n, u.factor, tenTo[places])
 	}
 	return 0, false
+}
+
+var tenTo = [...]uint64{1, 10, 100, 1000}
+
+// times is n * factor / by, and whether that is a whole number of 64 bits.
+func times(n, factor, by uint64) (uint64, bool) {
+	hi, lo := bits.Mul64(n, factor)
+	if hi >= by {
+		return 0, false
+	}
+	quotient, rest := bits.Div64(hi, lo, by)
+	return quotient, rest == 0
 }
 
 func shortest(n uint64, units []unit) string {

@@ -50,6 +50,12 @@ func keys(mds ...protoreflect.MessageDescriptor) []string {
 	return names
 }
 
+// someKeys names the first few keys of a message.
+func someKeys(md protoreflect.MessageDescriptor) string {
+	all := keys(md)
+	return oneOf(all[:min(len(all), 3)])
+}
+
 // enumText is the spelling of an enum's value: lower case, without the prefix.
 func enumText(value protoreflect.EnumValueDescriptor) string {
 	if text := option[string](value, pb.E_Text); text != "" {

@@ -103,7 +103,7 @@ func (d *decoder) document(src []byte) *yaml.Node {
 
 // syntaxFixes are the fixes of what the YAML reader says most often.
 var syntaxFixes = []struct{ says, message, fix string }{
-	{"mapping values are not allowed", "a key stands where none can", "indent the line like those beside it, and put a text that holds a colon in quotes"},
+	{"mapping values are not allowed", "a key stands where none can", "indent the line like those beside it, put a text that holds a colon in quotes, and close every quote"},
 	{"could not find expected ':'", "a key has no colon", "write `key: value`"},
 	{"did not find expected ',' or '}'", "a brace is not closed, or a comma is missing", "separate entries with commas and close the brace"},
 	{"did not find expected ',' or ']'", "a bracket is not closed, or a comma is missing", "separate entries with commas and close the bracket"},
@@ -112,6 +112,7 @@ var syntaxFixes = []struct{ says, message, fix string }{
 	{"found unexpected end of stream", "a quote is not closed", "close the quote"},
 	{"cannot start any token", "a text begins with a character that means something else", "put the text in quotes"},
 	{"unknown escape character", "an escape in double quotes is unknown", "use single quotes, or double the backslash"},
+	{"did not find expected alphabetic or numeric character", "a text begins with * or &", "put the text in quotes"},
 	{"unknown anchor", "an alias (*) stands here", "write the value out, and put a text that begins with * in quotes"},
 }
 

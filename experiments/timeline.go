@@ -87,12 +87,18 @@ func (c *chart) step(path string, s *pb.Step, start moment) {
 		start = c.resolve(path+".at", s.GetAt(), start)
 	}
 	length := c.length(path, s, start)
-	for key, span := range map[string]*pb.Span{"ramp": s.GetRamp(), "spread": s.GetSpread(), "flap.period": s.GetFlap().GetPeriod()} {
-		if length.known && span.GetNanos() > length.nanos {
-			c.badPath(path+"."+key, fmt.Sprintf("%s %s is longer than the fault, which lasts %s", key, quoted(FormatSpan(span.GetNanos())), FormatSpan(length.nanos)), "shorten it, or let the fault last longer")
-		}
-	}
+	c.fits(path+".ramp", "ramp", s.GetRamp(), length)
+	c.fits(path+".spread", "spread", s.GetSpread(), length)
+	c.fits(path+".flap.period", "period", s.GetFlap().GetPeriod(), length)
 	c.checkFault(c.e, path, s)
+}
+
+// fits wants a stretch of a fault to be no longer than the fault.
+func (c *chart) fits(path, key string, span *pb.Span, length moment) {
+	if length.known && span.GetNanos() > length.nanos {
+		c.badPath(path, fmt.Sprintf("%s: %s is longer than the fault, which lasts %s", key, quoted(FormatSpan(span.GetNanos())), FormatSpan(length.nanos)),
+			"shorten it, or let the fault last longer")
+	}
 }
 
 // length wants exactly one of `until` and `for`, and gives how long the fault lasts.

@@ -7,6 +7,9 @@
 package judge
 
 import (
+	"maps"
+	"slices"
+
 	pb "squall/proto/squall/v1"
 )
 
@@ -26,7 +29,46 @@ type Readings interface {
 	Residue() int
 }
 
-// Judge holds an experiment's compiled expressions.
+// Judge holds an experiment's compiled expressions. It may be used by several
+// goroutines at once.
 type Judge struct {
 	experiment *pb.Experiment
+	steady     []*expression
+	proof      []*expression
+	expect     []*expression
+	abort      []*expression
+	verify     []*expression
+	skip       []*expression
+}
+
+// Targets are the targets whose hosts expressions count, sorted.
+func (j *Judge) Targets() []string { return j.used(func(x *expression) []string { return x.targets }) }
+
+// Roles are the roles of zones whose hosts expressions count, sorted.
+func (j *Judge) Roles() []string { return j.used(func(x *expression) []string { return x.roles }) }
+
+// ProbesIn are the probes that one of the experiment's expressions names.
+func (j *Judge) ProbesIn(text string) []string {
+	for _, x := range j.all() {
+		if x.text == text {
+			return x.probes
+		}
+	}
+	return nil
+}
+
+func (j *Judge) used(names func(*expression) []string) []string {
+	set := map[string]bool{}
+	for _, x := range j.all() {
+		for _, name := range names(x) {
+			set[name] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(set))
+}
+
+// all are the expressions that compiled.
+func (j *Judge) all() []*expression {
+	all := slices.Concat(j.steady, j.proof, j.expect, j.abort, j.verify, j.skip)
+	return slices.DeleteFunc(all, func(x *expression) bool { return x == nil })
 }

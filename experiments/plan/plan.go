@@ -7,6 +7,15 @@
 package plan
 
 import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"google.golang.org/protobuf/proto"
+
+	"squall/experiments"
+	"squall/experiments/internal/near"
+	"squall/experiments/judge"
 	pb "squall/proto/squall/v1"
 )
 
@@ -37,4 +46,157 @@ type Active struct {
 // Source places a problem in the experiment's file. experiments.Source is one.
 type Source interface {
 	Problem(path, message, fix string) *pb.Problem
+}
+
+// maker makes one plan.
+type maker struct {
+	e     *pb.Experiment
+	src   Source
+	w     World
+	p     *pb.Plan
+	time  *timeline
+	judge *judge.Judge
+	// hosts are the registry's, by name; sorted holds their names.
+	hosts  map[string]*pb.Host
+	sorted []string
+	zones  []string
+	// targets holds what targets were resolved to.
+	targets map[string][]string
+}
+
+// Make plans an experiment that was decoded without problems. Everything that
+// stops the run is in the plan's problems; it is never nil. Neither the
+// experiment nor the world is changed.
+func Make(e *pb.Experiment, src Source, w World) *pb.Plan {
+	m := newMaker(e, src, w)
+	m.aim()
+	m.lacks()
+	m.schedule()
+	m.steps()
+	m.compile()
+	m.probes()
+	m.length()
+	m.claim()
+	m.ask()
+	m.show()
+	m.compression()
+	m.admit()
+	m.p.Defaults = defaults(e, m.e)
+	m.p.Digest = digest(m.e, m.p)
+	return m.p
+}
+
+func newMaker(e *pb.Experiment, src Source, w World) *maker {
+	m := &maker{e: experiments.WithDefaults(e), src: src, w: w, hosts: map[string]*pb.Host{}, targets: map[string][]string{}}
+	if m.e.GetSeed() == 0 {
+		m.e.Seed = w.Seed
+	}
+	zones := map[string]bool{}
+	for _, h := range w.Hosts {
+		m.hosts[h.GetName()], zones[h.GetZone()] = h, true
+	}
+	m.sorted, m.zones = slices.Sorted(maps.Keys(m.hosts)), slices.Sorted(maps.Keys(zones))
+	m.p = &pb.Plan{Experiment: m.e.GetName(), Seed: m.e.GetSeed(), LeaseNanos: lease(m.e.GetGuardrails(), w.Guardrails)}
+	return m
+}
+
+// lease is the file's, or the cluster's where that is shorter.
+func lease(file, cluster *pb.Guardrails) int64 {
+	if c := cluster.GetLease().GetNanos(); c > 0 {
+		return min(c, file.GetLease().GetNanos())
+	}
+	return file.GetLease().GetNanos()
+}
+
+// aim puts the zones that were asked for in the place of the file's, and
+// checks that every zone exists.
+func (m *maker) aim() {
+	for _, role := range slices.Sorted(maps.Keys(m.w.Aim)) {
+		if _, ok := m.e.GetZones()[role]; !ok {
+			m.problem(pb.Refusal_REFUSAL_UNKNOWN, "zones", "there is no role "+quoted(role)+" to aim",
+				near.Fix(role, "role", slices.Collect(maps.Keys(m.e.GetZones()))))
+			continue
+		}
+		m.e.Zones[role] = proto.CloneOf(m.w.Aim[role])
+	}
+	for _, role := range slices.Sorted(maps.Keys(m.e.GetZones())) {
+		for i, zone := range m.e.Zones[role].GetZone() {
+			m.known(index("zones."+role+".zone", i), zone)
+		}
+	}
+}
+
+// compile adds what is wrong with expressions.
+func (m *maker) compile() {
+	j, problems := judge.Compile(m.e, m.src)
+	m.judge = j
+	m.p.Problems = append(m.p.Problems, problems...)
+}
+
+// known checks that a zone exists.
+func (m *maker) known(path, zone string) bool {
+	if slices.Contains(m.zones, zone) {
+		return true
+	}
+	m.problem(pb.Refusal_REFUSAL_UNKNOWN, path, "there is no zone "+quoted(zone), near.Fix(zone, "zone", m.zones))
+	return false
+}
+
+func (m *maker) problem(why pb.Refusal, path, message, fix string) {
+	m.p.Problems = append(m.p.Problems, m.place(why, path, message, fix))
+}
+
+func (m *maker) warn(path, message, fix string) {
+	m.p.Warnings = append(m.p.Warnings, m.place(pb.Refusal_REFUSAL_UNSPECIFIED, path, message, fix))
+}
+
+func (m *maker) place(why pb.Refusal, path, message, fix string) *pb.Problem {
+	p := m.src.Problem(path, message, fix)
+	p.Refusal = why
+	return p
+}
+
+// length is until when the run is watched: past the last step, the last phase
+// and the last moment by which something must hold. Hosts that never come back
+// are held as long.
+func (m *maker) length() {
+	for _, p := range m.p.GetPhases() {
+		m.p.LengthNanos = max(m.p.LengthNanos, p.GetEndNanos())
+	}
+	for _, s := range m.p.GetSteps() {
+		m.p.LengthNanos = max(m.p.LengthNanos, s.GetEndNanos())
+	}
+	for _, x := range m.e.GetExpect() {
+		if start, ok := m.phaseStart(x.GetAfter()); ok {
+			m.p.LengthNanos = max(m.p.LengthNanos, start+x.GetWithin().GetNanos())
+		}
+	}
+	for _, s := range m.p.GetSteps() {
+		for _, slot := range s.GetSlots() {
+			if slot.GetNeverBack() {
+				slot.EndNanos = m.p.LengthNanos
+				slot.DeadlineNanos = m.p.LengthNanos + s.GetBootLimitNanos() + grace
+			}
+			m.p.DeadlineNanos = max(m.p.DeadlineNanos, slot.GetDeadlineNanos())
+		}
+	}
+}
+
+func (m *maker) phaseStart(name string) (int64, bool) {
+	for _, p := range m.p.GetPhases() {
+		if p.GetName() == name {
+			return p.GetStartNanos(), true
+		}
+	}
+	return 0, false
+}
+
+// defaults lists what the file leaves out, the seed included.
+func defaults(written, used *pb.Experiment) []string {
+	list := experiments.Defaults(written)
+	if written.GetSeed() == 0 {
+		list = append(list, "seed = "+number(used.GetSeed()))
+	}
+	slices.SortStableFunc(list, cmp.Compare)
+	return list
 }

@@ -1,0 +1,112 @@
+package experiments
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/testing/protocmp"
+
+	pb "squall/proto/squall/v1"
+)
+
+func TestFlagsAreTheLeavesOfAFault(t *testing.T) {
+	delay := map[string]Flag{}
+	for _, f := range Flags(&pb.NetDelay{}) {
+		delay[f.Name] = f
+		if f.Usage == "" || f.Takes == "" {
+			t.Errorf("flag %s says nothing: %+v", f.Name, f)
+		}
+	}
+	for name, want := range map[string]Flag{
+		"delay":     {Required: true},
+		"to.zone":   {Repeated: true},
+		"to.prefix": {Repeated: true},
+		"direction": {Default: "out"},
+	} {
+		got, ok := delay[name]
+		if !ok || got.Required != want.Required || got.Repeated != want.Repeated || got.Default != want.Default {
+			t.Errorf("flag %s is %+v, want %+v", name, got, want)
+		}
+	}
+	if len(delay) != 6 {
+		t.Errorf("net.delay has %d flags", len(delay))
+	}
+}
+
+func TestEveryFlagCanBeSet(t *testing.T) {
+	for _, name := range FaultNames() {
+		fault, _ := NewFault(name)
+		m := armOf(fault)
+		for _, f := range Flags(m) {
+			text := f.Default
+			if text == "" {
+				continue
+			}
+			if err := SetField(proto.Clone(m), f.Name, text); err != nil {
+				t.Errorf("%s --%s %s: %v", name, f.Name, text, err)
+			}
+		}
+	}
+	for _, f := range Flags(&pb.Step{}) {
+		if strings.HasPrefix(f.Name, "fault") {
+			t.Errorf("the fault itself is a flag: %s", f.Name)
+		}
+	}
+}
+
+func TestSetFieldReadsLikeAFile(t *testing.T) {
+	delay, target, off := &pb.NetDelay{}, &pb.Target{}, &pb.PowerOff{}
+	for _, set := range []struct {
+		msg        proto.Message
+		path, text string
+	}{
+		{delay, "delay", "40ms"},
+		{delay, "to.zone", "zone-b"},
+		{delay, "to.zone", "zone-c"},
+		{delay, "direction", "both"},
+		{target, "labels.tier", "web"},
+		{target, "labels", "team=shop"},
+		{target, "pick", "40%"},
+		{off, "back", "none"},
+		{off, "l2", "true"},
+	} {
+		if err := SetField(set.msg, set.path, set.text); err != nil {
+			t.Errorf("set %s to %s: %v", set.path, set.text, err)
+		}
+	}
+	for _, c := range []struct{ want, got proto.Message }{
+		{&pb.NetDelay{Delay: &pb.Span{Nanos: 40e6}, To: &pb.Peers{Zone: []string{"zone-b", "zone-c"}}, Direction: pb.Direction_DIRECTION_BOTH}, delay},
+		{&pb.Target{Labels: map[string]string{"tier": "web", "team": "shop"}, Pick: &pb.Amount{Of: &pb.Amount_Share{Share: &pb.Share{Ppm: 400_000}}}}, target},
+		{&pb.PowerOff{L2: true, Back: &pb.WayBack{Start: pb.BackStart_BACK_START_NONE}}, off},
+	} {
+		if diff := cmp.Diff(c.want, c.got, protocmp.Transform()); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
+
+func TestSetFieldRefuses(t *testing.T) {
+	for _, c := range []struct{ path, text, want string }{
+		{"dely", "40ms", `there is no "dely": did you mean "delay"?`},
+		{"delay", "40", `delay: "40" has no unit`},
+		{"delay", "2m", `delay: "2m" is out of range: write 1ms to 60s`},
+		{"direction", "sideways", "use out, in or both"},
+		{"to", "zone-b", `"to" is "zone-b"`},
+		{"delay.x", "1", `there is nothing in it called "x"`},
+	} {
+		err := SetField(&pb.NetDelay{}, c.path, c.text)
+		if c.want == "" {
+			continue
+		}
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("set %s to %q: %v, want %q", c.path, c.text, err, c.want)
+		}
+	}
+}
+
+func armOf(f *pb.Fault) proto.Message {
+	m := f.ProtoReflect()
+	return m.Get(m.WhichOneof(faultKinds())).Message().Interface()
+}

@@ -1,0 +1,58 @@
+// Package near finds the name that somebody probably meant.
+package near
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Name is the one of names that is closest to word, or "" where none is close.
+func Name(word string, names []string) string {
+	best, least := "", max(len(word)/3, 1)+1
+	for _, name := range slices.Sorted(slices.Values(names)) {
+		if d := distance(word, name); d < least {
+			best, least = name, d
+		}
+	}
+	return best
+}
+
+// Fix is a sentence that points at the right name: the closest one, or all of
+// them. what names the kind of thing: "zone".
+func Fix(word, what string, names []string) string {
+	if name := Name(word, names); name != "" {
+		return fmt.Sprintf("did you mean %q?", name)
+	}
+	if len(names) == 0 {
+		return "there is no " + what + " here"
+	}
+	return "write one of: " + strings.Join(slices.Sorted(slices.Values(names)), ", ")
+}
+
+// distance counts the letters to add, drop, replace or swap.
+func distance(a, b string) int {
+	x, y := []rune(a), []rune(b)
+	before, last, row := make([]int, len(y)+1), make([]int, len(y)+1), make([]int, len(y)+1)
+	for j := range last {
+		last[j] = j
+	}
+	for i := range x {
+		row[0] = i + 1
+		for j := range y {
+			row[j+1] = min(last[j+1]+1, row[j]+1, last[j]+cost(x[i] != y[j]))
+			if i > 0 && j > 0 && x[i] == y[j-1] && x[i-1] == y[j] {
+				row[j+1] = min(row[j+1], before[j-1]+1)
+			}
+		}
+		before, last, row = last, row, before
+	}
+	return last[len(y)]
+}
+
+func cost(differ bool) int {
+	if differ {
+		return 1
+	}
+	return 0
+}

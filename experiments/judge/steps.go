@@ -1,0 +1,139 @@
+package judge
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	pb "squall/proto/squall/v1"
+)
+
+// steps judges each step on each of its hosts: was the fault held from its
+// start to its end, and was it undone?
+func steps(run *pb.Run) []*pb.Finding {
+	var findings []*pb.Finding
+	for _, step := range run.GetPlan().GetSteps() {
+		good := 0
+		for _, slot := range step.GetSlots() {
+			state, text := heldOn(run, slot, run.GetSteps()[step.GetId()].GetHosts()[slot.GetHost()])
+			if state == pb.FindingState_FINDING_STATE_HOLDS {
+				good++
+				continue
+			}
+			findings = append(findings, stepFinding(step, state, slot.GetHost(), text))
+		}
+		if good == len(step.GetSlots()) {
+			text := fmt.Sprintf("held to its end on %d of %d hosts", good, good)
+			findings = append(findings, stepFinding(step, pb.FindingState_FINDING_STATE_HOLDS, "", text))
+		}
+	}
+	return findings
+}
+
+func stepFinding(step *pb.PlannedStep, state pb.FindingState, host, text string) *pb.Finding {
+	return &pb.Finding{
+		Kind: pb.FindingKind_FINDING_KIND_STEP, Name: step.GetId(), State: state,
+		Text: text, Phase: step.GetPhase(), Host: host,
+	}
+}
+
+// heldOn judges a step on one host.
+func heldOn(run *pb.Run, slot *pb.HostSlot, s *pb.StepStatus) (pb.FindingState, string) {
+	const broken, unknown = pb.FindingState_FINDING_STATE_BROKEN, pb.FindingState_FINDING_STATE_UNKNOWN
+	switch {
+	case s == nil:
+		return unknown, "nothing was heard of it"
+	case s.GetState() == pb.StepState_STEP_STATE_REFUSED:
+		return broken, "refused: " + s.GetRefused().GetMessage()
+	case s.GetState() != pb.StepState_STEP_STATE_REVERTED:
+		return unknown, "not known to be reverted"
+	case s.GetCause() == pb.RevertCause_REVERT_CAUSE_END:
+		return pb.FindingState_FINDING_STATE_HOLDS, ""
+	}
+	end := run.GetT0UnixNanos() + slot.GetEndNanos()
+	left := let(s)
+	if left >= end {
+		return pb.FindingState_FINDING_STATE_HOLDS, ""
+	}
+	if left == 0 {
+		return broken, "reverted before its end: " + causes[s.GetCause()]
+	}
+	return broken, fmt.Sprintf("reverted %s before its end: %s", time.Duration(end-left).Round(time.Millisecond), causes[s.GetCause()])
+}
+
+var causes = map[pb.RevertCause]string{
+	pb.RevertCause_REVERT_CAUSE_UNSPECIFIED: "the host does not say why",
+	pb.RevertCause_REVERT_CAUSE_END:         "its own end",
+	pb.RevertCause_REVERT_CAUSE_ORDER:       "the run ended",
+	pb.RevertCause_REVERT_CAUSE_HALT:        "a halt",
+	pb.RevertCause_REVERT_CAUSE_LEASE:       "the lease ran out",
+	pb.RevertCause_REVERT_CAUSE_CRASH:       "the agent died",
+	pb.RevertCause_REVERT_CAUSE_DEADLINE:    "the deadline",
+	pb.RevertCause_REVERT_CAUSE_REBOOT:      "the host was restarted",
+	pb.RevertCause_REVERT_CAUSE_LOCAL:       "undone on the host",
+}
+
+// let is when a host let go of a step, in cluster time; 0 where it does not say.
+func let(s *pb.StepStatus) int64 {
+	for _, mark := range s.GetJournal() {
+		if mark.GetState() == pb.StepState_STEP_STATE_RETURNING || mark.GetState() == pb.StepState_STEP_STATE_REVERTED {
+			return mark.GetActualUnixNanos()
+		}
+	}
+	return 0
+}
+
+// ownProof is what the faults' own probes of their effect showed.
+func ownProof(run *pb.Run) []*pb.Finding {
+	var findings []*pb.Finding
+	for _, step := range run.GetPlan().GetSteps() {
+		f := &pb.Finding{
+			Kind: pb.FindingKind_FINDING_KIND_PROOF, Name: step.GetId(), Phase: step.GetPhase(),
+			State: pb.FindingState_FINDING_STATE_HOLDS, Text: "the fault's own probe on every host",
+		}
+		for _, slot := range step.GetSlots() {
+			status := run.GetSteps()[step.GetId()].GetHosts()[slot.GetHost()]
+			if state, text := bit(status); state != pb.FindingState_FINDING_STATE_HOLDS {
+				f.State, f.Text, f.Host = state, text, slot.GetHost()
+				break
+			}
+		}
+		findings = append(findings, f)
+	}
+	return findings
+}
+
+// bit tells whether the evidence of a host shows that the fault bit there.
+func bit(s *pb.StepStatus) (pb.FindingState, string) {
+	shown := false
+	for _, e := range s.GetEvidence() {
+		if e.GetAfter() {
+			continue
+		}
+		if !e.GetHolds() {
+			return pb.FindingState_FINDING_STATE_BROKEN, fmt.Sprintf("%s: %s", e.GetName(), e.GetText())
+		}
+		shown = true
+	}
+	if !shown {
+		return pb.FindingState_FINDING_STATE_UNKNOWN, "no evidence of the effect"
+	}
+	return pb.FindingState_FINDING_STATE_HOLDS, ""
+}
+
+// residue lists what hosts could not show clean.
+func residue(run *pb.Run) []*pb.Finding {
+	var findings []*pb.Finding
+	for _, step := range run.GetPlan().GetSteps() {
+		hosts := run.GetSteps()[step.GetId()].GetHosts()
+		for _, slot := range step.GetSlots() {
+			for _, item := range hosts[slot.GetHost()].GetResidue() {
+				findings = append(findings, &pb.Finding{
+					Kind: pb.FindingKind_FINDING_KIND_RESIDUE, Name: step.GetId(), State: pb.FindingState_FINDING_STATE_BROKEN,
+					Text: item, Host: slot.GetHost(),
+				})
+			}
+		}
+	}
+	return slices.Clip(findings)
+}

@@ -1,0 +1,108 @@
+package judge
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"cel.dev/cel-go/common/operators"
+
+	pb "squall/proto/squall/v1"
+)
+
+// tally is what an expression showed, second by second.
+type tally struct {
+	x      *expression
+	judged int
+	// broken and missing count seconds; the instants are the first of them.
+	broken, missing     int
+	brokenAt, missingAt int64
+	worst               []float64
+	seen                []bool
+}
+
+func newTally(x *expression) *tally {
+	return &tally{x: x, worst: make([]float64, len(x.terms)), seen: make([]bool, len(x.terms))}
+}
+
+// add judges one moment.
+func (t *tally) add(m *moment) outcome {
+	o := t.x.eval(m)
+	switch o {
+	case early:
+		return o
+	case broken:
+		t.broken++
+		t.brokenAt = first(t.brokenAt, m.end)
+	case missing:
+		t.missing++
+		t.missingAt = first(t.missingAt, m.end)
+	}
+	t.judged++
+	for i, term := range t.x.terms {
+		v, err := m.value(term.name, term.field)
+		if err == nil && (!t.seen[i] || term.worse(v, t.worst[i])) {
+			t.worst[i], t.seen[i] = v, true
+		}
+	}
+	return o
+}
+
+func first(have, now int64) int64 {
+	if have != 0 {
+		return have
+	}
+	return now
+}
+
+func (t *tally) state() pb.FindingState {
+	switch {
+	case t.broken > 0:
+		return pb.FindingState_FINDING_STATE_BROKEN
+	case t.missing > 0 || t.judged == 0:
+		return pb.FindingState_FINDING_STATE_UNKNOWN
+	}
+	return pb.FindingState_FINDING_STATE_HOLDS
+}
+
+// at is when it first broke, or first had no data; 0 where it held.
+func (t *tally) at() int64 {
+	if t.broken > 0 {
+		return t.brokenAt * int64(time.Second)
+	}
+	return t.missingAt * int64(time.Second)
+}
+
+// text shows the worst values beside their limits.
+func (t *tally) text() string {
+	var parts []string
+	for i, term := range t.x.terms {
+		if t.seen[i] {
+			parts = append(parts, term.text(t.worst[i]))
+		}
+	}
+	if len(parts) == 0 {
+		parts = append(parts, t.x.text)
+	}
+	if t.missing > 0 {
+		parts = append(parts, fmt.Sprintf("no data for %ds", t.missing))
+	} else if t.judged == 0 {
+		parts = append(parts, "no data")
+	}
+	return strings.Join(parts, ", ")
+}
+
+func (t term) text(v float64) string {
+	what := "worst"
+	if t.op == operators.Less || t.op == operators.LessEquals {
+		what = "peak"
+	}
+	return fmt.Sprintf("%s %s %s, limit %s %s", t.value(), what, number(v), symbol[t.op], number(t.limit))
+}
+
+// number prints at most four digits after the point, so that 0.98996 does not look like 0.99.
+func number(v float64) string {
+	text := strconv.FormatFloat(v, 'f', 4, 64)
+	return strings.TrimSuffix(strings.TrimRight(text, "0"), ".")
+}

@@ -1,0 +1,158 @@
+package judge
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/types"
+
+	"squall/experiments/internal/near"
+	pb "squall/proto/squall/v1"
+)
+
+const (
+	// costLimit bounds the evaluation of one expression, in CEL's units.
+	costLimit = 100_000
+	// sizeLimit and depthLimit bound its text.
+	sizeLimit  = 4096
+	depthLimit = 32
+)
+
+// vocabulary is what the expressions of one experiment may speak of. Nothing
+// else is declared, so a misspelt name is an error before anything runs.
+type vocabulary struct {
+	probes, targets, roles []string
+	env                    *cel.Env
+}
+
+// wrong says what is wrong with an expression, and where: a column from 0.
+type wrong struct {
+	column       int
+	message, fix string
+}
+
+var word = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*`)
+
+func newVocabulary(e *pb.Experiment) *vocabulary {
+	return &vocabulary{
+		probes:  slices.Sorted(maps.Keys(e.GetProbes())),
+		targets: slices.Sorted(maps.Keys(e.GetTargets())),
+		roles:   slices.Sorted(maps.Keys(e.GetZones())),
+	}
+}
+
+// open makes the environment. A name that can't stand in an expression is
+// left out: it is refused where it is used.
+func (v *vocabulary) open() error {
+	options := []cel.EnvOption{
+		cel.CustomTypeProvider(newProvider()),
+		cel.ParserExpressionSizeLimit(sizeLimit),
+		cel.ParserRecursionLimit(depthLimit),
+		cel.Variable("residue", residueType.cel),
+	}
+	for _, name := range v.probes {
+		options = append(options, cel.Variable(name, probeType.cel))
+	}
+	for _, name := range v.targets {
+		if !slices.Contains(v.probes, name) {
+			options = append(options, cel.Variable(name, targetType.cel))
+		}
+	}
+	for _, name := range v.roles {
+		options = append(options, cel.Variable("zones."+name, cel.ListType(zoneType.cel)))
+	}
+	env, err := cel.NewEnv(options...)
+	v.env = env
+	return err
+}
+
+// compile turns a text into an expression.
+func (v *vocabulary) compile(text string) (*expression, *wrong) {
+	ast, issues := v.env.Parse(text)
+	if issues.Err() != nil {
+		return nil, v.explain(text, issues)
+	}
+	if err := widen(ast); err != nil {
+		return nil, &wrong{message: err.Error(), fix: "write a smaller number"}
+	}
+	ast, issues = v.env.Check(ast)
+	if issues.Err() != nil {
+		return nil, v.explain(text, issues)
+	}
+	if ast.OutputType() != types.BoolType {
+		return nil, &wrong{message: fmt.Sprintf("%q is not a statement that holds or does not", text), fix: "compare it with something, such as >= 0.99"}
+	}
+	program, err := v.env.Program(ast, cel.CostLimit(costLimit))
+	if err != nil {
+		return nil, &wrong{message: "the expression can't be evaluated: " + err.Error(), fix: "write it more simply"}
+	}
+	return newExpression(v, text, ast, program), nil
+}
+
+// explain says the first issue in our words.
+func (v *vocabulary) explain(text string, issues *cel.Issues) *wrong {
+	first := issues.Errors()[0]
+	w := &wrong{column: max(first.Location.Column(), 0), message: first.Message, fix: "see `squall explain experiment.expect` for what expressions may say"}
+	if first.Location.Line() > 1 {
+		w.column = 0
+	}
+	if name, ok := between(first.Message, "undeclared reference to '", "'"); ok {
+		v.undeclared(w, text, name)
+	} else if field, ok := between(first.Message, "undefined field '", "'"); ok {
+		w.undefined(text, field)
+	} else if strings.Contains(first.Message, "no matching overload") {
+		w.fix = "compare numbers with numbers: every value is a number, but for the name of a zone"
+	}
+	return w
+}
+
+func (v *vocabulary) undeclared(w *wrong, text, name string) {
+	known := slices.Concat(v.probes, v.targets, []string{"residue"})
+	if name == "zones" {
+		role := word.FindString(after(text, w.column, "zones."))
+		w.message = fmt.Sprintf("%q is not a role of `zones`", role)
+		w.fix = near.Fix(role, "role", v.roles)
+		w.column += len("zones.")
+		return
+	}
+	w.message = fmt.Sprintf("%q is neither a probe nor a target", name)
+	w.fix = near.Fix(name, "probe or target", known)
+	for _, k := range known {
+		if strings.Contains(k, "-") && strings.HasPrefix(k, name) {
+			w.fix = fmt.Sprintf("a hyphen is a minus here: rename %q with underscores", k)
+		}
+	}
+}
+
+// undefined explains a field that does not exist. The place is the dot before it.
+func (w *wrong) undefined(text, field string) {
+	fields := slices.Concat(probeType.fields, targetType.fields, zoneType.fields)
+	w.message = fmt.Sprintf("there is no %q", field)
+	w.fix = near.Fix(field, "field", fields)
+	if word.FindString(after(text, w.column, ".")) == field {
+		w.column++
+	}
+}
+
+// after is what follows prefix at a column of text, or "".
+func after(text string, column int, prefix string) string {
+	runes := []rune(text)
+	rest, ok := strings.CutPrefix(string(runes[min(column, len(runes)):]), prefix)
+	if !ok {
+		return ""
+	}
+	return rest
+}
+
+func between(text, left, right string) (inside string, ok bool) {
+	_, rest, ok := strings.Cut(text, left)
+	if !ok {
+		return "", false
+	}
+	inside, _, ok = strings.Cut(rest, right)
+	return inside, ok
+}

@@ -1,0 +1,129 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+
+	"squall/experiments"
+	pb "squall/proto/squall/v1"
+)
+
+// taken is a resource under a host that a fault takes.
+type taken struct {
+	name   string
+	shared bool
+}
+
+// takes lists what a step takes on each of its hosts. A dark host is taken
+// whole; anything else shares the host and takes its one mechanism alone.
+func takes(step *pb.PlannedStep) []taken {
+	switch step.GetFault().GetKind().(type) {
+	case *pb.Fault_PowerOff:
+		if len(step.GetWorkload()) == 0 {
+			return []taken{{"", false}}
+		}
+		return scoped("/workload", step.GetWorkload())
+	case *pb.Fault_DnsFail:
+		if len(step.GetWorkload()) == 0 {
+			return []taken{{"", true}, {"/dns", false}}
+		}
+		return append(scoped("/dns", step.GetWorkload()), taken{"/dns", true})
+	}
+	return []taken{{"", true}, {"/" + experiments.FaultName(step.GetFault()), false}}
+}
+
+func scoped(what string, workloads []string) []taken {
+	list := []taken{{"", true}}
+	for _, w := range workloads {
+		list = append(list, taken{what + "/" + w, false})
+	}
+	return list
+}
+
+// claim lists the resources of every step, each until its host's deadline, and
+// refuses steps of one plan that would take the same thing at the same time.
+func (m *maker) claim() {
+	for _, step := range m.p.GetSteps() {
+		for _, slot := range step.GetSlots() {
+			for _, t := range takes(step) {
+				m.p.Claims = append(m.p.Claims, &pb.Claim{
+					Resource: "host/" + slot.GetHost() + t.name, Shared: t.shared, Step: step.GetId(),
+					StartNanos: slot.GetStartNanos(), EndNanos: slot.GetDeadlineNanos(),
+				})
+			}
+		}
+	}
+	m.clashes()
+}
+
+// hold is an exclusive claim for as long as it is planned, without its grace:
+// in one plan, a step may follow another at once.
+type hold struct {
+	step       string
+	start, end int64
+}
+
+func (m *maker) clashes() {
+	held := map[string][]hold{}
+	told := map[[2]string]bool{}
+	for _, step := range m.p.GetSteps() {
+		for _, slot := range step.GetSlots() {
+			mine := hold{step.GetId(), slot.GetStartNanos(), slot.GetEndNanos()}
+			for _, t := range takes(step) {
+				if t.shared {
+					continue
+				}
+				resource := "host/" + slot.GetHost() + t.name
+				for _, other := range held[resource] {
+					pair := [2]string{other.step, mine.step}
+					if other.start < mine.end && mine.start < other.end && other.step != mine.step && !told[pair] {
+						told[pair] = true
+						m.problem(pb.Refusal_REFUSAL_CLAIM, m.stepPath(mine.step), fmt.Sprintf("%s and %s both take %s at one time", other.step, mine.step, resource), "let one end before the other begins")
+					}
+				}
+				held[resource] = append(held[resource], mine)
+			}
+		}
+	}
+}
+
+// held are the claims that other runs still hold. Until a run has fired, its
+// claims have no instants, and hold.
+func heldClaims(w World) map[string][]heldClaim {
+	held := map[string][]heldClaim{}
+	for _, a := range w.Active {
+		for _, c := range a.Plan.GetClaims() {
+			if a.T0UnixNanos == 0 || a.T0UnixNanos+c.GetEndNanos() > w.NowUnixNanos {
+				held[c.GetResource()] = append(held[c.GetResource()], heldClaim{a.Run, c.GetShared()})
+			}
+		}
+	}
+	return held
+}
+
+type heldClaim struct {
+	run    string
+	shared bool
+}
+
+// conflicts refuses claims that another run holds.
+func conflicts(p *pb.Plan, w World) []refusal {
+	held := heldClaims(w)
+	told := map[string]bool{}
+	var found []refusal
+	for _, c := range p.GetClaims() {
+		i := slices.IndexFunc(held[c.GetResource()], func(h heldClaim) bool { return !c.GetShared() || !h.shared })
+		if i < 0 {
+			continue
+		}
+		run := held[c.GetResource()][i].run
+		if key := run + " " + c.GetStep(); !told[key] {
+			told[key] = true
+			found = append(found, refusal{
+				pb.Refusal_REFUSAL_CLAIM, "", fmt.Sprintf("%s takes %s, which run %s holds", c.GetStep(), c.GetResource(), run),
+				"wait until that run has ended, or end it with `squall undo " + run + "`",
+			})
+		}
+	}
+	return found
+}

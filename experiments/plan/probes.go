@@ -1,0 +1,111 @@
+package plan
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"squall/experiments/internal/near"
+	pb "squall/proto/squall/v1"
+)
+
+// probes says where every probe runs, and which hosts are counted: those of
+// every target and role that a step or an expression names.
+func (m *maker) probes() {
+	for _, name := range slices.Sorted(maps.Keys(m.e.GetProbes())) {
+		m.probe(name, m.e.GetProbes()[name])
+	}
+	counted := map[string]bool{}
+	for _, s := range m.p.GetSteps() {
+		counted[s.GetTarget()] = true
+	}
+	for _, name := range m.judge.Targets() {
+		counted[name] = true
+	}
+	for _, name := range slices.Sorted(maps.Keys(counted)) {
+		m.count("target/"+name, m.resolve(name), m.e.GetTargets()[name].GetWorkload())
+	}
+	for _, role := range m.judge.Roles() {
+		m.count("zone/"+role, m.inZones(m.e.GetZones()[role].GetZone()), nil)
+	}
+}
+
+func (m *maker) probe(name string, p *pb.Probe) {
+	planned := &pb.PlannedProbe{Name: name, Probe: p}
+	hosts := map[string]bool{}
+	for i, from := range p.GetFrom() {
+		if from == "control" {
+			planned.Control = true
+			continue
+		}
+		for _, host := range m.from(index("probes."+name+".from", i), from) {
+			hosts[host] = true
+		}
+	}
+	planned.Hosts = m.heard("probes."+name, slices.Sorted(maps.Keys(hosts)))
+	if len(planned.GetHosts()) == 0 && !planned.GetControl() {
+		m.problem(pb.Refusal_REFUSAL_EMPTY_TARGET, "probes."+name+".from", "probe "+quoted(name)+" runs nowhere", "name a target, a role, a zone, or control")
+	}
+	m.p.Probes = append(m.p.Probes, planned)
+}
+
+// from resolves a place to run at: a target, a role of zones, or a zone.
+func (m *maker) from(path, name string) []string {
+	if t, ok := m.e.GetTargets()[name]; ok {
+		return m.observers(name, t)
+	}
+	if role, ok := m.e.GetZones()[name]; ok {
+		return m.inZones(role.GetZone())
+	}
+	if slices.Contains(m.zones, name) {
+		return m.inZones([]string{name})
+	}
+	known := slices.Concat(m.zones, slices.Collect(maps.Keys(m.e.GetTargets())), slices.Collect(maps.Keys(m.e.GetZones())), []string{"control"})
+	m.problem(pb.Refusal_REFUSAL_UNKNOWN, path, "there is no target, role or zone "+quoted(name), near.Fix(name, "target, role or zone", known))
+	return nil
+}
+
+// observers are the hosts of a target that a probe runs on. Probes touch
+// nothing, so that protection does not matter, unless faults use it too.
+func (m *maker) observers(name string, t *pb.Target) []string {
+	if hosts, ok := m.targets[name]; ok {
+		return hosts
+	}
+	hosts := m.pick("targets."+name, name, t, m.selected("targets."+name, t))
+	return hosts
+}
+
+// inZones are the hosts of some zones, but for those of the control plane.
+func (m *maker) inZones(zones []string) []string {
+	var found []string
+	for _, name := range m.sorted {
+		if h := m.hosts[name]; slices.Contains(zones, h.GetZone()) && !isServer(h, nil) {
+			found = append(found, name)
+		}
+	}
+	return found
+}
+
+// heard leaves out hosts that are not connected, and says so.
+func (m *maker) heard(path string, hosts []string) []string {
+	var lost []string
+	kept := slices.DeleteFunc(slices.Clone(hosts), func(name string) bool {
+		gone := m.hosts[name].GetPresence() == pb.Presence_PRESENCE_LOST
+		if gone {
+			lost = append(lost, name)
+		}
+		return gone
+	})
+	if len(lost) > 0 {
+		m.warn(path, some(lost)+" not connected: no readings from there", "")
+	}
+	return kept
+}
+
+func (m *maker) count(name string, hosts, workloads []string) {
+	kept := m.heard("", hosts)
+	m.p.Probes = append(m.p.Probes, &pb.PlannedProbe{Name: name, Hosts: kept, Workload: workloads})
+	if len(kept) == 0 {
+		m.problem(pb.Refusal_REFUSAL_EMPTY_TARGET, "", fmt.Sprintf("there is no host to count for %s", quoted(name)), "name zones and targets with hosts")
+	}
+}

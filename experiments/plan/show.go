@@ -1,0 +1,40 @@
+package plan
+
+import (
+	"maps"
+	"slices"
+
+	pb "squall/proto/squall/v1"
+)
+
+// show lists every host with what the plan's faults mean to it.
+func (m *maker) show() {
+	workloads := map[string]map[string]bool{}
+	hit, dark := map[string]bool{}, map[string]bool{}
+	for _, step := range m.p.GetSteps() {
+		for _, slot := range step.GetSlots() {
+			h := slot.GetHost()
+			hit[h] = hit[h] || carriedOut(step)
+			dark[h] = dark[h] || silences(step)
+			if workloads[h] == nil {
+				workloads[h] = map[string]bool{}
+			}
+			for _, w := range touched(step, m.hosts[h]) {
+				workloads[h][w.GetName()] = true
+			}
+		}
+	}
+	for _, name := range m.sorted {
+		h := m.hosts[name]
+		shown := &pb.PlannedHost{Name: name, Zone: h.GetZone(), Hit: hit[name], Workload: slices.Sorted(maps.Keys(workloads[name]))}
+		if dark[name] {
+			shown.Undeclared, shown.Management = h.GetUndeclared(), h.GetManagement()
+		}
+		m.p.Hosts = append(m.p.Hosts, shown)
+	}
+}
+
+// silences tells whether a step makes whole hosts silent.
+func silences(step *pb.PlannedStep) bool {
+	return step.GetFault().GetPowerOff() != nil && len(step.GetWorkload()) == 0
+}

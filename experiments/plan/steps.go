@@ -1,0 +1,119 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"squall/experiments"
+	pb "squall/proto/squall/v1"
+)
+
+// grace is how long after its planned end a step is undone whatever happens.
+const grace = int64(10 * time.Second)
+
+// steps plans every fault on every host.
+func (m *maker) steps() {
+	seen := map[string]int{}
+	for i, p := range m.e.GetTimeline() {
+		for k, s := range p.GetFaults() {
+			path := index(index("timeline", i)+".faults", k)
+			id := p.GetPhase() + "." + experiments.FaultName(s.GetFault())
+			if seen[id]++; seen[id] > 1 {
+				id = fmt.Sprintf("%s.%d", id, seen[id])
+			}
+			if hosts, ok := m.usable(path, s.GetTarget()); ok {
+				m.step(path, id, p.GetPhase(), s, m.time.phases[i].steps[k], hosts)
+			}
+		}
+	}
+}
+
+func (m *maker) step(path, id, phase string, s *pb.Step, at stepTime, hosts []string) {
+	step := &pb.PlannedStep{
+		Id: id, Phase: phase, Target: s.GetTarget(), LostContact: s.GetLostContact(),
+		Fault: m.realFault(s.GetFault()), Workload: m.e.GetTargets()[s.GetTarget()].GetWorkload(),
+		StartNanos: m.time.real(at.start), EndNanos: m.time.real(at.end),
+	}
+	m.slots(path, step, m.time.scale(s.GetSpread().GetNanos()), hosts)
+	if off := step.GetFault().GetPowerOff(); off != nil {
+		m.wayBack(step, off.GetBack(), hosts)
+	}
+	if d := step.GetFault().GetNetDelay(); d.GetTo() != nil {
+		step.AddressSet = m.peers(path, d.GetTo())
+	}
+	m.p.Steps = append(m.p.Steps, step)
+}
+
+// realFault is the fault with every span of incident time in real time.
+func (m *maker) realFault(f *pb.Fault) *pb.Fault {
+	real := proto.CloneOf(f)
+	m.compress(real.ProtoReflect())
+	return real
+}
+
+func (m *maker) compress(msg protoreflect.Message) {
+	msg.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		if fd.IsMap() || fd.IsList() || fd.Message() == nil {
+			return true
+		}
+		span, ok := v.Message().Interface().(*pb.Span)
+		if ok && proto.GetExtension(fd.Options(), pb.E_Incident).(bool) {
+			span.Nanos = m.time.scale(span.GetNanos())
+		}
+		m.compress(v.Message())
+		return true
+	})
+}
+
+// slots gives each host its own instants, the starts spread in seeded order.
+func (m *maker) slots(path string, step *pb.PlannedStep, spread int64, hosts []string) {
+	place := m.places(step.GetId()+"/start", hosts)
+	for _, host := range hosts {
+		start := step.GetStartNanos() + share(spread, place[host], len(hosts))
+		if start >= step.GetEndNanos() && spread > 0 {
+			m.problem(pb.Refusal_REFUSAL_INVALID, path+".spread", fmt.Sprintf("%s would start only when the fault has ended", host), "shorten the spread, or end the fault later")
+			return
+		}
+		step.Slots = append(step.Slots, &pb.HostSlot{
+			Host: host, StartNanos: start, EndNanos: step.GetEndNanos(), DeadlineNanos: step.GetEndNanos() + grace,
+		})
+	}
+}
+
+// wayBack paces the return of machines: each at its own instant, in seeded
+// order, and some not before the end of the run.
+func (m *maker) wayBack(step *pb.PlannedStep, back *pb.WayBack, hosts []string) {
+	step.BootTokens, step.BootLimitNanos = back.GetAtOnce(), back.GetBootLimit().GetNanos()
+	never := shuffled(m.e.GetSeed(), step.GetId()+"/never", hosts)[:portion(back.GetNever(), len(hosts))]
+	returning := slices.DeleteFunc(slices.Clone(hosts), func(h string) bool { return slices.Contains(never, h) })
+	place, spread := m.places(step.GetId()+"/back", returning), back.GetSpread().GetNanos()
+	deadline := step.GetEndNanos() + spread + step.GetBootLimitNanos() + grace
+	for _, slot := range step.GetSlots() {
+		slot.NeverBack, slot.DeadlineNanos = slices.Contains(never, slot.GetHost()), deadline
+		if !slot.GetNeverBack() {
+			slot.EndNanos += share(spread, place[slot.GetHost()], len(returning))
+		}
+	}
+	step.EndNanos += spread
+}
+
+// places gives each host its place in a seeded order.
+func (m *maker) places(salt string, hosts []string) map[string]int {
+	place := map[string]int{}
+	for i, host := range shuffled(m.e.GetSeed(), salt, hosts) {
+		place[host] = i
+	}
+	return place
+}
+
+// share is a place's part of a stretch: the first at its beginning, the last at its end.
+func share(stretch int64, place, of int) int64 {
+	if of < 2 {
+		return 0
+	}
+	return stretch / int64(of-1) * int64(place)
+}

@@ -1,0 +1,250 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"squall/experiments"
+	pb "squall/proto/squall/v1"
+)
+
+// Text is the plan as people read it: what is wrong first, then who, when and
+// how it is undone.
+func Text(p *pb.Plan, e *pb.Experiment) string {
+	t := &text{p: p, e: e, used: experiments.WithDefaults(e)}
+	t.head()
+	t.problems("refused", p.GetProblems())
+	t.room()
+	t.hosts()
+	t.times()
+	t.problems("warn", p.GetWarnings())
+	t.probes()
+	t.rules()
+	t.undo()
+	t.outside()
+	t.rest()
+	return t.b.String()
+}
+
+// text writes a plan.
+type text struct {
+	p *pb.Plan
+	// e is the experiment as written, used the one with its defaults.
+	e, used *pb.Experiment
+	b       strings.Builder
+}
+
+// label stands before the first line of a block; further lines are indented as far.
+const indent = 11
+
+func (t *text) line(label, format string, args ...any) {
+	fmt.Fprintf(&t.b, "%-*s%s\n", indent, label, strings.TrimRight(fmt.Sprintf(format, args...), " "))
+}
+
+func (t *text) head() {
+	length := experiments.FormatSpan(t.p.GetLengthNanos())
+	if speed := t.p.GetMilliSpeed(); speed != 1000 && len(t.p.GetPhases()) > 0 {
+		last := t.p.GetPhases()[len(t.p.GetPhases())-1]
+		length = fmt.Sprintf("%s: %s -> %s", experiments.FormatRate(t.used.GetClock().GetSpeed()), experiments.FormatSpan(last.GetIncidentEndNanos()), length)
+	}
+	fmt.Fprintf(&t.b, "%s   %s   %s\n", t.p.GetExperiment(), t.e.GetTitle(), length)
+	switch n := len(t.p.GetProblems()); n {
+	case 0:
+		t.line("checks", "ok   digest %.12s   seed %d", t.p.GetDigest(), t.p.GetSeed())
+	case 1:
+		t.line("checks", "refused: 1 problem")
+	default:
+		t.line("checks", "refused: %d problems", n)
+	}
+}
+
+func (t *text) problems(label string, list []*pb.Problem) {
+	for _, p := range list {
+		for i, line := range strings.Split(experiments.FormatProblem(p), "\n") {
+			if i > 0 {
+				label = ""
+			}
+			t.line(label, "%s", line)
+		}
+		label = ""
+	}
+}
+
+func (t *text) room() {
+	var parts []string
+	for _, h := range t.p.GetHeadroom() {
+		part := h.GetGuardrail() + " " + h.GetUsed()
+		if h.GetExceeded() {
+			part += " EXCEEDED"
+		}
+		parts = append(parts, part)
+	}
+	parts = append(parts, "lease "+experiments.FormatSpan(t.p.GetLeaseNanos()))
+	t.line("guardrails", "%s", strings.Join(parts, "   "))
+}
+
+// hosts shows every zone: + is dark, ~ is degraded, blank stays as it is.
+func (t *text) hosts() {
+	zones := map[string][]*pb.PlannedHost{}
+	var order []string
+	for _, h := range t.p.GetHosts() {
+		if zones[h.GetZone()] == nil {
+			order = append(order, h.GetZone())
+		}
+		zones[h.GetZone()] = append(zones[h.GetZone()], h)
+	}
+	slices.Sort(order)
+	for _, zone := range order {
+		t.zone(zone, zones[zone])
+	}
+}
+
+func (t *text) zone(zone string, hosts []*pb.PlannedHost) {
+	untouched := 0
+	groups := map[string][]string{}
+	var order []string
+	for _, h := range hosts {
+		what := t.faultsOn(h.GetName())
+		if what == "" {
+			untouched++
+			continue
+		}
+		if groups[what] == nil {
+			order = append(order, what)
+		}
+		groups[what] = append(groups[what], withWorkloads(h))
+	}
+	label := zone
+	for _, what := range order {
+		t.line(label, "%s   %s   %s", what[:1]+" "+strings.Join(groups[what], " "), what[2:], plural(len(groups[what]), "host"))
+		label = ""
+	}
+	if untouched > 0 {
+		t.line(label, "  %s untouched", plural(untouched, "host"))
+	}
+}
+
+func withWorkloads(h *pb.PlannedHost) string {
+	if len(h.GetWorkload()) == 0 {
+		return h.GetName()
+	}
+	return h.GetName() + "(" + strings.Join(h.GetWorkload(), ",") + ")"
+}
+
+// faultsOn names the faults on a host behind a sign for the worst of them.
+func (t *text) faultsOn(host string) string {
+	sign, names := "~", []string{}
+	for _, s := range t.p.GetSteps() {
+		if !slices.ContainsFunc(s.GetSlots(), func(slot *pb.HostSlot) bool { return slot.GetHost() == host }) {
+			continue
+		}
+		name := faultText(s)
+		if silences(s) {
+			sign = "+"
+		}
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return sign + " " + strings.Join(names, ", ")
+}
+
+// faultText is a fault with what matters most of it.
+func faultText(s *pb.PlannedStep) string {
+	name := experiments.FaultName(s.GetFault())
+	switch f := s.GetFault().GetKind().(type) {
+	case *pb.Fault_PowerOff:
+		return name + " " + enum(f.PowerOff.GetMode().String(), "POWER_MODE_")
+	case *pb.Fault_DnsFail:
+		return name + " " + experiments.FormatRamp(f.DnsFail.GetShare())
+	case *pb.Fault_NetDelay:
+		return fmt.Sprintf("%s %s %s", name, experiments.FormatSpan(f.NetDelay.GetDelay().GetNanos()), enum(f.NetDelay.GetDirection().String(), "DIRECTION_"))
+	}
+	return name
+}
+
+// times shows phases and steps in both clocks.
+func (t *text) times() {
+	var rows strings.Builder
+	w := tabwriter.NewWriter(&rows, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "incident\treal\tfor\twhat")
+	for i, p := range t.p.GetPhases() {
+		fmt.Fprintf(w, "%s\t+%s\t%s\t%s\n", t.clock(p.GetIncidentStartNanos()), experiments.FormatSpan(p.GetStartNanos()),
+			t.both(p.GetIncidentEndNanos()-p.GetIncidentStartNanos(), p.GetEndNanos()-p.GetStartNanos()), strings.TrimSpace(p.GetName()+"  "+p.GetSay()))
+		for _, s := range t.used.GetTimeline()[i].GetFaults() {
+			t.step(w, p, s)
+		}
+	}
+	w.Flush()
+	for line := range strings.Lines(rows.String()) {
+		t.b.WriteString(strings.TrimRight(line, " \n") + "\n")
+	}
+}
+
+func (t *text) step(w *tabwriter.Writer, p *pb.PlannedPhase, s *pb.Step) {
+	for _, planned := range t.p.GetSteps() {
+		if planned.GetPhase() == p.GetName() && planned.GetTarget() == s.GetTarget() && experiments.FaultName(planned.GetFault()) == experiments.FaultName(s.GetFault()) {
+			fmt.Fprintf(w, "\t+%s\t%s\t  %s\n", experiments.FormatSpan(planned.GetStartNanos()), experiments.FormatSpan(planned.GetEndNanos()-planned.GetStartNanos()), t.paced(planned, s))
+			return
+		}
+	}
+}
+
+// paced is a step with how its starts and its way back are spread.
+func (t *text) paced(planned *pb.PlannedStep, s *pb.Step) string {
+	parts := []string{experiments.FaultName(s.GetFault()) + " " + s.GetTarget()}
+	if n := s.GetSpread().GetNanos(); n > 0 {
+		parts = append(parts, "spread "+t.both(n, t.real(n)))
+	}
+	if back := s.GetFault().GetPowerOff().GetBack(); back.GetSpread().GetNanos() > 0 {
+		parts = append(parts, "back over "+t.both(back.GetSpread().GetNanos(), t.real(back.GetSpread().GetNanos())))
+	}
+	if planned.GetBootTokens() > 0 {
+		parts = append(parts, fmt.Sprintf("%d at once", planned.GetBootTokens()))
+	}
+	if planned.GetLostContact() == pb.LostContact_LOST_CONTACT_HOLD {
+		parts = append(parts, "held without contact")
+	}
+	if !carriedOut(planned) {
+		parts = append(parts, "this build lacks it")
+	}
+	return strings.Join(parts, ", ")
+}
+
+func (t *text) real(incident int64) int64 {
+	return (&timeline{milli: int64(t.p.GetMilliSpeed())}).scale(incident)
+}
+
+// both is a length in both times, where they differ.
+func (t *text) both(incident, real int64) string {
+	if t.p.GetMilliSpeed() == 1000 && incident == real {
+		return experiments.FormatSpan(real)
+	}
+	return experiments.FormatSpan(incident) + " -> " + experiments.FormatSpan(real)
+}
+
+// clock is an instant of incident time: a time of day where the file has an origin.
+func (t *text) clock(after int64) string {
+	if t.p.GetOriginUnixNanos() == 0 {
+		return "T+" + experiments.FormatSpan(after)
+	}
+	zone := time.FixedZone("", int(t.p.GetOriginZoneSeconds()))
+	at := time.Unix(0, t.p.GetOriginUnixNanos()+after).In(zone)
+	if at.Second() == 0 {
+		return at.Format("15:04")
+	}
+	return at.Format("15:04:05")
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

@@ -1,0 +1,134 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"squall/experiments"
+	pb "squall/proto/squall/v1"
+)
+
+// probes says where each probe runs and how often.
+func (t *text) probes() {
+	label := "probes"
+	for _, p := range t.p.GetProbes() {
+		if p.GetProbe() == nil {
+			continue
+		}
+		t.line(label, "%s every %s from %s", p.GetName(), experiments.FormatSpan(p.GetProbe().GetEvery().GetNanos()), places(p))
+		label = ""
+	}
+}
+
+// places names where a probe runs, few hosts by name.
+func places(p *pb.PlannedProbe) string {
+	var list []string
+	switch n := len(p.GetHosts()); {
+	case n > 4:
+		list = append(list, plural(n, "host"))
+	case n > 0:
+		list = append(list, strings.Join(p.GetHosts(), " "))
+	}
+	if p.GetControl() {
+		list = append(list, "the servers")
+	}
+	return strings.Join(list, " and ")
+}
+
+// rules says when the run ends early.
+func (t *text) rules() {
+	label := "abort"
+	for _, a := range t.used.GetAbort() {
+		lasts := max(a.GetFor().GetNanos(), 1e9)
+		t.line(label, "%s: %s for %s", a.GetName(), a.GetWhen(), experiments.FormatSpan(lasts))
+		label = ""
+	}
+	if label != "" {
+		t.line(label, "no rule: only the end, a halt or the lease ends this run")
+	}
+}
+
+// undo says in one line per step what its end puts back.
+func (t *text) undo() {
+	label := "undo"
+	for _, s := range t.p.GetSteps() {
+		if carriedOut(s) {
+			t.line(label, "%s: %s", s.GetId(), t.undone(s))
+			label = ""
+		}
+	}
+}
+
+func (t *text) undone(s *pb.PlannedStep) string {
+	on := plural(len(s.GetSlots()), "host")
+	switch f := s.GetFault().GetKind().(type) {
+	case *pb.Fault_PowerOff:
+		return "silence lifted, " + t.started(s, f.PowerOff.GetBack())
+	case *pb.Fault_DnsFail:
+		return "lookups pass again on " + on + ", our programs gone"
+	}
+	return "packets pass undelayed on " + on + ", our delay line gone"
+}
+
+// started says what the way back starts, and when.
+func (t *text) started(s *pb.PlannedStep, back *pb.WayBack) string {
+	on := plural(len(s.GetSlots()), "host")
+	if back.GetStart() == pb.BackStart_BACK_START_NONE {
+		return "nothing started on " + on
+	}
+	never := 0
+	for _, slot := range s.GetSlots() {
+		if slot.GetNeverBack() {
+			never++
+		}
+	}
+	line := fmt.Sprintf("%s started on %s", plural(t.workloads(s), "workload"), on)
+	if n := s.GetBootTokens(); n > 0 {
+		line += fmt.Sprintf(", %d at once", n)
+	}
+	if never > 0 {
+		line += fmt.Sprintf(", %d of them only when the run ends", never)
+	}
+	return line
+}
+
+// workloads counts what a step kills, and its way back starts.
+func (t *text) workloads(s *pb.PlannedStep) int {
+	n := 0
+	for _, h := range t.p.GetHosts() {
+		if slices.ContainsFunc(s.GetSlots(), func(slot *pb.HostSlot) bool { return slot.GetHost() == h.GetName() }) {
+			for _, w := range h.GetWorkload() {
+				if any1(s.GetWorkload(), w) {
+					n++
+				}
+			}
+		}
+	}
+	return n
+}
+
+// outside lists what lives on behind a silence, and what it leaves alone.
+func (t *text) outside() {
+	live, open := "lives on", "stays open"
+	for _, h := range t.p.GetHosts() {
+		if len(h.GetUndeclared()) > 0 {
+			t.line(live, "%s: %s", h.GetName(), strings.Join(h.GetUndeclared(), " "))
+			live = ""
+		}
+	}
+	for _, h := range t.p.GetHosts() {
+		for _, peer := range h.GetManagement() {
+			t.line(open, "%s: port %d for %s", h.GetName(), peer.GetPort(), peer.GetPrefix())
+			open = ""
+		}
+	}
+}
+
+func (t *text) rest() {
+	label := "defaults"
+	for _, d := range t.p.GetDefaults() {
+		t.line(label, "%s", d)
+		label = ""
+	}
+}
