@@ -192,3 +192,11 @@ func parseCert(data []byte) (*x509.Certificate, error) {
 	}
 	return x509.ParseCertificate(block.Bytes)
 }
+
+// Signed tells whether a bundle's certificate is valid under this authority.
+func (a *Authority) Signed(b *Bundle) bool {
+	roots := x509.NewCertPool()
+	roots.AddCert(a.cert)
+	_, err := verify(roots, []*x509.Certificate{b.cert.Leaf})
+	return err == nil
+}

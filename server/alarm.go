@@ -1,0 +1,128 @@
+package server
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	pb "squall/proto/squall/v1"
+)
+
+const (
+	// patience is how long a server that was told of a halt waits before it
+	// proposes it too: whoever was told first knows who pulled the lever.
+	patience = time.Second
+	// maxAlarms bounds the halts that wait for a quorum. Agents are told of
+	// every one all the same.
+	maxAlarms = 64
+)
+
+// alarm is a halt that was heard and is not known to be committed.
+type alarm struct {
+	latch    *pb.HaltLatch
+	by       *pb.Principal
+	patience time.Duration
+	settled  chan struct{} // closed when it is committed
+}
+
+// alarms are the halts heard here. While there is one, new runs are refused,
+// quorum or not.
+type alarms struct {
+	fresh chan *alarm
+
+	mu    sync.Mutex // guards heard
+	heard map[string]*alarm
+}
+
+func newAlarms() *alarms {
+	return &alarms{fresh: make(chan *alarm, maxAlarms), heard: make(map[string]*alarm)}
+}
+
+// hear remembers an alarm. It returns the one that is waited for under its id,
+// nil where there are too many.
+func (a *alarms) hear(heard *alarm) *alarm {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if known := a.heard[heard.latch.GetId()]; known != nil {
+		return known
+	}
+	if len(a.heard) >= maxAlarms {
+		return nil
+	}
+	heard.settled = make(chan struct{})
+	a.heard[heard.latch.GetId()] = heard
+	a.fresh <- heard // there is room: as many as may be heard
+	return heard
+}
+
+// all are the halts that are not settled.
+func (a *alarms) all() []*alarm {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Collect(maps.Values(a.heard))
+}
+
+// engaged is a halt that is not settled, or nil.
+func (a *alarms) engaged() *pb.HaltLatch {
+	for _, heard := range a.all() {
+		return heard.latch
+	}
+	return nil
+}
+
+func (a *alarms) settle(heard *alarm) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.heard, heard.latch.GetId())
+	close(heard.settled)
+}
+
+// settleAlarms proposes every halt that was heard until it is committed, with
+// or without the client that asked for it.
+func (s *Server) settleAlarms(ctx context.Context) error {
+	var work sync.WaitGroup
+	defer work.Wait()
+	for {
+		select {
+		case heard := <-s.alarms.fresh:
+			work.Go(func() { s.settleAlarm(ctx, heard) })
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (s *Server) settleAlarm(ctx context.Context, heard *alarm) {
+	select {
+	case <-time.After(heard.patience):
+	case <-ctx.Done():
+		return
+	}
+	latch := heard.latch
+	_, err := s.Propose(ctx, &pb.Command{
+		Id: haltCommand(latch.GetId()), By: heard.by,
+		Kind: &pb.Command_Halt{Halt: &pb.Halt{Id: latch.GetId(), Reason: latch.GetReason()}},
+	})
+	if err != nil {
+		s.log.Error("halt is heard and not committed", "halt", latch.GetId(), "cause", err)
+		return
+	}
+	s.alarms.settle(heard)
+}
+
+// heardFromAgent takes a halt that an agent latched without a quorum: it must
+// be committed before it can be resumed.
+func (s *Server) heardFromAgent(latch *pb.HaltLatch) {
+	known := s.machine.View().Halt()
+	if latch.GetId() == known.GetId() || slices.Contains(known.GetAlso(), latch.GetId()) {
+		return
+	}
+	s.alarms.hear(&alarm{
+		latch: &pb.HaltLatch{Id: latch.GetId(), Engaged: true, Reason: latch.GetReason()},
+		by:    s.self(),
+	})
+}
+
+func haltCommand(id string) string { return "halt/" + id }

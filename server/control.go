@@ -1,0 +1,182 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"runtime/debug"
+
+	"google.golang.org/protobuf/proto"
+
+	"squall/experiments"
+	"squall/experiments/plan"
+	pb "squall/proto/squall/v1"
+	"squall/server/state"
+)
+
+// controlDoor is the service for people.
+type controlDoor struct {
+	pb.UnimplementedControlServiceServer
+	*Server
+}
+
+// draft is what a caller wants to run.
+type draft struct {
+	experiment *pb.Experiment
+	aim        map[string]*pb.ZoneRole
+	file       string
+	source     []byte
+}
+
+// Plan resolves an experiment against the registry and says what a run would do.
+func (d *controlDoor) Plan(ctx context.Context, req *pb.PlanRequest) (*pb.PlanResponse, error) {
+	view, err := d.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	_, made, err := d.plan(view, draft{req.GetExperiment(), req.GetAim(), req.GetFile(), req.GetSource()})
+	if err != nil {
+		return nil, err
+	}
+	return &pb.PlanResponse{Plan: made}, nil
+}
+
+// Run admits a run. The same request id starts one run, however often it comes.
+func (d *controlDoor) Run(ctx context.Context, req *pb.RunRequest) (*pb.RunResponse, error) {
+	if req.GetId() == "" {
+		return nil, refusef(pb.Refusal_REFUSAL_INVALID, "choose one at random", "the request has no id")
+	}
+	if latch := d.alarms.engaged(); latch != nil {
+		return &pb.RunResponse{Refused: []*pb.Problem{halted(latch)}}, nil
+	}
+	view, err := d.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	e, made, err := d.plan(view, draft{req.GetExperiment(), req.GetAim(), req.GetFile(), req.GetSource()})
+	if err != nil {
+		return nil, err
+	}
+	id := runID(e.GetName(), req.GetId())
+	if known := view.Run(id); known != nil {
+		return &pb.RunResponse{Run: id, Index: known.GetAdmittedIndex(), Plan: known.GetPlan()}, nil
+	}
+	if refused := refusals(made, req.GetDigest()); len(refused) > 0 {
+		return &pb.RunResponse{Plan: made, Refused: refused}, nil
+	}
+	return d.admit(ctx, req, &pb.AdmitRun{
+		Run: id, Experiment: e, Plan: made, Source: req.GetSource(), AdHoc: req.GetAdHoc(),
+	})
+}
+
+func (d *controlDoor) admit(ctx context.Context, req *pb.RunRequest, a *pb.AdmitRun) (*pb.RunResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, leaderTime)
+	defer cancel()
+	outcome, err := d.Propose(ctx, &pb.Command{
+		Id: "run/" + req.GetId(), By: d.principal(ctx, req.GetWhy()), Kind: &pb.Command_AdmitRun{AdmitRun: a},
+	})
+	if err != nil {
+		return nil, err
+	}
+	res := &pb.RunResponse{Run: a.GetRun(), Index: outcome.GetIndex(), Plan: a.GetPlan()}
+	if outcome.GetRefused() != nil {
+		res.Refused = []*pb.Problem{outcome.GetRefused()}
+	}
+	return res, nil
+}
+
+// plan decodes what has a source, so that problems have their place in the
+// file and the record shows what was run, and resolves it.
+func (d *controlDoor) plan(view *state.View, w draft) (e *pb.Experiment, made *pb.Plan, err error) {
+	defer func() { // a message that no decoder made may surprise the planner
+		if cause := recover(); cause != nil {
+			d.log.Error("planner gave up", "cause", cause, "stack", string(debug.Stack()))
+			err = refusef(pb.Refusal_REFUSAL_INVALID, "", "the experiment can't be planned: %v", cause)
+		}
+	}()
+	e = proto.CloneOf(w.experiment)
+	var src experiments.Source
+	if len(w.source) > 0 {
+		var problems experiments.Problems
+		if e, src, problems = experiments.Decode(w.file, w.source); len(problems) > 0 {
+			return &pb.Experiment{}, &pb.Plan{Problems: problems}, nil
+		}
+	}
+	if e == nil {
+		return nil, nil, refusef(pb.Refusal_REFUSAL_INVALID, "", "the request has no experiment")
+	}
+	if e.GetSeed() == 0 {
+		e.Seed = seedOr(w.experiment.GetSeed())
+	}
+	world := view.World()
+	world.Aim, world.NowUnixNanos = w.aim, d.now().UnixNano()
+	made = plan.Make(e, src, world)
+	return aimed(e, w.aim), made, nil
+}
+
+// aimed is an experiment whose roles are the zones that they were aimed at.
+func aimed(e *pb.Experiment, aim map[string]*pb.ZoneRole) *pb.Experiment {
+	if len(aim) == 0 {
+		return e
+	}
+	e = proto.CloneOf(e)
+	if e.Zones == nil {
+		e.Zones = make(map[string]*pb.ZoneRole)
+	}
+	maps.Copy(e.Zones, aim)
+	return e
+}
+
+// seedOr is the caller's seed, as of a saved plan, or a new one.
+func seedOr(wanted uint64) uint64 {
+	if wanted != 0 {
+		return wanted
+	}
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return binary.LittleEndian.Uint64(b[:])>>1 | 1
+}
+
+// refusals are the reasons why a plan can't be run.
+func refusals(p *pb.Plan, digest string) []*pb.Problem {
+	if len(p.GetProblems()) == 0 && digest != "" && digest != p.GetDigest() {
+		return []*pb.Problem{{
+			Refusal: pb.Refusal_REFUSAL_STALE_PLAN,
+			Message: fmt.Sprintf("the plan has changed since it was saved: its digest was %.12s, it is %.12s", digest, p.GetDigest()),
+			Fix:     "look at it again with: squall plan",
+		}}
+	}
+	return p.GetProblems()
+}
+
+// runID is the same for every repeat of a request.
+func runID(experiment, request string) string {
+	sum := sha256.Sum256([]byte(request))
+	return experiment + "-" + hex.EncodeToString(sum[:4])
+}
+
+func halted(latch *pb.HaltLatch) *pb.Problem {
+	return &pb.Problem{
+		Refusal: pb.Refusal_REFUSAL_HALTED,
+		Message: fmt.Sprintf("the halt lever is engaged by %q: %s", latch.GetId(), latch.GetReason()),
+		Fix:     "let go of it with: squall resume " + latch.GetId(),
+	}
+}
+
+// propose commits a command of a person, and returns its refusal as an error.
+func (d *controlDoor) propose(ctx context.Context, cmd *pb.Command) (*pb.Outcome, error) {
+	ctx, cancel := context.WithTimeout(ctx, leaderTime)
+	defer cancel()
+	outcome, err := d.Propose(ctx, cmd)
+	if err != nil {
+		return nil, err
+	}
+	if outcome.GetRefused() != nil {
+		return nil, refusal(outcome.GetRefused())
+	}
+	return outcome, nil
+}

@@ -1,0 +1,129 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+
+	"squall/proto/pki"
+	pb "squall/proto/squall/v1"
+)
+
+const (
+	maxRequest    = 4 << 20
+	maxHeaders    = 16 << 10
+	maxStreams    = 16
+	handshakeTime = 5 * time.Second
+	// callTime bounds calls whose caller set no deadline.
+	callTime = 30 * time.Second
+)
+
+// doorRoles says who may call which service. What is not listed is refused.
+var doorRoles = map[string][]pb.Role{
+	pb.AgentService_ServiceDesc.ServiceName:   {pb.Role_ROLE_AGENT},
+	pb.ControlService_ServiceDesc.ServiceName: {pb.Role_ROLE_USER, pb.Role_ROLE_SERVER},
+	pb.PeerService_ServiceDesc.ServiceName:    {pb.Role_ROLE_SERVER},
+}
+
+// newDoor makes the gRPC server. TLS lets in any role of ours; each service
+// then has its own.
+func (s *Server) newDoor() *grpc.Server {
+	tls := s.cfg.Bundle.ServerTLS(pb.Role_ROLE_SERVER, pb.Role_ROLE_AGENT, pb.Role_ROLE_USER)
+	g := grpc.NewServer(
+		grpc.Creds(credentials.NewTLS(tls)),
+		grpc.MaxRecvMsgSize(maxRequest),
+		grpc.MaxHeaderListSize(maxHeaders),
+		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.ConnectionTimeout(handshakeTime),
+		grpc.ReadBufferSize(2<<10), // half the memory of a connection, and agents have many
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: Lease, Timeout: Lease / 2}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
+		grpc.UnaryInterceptor(checkUnary),
+		grpc.StreamInterceptor(checkStream),
+	)
+	pb.RegisterAgentServiceServer(g, &agentDoor{server: s})
+	pb.RegisterControlServiceServer(g, &controlDoor{Server: s})
+	pb.RegisterPeerServiceServer(g, &peerDoor{server: s})
+	return g
+}
+
+func checkUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+	if err := allowed(ctx, info.FullMethod); err != nil {
+		return nil, err
+	}
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, callTime)
+		defer cancel()
+	}
+	res, err := next(ctx, req)
+	return res, statusOf(err)
+}
+
+func checkStream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+	if err := allowed(stream.Context(), info.FullMethod); err != nil {
+		return err
+	}
+	return statusOf(next(srv, stream))
+}
+
+// allowed holds the caller's role against the service's.
+func allowed(ctx context.Context, method string) error {
+	id, err := identify(ctx)
+	if err != nil {
+		return status.Error(codes.Unauthenticated, err.Error())
+	}
+	service, _, _ := strings.Cut(strings.TrimPrefix(method, "/"), "/")
+	if slices.Contains(doorRoles[service], id.Role) {
+		return nil
+	}
+	return refusal(&pb.Problem{
+		Refusal: pb.Refusal_REFUSAL_ROLE,
+		Message: fmt.Sprintf("the certificate of %s does not open %s", id, service),
+		Fix:     "use a bundle of another role: squall server init makes them",
+	})
+}
+
+func identify(ctx context.Context) (pki.Identity, error) {
+	p, ok := peer.FromContext(ctx)
+	if !ok {
+		return pki.Identity{}, errors.New("identify caller: no connection")
+	}
+	info, ok := p.AuthInfo.(credentials.TLSInfo)
+	if !ok {
+		return pki.Identity{}, errors.New("identify caller: no TLS")
+	}
+	return pki.PeerIdentity(&info.State)
+}
+
+// caller is who calls and from which address; allowed has checked it.
+func caller(ctx context.Context) (pki.Identity, string) {
+	id, err := identify(ctx)
+	if err != nil {
+		return pki.Identity{}, ""
+	}
+	p, _ := peer.FromContext(ctx)
+	return id, p.Addr.String()
+}
+
+// agentDoor is the agents' service.
+type agentDoor struct {
+	pb.UnimplementedAgentServiceServer
+	server *Server
+}
+
+// Session serves one agent.
+func (d *agentDoor) Session(stream grpc.BidiStreamingServer[pb.SessionRequest, pb.SessionResponse]) error {
+	id, _ := caller(stream.Context())
+	return d.server.fleet.Serve(stream, id.Name)
+}

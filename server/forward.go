@@ -1,0 +1,130 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	pb "squall/proto/squall/v1"
+	"squall/server/consensus"
+	"squall/server/state"
+)
+
+const (
+	// attemptTime bounds one try: a leader that hangs is given up for the next.
+	attemptTime = 2 * time.Second
+	// leaderTime is how long a person waits for a leader before hearing that
+	// there is none: twice the slowest failover.
+	leaderTime = 4 * time.Second
+	firstPause = 10 * time.Millisecond
+	lastPause  = 250 * time.Millisecond
+)
+
+// Propose commits a command through whichever server leads, and tries again
+// under the same id until that succeeds or ctx ends: what failed may have been
+// committed all the same, and counts once.
+func (s *Server) Propose(ctx context.Context, cmd *pb.Command) (*pb.Outcome, error) {
+	if cmd.GetBy() == nil {
+		cmd.By = s.self()
+	}
+	var outcome *pb.Outcome
+	err := s.untilLed(ctx, func(ctx context.Context) (err error) {
+		outcome, err = s.proposeOnce(ctx, cmd)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("propose: %w", err)
+	}
+	return outcome, nil
+}
+
+func (s *Server) proposeOnce(ctx context.Context, cmd *pb.Command) (*pb.Outcome, error) {
+	if s.Leading() {
+		return s.commit(ctx, cmd)
+	}
+	leader, err := s.peers.client(s.consensus.Leader())
+	if err != nil {
+		return nil, err
+	}
+	res, err := leader.Propose(ctx, &pb.ProposeRequest{Command: cmd})
+	return res.GetOutcome(), err
+}
+
+// commit is for the leader: it stamps the command with cluster time.
+func (s *Server) commit(ctx context.Context, cmd *pb.Command) (*pb.Outcome, error) {
+	if !s.Leading() {
+		return nil, consensus.ErrNotLeader
+	}
+	if cmd.GetAtUnixNanos() == 0 {
+		cmd.AtUnixNanos = s.now().UnixNano()
+	}
+	return s.consensus.Propose(ctx, cmd)
+}
+
+// read is the state with everything in it that was acknowledged before the call.
+func (s *Server) read(ctx context.Context) (*state.View, error) {
+	ctx, cancel := context.WithTimeout(ctx, leaderTime)
+	defer cancel()
+	var index uint64
+	err := s.untilLed(ctx, func(ctx context.Context) (err error) {
+		index, err = s.readIndex(ctx)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read state: %w", err)
+	}
+	if err := s.consensus.WaitApplied(ctx, index); err != nil {
+		return nil, fmt.Errorf("read state: %w", err)
+	}
+	return s.machine.View(), nil
+}
+
+func (s *Server) readIndex(ctx context.Context) (uint64, error) {
+	if s.Leading() {
+		return s.consensus.LinearizableIndex(ctx)
+	}
+	leader, err := s.peers.client(s.consensus.Leader())
+	if err != nil {
+		return 0, err
+	}
+	res, err := leader.Confirm(ctx, &pb.ConfirmRequest{Server: s.id, Verify: true})
+	if err != nil {
+		return 0, err
+	}
+	if !res.GetLeader() {
+		return 0, consensus.ErrNotLeader
+	}
+	return res.GetCommitIndex(), nil
+}
+
+// untilLed tries, with pauses that grow and differ, until a leader has done it.
+func (s *Server) untilLed(ctx context.Context, try func(context.Context) error) error {
+	pause := firstPause
+	for {
+		attempt, cancel := context.WithTimeout(ctx, attemptTime)
+		err := try(attempt)
+		cancel()
+		if err == nil || final(err) {
+			return err
+		}
+		select {
+		case <-time.After(pause/2 + rand.N(pause)):
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", errNoLeader, err)
+		}
+		pause = min(2*pause, lastPause)
+	}
+}
+
+// final tells whether trying again can't help.
+func final(err error) bool {
+	switch status.Code(err) {
+	case codes.InvalidArgument, codes.PermissionDenied, codes.Unauthenticated, codes.Unimplemented:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,214 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"slices"
+	"time"
+
+	pb "squall/proto/squall/v1"
+	"squall/server/state"
+)
+
+const (
+	// alarmTime is how long other servers have to say whom they told.
+	alarmTime = time.Second
+	// answerTime is kept back from a caller's deadline for the answer itself.
+	answerTime = 250 * time.Millisecond
+)
+
+// Halt reverts everything, then commits: agents and peers are told before
+// anybody is asked.
+func (d *controlDoor) Halt(ctx context.Context, req *pb.HaltRequest) (*pb.HaltResponse, error) {
+	latch := &pb.HaltLatch{Id: req.GetId(), Engaged: true, Reason: req.GetReason()}
+	if latch.Id == "" {
+		latch.Id = rand.Text()
+	}
+	d.fleet.Alarm(latch)
+	runs := ids(d.machine.View().Active())
+	heard := d.alarms.hear(&alarm{latch: latch, by: d.principal(ctx, req.GetReason())})
+	d.calls.Go(func() { d.alarmPeers(latch) })
+	until := time.Now().Add(time.Duration(req.GetWaitNanos()))
+	waitSettled(ctx, heard, leaderTime)
+	hosts := d.waitClean(ctx, until, runs)
+	return &pb.HaltResponse{Committed: waitSettled(ctx, heard, 0), Hosts: hosts}, nil
+}
+
+// Resume lets go of the lever. Halts that were heard here are committed first,
+// so that none engages it again afterwards.
+func (d *controlDoor) Resume(ctx context.Context, req *pb.ResumeRequest) (*pb.ResumeResponse, error) {
+	for _, heard := range d.alarms.all() {
+		waitSettled(ctx, heard, leaderTime)
+	}
+	view, err := d.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	id := req.GetId()
+	if id == "" {
+		id = view.Halt().GetId()
+	}
+	outcome, err := d.propose(ctx, &pb.Command{
+		Id: rand.Text(), By: d.principal(ctx, req.GetReason()),
+		Kind: &pb.Command_Resume{Resume: &pb.Resume{Id: id}},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &pb.ResumeResponse{Id: id, Index: outcome.GetIndex()}, nil
+}
+
+// Undo ends one run, or all, and waits for hosts to show that they are clean.
+func (d *controlDoor) Undo(ctx context.Context, req *pb.UndoRequest) (*pb.UndoResponse, error) {
+	until := time.Now().Add(time.Duration(req.GetWaitNanos()))
+	view, err := d.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	runs := ids(view.Active())
+	if !req.GetAll() {
+		if view.Run(req.GetRun()) == nil {
+			return nil, unknownRun(req.GetRun())
+		}
+		runs = []string{req.GetRun()}
+	}
+	for _, run := range runs {
+		if err := d.endRun(ctx, run, req.GetReason()); err != nil {
+			return nil, err
+		}
+	}
+	return &pb.UndoResponse{Hosts: d.waitClean(ctx, until, runs), Runs: runs}, nil
+}
+
+// endRun ends a run's steps. One that is ending already is left alone.
+func (d *controlDoor) endRun(ctx context.Context, run, reason string) error {
+	if d.machine.View().Run(run).GetState() >= pb.RunState_RUN_STATE_REVERTING {
+		return nil
+	}
+	_, err := d.propose(ctx, &pb.Command{
+		Id: rand.Text(), By: d.principal(ctx, reason),
+		Kind: &pb.Command_EndRun{EndRun: &pb.EndRun{Run: run, Cause: pb.EndCause_END_CAUSE_UNDO, Detail: reason}},
+	})
+	if err != nil && d.machine.View().Run(run).GetState() >= pb.RunState_RUN_STATE_REVERTING {
+		return nil // somebody else was faster
+	}
+	return err
+}
+
+// alarmPeers tells the other servers, and notes nothing: what their agents did
+// comes back as reports.
+func (s *Server) alarmPeers(latch *pb.HaltLatch) {
+	s.peers.each(context.Background(), alarmTime, func(ctx context.Context, id string, peer pb.PeerServiceClient) {
+		if _, err := peer.Alarm(ctx, &pb.AlarmRequest{Halt: latch}); err != nil {
+			s.log.Warn("server not told of the halt", "to", id, "cause", err)
+		}
+	})
+}
+
+// waitClean waits until every host of the runs is shown clean, but no longer
+// than the caller does, and says how each one is.
+func (s *Server) waitClean(ctx context.Context, until time.Time, runs []string) []*pb.HostClean {
+	ctx, cancel := answerBy(ctx, until)
+	defer cancel()
+	for {
+		view := s.machine.View()
+		told, more := s.fleet.Told()
+		hosts := cleanHosts(view, runs, told)
+		if !slices.ContainsFunc(hosts, func(c *pb.HostClean) bool { return !c.GetClean() }) {
+			return hosts
+		}
+		select {
+		case <-view.Stale():
+		case <-more:
+		case <-ctx.Done():
+			return hosts
+		}
+	}
+}
+
+// cleanHosts judges hosts by what is committed and by what their agents told
+// this server: without a quorum, that is all there is.
+func cleanHosts(view *state.View, runs []string, told []*pb.StepStatus) []*pb.HostClean {
+	byHost := make(map[string]*pb.HostClean)
+	var names []string
+	for _, id := range runs {
+		for _, c := range state.Clean(withTold(view.Run(id), told)) {
+			known := byHost[c.GetHost()]
+			if known == nil {
+				byHost[c.GetHost()] = c
+				names = append(names, c.GetHost())
+				continue
+			}
+			known.Clean = known.GetClean() && c.GetClean()
+			known.Unknown = known.GetUnknown() || c.GetUnknown()
+			known.Residue = append(known.GetResidue(), c.GetResidue()...)
+		}
+	}
+	slices.Sort(names)
+	hosts := make([]*pb.HostClean, len(names))
+	for i, name := range names {
+		hosts[i] = byHost[name]
+	}
+	return hosts
+}
+
+// withTold is a run with the ends that agents told in the place of states that
+// are not ends.
+func withTold(r *pb.Run, told []*pb.StepStatus) *pb.Run {
+	out := &pb.Run{Id: r.GetId(), Plan: r.GetPlan(), T0UnixNanos: r.GetT0UnixNanos(), Steps: make(map[string]*pb.StepHosts)}
+	for id, step := range r.GetSteps() {
+		out.Steps[id] = &pb.StepHosts{Hosts: make(map[string]*pb.StepStatus)}
+		for host, st := range step.GetHosts() {
+			out.Steps[id].Hosts[host] = st
+		}
+	}
+	for _, st := range told {
+		if st.GetRun() != r.GetId() || !state.Ended(st) {
+			continue
+		}
+		if out.Steps[st.GetStep()] == nil {
+			out.Steps[st.GetStep()] = &pb.StepHosts{Hosts: make(map[string]*pb.StepStatus)}
+		}
+		if !state.Ended(out.Steps[st.GetStep()].Hosts[st.GetHost()]) {
+			out.Steps[st.GetStep()].Hosts[st.GetHost()] = st
+		}
+	}
+	return out
+}
+
+// answerBy ends at an instant, or so long before the caller's deadline that an
+// answer still arrives.
+func answerBy(ctx context.Context, until time.Time) (context.Context, context.CancelFunc) {
+	if deadline, ok := ctx.Deadline(); ok && deadline.Add(-answerTime).Before(until) {
+		until = deadline.Add(-answerTime)
+	}
+	return context.WithDeadline(ctx, until)
+}
+
+// waitSettled waits for a halt's commit and tells whether there was one.
+func waitSettled(ctx context.Context, heard *alarm, most time.Duration) bool {
+	if heard == nil {
+		return false
+	}
+	select {
+	case <-heard.settled:
+		return true
+	default:
+	}
+	ctx, cancel := answerBy(ctx, time.Now().Add(most))
+	defer cancel()
+	select {
+	case <-heard.settled:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func ids(runs []*pb.Run) []string {
+	var out []string
+	for _, r := range runs {
+		out = append(out, r.GetId())
+	}
+	return out
+}

@@ -1,0 +1,119 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	pb "squall/proto/squall/v1"
+	"squall/server/conduct"
+	"squall/server/consensus"
+)
+
+// pushTime bounds one push of orders; the other server's own log follows anyway.
+const pushTime = time.Second
+
+// followTerms conducts runs in every term that this server leads.
+func (s *Server) followTerms(ctx context.Context) error {
+	stop := func() {}
+	for {
+		select {
+		case t := <-s.consensus.Leadership():
+			stop()
+			stop = s.begin(ctx, t)
+		case <-ctx.Done():
+			stop()
+			return nil
+		}
+	}
+}
+
+// begin takes a term up. What it returns ends the term and waits for it.
+func (s *Server) begin(ctx context.Context, t consensus.Term) (stop func()) {
+	if !t.Leading {
+		return func() {}
+	}
+	s.clock.Applied(s.machine.View().Now().UnixNano())
+	s.clock.Lead(s.local(), s.cfg.Now().UnixNano())
+	s.roll.begin(s.serverIDs(), s.local())
+	s.term.Store(t.Number)
+	s.log.Info("leads", "term", t.Number)
+	ctx, cancel := context.WithCancel(ctx)
+	var work sync.WaitGroup
+	work.Go(func() { s.conduct(ctx) })
+	return func() {
+		s.term.Store(0)
+		s.clock.Follow(s.local())
+		cancel()
+		work.Wait()
+		s.log.Info("leads no more", "term", t.Number)
+	}
+}
+
+func (s *Server) conduct(ctx context.Context) {
+	c := conduct.Conductor{Machine: s.machine, Proposer: own{s}, Pusher: pusher{s}, Now: s.now, Log: s.log}
+	if err := c.Lead(ctx); err != nil && !errors.Is(err, context.Canceled) {
+		s.log.Error("conductor stopped", "cause", err)
+	}
+}
+
+func (s *Server) serverIDs() []string {
+	var ids []string
+	for _, p := range s.cfg.Bundle.Servers {
+		ids = append(ids, p.ID)
+	}
+	return ids
+}
+
+// own proposes as leader or not at all: what a deposed leader decided is not
+// for its successor to carry out.
+type own struct{ server *Server }
+
+// Propose commits a command of the conductor.
+func (o own) Propose(ctx context.Context, cmd *pb.Command) (*pb.Outcome, error) {
+	ctx, cancel := context.WithTimeout(ctx, attemptTime)
+	defer cancel()
+	if cmd.GetBy() == nil {
+		cmd.By = o.server.self()
+	}
+	return o.server.commit(ctx, cmd)
+}
+
+// pusher hands orders to the servers that hold the agents.
+type pusher struct{ server *Server }
+
+// Push does not wait for other servers.
+func (p pusher) Push(_ context.Context, orders map[string]*pb.Order) {
+	s := p.server
+	view := s.machine.View()
+	by := make(map[string]map[string]*pb.Order)
+	for host, order := range orders {
+		at := view.Host(host).GetServer()
+		if by[at] == nil {
+			by[at] = make(map[string]*pb.Order)
+		}
+		by[at][host] = order
+	}
+	for id, orders := range by {
+		s.push(id, orders)
+	}
+}
+
+func (s *Server) push(id string, orders map[string]*pb.Order) {
+	if id == s.id {
+		s.fleet.Deliver(orders)
+		return
+	}
+	peer, err := s.peers.client(id)
+	if err != nil {
+		return // nobody holds them now
+	}
+	s.calls.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), pushTime)
+		defer cancel()
+		if _, err := peer.Push(ctx, &pb.PushRequest{Orders: orders}); err != nil {
+			s.log.Debug("orders not handed on; the server's own log brings them", "to", id, "cause", err)
+		}
+	})
+}

@@ -1,0 +1,174 @@
+package server
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+
+	pb "squall/proto/squall/v1"
+	"squall/server/state"
+)
+
+const (
+	// statusTime is how long status waits for a leader. Without one it tells
+	// what this server last knew, and names no leader.
+	statusTime = time.Second
+	// reachTime is how long another server has to answer to count as reachable.
+	reachTime = 500 * time.Millisecond
+)
+
+// Status is what is injected right now, whose it is, when it ends, and what is left over.
+func (d *controlDoor) Status(ctx context.Context, _ *pb.StatusRequest) (*pb.StatusResponse, error) {
+	led, cancel := context.WithTimeout(ctx, statusTime)
+	defer cancel()
+	view, err := d.read(led)
+	leader := d.consensus.Leader()
+	if err != nil {
+		view, leader = d.machine.View(), ""
+	}
+	res := view.Status()
+	res.Leader, res.Server, res.Servers = leader, d.id, d.serverStatus(ctx, leader)
+	if latch := d.alarms.engaged(); latch != nil && !res.GetHalt().GetEngaged() {
+		res.Halt = latch // heard, not committed
+	}
+	unix, uncertainty, _ := d.clusterTime()
+	res.ClusterUnixNanos, res.UncertaintyNanos = unix, int64(uncertainty)
+	return res, nil
+}
+
+func (s *Server) serverStatus(ctx context.Context, leader string) []*pb.ServerStatus {
+	var mu sync.Mutex
+	reachable := map[string]bool{s.id: true}
+	s.peers.each(ctx, reachTime, func(ctx context.Context, id string, peer pb.PeerServiceClient) {
+		if _, err := peer.Confirm(ctx, &pb.ConfirmRequest{Server: s.id}); err == nil {
+			mu.Lock()
+			defer mu.Unlock()
+			reachable[id] = true
+		}
+	})
+	mu.Lock()
+	defer mu.Unlock()
+	var out []*pb.ServerStatus
+	for _, p := range s.cfg.Bundle.Servers {
+		out = append(out, &pb.ServerStatus{Id: p.ID, Address: p.Address, Leader: p.ID == leader, Reachable: reachable[p.ID]})
+	}
+	return out
+}
+
+// Get lists hosts, zones, runs or audit records. A run that is named comes whole.
+func (d *controlDoor) Get(ctx context.Context, req *pb.GetRequest) (*pb.GetResponse, error) {
+	view, err := d.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	switch req.GetKind() {
+	case "hosts":
+		return getHosts(view, req.GetName(), func(h *pb.Registered) string { return h.GetHost().GetName() })
+	case "zones":
+		return getHosts(view, req.GetName(), func(h *pb.Registered) string { return h.GetHost().GetZone() })
+	case "runs":
+		return getRuns(view, req.GetName())
+	case "audit":
+		return &pb.GetResponse{Audit: view.Audit()}, nil
+	}
+	return nil, refusef(pb.Refusal_REFUSAL_INVALID, "ask for hosts, zones, runs or audit", "there is no list of %q", req.GetKind())
+}
+
+func getHosts(view *state.View, name string, by func(*pb.Registered) string) (*pb.GetResponse, error) {
+	hosts := view.Hosts()
+	if name != "" {
+		hosts = slices.DeleteFunc(hosts, func(h *pb.Registered) bool { return by(h) != name })
+		if len(hosts) == 0 {
+			return nil, refusef(pb.Refusal_REFUSAL_UNKNOWN, "list them with: squall get hosts", "no host or zone is called %q", name)
+		}
+	}
+	return &pb.GetResponse{Hosts: hosts}, nil
+}
+
+func getRuns(view *state.View, name string) (*pb.GetResponse, error) {
+	if name != "" {
+		run := view.Run(name)
+		if run == nil {
+			return nil, unknownRun(name)
+		}
+		return &pb.GetResponse{Runs: []*pb.RunSummary{state.Summary(run)}, Run: []*pb.Run{run}}, nil
+	}
+	res := &pb.GetResponse{}
+	for _, r := range view.Runs() {
+		res.Runs = append(res.Runs, state.Summary(r))
+	}
+	return res, nil
+}
+
+// Report is everything about one run.
+func (d *controlDoor) Report(ctx context.Context, req *pb.ReportRequest) (*pb.ReportResponse, error) {
+	view, err := d.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	report := view.Report(req.GetRun())
+	if report == nil {
+		return nil, unknownRun(req.GetRun())
+	}
+	return &pb.ReportResponse{Report: report}, nil
+}
+
+// Watch follows a run to its end, or all runs for as long as the caller listens.
+func (d *controlDoor) Watch(req *pb.WatchRequest, stream grpc.ServerStreamingServer[pb.WatchResponse]) error {
+	ctx := stream.Context()
+	view, err := d.read(ctx)
+	if err != nil {
+		return err
+	}
+	if req.GetRun() != "" && view.Run(req.GetRun()) == nil {
+		return unknownRun(req.GetRun())
+	}
+	for after := req.GetAfterIndex(); ; {
+		for _, e := range events(view, req.GetRun(), after) {
+			if err := stream.Send(&pb.WatchResponse{Event: e}); err != nil {
+				return fmt.Errorf("watch: %w", err)
+			}
+		}
+		if over(view, req.GetRun()) {
+			return nil
+		}
+		after = max(after, view.Index())
+		select {
+		case <-view.Stale():
+			view = d.machine.View()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// events are those of one run, or of all, after a log index.
+func events(view *state.View, run string, after uint64) []*pb.Event {
+	if run != "" {
+		return view.Events(run, after)
+	}
+	var all []*pb.Event
+	for _, r := range view.Runs() {
+		all = append(all, view.Events(r.GetId(), after)...)
+	}
+	slices.SortStableFunc(all, func(a, b *pb.Event) int { return cmp.Compare(a.GetIndex(), b.GetIndex()) })
+	return all
+}
+
+// over tells whether a run has nothing more to tell.
+func over(view *state.View, run string) bool {
+	if run == "" {
+		return false
+	}
+	r := view.Run(run)
+	return r == nil || r.GetState() == pb.RunState_RUN_STATE_DONE
+}
+
+func unknownRun(run string) error {
+	return refusef(pb.Refusal_REFUSAL_UNKNOWN, "list them with: squall get runs", "there is no run %q", run)
+}
