@@ -3,7 +3,6 @@ package plan
 import (
 	"fmt"
 	"slices"
-	"strconv"
 
 	"squall/experiments"
 	pb "squall/proto/squall/v1"
@@ -121,16 +120,9 @@ func touched(step *pb.PlannedStep, h *pb.Host) []*pb.HostWorkload {
 
 // stepPath is where a planned step stands in the file.
 func (m *maker) stepPath(id string) string {
-	seen := map[string]int{}
-	for i, p := range m.e.GetTimeline() {
-		for k, s := range p.GetFaults() {
-			name := p.GetPhase() + "." + experiments.FaultName(s.GetFault())
-			if seen[name]++; seen[name] > 1 {
-				name += "." + strconv.Itoa(seen[name])
-			}
-			if name == id {
-				return index(index("timeline", i)+".faults", k) + "." + experiments.FaultName(s.GetFault())
-			}
+	for ref := range written(m.e) {
+		if ref.id == id {
+			return ref.path + "." + experiments.FaultName(ref.step.GetFault())
 		}
 	}
 	return "timeline"

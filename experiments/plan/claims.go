@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 
 	"squall/experiments"
@@ -63,31 +64,41 @@ type hold struct {
 	start, end int64
 }
 
+func (h hold) clashes(with hold) bool {
+	return h.step != with.step && h.start < with.end && with.start < h.end
+}
+
+// clashes refuses steps of this plan that take one thing at one time, once for each two.
 func (m *maker) clashes() {
-	held := map[string][]hold{}
-	told := map[[2]string]bool{}
+	held, told := map[string][]hold{}, map[[2]string]bool{}
 	for _, step := range m.p.GetSteps() {
+		for resource, mine := range exclusive(step) {
+			for _, other := range held[resource] {
+				if pair := [2]string{other.step, mine.step}; other.clashes(mine) && !told[pair] {
+					told[pair] = true
+					m.problem(pb.Refusal_REFUSAL_CLAIM, m.stepPath(mine.step), fmt.Sprintf("%s and %s both take %s at one time", other.step, mine.step, resource), "let one end before the other begins")
+				}
+			}
+			held[resource] = append(held[resource], mine)
+		}
+	}
+}
+
+// exclusive are the resources that a step takes alone.
+func exclusive(step *pb.PlannedStep) iter.Seq2[string, hold] {
+	return func(yield func(string, hold) bool) {
 		for _, slot := range step.GetSlots() {
-			mine := hold{step.GetId(), slot.GetStartNanos(), slot.GetEndNanos()}
 			for _, t := range takes(step) {
-				if t.shared {
-					continue
+				h := hold{step.GetId(), slot.GetStartNanos(), slot.GetEndNanos()}
+				if !t.shared && !yield("host/"+slot.GetHost()+t.name, h) {
+					return
 				}
-				resource := "host/" + slot.GetHost() + t.name
-				for _, other := range held[resource] {
-					pair := [2]string{other.step, mine.step}
-					if other.start < mine.end && mine.start < other.end && other.step != mine.step && !told[pair] {
-						told[pair] = true
-						m.problem(pb.Refusal_REFUSAL_CLAIM, m.stepPath(mine.step), fmt.Sprintf("%s and %s both take %s at one time", other.step, mine.step, resource), "let one end before the other begins")
-					}
-				}
-				held[resource] = append(held[resource], mine)
 			}
 		}
 	}
 }
 
-// held are the claims that other runs still hold. Until a run has fired, its
+// heldClaims are the claims that other runs still hold. Until a run has fired, its
 // claims have no instants, and hold.
 func heldClaims(w World) map[string][]heldClaim {
 	held := map[string][]heldClaim{}

@@ -83,7 +83,19 @@ func Make(e *pb.Experiment, src Source, w World) *pb.Plan {
 	m.admit()
 	m.p.Defaults = defaults(e, m.e)
 	m.p.Digest = digest(m.e, m.p)
+	inOrder(m.p.GetProblems())
+	inOrder(m.p.GetWarnings())
 	return m.p
+}
+
+// inOrder puts problems in the order of the file; those without a place come last.
+func inOrder(list []*pb.Problem) {
+	slices.SortStableFunc(list, func(a, b *pb.Problem) int {
+		if a.GetLine() == 0 || b.GetLine() == 0 {
+			return cmp.Compare(b.GetLine(), a.GetLine())
+		}
+		return cmp.Or(cmp.Compare(a.GetLine(), b.GetLine()), cmp.Compare(a.GetColumn(), b.GetColumn()))
+	})
 }
 
 func newMaker(e *pb.Experiment, src Source, w World) *maker {

@@ -2,7 +2,9 @@ package plan
 
 import (
 	"fmt"
+	"iter"
 	"slices"
+	"strconv"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -17,16 +19,33 @@ const grace = int64(10 * time.Second)
 
 // steps plans every fault on every host.
 func (m *maker) steps() {
-	seen := map[string]int{}
-	for i, p := range m.e.GetTimeline() {
-		for k, s := range p.GetFaults() {
-			path := index(index("timeline", i)+".faults", k)
-			id := p.GetPhase() + "." + experiments.FaultName(s.GetFault())
-			if seen[id]++; seen[id] > 1 {
-				id = fmt.Sprintf("%s.%d", id, seen[id])
-			}
-			if hosts, ok := m.usable(path, s.GetTarget()); ok {
-				m.step(path, id, p.GetPhase(), s, m.time.phases[i].steps[k], hosts)
+	for ref := range written(m.e) {
+		if hosts, ok := m.usable(ref.path, ref.step.GetTarget()); ok {
+			m.step(ref.path, ref.id, ref.phase, ref.step, m.time.phases[ref.i].steps[ref.k], hosts)
+		}
+	}
+}
+
+// stepRef is a step where it stands in the file.
+type stepRef struct {
+	id, path, phase string
+	i, k            int
+	step            *pb.Step
+}
+
+// written are the steps in the order of the file, with their ids.
+func written(e *pb.Experiment) iter.Seq[stepRef] {
+	return func(yield func(stepRef) bool) {
+		seen := map[string]int{}
+		for i, p := range e.GetTimeline() {
+			for k, s := range p.GetFaults() {
+				id := p.GetPhase() + "." + experiments.FaultName(s.GetFault())
+				if seen[id]++; seen[id] > 1 {
+					id += "." + strconv.Itoa(seen[id])
+				}
+				if !yield(stepRef{id, index(index("timeline", i)+".faults", k), p.GetPhase(), i, k, s}) {
+					return
+				}
 			}
 		}
 	}

@@ -177,8 +177,10 @@ func (t *text) times() {
 	for i, p := range t.p.GetPhases() {
 		fmt.Fprintf(w, "%s\t+%s\t%s\t%s\n", t.clock(p.GetIncidentStartNanos()), experiments.FormatSpan(p.GetStartNanos()),
 			t.both(p.GetIncidentEndNanos()-p.GetIncidentStartNanos(), p.GetEndNanos()-p.GetStartNanos()), strings.TrimSpace(p.GetName()+"  "+p.GetSay()))
-		for _, s := range t.used.GetTimeline()[i].GetFaults() {
-			t.step(w, p, s)
+		for ref := range written(t.used) {
+			if ref.i == i {
+				t.step(w, ref)
+			}
 		}
 	}
 	w.Flush()
@@ -187,11 +189,10 @@ func (t *text) times() {
 	}
 }
 
-func (t *text) step(w *tabwriter.Writer, p *pb.PlannedPhase, s *pb.Step) {
-	for _, planned := range t.p.GetSteps() {
-		if planned.GetPhase() == p.GetName() && planned.GetTarget() == s.GetTarget() && experiments.FaultName(planned.GetFault()) == experiments.FaultName(s.GetFault()) {
-			fmt.Fprintf(w, "\t+%s\t%s\t  %s\n", experiments.FormatSpan(planned.GetStartNanos()), experiments.FormatSpan(planned.GetEndNanos()-planned.GetStartNanos()), t.paced(planned, s))
-			return
+func (t *text) step(w *tabwriter.Writer, ref stepRef) {
+	for _, s := range t.p.GetSteps() {
+		if s.GetId() == ref.id {
+			fmt.Fprintf(w, "\t+%s\t%s\t  %s\n", experiments.FormatSpan(s.GetStartNanos()), experiments.FormatSpan(s.GetEndNanos()-s.GetStartNanos()), t.paced(s, ref.step))
 		}
 	}
 }
