@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+
+	"squall/agent"
+	"squall/agent/host"
+	"squall/experiments"
+	"squall/proto/pki"
+)
+
+const (
+	// workerCommand is the agent's second process; the supervisor starts it.
+	workerCommand = "agent-worker"
+	// defaultSocket and defaultState are where an agent of this host is.
+	defaultSocket = "/run/squall/agent.sock"
+	defaultState  = "/var/lib/squall/agent"
+)
+
+// agentCmd is one agent, in either of its two processes.
+type agentCmd struct {
+	config     string
+	state      string
+	socket     string
+	bundle     string
+	cgroup     string
+	standalone bool
+	log        *slog.Logger
+}
+
+func newAgentCmd(a *app) *cobra.Command {
+	c := &agentCmd{}
+	cmd := &cobra.Command{
+		Use:   "agent",
+		Short: "Run the agent of this host",
+		Long: "Run the agent of this host: it carries out faults, and makes sure that they end.\n" +
+			"With --bundle it takes orders from the servers that the bundle names; with\n" +
+			"--standalone it takes faults from its own socket alone.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd, a, (*agent.Process).Supervise) },
+	}
+	return c.register(cmd)
+}
+
+func newAgentWorkerCmd(a *app) *cobra.Command {
+	c := &agentCmd{}
+	return c.register(&cobra.Command{
+		Use: workerCommand, Short: "The agent's working half", Hidden: true, Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd, a, (*agent.Process).Work) },
+	})
+}
+
+func (c *agentCmd) register(cmd *cobra.Command) *cobra.Command {
+	// A person's settings are not the agent's.
+	cmd.PersistentPreRunE = func(*cobra.Command, []string) error { return nil }
+	flags := cmd.Flags()
+	flags.StringVar(&c.config, "config", "", "file with this host's config")
+	flags.StringVar(&c.state, "state", defaultState, "folder for the journal and the logs of workloads")
+	flags.StringVar(&c.socket, "socket", defaultSocket, "path of this host's own socket")
+	flags.StringVar(&c.bundle, "bundle", "", "folder of the agent's certificate bundle")
+	flags.StringVar(&c.cgroup, "cgroup", "", "cgroup for workloads without one, relative to the v2 mount (default the agent's own)")
+	flags.BoolVar(&c.standalone, "standalone", false, "take faults from the socket alone, without servers")
+	return cmd
+}
+
+// run lives one of the agent's two lives until a signal ends it.
+func (c *agentCmd) run(cmd *cobra.Command, a *app, life func(*agent.Process, context.Context) error) error {
+	c.log = slog.New(slog.NewTextHandler(a.stderr, nil)).With("pid", os.Getpid())
+	p, err := c.process()
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	defer stop()
+	return life(p, ctx)
+}
+
+// process reads what the agent works with.
+func (c *agentCmd) process() (*agent.Process, error) {
+	if c.standalone == (c.bundle != "") {
+		return nil, usagef("give --bundle, or --standalone for a host without servers")
+	}
+	if c.config == "" {
+		return nil, usagef("give --config, the file with this host's config")
+	}
+	source, err := os.ReadFile(c.config)
+	if err != nil {
+		return nil, usage(fmt.Errorf("read host config: %w", err))
+	}
+	config, problems := experiments.DecodeHostConfig(c.config, source)
+	if err := problems.Err(); err != nil {
+		return nil, usage(err)
+	}
+	p := &agent.Process{
+		Config: config, State: c.state, Socket: c.socket, Cgroup: c.cgroup, Worker: c.workerArgs(),
+		Version: readBuildInfo().Version, Log: c.log,
+	}
+	if !c.standalone {
+		err = c.connect(p)
+	}
+	return p, err
+}
+
+// workerArgs are the supervisor's own, for the other process.
+func (c *agentCmd) workerArgs() []string {
+	args := []string{
+		workerCommand, "--config", c.config, "--state", c.state, "--socket", c.socket, "--cgroup", c.cgroup,
+	}
+	if c.standalone {
+		return append(args, "--standalone")
+	}
+	return append(args, "--bundle", c.bundle)
+}
+
+// connect gives the agent its way to the servers.
+func (c *agentCmd) connect(p *agent.Process) error {
+	bundle, err := pki.Load(c.bundle)
+	if err != nil {
+		return usage(err)
+	}
+	for _, s := range bundle.Servers {
+		p.Servers = append(p.Servers, s.Address)
+	}
+	if len(p.Servers) == 0 {
+		return usagef("bundle %s names no servers", c.bundle)
+	}
+	p.Dial = dialMarked(bundle)
+	return nil
+}
+
+// dialMarked dials without DNS and marks its sockets, so that the agent's own
+// stream, and nothing else, is exempt from our faults.
+func dialMarked(bundle *pki.Bundle) agent.Dial {
+	marked := &net.Dialer{Control: host.SocketMark(agent.ExemptMark)}
+	dial := func(ctx context.Context, address string) (net.Conn, error) {
+		if path, ok := strings.CutPrefix(address, "unix:"); ok {
+			return (&net.Dialer{}).DialContext(ctx, "unix", path)
+		}
+		if _, err := netip.ParseAddrPort(address); err != nil {
+			return nil, fmt.Errorf("dial %s: %w", address, errNamed)
+		}
+		return marked.DialContext(ctx, "tcp", address)
+	}
+	return func(address string) (*grpc.ClientConn, error) {
+		return grpc.NewClient("passthrough:///"+address,
+			grpc.WithTransportCredentials(credentials.NewTLS(bundle.ClientTLS())),
+			grpc.WithContextDialer(dial), grpc.WithNoProxy(), grpc.WithDisableServiceConfig(),
+			grpc.WithReadBufferSize(2<<10), grpc.WithWriteBufferSize(2<<10))
+	}
+}
+
+// errNamed says that an address would need DNS, which may be what fails.
+var errNamed = errors.New("an agent's servers are written as IP:port, since it must not need DNS")

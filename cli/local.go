@@ -1,0 +1,251 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/pflag"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"squall/experiments"
+	pb "squall/proto/squall/v1"
+)
+
+// localFlags turn a command to this host alone.
+type localFlags struct {
+	local  bool
+	socket string
+}
+
+// register adds --local and --socket to a command that has a local form.
+func (l *localFlags) register(flags *pflag.FlagSet) {
+	flags.BoolVar(&l.local, "local", false, "act on this host alone, through its agent's socket")
+	flags.StringVar(&l.socket, "socket", defaultSocket, "the agent's socket, with --local")
+}
+
+// localClient speaks to the agent of this host.
+type localClient struct {
+	pb.LocalServiceClient
+	app  *app
+	conn *grpc.ClientConn
+}
+
+// dial opens the way to the agent. Nothing is sent yet.
+func (l *localFlags) dial(a *app) (*localClient, error) {
+	conn, err := grpc.NewClient("unix:"+l.socket, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithNoProxy())
+	if err != nil {
+		return nil, usage(fmt.Errorf("socket %s: %w", l.socket, err))
+	}
+	return &localClient{pb.NewLocalServiceClient(conn), a, conn}, nil
+}
+
+func (c *localClient) close() { c.conn.Close() }
+
+// localPoll is how often a held fault is looked at.
+const localPoll = 200 * time.Millisecond
+
+// inject holds a fault on this host. Unless detached, it stays until the fault
+// is reverted, and an interrupt reverts it.
+func (c *localClient) inject(ctx context.Context, in *pb.LocalInjectRequest, detach bool) error {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	answer, err := c.LocalServiceClient.Inject(ctx, in)
+	if err != nil {
+		return refusal(err)
+	}
+	if p := answer.GetRefused(); p != nil {
+		return refused([]*pb.Problem{p})
+	}
+	if in.GetDryRun() || detach {
+		return c.show(answer.GetStep(), printLocalStep)
+	}
+	fmt.Fprintf(c.app.stderr, "active: %s as %s; squall undo --local %s ends it\n",
+		answer.GetStep().GetStep(), answer.GetStep().GetRun(), answer.GetStep().GetRun())
+	return c.stay(ctx, answer.GetStep())
+}
+
+// stay follows a step to its end.
+func (c *localClient) stay(ctx context.Context, step *pb.StepStatus) error {
+	tick := time.NewTicker(localPoll)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return c.undo(context.WithoutCancel(ctx), step.GetRun())
+		case <-tick.C:
+		}
+		now, err := c.LocalServiceClient.Status(context.WithoutCancel(ctx), &pb.LocalStatusRequest{})
+		if err != nil {
+			continue // the worker may just be starting again
+		}
+		for _, s := range now.GetSteps() {
+			same := s.GetRun() == step.GetRun() && s.GetStep() == step.GetStep()
+			if same && s.GetState() == pb.StepState_STEP_STATE_REVERTED {
+				return c.ended([]*pb.StepStatus{s}, s)
+			}
+		}
+	}
+}
+
+// undo reverts one run's steps, or all when run is empty.
+func (c *localClient) undo(ctx context.Context, run string) error {
+	answer, err := c.LocalServiceClient.Undo(ctx, &pb.LocalUndoRequest{Run: run})
+	if err != nil {
+		return refusal(err)
+	}
+	return c.ended(answer.GetSteps(), answer)
+}
+
+// halt reverts everything and latches.
+func (c *localClient) halt(ctx context.Context, reason string) error {
+	answer, err := c.LocalServiceClient.Halt(ctx, &pb.LocalHaltRequest{Reason: reason})
+	if err != nil {
+		return refusal(err)
+	}
+	fmt.Fprintf(c.app.stderr, "halted: %s; squall resume --local lets go\n", answer.GetHalt().GetId())
+	return c.ended(answer.GetSteps(), answer)
+}
+
+// resume lets go of a local halt.
+func (c *localClient) resume(ctx context.Context) error {
+	answer, err := c.LocalServiceClient.Resume(ctx, &pb.LocalResumeRequest{})
+	if err != nil {
+		return refusal(err)
+	}
+	if h := answer.GetHalt(); h.GetEngaged() {
+		return &exitError{experiments.ExitRefused, fmt.Errorf("still halted by the servers (%s); use squall resume", h.GetId())}
+	}
+	fmt.Fprintln(c.app.stderr, "resumed")
+	return nil
+}
+
+// status shows what this host holds and what is left over.
+func (c *localClient) status(ctx context.Context) error {
+	answer, err := c.LocalServiceClient.Status(ctx, &pb.LocalStatusRequest{})
+	if err != nil {
+		return refusal(err)
+	}
+	if err := c.show(answer, printLocalStatus); err != nil {
+		return err
+	}
+	if len(answer.GetResidue()) > 0 || localResidue(answer.GetSteps()) {
+		return exit(experiments.ExitResidue)
+	}
+	return nil
+}
+
+// doctor shows which mechanisms work here.
+func (c *localClient) doctor(ctx context.Context) error {
+	answer, err := c.LocalServiceClient.Doctor(ctx, &pb.LocalDoctorRequest{})
+	if err != nil {
+		return refusal(err)
+	}
+	return c.show(answer, printLocalAbilities)
+}
+
+// ended shows steps that were reverted. What is still changed has its own exit
+// code.
+func (c *localClient) ended(steps []*pb.StepStatus, answer proto.Message) error {
+	print := func(w io.Writer, _ proto.Message) error {
+		var errs []error
+		for _, s := range steps {
+			errs = append(errs, printLocalStep(w, s))
+		}
+		return errors.Join(errs...)
+	}
+	if err := c.show(answer, print); err != nil {
+		return err
+	}
+	if localResidue(steps) {
+		return exit(experiments.ExitResidue)
+	}
+	return nil
+}
+
+func localResidue(steps []*pb.StepStatus) bool {
+	for _, s := range steps {
+		if len(s.GetResidue()) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// show prints a message as JSON where that is asked for, else as lines.
+func (c *localClient) show(m proto.Message, print func(io.Writer, proto.Message) error) error {
+	if c.app.settings.Output != "json" {
+		return print(c.app.stdout, m)
+	}
+	out, err := protojson.MarshalOptions{Multiline: true}.Marshal(m)
+	if err != nil {
+		return fmt.Errorf("print answer: %w", err)
+	}
+	_, err = fmt.Fprintln(c.app.stdout, string(out))
+	return err
+}
+
+func printLocalStep(w io.Writer, m proto.Message) error {
+	s := m.(*pb.StepStatus)
+	state := strings.ToLower(strings.TrimPrefix(s.GetState().String(), "STEP_STATE_"))
+	if s.GetCause() != pb.RevertCause_REVERT_CAUSE_UNSPECIFIED {
+		state += " (" + strings.ToLower(strings.TrimPrefix(s.GetCause().String(), "REVERT_CAUSE_")) + ")"
+	}
+	lines := []string{fmt.Sprintf("%s %s %s", escape(s.GetRun()), escape(s.GetStep()), state)}
+	for _, t := range s.GetTouches() {
+		lines = append(lines, "  touches: "+escape(t))
+	}
+	for _, e := range s.GetEvidence() {
+		lines = append(lines, "  seen: "+escape(e.GetText()))
+	}
+	for _, r := range s.GetResidue() {
+		lines = append(lines, "  still changed: "+escape(r))
+	}
+	_, err := fmt.Fprintln(w, strings.Join(lines, "\n"))
+	return err
+}
+
+func printLocalStatus(w io.Writer, m proto.Message) error {
+	s := m.(*pb.LocalStatusResponse)
+	from := "server " + s.GetServer()
+	if s.GetStandalone() {
+		from = "standalone"
+	} else if s.GetServer() == "" {
+		from = "no server"
+	}
+	lines := []string{fmt.Sprintf("%s: %s, lease left %s, supervisor %d, worker %d", s.GetHost(), escape(from),
+		time.Duration(s.GetLeaseLeftNanos()).Round(time.Millisecond), s.GetSupervisorPid(), s.GetWorkerPid())}
+	if h := s.GetHalt(); h.GetEngaged() {
+		lines = append(lines, fmt.Sprintf("halted: %s: %s", escape(h.GetId()), escape(h.GetReason())))
+	}
+	for _, r := range s.GetResidue() {
+		lines = append(lines, "left over: "+escape(r))
+	}
+	if _, err := fmt.Fprintln(w, strings.Join(lines, "\n")); err != nil {
+		return err
+	}
+	for _, step := range s.GetSteps() {
+		if err := printLocalStep(w, step); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func printLocalAbilities(w io.Writer, m proto.Message) error {
+	for _, a := range m.(*pb.LocalDoctorResponse).GetAbilities() {
+		state := strings.ToLower(strings.TrimPrefix(a.GetState().String(), "ABILITY_STATE_"))
+		if _, err := fmt.Fprintf(w, "%-14s %-8s %s\n", a.GetName(), state, escape(a.GetDetail())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
