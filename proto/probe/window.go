@@ -1,0 +1,57 @@
+package probe
+
+import (
+	"time"
+
+	"squall/proto/hist"
+	pb "squall/proto/squall/v1"
+)
+
+// window collects the readings that ended in one second of cluster time.
+type window struct {
+	w *pb.Window
+}
+
+// add counts a reading that ended at a cluster time. Windows of earlier seconds
+// are closed by it and returned.
+func (o *window) add(t *pb.ProbeTask, zone string, ended int64, r Reading) (closed *pb.Window) {
+	closed = o.close(ended)
+	if o.w == nil {
+		o.w = &pb.Window{
+			Run: t.GetRun(), Probe: t.GetProbe().GetName(), Zone: zone,
+			Second: second(ended), Hosts: bit(t.GetBit()), Latency: &pb.Histogram{},
+		}
+	}
+	o.w.Count++
+	if r.OK {
+		o.w.Success++
+	}
+	hist.Add(o.w.Latency, r.Duration.Nanoseconds())
+	if r.Value != nil {
+		o.w.Value, o.w.HasValue = *r.Value, true
+	}
+	o.w.NewestUnixNanos = max(o.w.NewestUnixNanos, ended)
+	return closed
+}
+
+// close returns the window if its second is over at a cluster time.
+func (o *window) close(now int64) *pb.Window {
+	if o.w == nil || o.w.GetSecond() >= second(now) {
+		return nil
+	}
+	closed := o.w
+	o.w = nil
+	return closed
+}
+
+// second is the whole second that holds an instant, also before 1970.
+func second(unixNanos int64) int64 {
+	return time.Unix(0, unixNanos).Unix()
+}
+
+// bit is a bitmap with one bit set, lowest bit first.
+func bit(n uint32) []byte {
+	b := make([]byte, n/8+1)
+	b[n/8] = 1 << (n % 8)
+	return b
+}
