@@ -1,0 +1,233 @@
+package consensus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	pb "squall/proto/squall/v1"
+)
+
+func TestNothingAcknowledgedIsLostWithTheLeader(t *testing.T) {
+	nodes := newCluster(t, 3, testTiming())
+	for i := range 30 {
+		propose(t, nodes, greet(fmt.Sprintf("before-%d", i)))
+	}
+	dead := leader(t, nodes)
+	dead.crash()
+	began := time.Now()
+	propose(t, nodes, greet("after"))
+	t.Logf("first commit %s after the leader's death", time.Since(began).Round(time.Millisecond))
+	dead.start()
+	settle(t, nodes)
+	if n := len(dead.machine.View().Hosts()); n != 31 {
+		t.Errorf("%d hosts after the restart, not 31", n)
+	}
+}
+
+func TestCommandTakesEffectOnceThroughAFailover(t *testing.T) {
+	nodes := newCluster(t, 3, testTiming())
+	propose(t, nodes, greet("web"))
+	leader(t, nodes).crash()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	outcome, err := leader(t, nodes).Propose(ctx, greet("web"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !outcome.GetRepeatedCommand() {
+		t.Error("the command took effect again under the new leader")
+	}
+}
+
+func TestFollowerRefusesToPropose(t *testing.T) {
+	nodes := newCluster(t, 3, testTiming())
+	lead := leader(t, nodes)
+	for _, s := range others(nodes, lead) {
+		if _, err := s.Propose(t.Context(), greet("web")); !errors.Is(err, ErrNotLeader) {
+			t.Errorf("propose on a follower: %v, not %v", err, ErrNotLeader)
+		}
+		if _, err := s.LinearizableIndex(t.Context()); !errors.Is(err, ErrNotLeader) {
+			t.Errorf("read index on a follower: %v, not %v", err, ErrNotLeader)
+		}
+	}
+}
+
+func TestReadSeesWhatWasAcknowledgedBefore(t *testing.T) {
+	nodes := newCluster(t, 3, testTiming())
+	lead := leader(t, nodes)
+	for i := range 50 {
+		host := fmt.Sprintf("web-%d", i)
+		propose(t, nodes, greet(host))
+		index, err := lead.LinearizableIndex(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		follower := others(nodes, lead)[i%2]
+		if err := follower.WaitApplied(t.Context(), index); err != nil {
+			t.Fatal(err)
+		}
+		if follower.machine.View().Host(host) == nil {
+			t.Fatalf("%s was acknowledged, and a later read on %s does not show it", host, follower.cfg.ID)
+		}
+	}
+}
+
+func TestMinorityRefusesWritesAndReads(t *testing.T) {
+	nodes := newCluster(t, 3, testTiming())
+	propose(t, nodes, greet("web"))
+	lead := leader(t, nodes)
+	for _, s := range others(nodes, lead) {
+		s.crash()
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancel()
+	if _, err := lead.Propose(ctx, greet("more")); err == nil {
+		t.Error("a leader without a quorum committed a command")
+	}
+	if _, err := lead.LinearizableIndex(ctx); err == nil {
+		t.Error("a leader without a quorum answered a linearizable read")
+	}
+}
+
+func TestSnapshotAndTailRestoreTheState(t *testing.T) {
+	timing := testTiming()
+	timing.SnapshotAfter = 20
+	nodes := newCluster(t, 3, timing)
+	late := others(nodes, leader(t, nodes))[0]
+	late.crash()
+	for i := range 150 { // more than the trailing entries: the late one needs the snapshot
+		propose(t, nodes, greet(fmt.Sprintf("web-%d", i)))
+		if i == 120 {
+			takeSnapshots(t, others(nodes, late))
+		}
+	}
+	late.start()
+	settle(t, nodes)
+	whole := leader(t, nodes)
+	whole.crash()
+	whole.start()
+	settle(t, nodes)
+}
+
+func takeSnapshots(t *testing.T, nodes []*node) {
+	t.Helper()
+	for _, s := range nodes {
+		if err := s.Snapshot(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestLeaderHandsOverWhenItStops(t *testing.T) {
+	nodes := newCluster(t, 3, testTiming())
+	propose(t, nodes, greet("web"))
+	lead := leader(t, nodes)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	began := time.Now()
+	if err := lead.Stop(ctx); err != nil {
+		t.Fatal(err)
+	}
+	lead.Consensus = nil
+	propose(t, nodes, greet("more"))
+	took := time.Since(began)
+	t.Logf("stop to next commit: %s", took.Round(time.Millisecond))
+	if took > 2*time.Second {
+		t.Errorf("stop to next commit took %s: leadership was not handed over", took)
+	}
+}
+
+func TestHungDiskStopsTheLeaderAndOthersElect(t *testing.T) {
+	nodes := newCluster(t, 3, testTiming())
+	propose(t, nodes, greet("web"))
+	lead := leader(t, nodes)
+	thaw := make(chan struct{})
+	lead.store.hang.Store(&thaw)
+	began := time.Now()
+	go lead.Propose(context.WithoutCancel(t.Context()), greet("stuck")) //nolint:errcheck // it never returns
+	rest := others(nodes, lead)
+	propose(t, rest, greet("more"))
+	took := time.Since(began)
+	t.Logf("hang to next commit: %s", took.Round(time.Millisecond))
+	if took > 5*time.Second {
+		t.Errorf("hang to next commit took %s, more than 5s", took)
+	}
+	select {
+	case err := <-lead.fatal:
+		if !errors.Is(err, ErrStore) {
+			t.Errorf("told the cause %v, not %v", err, ErrStore)
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("the server with the hung disk was not told to stop")
+	}
+}
+
+func TestFullDiskMovesTheLeaderAndHeals(t *testing.T) {
+	nodes := newCluster(t, 3, testTiming())
+	propose(t, nodes, greet("web"))
+	lead := leader(t, nodes)
+	full := error(syscall.ENOSPC)
+	lead.store.full.Store(&full)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancel()
+	if _, err := lead.Propose(ctx, greet("lost")); !errors.Is(err, ErrStore) {
+		t.Errorf("propose with a full disk: %v, not %v", err, ErrStore)
+	}
+	propose(t, others(nodes, lead), greet("more"))
+	lead.store.full.Store(nil)
+	settle(t, nodes)
+}
+
+func TestUndecodableEntryIsTheSameEverywhere(t *testing.T) {
+	nodes := newCluster(t, 3, testTiming())
+	lead := leader(t, nodes)
+	f := lead.raft.Apply([]byte("\xff\xff"), time.Second)
+	if err := f.Error(); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.Response().(*pb.Outcome).GetRefused().GetRefusal(); got != pb.Refusal_REFUSAL_INVALID {
+		t.Errorf("refused with %s", got)
+	}
+	propose(t, nodes, greet("web"))
+	settle(t, nodes)
+}
+
+func FuzzDecodeCommand(f *testing.F) {
+	for _, c := range []*pb.Command{greet("web"), {Id: "x"}, {Id: "h", Kind: &pb.Command_Halt{Halt: &pb.Halt{Id: "h"}}}} {
+		data, err := proto.Marshal(c)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, err := decodeCommand(data)
+		if err == nil && (c.GetId() == "" || c.GetKind() == nil) {
+			t.Errorf("accepted a command without id or kind: %v", c)
+		}
+	})
+}
+
+func BenchmarkCommits(b *testing.B) {
+	nodes := newCluster(b, 3, LAN())
+	lead := leader(b, nodes)
+	b.SetParallelism(8) // 16 writers on two cores
+	b.ResetTimer()
+	began := time.Now()
+	b.RunParallel(func(p *testing.PB) {
+		for p.Next() {
+			cmd := greet(fmt.Sprintf("web-%d", time.Now().UnixNano()%64))
+			cmd.Id = fmt.Sprintf("%d-%p", time.Now().UnixNano(), cmd)
+			if _, err := lead.Propose(context.Background(), cmd); err != nil {
+				b.Error(err)
+			}
+		}
+	})
+	b.ReportMetric(float64(b.N)/time.Since(began).Seconds(), "commits/s")
+}
