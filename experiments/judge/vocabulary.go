@@ -130,7 +130,7 @@ func (v *vocabulary) undeclared(w *wrong, text, name string) {
 
 // undefined explains a field that does not exist. The place is the dot before it.
 func (w *wrong) undefined(text, field string) {
-	fields := slices.Concat(probeType.fields, targetType.fields, zoneType.fields)
+	fields := slices.Concat(probeType.fields, targetType.fields, zoneType.fields, residueType.fields)
 	w.message = fmt.Sprintf("there is no %q", field)
 	w.fix = near.Fix(field, "field", fields)
 	if word.FindString(after(text, w.column, ".")) == field {

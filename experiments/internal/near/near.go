@@ -27,7 +27,7 @@ func Fix(word, what string, names []string) string {
 	if len(names) == 0 {
 		return "there is no " + what + " here"
 	}
-	return "write one of: " + strings.Join(slices.Sorted(slices.Values(names)), ", ")
+	return "write one of: " + strings.Join(slices.Compact(slices.Sorted(slices.Values(names))), ", ")
 }
 
 // distance counts the letters to add, drop, replace or swap.
