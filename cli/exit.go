@@ -6,15 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"unicode"
-)
 
-// Exit codes that no refusal and no verdict stands for. The rest are in
-// squall/experiments, beside the refusals and verdicts themselves.
-const (
-	exitInternal    = 1
-	exitUsage       = 2
-	exitUnreachable = 5
-	exitResidue     = 20
+	"squall/experiments"
 )
 
 // exitError is an error that knows the process's exit code. Without an err it
@@ -38,7 +31,7 @@ func usage(err error) error {
 	if err == nil {
 		return nil
 	}
-	return &exitError{exitUsage, err}
+	return &exitError{experiments.ExitUsage, err}
 }
 
 // usagef is usage of a new error.
@@ -63,11 +56,11 @@ func exitCode(err error) int {
 	case errors.As(err, &e):
 		return e.code
 	case errors.Is(err, context.DeadlineExceeded):
-		return exitUnreachable
+		return experiments.ExitUnreachable
 	case strings.HasPrefix(err.Error(), "unknown command "), strings.HasPrefix(err.Error(), "required flag(s) "):
-		return exitUsage // cobra has no type for these
+		return experiments.ExitUsage // cobra has no type for these
 	default:
-		return exitInternal
+		return experiments.ExitInternal
 	}
 }
 

@@ -50,6 +50,16 @@ func (l *localFlags) dial(a *app) (*localClient, error) {
 
 func (c *localClient) close() { c.conn.Close() }
 
+// do carries out one command on this host's agent.
+func (l *localFlags) do(a *app, act func(*localClient) error) error {
+	c, err := l.dial(a)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	return act(c)
+}
+
 // localPoll is how often a held fault is looked at.
 const localPoll = 200 * time.Millisecond
 

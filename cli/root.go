@@ -53,9 +53,29 @@ func newRootCmd(a *app) *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	a.flags.register(root.PersistentFlags())
 	root.AddCommand(
+		newAgentCmd(a),
+		newAgentWorkerCmd(a),
 		newConfigCmd(a),
+		newDescribeCmd(a),
+		newDoctorCmd(a),
+		newExplainCmd(a),
+		newGetCmd(a),
+		newHaltCmd(a),
+		newInitCmd(a),
+		newInjectCmd(a),
+		newLabCmd(a),
+		newLogsCmd(a),
+		newReportCmd(a),
+		newResumeCmd(a),
+		newRunCmd(a),
+		newServerCmd(a),
+		newShopCmd(a),
+		newStatusCmd(a),
+		newUndoCmd(a),
+		newValidateCmd(a),
 		newVersionCmd(a),
 	)
+	root.AddCommand(labRoles()...)
 	refuseUsage(root)
 	return root
 }

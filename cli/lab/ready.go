@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"squall/agent/host"
+	"squall/proto/probe"
 	pb "squall/proto/squall/v1"
 )
 
@@ -26,8 +27,16 @@ func awaitReady(ctx context.Context, starter *host.Workloads, w *pb.Workload) er
 
 func checkReady(ctx context.Context, starter *host.Workloads, w *pb.Workload) error {
 	runs, err := starter.Runs(ctx, w)
-	if err == nil && !runs {
-		err = errors.New("none of its processes runs")
+	switch {
+	case err != nil:
+		return err
+	case !runs:
+		return errors.New("none of its processes runs")
+	case w.GetReady() == nil:
+		return nil
 	}
-	return err
+	if r := probe.Probe(ctx, w.GetReady()); !r.OK {
+		return errors.New(r.Err)
+	}
+	return nil
 }

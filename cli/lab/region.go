@@ -90,7 +90,7 @@ func (r *Region) addZone(number int, zone *pb.LabZone) error {
 func serverWorkload() *pb.Workload {
 	return &pb.Workload{
 		Name: "server", Role: ServerRole,
-		Start: []string{"${squall}", "server", "--bundle", "${bundle}", "--data", "${data}", "--listen", "${ip}", "--socket", "${socket}"},
+		Start: []string{"${squall}", "server", "--bundle", "${bundle}", "--dir", "${data}", "--socket", "${socket}"},
 	}
 }
 

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"squall/experiments"
+	pb "squall/proto/squall/v1"
+)
+
+func newGetCmd(a *app) *cobra.Command {
+	c := &cobra.Command{
+		Use: "get", Short: "List zones, hosts, runs, experiments, faults or the audit", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			return usagef("list what? zones, hosts, runs, experiments, faults or audit")
+		},
+	}
+	list := func(kind, short string, show func(*pb.GetResponse) view) {
+		c.AddCommand(&cobra.Command{Use: kind, Short: short, Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
+			resp, err := a.get(c.Context(), &pb.GetRequest{Kind: kind})
+			if err != nil {
+				return err
+			}
+			return a.show(show(resp))
+		}})
+	}
+	list("hosts", "Hosts, where they are, and whether they are connected", hostsView)
+	list("zones", "Zones, and how many hosts each has", zonesView)
+	list("runs", "Runs and their verdicts", runsView)
+	list("audit", "Who did what, when and why", auditView)
+	c.AddCommand(newGetFaultsCmd(a))
+	return c
+}
+
+func (a *app) get(ctx context.Context, req *pb.GetRequest) (*pb.GetResponse, error) {
+	client, err := a.connect()
+	if err != nil {
+		return nil, err
+	}
+	defer client.close()
+	return ask(ctx, client, pb.ControlServiceClient.Get, req)
+}
+
+func hostsView(resp *pb.GetResponse) view {
+	v := view{message: resp, table: func(w io.Writer, wide bool) {
+		fmt.Fprintln(w, "HOST\tZONE\tROOM\tENVIRONMENT\tROLES\tSTATE\tSERVER"+when(wide, "\tADDRESSES\tVERSION\tMISSING"))
+		for _, r := range resp.GetHosts() {
+			h := r.GetHost()
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s", h.GetName(), h.GetZone(), orDash(h.GetRoom()), h.GetEnvironment(),
+				orDash(strings.Join(h.GetRole(), ",")), word(h.GetPresence(), "PRESENCE_"), orDash(r.GetServer()))
+			fmt.Fprintln(w, when(wide, fmt.Sprintf("\t%s\t%s\t%s", strings.Join(h.GetAddress(), ","), orDash(r.GetVersion()), orDash(missing(h)))))
+		}
+	}}
+	for _, r := range resp.GetHosts() {
+		v.names = append(v.names, r.GetHost().GetName())
+	}
+	return v
+}
+
+func when(condition bool, text string) string {
+	if condition {
+		return text
+	}
+	return ""
+}
+
+func missing(h *pb.Host) string {
+	var names []string
+	for _, a := range h.GetAbilities() {
+		if a.GetState() == pb.AbilityState_ABILITY_STATE_MISSING {
+			names = append(names, a.GetName())
+		}
+	}
+	return strings.Join(names, ",")
+}
+
+func zonesView(resp *pb.GetResponse) view {
+	type count struct{ hosts, connected int }
+	zones := map[string]*count{}
+	for _, r := range resp.GetHosts() {
+		z := zones[r.GetHost().GetZone()]
+		if z == nil {
+			z = &count{}
+			zones[r.GetHost().GetZone()] = z
+		}
+		z.hosts++
+		if r.GetHost().GetPresence() == pb.Presence_PRESENCE_CONNECTED {
+			z.connected++
+		}
+	}
+	names := slices.Sorted(maps.Keys(zones))
+	return view{message: resp, names: names, table: func(w io.Writer, _ bool) {
+		fmt.Fprintln(w, "ZONE\tHOSTS\tCONNECTED")
+		for _, name := range names {
+			fmt.Fprintf(w, "%s\t%d\t%d\n", name, zones[name].hosts, zones[name].connected)
+		}
+	}}
+}
+
+func runsView(resp *pb.GetResponse) view {
+	v := view{message: resp, table: func(w io.Writer, wide bool) {
+		fmt.Fprintln(w, "RUN\tEXPERIMENT\tSTATE\tHOSTS\tRESIDUE\tSTARTED\tBY"+when(wide, "\tWHY"))
+		for _, r := range resp.GetRuns() {
+			fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%s\t%s%s\n", r.GetId(), r.GetExperiment(), runWord(r), r.GetHosts(), r.GetResidue(),
+				clockTime(r.GetAdmittedUnixNanos()), orDash(r.GetBy().GetName()), when(wide, "\t"+orDash(r.GetBy().GetWhy())))
+		}
+	}}
+	for _, r := range resp.GetRuns() {
+		v.names = append(v.names, r.GetId())
+	}
+	return v
+}
+
+func auditView(resp *pb.GetResponse) view {
+	v := view{message: resp, table: func(w io.Writer, wide bool) {
+		fmt.Fprintln(w, "INDEX\tAT\tBY\tFROM\tACT\tOBJECT\tRESULT\tWHY"+when(wide, "\tHASH"))
+		for _, r := range resp.GetAudit() {
+			fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s%s\n", r.GetIndex(), clockTime(r.GetAtUnixNanos()), orDash(r.GetBy().GetName()),
+				orDash(r.GetBy().GetFrom()), r.GetAct(), orDash(r.GetObject()), orDash(r.GetResult()), orDash(r.GetBy().GetWhy()),
+				when(wide, fmt.Sprintf("\t%x", r.GetHash())))
+		}
+	}}
+	for _, r := range resp.GetAudit() {
+		v.names = append(v.names, fmt.Sprint(r.GetIndex()))
+	}
+	return v
+}
+
+// newGetFaultsCmd lists the language's faults; it asks nobody.
+func newGetFaultsCmd(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "faults", Short: "Kinds of fault", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			names := experiments.FaultNames()
+			return a.show(view{message: &pb.Fault{}, names: names, table: func(w io.Writer, _ bool) {
+				for _, n := range names {
+					fmt.Fprintf(w, "%s\t%s\n", n, firstSentence(n))
+				}
+			}})
+		},
+	}
+}

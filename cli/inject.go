@@ -1,0 +1,203 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"google.golang.org/protobuf/proto"
+
+	"squall/experiments"
+	pb "squall/proto/squall/v1"
+)
+
+func newInjectCmd(a *app) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "inject FAULT",
+		Short: "Inject one fault for a while: an ad hoc run",
+		Long:  "Inject one fault for a while. It is a run like any other: guardrails, journal, report. Every fault has an end: --for is required.",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, args []string) error {
+			return usagef("name a fault: squall inject dns.fail --zone zone-b --for 20s")
+		},
+	}
+	for _, name := range experiments.FaultNames() {
+		c.AddCommand(newInjectFaultCmd(a, name))
+	}
+	return c
+}
+
+// injection is one `inject` command: its messages are filled from flags that
+// their descriptors describe.
+type injection struct {
+	fault  *pb.Fault
+	step   *pb.Step
+	target *pb.Target
+	length string
+	at     string
+	opts   runOptions
+	local  localFlags
+	// fields are the flags that set a field, by the flag's name.
+	fields map[string]field
+}
+
+type field struct {
+	message proto.Message
+	path    string
+	values  []string
+}
+
+// stepFlags are the fields of a step that make sense for a single one.
+var stepFlags = map[string]bool{"spread": true, "ramp": true, "lost_contact": true}
+
+func newInjectFaultCmd(a *app, name string) *cobra.Command {
+	fault, _ := experiments.NewFault(name) // the name is from the same table
+	in := &injection{fault: fault, step: &pb.Step{}, target: &pb.Target{}, fields: map[string]field{}}
+	body := faultBody(fault)
+	c := &cobra.Command{
+		Use:   name,
+		Short: firstSentence(name),
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if in.local.local {
+				return in.injectLocal(c.Context(), a, c.Flags())
+			}
+			req, err := in.request(c.Flags())
+			if err != nil {
+				return err
+			}
+			return a.carryOut(c.Context(), req, in.opts, allActive())
+		},
+	}
+	in.register(c.Flags(), body, func(string) bool { return true })
+	in.register(c.Flags(), in.target, func(n string) bool { return true })
+	in.register(c.Flags(), in.step, func(n string) bool { return stepFlags[n] })
+	c.Flags().StringVar(&in.length, "for", "", "how long, such as 20s (required)")
+	c.Flags().StringVar(&in.at, "at", "now", "when: now")
+	in.opts.register(c)
+	in.local.register(c.Flags())
+	return c
+}
+
+func faultBody(f *pb.Fault) proto.Message {
+	m := f.ProtoReflect()
+	arm := m.WhichOneof(m.Descriptor().Oneofs().ByName("kind"))
+	return m.Get(arm).Message().Interface()
+}
+
+func firstSentence(fault string) string {
+	text, err := experiments.Explain("experiment.timeline.faults." + fault)
+	if err != nil {
+		return fault
+	}
+	for i, r := range text {
+		if r == '\n' {
+			return text[:i]
+		}
+	}
+	return text
+}
+
+// register makes a flag of each field that is wanted and whose name is free.
+func (in *injection) register(set *pflag.FlagSet, message proto.Message, wanted func(string) bool) {
+	for _, f := range experiments.Flags(message) {
+		if set.Lookup(f.Name) != nil || !wanted(f.Name) {
+			continue
+		}
+		text := f.Usage
+		if f.Default != "" {
+			text += " (default " + f.Default + ")"
+		}
+		set.StringArray(f.Name, nil, text)
+		if f.Bool {
+			set.Lookup(f.Name).NoOptDefVal = "true"
+		}
+		in.fields[f.Name] = field{message: message, path: f.Name}
+	}
+}
+
+func (in *injection) request(set *pflag.FlagSet) (*pb.RunRequest, error) {
+	length, err := in.read(set)
+	if err != nil {
+		return nil, err
+	}
+	if proto.Size(in.target) == 0 {
+		return nil, usagef("no target: give --zone, --host, --role, --room or --labels")
+	}
+	e := experiments.AdHoc(in.fault, in.step, in.target, length)
+	return &pb.RunRequest{Id: newID(), Experiment: e, File: "squall inject", Why: in.opts.why, AdHoc: true}, nil
+}
+
+// read fills the messages from the flags, and gives the fault's length.
+func (in *injection) read(set *pflag.FlagSet) (time.Duration, error) {
+	if in.at != "now" {
+		return 0, usagef("--at %s: an ad hoc fault starts now; write an experiment for any other time", in.at)
+	}
+	length, err := time.ParseDuration(in.length)
+	if err != nil || length <= 0 {
+		return 0, usagef("--for %q: every fault has an end; give a length of time, such as 20s", in.length)
+	}
+	return length, in.setFields(set)
+}
+
+// injectLocal holds the fault on this host alone.
+func (in *injection) injectLocal(ctx context.Context, a *app, set *pflag.FlagSet) error {
+	length, err := in.read(set)
+	if err != nil {
+		return err
+	}
+	req := &pb.LocalInjectRequest{
+		Fault: in.fault, Workload: in.target.GetWorkload(), ForNanos: length.Nanoseconds(), Why: in.opts.why,
+		BackSpreadNanos: in.fault.GetPowerOff().GetBack().GetSpread().GetNanos(),
+		Prefix:          in.fault.GetNetDelay().GetTo().GetPrefix(),
+	}
+	return in.local.do(a, func(l *localClient) error { return l.inject(ctx, req, in.opts.detach) })
+}
+
+func (in *injection) setFields(set *pflag.FlagSet) error {
+	var failed error
+	set.Visit(func(f *pflag.Flag) {
+		known, ok := in.fields[f.Name]
+		if !ok || failed != nil {
+			return
+		}
+		for _, text := range f.Value.(pflag.SliceValue).GetSlice() {
+			if err := experiments.SetField(known.message, known.path, text); err != nil {
+				failed = usage(fmt.Errorf("--%s: %w", f.Name, err))
+			}
+		}
+	})
+	return failed
+}
+
+// allActive says when every host of the plan holds its fault.
+func allActive() func(*pb.Event, *pb.Plan) bool {
+	held := map[string]bool{}
+	return func(e *pb.Event, plan *pb.Plan) bool {
+		s := e.GetStep()
+		if s.GetState() == pb.StepState_STEP_STATE_HELD {
+			held[s.GetStep()+"/"+s.GetHost()] = true
+		}
+		return len(held) > 0 && len(held) >= slotsOf(plan)
+	}
+}
+
+func slotsOf(plan *pb.Plan) int {
+	n := 0
+	for _, s := range plan.GetSteps() {
+		n += len(s.GetSlots())
+	}
+	return n
+}
+
+func hostsOf(plan *pb.Plan) int {
+	hosts := map[string]bool{}
+	for _, s := range plan.GetSteps() {
+		for _, slot := range s.GetSlots() {
+			hosts[slot.GetHost()] = true
+		}
+	}
+	return len(hosts)
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"squall/cli/lab"
+	pb "squall/proto/squall/v1"
+)
+
+// fleetLimit is how long servers and agents may take to find one another.
+const fleetLimit = 20 * time.Second
+
+// awaitFleet returns when the lab's servers have a leader and know every host.
+// A lab without servers is ready as it is.
+func (a *app) awaitFleet(ctx context.Context, file *pb.Lab, folder lab.Folder) error {
+	region, err := lab.NewRegion(file)
+	if err != nil || len(region.Servers()) == 0 {
+		return err
+	}
+	c, err := dial(folder.UserBundle(), nil, time.Second)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	ctx, cancel := context.WithTimeout(ctx, fleetLimit)
+	defer cancel()
+	for {
+		missing := fleetMissing(ctx, c, len(region.Hosts))
+		if missing == nil {
+			return nil
+		}
+		if !rest(ctx, 20*time.Millisecond) {
+			return fmt.Errorf("wait for the lab's agents: %w", missing)
+		}
+	}
+}
+
+// fleetMissing is what is still missing of a control plane that knows so many hosts.
+func fleetMissing(ctx context.Context, c *client, hosts int) error {
+	st, err := ask(ctx, c, pb.ControlServiceClient.Status, &pb.StatusRequest{})
+	switch {
+	case err != nil:
+		return err
+	case st.GetLeader() == "":
+		return errors.New("no leader yet")
+	case int(st.GetHostsConnected()) < hosts:
+		return fmt.Errorf("%d of %d hosts are connected", st.GetHostsConnected(), hosts)
+	}
+	return nil
+}
+
+func newLabRunCmd(a *app) *cobra.Command {
+	var o runOptions
+	var labName string
+	c := &cobra.Command{
+		Use:   "run SCENARIO|FILE",
+		Short: "Up, run, report, down; exits with the run's code",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			req, err := a.runRequest(args[0], o)
+			if err != nil {
+				return err
+			}
+			return a.labRun(c.Context(), labFor(labName, req), req, o)
+		},
+	}
+	c.Flags().StringVar(&labName, "lab", "", "lab file, or a built-in one's name; left out, the one whose name ends the scenario's, else "+lab.Default)
+	c.Flags().StringArrayVar(&o.aim, "aim", nil, "give a role of the file other zones: dark=zone-c")
+	c.Flags().StringVar(&o.why, "why", "", "the reason, for the record")
+	return c
+}
+
+// labFor is the lab for a run: the one asked for, else a built-in one after
+// which the experiment is named, else the default.
+func labFor(asked string, req *pb.RunRequest) string {
+	if asked != "" {
+		return asked
+	}
+	for _, name := range lab.BuiltIn() {
+		if lastWord(req.GetExperiment().GetName()) == name {
+			return name
+		}
+	}
+	return lab.Default
+}
+
+// labRun leaves nothing, however the run ends.
+func (a *app) labRun(ctx context.Context, name string, req *pb.RunRequest, o runOptions) error {
+	folder, err := a.labUp(ctx, name)
+	if err != nil {
+		return err
+	}
+	// The lab of this command, whatever else is up or configured.
+	a.settings.Bundle, a.settings.Server = folder.UserBundle(), nil
+	o.yes = true // the lab never asks
+	err = a.carryOut(ctx, req, o, nil)
+	if downErr := lab.Down(context.WithoutCancel(ctx), folder); downErr != nil {
+		return errors.Join(err, downErr)
+	}
+	fmt.Fprintln(a.stderr, "the lab is down; nothing is left")
+	return err
+}
+
+// readExperiment reads a scenario of the catalog by name, or a file.
+func readExperiment(nameOrPath string) (string, []byte, error) {
+	src, err := os.ReadFile(nameOrPath)
+	return nameOrPath, src, err
+}

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"squall/experiments"
+	pb "squall/proto/squall/v1"
+)
+
+// runOptions are what `run` and `inject` have in common.
+type runOptions struct {
+	why    string
+	detach bool
+	yes    bool
+	aim    []string
+	digest string
+}
+
+func newRunCmd(a *app) *cobra.Command {
+	var o runOptions
+	c := &cobra.Command{
+		Use:   "run FILE|SCENARIO",
+		Short: "Run an experiment, and stay to the verdict",
+		Long:  "Run an experiment and stay to the verdict. Ctrl-C asks whether to detach or to halt, and halts when nobody answers.",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			req, err := a.runRequest(args[0], o)
+			if err != nil {
+				return err
+			}
+			return a.carryOut(c.Context(), req, o, nil)
+		},
+	}
+	o.register(c)
+	c.Flags().StringArrayVar(&o.aim, "aim", nil, "give a role of the file other zones: dark=zone-c")
+	c.Flags().StringVar(&o.digest, "digest", "", "refuse when the plan's digest is another")
+	return c
+}
+
+func (o *runOptions) register(c *cobra.Command) {
+	c.Flags().StringVar(&o.why, "why", "", "the reason, for the record")
+	c.Flags().BoolVar(&o.detach, "detach", false, "do not stay to the verdict")
+	c.Flags().BoolVar(&o.yes, "yes", false, "do not ask")
+}
+
+func (a *app) runRequest(file string, o runOptions) (*pb.RunRequest, error) {
+	name, src, err := readExperiment(file)
+	if err != nil {
+		return nil, usage(err)
+	}
+	e, _, problems := experiments.Decode(name, src)
+	if err := problems.Err(); err != nil {
+		return nil, usage(err)
+	}
+	aim, err := parseAim(o.aim)
+	if err != nil {
+		return nil, err
+	}
+	return &pb.RunRequest{Id: newID(), Experiment: e, Aim: aim, File: name, Source: src, Why: o.why, Digest: o.digest}, nil
+}
+
+// newID is an id under which a command takes effect once, however often it is sent.
+func newID() string { return strings.ToLower(rand.Text()) }
+
+// parseAim reads ROLE=ZONE,ZONE.
+func parseAim(texts []string) (map[string]*pb.ZoneRole, error) {
+	aim := map[string]*pb.ZoneRole{}
+	for _, text := range texts {
+		role, zones, ok := strings.Cut(text, "=")
+		if !ok || role == "" || zones == "" {
+			return nil, usagef("aim %q: want ROLE=ZONE, as in dark=zone-c", text)
+		}
+		aim[role] = &pb.ZoneRole{Zone: strings.Split(zones, ",")}
+	}
+	return aim, nil
+}
+
+// carryOut starts a run and follows it: to the verdict, or with --detach until
+// active says so.
+func (a *app) carryOut(ctx context.Context, req *pb.RunRequest, o runOptions, active func(*pb.Event, *pb.Plan) bool) error {
+	c, err := a.connect()
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	if err := a.confirm(ctx, c, req, o.yes); err != nil {
+		return err
+	}
+	resp, err := ask(ctx, c, pb.ControlServiceClient.Run, req)
+	if err != nil {
+		return err
+	}
+	if err := refused(resp.GetRefused()); err != nil {
+		return err
+	}
+	for _, w := range resp.GetPlan().GetWarnings() {
+		fmt.Fprintln(a.stderr, "warning:", experiments.FormatProblem(w))
+	}
+	if o.detach && active == nil {
+		fmt.Fprintln(a.stdout, resp.GetRun())
+		return nil
+	}
+	f := &follower{app: a, client: c, run: resp.GetRun(), plan: resp.GetPlan(), detach: o.detach, active: active}
+	return f.follow(ctx)
+}
+
+// confirm asks before the power of every zone is cut, outside the lab.
+func (a *app) confirm(ctx context.Context, c *client, req *pb.RunRequest, yes bool) error {
+	if yes || !req.GetExperiment().GetGuardrails().GetAllowRegionWide() || !cutsPower(req.GetExperiment()) {
+		return nil
+	}
+	hosts, err := ask(ctx, c, pb.ControlServiceClient.Get, &pb.GetRequest{Kind: "hosts"})
+	if err != nil || onlyLab(hosts.GetHosts()) {
+		return err
+	}
+	in, ok := a.stdin.(*os.File)
+	if !ok || !term.IsTerminal(int(in.Fd())) {
+		return usagef("%s cuts the power of a whole region, and nobody can be asked; add --yes", req.GetExperiment().GetName())
+	}
+	fmt.Fprintf(a.stderr, "%s cuts the power of a whole region. Type its name to go on: ", req.GetExperiment().GetName())
+	var answer string
+	if _, err := fmt.Fscanln(in, &answer); err != nil || answer != req.GetExperiment().GetName() {
+		return usage(errors.New("not confirmed, nothing was started"))
+	}
+	return nil
+}
+
+func cutsPower(e *pb.Experiment) bool {
+	for _, phase := range e.GetTimeline() {
+		for _, step := range phase.GetFaults() {
+			if step.GetFault().GetPowerOff() != nil {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func onlyLab(hosts []*pb.Registered) bool {
+	for _, h := range hosts {
+		if h.GetHost().GetEnvironment() != "lab" {
+			return false
+		}
+	}
+	return true
+}
+
+// finish prints a run's report and ends with its exit code.
+func (a *app) finish(ctx context.Context, c *client, run string) error {
+	resp, err := ask(ctx, c, pb.ControlServiceClient.Report, &pb.ReportRequest{Run: run})
+	if err != nil {
+		return err
+	}
+	if err := a.showReport(resp.GetReport()); err != nil {
+		return err
+	}
+	return exit(reportExit(resp.GetReport()))
+}
+
+// haltLimit bounds a halt that a signal asks for.
+const haltLimit = 30 * time.Second

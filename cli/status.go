@@ -1,0 +1,121 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	pb "squall/proto/squall/v1"
+)
+
+func newStatusCmd(a *app) *cobra.Command {
+	var local localFlags
+	c := &cobra.Command{
+		Use: "status", Short: "What is injected right now, whose it is, when it ends, and what is left over", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if local.local {
+				return local.do(a, func(l *localClient) error { return l.status(c.Context()) })
+			}
+			client, err := a.connect()
+			if err != nil {
+				return err
+			}
+			defer client.close()
+			st, err := ask(c.Context(), client, pb.ControlServiceClient.Status, &pb.StatusRequest{})
+			if err != nil {
+				return err
+			}
+			v := view{message: st, table: func(w io.Writer, wide bool) { printStatus(w, st, wide) }}
+			for _, r := range st.GetActive() {
+				v.names = append(v.names, r.GetRun()+"/"+r.GetStep())
+			}
+			return a.show(v)
+		},
+	}
+	local.register(c.Flags())
+	return c
+}
+
+func printStatus(w io.Writer, st *pb.StatusResponse, wide bool) {
+	now := time.Unix(0, st.GetClusterUnixNanos())
+	if len(st.GetActive()) == 0 {
+		fmt.Fprintln(w, "INJECTED\tnothing")
+	}
+	for _, s := range st.GetActive() {
+		left := time.Unix(0, s.GetEndsUnixNanos()).Sub(now)
+		fmt.Fprintf(w, "INJECTED\t%s\t%s\t%s\tends in %s\tby %s\n", s.GetFault(), s.GetRun(),
+			some(s.GetHosts(), wide), span(left), orDash(starter(st, s.GetRun())))
+	}
+	if len(st.GetResidue()) == 0 {
+		fmt.Fprintln(w, "RESIDUE\t0")
+	}
+	for _, h := range st.GetResidue() {
+		fmt.Fprintf(w, "RESIDUE\t%s\t%s\t%s\n", h.GetHost(), cleanWord(h), escape(strings.Join(h.GetResidue(), "; ")))
+	}
+	if h := st.GetHalt(); h.GetEngaged() {
+		fmt.Fprintf(w, "HALTED\t%s\t%s\tnew runs are refused until squall resume\n", h.GetId(), orDash(h.GetReason()))
+	}
+	for _, r := range st.GetRuns() {
+		if wide || r.GetState() != pb.RunState_RUN_STATE_DONE {
+			fmt.Fprintf(w, "RUN\t%s\t%s\t%s\t%s\n", r.GetId(), r.GetExperiment(), runWord(r), orDash(r.GetBy().GetName()))
+		}
+	}
+	fmt.Fprintf(w, "HOSTS\t%d of %d connected\n", st.GetHostsConnected(), st.GetHostsKnown())
+	fmt.Fprintf(w, "SERVERS\t%s\n", serverLine(st))
+	if wide {
+		fmt.Fprintf(w, "CLOCK\t%s\t±%s\tindex %d\tepoch %d\n", clockTime(st.GetClusterUnixNanos()),
+			span(time.Duration(st.GetUncertaintyNanos())), st.GetIndex(), st.GetEpoch())
+	}
+}
+
+// some lists hosts, a few by name unless all are asked for.
+func some(hosts []string, all bool) string {
+	const few = 3
+	if all || len(hosts) <= few {
+		return strings.Join(hosts, ",")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(hosts[:few], ","), len(hosts)-few)
+}
+
+func starter(st *pb.StatusResponse, run string) string {
+	for _, r := range st.GetRuns() {
+		if r.GetId() == run {
+			return r.GetBy().GetName()
+		}
+	}
+	return ""
+}
+
+func serverLine(st *pb.StatusResponse) string {
+	var names []string
+	for _, s := range st.GetServers() {
+		name := s.GetId()
+		switch {
+		case s.GetLeader():
+			name += " (leader)"
+		case !s.GetReachable():
+			name += " (unreachable)"
+		}
+		names = append(names, name)
+	}
+	if st.GetLeader() == "" {
+		names = append(names, "no leader")
+	}
+	return strings.Join(names, ", ") + "; asked " + st.GetServer()
+}
+
+// runWord is a run's verdict, or how far it has come.
+func runWord(r *pb.RunSummary) string {
+	if r.GetState() == pb.RunState_RUN_STATE_DONE {
+		return word(r.GetVerdict(), "VERDICT_")
+	}
+	return word(r.GetState(), "RUN_STATE_")
+}
+
+// word is an enum's value as people read it.
+func word(e fmt.Stringer, prefix string) string {
+	return strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(e.String(), prefix), "_", " "))
+}
