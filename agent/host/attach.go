@@ -26,12 +26,10 @@ func (r *Real) attach(ctx context.Context, op *pb.Op) error {
 	if r.attached[at] != nil {
 		return nil
 	}
-	before := ownLinks()
 	h, err := r.hold(proto.CloneOf(op))
 	if err != nil {
 		return fmt.Errorf("attach %s: %w", tag, err)
 	}
-	r.links[tag] = append(r.links[tag], newLinks(before)...)
 	r.attached[at] = h
 	return nil
 }

@@ -184,16 +184,22 @@ func (c cgroups) kill(cgroup string) error {
 	return wrap(err, "kill cgroup %s", cgroup)
 }
 
-// openKill opens the file that kills; nil where the cgroup doesn't exist.
+// openKill opens the file that kills; nil where there is no cgroup, since
+// nothing runs there.
 func (c cgroups) openKill(cgroup string) (*os.File, error) {
+	if !c.exists(cgroup) {
+		return nil, nil
+	}
 	f, err := os.OpenFile(c.path(cgroup, "cgroup.kill"), os.O_WRONLY, 0)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return f, wrap(err, "kill cgroup %s", cgroup)
+	if errors.Is(err, fs.ErrNotExist) && c.exists(cgroup) {
+		return nil, fmt.Errorf("kill cgroup %s: no cgroup.kill (Linux 5.14): %w", cgroup, ErrUnsupported)
 	}
-	if _, statErr := os.Stat(c.path(cgroup)); statErr != nil {
-		return nil, nil //nolint:nilnil // nothing runs where there is no cgroup
-	}
-	return nil, fmt.Errorf("kill cgroup %s: no cgroup.kill (Linux 5.14): %w", cgroup, ErrUnsupported)
+	return f, wrap(err, "kill cgroup %s", cgroup)
+}
+
+func (c cgroups) exists(cgroup string) bool {
+	_, err := os.Stat(c.path(cgroup))
+	return err == nil
 }
 
 // renew makes an empty cgroup anew. After cgroup.kill the kernel kills every

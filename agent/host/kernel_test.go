@@ -1,6 +1,7 @@
 package host_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -34,6 +35,8 @@ func TestMain(m *testing.M) {
 		listen()
 	case "sleep":
 		time.Sleep(time.Minute)
+	case "silence":
+		holdSilence()
 	case "doctor":
 		for _, a := range host.Doctor(context.Background()) {
 			fmt.Println(a.GetName(), a.GetState(), a.GetDetail())
@@ -55,6 +58,25 @@ func listen() {
 	}
 	fmt.Println(l.Addr().(*net.TCPAddr).Port, u.LocalAddr().(*net.UDPAddr).Port)
 	time.Sleep(time.Minute)
+}
+
+// holdSilence holds a silence until it is killed.
+func holdSilence() {
+	h, err := host.Open(&pb.HostConfig{}, host.Options{})
+	if err == nil {
+		err = h.Do(context.Background(), silence(h))
+	}
+	fmt.Println("attached:", err)
+	time.Sleep(time.Minute)
+}
+
+func silence(h *host.Real) *pb.Op {
+	now := h.Boot()
+	h.Renew(now + time.Minute)
+	return &pb.Op{Kind: &pb.Op_Silence{Silence: &pb.Silence{
+		Tag:  "squall/run/step/silence",
+		Gate: &pb.Gate{StartBootNanos: int64(now), EndBootNanos: int64(now + time.Minute)},
+	}}}
 }
 
 // openHost opens a host whose workloads live in a cgroup of the test.
@@ -349,12 +371,7 @@ func TestSilenceIsSeenAndLeavesNothing(t *testing.T) {
 			return err
 		}
 		defer h.Close()
-		now := h.Boot()
-		h.Renew(now + time.Minute)
-		op := &pb.Op{Kind: &pb.Op_Silence{Silence: &pb.Silence{
-			Tag:  "squall/run/step/silence",
-			Gate: &pb.Gate{StartBootNanos: int64(now), EndBootNanos: int64(now + time.Minute)},
-		}}}
+		op := silence(h)
 		do(t, h, op)
 		do(t, h, op)
 		found, err := h.Evidence(t.Context(), "squall/run/step", false)
@@ -372,6 +389,48 @@ func TestSilenceIsSeenAndLeavesNothing(t *testing.T) {
 		}
 		do(t, h, detach("squall/run/step/silence"))
 		do(t, h, detach("squall/run/step/silence"))
+		found, err = h.Evidence(t.Context(), "squall/run/step", true)
+		if len(found) != 1 || !found[0].GetHolds() {
+			t.Errorf("not clean: %v", found)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWhatNobodyOfOursHoldsIsFoundAndRemoved(t *testing.T) {
+	hosttest.Require(t, "silence")
+	pair := hosttest.NewPair(t)
+	base := hosttest.NewCgroup(t)
+	err := pair.A.Do(func() error {
+		holder := exec.Command("/proc/self/exe")
+		holder.Env = append(os.Environ(), roleEnv+"=silence")
+		out, err := holder.StdoutPipe()
+		if err != nil {
+			return err
+		}
+		if err := holder.Start(); err != nil {
+			return err
+		}
+		defer holder.Wait()         //nolint:errcheck // killed
+		defer holder.Process.Kill() //nolint:errcheck // it lives
+		if said, _ := bufio.NewReader(out).ReadString('\n'); said != "attached: <nil>\n" {
+			t.Fatalf("the holder said %q", said)
+		}
+		h, err := host.Open(&pb.HostConfig{}, host.Options{Base: base})
+		if err != nil {
+			return err
+		}
+		defer h.Close()
+		found, err := h.Evidence(t.Context(), "squall/run/step", true)
+		if err != nil || len(found) == 0 || found[0].GetHolds() {
+			t.Errorf("a silence of another process was not seen: %v, %v", found, err)
+		}
+		if left, err := h.Leftovers(t.Context(), nil); err != nil || len(left) > 0 {
+			t.Errorf("left %v, %v", left, err)
+		}
 		found, err = h.Evidence(t.Context(), "squall/run/step", true)
 		if len(found) != 1 || !found[0].GetHolds() {
 			t.Errorf("not clean: %v", found)

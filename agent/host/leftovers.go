@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -67,7 +66,7 @@ func settle(ctx context.Context, scan func() ([]string, error)) ([]string, error
 	}
 }
 
-// stillThere lists what was attached under a tag and is not gone.
+// stillThere lists what is attached under a tag: its detach has failed.
 func (r *Real) stillThere(tag string) []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -77,39 +76,18 @@ func (r *Real) stillThere(tag string) []string {
 			left = append(left, at.ability+" attached under "+at.tag)
 		}
 	}
-	for t, ids := range r.links {
-		for _, id := range ids {
-			if Under(t, tag) && linkExists(id) {
-				left = append(left, fmt.Sprintf("BPF link %d of %s", id, t))
-			}
-		}
-	}
 	return left
 }
 
-// forget drops what is known of a tag, once it is clean.
+// forget drops the kills of a tag, once it is clean.
 func (r *Real) forget(tag string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for t := range r.links {
-		if Under(t, tag) {
-			delete(r.links, t)
-		}
-	}
 	for t := range r.kills {
 		if Under(t, tag) {
 			delete(r.kills, t)
 		}
 	}
-}
-
-func linkExists(id link.ID) bool {
-	l, err := link.NewFromID(id)
-	if err != nil {
-		return false
-	}
-	l.Close()
-	return true
 }
 
 // strayObjects lists programs and interfaces of ours in this network namespace
@@ -211,7 +189,7 @@ func holders() (*holding, error) {
 		case s.parent == os.Getpid():
 			h.helpers = append(h.helpers, pid)
 			readLinks(pid, h.links)
-		case !sameBinary(s.parent):
+		case s.parent == 1 || !sameBinary(s.parent):
 			h.lost = append(h.lost, pid)
 		}
 	}
@@ -249,18 +227,6 @@ func ownLinks() map[link.ID]bool {
 	links := map[link.ID]bool{}
 	readLinks(os.Getpid(), links)
 	return links
-}
-
-// newLinks are the links that this process holds now and did not before.
-func newLinks(before map[link.ID]bool) []link.ID {
-	var fresh []link.ID
-	for id := range ownLinks() {
-		if !before[id] {
-			fresh = append(fresh, id)
-		}
-	}
-	slices.Sort(fresh)
-	return fresh
 }
 
 // readLinks adds the BPF links that a process holds, as its descriptors tell.

@@ -10,8 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/cilium/ebpf/link"
-
 	"squall/agent/host/bpf"
 	pb "squall/proto/squall/v1"
 )
@@ -25,6 +23,10 @@ type Options struct {
 	Logs string
 	// Exempt is the agent's own stream, and the management peers of the config.
 	Exempt *pb.Exempt
+	// Ready puts the entries of network faults on the interfaces of the caller's
+	// network namespace at once and until Close, idle, so that a fault takes
+	// microseconds: for the worker. Without it, the first fault does so.
+	Ready bool
 	// Log may be nil.
 	Log *slog.Logger
 }
@@ -45,8 +47,6 @@ type Real struct {
 	mu       sync.Mutex // guards everything below
 	attached map[slot]*held
 	kills    map[string]*killing
-	// links are those that were made under a tag, until they are shown gone.
-	links map[string][]link.ID
 }
 
 // slot is where something is attached: one of a kind under a tag.
@@ -61,8 +61,9 @@ type held struct {
 
 var _ Host = (*Real)(nil)
 
-// Open opens the host. It touches nothing. A kernel that takes no BPF programs
-// is no error: what can't be done is found by Facts and refused by Do.
+// Open opens the host. It changes nothing of what the host does. A kernel that
+// takes no BPF programs is no error: what can't be done is found by Facts and
+// refused by Do.
 func Open(config *pb.HostConfig, o Options) (*Real, error) {
 	workloads, err := OpenWorkloads(o.Base, o.Logs)
 	if err != nil {
@@ -72,16 +73,29 @@ func Open(config *pb.HostConfig, o Options) (*Real, error) {
 		config: config, options: o, workloads: workloads,
 		log:      cmp.Or(o.Log, slog.New(slog.DiscardHandler)),
 		attached: map[slot]*held{}, kills: map[string]*killing{},
-		links: map[string][]link.ID{},
 	}
 	r.abilities = sync.OnceValue(r.tryAll)
-	if r.kit, r.why = bpf.Open(); r.why != nil {
-		r.kit = nil
+	if r.kit, r.why = openKit(o.Ready); r.kit == nil {
 		r.log.Warn("no BPF programs here", "err", r.why)
 		return r, nil
 	}
 	r.offset = r.kit.BootOffset()
 	return r, nil
+}
+
+// openKit opens the kit, or returns nil and why there is none.
+func openKit(ready bool) (*bpf.Kit, error) {
+	kit, err := bpf.Open()
+	if err != nil {
+		return nil, err
+	}
+	if !ready {
+		return kit, nil
+	}
+	if err := kit.Attach(); err != nil {
+		return nil, errors.Join(err, kit.Close())
+	}
+	return kit, nil
 }
 
 // tryAll tries every mechanism, once in the life of this host.

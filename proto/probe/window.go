@@ -24,9 +24,10 @@ func (o *window) add(t *pb.ProbeTask, zone string, ended int64, r Reading) (clos
 	}
 	o.w.Count++
 	if r.OK {
+		// Only successes have a latency: a refusal is quick, and good for nothing.
 		o.w.Success++
+		hist.Add(o.w.Latency, r.Duration.Nanoseconds())
 	}
-	hist.Add(o.w.Latency, r.Duration.Nanoseconds())
 	if r.Value != nil {
 		o.w.Value, o.w.HasValue = *r.Value, true
 	}
