@@ -17,6 +17,9 @@ const (
 // unknown, and the verdict says so.
 func (l *look) revert() {
 	limit := l.entered(pb.RunState_RUN_STATE_REVERTING).Add(l.revertTimeout())
+	if limit.After(l.unheard()) {
+		limit = l.unheard()
+	}
 	switch {
 	case !l.fires():
 		l.verdict() // nothing was touched

@@ -31,8 +31,11 @@ const (
 // gate waits for the steady state. Until it holds nothing is touched.
 func (l *look) gate() {
 	steady, findings := l.judge.Steady(l.run.GetPlan(), l.v.Readings(l.run.GetId()), l.now)
-	limit := l.entered(pb.RunState_RUN_STATE_GATING).Add(l.gateLimit())
+	since := l.entered(pb.RunState_RUN_STATE_GATING)
+	whole, limit := since.Add(l.gateStretch()), since.Add(l.gateLimit())
 	switch {
+	case l.now.Before(whole):
+		l.wake(whole)
 	case steady:
 		l.propose("prepare", &pb.Command{Kind: &pb.Command_Prepare{Prepare: &pb.Prepare{Run: l.run.GetId()}}})
 	case !l.now.Before(limit):
@@ -43,13 +46,16 @@ func (l *look) gate() {
 	}
 }
 
+func (l *look) gateStretch() time.Duration {
+	return span(l.run.GetExperiment().GetSteadyState().GetOver(), 10*time.Second)
+}
+
 func (l *look) gateLimit() time.Duration {
 	slowest := time.Second
 	for _, p := range l.run.GetExperiment().GetProbes() {
 		slowest = max(slowest, span(p.GetEvery(), time.Second))
 	}
-	over := span(l.run.GetExperiment().GetSteadyState().GetOver(), 10*time.Second)
-	return over + 2*slowest + gateSlack
+	return l.gateStretch() + 2*slowest + gateSlack
 }
 
 // prepare waits until every target is ready, then sets the instant. One that

@@ -20,8 +20,7 @@ const (
 
 // hold watches a run while its faults bite.
 func (l *look) hold() {
-	runtime := l.entered(pb.RunState_RUN_STATE_GATING).
-		Add(span(l.run.GetExperiment().GetGuardrails().GetMaxRuntime(), maxRuntime))
+	runtime := l.t0().Add(span(l.run.GetExperiment().GetGuardrails().GetMaxRuntime(), maxRuntime))
 	if broken := l.abort(); broken != nil {
 		l.end(pb.EndCause_END_CAUSE_ABORT_RULE, broken.GetName()+": "+broken.GetText())
 		return
@@ -67,22 +66,20 @@ func (l *look) phases() {
 // its last deadline and its lease are over has reverted by itself or is
 // unknown: nobody waits for it.
 func (l *look) ends() {
-	open := l.open()
-	over := l.after(l.run.GetPlan().GetLengthNanos())
-	unheard := l.after(l.run.GetPlan().GetDeadlineNanos() + l.run.GetPlan().GetLeaseNanos()).Add(unheardGrace)
+	open, unheard := l.open(), l.unheard()
 	switch {
 	case len(open) == 0:
 		l.watchRecovery()
 	case !l.now.Before(unheard):
 		l.end(pb.EndCause_END_CAUSE_COMPLETE, "not heard from: "+hostsOf(open))
-	case !l.now.Before(over) && !slices.ContainsFunc(open, func(s slot) bool { return !s.plan.GetNeverBack() }):
-		l.end(pb.EndCause_END_CAUSE_COMPLETE, "the hosts that did not return are started: "+hostsOf(open))
 	default:
-		if l.now.Before(over) {
-			l.wake(over)
-		}
 		l.wake(unheard)
 	}
+}
+
+// unheard is when nobody waits for a report any more.
+func (l *look) unheard() time.Time {
+	return l.after(l.run.GetPlan().GetDeadlineNanos() + l.run.GetPlan().GetLeaseNanos()).Add(unheardGrace)
 }
 
 func (l *look) watchRecovery() {

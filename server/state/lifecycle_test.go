@@ -51,7 +51,7 @@ func TestRunOnlyMovesForward(t *testing.T) {
 
 func TestRunWithoutSteadyStatePreparesAtOnce(t *testing.T) {
 	b := newBench(t)
-	b.must(hosts("s1", 1, "a"), admit("r", planOf(0, "a")), gated("g", planOf(0, "b")))
+	b.must(hosts("s1", 1, "a"), admit("r", planOf(0, "a")), gated("g", planOf(0, "d")))
 	if got := b.run("r").GetState(); got != pb.RunState_RUN_STATE_PREPARING {
 		t.Errorf("without a steady state the run is %v", got)
 	}

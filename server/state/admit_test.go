@@ -1,0 +1,51 @@
+package state
+
+import (
+	"strings"
+	"testing"
+
+	pb "squall/proto/squall/v1"
+)
+
+func TestSecondRunOnTheSameResourceIsRefused(t *testing.T) {
+	b := holding(t)
+	p := b.refused(admit("second", planOf(0, "a")), pb.Refusal_REFUSAL_CLAIM)
+	for _, want := range []string{`"r"`, "a"} {
+		if !strings.Contains(p.GetMessage(), strings.Trim(want, `"`)) {
+			t.Errorf("%q does not name %s", p.GetMessage(), want)
+		}
+	}
+	b.must(admit("elsewhere", planOf(0, "d")))
+}
+
+func TestClaimIsFreeWhenItsRunIsDone(t *testing.T) {
+	b := holding(t)
+	b.must(endRun("r", pb.EndCause_END_CAUSE_UNDO), recovers("r"), finish("r"), admit("second", planOf(0, "a")))
+}
+
+func TestTwoRunsCanNotBothSlipThroughAGuardrail(t *testing.T) {
+	b := newBench(t)
+	b.must(hosts("s1", 1, "a", "b", "c"))
+	b.must(&pb.Command{Kind: &pb.Command_SetGuardrails{SetGuardrails: &pb.SetGuardrails{Guardrails: &pb.Guardrails{
+		MaxHosts: &pb.Amount{Of: &pb.Amount_Count{Count: 2}},
+	}}}})
+	b.must(admit("one", planOf(0, "a")), admit("two", planOf(0, "b")))
+	p := b.refused(admit("three", planOf(0, "c")), pb.Refusal_REFUSAL_GUARDRAIL)
+	if !strings.Contains(p.GetMessage(), "max_hosts") {
+		t.Errorf("%q does not name the guardrail", p.GetMessage())
+	}
+}
+
+func TestRunIdStartsOneRun(t *testing.T) {
+	b := newBench(t)
+	b.must(hosts("s1", 1, "a"), admit("r", planOf(0, "a")))
+	b.refused(admit("r", planOf(0, "d")), pb.Refusal_REFUSAL_INVALID)
+}
+
+func TestPlanWithProblemsIsRefusedByItsOwnWord(t *testing.T) {
+	b := newBench(t)
+	p := planOf(0, "d")
+	p.Problems = []*pb.Problem{{Refusal: pb.Refusal_REFUSAL_NO_WAY_BACK, Message: "web has no way back"}}
+	b.refused(admit("r", p), pb.Refusal_REFUSAL_NO_WAY_BACK)
+	b.refused(admit("r", &pb.Plan{}), pb.Refusal_REFUSAL_INVALID)
+}
