@@ -173,7 +173,7 @@ func lintQuotes(n *yaml.Node, fd protoreflect.FieldDescriptor) error {
 		return nil
 	}
 	return mistakef("write "+quoted(n.Value)+" with the quotes, since many readers of YAML take it for a number or a date",
-		"the time %s is not in quotes", n.Value)
+		"the time %s is not in quotes", printable(n.Value))
 }
 
 func parseEnum(ed protoreflect.EnumDescriptor, text string) (protoreflect.Value, error) {

@@ -14,11 +14,16 @@ import (
 var (
 	bareNumber = regexp.MustCompile(`^[+-]?[0-9]+(\.[0-9]+)?$`)
 	timeOfDay  = regexp.MustCompile(`^([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?$`)
+	wellFormed = regexp.MustCompile(`^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$`)
 	plainName  = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 )
 
-// ParseSpan reads a length of time: "250ms", "10m", "1h06m". The units are
-// ns, us, ms, s, m and h; there is no default unit, and no negative length.
+// longest is the longest span: a year. Sums of a few stay far from overflow.
+const longest = 365 * 24 * time.Hour
+
+// ParseSpan reads a length of time of at most a year: "250ms", "10m", "1h06m".
+// The units are ns, us, ms, s, m and h; there is no default unit, and no
+// negative length.
 func ParseSpan(text string) (*pb.Span, error) {
 	switch {
 	case bareNumber.MatchString(text):
@@ -27,9 +32,11 @@ func ParseSpan(text string) (*pb.Span, error) {
 		return nil, mistakef("write a length of time, such as 30s", "%s is negative", quoted(text))
 	}
 	d, err := time.ParseDuration(text)
+	if d > longest || err != nil && wellFormed.MatchString(text) {
+		return nil, mistakef("write at most "+FormatSpan(int64(longest)), "%s is longer than a year", quoted(text))
+	}
 	if err != nil || d < 0 || strings.HasPrefix(text, "+") {
-		return nil, mistakef("write a number and a unit (ns, us, ms, s, m, h), such as 250ms or 1h06m; the longest is 2562047h",
-			"%s is not a length of time", quoted(text))
+		return nil, mistakef("write a number and a unit (ns, us, ms, s, m, h), such as 250ms or 1h06m", "%s is not a length of time", quoted(text))
 	}
 	return &pb.Span{Nanos: int64(d)}, nil
 }

@@ -175,5 +175,5 @@ func suggest(word string, candidates []string) string {
 	}
 	sorted := slices.Clone(candidates)
 	slices.Sort(sorted)
-	return "use " + oneOf(slices.Compact(sorted))
+	return "use " + printable(oneOf(slices.Compact(sorted)))
 }

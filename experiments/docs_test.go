@@ -1,0 +1,35 @@
+package experiments
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestDocsDecode reads every whole file that the docs show, as a reader would who copies it.
+func TestDocsDecode(t *testing.T) {
+	blocks := strings.Split(string(read(t, "../docs/experiment-file.md")), "```")
+	decoded := 0
+	for i := 1; i < len(blocks); i += 2 {
+		src, ok := strings.CutPrefix(blocks[i], "yaml\n")
+		if !ok || strings.HasPrefix(src, "# a part") {
+			continue
+		}
+		decoded++
+		if problems := Validate(Kind([]byte(src)), "experiment-file.md", []byte(src)); problems != nil {
+			t.Errorf("%v\nin\n%s", problems, src)
+		}
+	}
+	if decoded < 4 {
+		t.Errorf("the docs show %d whole files", decoded)
+	}
+}
+
+// TestDocsNameEveryFaultAndSection keeps the reference whole.
+func TestDocsNameEveryFaultAndSection(t *testing.T) {
+	docs := string(read(t, "../docs/experiment-file.md"))
+	for _, name := range append(FaultNames(), keys(roots["experiment"])...) {
+		if !strings.Contains(docs, "`"+name+"`") {
+			t.Errorf("docs/experiment-file.md does not name `%s`", name)
+		}
+	}
+}
