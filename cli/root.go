@@ -61,6 +61,7 @@ func newRootCmd(a *app) *cobra.Command {
 		newExplainCmd(a),
 		newGetCmd(a),
 		newHaltCmd(a),
+		newHelperCmd(a),
 		newInitCmd(a),
 		newInjectCmd(a),
 		newLabCmd(a),

@@ -96,7 +96,8 @@ func startHost(ctx context.Context, folder Folder, lab cgroup, h *Host) (time.Du
 	}
 	pipes.goAhead.Close()
 	defer context.AfterFunc(ctx, func() { pipes.said.Close() })()
-	return time.Since(began), hostReady(pipes.said)
+	err = hostReady(pipes.said)
+	return time.Since(began), err
 }
 
 func hostProcess(folder Folder, h *Host, p *hostPipes) (*exec.Cmd, error) {
