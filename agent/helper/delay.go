@@ -36,6 +36,7 @@ func delayLine(in io.Reader, out io.Writer) error {
 		}))
 	}
 	ended := make(chan error, 1)
+	line.Beat(beatAhead)
 	go func() { ended <- loop.run() }()
 	if err := report.Encode(bpf.LineReport{}); err != nil {
 		return err
@@ -86,7 +87,6 @@ func armLine(order []byte) (*bpf.Line, *loop, error) {
 		return nil, nil, err
 	}
 	loop := newLoop(line, time.Duration(op.GetDelayNanos()))
-	line.Beat(beatAhead)
 	if err := connect(line, loop, op.GetDirection(), mark); err != nil {
 		return nil, nil, errors.Join(err, line.Close())
 	}

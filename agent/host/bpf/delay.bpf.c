@@ -28,6 +28,21 @@ struct {
 	__type(value, __u8);
 } peers SEC(".maps");
 
+#define DEVICES 256
+
+struct bodies {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, DEVICES);
+	__type(key, __u32);
+	__type(value, __u32);
+};
+
+// The kernel empties these when the process that holds the packets is dead,
+// before the TAPs are gone and long before the last link is taken down.
+struct bodies bodies_in SEC(".maps");
+struct bodies bodies_out SEC(".maps");
+
+const volatile __u32 body; // of this device
 const volatile __u32 tap_out, tap_in; // interface indexes
 const volatile __u32 device; // the interface between which and the TAPs this runs
 const volatile __u32 return_mark;
@@ -89,10 +104,30 @@ int delay_in(struct __sk_buff *skb)
 	return turn_off(exempt_in(skb, &p), tap_in, DELAYED_IN);
 }
 
-// delay_return runs where the inbound TAP hands a frame back: on to the
+// own_body is never 0, and not a constant to the verifier: see chain.h.
+static __always_inline __u32 own_body(struct __sk_buff *skb)
+{
+	return skb->ifindex ? body : 0;
+}
+
+SEC("tcx/egress")
+int line_out(struct __sk_buff *skb)
+{
+	bpf_tail_call(skb, &bodies_out, own_body(skb));
+	return PASS;
+}
+
+SEC("tcx/ingress")
+int line_in(struct __sk_buff *skb)
+{
+	bpf_tail_call(skb, &bodies_in, own_body(skb));
+	return PASS;
+}
+
+// line_return runs where the inbound TAP hands a frame back: on to the
 // interface that it came in by, marked so that it is not held again.
 SEC("tcx/ingress")
-int delay_return(struct __sk_buff *skb)
+int line_return(struct __sk_buff *skb)
 {
 	skb->mark = return_mark;
 	return bpf_redirect(device, BPF_F_INGRESS);

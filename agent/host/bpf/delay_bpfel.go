@@ -16,23 +16,28 @@ import (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	delayMapBeat         = "beat"
-	delayMapCounters     = "counters"
-	delayMapLease        = "lease"
-	delayMapManagement   = "management"
-	delayMapPeers        = "peers"
-	delayMapServers      = "servers"
-	delayProgDelayIn     = "delay_in"
-	delayProgDelayOut    = "delay_out"
-	delayProgDelayReturn = "delay_return"
-	delayVarDevice       = "device"
-	delayVarExemptMark   = "exempt_mark"
-	delayVarGateEnd      = "gate_end"
-	delayVarGateStart    = "gate_start"
-	delayVarIgnoreLease  = "ignore_lease"
-	delayVarReturnMark   = "return_mark"
-	delayVarTapIn        = "tap_in"
-	delayVarTapOut       = "tap_out"
+	delayMapBeat        = "beat"
+	delayMapBodiesIn    = "bodies_in"
+	delayMapBodiesOut   = "bodies_out"
+	delayMapCounters    = "counters"
+	delayMapLease       = "lease"
+	delayMapManagement  = "management"
+	delayMapPeers       = "peers"
+	delayMapServers     = "servers"
+	delayProgDelayIn    = "delay_in"
+	delayProgDelayOut   = "delay_out"
+	delayProgLineIn     = "line_in"
+	delayProgLineOut    = "line_out"
+	delayProgLineReturn = "line_return"
+	delayVarBody        = "body"
+	delayVarDevice      = "device"
+	delayVarExemptMark  = "exempt_mark"
+	delayVarGateEnd     = "gate_end"
+	delayVarGateStart   = "gate_start"
+	delayVarIgnoreLease = "ignore_lease"
+	delayVarReturnMark  = "return_mark"
+	delayVarTapIn       = "tap_in"
+	delayVarTapOut      = "tap_out"
 )
 
 // loadDelay returns the embedded CollectionSpec for delay.
@@ -77,9 +82,11 @@ type delaySpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type delayProgramSpecs struct {
-	DelayIn     *ebpf.ProgramSpec `ebpf:"delay_in"`
-	DelayOut    *ebpf.ProgramSpec `ebpf:"delay_out"`
-	DelayReturn *ebpf.ProgramSpec `ebpf:"delay_return"`
+	DelayIn    *ebpf.ProgramSpec `ebpf:"delay_in"`
+	DelayOut   *ebpf.ProgramSpec `ebpf:"delay_out"`
+	LineIn     *ebpf.ProgramSpec `ebpf:"line_in"`
+	LineOut    *ebpf.ProgramSpec `ebpf:"line_out"`
+	LineReturn *ebpf.ProgramSpec `ebpf:"line_return"`
 }
 
 // delayMapSpecs contains maps before they are loaded into the kernel.
@@ -87,6 +94,8 @@ type delayProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type delayMapSpecs struct {
 	Beat       *ebpf.MapSpec `ebpf:"beat"`
+	BodiesIn   *ebpf.MapSpec `ebpf:"bodies_in"`
+	BodiesOut  *ebpf.MapSpec `ebpf:"bodies_out"`
 	Counters   *ebpf.MapSpec `ebpf:"counters"`
 	Lease      *ebpf.MapSpec `ebpf:"lease"`
 	Management *ebpf.MapSpec `ebpf:"management"`
@@ -98,6 +107,7 @@ type delayMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type delayVariableSpecs struct {
+	Body        *ebpf.VariableSpec `ebpf:"body"`
 	Device      *ebpf.VariableSpec `ebpf:"device"`
 	ExemptMark  *ebpf.VariableSpec `ebpf:"exempt_mark"`
 	GateEnd     *ebpf.VariableSpec `ebpf:"gate_end"`
@@ -129,6 +139,8 @@ func (o *delayObjects) Close() error {
 // It can be passed to loadDelayObjects or ebpf.CollectionSpec.LoadAndAssign.
 type delayMaps struct {
 	Beat       *ebpf.Map `ebpf:"beat"`
+	BodiesIn   *ebpf.Map `ebpf:"bodies_in"`
+	BodiesOut  *ebpf.Map `ebpf:"bodies_out"`
 	Counters   *ebpf.Map `ebpf:"counters"`
 	Lease      *ebpf.Map `ebpf:"lease"`
 	Management *ebpf.Map `ebpf:"management"`
@@ -139,6 +151,8 @@ type delayMaps struct {
 func (m *delayMaps) Close() error {
 	return _DelayClose(
 		m.Beat,
+		m.BodiesIn,
+		m.BodiesOut,
 		m.Counters,
 		m.Lease,
 		m.Management,
@@ -151,6 +165,7 @@ func (m *delayMaps) Close() error {
 //
 // It can be passed to loadDelayObjects or ebpf.CollectionSpec.LoadAndAssign.
 type delayVariables struct {
+	Body        *ebpf.Variable `ebpf:"body"`
 	Device      *ebpf.Variable `ebpf:"device"`
 	ExemptMark  *ebpf.Variable `ebpf:"exempt_mark"`
 	GateEnd     *ebpf.Variable `ebpf:"gate_end"`
@@ -165,16 +180,20 @@ type delayVariables struct {
 //
 // It can be passed to loadDelayObjects or ebpf.CollectionSpec.LoadAndAssign.
 type delayPrograms struct {
-	DelayIn     *ebpf.Program `ebpf:"delay_in"`
-	DelayOut    *ebpf.Program `ebpf:"delay_out"`
-	DelayReturn *ebpf.Program `ebpf:"delay_return"`
+	DelayIn    *ebpf.Program `ebpf:"delay_in"`
+	DelayOut   *ebpf.Program `ebpf:"delay_out"`
+	LineIn     *ebpf.Program `ebpf:"line_in"`
+	LineOut    *ebpf.Program `ebpf:"line_out"`
+	LineReturn *ebpf.Program `ebpf:"line_return"`
 }
 
 func (p *delayPrograms) Close() error {
 	return _DelayClose(
 		p.DelayIn,
 		p.DelayOut,
-		p.DelayReturn,
+		p.LineIn,
+		p.LineOut,
+		p.LineReturn,
 	)
 }
 

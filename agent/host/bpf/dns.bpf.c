@@ -3,7 +3,8 @@
 // Lookups vanish: queries on their way out, answers on their way in.
 
 #include "cgroup.h"
-#include "exempt.h"
+#include "chain.h"
+#include "packet.h"
 
 enum { QUERIES_DROPPED, QUERIES_PASSED, ANSWERS_DROPPED };
 
@@ -50,45 +51,33 @@ static __always_inline int chosen(struct __sk_buff *skb, const struct packet *p)
 	return (__u32)(h % WHOLE) < share_ppm;
 }
 
-// stub_cgroup is the cgroup of the socket that answers on a loopback address.
-static __always_inline __u64 stub_cgroup(struct __sk_buff *skb, __be32 addr)
-{
-	struct bpf_sock_tuple t = {};
-	struct bpf_sock *sk;
-	__u64 id;
+// Cgroups whose sockets answer lookups on a loopback address.
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 64);
+	__type(key, __u64);
+	__type(value, __u8);
+} stubs SEC(".maps");
 
-	t.ipv4.saddr = bpf_htonl(0x7f000001);
-	t.ipv4.daddr = addr;
-	t.ipv4.sport = bpf_htons(1);
-	t.ipv4.dport = bpf_htons(53);
-	sk = bpf_sk_lookup_udp(skb, &t, sizeof(t.ipv4), BPF_F_CURRENT_NETNS, 0);
-	if (!sk)
-		return 0;
-	id = bpf_sk_cgroup_id(sk);
-	bpf_sk_release(sk);
-	return id;
+// The root cgroup is everybody's: who lives there can't be told apart.
+#define ROOT_CGROUP 1
+
+static __always_inline void learn_stub(struct __sk_buff *skb)
+{
+	__u64 own = bpf_skb_cgroup_id(skb);
+	__u8 one = 1;
+
+	if (own > ROOT_CGROUP && !bpf_map_lookup_elem(&stubs, &own))
+		bpf_map_update_elem(&stubs, &own, &one, BPF_ANY);
 }
 
 // forwarded: a stub's own query upstream was decided when it was asked over
-// loopback. Who shares the stub's cgroup can't be told from it; the root
-// cgroup is everybody's, so there every query is decided where it is seen.
+// loopback. Without a cgroup of its own, each of its queries is decided again.
 static __always_inline int forwarded(struct __sk_buff *skb)
 {
 	__u64 own = bpf_skb_cgroup_id(skb);
 
-	if (own <= 1)
-		return 0;
-	return own == stub_cgroup(skb, bpf_htonl(0x7f000035)) ||
-	       own == stub_cgroup(skb, bpf_htonl(0x7f000001));
-}
-
-static __always_inline int to_loopback(const struct packet *p)
-{
-	const __u32 *a = p->dst.in6_u.u6_addr32;
-
-	if (p->v6)
-		return !a[0] && !a[1] && !a[2] && a[3] == bpf_htonl(1);
-	return (a[3] & bpf_htonl(0xff000000)) == bpf_htonl(0x7f000000);
+	return own > ROOT_CGROUP && bpf_map_lookup_elem(&stubs, &own);
 }
 
 #define SKB_ID(level) bpf_skb_ancestor_cgroup_id(skb, level)
@@ -99,33 +88,56 @@ static __always_inline int fails(struct __sk_buff *skb, const struct packet *p)
 		return 0;
 	if (!chosen(skb, p))
 		return 0;
-	return share_ppm >= WHOLE || to_loopback(p) || !forwarded(skb);
+	return share_ppm >= WHOLE || skb->ifindex == LOOPBACK || !forwarded(skb);
+}
+
+static __always_inline int query_gone(struct __sk_buff *skb)
+{
+	struct packet p;
+
+	if (parse(skb, &p))
+		return 0;
+	if (share_ppm < WHOLE && skb->ifindex == LOOPBACK && is_dns(&p, p.sport))
+		learn_stub(skb);
+	if (!gate_open() || !is_dns(&p, p.dport))
+		return 0;
+	if (!fails(skb, &p)) {
+		count(QUERIES_PASSED);
+		return 0;
+	}
+	count(QUERIES_DROPPED);
+	return 1;
+}
+
+// answer_gone only where every query of the host fails: otherwise an answer
+// belongs to a query that was let through. What has left over loopback needs
+// no second look.
+static __always_inline int answer_gone(struct __sk_buff *skb)
+{
+	struct packet p;
+
+	if (share_ppm < WHOLE || cgroup_scoped || skb->ifindex == LOOPBACK)
+		return 0;
+	if (!gate_open() || parse(skb, &p) || !is_dns(&p, p.sport))
+		return 0;
+	count(ANSWERS_DROPPED);
+	return 1;
 }
 
 SEC("tcx/egress")
 int dns_out(struct __sk_buff *skb)
 {
-	struct packet p;
-
-	if (!gate_open() || parse(skb, &p) || !is_dns(&p, p.dport))
-		return PASS;
-	if (!fails(skb, &p)) {
-		count(QUERIES_PASSED);
-		return PASS;
-	}
-	count(QUERIES_DROPPED);
-	return bpf_redirect(SINK, 0);
+	if (query_gone(skb))
+		return bpf_redirect(SINK, 0);
+	hand_on(skb, &chain_out);
+	return PASS;
 }
 
-// dns_in is attached only when every query of the host fails: otherwise an
-// answer belongs to a query that was let through.
 SEC("tcx/ingress")
 int dns_in(struct __sk_buff *skb)
 {
-	struct packet p;
-
-	if (!gate_open() || parse(skb, &p) || !is_dns(&p, p.sport))
-		return PASS;
-	count(ANSWERS_DROPPED);
-	return DROP;
+	if (answer_gone(skb))
+		return DROP;
+	hand_on(skb, &chain_in);
+	return PASS;
 }

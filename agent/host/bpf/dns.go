@@ -2,7 +2,6 @@ package bpf
 
 import (
 	"fmt"
-	"net"
 
 	"github.com/cilium/ebpf"
 
@@ -27,33 +26,17 @@ func (k *Kit) DropDNS(op *pb.DropDNS) (Attachment, error) {
 	if err != nil {
 		return nil, fmt.Errorf("drop DNS: %w", err)
 	}
-	coll, err := k.loadDNS(op, ids)
+	coll, at, err := k.stand(dnsProgDnsIn, dnsProgDnsOut, func(slot int) (*ebpf.Collection, error) {
+		return k.loadDNS(op, ids, slot)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("drop DNS: %w", err)
 	}
-	whole := len(ids) == 0 && op.GetSharePpm() >= wholePPM
-	links, err := spread(dnsHooks(coll, whole))
-	if err != nil {
-		coll.Close()
-		return nil, fmt.Errorf("drop DNS: %w", err)
-	}
-	return hold(coll, links, dnsCounters), nil
-}
-
-// dnsHooks: what has left over loopback needs no second look on its way in.
-func dnsHooks(coll *ebpf.Collection, whole bool) func(net.Interface) []hook {
-	in := hook{coll.Programs[dnsProgDnsIn], ebpf.AttachTCXIngress}
-	out := hook{coll.Programs[dnsProgDnsOut], ebpf.AttachTCXEgress}
-	return func(i net.Interface) []hook {
-		if whole && !isLoopback(i) {
-			return []hook{out, in}
-		}
-		return []hook{out}
-	}
+	return hold(coll, at, dnsCounters), nil
 }
 
 // loadDNS loads the programs and tells them whose queries fail, and how many.
-func (k *Kit) loadDNS(op *pb.DropDNS, ids []uint64) (*ebpf.Collection, error) {
+func (k *Kit) loadDNS(op *pb.DropDNS, ids []uint64, slot int) (*ebpf.Collection, error) {
 	spec, err := loadDns()
 	if err != nil {
 		return nil, fmt.Errorf("read the programs: %w", err)
@@ -61,11 +44,13 @@ func (k *Kit) loadDNS(op *pb.DropDNS, ids []uint64) (*ebpf.Collection, error) {
 	if err := aim(spec, ids); err != nil {
 		return nil, err
 	}
-	err = setVars(spec, map[string]any{dnsVarSharePpm: op.GetSharePpm(), dnsVarSeed: op.GetSeed()})
+	err = setVars(spec, map[string]any{
+		dnsVarNextSlot: uint32(slot + 1), dnsVarSharePpm: op.GetSharePpm(), dnsVarSeed: op.GetSeed(),
+	})
 	if err != nil {
 		return nil, err
 	}
-	coll, err := k.load(spec, gateOf(op.GetGate()), nil)
+	coll, err := k.load(spec, gateOf(op.GetGate()), k.points.chain())
 	if err != nil {
 		return nil, err
 	}

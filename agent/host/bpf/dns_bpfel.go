@@ -17,17 +17,18 @@ import (
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	dnsMapCgroups      = "cgroups"
+	dnsMapChainIn      = "chain_in"
+	dnsMapChainOut     = "chain_out"
 	dnsMapCounters     = "counters"
 	dnsMapLease        = "lease"
-	dnsMapManagement   = "management"
-	dnsMapServers      = "servers"
+	dnsMapStubs        = "stubs"
 	dnsProgDnsIn       = "dns_in"
 	dnsProgDnsOut      = "dns_out"
 	dnsVarCgroupScoped = "cgroup_scoped"
-	dnsVarExemptMark   = "exempt_mark"
 	dnsVarGateEnd      = "gate_end"
 	dnsVarGateStart    = "gate_start"
 	dnsVarIgnoreLease  = "ignore_lease"
+	dnsVarNextSlot     = "next_slot"
 	dnsVarSeed         = "seed"
 	dnsVarSharePpm     = "share_ppm"
 )
@@ -82,11 +83,12 @@ type dnsProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type dnsMapSpecs struct {
-	Cgroups    *ebpf.MapSpec `ebpf:"cgroups"`
-	Counters   *ebpf.MapSpec `ebpf:"counters"`
-	Lease      *ebpf.MapSpec `ebpf:"lease"`
-	Management *ebpf.MapSpec `ebpf:"management"`
-	Servers    *ebpf.MapSpec `ebpf:"servers"`
+	Cgroups  *ebpf.MapSpec `ebpf:"cgroups"`
+	ChainIn  *ebpf.MapSpec `ebpf:"chain_in"`
+	ChainOut *ebpf.MapSpec `ebpf:"chain_out"`
+	Counters *ebpf.MapSpec `ebpf:"counters"`
+	Lease    *ebpf.MapSpec `ebpf:"lease"`
+	Stubs    *ebpf.MapSpec `ebpf:"stubs"`
 }
 
 // dnsVariableSpecs contains global variables before they are loaded into the kernel.
@@ -94,10 +96,10 @@ type dnsMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type dnsVariableSpecs struct {
 	CgroupScoped *ebpf.VariableSpec `ebpf:"cgroup_scoped"`
-	ExemptMark   *ebpf.VariableSpec `ebpf:"exempt_mark"`
 	GateEnd      *ebpf.VariableSpec `ebpf:"gate_end"`
 	GateStart    *ebpf.VariableSpec `ebpf:"gate_start"`
 	IgnoreLease  *ebpf.VariableSpec `ebpf:"ignore_lease"`
+	NextSlot     *ebpf.VariableSpec `ebpf:"next_slot"`
 	Seed         *ebpf.VariableSpec `ebpf:"seed"`
 	SharePpm     *ebpf.VariableSpec `ebpf:"share_ppm"`
 }
@@ -122,20 +124,22 @@ func (o *dnsObjects) Close() error {
 //
 // It can be passed to loadDnsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type dnsMaps struct {
-	Cgroups    *ebpf.Map `ebpf:"cgroups"`
-	Counters   *ebpf.Map `ebpf:"counters"`
-	Lease      *ebpf.Map `ebpf:"lease"`
-	Management *ebpf.Map `ebpf:"management"`
-	Servers    *ebpf.Map `ebpf:"servers"`
+	Cgroups  *ebpf.Map `ebpf:"cgroups"`
+	ChainIn  *ebpf.Map `ebpf:"chain_in"`
+	ChainOut *ebpf.Map `ebpf:"chain_out"`
+	Counters *ebpf.Map `ebpf:"counters"`
+	Lease    *ebpf.Map `ebpf:"lease"`
+	Stubs    *ebpf.Map `ebpf:"stubs"`
 }
 
 func (m *dnsMaps) Close() error {
 	return _DnsClose(
 		m.Cgroups,
+		m.ChainIn,
+		m.ChainOut,
 		m.Counters,
 		m.Lease,
-		m.Management,
-		m.Servers,
+		m.Stubs,
 	)
 }
 
@@ -144,10 +148,10 @@ func (m *dnsMaps) Close() error {
 // It can be passed to loadDnsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type dnsVariables struct {
 	CgroupScoped *ebpf.Variable `ebpf:"cgroup_scoped"`
-	ExemptMark   *ebpf.Variable `ebpf:"exempt_mark"`
 	GateEnd      *ebpf.Variable `ebpf:"gate_end"`
 	GateStart    *ebpf.Variable `ebpf:"gate_start"`
 	IgnoreLease  *ebpf.Variable `ebpf:"ignore_lease"`
+	NextSlot     *ebpf.Variable `ebpf:"next_slot"`
 	Seed         *ebpf.Variable `ebpf:"seed"`
 	SharePpm     *ebpf.Variable `ebpf:"share_ppm"`
 }

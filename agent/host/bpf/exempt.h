@@ -60,24 +60,6 @@ static __always_inline struct bpf_sock *find_tcp(struct __sk_buff *skb, const st
 	return bpf_sk_lookup_tcp(skb, &t, sizeof(t.ipv4), BPF_F_CURRENT_NETNS, 0);
 }
 
-static __always_inline struct bpf_sock *find_udp(struct __sk_buff *skb, const struct packet *p)
-{
-	struct bpf_sock_tuple t = {};
-
-	if (p->v6) {
-		__builtin_memcpy(t.ipv6.saddr, &p->src, 16);
-		__builtin_memcpy(t.ipv6.daddr, &p->dst, 16);
-		t.ipv6.sport = p->sport;
-		t.ipv6.dport = p->dport;
-		return bpf_sk_lookup_udp(skb, &t, sizeof(t.ipv6), BPF_F_CURRENT_NETNS, 0);
-	}
-	t.ipv4.saddr = p->src.in6_u.u6_addr32[3];
-	t.ipv4.daddr = p->dst.in6_u.u6_addr32[3];
-	t.ipv4.sport = p->sport;
-	t.ipv4.dport = p->dport;
-	return bpf_sk_lookup_udp(skb, &t, sizeof(t.ipv4), BPF_F_CURRENT_NETNS, 0);
-}
-
 // from_server: the address alone proves nothing, so the packet must also reach
 // a socket of the agent.
 static __always_inline int from_server(struct __sk_buff *skb, const struct packet *p)

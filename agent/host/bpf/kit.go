@@ -16,10 +16,18 @@ type Kit struct {
 	lease  *ebpf.Map
 	until  *cell
 	offset time.Duration
+	points *points
 }
 
 // ProgramPrefix begins the kernel's name of every program that we attach.
 const ProgramPrefix = "squall_"
+
+// kernelName is the prefix and as much of a program's name as shows: the
+// library gives a name of 15 bytes, the kernel's most, back without the prefix.
+func kernelName(program string) string {
+	name := ProgramPrefix + program
+	return name[:min(len(name), 14)]
+}
 
 // Open loads what all attachments share and reads the kernel's boot time.
 func Open() (*Kit, error) {
@@ -36,16 +44,26 @@ func Open() (*Kit, error) {
 	if err != nil {
 		return nil, err
 	}
-	until, err := mapCell(coll.Maps[bootMapLease])
+	points, err := newPoints()
 	if err != nil {
 		return nil, err
 	}
-	return &Kit{lease: coll.DetachMap(bootMapLease), until: until, offset: offset}, nil
+	until, err := mapCell(coll.Maps[bootMapLease])
+	if err != nil {
+		return nil, errors.Join(err, points.close())
+	}
+	return &Kit{lease: coll.DetachMap(bootMapLease), until: until, offset: offset, points: points}, nil
 }
 
-// Close lets go of the lease map. Attachments keep their own hold on it.
+// Attach puts the entries of all network faults on every interface of the
+// caller's network namespace, now and as interfaces appear, until Close: a
+// fault then takes microseconds. Without it the first fault does so, and the
+// last one ends it.
+func (k *Kit) Attach() error { return k.points.attach() }
+
+// Close detaches what Attach attached. Attachments are to be closed before.
 func (k *Kit) Close() error {
-	return errors.Join(k.until.close(), k.lease.Close())
+	return errors.Join(k.points.close(), k.until.close(), k.lease.Close())
 }
 
 // Renew moves the lease to a boot time, never back.
@@ -72,13 +90,31 @@ func (k *Kit) load(spec *ebpf.CollectionSpec, g Gate, shared map[string]*ebpf.Ma
 		return nil, err
 	}
 	for name, p := range spec.Programs {
-		p.Name = ProgramPrefix + name
+		p.Name = kernelName(name)
 	}
 	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: maps})
 	if err != nil {
 		return nil, missing("load a BPF program", err)
 	}
 	return coll, nil
+}
+
+// stand puts two programs into the chain. Load is told the slot and the maps.
+func (k *Kit) stand(in, out string, load func(slot int) (*ebpf.Collection, error)) (*ebpf.Collection, place, error) {
+	slot, err := k.points.take()
+	if err != nil {
+		return nil, place{}, err
+	}
+	at := place{k.points, slot}
+	coll, err := load(slot)
+	if err != nil {
+		return nil, at, errors.Join(err, at.Close())
+	}
+	if err := k.points.put(slot, coll.Programs[in], coll.Programs[out]); err != nil {
+		coll.Close()
+		return nil, at, errors.Join(err, at.Close())
+	}
+	return coll, at, nil
 }
 
 // bootOffset takes the narrowest of a few readings. Both sides read one clock,

@@ -44,7 +44,9 @@ type Line struct {
 	beat   *cell
 	shared map[string]*ebpf.Map
 	parts  closers
-	coll   *ebpf.Collection
+
+	devices int
+	coll    *ebpf.Collection
 }
 
 // OpenLine prepares a line under the lease in an inherited map. Packets that
@@ -71,7 +73,10 @@ func OpenLine(op *pb.DelayLine, leaseFD int, offset time.Duration, mark uint32) 
 // share makes the first collection's maps those of all, and fills them.
 func (l *Line) share() error {
 	l.shared = map[string]*ebpf.Map{}
-	for _, name := range []string{delayMapBeat, delayMapPeers, delayMapServers, delayMapManagement, delayMapCounters} {
+	for _, name := range []string{
+		delayMapBeat, delayMapPeers, delayMapServers, delayMapManagement,
+		delayMapCounters, delayMapBodiesIn, delayMapBodiesOut,
+	} {
 		l.shared[name] = l.coll.Maps[name]
 	}
 	var err error
@@ -115,6 +120,7 @@ func (l *Line) load(device, tapOut, tapIn int) (*ebpf.Collection, error) {
 		return nil, err
 	}
 	err = setVars(spec, map[string]any{
+		delayVarBody:   uint32(l.devices + 1),
 		delayVarDevice: uint32(device), delayVarTapOut: uint32(tapOut), delayVarTapIn: uint32(tapIn),
 		delayVarReturnMark: l.mark,
 	})
@@ -125,27 +131,39 @@ func (l *Line) load(device, tapOut, tapIn int) (*ebpf.Collection, error) {
 }
 
 // Connect turns packets of a device off to TAPs, named by interface index; 0
-// leaves that direction alone. The way back in is attached before the way off.
+// leaves that direction alone. At most 255 devices.
 func (l *Line) Connect(device net.Interface, tapOut, tapIn int) error {
 	coll, err := l.load(device.Index, tapOut, tapIn)
 	if err != nil {
 		return err
 	}
-	defer coll.Close() // links keep the programs
+	defer coll.Close() // links and maps keep the programs
+	l.devices++
+	slot := uint32(l.devices)
 	if tapIn != 0 {
-		back := hook{coll.Programs[delayProgDelayReturn], ebpf.AttachTCXIngress}
-		in := hook{coll.Programs[delayProgDelayIn], ebpf.AttachTCXIngress}
-		if err := l.put(net.Interface{Index: tapIn, Name: "the TAP of " + device.Name}, back); err != nil {
-			return err
-		}
-		if err := l.put(device, in); err != nil {
+		if err := l.connectIn(coll, device, tapIn, slot); err != nil {
 			return err
 		}
 	}
 	if tapOut == 0 {
 		return nil
 	}
-	return l.put(device, hook{coll.Programs[delayProgDelayOut], ebpf.AttachTCXEgress})
+	if err := l.shared[delayMapBodiesOut].Put(slot, coll.Programs[delayProgDelayOut]); err != nil {
+		return fmt.Errorf("connect %s: %w", device.Name, err)
+	}
+	return l.put(device, hook{coll.Programs[delayProgLineOut], ebpf.AttachTCXEgress})
+}
+
+// connectIn attaches the way back in before the way off.
+func (l *Line) connectIn(coll *ebpf.Collection, device net.Interface, tapIn int, slot uint32) error {
+	if err := l.shared[delayMapBodiesIn].Put(slot, coll.Programs[delayProgDelayIn]); err != nil {
+		return fmt.Errorf("connect %s: %w", device.Name, err)
+	}
+	back := hook{coll.Programs[delayProgLineReturn], ebpf.AttachTCXIngress}
+	if err := l.put(net.Interface{Index: tapIn, Name: "the TAP of " + device.Name}, back); err != nil {
+		return err
+	}
+	return l.put(device, hook{coll.Programs[delayProgLineIn], ebpf.AttachTCXIngress})
 }
 
 // put attaches a program after all others: what those drop is not held.

@@ -1,6 +1,7 @@
 package bpf
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"os"
@@ -54,7 +55,19 @@ func newPair(t testing.TB) *pair {
 	must(t, p.here.nl.LinkAdd(wire))
 	p.here.address(t, here4+"/24", here6+"/64")
 	p.there.address(t, there4+"/24", there6+"/64")
+	p.meet(t)
 	return p
+}
+
+// meet lets the two ends find each other: the first solicitations of a new
+// interface may be lost, and cost a second.
+func (p *pair) meet(t testing.TB) {
+	t.Helper()
+	for _, addr := range []string{there4, there6} {
+		to := net.JoinHostPort(addr, "4")
+		p.there.listenUDP(t, to)
+		roundTrips(t, p.here, to, 1)
+	}
 }
 
 func newSpace(t testing.TB) *space {
@@ -189,5 +202,17 @@ func echo(c net.PacketConn) {
 			return
 		}
 		c.WriteTo(buf[:n], from)
+	}
+}
+
+// inSpace dials one address in the namespace, whatever was asked for.
+func inSpace(s *space, to string) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, network, _ string) (c net.Conn, err error) {
+		apart(func() {
+			if err = unix.Setns(int(s.file.Fd()), unix.CLONE_NEWNET); err == nil {
+				c, err = net.Dial(network, to)
+			}
+		})
+		return c, err
 	}
 }

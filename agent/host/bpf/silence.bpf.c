@@ -3,6 +3,7 @@
 // Silence: a machine without power neither hears nor speaks.
 
 #include "cgroup.h"
+#include "chain.h"
 #include "exempt.h"
 
 enum { DROPPED_IN, DROPPED_OUT, EXEMPT, NEIGHBOUR, PASSED };
@@ -46,22 +47,10 @@ static __always_inline void remember(const struct flow *f)
 }
 
 #define SKB_ID(level) bpf_skb_ancestor_cgroup_id(skb, level)
-#define SK_ID(level) bpf_sk_ancestor_cgroup_id(sk, level)
 
-static __always_inline int aimed_socket(struct __sk_buff *skb, const struct packet *p)
-{
-	struct bpf_sock *sk;
-	int yes;
-
-	sk = p->proto == IPPROTO_TCP ? find_tcp(skb, p) : find_udp(skb, p);
-	if (!sk)
-		return 0;
-	yes = aimed(SK_ID);
-	bpf_sk_release(sk);
-	return yes;
-}
-
-// workload_out and workload_in also run before the gate opens, to learn flows.
+// workload_out also runs before the gate opens, to learn flows. A flow that has
+// been idle since then is learned from the first packet that answers for it,
+// its end included, and that packet stays here.
 static __always_inline int workload_out(struct __sk_buff *skb, const struct packet *p)
 {
 	struct flow f = { .local = p->src, .remote = p->dst, .lport = p->sport,
@@ -80,7 +69,7 @@ static __always_inline int workload_out(struct __sk_buff *skb, const struct pack
 	return remembered(&f);
 }
 
-static __always_inline int workload_in(struct __sk_buff *skb, const struct packet *p)
+static __always_inline int workload_in(const struct packet *p)
 {
 	struct flow f = { .local = p->dst, .remote = p->src, .lport = p->dport,
 			  .rport = p->sport, .proto = p->proto };
@@ -89,72 +78,69 @@ static __always_inline int workload_in(struct __sk_buff *skb, const struct packe
 		return 0;
 	if (bpf_map_lookup_elem(&ports, &p->dport))
 		return 1;
-	if (!cgroup_scoped)
-		return 0;
-	if (remembered(&f))
-		return 1;
-	if (!aimed_socket(skb, p))
-		return 0;
-	remember(&f);
-	return 1;
+	return cgroup_scoped && remembered(&f);
 }
 
-// not_ip: what is not IP stays as it is, unless the link layer is dark too.
-static __always_inline int neighbours(int dropped, int verdict)
+// What becomes of a packet.
+enum verdict { ON, GONE };
+
+// judge counts, once it is known whether a packet is of this fault, IP, a
+// neighbour's, or exempt.
+static __always_inline enum verdict judge(int mine, int ip, const struct packet *p, int exempt,
+					  __u32 dropped)
 {
-	if (link_layer) {
-		count(dropped);
-		return verdict;
+	if (!mine) {
+		count(PASSED);
+		return ON;
 	}
-	count(NEIGHBOUR);
-	return PASS;
+	if ((!ip || is_neighbour(p)) && !link_layer) {
+		count(NEIGHBOUR);
+		return ON;
+	}
+	if (exempt) {
+		count(EXEMPT);
+		return ON;
+	}
+	count(dropped);
+	return GONE;
 }
 
-SEC("tcx/ingress")
-int silence_in(struct __sk_buff *skb)
+static __always_inline enum verdict hear(struct __sk_buff *skb)
 {
 	struct packet p;
 	int ip = parse(skb, &p) == 0;
-	int mine = !port_scoped || (ip && workload_in(skb, &p));
+	int mine = !port_scoped || (ip && workload_in(&p));
 
 	if (!gate_open())
-		return PASS;
-	if (!mine) {
-		count(PASSED);
-		return PASS;
-	}
-	if (!ip || is_neighbour(&p))
-		return neighbours(DROPPED_IN, DROP);
-	if (exempt_in(skb, &p)) {
-		count(EXEMPT);
-		return PASS;
-	}
-	count(DROPPED_IN);
-	return DROP;
+		return ON;
+	return judge(mine, ip, &p, ip && mine && exempt_in(skb, &p), DROPPED_IN);
 }
 
-SEC("tcx/egress")
-int silence_out(struct __sk_buff *skb)
+static __always_inline enum verdict speak(struct __sk_buff *skb)
 {
 	struct packet p;
 	int ip = parse(skb, &p) == 0;
 	int mine = !port_scoped || (ip && workload_out(skb, &p));
 
 	if (!gate_open())
-		return PASS;
-	if (!mine) {
-		count(PASSED);
-		return PASS;
-	}
-	if (!ip || is_neighbour(&p)) {
-		int verdict = neighbours(DROPPED_OUT, 0);
+		return ON;
+	return judge(mine, ip, &p, ip && mine && exempt_out(skb, &p), DROPPED_OUT);
+}
 
-		return verdict == PASS ? PASS : bpf_redirect(SINK, 0);
-	}
-	if (exempt_out(skb, &p)) {
-		count(EXEMPT);
-		return PASS;
-	}
-	count(DROPPED_OUT);
-	return bpf_redirect(SINK, 0);
+SEC("tcx/ingress")
+int silence_in(struct __sk_buff *skb)
+{
+	if (skb->ifindex != LOOPBACK && hear(skb) == GONE)
+		return DROP;
+	hand_on(skb, &chain_in);
+	return PASS;
+}
+
+SEC("tcx/egress")
+int silence_out(struct __sk_buff *skb)
+{
+	if (skb->ifindex != LOOPBACK && speak(skb) == GONE)
+		return bpf_redirect(SINK, 0);
+	hand_on(skb, &chain_out);
+	return PASS;
 }

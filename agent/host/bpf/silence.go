@@ -2,7 +2,6 @@ package bpf
 
 import (
 	"fmt"
-	"net"
 
 	"github.com/cilium/ebpf"
 
@@ -23,35 +22,26 @@ func (k *Kit) Silence(op *pb.Silence) (Attachment, error) {
 	if err != nil {
 		return nil, fmt.Errorf("silence: %w", err)
 	}
-	coll, err := k.loadSilence(op, ids)
-	if err != nil {
-		return nil, fmt.Errorf("silence: %w", err)
-	}
-	in, out := coll.Programs[silenceProgSilenceIn], coll.Programs[silenceProgSilenceOut]
-	links, err := spread(func(i net.Interface) []hook {
-		if isLoopback(i) {
-			return nil
-		}
-		return []hook{{in, ebpf.AttachTCXIngress}, {out, ebpf.AttachTCXEgress}}
+	coll, at, err := k.stand(silenceProgSilenceIn, silenceProgSilenceOut, func(slot int) (*ebpf.Collection, error) {
+		return k.loadSilence(op, ids, slot)
 	})
 	if err != nil {
-		coll.Close()
 		return nil, fmt.Errorf("silence: %w", err)
 	}
-	return hold(coll, links, silenceCounters), nil
+	return hold(coll, at, silenceCounters), nil
 }
 
 // loadSilence loads the programs and tells them what is aimed at.
-func (k *Kit) loadSilence(op *pb.Silence, ids []uint64) (*ebpf.Collection, error) {
+func (k *Kit) loadSilence(op *pb.Silence, ids []uint64, slot int) (*ebpf.Collection, error) {
 	x, err := exemptOf(op.GetExempt())
 	if err != nil {
 		return nil, err
 	}
-	spec, err := silenceSpec(op, x, ids)
+	spec, err := silenceSpec(op, x, ids, slot)
 	if err != nil {
 		return nil, err
 	}
-	coll, err := k.load(spec, gateOf(op.GetGate()), nil)
+	coll, err := k.load(spec, gateOf(op.GetGate()), k.points.chain())
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +53,7 @@ func (k *Kit) loadSilence(op *pb.Silence, ids []uint64) (*ebpf.Collection, error
 }
 
 // silenceSpec sizes maps and sets constants.
-func silenceSpec(op *pb.Silence, x exempt, ids []uint64) (*ebpf.CollectionSpec, error) {
+func silenceSpec(op *pb.Silence, x exempt, ids []uint64, slot int) (*ebpf.CollectionSpec, error) {
 	spec, err := loadSilence()
 	if err != nil {
 		return nil, fmt.Errorf("read the programs: %w", err)
@@ -79,6 +69,7 @@ func silenceSpec(op *pb.Silence, x exempt, ids []uint64) (*ebpf.CollectionSpec, 
 		return nil, err
 	}
 	return spec, setVars(spec, map[string]any{
+		silenceVarNextSlot:   uint32(slot + 1),
 		silenceVarLinkLayer:  flag(op.GetL2()),
 		silenceVarPortScoped: flag(len(op.GetPorts()) > 0 || len(ids) > 0),
 	})

@@ -17,6 +17,8 @@ import (
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	silenceMapCgroups      = "cgroups"
+	silenceMapChainIn      = "chain_in"
+	silenceMapChainOut     = "chain_out"
 	silenceMapCounters     = "counters"
 	silenceMapFlows        = "flows"
 	silenceMapLease        = "lease"
@@ -31,6 +33,7 @@ const (
 	silenceVarGateStart    = "gate_start"
 	silenceVarIgnoreLease  = "ignore_lease"
 	silenceVarLinkLayer    = "link_layer"
+	silenceVarNextSlot     = "next_slot"
 	silenceVarPortScoped   = "port_scoped"
 )
 
@@ -85,6 +88,8 @@ type silenceProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type silenceMapSpecs struct {
 	Cgroups    *ebpf.MapSpec `ebpf:"cgroups"`
+	ChainIn    *ebpf.MapSpec `ebpf:"chain_in"`
+	ChainOut   *ebpf.MapSpec `ebpf:"chain_out"`
 	Counters   *ebpf.MapSpec `ebpf:"counters"`
 	Flows      *ebpf.MapSpec `ebpf:"flows"`
 	Lease      *ebpf.MapSpec `ebpf:"lease"`
@@ -103,6 +108,7 @@ type silenceVariableSpecs struct {
 	GateStart    *ebpf.VariableSpec `ebpf:"gate_start"`
 	IgnoreLease  *ebpf.VariableSpec `ebpf:"ignore_lease"`
 	LinkLayer    *ebpf.VariableSpec `ebpf:"link_layer"`
+	NextSlot     *ebpf.VariableSpec `ebpf:"next_slot"`
 	PortScoped   *ebpf.VariableSpec `ebpf:"port_scoped"`
 }
 
@@ -127,6 +133,8 @@ func (o *silenceObjects) Close() error {
 // It can be passed to loadSilenceObjects or ebpf.CollectionSpec.LoadAndAssign.
 type silenceMaps struct {
 	Cgroups    *ebpf.Map `ebpf:"cgroups"`
+	ChainIn    *ebpf.Map `ebpf:"chain_in"`
+	ChainOut   *ebpf.Map `ebpf:"chain_out"`
 	Counters   *ebpf.Map `ebpf:"counters"`
 	Flows      *ebpf.Map `ebpf:"flows"`
 	Lease      *ebpf.Map `ebpf:"lease"`
@@ -138,6 +146,8 @@ type silenceMaps struct {
 func (m *silenceMaps) Close() error {
 	return _SilenceClose(
 		m.Cgroups,
+		m.ChainIn,
+		m.ChainOut,
 		m.Counters,
 		m.Flows,
 		m.Lease,
@@ -157,6 +167,7 @@ type silenceVariables struct {
 	GateStart    *ebpf.Variable `ebpf:"gate_start"`
 	IgnoreLease  *ebpf.Variable `ebpf:"ignore_lease"`
 	LinkLayer    *ebpf.Variable `ebpf:"link_layer"`
+	NextSlot     *ebpf.Variable `ebpf:"next_slot"`
 	PortScoped   *ebpf.Variable `ebpf:"port_scoped"`
 }
 

@@ -32,7 +32,12 @@ type trial struct {
 // Try does one mechanism in a namespace of its own and ends it: silence,
 // dns.drop, delay.line or hold.exec. Detail names the engine.
 func (k *Kit) Try(name string) (detail string, err error) {
-	t, ok := k.trial(name)
+	own, err := k.fork()
+	if err != nil {
+		return "", fmt.Errorf("try %s: %w", name, err)
+	}
+	defer func() { err = errors.Join(err, own.points.close()) }()
+	t, ok := own.trial(name)
 	if !ok {
 		return "", fmt.Errorf("try %s: no such mechanism", name)
 	}
@@ -40,12 +45,21 @@ func (k *Kit) Try(name string) (detail string, err error) {
 	go func() {
 		// The thread is in a namespace of its own and dies with it.
 		runtime.LockOSThread()
-		done <- k.apart(t)
+		done <- own.apart(t)
 	}()
 	if err := <-done; err != nil {
 		return "", fmt.Errorf("try %s: %w", name, err)
 	}
 	return t.engine, nil
+}
+
+// fork is a kit under the same lease with points of its own.
+func (k *Kit) fork() (*Kit, error) {
+	p, err := newPoints()
+	if err != nil {
+		return nil, err
+	}
+	return &Kit{lease: k.lease, until: k.until, offset: k.offset, points: p}, nil
 }
 
 // trial finds how a mechanism is tried.

@@ -1,0 +1,312 @@
+package bpf
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	pb "squall/proto/squall/v1"
+)
+
+// newCgroup makes a cgroup that is gone with the test, relative to the mount.
+func newCgroup(t testing.TB) string {
+	t.Helper()
+	mount, err := cgroupMount()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp(mount, fmt.Sprintf("squall-test-%d-", os.Getpid()))
+	must(t, err)
+	t.Cleanup(func() {
+		_ = os.WriteFile(filepath.Join(dir, "cgroup.kill"), []byte("1"), 0)
+		for range 200 {
+			if err = unix.Rmdir(dir); err == nil {
+				return
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+		t.Errorf("remove %s: %v", dir, err)
+	})
+	return filepath.Base(dir)
+}
+
+// enter moves a process into a cgroup.
+func enter(t testing.TB, cgroup string, pid int) {
+	t.Helper()
+	mount, err := cgroupMount()
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(mount, cgroup, "cgroup.procs"), fmt.Append(nil, pid), 0))
+}
+
+// startWorkload starts a server on port 8080 that also keeps a connection to
+// an address, in a cgroup.
+func startWorkload(t testing.TB, s *space, cgroup, dial string) *exec.Cmd {
+	t.Helper()
+	exe, err := os.Executable()
+	must(t, err)
+	cmd := s.command(t, exe, "workload", dial)
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	must(t, err)
+	out, err := cmd.StdoutPipe()
+	must(t, err)
+	must(t, cmd.Start())
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	enter(t, cgroup, cmd.Process.Pid)
+	_, err = in.Write([]byte("go\n"))
+	must(t, err)
+	if line, _ := bufio.NewReader(out).ReadString('\n'); line != "ready\n" {
+		t.Fatalf("workload is not ready: %q", line)
+	}
+	return cmd
+}
+
+// accept takes one connection in the namespace.
+func (s *space) accept(t testing.TB, addr string) <-chan net.Conn {
+	t.Helper()
+	conns := make(chan net.Conn, 1)
+	s.run(t, func() {
+		l, err := net.Listen("tcp", addr)
+		must(t, err)
+		t.Cleanup(func() { l.Close() })
+		go func() {
+			if c, err := l.Accept(); err == nil {
+				conns <- c
+			}
+		}()
+	})
+	return conns
+}
+
+// dial connects from the namespace.
+func (s *space) dial(t testing.TB, d *net.Dialer, to string) (c net.Conn, err error) {
+	t.Helper()
+	s.run(t, func() { c, err = d.Dial("tcp", to) })
+	if err == nil {
+		t.Cleanup(func() { c.Close() })
+	}
+	return c, err
+}
+
+// mute tells whether nothing at all comes on a connection, an end included.
+func mute(t testing.TB, c net.Conn) error {
+	t.Helper()
+	_, _ = c.Write([]byte("are you there?"))
+	must(t, c.SetReadDeadline(time.Now().Add(300*time.Millisecond)))
+	_, err := c.Read(make([]byte, 16))
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil
+	}
+	return fmt.Errorf("heard %w", err)
+}
+
+// TestWorkloadDiesInSilence: its ports and its own connections fall silent,
+// and stay so when its processes are dead; the rest of the host goes on.
+func TestWorkloadDiesInSilence(t *testing.T) {
+	for _, ip := range [][2]string{{here4, there4}, {here6, there6}} {
+		t.Run(ip[0], func(t *testing.T) {
+			p, k := newPair(t), newKit(t)
+			cgroup := newCgroup(t)
+			outgoing := p.there.accept(t, net.JoinHostPort(ip[1], "5432"))
+			cmd := startWorkload(t, p.here, cgroup, net.JoinHostPort(ip[1], "5432"))
+			out := <-outgoing
+			defer out.Close()
+			in, err := p.there.dial(t, &net.Dialer{}, net.JoinHostPort(ip[0], "8080"))
+			must(t, err)
+			_, err = io.ReadFull(in, make([]byte, 5))
+			must(t, err)
+			other := net.JoinHostPort(ip[0], "9090")
+			p.here.listenUDP(t, other)
+			a := attachIn(t, p.here, func() (Attachment, error) {
+				return k.Silence(&pb.Silence{Gate: now(k, time.Minute), Ports: []uint32{8080}, Cgroups: []string{cgroup}})
+			})
+			must(t, cmd.Process.Kill())
+			_ = cmd.Wait()
+			for name, c := range map[string]net.Conn{"accepted": in, "own": out} {
+				if err := mute(t, c); err != nil {
+					t.Errorf("%s connection of the dead workload: %v", name, err)
+				}
+			}
+			if _, err := p.there.dial(t, &net.Dialer{Timeout: 300 * time.Millisecond}, net.JoinHostPort(ip[0], "8080")); !isTimeout(err) {
+				t.Errorf("new connection: %v", err)
+			}
+			roundTrips(t, p.there, other, 3)
+			n, err := a.Counters()
+			if err != nil || n["dropped_in"] == 0 || n["dropped_out"] == 0 || n["passed"] == 0 {
+				t.Errorf("counters %v, %v", n, err)
+			}
+		})
+	}
+}
+
+func isTimeout(err error) bool {
+	e, ok := errors.AsType[net.Error](err)
+	return ok && e.Timeout()
+}
+
+// marked is a dialer whose sockets carry the mark.
+func marked(mark int) *net.Dialer {
+	return &net.Dialer{Timeout: 500 * time.Millisecond, Control: func(_, _ string, c syscall.RawConn) error {
+		var err error
+		return errors.Join(c.Control(func(fd uintptr) {
+			err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_MARK, mark)
+		}), err)
+	}}
+}
+
+// TestSilenceExemptsTheAgentAlone: by mark on the way out; on the way in by a
+// server's address and port, and a marked socket.
+func TestSilenceExemptsTheAgentAlone(t *testing.T) {
+	const mark = 0x5a11
+	for _, ip := range [][2]string{{here4, there4}, {here6, there6}} {
+		t.Run(ip[0], func(t *testing.T) {
+			p, k := newPair(t), newKit(t)
+			server, stranger, ssh := net.JoinHostPort(ip[1], "7000"), net.JoinHostPort(ip[1], "7001"), net.JoinHostPort(ip[0], "22")
+			p.there.accept(t, server)
+			p.there.accept(t, stranger)
+			p.here.accept(t, ssh)
+			p.here.accept(t, net.JoinHostPort(ip[0], "23"))
+			a := attachIn(t, p.here, func() (Attachment, error) {
+				return k.Silence(&pb.Silence{Gate: now(k, time.Minute), Exempt: &pb.Exempt{
+					Mark: mark, Servers: []string{server},
+					Management: []*pb.ManagementPeer{{Prefix: ip[1], Port: 22}},
+				}})
+			})
+			quick := &net.Dialer{Timeout: 300 * time.Millisecond}
+			if _, err := p.here.dial(t, marked(mark), server); err != nil {
+				t.Errorf("agent to its server: %v", err)
+			}
+			if _, err := p.there.dial(t, quick, ssh); err != nil {
+				t.Errorf("management: %v", err)
+			}
+			for name, try := range map[string]func() (net.Conn, error){
+				"unmarked to the server": func() (net.Conn, error) { return p.here.dial(t, quick, server) },
+				"marked to a stranger":   func() (net.Conn, error) { return p.here.dial(t, marked(mark), stranger) },
+				"other port":             func() (net.Conn, error) { return p.there.dial(t, quick, net.JoinHostPort(ip[0], "23")) },
+			} {
+				if _, err := try(); !isTimeout(err) {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+			n, err := a.Counters()
+			if err != nil || n["exempt"] == 0 || n["passed"] != 0 {
+				t.Errorf("counters %v, %v", n, err)
+			}
+		})
+	}
+}
+
+// neighbour is what the far end thinks of an address, after asking for it.
+func neighbour(t testing.TB, s *space, addr string) int {
+	t.Helper()
+	state := 0
+	s.run(t, func() {
+		link, err := s.nl.LinkByName("eth0")
+		must(t, err)
+		_ = s.nl.NeighDel(&netlink.Neigh{LinkIndex: link.Attrs().Index, IP: net.ParseIP(addr)})
+		c, err := net.Dial("udp", net.JoinHostPort(addr, "9"))
+		must(t, err)
+		defer c.Close()
+		_, _ = c.Write([]byte("x"))
+		time.Sleep(300 * time.Millisecond)
+		all, err := s.nl.NeighList(link.Attrs().Index, 0)
+		must(t, err)
+		for _, n := range all {
+			if n.IP.String() == addr {
+				state = n.State
+			}
+		}
+	})
+	return state
+}
+
+// TestNeighboursStayAnswered, as in a cloud network, unless the link is dark too.
+func TestNeighboursStayAnswered(t *testing.T) {
+	const answered = netlink.NUD_REACHABLE | netlink.NUD_STALE | netlink.NUD_DELAY | netlink.NUD_PROBE
+	for _, dark := range []bool{false, true} {
+		t.Run(fmt.Sprintf("l2 %v", dark), func(t *testing.T) {
+			p, k := newPair(t), newKit(t)
+			attachIn(t, p.here, func() (Attachment, error) {
+				return k.Silence(&pb.Silence{Gate: now(k, time.Minute), L2: dark})
+			})
+			for _, addr := range []string{here4, here6} {
+				if got := neighbour(t, p.there, addr); (got&answered != 0) == dark {
+					t.Errorf("%s: neighbour state %#x", addr, got)
+				}
+			}
+		})
+	}
+}
+
+// TestNewInterfacesFallSilentToo: one that appears during the fault.
+func TestNewInterfacesFallSilentToo(t *testing.T) {
+	p, k := newPair(t), newKit(t)
+	attachIn(t, p.here, func() (Attachment, error) {
+		return k.Silence(&pb.Silence{Gate: now(k, time.Minute)})
+	})
+	must(t, p.here.nl.LinkAdd(&netlink.Veth{
+		LinkAttrs: netlink.LinkAttrs{Name: "late"}, PeerName: "late",
+		PeerNamespace: netlink.NsFd(int(p.there.file.Fd())),
+	}))
+	for s, a := range map[*space]string{p.here: "10.98.0.1/24", p.there: "10.98.0.2/24"} {
+		l, err := s.nl.LinkByName("late")
+		must(t, err)
+		addr, err := netlink.ParseAddr(a)
+		must(t, err)
+		must(t, s.nl.AddrAdd(l, addr))
+		must(t, s.nl.LinkSetUp(l))
+	}
+	time.Sleep(100 * time.Millisecond)
+	p.there.accept(t, "10.98.0.2:80")
+	if _, err := p.here.dial(t, &net.Dialer{Timeout: 300 * time.Millisecond}, "10.98.0.2:80"); !isTimeout(err) {
+		t.Errorf("connection over a new interface: %v", err)
+	}
+}
+
+// TestRespawnsAreCaught before their first instruction.
+func TestRespawnsAreCaught(t *testing.T) {
+	k := newKit(t)
+	cgroup := newCgroup(t)
+	ids, err := cgroupIDs([]string{cgroup})
+	must(t, err)
+	a, err := k.HoldDown(&pb.HoldDown{Gate: now(k, time.Minute)}, ids)
+	must(t, err)
+	defer a.Close()
+	mark := filepath.Join(t.TempDir(), "ran")
+	mount, err := cgroupMount()
+	must(t, err)
+	const tries = 20
+	for range tries {
+		// The shell moves itself in, as a service manager's child does before its exec.
+		err := exec.Command("sh", "-c", `echo $$ > "$1"; exec touch "$2"`, "sh", filepath.Join(mount, cgroup, "cgroup.procs"), mark).Run()
+		if err == nil || !strings.Contains(err.Error(), "killed") {
+			t.Errorf("respawn: %v", err)
+		}
+	}
+	if _, err := os.Stat(mark); err == nil {
+		t.Error("a respawn ran")
+	}
+	n, err := a.Counters()
+	t.Log(n)
+	if err != nil || n["respawns_caught"] != tries {
+		t.Errorf("counters %v, %v; want %d caught", n, err, tries)
+	}
+	must(t, exec.Command("true").Run()) // others are left alone
+	must(t, a.Close())
+	must(t, a.Close())
+	if last, err := a.Counters(); err != nil || last["respawns_caught"] != tries {
+		t.Errorf("after Close: counters %v, %v", last, err)
+	}
+}
