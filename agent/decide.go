@@ -46,6 +46,8 @@ type view struct {
 	// renewed says that the lease was renewed since the schedule was made, or
 	// that the start is so near that the firing order itself is word enough.
 	renewed bool
+	// injecting says that a kill still waits for its instant, or is under way.
+	injecting bool
 	// dropped is why the step must end, if it must.
 	dropped pb.RevertCause
 }
@@ -114,7 +116,7 @@ func decideHolding(v view) move {
 		return move{verb: revert, cause: pb.RevertCause_REVERT_CAUSE_END}
 	case v.now >= v.end && v.state != pb.StepState_STEP_STATE_RETURNING:
 		return move{verb: giveBack}
-	case v.now >= v.start && v.state == pb.StepState_STEP_STATE_ARMED:
+	case v.now >= v.start && v.state == pb.StepState_STEP_STATE_ARMED && !v.injecting:
 		return move{verb: hold}
 	}
 	return move{verb: wait, until: nextLook(v)}

@@ -77,7 +77,7 @@ type key struct{ run, step string }
 func NewEngine(c EngineConfig) *Engine {
 	e := &Engine{
 		name: c.Name, host: c.Host, clock: c.Clock, log: c.Log,
-		runner:  undo.NewRunner(c.Host, c.Journal, c.Log),
+		runner:  undo.NewRunner(armingHost{c.Host}, c.Journal, c.Log),
 		changed: make(chan struct{}, 1),
 		steps:   map[key]*step{},
 		sets:    map[string][]string{},

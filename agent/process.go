@@ -39,7 +39,6 @@ type Process struct {
 	// Servers are the agent doors, host:port or unix:PATH; none is standalone.
 	Servers []string
 	Dial    Dial
-	Attempt Attempt
 	// Worker starts this binary again as the worker.
 	Worker []string
 	// Hook is called by the journal around each durable write; nil for none.
@@ -78,7 +77,7 @@ func (p *Process) Work(ctx context.Context) error {
 	}
 	defer writing.Close()
 	w := &Worker{
-		Config: p.Config, Journal: p.journal(), Pipe: pipe, Servers: p.Servers, Dial: p.Dial, Attempt: p.Attempt,
+		Config: p.Config, Journal: p.journal(), Pipe: pipe, Servers: p.Servers, Dial: p.Dial,
 		Version: p.Version, Log: p.Log,
 	}
 	if w.Options, err = p.options(); err != nil {

@@ -63,6 +63,7 @@ type Session struct {
 	seq             uint64
 	reported        map[key]*pb.StepStatus
 	again           time.Duration
+	probes          func([]*pb.ProbeTask)
 
 	mu     sync.Mutex // guards server
 	server string
@@ -103,8 +104,10 @@ func (s *Session) Server() string {
 	return s.server
 }
 
-// run keeps in touch until ctx ends.
-func (s *Session) run(ctx context.Context, hosts <-chan *pb.Host) error {
+// run keeps in touch until ctx ends. It sends what hosts yields, and sets the
+// probes of each order.
+func (s *Session) run(ctx context.Context, hosts <-chan *pb.Host, probes func([]*pb.ProbeTask)) error {
+	s.probes = probes
 	defer func() {
 		s.drop(s.active)
 		s.drop(s.standby)
@@ -326,6 +329,7 @@ func (s *Session) order(o *pb.Order) {
 	} else if err != nil {
 		s.log.Error("carry out order", "err", err)
 	}
+	s.probes(s.engine.Probes())
 	s.needSets()
 }
 

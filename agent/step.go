@@ -55,6 +55,8 @@ type step struct {
 	facts     *pb.Facts
 	factsAt   time.Duration
 	evidenced time.Duration
+	// injection is under way, or nil.
+	injection *injection
 	// seen is the newest reading of the mechanism, told the one that others see.
 	seen, told []*pb.Evidence
 }
@@ -138,10 +140,11 @@ func (s *step) lease() time.Duration {
 // run moves the step to its end. When ctx ends first, what is held stays held.
 func (s *step) run(ctx context.Context) {
 	defer s.finish()
+	defer s.endArming()
 	if s.state() == pb.StepState_STEP_STATE_UNSPECIFIED && !s.prepare(ctx) {
 		return
 	}
-	for ctx.Err() == nil && s.move(ctx, decide(s.view())) {
+	for ctx.Err() == nil && s.landed(ctx) && s.move(ctx, decide(s.view())) {
 	}
 }
 
@@ -198,7 +201,7 @@ func (s *step) view() view {
 	v := view{
 		now: now, state: s.status.GetState(), start: s.start, end: s.end, deadline: s.deadline,
 		fired: s.task.GetFire(), needsToken: s.task.GetNeedsToken(), token: s.task.GetToken(),
-		hold: s.task.GetHoldWithoutLease(), dropped: s.dropped, lease: s.leaseEnd(),
+		hold: s.task.GetHoldWithoutLease(), dropped: s.dropped, lease: s.leaseEnd(), injecting: s.injection != nil,
 	}
 	near := s.start-s.scheduled <= s.lease()
 	v.renewed = near || s.e.granted >= s.scheduled
@@ -312,78 +315,6 @@ func (s *step) schedule(ctx context.Context) bool {
 	return true
 }
 
-// arm injects. The intent is on disk before the first change.
-func (s *step) arm(ctx context.Context) bool {
-	began := s.e.host.Boot()
-	at, arming := s.beginArming(ctx)
-	defer s.endArming()
-	changes, err := s.plan(arming, at)
-	if err == nil {
-		err = s.e.runner.Inject(arming, intentOf(at, changes))
-	}
-	if err != nil {
-		return s.failed(ctx, err)
-	}
-	armed := s.e.host.Boot()
-	s.e.armed(armed - began)
-	return s.record(&pb.Mark{
-		State: pb.StepState_STEP_STATE_ARMED, PlannedBootNanos: int64(at.Start), ActualBootNanos: int64(armed),
-	})
-}
-
-// beginArming gives the injection a context that news, or a lease's time, ends.
-func (s *step) beginArming(ctx context.Context) (*fault.Step, context.Context) {
-	s.e.mu.Lock()
-	defer s.e.mu.Unlock()
-	s.e.renewHost()
-	arming, cancel := context.WithTimeout(ctx, s.lease())
-	if s.stopArming = cancel; s.dropped != 0 {
-		cancel()
-	}
-	return &fault.Step{Task: proto.CloneOf(s.task), Start: s.start, End: s.end, Deadline: s.deadline}, arming
-}
-
-func (s *step) endArming() {
-	s.e.mu.Lock()
-	defer s.e.mu.Unlock()
-	s.stopArming()
-	s.stopArming = nil
-}
-
-func intentOf(at *fault.Step, changes []*pb.Change) *pb.Intent {
-	return &pb.Intent{
-		Run: at.Task.GetRun(), Step: at.Task.GetStep(), Changes: changes, Task: at.Task,
-		StartBootNanos: int64(at.Start), EndBootNanos: int64(at.End), DeadlineBootNanos: int64(at.Deadline),
-	}
-}
-
-// failed ends a step that could not be armed. A change that failed has been
-// reverted by the runner; one that was cut off is reverted here, unless the
-// engine itself is ending: then the journal's next owner does it.
-func (s *step) failed(ctx context.Context, err error) bool {
-	if ctx.Err() != nil {
-		return false
-	}
-	if known, ok := s.e.runner.Step(s.key.run, s.key.step); ok && known.Open() && known.Intent != nil {
-		s.revert(ctx, s.cutOff())
-		return false
-	}
-	s.closeSchedule(pb.RevertCause_REVERT_CAUSE_UNSPECIFIED)
-	s.refuse(problemOf(err))
-	return false
-}
-
-// cutOff is why an injection was cut off: it was dropped, or took longer than
-// its lease.
-func (s *step) cutOff() pb.RevertCause {
-	s.e.mu.Lock()
-	defer s.e.mu.Unlock()
-	if s.dropped != 0 {
-		return s.dropped
-	}
-	return pb.RevertCause_REVERT_CAUSE_LEASE
-}
-
 // letGo ends a step of which nothing was injected.
 func (s *step) letGo(m move) {
 	s.closeSchedule(m.cause)
@@ -423,14 +354,6 @@ func (s *step) change(edit func()) {
 	edit()
 	s.e.mu.Unlock()
 	s.e.notify()
-}
-
-// armed learns what arming takes here: the estimate follows a slower arming at
-// once and a faster one slowly.
-func (e *Engine) armed(took time.Duration) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.armCost = max(took*3/2, e.armCost*7/8, minPace/4)
 }
 
 // problemOf tells an error to people, with what sort of refusal it is.

@@ -30,7 +30,7 @@ type Worker struct {
 	// any, the agent is standalone: its supervisor grants the lease.
 	Servers []string
 	Dial    Dial
-	// Attempt makes one attempt of a probe.
+	// Attempt makes one attempt of a probe; nil is probe.Probe.
 	Attempt Attempt
 	// Local is the host's own socket; nil for none.
 	Local   net.Listener
@@ -92,10 +92,12 @@ func (w *Worker) connect(ctx context.Context, group *errgroup.Group, engine *Eng
 	session := newSession(SessionConfig{
 		Engine: engine, Servers: w.Servers, Dial: w.Dial, Version: w.Version, BootID: w.Options.BootID, Log: w.Log,
 	}, clusterTime, windows)
-	measure := newMeasurer(engine, w.Attempt, w.Config.GetZone(), windows, w.Log)
-	group.Go(func() error { return session.run(ctx, hosts) })
+	measure := newMeasurer(engine, w.Attempt, w.Config.GetZone(), windows)
+	group.Go(func() error {
+		defer measure.Close()
+		return session.run(ctx, hosts, measure.Set)
+	})
 	group.Go(func() error { return describeHost(ctx, w.Host, hosts, w.Log) })
-	group.Go(func() error { return measure.run(ctx) })
 	return session.Server
 }
 

@@ -1,0 +1,526 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"squall/agent/host/hosttest"
+	"squall/agent/undo"
+	pb "squall/proto/squall/v1"
+)
+
+// testClock is cluster time that is some hours ahead of boot time.
+type testClock time.Duration
+
+func (c testClock) Offset() (offset, uncertainty time.Duration, ok bool) {
+	return time.Duration(c), time.Millisecond, true
+}
+
+// rig is an engine on a fake host, in a bubble.
+type rig struct {
+	t       *testing.T
+	fake    *hosttest.Fake
+	dir     string
+	journal *undo.Journal
+	engine  *Engine
+	clock   testClock
+	index   uint64
+	stop    func()
+}
+
+func testConfig() *pb.HostConfig {
+	return &pb.HostConfig{
+		Name: "web-a1", Zone: "zone-a", AllowHold: true,
+		Workloads: []*pb.Workload{{Name: "web", Start: []string{"web"}}},
+	}
+}
+
+// bubble runs a test with an engine inside a bubble: it fails on goroutines
+// that are left.
+func bubble(t *testing.T, test func(*rig)) {
+	t.Helper()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		r := &rig{t: t, fake: hosttest.NewFake(testConfig()), dir: dir, clock: testClock(300 * time.Hour)}
+		r.begin()
+		defer func() { r.end() }()
+		test(r)
+	})
+}
+
+// begin opens the journal and lets an engine run, as a worker does.
+func (r *rig) begin() {
+	r.t.Helper()
+	var err error
+	r.journal, err = undo.Open(r.dir, undo.Options{BootID: "fake-boot", Size: 1 << 20})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	log := slog.New(slog.DiscardHandler)
+	if err := undo.NewRunner(r.fake, r.journal, log).Recover(r.t.Context(), pb.RevertCause_REVERT_CAUSE_CRASH); err != nil {
+		r.t.Fatal(err)
+	}
+	r.engine = NewEngine(EngineConfig{Name: "web-a1", Host: r.fake, Journal: r.journal, Clock: r.clock, Log: log})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); _ = r.engine.Run(ctx) }()
+	r.stop = func() { cancel(); <-done }
+	synctest.Wait()
+}
+
+// end stops the engine; nothing is reverted, as when a worker is killed.
+func (r *rig) end() {
+	r.stop()
+	if err := r.journal.Close(); err != nil {
+		r.t.Error(err)
+	}
+}
+
+// cluster is cluster time now.
+func (r *rig) cluster() time.Duration { return r.fake.Boot() + time.Duration(r.clock) }
+
+// task is a power cut of the whole host that starts in a while.
+func (r *rig) task(in, length time.Duration) *pb.Task {
+	start := r.cluster() + in
+	return &pb.Task{
+		Run: "run-1", Step: "power.off", Fire: true,
+		Fault:          &pb.Fault{Kind: &pb.Fault_PowerOff{PowerOff: &pb.PowerOff{}}},
+		StartUnixNanos: int64(start), EndUnixNanos: int64(start + length),
+		DeadlineUnixNanos: int64(start + length + 20*time.Second), LeaseNanos: int64(10 * time.Second),
+	}
+}
+
+// order sends the host's whole set.
+func (r *rig) order(tasks ...*pb.Task) {
+	r.t.Helper()
+	r.index++
+	if err := r.engine.Order(&pb.Order{Epoch: 1, Index: r.index, Tasks: tasks}); err != nil {
+		r.t.Fatal(err)
+	}
+	synctest.Wait()
+}
+
+// pass lets time go by, with a renewed lease each second.
+func (r *rig) pass(d time.Duration) {
+	for until := time.Now().Add(d); time.Now().Before(until); {
+		r.engine.Renewed(r.fake.Boot())
+		time.Sleep(min(time.Second, time.Until(until)))
+	}
+	synctest.Wait()
+}
+
+// silent lets time go by without a word from anybody.
+func (r *rig) silent(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+func (r *rig) status() *pb.StepStatus {
+	r.t.Helper()
+	all := r.engine.Statuses()
+	if len(all) != 1 {
+		r.t.Fatalf("%d statuses, want 1: %v", len(all), all)
+	}
+	return all[0]
+}
+
+func (r *rig) want(state pb.StepState, cause pb.RevertCause) {
+	r.t.Helper()
+	if s := r.status(); s.GetState() != state || s.GetCause() != cause {
+		r.t.Fatalf("step is %s (%s), want %s (%s); refused: %v", stateWord(s.GetState()), causeWord(s.GetCause()),
+			stateWord(state), causeWord(cause), s.GetRefused())
+	}
+}
+
+func (r *rig) wantDark(dark bool) {
+	r.t.Helper()
+	if running := r.fake.Running("web"); running == dark {
+		r.t.Fatalf("web runs: %v; acting: %v; %v", running, r.fake.Acting(), r.engine.Statuses())
+	}
+	if acts := len(r.fake.Acting()) > 0; acts != dark {
+		r.t.Fatalf("acting: %v, want some: %v", r.fake.Acting(), dark)
+	}
+}
+
+// kills counts how often web was killed.
+func (r *rig) kills() int {
+	n := 0
+	for _, e := range r.fake.Events() {
+		if e.What == "kill" {
+			n++
+		}
+	}
+	return n
+}
+
+const (
+	none     = pb.RevertCause_REVERT_CAUSE_UNSPECIFIED
+	reverted = pb.StepState_STEP_STATE_REVERTED
+	refusedS = pb.StepState_STEP_STATE_REFUSED
+)
+
+func TestStepHoldsFromItsStartToItsEnd(t *testing.T) {
+	bubble(t, func(r *rig) {
+		task := r.task(5*time.Second, 30*time.Second)
+		unfired := proto.CloneOf(task)
+		unfired.Fire = false
+		r.order(unfired)
+		r.want(ready, none)
+		if s := r.status(); len(s.GetTouches()) == 0 || s.GetArmNanos() <= 0 {
+			t.Errorf("ready without touches or an estimate: %v", s)
+		}
+		r.wantDark(false)
+		r.order(task)
+		r.pass(4900 * time.Millisecond)
+		r.want(armed, none)
+		r.wantDark(false)
+		r.pass(200 * time.Millisecond)
+		r.want(held, none)
+		r.wantDark(true)
+		r.pass(29700 * time.Millisecond)
+		r.wantDark(true)
+		r.pass(300 * time.Millisecond)
+		r.want(reverted, pb.RevertCause_REVERT_CAUSE_END)
+		r.wantDark(false)
+		marks := r.status().GetJournal()
+		last := marks[len(marks)-1]
+		if late := last.GetActualUnixNanos() - task.GetEndUnixNanos(); late < 0 || late > int64(20*time.Millisecond) {
+			t.Errorf("reverted %s after its end", time.Duration(late))
+		}
+	})
+}
+
+func TestRevertWhenLeaseRunsOut(t *testing.T) {
+	bubble(t, func(r *rig) {
+		r.order(r.task(2*time.Second, time.Minute))
+		r.pass(5 * time.Second)
+		r.wantDark(true)
+		r.silent(8 * time.Second)
+		r.wantDark(true)
+		r.silent(2 * time.Second)
+		r.want(reverted, pb.RevertCause_REVERT_CAUSE_LEASE)
+		r.wantDark(false)
+	})
+}
+
+func TestHoldWithoutLeaseEndsAtItsEnd(t *testing.T) {
+	bubble(t, func(r *rig) {
+		task := r.task(2*time.Second, time.Minute)
+		task.HoldWithoutLease = true
+		r.order(task)
+		r.pass(5 * time.Second)
+		r.silent(50 * time.Second)
+		r.wantDark(true)
+		r.silent(10 * time.Second)
+		r.want(reverted, pb.RevertCause_REVERT_CAUSE_END)
+	})
+}
+
+func TestPreparedHostLetsGo(t *testing.T) {
+	bubble(t, func(r *rig) {
+		task := r.task(time.Hour, time.Minute)
+		task.Fire = false
+		r.order(task)
+		r.pass(3 * time.Second)
+		r.want(ready, none)
+		r.silent(10 * time.Second)
+		r.want(refusedS, pb.RevertCause_REVERT_CAUSE_LEASE)
+	})
+}
+
+func TestLaterStepNeedsARenewedLease(t *testing.T) {
+	bubble(t, func(r *rig) {
+		r.pass(time.Second)
+		r.order(r.task(30*time.Second, time.Minute))
+		r.silent(31 * time.Second)
+		r.want(refusedS, pb.RevertCause_REVERT_CAUSE_LEASE)
+		if r.kills() != 0 {
+			t.Error("it was injected without a lease")
+		}
+	})
+	bubble(t, func(r *rig) {
+		r.order(r.task(30*time.Second, time.Minute))
+		r.silent(28 * time.Second) // cut off, and back in time
+		r.pass(3 * time.Second)
+		r.want(held, none)
+	})
+}
+
+func TestHaltRevertsAndIsLatched(t *testing.T) {
+	bubble(t, func(r *rig) {
+		r.pass(time.Second)
+		r.order(r.task(0, time.Minute))
+		r.pass(3 * time.Second)
+		r.wantDark(true)
+		if err := r.engine.Halt(&pb.HaltLatch{Id: "h1", Engaged: true, Reason: "stop"}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		r.want(reverted, pb.RevertCause_REVERT_CAUSE_HALT)
+		r.wantDark(false)
+
+		r.end()
+		r.begin() // a restart does not forget it
+		second := r.task(0, time.Minute)
+		second.Run = "run-2"
+		r.order(second)
+		if s := r.engine.Statuses()[1]; s.GetRefused().GetRefusal() != pb.Refusal_REFUSAL_HALTED {
+			t.Fatalf("halted host took a step: %v", s)
+		}
+		r.orderWith(&pb.HaltLatch{Id: "another"})
+		if r.engine.Halted() == nil {
+			t.Fatal("a resume of another halt let go of this one")
+		}
+		r.orderWith(&pb.HaltLatch{Id: "h9", Also: []string{"h1"}})
+		if h := r.engine.Halted(); h != nil {
+			t.Fatalf("still halted: %v", h)
+		}
+	})
+}
+
+// orderWith sends an order that tells of the lever.
+func (r *rig) orderWith(h *pb.HaltLatch) {
+	r.t.Helper()
+	r.index++
+	if err := r.engine.Order(&pb.Order{Epoch: 1, Index: r.index, Halt: h}); err != nil {
+		r.t.Fatal(err)
+	}
+	synctest.Wait()
+}
+
+func TestLocalHaltIsLiftedOnlyLocally(t *testing.T) {
+	bubble(t, func(r *rig) {
+		if err := r.engine.Halt(&pb.HaltLatch{Id: "mine", Engaged: true, Local: true}); err != nil {
+			t.Fatal(err)
+		}
+		r.orderWith(&pb.HaltLatch{Id: "theirs", Engaged: true})
+		r.orderWith(&pb.HaltLatch{Id: "theirs", Also: []string{"mine"}})
+		if h := r.engine.Halted(); h.GetId() != "mine" {
+			t.Fatalf("halted: %v, want the local latch", h)
+		}
+		if err := r.engine.Resume(); err != nil {
+			t.Fatal(err)
+		}
+		if h := r.engine.Halted(); h != nil {
+			t.Fatalf("still halted: %v", h)
+		}
+	})
+}
+
+func TestRevertedStepIsNeverInjectedAgain(t *testing.T) {
+	bubble(t, func(r *rig) {
+		r.pass(time.Second)
+		task := r.task(0, time.Hour)
+		r.order(task)
+		r.pass(3 * time.Second)
+		r.wantDark(true)
+
+		r.end()
+		r.fake.Crash() // the worker is killed
+		r.begin()
+		r.want(reverted, pb.RevertCause_REVERT_CAUSE_CRASH)
+		r.wantDark(false)
+		r.order(task)
+		r.pass(5 * time.Second)
+		r.want(reverted, pb.RevertCause_REVERT_CAUSE_CRASH)
+		if n := r.kills(); n != 1 {
+			t.Errorf("web was killed %d times, want once", n)
+		}
+
+		r.index++ // the machine has recorded it
+		confirmed := &pb.Order{Epoch: 1, Index: r.index, Confirmed: []*pb.StepKey{{Run: "run-1", Step: "power.off"}}}
+		if err := r.engine.Order(confirmed); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if all := r.engine.Statuses(); len(all) != 0 {
+			t.Errorf("confirmed and still kept: %v", all)
+		}
+	})
+}
+
+func TestAbsentFromAnOrderIsReverted(t *testing.T) {
+	bubble(t, func(r *rig) {
+		r.pass(time.Second)
+		r.order(r.task(0, time.Hour))
+		r.pass(3 * time.Second)
+		r.wantDark(true)
+		r.order()
+		r.want(reverted, pb.RevertCause_REVERT_CAUSE_ORDER)
+		r.wantDark(false)
+	})
+}
+
+func TestCancelBeforeTheStartHurtsNobody(t *testing.T) {
+	bubble(t, func(r *rig) {
+		r.order(r.task(2*time.Second, time.Hour))
+		r.pass(1500 * time.Millisecond)
+		r.want(armed, none)
+		r.order()
+		r.pass(5 * time.Second)
+		r.want(reverted, pb.RevertCause_REVERT_CAUSE_ORDER)
+		if r.kills() != 0 {
+			t.Error("web was killed")
+		}
+	})
+}
+
+func TestOlderOrderIsRefused(t *testing.T) {
+	bubble(t, func(r *rig) {
+		r.pass(time.Second)
+		r.order(r.task(0, time.Hour))
+		r.pass(3 * time.Second)
+		for _, old := range []*pb.Order{{Epoch: 1, Index: 0}, {Epoch: 0, Index: 99}} {
+			if err := r.engine.Order(old); !errors.Is(err, undo.ErrBehind) {
+				t.Errorf("order %d/%d: %v, want ErrBehind", old.GetEpoch(), old.GetIndex(), err)
+			}
+		}
+		r.wantDark(true)
+		if err := r.engine.Order(&pb.Order{Epoch: 2, Index: 0}); err != nil {
+			t.Errorf("an order of a later epoch: %v", err)
+		}
+	})
+}
+
+func TestOrderThatComesAfterTheEndStartsNothing(t *testing.T) {
+	bubble(t, func(r *rig) {
+		r.pass(time.Second)
+		r.order(r.task(-time.Minute, 30*time.Second))
+		r.pass(time.Second)
+		r.want(refusedS, pb.RevertCause_REVERT_CAUSE_END)
+		if r.kills() != 0 {
+			t.Error("web was killed")
+		}
+	})
+}
+
+func TestLateOrderStartsAtOnceAndSaysSo(t *testing.T) {
+	bubble(t, func(r *rig) {
+		r.pass(time.Second)
+		task := r.task(-10*time.Second, time.Minute)
+		r.order(task)
+		r.pass(time.Second)
+		r.want(held, none)
+		for _, m := range r.status().GetJournal() {
+			if m.GetState() == held && m.GetActualUnixNanos()-m.GetPlannedUnixNanos() < int64(10*time.Second) {
+				t.Errorf("late by %s, want 10s", time.Duration(m.GetActualUnixNanos()-m.GetPlannedUnixNanos()))
+			}
+		}
+	})
+}
+
+func TestReturnWaitsForItsToken(t *testing.T) {
+	bubble(t, func(r *rig) {
+		r.pass(time.Second)
+		task := r.task(0, 10*time.Second)
+		task.NeedsToken, task.BootLimitNanos = true, int64(5*time.Second)
+		r.order(task)
+		r.pass(12 * time.Second)
+		r.want(returning, none)
+		r.wantDark(true)
+		task = proto.CloneOf(task)
+		task.Token = true
+		r.order(task)
+		r.want(reverted, pb.RevertCause_REVERT_CAUSE_END)
+		r.wantDark(false)
+		if !r.status().GetReadyAgain() {
+			t.Error("the token is not given back")
+		}
+	})
+}
+
+func TestDeadlineEndsTheWaitForAToken(t *testing.T) {
+	bubble(t, func(r *rig) {
+		r.pass(time.Second)
+		task := r.task(0, 10*time.Second)
+		task.NeedsToken = true
+		r.order(task)
+		r.pass(29 * time.Second)
+		r.want(returning, none)
+		r.pass(2 * time.Second)
+		r.want(reverted, pb.RevertCause_REVERT_CAUSE_DEADLINE)
+	})
+}
+
+func TestFiredInstantsNeverMove(t *testing.T) {
+	bubble(t, func(r *rig) {
+		task := r.task(5*time.Second, time.Minute)
+		r.order(task)
+		moved := proto.CloneOf(task)
+		moved.StartUnixNanos += int64(time.Hour)
+		moved.EndUnixNanos += int64(time.Hour)
+		r.order(moved)
+		r.pass(6 * time.Second)
+		r.want(held, none)
+	})
+}
+
+func TestChangeThatFailsIsTakenBack(t *testing.T) {
+	bubble(t, func(r *rig) {
+		before := r.fake.String()
+		r.fake.FailOp(2, errors.New("no such thing"))
+		r.pass(time.Second)
+		r.order(r.task(2*time.Second, time.Minute))
+		r.pass(4 * time.Second)
+		r.want(refusedS, none)
+		if after := r.fake.String(); strip(after) != strip(before) {
+			t.Errorf("before:\n%s\nafter:\n%s", before, after)
+		}
+	})
+}
+
+// strip drops the lines of a fake's text that tell the time.
+func strip(text string) string {
+	lines := strings.Split(text, "\n")
+	return strings.Join(slices.DeleteFunc(lines, func(l string) bool {
+		return strings.Contains(l, "boot") || strings.Contains(l, "lease")
+	}), "\n")
+}
+
+func TestHaltCutsAnInjectionOffThatHangs(t *testing.T) {
+	bubble(t, func(r *rig) {
+		r.fake.HangOp(2)
+		r.pass(time.Second)
+		r.order(r.task(0, time.Minute))
+		r.pass(time.Second)
+		if err := r.engine.Halt(&pb.HaltLatch{Id: "h", Engaged: true}); err != nil {
+			t.Fatal(err)
+		}
+		r.pass(time.Second)
+		r.want(reverted, pb.RevertCause_REVERT_CAUSE_HALT)
+		r.wantDark(false)
+	})
+}
+
+func TestLocalInjectAnswersWhenActive(t *testing.T) {
+	bubble(t, func(r *rig) {
+		r.pass(time.Second)
+		task := &pb.Task{
+			Run: "local", Step: "power.off", LeaseNanos: int64(10 * time.Second),
+			Fault: &pb.Fault{Kind: &pb.Fault_PowerOff{PowerOff: &pb.PowerOff{}}},
+		}
+		status, err := r.engine.Inject(r.t.Context(), task, nil, 5*time.Second, time.Second)
+		if err != nil || status.GetState() != held {
+			t.Fatalf("inject: %v, %v", status, err)
+		}
+		r.wantDark(true)
+		if _, err := r.engine.Inject(r.t.Context(), task, nil, time.Second, time.Second); !errors.Is(err, undo.ErrOnce) {
+			t.Errorf("the same step again: %v, want ErrOnce", err)
+		}
+		r.order() // orders leave what is local alone
+		r.wantDark(true)
+		if steps := r.engine.Undo(r.t.Context(), "local", pb.RevertCause_REVERT_CAUSE_LOCAL); len(steps) != 1 {
+			t.Errorf("undone: %v", steps)
+		}
+		r.want(reverted, pb.RevertCause_REVERT_CAUSE_LOCAL)
+		r.wantDark(false)
+	})
+}
