@@ -187,14 +187,14 @@ func (c cgroups) kill(cgroup string) error {
 // openKill opens the file that kills; nil where there is no cgroup, since
 // nothing runs there.
 func (c cgroups) openKill(cgroup string) (*os.File, error) {
-	if !c.exists(cgroup) {
-		return nil, nil
-	}
 	f, err := os.OpenFile(c.path(cgroup, "cgroup.kill"), os.O_WRONLY, 0)
-	if errors.Is(err, fs.ErrNotExist) && c.exists(cgroup) {
+	if err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return f, wrap(err, "kill cgroup %s", cgroup)
+	}
+	if c.exists(cgroup) {
 		return nil, fmt.Errorf("kill cgroup %s: no cgroup.kill (Linux 5.14): %w", cgroup, ErrUnsupported)
 	}
-	return f, wrap(err, "kill cgroup %s", cgroup)
+	return nil, nil //nolint:nilerr // it is gone, and what ran there with it
 }
 
 func (c cgroups) exists(cgroup string) bool {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"squall/agent/helper"
 	"squall/agent/host"
@@ -24,7 +25,10 @@ import (
 )
 
 // roleEnv lets the test binary play a workload.
-const roleEnv = "SQUALL_TEST_ROLE"
+const (
+	roleEnv = "SQUALL_TEST_ROLE"
+	baseEnv = "SQUALL_TEST_BASE"
+)
 
 func TestMain(m *testing.M) {
 	if len(os.Args) > 2 && os.Args[1] == "helper" {
@@ -37,6 +41,8 @@ func TestMain(m *testing.M) {
 		time.Sleep(time.Minute)
 	case "silence":
 		holdSilence()
+	case "undeclared":
+		fmt.Println(killUndeclared(os.Getenv(baseEnv)))
 	case "doctor":
 		for _, a := range host.Doctor(context.Background()) {
 			fmt.Println(a.GetName(), a.GetState(), a.GetDetail())
@@ -77,6 +83,37 @@ func silence(h *host.Real) *pb.Op {
 		Tag:  "squall/run/step/silence",
 		Gate: &pb.Gate{StartBootNanos: int64(now), EndBootNanos: int64(now + time.Minute)},
 	}}}
+}
+
+// killUndeclared is pid 1 of a pid namespace: it kills what no workload claims
+// there, and tells who is left.
+func killUndeclared(base string) error {
+	err := errors.Join(
+		unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
+		unix.Mount("proc", "/proc", "proc", 0, ""),
+	)
+	if self, _ := os.Readlink("/proc/self"); err != nil || self != "1" || os.Getpid() != 1 {
+		return fmt.Errorf("not alone: %v, pid %s", err, self)
+	}
+	h, err := host.Open(&pb.HostConfig{
+		AllowUndeclaredKill: true, Workloads: []*pb.Workload{shell("web", "sleep 60"), shell("db", "sleep 60")},
+	}, host.Options{Base: base})
+	if err != nil {
+		return err
+	}
+	stray := exec.Command("sleep", "60")
+	if err := errors.Join(h.Do(context.Background(), start("web", "db")), stray.Start()); err != nil {
+		return err
+	}
+	op := kill(0, "web")
+	op.GetKillWorkloads().Undeclared = true
+	if err := h.Do(context.Background(), op); err != nil {
+		return err
+	}
+	err = stray.Wait()
+	found, _ := h.Facts(context.Background())
+	return fmt.Errorf("stray %w, web %d, db %d, undeclared %v", err,
+		found.GetWorkloads()[0].GetProcesses(), found.GetWorkloads()[1].GetProcesses(), found.GetUndeclared())
 }
 
 // openHost opens a host whose workloads live in a cgroup of the test.
@@ -247,6 +284,29 @@ func ownCgroup(t *testing.T) string {
 		}
 	}
 	return "/"
+}
+
+func TestUndeclaredKillSparesWhatIsClaimed(t *testing.T) {
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), roleEnv+"=undeclared", baseEnv+"="+hosttest.NewCgroup(t))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := strings.TrimSpace(string(out))
+	if got != "stray signal: killed, web 0, db 1, undeclared []" && got != "stray signal: killed, web 0, db 2, undeclared []" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestUndeclaredKillNeedsTheHostsWord(t *testing.T) {
+	h, _ := openHost(t)
+	op := kill(0)
+	op.GetKillWorkloads().Undeclared = true
+	if err := h.Do(t.Context(), op); err == nil {
+		t.Error("no error")
+	}
 }
 
 func TestRespawnIsCaught(t *testing.T) {

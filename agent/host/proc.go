@@ -28,7 +28,7 @@ func parseStat(b []byte) (stat, bool) {
 		return stat{}, false
 	}
 	fields := strings.Fields(string(b[end+1:]))
-	if len(fields) < 7 || len(fields[0]) != 1 {
+	if len(fields) < 7 || len(fields[0]) != 1 || fields[0][0] < 'A' {
 		return stat{}, false
 	}
 	parent, err := strconv.Atoi(fields[1])
