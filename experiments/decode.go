@@ -68,6 +68,8 @@ func filled[M proto.Message](m M, problems Problems) (M, Problems) {
 type decoder struct {
 	src      Source
 	problems Problems
+	// more counts problems beyond what is told.
+	more int
 	// wrong holds the paths that have a problem, so that one mistake is told once.
 	wrong map[string]bool
 	// measured fields are allowed.
@@ -272,6 +274,10 @@ func (d *decoder) badNode(at where, n *yaml.Node, message, fix string) {
 
 func (d *decoder) bad(at where, line, column int, message, fix string) {
 	d.wrong[at.path] = true
+	if len(d.problems) >= mostProblems {
+		d.more++
+		return
+	}
 	d.problems = append(d.problems, &pb.Problem{
 		File: d.src.file, Line: uint32(line), Column: uint32(column),
 		Message: message, Fix: fix, Path: cmp.Or(at.explain, d.src.root),
@@ -285,6 +291,10 @@ func (d *decoder) badPath(path, message, fix string) {
 		return
 	}
 	d.wrong[path] = true
+	if len(d.problems) >= mostProblems {
+		d.more++
+		return
+	}
 	d.problems = append(d.problems, d.src.Problem(path, message, fix))
 }
 
@@ -294,8 +304,8 @@ func (d *decoder) settled() Problems {
 	slices.SortStableFunc(p, func(a, b *pb.Problem) int {
 		return cmp.Or(cmp.Compare(a.GetLine(), b.GetLine()), cmp.Compare(a.GetColumn(), b.GetColumn()))
 	})
-	if more := len(p) - mostProblems; more > 0 {
-		p = append(p[:mostProblems:mostProblems], d.src.Problem("", fmt.Sprintf("%d more problems follow", more), "mend these first"))
+	if d.more > 0 {
+		p = append(p, d.src.Problem("", fmt.Sprintf("%d more problems are not shown", d.more), "mend these first"))
 	}
 	return p
 }

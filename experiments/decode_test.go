@@ -2,6 +2,7 @@ package experiments
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -109,6 +110,36 @@ func TestFleetMaySayWhatIsMeasured(t *testing.T) {
 	h := f.GetHosts()[0]
 	if h.GetPresence() != pb.Presence_PRESENCE_LOST || h.GetEnvironment() != "default" {
 		t.Errorf("host is %v", h)
+	}
+}
+
+func TestMeasuredFieldsAreRefusedElsewhere(t *testing.T) {
+	d := newDecoder("fleet.yaml", "fleet")
+	d.file([]byte("version: 1\nhosts: { name: web-a1, zone: zone-a, presence: lost }\n"), fleetLimits, &pb.Fleet{})
+	if len(d.problems) != 1 || d.problems[0].GetMessage() != `"presence" is measured, not written` {
+		t.Errorf("problems are %v", d.problems)
+	}
+}
+
+// TestTimesOfDayOnlyGoForward: an earlier time of day than the line before is the next day.
+func TestTimesOfDayOnlyGoForward(t *testing.T) {
+	src := `
+version: 1
+name: x
+clock: { origin: "2012-06-29T19:57:00-07:00" }
+targets: { it: { zone: zone-a } }
+timeline:
+  - at: "23:15"
+    phase: late
+    faults: [disk.stall: { target: it, until: "00:25" }]
+  - { at: "00:10", phase: after_midnight }
+  - { at: %s, phase: last }
+`
+	for at, legal := range map[string]bool{`"00:05"`: true, "T+4h13m": true, "T+4h12m": false, "late": false, "after_midnight": true} {
+		_, _, problems := Decode("x.yaml", fmt.Appendf(nil, src, at))
+		if (problems == nil) != legal {
+			t.Errorf("at: %s gives %v", at, problems)
+		}
 	}
 }
 

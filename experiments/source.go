@@ -62,14 +62,33 @@ func excerpt(lines []string, line, column int) string {
 		return ""
 	}
 	const before, width = 70, 110
-	text := []rune(printable(lines[line-1]))
-	at := min(max(column-1, 0), len(text))
-	if at > before && len(text) > width {
-		text = append([]rune("…"), text[at-before+1:]...)
-		at = before
+	text, first := lines[line-1], 0
+	if column > before && len(text) > width {
+		first = column - before
 	}
-	if len(text) > width {
-		text = append(text[:width:width], '…')
+	shown := part(text, first, width+1)
+	at := min(max(column-1, 0)-first, len(shown))
+	if first > 0 {
+		shown = append([]rune("…"), shown...)
+		at++
 	}
-	return string(text) + "\n" + strings.Repeat(" ", at) + "^"
+	if len(shown) > width {
+		shown = append(shown[:width:width], '…')
+	}
+	return printable(string(shown)) + "\n" + strings.Repeat(" ", max(at, 0)) + "^"
+}
+
+// part is some characters of a line that may be very long.
+func part(line string, first, most int) []rune {
+	var runes []rune
+	i := 0
+	for _, r := range line {
+		if i >= first {
+			runes = append(runes, r)
+		}
+		if i++; len(runes) == most {
+			break
+		}
+	}
+	return runes
 }

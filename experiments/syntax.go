@@ -141,6 +141,9 @@ func (d *decoder) syntaxError(src []byte, err error) {
 // firstBadLine is the first line up to which the file already has that error:
 // the reader itself often names the start of the block instead.
 func (d *decoder) firstBadLine(src []byte, err error) int {
+	if len(src) > 1<<16 {
+		return d.lineIn(err)
+	}
 	ends := make([]int, 0, len(d.src.lines))
 	for at, c := range src {
 		if c == '\n' {
@@ -159,6 +162,16 @@ func (d *decoder) firstBadLine(src []byte, err error) int {
 		n--
 	}
 	return n + 1
+}
+
+// lineIn is the line that an error of the reader names, where reading a big
+// file again and again would cost too much.
+func (d *decoder) lineIn(err error) int {
+	var line int
+	if _, scanErr := fmt.Sscanf(err.Error(), "yaml: line %d:", &line); scanErr != nil {
+		return 1
+	}
+	return min(max(line, 1), len(d.src.lines))
 }
 
 // plain refuses everything beyond maps, lists and scalars, and what is too big.
