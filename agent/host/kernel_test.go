@@ -160,7 +160,6 @@ func processes(t testing.TB, base, name string) uint32 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer w.Close()
 	pids, err := w.Processes(t.Context(), &pb.Workload{Name: name})
 	if err != nil {
 		t.Fatal(err)

@@ -152,7 +152,6 @@ func (r *Real) Do(ctx context.Context, op *pb.Op) error {
 // Close ends everything that is attached; what was started lives on.
 func (r *Real) Close() error {
 	err := r.detachIf(func(string) bool { return true })
-	r.workloads.Close()
 	if r.kit != nil {
 		err = errors.Join(err, r.kit.Close())
 	}

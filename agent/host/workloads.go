@@ -9,7 +9,6 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -25,10 +24,6 @@ type Workloads struct {
 	cgroups cgroups
 	base    string
 	logs    string
-
-	ctx  context.Context // ends the reapers, not the processes
-	stop context.CancelFunc
-	reap sync.WaitGroup
 }
 
 // OpenWorkloads uses the cgroup base, relative to the v2 mount and made where
@@ -48,9 +43,7 @@ func OpenWorkloads(base, logs string) (*Workloads, error) {
 			return nil, fmt.Errorf("make folder for logs: %w", err)
 		}
 	}
-	w := &Workloads{cgroups: c, base: strings.Trim(base, "/"), logs: logs}
-	w.ctx, w.stop = context.WithCancel(context.Background())
-	return w, nil
+	return &Workloads{cgroups: c, base: strings.Trim(base, "/"), logs: logs}, nil
 }
 
 // Start starts one workload in a fresh set, for callers that start it once.
@@ -61,12 +54,6 @@ func Start(ctx context.Context, base string, workload *pb.Workload) error {
 		return err
 	}
 	return w.Start(ctx, workload)
-}
-
-// Close lets go of what was started: it lives on.
-func (w *Workloads) Close() {
-	w.stop()
-	w.reap.Wait()
 }
 
 // Cgroup is where a workload runs, relative to the v2 mount: its unit's, the
@@ -156,7 +143,7 @@ func (w *Workloads) spawn(ctx context.Context, workload *pb.Workload) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	return w.reapLater(cmd)
+	return reapLater(cmd)
 }
 
 // output opens the workload's log.
@@ -183,19 +170,20 @@ func environment(workload *pb.Workload) []string {
 	return env
 }
 
-// reapLater lets no zombie stay, for as long as this process lives; after
-// that, the host's init reaps.
-func (w *Workloads) reapLater(cmd *exec.Cmd) error {
+// reapLater lets no zombie stay for as long as this process lives, whoever may
+// have started the workload for whatever fault: it is bound to the process, not
+// to a caller. After that, the host's init reaps.
+func reapLater(cmd *exec.Cmd) error {
 	p, err := OpenPidfd(cmd.Process.Pid)
 	if err != nil {
 		return err
 	}
-	w.reap.Go(func() {
+	go func() {
 		defer p.Close()
-		if p.Wait(w.ctx) == nil {
+		if p.Wait(context.Background()) == nil {
 			// How a workload ends is told by its probes, not by its exit code.
 			_ = cmd.Wait()
 		}
-	})
+	}()
 	return nil
 }

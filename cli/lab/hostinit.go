@@ -157,7 +157,6 @@ func (i *hostInit) startWorkloads(ctx context.Context, config *pb.HostConfig) er
 	if err != nil {
 		return err
 	}
-	defer starter.Close()
 	all, starting := errgroup.WithContext(ctx)
 	for _, w := range config.GetWorkloads() {
 		all.Go(func() error {
