@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -105,10 +104,4 @@ func (a *app) labRun(ctx context.Context, name string, req *pb.RunRequest, o run
 	}
 	fmt.Fprintln(a.stderr, "the lab is down; nothing is left")
 	return err
-}
-
-// readExperiment reads a scenario of the catalog by name, or a file.
-func readExperiment(nameOrPath string) (string, []byte, error) {
-	src, err := os.ReadFile(nameOrPath)
-	return nameOrPath, src, err
 }

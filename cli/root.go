@@ -55,6 +55,7 @@ func newRootCmd(a *app) *cobra.Command {
 	root.AddCommand(
 		newAgentCmd(a),
 		newAgentWorkerCmd(a),
+		newCatalogCmd(a),
 		newConfigCmd(a),
 		newDescribeCmd(a),
 		newDoctorCmd(a),
@@ -66,6 +67,7 @@ func newRootCmd(a *app) *cobra.Command {
 		newInjectCmd(a),
 		newLabCmd(a),
 		newLogsCmd(a),
+		newPlanCmd(a),
 		newReportCmd(a),
 		newResumeCmd(a),
 		newRunCmd(a),

@@ -57,6 +57,10 @@ func (a *app) runRequest(file string, o runOptions) (*pb.RunRequest, error) {
 	if err != nil {
 		return nil, usage(err)
 	}
+	if req, ok := savedPlan(src); ok {
+		req.Id, req.Why = newID(), o.why
+		return req, nil
+	}
 	e, _, problems := experiments.Decode(name, src)
 	if err := problems.Err(); err != nil {
 		return nil, usage(err)

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"squall/experiments"
+	"squall/experiments/plan"
+	pb "squall/proto/squall/v1"
+)
+
+// planOptions are what `plan` is told.
+type planOptions struct {
+	fleet, out string
+	aim        []string
+	seed       uint64
+}
+
+func newPlanCmd(a *app) *cobra.Command {
+	var o planOptions
+	c := &cobra.Command{
+		Use:   "plan FILE|SCENARIO",
+		Short: "Say who would be hit, when, and how it is undone; touch nothing",
+		Long: "Resolve an experiment against the registry, or with --fleet against a file of hosts and without any server, and say what a run would do. " +
+			"A plan that was saved with --out is run by `squall run FILE`, which refuses when the targets have changed since. " +
+			"Exit code 2 when the file is wrong or selects nothing, 4 when a run would be refused.",
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error { return a.plan(c.Context(), args[0], o) },
+	}
+	c.Flags().StringVar(&o.fleet, "fleet", "", "a fleet file to plan against, instead of the registry")
+	c.Flags().StringArrayVar(&o.aim, "aim", nil, "give a role of the file other zones: dark=zone-c")
+	c.Flags().StringVar(&o.out, "out", "", "save the plan, to be run later")
+	c.Flags().Uint64Var(&o.seed, "seed", 0, "the seed of every random choice; 0 takes the file's, or draws one")
+	return c
+}
+
+func (a *app) plan(ctx context.Context, name string, o planOptions) error {
+	req, at, err := decodeExperiment(name)
+	if err != nil {
+		return err
+	}
+	if req.Aim, err = parseAim(o.aim); err != nil {
+		return err
+	}
+	if o.seed != 0 {
+		req.Experiment.Seed = o.seed
+	}
+	p, err := a.makePlan(ctx, req, at, o.fleet)
+	if err != nil {
+		return err
+	}
+	if err := a.showPlan(p, req.GetExperiment()); err != nil {
+		return err
+	}
+	if code := planExitCode(p); code != 0 {
+		return exit(code)
+	}
+	return savePlan(o.out, req, p)
+}
+
+// makePlan plans here against a fleet file, or asks the control plane.
+func (a *app) makePlan(ctx context.Context, req *pb.RunRequest, at experiments.Source, fleet string) (*pb.Plan, error) {
+	if fleet != "" {
+		hosts, err := readFleet(fleet)
+		if err != nil {
+			return nil, usage(err)
+		}
+		return plan.Make(req.GetExperiment(), at, plan.World{Hosts: hosts, Aim: req.GetAim(), Seed: drawSeed()}), nil
+	}
+	c, err := a.connect()
+	if err != nil {
+		return nil, err
+	}
+	defer c.close()
+	resp, err := ask(ctx, c, pb.ControlServiceClient.Plan, &pb.PlanRequest{
+		Experiment: req.GetExperiment(), Aim: req.GetAim(), File: req.GetFile(), Source: req.GetSource(),
+	})
+	return resp.GetPlan(), err
+}
+
+func readFleet(file string) ([]*pb.Host, error) {
+	src, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("read fleet: %w", err)
+	}
+	fleet, problems := experiments.DecodeFleet(file, src)
+	return fleet.GetHosts(), problems.Err()
+}
+
+func drawSeed() uint64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return binary.BigEndian.Uint64(b[:])
+}
+
+func (a *app) showPlan(p *pb.Plan, e *pb.Experiment) error {
+	switch a.settings.Output {
+	case "json", "yaml", "name":
+		return a.show(view{message: p, names: []string{p.GetDigest()}})
+	}
+	_, err := fmt.Fprint(a.stdout, escape(plan.Text(p, e)))
+	return err
+}
+
+// planExitCode is that of the problem which is nearest to the file: a wrong
+// file is to be mended before anything else is worth knowing.
+func planExitCode(p *pb.Plan) int {
+	code := 0
+	for _, problem := range p.GetProblems() {
+		if c := experiments.ExitCode(problem.GetRefusal()); code == 0 || c < code {
+			code = c
+		}
+	}
+	return code
+}
+
+// savePlan writes the request that runs exactly this plan: with its seed, and
+// with the digest by which a server sees whether the targets have changed.
+func savePlan(file string, req *pb.RunRequest, p *pb.Plan) error {
+	if file == "" {
+		return nil
+	}
+	saved := proto.CloneOf(req)
+	saved.Experiment.Seed, saved.Digest = p.GetSeed(), p.GetDigest()
+	var text bytes.Buffer
+	if err := printJSON(&text, saved); err != nil {
+		return fmt.Errorf("save plan: %w", err)
+	}
+	if err := os.WriteFile(file, text.Bytes(), 0o644); err != nil {
+		return fmt.Errorf("save plan: %w", err)
+	}
+	return nil
+}
+
+// savedPlan reads what savePlan wrote; false means that src is something else.
+func savedPlan(src []byte) (*pb.RunRequest, bool) {
+	req := &pb.RunRequest{}
+	if !bytes.HasPrefix(bytes.TrimSpace(src), []byte("{")) || protojson.Unmarshal(src, req) != nil {
+		return nil, false
+	}
+	return req, req.GetDigest() != "" && req.GetExperiment() != nil
+}
