@@ -1,6 +1,9 @@
 package bpf
 
 import (
+	"io"
+	"net"
+	"slices"
 	"testing"
 	"time"
 
@@ -24,4 +27,117 @@ func BenchmarkDNSOnAndOff(b *testing.B) {
 		b.ReportMetric(float64(on.Microseconds())/float64(b.N), "us/on")
 		b.ReportMetric(float64(off.Microseconds())/float64(b.N), "us/off")
 	})
+}
+
+// BenchmarkDelayError is how much later than asked a datagram arrives, at
+// 40 ms, against round trips without a fault in the same run.
+func BenchmarkDelayError(b *testing.B) {
+	const asked = 40 * time.Millisecond
+	p, k := newPair(b), newKit(b)
+	to := net.JoinHostPort(there4, echoPort)
+	p.there.listenUDP(b, to)
+	base := pick(roundTrips(b, p.here, to, 200), 0.5)
+	attachIn(b, p.here, func() (Attachment, error) {
+		return k.Delay(&pb.DelayLine{Gate: now(k, 10*time.Minute), DelayNanos: int64(asked)})
+	})
+	b.ResetTimer()
+	took := roundTrips(b, p.here, to, b.N)
+	b.StopTimer()
+	late := func(q float64) float64 { return float64((pick(took, q) - asked - base).Microseconds()) }
+	b.ReportMetric(float64(base.Microseconds()), "us/base")
+	b.ReportMetric(late(0.5), "us/median")
+	b.ReportMetric(late(0.99), "us/p99")
+}
+
+// BenchmarkOtherTraffic is the share of the link that traffic keeps which no
+// fault is aimed at, in interleaved pairs: quartiles of the ratio.
+func BenchmarkOtherTraffic(b *testing.B) {
+	faults := map[string]func(*Kit) (Attachment, error){
+		"delay line": func(k *Kit) (Attachment, error) {
+			return k.Delay(&pb.DelayLine{
+				Gate: now(k, 10*time.Minute), DelayNanos: int64(40 * time.Millisecond),
+				Direction: pb.Direction_DIRECTION_BOTH, Prefix: []string{"192.0.2.0/24"},
+			})
+		},
+		"dns": func(k *Kit) (Attachment, error) {
+			return k.DropDNS(&pb.DropDNS{Gate: now(k, 10*time.Minute), SharePpm: wholePPM})
+		},
+		"entries": func(k *Kit) (Attachment, error) { return idle{k}, k.Attach() },
+	}
+	for name, f := range faults {
+		b.Run(name, func(b *testing.B) {
+			p := newPair(b)
+			sink := p.there.drain(b, there4+":5001")
+			var ratios []float64
+			for b.Loop() {
+				base := p.here.pour(b, sink)
+				k := newKit(b)
+				var a Attachment
+				p.here.run(b, func() {
+					var err error
+					a, err = f(k)
+					must(b, err)
+				})
+				with := p.here.pour(b, sink)
+				must(b, a.Close())
+				ratios = append(ratios, with/base)
+			}
+			slices.Sort(ratios)
+			for n, q := range map[string]float64{"%/q1": 0.25, "%/median": 0.5, "%/q3": 0.75} {
+				b.ReportMetric(100*ratios[min(len(ratios)-1, int(q*float64(len(ratios))))], n)
+			}
+		})
+	}
+}
+
+// idle is the entries alone, as an attachment.
+type idle struct{ *Kit }
+
+func (idle) Counters() (map[string]uint64, error) { return nil, nil }
+
+func (i idle) Close() error {
+	i.points.mu.Lock()
+	defer i.points.mu.Unlock()
+	err := i.points.fan.Close()
+	i.points.fan = nil
+	return err
+}
+
+// drain reads all that comes on a port, and returns its address.
+func (s *space) drain(b *testing.B, addr string) string {
+	b.Helper()
+	s.run(b, func() {
+		l, err := net.Listen("tcp", addr)
+		must(b, err)
+		b.Cleanup(func() { l.Close() })
+		go func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				go io.Copy(io.Discard, c)
+			}
+		}()
+	})
+	return addr
+}
+
+// pour writes for a while and returns bytes a second.
+func (s *space) pour(b *testing.B, to string) float64 {
+	b.Helper()
+	var rate float64
+	s.run(b, func() {
+		c, err := net.Dial("tcp", to)
+		must(b, err)
+		defer c.Close()
+		buf, sent, start := make([]byte, 1<<17), 0, time.Now()
+		for time.Since(start) < 250*time.Millisecond {
+			n, err := c.Write(buf)
+			must(b, err)
+			sent += n
+		}
+		rate = float64(sent) / time.Since(start).Seconds()
+	})
+	return rate
 }

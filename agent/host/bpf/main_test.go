@@ -2,6 +2,7 @@ package bpf_test
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -26,6 +27,10 @@ func TestMain(m *testing.M) {
 		os.Exit(holder(os.Args[2]))
 	case "workload":
 		os.Exit(workload(os.Args[2]))
+	case "ask":
+		os.Exit(ask(os.Args[2] == "connected", os.Args[3]))
+	case "stub":
+		os.Exit(stub(os.Args[2]))
 	}
 	os.Exit(m.Run())
 }
@@ -87,4 +92,76 @@ func workload(dial string) int {
 		_, _ = s.Write([]byte("hello"))
 		defer s.Close()
 	}
+}
+
+// stub waits for a line, then forwards lookups from 127.0.0.53 to an address,
+// each by a socket of its own.
+func stub(upstream string) int {
+	in := bufio.NewReader(os.Stdin)
+	_, _ = in.ReadString('\n')
+	c, err := net.ListenPacket("udp", "127.0.0.53:53")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	fmt.Println("ready")
+	for {
+		buf := make([]byte, 1500)
+		n, from, err := c.ReadFrom(buf)
+		if err != nil {
+			return 1
+		}
+		go forward(c, from, upstream, buf[:n])
+	}
+}
+
+func forward(c net.PacketConn, from net.Addr, upstream string, query []byte) {
+	up, err := net.Dial("udp", upstream)
+	if err != nil {
+		return
+	}
+	defer up.Close()
+	_, _ = up.Write(query)
+	_ = up.SetReadDeadline(time.Now().Add(5 * time.Second))
+	buf := make([]byte, 1500)
+	if n, err := up.Read(buf); err == nil {
+		_, _ = c.WriteTo(buf[:n], from)
+	}
+}
+
+// ask sends a datagram by a socket that is connected or not, and says whether
+// anything came back.
+func ask(connected bool, to string) int {
+	addr, err := net.ResolveUDPAddr("udp", to)
+	if err != nil {
+		return 1
+	}
+	query := []byte{0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 'a', 0, 0, 1, 0, 1}
+	c, err := net.ListenUDP("udp", nil)
+	if connected {
+		c, err = net.DialUDP("udp", nil, addr)
+	}
+	if err != nil {
+		return 1
+	}
+	if connected {
+		_, err = c.Write(query)
+	} else {
+		_, err = c.WriteTo(query, addr)
+	}
+	if err != nil {
+		fmt.Println(err)
+		return 0
+	}
+	_ = c.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
+	_, _, err = c.ReadFrom(make([]byte, 512))
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		fmt.Println("timeout")
+	case err != nil:
+		fmt.Println(err)
+	default:
+		fmt.Println("ok")
+	}
+	return 0
 }

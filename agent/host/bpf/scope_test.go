@@ -50,13 +50,12 @@ func enter(t testing.TB, cgroup string, pid int) {
 	must(t, os.WriteFile(filepath.Join(mount, cgroup, "cgroup.procs"), fmt.Append(nil, pid), 0))
 }
 
-// startWorkload starts a server on port 8080 that also keeps a connection to
-// an address, in a cgroup.
-func startWorkload(t testing.TB, s *space, cgroup, dial string) *exec.Cmd {
+// startChild starts this binary in a role and a cgroup, and waits until it is ready.
+func startChild(t testing.TB, s *space, cgroup, role, arg string) *exec.Cmd {
 	t.Helper()
 	exe, err := os.Executable()
 	must(t, err)
-	cmd := s.command(t, exe, "workload", dial)
+	cmd := s.command(t, exe, role, arg)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	must(t, err)
@@ -68,7 +67,7 @@ func startWorkload(t testing.TB, s *space, cgroup, dial string) *exec.Cmd {
 	_, err = in.Write([]byte("go\n"))
 	must(t, err)
 	if line, _ := bufio.NewReader(out).ReadString('\n'); line != "ready\n" {
-		t.Fatalf("workload is not ready: %q", line)
+		t.Fatalf("%s is not ready: %q", role, line)
 	}
 	return cmd
 }
@@ -120,7 +119,7 @@ func TestWorkloadDiesInSilence(t *testing.T) {
 			p, k := newPair(t), newKit(t)
 			cgroup := newCgroup(t)
 			outgoing := p.there.accept(t, net.JoinHostPort(ip[1], "5432"))
-			cmd := startWorkload(t, p.here, cgroup, net.JoinHostPort(ip[1], "5432"))
+			cmd := startChild(t, p.here, cgroup, "workload", net.JoinHostPort(ip[1], "5432"))
 			out := <-outgoing
 			defer out.Close()
 			in, err := p.there.dial(t, &net.Dialer{}, net.JoinHostPort(ip[0], "8080"))
