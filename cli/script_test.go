@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/status"
+
+	"squall/experiments"
+	"squall/proto/pki"
+	pb "squall/proto/squall/v1"
+)
+
+// TestMain lets the scripts run the real main as a process of its own.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"squall": main})
+}
+
+// TestScripts runs every command line that testdata/script holds: a script for
+// each exit code, and one for each promise of the command line.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(e *testscript.Env) error {
+			// No lab, settings or user of this machine may leak in.
+			e.Setenv("TMPDIR", e.WorkDir)
+			e.Setenv("HOME", e.WorkDir)
+			e.Setenv("XDG_CONFIG_HOME", filepath.Join(e.WorkDir, "config"))
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"control": startControl, "exits": exits},
+	})
+}
+
+// exits is `exits CODE ARG…`: squall with those arguments must end with that code.
+func exits(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	if err := ts.Exec("squall", args[1:]...); err != nil {
+		code, ok := strings.CutPrefix(err.Error(), "exit status ")
+		if !ok {
+			ts.Fatalf("squall %s: %v", strings.Join(args[1:], " "), err)
+		}
+		got, err = strconv.Atoi(code)
+		ts.Check(err)
+	}
+	if got != want {
+		ts.Fatalf("squall %s: exit code %d, want %d", strings.Join(args[1:], " "), got, want)
+	}
+}
+
+// startControl is `control KEY=VALUE…`: a control plane of one server that
+// plays a part, in reach of the script's squall.
+func startControl(ts *testscript.TestScript, _ bool, args []string) {
+	c := &actor{halted: make(chan struct{}), part: map[string]string{}}
+	for _, a := range args {
+		key, value, _ := strings.Cut(a, "=")
+		c.part[key] = value
+	}
+	authority, err := pki.NewAuthority()
+	ts.Check(err)
+	socket := ts.MkAbs("control.sock")
+	_ = os.Remove(socket) // of an earlier part
+	servers := []pki.Server{{ID: "server-a", Address: "unix:" + socket}}
+	own, err := authority.Issue(pki.Identity{Role: pb.Role_ROLE_SERVER, Name: "server-a"})
+	ts.Check(err)
+	user, err := authority.Issue(pki.Identity{Role: pb.Role_ROLE_USER, Name: "kim"})
+	ts.Check(err)
+	ts.Check(user.WithServers(servers).Write(ts.MkAbs("bundle")))
+	ts.Setenv("SQUALL_BUNDLE", ts.MkAbs("bundle"))
+	listener, err := net.Listen("unix", socket)
+	ts.Check(err)
+	s := grpc.NewServer(grpc.Creds(credentials.NewTLS(own.ServerTLS(pb.Role_ROLE_USER))))
+	pb.RegisterControlServiceServer(s, c)
+	go s.Serve(listener) //nolint:errcheck // it ends with the script
+	ts.Defer(s.Stop)
+}
+
+// actor plays the part of a control plane. Its part says how a run ends:
+// verdict=…, residue=…, refuse=…, committed=no, unknown=HOST, endless=yes.
+type actor struct {
+	pb.UnimplementedControlServiceServer
+	part   map[string]string
+	once   sync.Once
+	halted chan struct{}
+}
+
+const partRun = "zone-loss-1"
+
+func (c *actor) refuse() *pb.Problem {
+	name, ok := c.part["refuse"]
+	if !ok {
+		return nil
+	}
+	return &pb.Problem{
+		Refusal: pb.Refusal(pb.Refusal_value["REFUSAL_"+strings.ToUpper(name)]), Message: "it is refused", Fix: "ask for less",
+	}
+}
+
+func (c *actor) plan() *pb.Plan {
+	return &pb.Plan{Steps: []*pb.PlannedStep{{Id: "hold.dns.fail", Slots: []*pb.HostSlot{{Host: "web-a1"}, {Host: "web-b1"}}}}}
+}
+
+func (c *actor) Run(context.Context, *pb.RunRequest) (*pb.RunResponse, error) {
+	if p := c.refuse(); p != nil {
+		return &pb.RunResponse{Refused: []*pb.Problem{p}}, nil
+	}
+	return &pb.RunResponse{Run: partRun, Plan: c.plan()}, nil
+}
+
+func (c *actor) Watch(req *pb.WatchRequest, stream grpc.ServerStreamingServer[pb.WatchResponse]) error {
+	for i, host := range []string{"web-a1", "web-b1"} {
+		e := &pb.Event{
+			Index: uint64(i) + 1, AtUnixNanos: time.Now().UnixNano(), Run: partRun, Kind: pb.EventKind_EVENT_KIND_STEP,
+			Text: host + " holds", Step: &pb.StepStatus{Run: partRun, Step: "hold.dns.fail", Host: host, State: pb.StepState_STEP_STATE_HELD},
+		}
+		if err := stream.Send(&pb.WatchResponse{Event: e}); err != nil {
+			return err
+		}
+	}
+	if c.part["endless"] != "" {
+		select {
+		case <-c.halted:
+		case <-stream.Context().Done():
+			return stream.Context().Err()
+		}
+	}
+	return stream.Send(&pb.WatchResponse{Event: &pb.Event{Index: 9, Run: partRun, Kind: pb.EventKind_EVENT_KIND_VERDICT, Text: "verdict"}})
+}
+
+func (c *actor) Report(context.Context, *pb.ReportRequest) (*pb.ReportResponse, error) {
+	r := &pb.RunReport{Summary: &pb.RunSummary{
+		Id: partRun, Experiment: "zone-loss", State: pb.RunState_RUN_STATE_DONE,
+		Verdict: pb.Verdict(pb.Verdict_value["VERDICT_"+strings.ToUpper(c.part["verdict"])]),
+	}}
+	select {
+	case <-c.halted:
+		r.Summary.Verdict = pb.Verdict_VERDICT_HALTED
+	default:
+	}
+	if host := c.part["residue"]; host != "" {
+		r.Residue = []*pb.HostClean{{Host: host, Residue: []string{"table inet squall"}}}
+	}
+	return &pb.ReportResponse{Report: r}, nil
+}
+
+func (c *actor) Halt(context.Context, *pb.HaltRequest) (*pb.HaltResponse, error) {
+	c.once.Do(func() { close(c.halted) })
+	return &pb.HaltResponse{Committed: c.part["committed"] != "no", Hosts: c.hosts()}, nil
+}
+
+func (c *actor) Undo(_ context.Context, req *pb.UndoRequest) (*pb.UndoResponse, error) {
+	if p := c.refuse(); p != nil {
+		st, err := status.New(experiments.GRPCCode(p.GetRefusal()), p.GetMessage()).WithDetails(p)
+		if err != nil {
+			return nil, err
+		}
+		return nil, st.Err()
+	}
+	return &pb.UndoResponse{Runs: []string{req.GetRun()}, Hosts: c.hosts()}, nil
+}
+
+func (c *actor) hosts() []*pb.HostClean {
+	hosts := []*pb.HostClean{{Host: "web-a1", Clean: true}}
+	if name := c.part["unknown"]; name != "" {
+		hosts = append(hosts, &pb.HostClean{Host: name, Unknown: true})
+	}
+	return hosts
+}
+
+func (c *actor) Status(context.Context, *pb.StatusRequest) (*pb.StatusResponse, error) {
+	return &pb.StatusResponse{
+		Leader: "server-a", Server: "server-a", HostsConnected: 2, HostsKnown: 2,
+		Servers: []*pb.ServerStatus{{Id: "server-a", Leader: true, Reachable: true}},
+		Active:  []*pb.ActiveStep{{Run: partRun, Step: "hold.dns.fail", Fault: "dns.fail", Hosts: []string{"web-a1", "web-b1"}, EndsUnixNanos: 9e9}},
+	}, nil
+}
+
+func (c *actor) Get(context.Context, *pb.GetRequest) (*pb.GetResponse, error) {
+	return &pb.GetResponse{Hosts: []*pb.Registered{
+		{Host: &pb.Host{Name: "web-a1", Zone: "zone-a", Presence: pb.Presence_PRESENCE_CONNECTED}},
+		{Host: &pb.Host{Name: "web-b1", Zone: "zone-b", Presence: pb.Presence_PRESENCE_LOST}},
+	}}, nil
+}
