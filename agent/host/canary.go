@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -49,15 +50,21 @@ func (r *Real) dnsEvidence(ctx context.Context, h *held, op *pb.DropDNS, before 
 	if err != nil {
 		return nil, err
 	}
-	// With a small share, four lookups may all get through.
-	holds := vanished > 0 || op.GetSharePpm() < 1_000_000
-	if op.GetSharePpm() >= 1_000_000 {
-		holds = vanished == canaries
-	}
+	dropped := now["queries_dropped"] + now["answers_dropped"] - before["queries_dropped"] - before["answers_dropped"]
 	return append(counterEvidence(now, acts), &pb.Evidence{
-		Name: "probe", Value: float64(vanished), Holds: holds,
+		Name: "probe", Value: float64(vanished), Holds: lookupsProve(vanished, dropped, op.GetSharePpm()),
 		Text: fmt.Sprintf("%d of %d lookups at %s got no answer", vanished, canaries, server),
 	}), nil
+}
+
+// lookupsProve tells whether the lookups that vanished show the fault: all of
+// them where every query is dropped, and dropped by us. Of a share, a few
+// lookups prove nothing either way.
+func lookupsProve(vanished int, dropped uint64, share uint32) bool {
+	if share < 1_000_000 {
+		return true
+	}
+	return vanished == canaries && dropped >= canaries
 }
 
 // resolver is the first server of a resolv.conf, as address:port; empty where
@@ -71,13 +78,13 @@ func resolver(file string) string {
 }
 
 // lookups asks for names that can't exist, at one time, and counts those that
-// got no answer at all: any answer is one that came through.
+// waited in vain. An error is an answer too: nothing has vanished.
 func lookups(ctx context.Context, server string) int {
 	var vanished atomic.Int32
 	var all sync.WaitGroup
 	for range canaries {
 		all.Go(func() {
-			if !answered(ctx, server) {
+			if vanishes(ctx, server) {
 				vanished.Add(1)
 			}
 		})
@@ -86,10 +93,11 @@ func lookups(ctx context.Context, server string) int {
 	return int(vanished.Load())
 }
 
-func answered(ctx context.Context, server string) bool {
+func vanishes(ctx context.Context, server string) bool {
 	ctx, cancel := context.WithTimeout(ctx, probeLimit)
 	defer cancel()
 	m := new(dns.Msg).SetQuestion(fmt.Sprintf("squall-%x.invalid.", rand.Uint32()), dns.TypeA)
 	_, _, err := (&dns.Client{Timeout: probeLimit}).ExchangeContext(ctx, m, server)
-	return err == nil
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout()
 }

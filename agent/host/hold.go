@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -14,9 +15,9 @@ import (
 	pb "squall/proto/squall/v1"
 )
 
-// watchTick bounds how long the watch overlooks a cgroup that was made anew,
-// as systemd does at each death of a unit.
-const watchTick = 5 * time.Millisecond
+// watchTick bounds how long the watch overlooks what no event has told: a gate
+// that has opened, or a cgroup that was made in a folder made anew.
+const watchTick = 20 * time.Millisecond
 
 // A respawn that was caught is watched this often and this long until it is dead.
 const (
@@ -31,6 +32,7 @@ type watch struct {
 	down []*downed
 	hook *bpf.Hold // nil without one
 	stop int       // eventfd
+	made int       // inotify: a cgroup was made anew
 	done chan struct{}
 
 	mu       sync.Mutex // guards the rest
@@ -63,6 +65,13 @@ func (r *Real) newWatch(op *pb.HoldDown) (*watch, error) {
 	if w.stop, err = unix.Eventfd(0, unix.EFD_CLOEXEC); err != nil {
 		return nil, fmt.Errorf("hold down: %w", err)
 	}
+	if w.made, err = unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK); err != nil {
+		return nil, fmt.Errorf("hold down: %w", errors.Join(err, unix.Close(w.stop)))
+	}
+	for _, d := range w.down {
+		// Without it, the tick sees a new cgroup a little later.
+		_, _ = unix.InotifyAddWatch(w.made, filepath.Dir(r.workloads.cgroups.path(d.cgroup)), unix.IN_CREATE)
+	}
 	return w, nil
 }
 
@@ -80,7 +89,7 @@ func (w *watch) close() {
 
 // free frees what newWatch made.
 func (w *watch) free() error {
-	err := unix.Close(w.stop)
+	err := errors.Join(unix.Close(w.stop), unix.Close(w.made))
 	w.stop = -1
 	return wrap(err, "end watch")
 }
@@ -101,28 +110,18 @@ func (w *watch) run() {
 
 // sleep waits for a change, or for the tick. It tells whether to stop.
 func (w *watch) sleep() bool {
-	fds := []unix.PollFd{{Fd: int32(w.stop), Events: unix.POLLIN}}
+	fds := []unix.PollFd{{Fd: int32(w.stop), Events: unix.POLLIN}, {Fd: int32(w.made), Events: unix.POLLIN}}
 	for _, d := range w.down {
 		if d.events != nil {
 			fds = append(fds, unix.PollFd{Fd: int32(d.events.Fd()), Events: unix.POLLPRI})
 		}
 	}
-	_, err := unix.Poll(fds, w.patience())
+	_, err := unix.Poll(fds, int(watchTick.Milliseconds()))
+	if fds[1].Revents != 0 {
+		var news [4096]byte
+		_, _ = unix.Read(w.made, news[:])
+	}
 	return fds[0].Revents != 0 || (err != nil && !errors.Is(err, unix.EINTR))
-}
-
-// patience is how many milliseconds to wait: the tick while the gate is open
-// and a cgroup is gone, else long.
-func (w *watch) patience() int {
-	if !w.host.open(w.gate) {
-		return int((10 * watchTick).Milliseconds())
-	}
-	for _, d := range w.down {
-		if d.events == nil || !d.armed {
-			return int(watchTick.Milliseconds())
-		}
-	}
-	return int(time.Second.Milliseconds())
 }
 
 // look reads one cgroup and kills who came alive there.
@@ -189,39 +188,34 @@ func (w *watch) respawned(cgroup string) bool {
 }
 
 // read tells whether something lives in the cgroup. When the cgroup was made
-// anew, its events are opened again.
+// anew, its events are opened again, and the hook learns its new id.
 func (w *watch) read(d *downed) bool {
-	var b [128]byte
-	for range 2 {
-		if d.events == nil && !w.reopen(d) {
-			return false
-		}
-		n, err := unix.Pread(int(d.events.Fd()), b[:], 0)
-		if err == nil {
-			return populated(b[:n])
-		}
-		d.events.Close()
-		d.events = nil
+	id, err := w.host.workloads.cgroups.id(d.cgroup)
+	if err != nil {
+		return false
 	}
-	return false
+	if (d.events == nil || d.id != id) && !w.reopen(d, id) {
+		return false
+	}
+	var b [128]byte
+	n, err := unix.Pread(int(d.events.Fd()), b[:], 0)
+	return err == nil && populated(b[:n])
 }
 
-// reopen opens the events of a cgroup, and hands a new one to the hook.
-func (w *watch) reopen(d *downed) bool {
-	groups := w.host.workloads.cgroups
-	id, err := groups.id(d.cgroup)
-	if err != nil {
-		return false
+// reopen opens the events of a cgroup, and hands a new one to the hook first.
+func (w *watch) reopen(d *downed, id uint64) bool {
+	if w.hook != nil {
+		if err := w.hook.Add(id); err != nil {
+			w.host.log.Error("hold down a new cgroup", "cgroup", d.cgroup, "err", err)
+		}
 	}
-	if d.events, err = os.Open(groups.path(d.cgroup, "cgroup.events")); err != nil {
+	if d.events != nil {
+		d.events.Close()
+	}
+	var err error
+	if d.events, err = os.Open(w.host.workloads.cgroups.path(d.cgroup, "cgroup.events")); err != nil {
 		d.events = nil
 		return false
-	}
-	if w.hook != nil && d.id != 0 && d.id != id {
-		err = w.hook.Add(id)
-	}
-	if err != nil {
-		w.host.log.Error("hold down a new cgroup", "cgroup", d.cgroup, "err", err)
 	}
 	d.id = id
 	return true

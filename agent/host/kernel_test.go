@@ -311,8 +311,9 @@ func TestUndeclaredKillNeedsTheHostsWord(t *testing.T) {
 func TestRespawnIsCaught(t *testing.T) {
 	hosttest.Require(t, "hold.exec")
 	for name, script := range map[string]string{
-		"that executes a program": "exec sleep 60",
-		"that only forks":         "while :; do read x < /dev/null; done",
+		"that executes a program":   "$enter; exec sleep 60",
+		"that only forks":           "$enter; while :; do read x < /dev/null; done",
+		"whose cgroup is made anew": "rmdir $cgroup && mkdir $cgroup; $enter; exec sleep 60",
 	} {
 		t.Run(name, func(t *testing.T) {
 			h, base := openHost(t, shell("web", "sleep 60"))
@@ -356,8 +357,9 @@ func respawner(t *testing.T, cgroup, script string) (stop func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	procs := filepath.Join(mount, cgroup, "cgroup.procs")
-	cmd := exec.Command("sh", "-c", "while :; do sh -c 'echo $$ > "+procs+"; "+script+"'; sleep 0.01; done")
+	dir := filepath.Join(mount, cgroup)
+	script = strings.NewReplacer("$enter", "echo $$ > "+dir+"/cgroup.procs", "$cgroup", dir).Replace(script)
+	cmd := exec.Command("sh", "-c", "while :; do sh -c '"+script+"'; sleep 0.01; done")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Stderr = nil
 	if err := cmd.Start(); err != nil {

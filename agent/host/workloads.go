@@ -116,7 +116,13 @@ func (w *Workloads) Start(ctx context.Context, workload *pb.Workload) error {
 	default:
 		err = errors.New("the host's config has neither unit nor start for it")
 	}
-	return wrap(err, "start workload %s", workload.GetName())
+	if err == nil {
+		return nil
+	}
+	if runs, _ := w.Runs(ctx, workload); runs {
+		return nil // somebody else was faster
+	}
+	return fmt.Errorf("start workload %s: %w", workload.GetName(), err)
 }
 
 // spawn runs the workload's own command line in its cgroup, made anew.
