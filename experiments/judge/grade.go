@@ -65,8 +65,12 @@ func (g *grader) stretch(name string, start, end int64) stretch {
 	return s
 }
 
+// slack is how far hosts may be off in starting and ending a fault: a second
+// that begins within it after a phase does not count yet.
+const slack = int64(20 * time.Millisecond)
+
 // firstSecond is the first second that lies wholly inside.
-func (s stretch) firstSecond() int64 { return (s.start + nanos - 1) / nanos }
+func (s stretch) firstSecond() int64 { return (s.start + slack + nanos - 1) / nanos }
 
 // during judges a check at every whole second of some phases; none means all.
 func (g *grader) during(x *expression, over *pb.Span, phases []string) *pb.Finding {

@@ -111,8 +111,6 @@ func (m *measured) drop(probe, zone string, from, to int64) {
 // t0 is not a whole second, as in life.
 const t0 = int64(1000)*1e9 + 250e6
 
-// start is the first whole second of a phase that begins so many seconds after t0.
-func start(after int64) int64 { return 1001 + after }
 
 // good is a run in which everything went well: the two machines die for the
 // dark phase, and checkouts succeed all the time.
@@ -465,4 +463,25 @@ func FuzzCompile(f *testing.F) {
 			j.Verify(run, m, time.Unix(1040, 0))
 		}
 	})
+}
+
+func TestSecondThatBeginsWithThePhaseIsNotJudged(t *testing.T) {
+	_, j := compiled(t, checks)
+	run, m := good()
+	run.T0UnixNanos = 999_990e6 // the dark phase begins 10 ms before second 1010, and one machine is slow to die
+	m.put("target/machines", "zone-a", 1010, 1, 2, 0, 1)
+	m.put("target/machines", "zone-a", 1030, 2, 2, 0, 1)
+	if got, findings := j.Verdict(run, m, time.Unix(1050, 0)); got != pb.Verdict_VERDICT_PASS {
+		t.Errorf("verdict %v:\n%s", got, told(findings))
+	}
+}
+
+func TestAbortShowsWhatItSaw(t *testing.T) {
+	_, j := compiled(t, "abort: [{ name: hurt, when: checkout.success < 0.9 && slow.success == 1 }]\n")
+	run, m := good()
+	m.put("checkout", "zone-b", 1019, 0, 1, 0)
+	f := j.Abort(run, m, time.Unix(1021, 0))
+	if want := "checkout.success < 0.9 && slow.success == 1 (checkout.success 0.75, slow.success 1)"; f.GetText() != want {
+		t.Errorf("text %q, want %q", f.GetText(), want)
+	}
 }

@@ -70,11 +70,9 @@ func (j *Judge) Abort(run *pb.Run, r Readings, now time.Time) *pb.Finding {
 		if run.GetT0UnixNanos() == 0 || !g.trueFor(x, end, lasted) {
 			continue
 		}
-		t := newTally(x)
-		t.add(g.moment(end, 0, nil))
 		return &pb.Finding{
 			Kind: pb.FindingKind_FINDING_KIND_ABORT, Name: rule.GetName(), State: pb.FindingState_FINDING_STATE_BROKEN,
-			Text: t.text(), AtUnixNanos: end * nanos,
+			Text: x.seen(g.moment(end, 0, nil)), AtUnixNanos: end * nanos,
 		}
 	}
 	return nil

@@ -93,6 +93,22 @@ func (t *tally) text() string {
 	return strings.Join(parts, ", ")
 }
 
+// seen shows an expression with the values that it compares at a moment.
+func (x *expression) seen(m *moment) string {
+	var parts []string
+	for _, term := range x.terms {
+		value := "no data"
+		if v, err := m.value(term.name, term.field); err == nil {
+			value = number(v)
+		}
+		parts = append(parts, term.value()+" "+value)
+	}
+	if len(parts) == 0 {
+		return x.text
+	}
+	return x.text + " (" + strings.Join(parts, ", ") + ")"
+}
+
 func (t term) text(v float64) string {
 	what := "worst"
 	if t.op == operators.Less || t.op == operators.LessEquals {
