@@ -1,0 +1,94 @@
+package host_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"squall/agent/host"
+	"squall/agent/host/hosttest"
+	pb "squall/proto/squall/v1"
+)
+
+func TestFactsNameWorkloadsAndTheirPorts(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := hosttest.NewCgroup(t)
+	logs := t.TempDir()
+	config := &pb.HostConfig{Name: "h", Zone: "z", Workloads: []*pb.Workload{
+		{Name: "web", Start: []string{self}, Env: map[string]string{roleEnv: "listen"}},
+		{Name: "orphan", Cgroup: base + "/none", Protect: true},
+	}}
+	h, err := host.Open(config, host.Options{Base: base, Logs: logs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	do(t, h, start("web"))
+	var want []uint32
+	eventually(t, "the workload listens", func() bool {
+		b, _ := os.ReadFile(filepath.Join(logs, "web.log"))
+		var tcp, udp uint32
+		n, _ := fmt.Sscan(string(b), &tcp, &udp)
+		want = []uint32{tcp, udp}
+		return n == 2
+	})
+	facts, err := h.Facts(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(want)
+	web, orphan := facts.GetWorkloads()[0], facts.GetWorkloads()[1]
+	if !slices.Equal(web.GetPorts(), want) || web.GetProcesses() != 1 || !web.GetCanStart() {
+		t.Errorf("web is %v, want ports %v", web, want)
+	}
+	if orphan.GetCanStart() || orphan.GetProcesses() != 0 || !orphan.GetProtect() {
+		t.Errorf("orphan is %v", orphan)
+	}
+	if facts.GetBootId() == "" || len(facts.GetAbilities()) != len(host.Abilities()) {
+		t.Errorf("facts %v", facts)
+	}
+}
+
+func TestDoctorAsRoot(t *testing.T) {
+	hosttest.RequireRoot(t)
+	for _, a := range host.Doctor(t.Context()) {
+		t.Log(a.GetName(), a.GetState(), a.GetDetail())
+		if a.GetState() == pb.AbilityState_ABILITY_STATE_MISSING {
+			t.Errorf("%s is missing: %s", a.GetName(), a.GetDetail())
+		}
+	}
+}
+
+func TestDoctorWithoutRootSaysWhatStillWorks(t *testing.T) {
+	hosttest.RequireRoot(t)
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), roleEnv+"=doctor")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for _, want := range []string{"root ABILITY_STATE_MISSING not root", "still work", "bpf ABILITY_STATE_MISSING"} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("%q is not in\n%s", want, out)
+		}
+	}
+}
+
+func TestUnsupportedIsNamed(t *testing.T) {
+	h := hosttest.NewFake(&pb.HostConfig{})
+	h.SetFacts(func(f *pb.Facts) { f.Abilities = nil })
+	err := h.Do(t.Context(), &pb.Op{Kind: &pb.Op_Silence{Silence: &pb.Silence{Tag: "t"}}})
+	if !errors.Is(err, host.ErrUnsupported) || !strings.Contains(err.Error(), "silence") {
+		t.Errorf("got %v", err)
+	}
+}

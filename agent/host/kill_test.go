@@ -1,0 +1,143 @@
+package host_test
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"squall/agent/host/hosttest"
+	pb "squall/proto/squall/v1"
+)
+
+func TestRestartAfterKill(t *testing.T) {
+	h, base := openHost(t, shell("web", "sleep 60"))
+	for range 3 {
+		do(t, h, start("web"))
+		time.Sleep(20 * time.Millisecond)
+		if n := processes(t, base, "web"); n == 0 {
+			t.Fatal("the workload died at birth")
+		}
+		do(t, h, kill(0, "web"))
+		if n := processes(t, base, "web"); n != 0 {
+			t.Fatalf("%d processes live after the kill", n)
+		}
+	}
+}
+
+func TestStartLeavesRunningWorkloadAlone(t *testing.T) {
+	h, base := openHost(t, shell("web", "sleep 60"))
+	do(t, h, start("web"))
+	do(t, h, start("web"))
+	time.Sleep(20 * time.Millisecond)
+	if n := processes(t, base, "web"); n < 1 || n > 2 { // sh may or may not exec its last command
+		t.Errorf("%d processes", n)
+	}
+}
+
+func TestForkChainsDieAtOneWrite(t *testing.T) {
+	// Each process forks its successor and ends: no list of pids is ever right.
+	h, base := openHost(t, shell("bomb", "r() { (r) & }; r; r; r; r; r; wait"))
+	do(t, h, start("bomb"))
+	time.Sleep(100 * time.Millisecond)
+	do(t, h, kill(0, "bomb"))
+	time.Sleep(20 * time.Millisecond)
+	if n := processes(t, base, "bomb"); n != 0 {
+		t.Errorf("%d processes live", n)
+	}
+}
+
+func TestKillComesAtItsInstant(t *testing.T) {
+	h, base := openHost(t, shell("web", "sleep 60"))
+	do(t, h, start("web"))
+	at := h.Boot() + 80*time.Millisecond
+	early := make(chan uint32, 1)
+	time.AfterFunc(40*time.Millisecond, func() { early <- processes(t, base, "web") })
+	do(t, h, kill(at, "web"))
+	if h.Boot() < at {
+		t.Error("the kill returned before its instant")
+	}
+	if n := <-early; n == 0 {
+		t.Error("the workload was dead before the instant")
+	}
+	found, err := h.Evidence(t.Context(), "run/step", false)
+	if err != nil || len(found) != 1 || found[0].GetName() != "killed" {
+		t.Fatalf("evidence %v, %v", found, err)
+	}
+	t.Log(found[0].GetText())
+}
+
+func TestKillIsCalledOff(t *testing.T) {
+	h, base := openHost(t, shell("web", "sleep 60"))
+	do(t, h, start("web"))
+	t.Run("by its context", func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		defer cancel()
+		if h.Do(ctx, kill(h.Boot()+time.Hour, "web")) == nil {
+			t.Error("no error")
+		}
+	})
+	t.Run("by a detach of its tag", func(t *testing.T) {
+		time.AfterFunc(20*time.Millisecond, func() { _ = h.Do(context.Background(), detach("run/step")) })
+		if h.Do(t.Context(), kill(h.Boot()+time.Hour, "web")) == nil {
+			t.Error("no error")
+		}
+	})
+	if n := processes(t, base, "web"); n == 0 {
+		t.Error("it was killed all the same")
+	}
+}
+
+func detach(tag string) *pb.Op {
+	return &pb.Op{Kind: &pb.Op_Detach{Detach: &pb.Detach{Tag: tag}}}
+}
+
+func TestNeverKillsTheAgentOrTheRoot(t *testing.T) {
+	own := ownCgroup(t)
+	h, _ := openHost(t, &pb.Workload{Name: "root", Cgroup: "/"}, &pb.Workload{Name: "self", Cgroup: own})
+	for _, name := range []string{"root", "self"} {
+		if err := h.Do(t.Context(), kill(0, name)); err == nil {
+			t.Fatalf("killed %s", name)
+		}
+	}
+}
+
+func ownCgroup(t *testing.T) string {
+	t.Helper()
+	b, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(b)) {
+		if path, ok := strings.CutPrefix(line, "0::"); ok {
+			return strings.TrimSpace(path)
+		}
+	}
+	return "/"
+}
+
+func TestUndeclaredKillSparesWhatIsClaimed(t *testing.T) {
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), roleEnv+"=undeclared", baseEnv+"="+hosttest.NewCgroup(t))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := strings.TrimSpace(string(out))
+	if got != "stray signal: killed, web 0, db 1, undeclared []" && got != "stray signal: killed, web 0, db 2, undeclared []" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestUndeclaredKillNeedsTheHostsWord(t *testing.T) {
+	h, _ := openHost(t)
+	op := kill(0)
+	op.GetKillWorkloads().Undeclared = true
+	if err := h.Do(t.Context(), op); err == nil {
+		t.Error("no error")
+	}
+}

@@ -1,0 +1,98 @@
+package host_test
+
+import (
+	"bufio"
+	"os"
+	"os/exec"
+	"testing"
+
+	"github.com/vishvananda/netlink"
+
+	"squall/agent/host"
+	"squall/agent/host/hosttest"
+	pb "squall/proto/squall/v1"
+)
+
+func TestSilenceIsSeenAndLeavesNothing(t *testing.T) {
+	hosttest.Require(t, "silence")
+	pair := hosttest.NewPair(t)
+	base := hosttest.NewCgroup(t)
+	err := pair.A.Do(func() error {
+		if err := netlink.RouteAdd(&netlink.Route{Gw: pair.B4.AsSlice()}); err != nil {
+			return err
+		}
+		h, err := host.Open(&pb.HostConfig{Name: "h", Zone: "z"}, host.Options{Base: base})
+		if err != nil {
+			return err
+		}
+		defer h.Close()
+		op := silence(h)
+		do(t, h, op)
+		do(t, h, op)
+		found, err := h.Evidence(t.Context(), "squall/run/step", false)
+		if err != nil {
+			return err
+		}
+		for _, e := range found {
+			t.Log(e.GetName(), e.GetHolds(), e.GetText())
+			if !e.GetHolds() {
+				t.Errorf("%s doesn't hold", e.GetName())
+			}
+		}
+		if left, err := h.Leftovers(t.Context(), []string{"squall/run/step"}); err != nil || len(left) > 0 {
+			t.Errorf("what is held is called left over: %v, %v", left, err)
+		}
+		do(t, h, detach("squall/run/step/silence"))
+		do(t, h, detach("squall/run/step/silence"))
+		found, err = h.Evidence(t.Context(), "squall/run/step", true)
+		if len(found) != 1 || !found[0].GetHolds() {
+			t.Errorf("not clean: %v", found)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWhatNobodyOfOursHoldsIsFoundAndRemoved(t *testing.T) {
+	hosttest.Require(t, "silence")
+	pair := hosttest.NewPair(t)
+	base := hosttest.NewCgroup(t)
+	err := pair.A.Do(func() error {
+		holder := exec.Command("/proc/self/exe")
+		holder.Env = append(os.Environ(), roleEnv+"=silence")
+		out, err := holder.StdoutPipe()
+		if err != nil {
+			return err
+		}
+		if err := holder.Start(); err != nil {
+			return err
+		}
+		defer holder.Wait()         //nolint:errcheck // killed
+		defer holder.Process.Kill() //nolint:errcheck // it lives
+		if said, _ := bufio.NewReader(out).ReadString('\n'); said != "attached: <nil>\n" {
+			t.Fatalf("the holder said %q", said)
+		}
+		h, err := host.Open(&pb.HostConfig{}, host.Options{Base: base})
+		if err != nil {
+			return err
+		}
+		defer h.Close()
+		found, err := h.Evidence(t.Context(), "squall/run/step", true)
+		if err != nil || len(found) == 0 || found[0].GetHolds() {
+			t.Errorf("a silence of another process was not seen: %v, %v", found, err)
+		}
+		if left, err := h.Leftovers(t.Context(), nil); err != nil || len(left) > 0 {
+			t.Errorf("left %v, %v", left, err)
+		}
+		found, err = h.Evidence(t.Context(), "squall/run/step", true)
+		if len(found) != 1 || !found[0].GetHolds() {
+			t.Errorf("not clean: %v", found)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
