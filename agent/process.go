@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"squall/agent/host"
@@ -109,7 +110,9 @@ func (p *Process) recover(ctx context.Context, cause pb.RevertCause) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(Recover(ctx, h, p.journal(), o, cause, p.Log), h.Close())
+	err = errors.Join(Recover(ctx, h, p.journal(), o, cause, p.Log), h.Close())
+	debug.FreeOSMemory() // a supervisor is idle for the rest of its life
+	return err
 }
 
 // own becomes the one that writes the journal. A worker that lost its
@@ -202,7 +205,12 @@ type workerProcess struct {
 }
 
 // Kill implements Child.
-func (w *workerProcess) Kill() error { return w.process.Kill() }
+func (w *workerProcess) Kill() error {
+	if err := w.process.Kill(); !errors.Is(err, os.ErrClosed) {
+		return err
+	}
+	return nil // it is dead, and reaped
+}
 
 // Dead implements Child.
 func (w *workerProcess) Dead() <-chan struct{} { return w.dead }

@@ -50,7 +50,8 @@ func (w *Worker) Run(ctx context.Context) error {
 		w.Log.Error("recover", "err", err)
 	}
 	worked := w.work(ctx, journal)
-	if errors.Is(worked, context.Canceled) {
+	if errors.Is(worked, errOrphaned) || errors.Is(worked, context.Canceled) {
+		w.Log.Info("worker ends", "why", worked)
 		worked = nil
 	}
 	reverted := runner.Recover(context.WithoutCancel(ctx), pb.RevertCause_REVERT_CAUSE_CRASH)

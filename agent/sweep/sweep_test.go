@@ -1,0 +1,359 @@
+package sweep
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+
+	"squall/agent/host/hosttest"
+	pb "squall/proto/squall/v1"
+)
+
+var (
+	rounds = flag.Int("sweep.rounds", 12, "random rounds after the cells")
+	seed   = flag.Uint64("sweep.seed", 0, "seed of the random rounds; 0 chooses one")
+)
+
+var quick = grpc.ConnectParams{Backoff: backoff.Config{
+	BaseDelay: 20 * time.Millisecond, Multiplier: 1, MaxDelay: 20 * time.Millisecond,
+}, MinConnectTimeout: time.Second}
+
+// faults are what is swept. Each new fault joins here.
+var faults = []struct {
+	name string
+	in   *pb.LocalInjectRequest
+	// needs is the ability without which the host can't do it.
+	needs string
+	// helper says that a process of its own carries it.
+	helper bool
+	// kernel says that it ends with its holder, by itself.
+	kernel bool
+}{
+	{name: "power.off host", needs: "silence", in: &pb.LocalInjectRequest{Fault: &pb.Fault{Kind: &pb.Fault_PowerOff{PowerOff: &pb.PowerOff{}}}}},
+	{name: "power.off workload", needs: "silence", in: &pb.LocalInjectRequest{
+		Fault: &pb.Fault{Kind: &pb.Fault_PowerOff{PowerOff: &pb.PowerOff{}}}, Workload: []string{"web"},
+	}},
+	{name: "dns.fail", needs: "dns.drop", kernel: true, in: &pb.LocalInjectRequest{Fault: &pb.Fault{Kind: &pb.Fault_DnsFail{DnsFail: &pb.DNSFail{}}}}},
+	{name: "net.delay", needs: "delay.line", kernel: true, helper: true, in: &pb.LocalInjectRequest{
+		Fault: &pb.Fault{Kind: &pb.Fault_NetDelay{NetDelay: &pb.NetDelay{
+			Delay: &pb.Span{Nanos: int64(20 * time.Millisecond)}, Direction: pb.Direction_DIRECTION_OUT,
+			To: &pb.Peers{Prefix: []string{"10.77.0.2/32"}},
+		}}}, Prefix: []string{"10.77.0.2/32"},
+	}},
+}
+
+// cell is one way to die.
+type cell struct {
+	fault int
+	part  string
+	stop  bool
+	phase string
+	// at is the point at which the first worker holds still, with the phases
+	// injecting and reverting; 0 chooses the middle of the phase.
+	at int
+	// moment is when the signal comes in the phases without points.
+	moment time.Duration
+	// pause is how long a stopped process stays so.
+	pause time.Duration
+}
+
+func (c cell) String() string {
+	signal := "KILL"
+	if c.stop {
+		signal = "STOP"
+	}
+	return fmt.Sprintf("%s/%s/%s/%s", faults[c.fault].name, c.part, signal, c.phase)
+}
+
+var (
+	phases  = []string{"idle", "injecting", "held", "reverting"}
+	members = []string{"worker", "supervisor", "helper", "all"}
+)
+
+func cells() []cell {
+	var all []cell
+	for f := range faults {
+		for _, part := range members {
+			for _, phase := range phases {
+				if part == "helper" && (!faults[f].helper || phase == "idle") {
+					continue // there is none
+				}
+				for _, stop := range []bool{false, true} {
+					all = append(all, cell{fault: f, part: part, stop: stop, phase: phase, pause: 1300 * time.Millisecond})
+				}
+			}
+		}
+	}
+	return all
+}
+
+// points lists the points around durable writes and operations in one life of
+// a fault, and how many of them come before it is held.
+func (l *lane) points(f int) (all []string, held int) {
+	l.t.Helper()
+	l.begin(0)
+	defer l.end()
+	if _, err := l.inject(f); err != nil {
+		l.t.Fatal(err)
+	}
+	count := func() []string {
+		b, _ := os.ReadFile(filepath.Join(l.dir, "points"))
+		return strings.Fields(string(b))
+	}
+	held = len(count())
+	l.undo()
+	return count(), held
+}
+
+func (l *lane) inject(f int) (*pb.LocalInjectResponse, error) {
+	in := faults[f].in
+	in = &pb.LocalInjectRequest{
+		Run: "sweep", Fault: in.GetFault(), Workload: in.GetWorkload(), Prefix: in.GetPrefix(), ForNanos: int64(time.Minute),
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	return l.client.Inject(ctx, in)
+}
+
+func (l *lane) undo() {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	_, _ = l.client.Undo(ctx, &pb.LocalUndoRequest{})
+}
+
+// play lives through one cell and says what is not as it was.
+func (l *lane) play(c cell, held int) []string {
+	l.t.Helper()
+	before := l.snapshot()
+	l.begin(c.at)
+	background := make(chan struct{})
+	go func() {
+		defer close(background)
+		l.reach(c)
+	}()
+	l.hit(c, held)
+	<-background
+	l.await("every step is over", l.over)
+	l.end()
+	return diff(before, l.snapshot())
+}
+
+// reach brings the agent into the cell's phase.
+func (l *lane) reach(c cell) {
+	if c.phase == "idle" {
+		return
+	}
+	if _, err := l.inject(c.fault); err == nil && c.phase == "reverting" {
+		l.undo()
+	}
+}
+
+// hit waits for the phase and sends the signal.
+func (l *lane) hit(c cell, held int) {
+	l.t.Helper()
+	switch {
+	case c.at > 0:
+		stopped := filepath.Join(l.dir, "stopped")
+		l.await("the worker holds still", func() bool { _, err := os.Stat(stopped); return err == nil })
+		defer os.WriteFile(stopped+".go", nil, 0o600)
+	case c.phase == "held":
+		l.await("it is held", func() bool { return l.holds() })
+		fallthrough
+	default:
+		time.Sleep(c.moment)
+	}
+	pids := l.pids(c.part)
+	if !c.stop {
+		for _, pid := range pids {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+		l.endsByItself(c)
+		return
+	}
+	for _, pid := range pids {
+		_ = syscall.Kill(pid, syscall.SIGSTOP)
+	}
+	time.Sleep(c.pause)
+	for _, pid := range pids {
+		_ = syscall.Kill(pid, syscall.SIGCONT)
+	}
+}
+
+// endsByItself checks that the kernel let go at once with everybody dead: long
+// before an agent could have done it.
+func (l *lane) endsByItself(c cell) {
+	l.t.Helper()
+	if c.part != "all" || c.phase != "held" || !faults[c.fault].kernel {
+		return
+	}
+	began := time.Now()
+	for l.attached() > 0 && time.Since(began) < 40*time.Millisecond {
+		time.Sleep(time.Millisecond)
+	}
+	if n := l.attached(); n > 0 && len(l.pids("worker")) == 0 {
+		l.t.Errorf("%d programs are attached %s after everybody's death", n, time.Since(began))
+	}
+}
+
+func (l *lane) holds() bool {
+	for _, s := range l.status().GetSteps() {
+		if s.GetState() == pb.StepState_STEP_STATE_HELD {
+			return true
+		}
+	}
+	return false
+}
+
+// over says that no step is open. One that lived through its cell (its helper
+// was hit, or a signal came to nothing) is undone.
+func (l *lane) over() bool {
+	s := l.status()
+	if s == nil || len(l.pids("supervisor")) != 1 || len(l.pids("worker")) != 1 {
+		return false
+	}
+	for _, step := range s.GetSteps() {
+		state := step.GetState()
+		if state != pb.StepState_STEP_STATE_REVERTED && state != pb.StepState_STEP_STATE_REFUSED {
+			l.undo()
+			return false
+		}
+		if len(step.GetResidue()) > 0 {
+			return false
+		}
+	}
+	return len(s.GetResidue()) == 0
+}
+
+// TestEveryCellLeavesNothing plays each cell once.
+func TestEveryCellLeavesNothing(t *testing.T) {
+	for f := range faults {
+		t.Run(faults[f].name, func(t *testing.T) {
+			t.Parallel()
+			hosttest.Require(t, faults[f].needs)
+			l := newLane(t)
+			all, held := l.points(f)
+			for _, c := range cells() {
+				if c.fault != f {
+					continue
+				}
+				c.aim(len(all), held)
+				l.must(c, held)
+			}
+		})
+	}
+}
+
+// aim puts the middle of a phase into a cell that has points.
+func (c *cell) aim(all, held int) {
+	switch c.phase {
+	case "injecting":
+		c.at = held/2 + 1
+	case "reverting":
+		c.at = held + (all-held)/2 + 1
+	}
+}
+
+func (l *lane) must(c cell, held int) {
+	l.t.Helper()
+	began := time.Now()
+	if left := l.play(c, held); len(left) > 0 {
+		l.t.Errorf("%s at %d: not as before:\n%s", c, c.at, strings.Join(left, "\n"))
+		l.dump()
+	}
+	l.t.Logf("%-50s at %2d  %s", c, c.at, time.Since(began).Round(time.Millisecond))
+}
+
+// TestSnapshotSeesEveryFault keeps the sweep honest: a reader that overlooks a
+// fault would find every host as before.
+func TestSnapshotSeesEveryFault(t *testing.T) {
+	for f := range faults {
+		t.Run(faults[f].name, func(t *testing.T) {
+			t.Parallel()
+			hosttest.Require(t, faults[f].needs)
+			l := newLane(t)
+			l.begin(0)
+			defer l.end()
+			before := l.snapshot()
+			if answer, err := l.inject(f); err != nil || answer.GetRefused() != nil {
+				t.Fatalf("inject: %v, %v", answer, err)
+			}
+			if left := diff(before, l.snapshot()); len(left) == 0 {
+				t.Error("the snapshot does not see it")
+			}
+			l.undo()
+			if left := diff(before, l.snapshot()); len(left) > 0 {
+				t.Errorf("after the undo:\n%s", strings.Join(left, "\n"))
+			}
+		})
+	}
+}
+
+// TestKilledAtEveryDurableWrite kills the worker at each point around a write
+// or an operation.
+func TestKilledAtEveryDurableWrite(t *testing.T) {
+	for f := range faults {
+		t.Run(faults[f].name, func(t *testing.T) {
+			t.Parallel()
+			hosttest.Require(t, faults[f].needs)
+			l := newLane(t)
+			all, held := l.points(f)
+			if len(all) < 8 {
+				t.Fatalf("only %d points: %v", len(all), all)
+			}
+			for at := range all {
+				c := cell{fault: f, part: "worker", phase: "injecting", at: at + 1}
+				if at >= held {
+					c.phase = "reverting"
+				}
+				l.must(c, held)
+			}
+		})
+	}
+}
+
+// TestRandomRounds plays random cells at random points and moments.
+func TestRandomRounds(t *testing.T) {
+	if *seed == 0 {
+		*seed = rand.Uint64()
+	}
+	t.Logf("go test ./agent/sweep -run TestRandomRounds -sweep.rounds=%d -sweep.seed=%d", *rounds, *seed)
+	for f := range faults {
+		t.Run(faults[f].name, func(t *testing.T) {
+			t.Parallel()
+			hosttest.Require(t, faults[f].needs)
+			r := rand.New(rand.NewPCG(*seed, uint64(f)))
+			l := newLane(t)
+			all, held := l.points(f)
+			for range (*rounds + len(faults) - 1) / len(faults) {
+				l.must(random(r, f, len(all), held), held)
+			}
+		})
+	}
+}
+
+func random(r *rand.Rand, f, all, held int) cell {
+	c := cell{
+		fault: f, part: members[r.IntN(len(members))], stop: r.IntN(2) == 0, phase: phases[r.IntN(len(phases))],
+		moment: time.Duration(r.IntN(300)) * time.Millisecond, pause: time.Duration(r.IntN(3000)) * time.Millisecond,
+	}
+	if c.part == "helper" && !faults[f].helper {
+		c.part = "worker"
+	}
+	switch c.phase {
+	case "injecting":
+		c.at = 1 + r.IntN(held)
+	case "reverting":
+		c.at = held + 1 + r.IntN(all-held)
+	}
+	return c
+}
