@@ -41,7 +41,7 @@ func compiled(t *testing.T, sections string) (*pb.Experiment, *judge.Judge) {
 func TestMistakesInExpressionsHaveTheirPlace(t *testing.T) {
 	for _, c := range []struct{ check, caret, message, fix string }{
 		{"chekout.success > 0", "chekout", `"chekout" is neither a probe nor a target`, `did you mean "checkout"?`},
-		{"checkout.sucess > 0.9", "sucess", `there is no "sucess"`, `did you mean "success"?`},
+		{"checkout.suces > 0.9", "suces", `there is no "suces"`, `did you mean "success"?`},
 		{"1 < 2 && machines.alife == 0", "alife", `there is no "alife"`, `did you mean "alive"?`},
 		{"zones.lid.exists(z, z.alive < 1)", "lid", `"lid" is not a role of ` + "`zones`", `did you mean "lit"?`},
 		{"zones.lit.exists(z, z.aliv < 1)", "aliv ", `there is no "aliv"`, `did you mean "alive"?`},
@@ -110,7 +110,6 @@ func (m *measured) drop(probe, zone string, from, to int64) {
 
 // t0 is not a whole second, as in life.
 const t0 = int64(1000)*1e9 + 250e6
-
 
 // good is a run in which everything went well: the two machines die for the
 // dark phase, and checkouts succeed all the time.

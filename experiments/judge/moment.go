@@ -101,14 +101,6 @@ func (s *source) stretch() int64 { return max(seconds(2*s.every), 1) }
 // seconds rounds up to whole seconds.
 func seconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
 
-// hosts is how many hosts the probe counts.
-func (s *source) hosts() (n int) {
-	for _, z := range s.zones {
-		n += len(z.bits)
-	}
-	return n
-}
-
 // ResolveName gives CEL the value of a declared name.
 func (m *moment) ResolveName(name string) (any, bool) {
 	if name == "residue" {

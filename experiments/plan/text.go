@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
+	"unicode/utf8"
 
 	"squall/experiments"
 	pb "squall/proto/squall/v1"
@@ -171,29 +171,44 @@ func faultText(s *pb.PlannedStep) string {
 
 // times shows phases and steps in both clocks.
 func (t *text) times() {
-	var rows strings.Builder
-	w := tabwriter.NewWriter(&rows, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "incident\treal\tfor\twhat")
+	rows := [][]string{{"incident", "real", "for", "what"}}
 	for i, p := range t.p.GetPhases() {
-		fmt.Fprintf(w, "%s\t+%s\t%s\t%s\n", t.clock(p.GetIncidentStartNanos()), experiments.FormatSpan(p.GetStartNanos()),
-			t.both(p.GetIncidentEndNanos()-p.GetIncidentStartNanos(), p.GetEndNanos()-p.GetStartNanos()), strings.TrimSpace(p.GetName()+"  "+p.GetSay()))
+		rows = append(rows, []string{
+			t.clock(p.GetIncidentStartNanos()), "+" + experiments.FormatSpan(p.GetStartNanos()),
+			t.both(p.GetIncidentEndNanos()-p.GetIncidentStartNanos(), p.GetEndNanos()-p.GetStartNanos()), p.GetName() + "  " + p.GetSay(),
+		})
 		for ref := range written(t.used) {
 			if ref.i == i {
-				t.step(w, ref)
+				rows = append(rows, t.stepRows(ref)...)
 			}
 		}
 	}
-	w.Flush()
-	for line := range strings.Lines(rows.String()) {
-		t.b.WriteString(strings.TrimRight(line, " \n") + "\n")
-	}
+	t.columns(rows)
 }
 
-func (t *text) step(w *tabwriter.Writer, ref stepRef) {
+func (t *text) stepRows(ref stepRef) [][]string {
 	for _, s := range t.p.GetSteps() {
 		if s.GetId() == ref.id {
-			fmt.Fprintf(w, "\t+%s\t%s\t  %s\n", experiments.FormatSpan(s.GetStartNanos()), experiments.FormatSpan(s.GetEndNanos()-s.GetStartNanos()), t.paced(s, ref.step))
+			return [][]string{{"", "+" + experiments.FormatSpan(s.GetStartNanos()), experiments.FormatSpan(s.GetEndNanos() - s.GetStartNanos()), "  " + t.paced(s, ref.step)}}
 		}
+	}
+	return nil
+}
+
+// columns prints rows of equal length, each column as wide as its widest cell.
+func (t *text) columns(rows [][]string) {
+	width := make([]int, len(rows[0]))
+	for _, row := range rows {
+		for i, cell := range row {
+			width[i] = max(width[i], utf8.RuneCountInString(cell))
+		}
+	}
+	for _, row := range rows {
+		var line strings.Builder
+		for i, cell := range row {
+			fmt.Fprintf(&line, "%-*s  ", width[i], cell)
+		}
+		t.b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
 	}
 }
 
