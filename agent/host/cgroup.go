@@ -194,7 +194,7 @@ func (c cgroups) openKill(cgroup string) (*os.File, error) {
 	if c.exists(cgroup) {
 		return nil, fmt.Errorf("kill cgroup %s: no cgroup.kill (Linux 5.14): %w", cgroup, ErrUnsupported)
 	}
-	return nil, nil //nolint:nilerr // it is gone, and what ran there with it
+	return nil, nil
 }
 
 func (c cgroups) exists(cgroup string) bool {

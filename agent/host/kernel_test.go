@@ -86,7 +86,7 @@ func killUndeclared(base string) error {
 		unix.Mount("proc", "/proc", "proc", 0, ""),
 	)
 	if self, _ := os.Readlink("/proc/self"); err != nil || self != "1" || os.Getpid() != 1 {
-		return fmt.Errorf("not alone: %v, pid %s", err, self)
+		return fmt.Errorf("not alone: pid %s: %w", self, err)
 	}
 	h, err := host.Open(&pb.HostConfig{
 		AllowUndeclaredKill: true, Workloads: []*pb.Workload{shell("web", "sleep 60"), shell("db", "sleep 60")},
