@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	armTimeout   = 5 * time.Second        // for a delay line to be armed
+	armTimeout   = 15 * time.Second       // for a delay line to be armed: 0.1 s an interface, at worst
 	replyTimeout = time.Second            // for its counters
 	endTimeout   = 500 * time.Millisecond // for it to end by itself
 )

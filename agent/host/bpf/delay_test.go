@@ -68,7 +68,9 @@ func TestDelayHoldsBothWaysAndBothFamilies(t *testing.T) {
 				t.Log(to, took[0], pick(took, 0.5), took[len(took)-1])
 			}
 			n, err := a.Counters()
-			t.Log(n, err)
+			if err != nil || n["delayed_out"]+n["delayed_in"] == 0 || n["lost"]+n["stale"] != 0 {
+				t.Errorf("counters %v, %v", n, err)
+			}
 			start := time.Now()
 			if err := a.Close(); err != nil {
 				t.Error(err)

@@ -217,3 +217,17 @@ func TestLeaseNeverMovesBack(t *testing.T) {
 		t.Errorf("silence ended after %v, want 300ms", took)
 	}
 }
+
+// TestBootTimeIsTheKernels: a time namespace moves the process's, not the programs'.
+func TestBootTimeIsTheKernels(t *testing.T) {
+	k := newKit(t)
+	if k.BootOffset() != 0 {
+		t.Errorf("offset %v without a time namespace", k.BootOffset())
+	}
+	exe, err := os.Executable()
+	must(t, err)
+	out, err := exec.Command("unshare", "--time", "--boottime", "1000", "--fork", exe, "offset", "-").CombinedOutput()
+	if err != nil || string(out) != "-16m40s\n" {
+		t.Errorf("in a time namespace: %s %v", out, err)
+	}
+}

@@ -14,9 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TapPrefix begins the name of every interface that we make. No fault is
-// attached to those.
-const TapPrefix = "squall"
+// TapPrefix begins the name of the TAPs of delay lines. No fault is attached
+// to those.
+const TapPrefix = "squall-tap"
 
 // hook is a program and where on an interface it goes.
 type hook struct {

@@ -29,6 +29,8 @@ func TestMain(m *testing.M) {
 		os.Exit(workload(os.Args[2]))
 	case "ask":
 		os.Exit(ask(os.Args[2] == "connected", os.Args[3]))
+	case "offset":
+		os.Exit(offset())
 	case "stub":
 		os.Exit(stub(os.Args[2]))
 	}
@@ -163,5 +165,16 @@ func ask(connected bool, to string) int {
 	default:
 		fmt.Println("ok")
 	}
+	return 0
+}
+
+// offset prints how far the kernel's boot time is from this process's.
+func offset() int {
+	k, err := bpf.Open()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	fmt.Println(k.BootOffset().Round(time.Millisecond))
 	return 0
 }
