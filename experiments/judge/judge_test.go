@@ -41,7 +41,7 @@ func compiled(t *testing.T, sections string) (*pb.Experiment, *judge.Judge) {
 func TestMistakesInExpressionsHaveTheirPlace(t *testing.T) {
 	for _, c := range []struct{ check, caret, message, fix string }{
 		{"chekout.success > 0", "chekout", `"chekout" is neither a probe nor a target`, `did you mean "checkout"?`},
-		{"checkout.suces > 0.9", "suces", `there is no "suces"`, `did you mean "success"?`},
+		{"checkout.succses > 0.9", "succses", `there is no "succses"`, `did you mean "success"?`},
 		{"1 < 2 && machines.alife == 0", "alife", `there is no "alife"`, `did you mean "alive"?`},
 		{"zones.lid.exists(z, z.alive < 1)", "lid", `"lid" is not a role of ` + "`zones`", `did you mean "lit"?`},
 		{"zones.lit.exists(z, z.aliv < 1)", "aliv ", `there is no "aliv"`, `did you mean "alive"?`},
