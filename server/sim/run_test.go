@@ -1,0 +1,103 @@
+package sim
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	pb "squall/proto/squall/v1"
+)
+
+// short takes zone-b's names, then its power.
+const short = `version: 1
+name: short
+title: Names, then power
+hypothesis: The other zones notice nothing.
+zones: { dark: [zone-b], lit: [zone-a, zone-c] }
+targets:
+  struck: { zone: dark }
+  rest:   { zone: lit }
+guardrails: { environments: [lab], max_zones: 1, max_runtime: 5m, lease: 10s }
+probes:
+  names:  { every: 1s, timeout: 1s, from: struck, dns: shop.test }
+  others: { every: 1s, timeout: 1s, from: rest, tcp: "10.0.0.1:80" }
+steady_state: { over: 3s, all: [names.success >= 0.9, others.success >= 0.9] }
+timeline:
+  - at: T+0s
+    phase: nameless
+    faults: [ dns.fail: { target: struck, for: 10s } ]
+  - { at: T+2s, phase: deep }
+  - { at: T+10s, phase: between }
+  - at: T+12s
+    phase: dark
+    faults: [ power.off: { target: struck, for: 8s, back: { spread: 2s } } ]
+  - { at: T+22s, phase: whole, until: T+26s }
+proof:
+  - { name: names really fail, check: names.success == 0, over: 2s, during: deep }
+expect:
+  - { name: the others notice nothing, check: others.success >= 0.9, over: 3s, during: [nameless, deep, dark, whole] }
+revert: { timeout: 20s, verify: [residue.count == 0, names.success >= 0.9] }
+`
+
+// checkPromises holds a finished run against what was promised: nothing
+// injected twice, nothing reverted late, nothing left.
+func (r *region) checkPromises(run string) {
+	r.t.Helper()
+	for _, m := range r.machines {
+		for what, n := range m.count() {
+			if n > 1 && !strings.HasPrefix(what, "detach ") {
+				r.t.Errorf("%s: %q happened %d times", m.name, what, n)
+			}
+		}
+		if acting := m.fake.Acting(); len(acting) > 0 {
+			r.t.Errorf("%s: still acting: %v", m.name, acting)
+		}
+		if !m.fake.Running("web") {
+			r.t.Errorf("%s: its workload is dead", m.name)
+		}
+	}
+	for _, s := range r.view().Report(run).GetSteps() {
+		for _, h := range s.GetHosts() {
+			r.checkStep(h)
+		}
+	}
+}
+
+// late is what a revert may take after its planned end.
+const late = 20 * time.Millisecond
+
+func (r *region) checkStep(s *pb.StepStatus) {
+	r.t.Helper()
+	seen := map[pb.StepState]int{}
+	for _, mark := range s.GetJournal() {
+		seen[mark.GetState()]++
+		off := time.Duration(mark.GetActualUnixNanos() - mark.GetPlannedUnixNanos())
+		if mark.GetState() == pb.StepState_STEP_STATE_REVERTED && mark.GetPlannedUnixNanos() != 0 && off > late {
+			r.t.Errorf("%s on %s was reverted %v late", s.GetStep(), s.GetHost(), off)
+		}
+	}
+	for state, n := range seen {
+		if n > 1 {
+			r.t.Errorf("%s on %s went %d times through %v", s.GetStep(), s.GetHost(), n, state)
+		}
+	}
+}
+
+// passes waits for the end of a run and demands a pass.
+func (r *region) passes(run string) {
+	r.t.Helper()
+	r.until("the end of the run", 5*time.Minute, func() bool { return r.done(run) })
+	rep := r.view().Report(run)
+	if got := rep.GetSummary().GetVerdict(); got != pb.Verdict_VERDICT_PASS {
+		r.t.Errorf("the verdict is %v: %v %q\n%v", got, rep.GetEndCause(), rep.GetEndDetail(), rep.GetFindings())
+	}
+	r.checkPromises(run)
+}
+
+func TestRunPasses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRegion(t, settings{})
+		r.passes(r.run(short))
+	})
+}
