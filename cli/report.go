@@ -3,7 +3,9 @@ package main
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
+	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -50,54 +52,73 @@ func dirty(hosts []*pb.HostClean) []*pb.HostClean {
 func (a *app) showReport(r *pb.RunReport) error {
 	return a.show(view{
 		message: r, names: []string{r.GetSummary().GetId()},
-		table: func(w io.Writer, wide bool) { (&reportText{w: w, report: r, wide: wide}).print() },
+		table: func(w io.Writer, wide bool) { (&reportText{out: w, report: r, wide: wide}).print() },
 	})
 }
 
 // reportText prints one report for people.
 type reportText struct {
-	w      io.Writer
+	out    io.Writer
 	report *pb.RunReport
 	wide   bool
+	// columns and name are the block's: the name stands on its first line only.
+	columns *tabwriter.Writer
+	name    string
+}
+
+// sections are the blocks of findings, in their order.
+var sections = []struct {
+	name string
+	kind pb.FindingKind
+}{
+	{"GATE", pb.FindingKind_FINDING_KIND_STEADY_STATE},
+	{"EXPECT", pb.FindingKind_FINDING_KIND_EXPECT},
+	{"PROOF", pb.FindingKind_FINDING_KIND_PROOF},
+	{"ABORT", pb.FindingKind_FINDING_KIND_ABORT},
+	{"RECOVERY", pb.FindingKind_FINDING_KIND_VERIFY},
+	{"STEPS", pb.FindingKind_FINDING_KIND_STEP},
 }
 
 func (t *reportText) print() {
-	t.banner()
-	t.residue()
-	t.findings("GATE", pb.FindingKind_FINDING_KIND_STEADY_STATE)
-	t.findings("EXPECT", pb.FindingKind_FINDING_KIND_EXPECT)
-	t.findings("PROOF", pb.FindingKind_FINDING_KIND_PROOF)
-	t.findings("ABORT", pb.FindingKind_FINDING_KIND_ABORT)
-	t.findings("RECOVERY", pb.FindingKind_FINDING_KIND_VERIFY)
-	t.findings("STEPS", pb.FindingKind_FINDING_KIND_STEP)
-	t.faults()
-	t.probes()
+	t.block(strings.ToUpper(runWord(t.report.GetSummary())), t.banner)
+	t.block("RESIDUE", t.residue)
+	for _, s := range sections {
+		t.block(s.name, func() { t.findings(s.kind) })
+	}
+	t.block("FAULTS", t.faults)
+	t.block("PROBES", t.probes)
 }
 
-// line prints one line of a block; the block's name stands on its first only.
-func (t *reportText) line(block string, n int, cells ...string) {
-	if n > 0 {
-		block = ""
-	}
+// block prints lines whose columns are their own.
+func (t *reportText) block(name string, lines func()) {
+	t.name = name
+	t.columns = tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
+	lines()
+	_ = t.columns.Flush() // stdout is gone, and so is the reader
+}
+
+// line prints one line of a block.
+func (t *reportText) line(cells ...string) {
 	for i := range cells {
 		cells[i] = escape(cells[i])
 	}
-	fmt.Fprintln(t.w, strings.TrimRight(block+"\t"+strings.Join(cells, "\t"), "\t"))
+	fmt.Fprintf(t.columns, "%-9s%s\n", t.name, strings.TrimRight(strings.Join(cells, "\t"), "\t"))
+	t.name = ""
 }
 
 func (t *reportText) banner() {
 	s := t.report.GetSummary()
-	verdict := strings.ToUpper(runWord(s))
-	t.line(verdict, 0, s.GetExperiment(), "run "+s.GetId(), fmt.Sprintf("seed %d", t.report.GetSeed()), t.lengths())
+	t.line(" "+s.GetExperiment(), "run "+s.GetId(), fmt.Sprintf("seed %d", t.report.GetSeed()), t.lengths())
+	if title := t.report.GetTitle(); title != "" {
+		t.line(" " + title)
+	}
 	if by := s.GetBy(); by.GetName() != "" {
-		t.line("", 0, "started by "+by.GetName()+when(by.GetWhy() != "", ": "+quote(by.GetWhy())))
+		t.line(" started by " + by.GetName() + when(by.GetWhy() != "", ": "+strconv.Quote(by.GetWhy())))
 	}
 	if cause := t.report.GetEndCause(); cause > pb.EndCause_END_CAUSE_COMPLETE {
-		t.line("ENDED", 0, word(cause, "END_CAUSE_"), t.report.GetEndDetail())
+		t.line(" ended early: " + word(cause, "END_CAUSE_") + when(t.report.GetEndDetail() != "", ": "+t.report.GetEndDetail()))
 	}
 }
-
-func quote(s string) string { return fmt.Sprintf("%q", s) }
 
 // lengths are how long it took, in real time and, where it differs, in the incident's.
 func (t *reportText) lengths() string {
@@ -116,25 +137,22 @@ func (t *reportText) lengths() string {
 func (t *reportText) residue() {
 	left := dirty(t.report.GetResidue())
 	if len(left) == 0 {
-		t.line("RESIDUE", 0, "0")
+		t.line("0")
 	}
-	for i, h := range left {
+	for _, h := range left {
 		what := strings.Join(h.GetResidue(), "; ")
 		if h.GetUnknown() {
 			what = "not heard from: unknown is never reverted"
 		}
-		t.line("RESIDUE", i, h.GetHost(), what, "squall undo --local, on the host")
+		t.line(h.GetHost(), what, "squall undo --local, on the host")
 	}
 }
 
-func (t *reportText) findings(block string, kind pb.FindingKind) {
-	n := 0
+func (t *reportText) findings(kind pb.FindingKind) {
 	for _, f := range t.report.GetFindings() {
-		if f.GetKind() != kind {
-			continue
+		if f.GetKind() == kind {
+			t.line(findingWord(f), f.GetName(), f.GetHost()+when(f.GetHost() != "", " ")+f.GetText(), t.place(f))
 		}
-		t.line(block, n, findingWord(f), f.GetName(), f.GetText(), t.when(f), f.GetHost())
-		n++
 	}
 }
 
@@ -148,8 +166,8 @@ func findingWord(f *pb.Finding) string {
 	return "UNKNOWN"
 }
 
-// when is where on the run's real time, and in which phase, a finding lies.
-func (t *reportText) when(f *pb.Finding) string {
+// place is where on the run's real time, and in which phase, a finding lies.
+func (t *reportText) place(f *pb.Finding) string {
 	t0 := t.report.GetSummary().GetT0UnixNanos()
 	if f.GetAtUnixNanos() == 0 || t0 == 0 {
 		return f.GetPhase()
@@ -159,28 +177,27 @@ func (t *reportText) when(f *pb.Finding) string {
 }
 
 func (t *reportText) faults() {
-	for i, s := range t.report.GetSteps() {
+	for _, s := range t.report.GetSteps() {
 		reverted := 0
 		for _, h := range s.GetHosts() {
 			if h.GetState() == pb.StepState_STEP_STATE_REVERTED {
 				reverted++
 			}
 		}
-		t.line("FAULTS", i, s.GetFault(), s.GetPhase(), fmt.Sprintf("%d/%d reverted", reverted, len(s.GetHosts())),
+		t.line(s.GetFault(), s.GetPhase(), fmt.Sprintf("%d/%d reverted", reverted, len(s.GetHosts())),
 			"start skew "+spread(s.GetSkew()), "reverted late by "+spread(s.GetLate()), strings.Join(s.GetEngines(), ","))
-		t.hosts(s)
+		if t.wide {
+			t.hosts(s)
+		}
 	}
 }
 
 // hosts lists each host of a step with what showed that the fault bit.
 func (t *reportText) hosts(s *pb.StepReport) {
-	if !t.wide {
-		return
-	}
 	for _, h := range s.GetHosts() {
-		t.line("", 0, "  "+h.GetHost(), word(h.GetState(), "STEP_STATE_"), word(h.GetCause(), "REVERT_CAUSE_"))
+		t.line("  "+h.GetHost(), word(h.GetState(), "STEP_STATE_"), word(h.GetCause(), "REVERT_CAUSE_"))
 		for _, e := range h.GetEvidence() {
-			t.line("", 0, "    "+e.GetName(), fmt.Sprint(e.GetValue()), e.GetText())
+			t.line("    "+e.GetName(), fmt.Sprint(e.GetValue()), e.GetText())
 		}
 	}
 }
@@ -193,13 +210,13 @@ func spread(s *pb.Spread) string {
 }
 
 func (t *reportText) probes() {
-	for i, p := range t.report.GetProbes() {
+	for _, p := range t.report.GetProbes() {
 		worst := "-"
 		if p.GetWorstSecond() != 0 {
 			worst = fmt.Sprintf("worst %.1f%% at %s", 100*p.GetWorstSuccess(), time.Unix(p.GetWorstSecond(), 0).Format(time.TimeOnly))
 		}
-		t.line("PROBES", i, p.GetName(), fmt.Sprintf("n=%d", p.GetCount()), fmt.Sprintf("ok %.1f%%", 100*p.GetSuccess()),
-			fmt.Sprintf("p50 %.1fms p95 %.1fms p99 %.1fms", p.GetP50Millis(), p.GetP95Millis(), p.GetP99Millis()), worst,
-			fmt.Sprintf("gaps %d", p.GetGaps()))
+		t.line(p.GetName(), fmt.Sprintf("n=%d", p.GetCount()), fmt.Sprintf("ok %.1f%%", 100*p.GetSuccess()),
+			fmt.Sprintf("p50 %.1fms", p.GetP50Millis()), fmt.Sprintf("p95 %.1fms", p.GetP95Millis()),
+			fmt.Sprintf("p99 %.1fms", p.GetP99Millis()), worst, fmt.Sprintf("gaps %d", p.GetGaps()))
 	}
 }

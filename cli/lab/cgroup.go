@@ -3,6 +3,7 @@ package lab
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -46,9 +47,12 @@ func cgroupMountPoint(line string) (string, bool) {
 // cgroup is a folder of the cgroup2 hierarchy that is ours, with all below it.
 type cgroup string
 
-func labCgroup(name string) (cgroup, error) {
+// cgroup is where all of the lab's processes live. Its name tells apart labs of
+// one name in different folders.
+func (f Folder) cgroup() (cgroup, error) {
 	mount, err := cgroupMount()
-	return cgroup(filepath.Join(mount, cgroupPrefix+name)), err
+	sum := sha256.Sum256([]byte(f))
+	return cgroup(filepath.Join(mount, fmt.Sprintf("%s%s-%x", cgroupPrefix, f.Name(), sum[:4]))), err
 }
 
 func (c cgroup) make() error {

@@ -71,7 +71,7 @@ func (c *Command) runHere(ctx context.Context) (int, error) {
 
 // cgroup is where people's own commands on a host live.
 func (c *Command) cgroup() (*os.File, error) {
-	lab, err := labCgroup(c.Folder.Name())
+	lab, err := c.Folder.cgroup()
 	if err != nil {
 		return nil, err
 	}

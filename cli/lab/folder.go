@@ -101,7 +101,7 @@ func (f Folder) Alive() bool {
 // whatever still runs in them, the folder last, so that an interrupted sweep
 // is found again.
 func (f Folder) remove(ctx context.Context) error {
-	group, err := labCgroup(f.Name())
+	group, err := f.cgroup()
 	if err == nil {
 		err = group.remove(ctx)
 	}

@@ -34,7 +34,7 @@ func startRegion(ctx context.Context, folder Folder, say *os.File) error {
 	if err != nil {
 		return err
 	}
-	group, err := labCgroup(folder.Name())
+	group, err := folder.cgroup()
 	if err != nil {
 		return err
 	}

@@ -49,7 +49,12 @@ func (f Folder) sweep(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
-// sweepCgroups removes cgroups of labs that have no folder.
+// strayAge is how old an empty cgroup must be to be taken for a stray: a lab
+// that is just starting has an empty one too.
+const strayAge = 30 * time.Second
+
+// sweepCgroups removes empty cgroups that labs left whose folder somebody else
+// has removed. One that has processes is a lab elsewhere.
 func sweepCgroups(ctx context.Context) ([]string, error) {
 	mount, err := cgroupMount()
 	if err != nil {
@@ -62,12 +67,9 @@ func sweepCgroups(ctx context.Context) ([]string, error) {
 	var swept []string
 	var errs []error
 	for _, dir := range found {
-		name := strings.TrimPrefix(filepath.Base(dir), cgroupPrefix)
-		if _, err := os.Lstat(string(FolderOf(name))); err == nil {
+		info, err := os.Stat(dir)
+		if err != nil || time.Since(info.ModTime()) < strayAge || populated(dir) {
 			continue
-		}
-		if populated(dir) {
-			continue // a lab of a user whose temporary folder is another
 		}
 		errs = append(errs, cgroup(dir).remove(ctx))
 		swept = append(swept, dir)

@@ -131,7 +131,7 @@ func hold(ctx context.Context, folder Folder, say *os.File) error {
 		return errors.Join(err, ErrUp)
 	}
 	defer lock.Close()
-	group, err := labCgroup(folder.Name())
+	group, err := folder.cgroup()
 	if err != nil {
 		return err
 	}
@@ -181,7 +181,7 @@ func startIn(cmd *exec.Cmd, group cgroup) error {
 // Down ends a lab and returns when nothing of it is left. A lab that is not
 // there is down.
 func Down(ctx context.Context, folder Folder) error {
-	group, err := labCgroup(folder.Name())
+	group, err := folder.cgroup()
 	if err != nil {
 		return err
 	}
