@@ -272,7 +272,13 @@ func TestVerdictIsEarned(t *testing.T) {
 			run.EnteredUnixNanos[uint32(pb.RunState_RUN_STATE_REVERTING)] = t0 + 5e9
 		}, pb.Verdict_VERDICT_HALTED, "it is dark UNKNOWN"},
 		{"undone", checks, func(run *pb.Run, _ *measured) { run.EndCause = pb.EndCause_END_CAUSE_UNDO }, pb.Verdict_VERDICT_HALTED, ""},
-		{"not ready", checks, func(run *pb.Run, _ *measured) { run.EndCause = pb.EndCause_END_CAUSE_NOT_READY }, pb.Verdict_VERDICT_ERROR, ""},
+		{"not armed in time", checks, func(run *pb.Run, _ *measured) {
+			run.EndCause, run.EndDetail = pb.EndCause_END_CAUSE_NOT_READY, "not armed in time: a2"
+		}, pb.Verdict_VERDICT_ERROR, "ready BROKEN: not armed in time: a2"},
+		{"refused while getting ready", checks, func(run *pb.Run, _ *measured) {
+			run.EndCause = pb.EndCause_END_CAUSE_NOT_READY
+			run.Steps["dark.power.off"].Hosts["a2"] = &pb.StepStatus{State: pb.StepState_STEP_STATE_REFUSED, Refused: &pb.Problem{Message: "no tcx"}}
+		}, pb.Verdict_VERDICT_ERROR, "STEP dark.power.off BROKEN: refused: no tcx"},
 		{"steady state not met", "steady_state: { over: 5s, all: [checkout.success > 2] }\n", func(run *pb.Run, _ *measured) {
 			run.EndCause = pb.EndCause_END_CAUSE_STEADY_STATE
 		}, pb.Verdict_VERDICT_NOT_STARTED, "checkout.success > 2 BROKEN"},

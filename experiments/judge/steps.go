@@ -30,6 +30,21 @@ func steps(run *pb.Run) []*pb.Finding {
 	return findings
 }
 
+// notReady names the hosts that refused, or else who was missing. What the
+// others let go of again was never meant to be held.
+func notReady(run *pb.Run) []*pb.Finding {
+	findings := slices.DeleteFunc(steps(run), func(f *pb.Finding) bool {
+		return run.GetSteps()[f.GetName()].GetHosts()[f.GetHost()].GetState() != pb.StepState_STEP_STATE_REFUSED
+	})
+	if len(findings) > 0 {
+		return findings
+	}
+	return []*pb.Finding{{
+		Kind: pb.FindingKind_FINDING_KIND_STEP, Name: "ready", State: pb.FindingState_FINDING_STATE_BROKEN, Text: run.GetEndDetail(),
+		AtUnixNanos: run.GetEnteredUnixNanos()[uint32(pb.RunState_RUN_STATE_REVERTING)],
+	}}
+}
+
 func stepFinding(step *pb.PlannedStep, state pb.FindingState, host, text string) *pb.Finding {
 	return &pb.Finding{
 		Kind: pb.FindingKind_FINDING_KIND_STEP, Name: step.GetId(), State: state,

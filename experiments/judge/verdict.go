@@ -16,10 +16,10 @@ func (j *Judge) Verdict(run *pb.Run, r Readings, now time.Time) (pb.Verdict, []*
 		_, findings := j.Steady(run.GetPlan(), r, now)
 		return pb.Verdict_VERDICT_NOT_STARTED, findings
 	}
-	findings := steps(run)
-	if run.GetEndCause() != pb.EndCause_END_CAUSE_NOT_READY {
-		findings = append(findings, j.checks(run, r, now)...)
+	if run.GetEndCause() == pb.EndCause_END_CAUSE_NOT_READY {
+		return pb.Verdict_VERDICT_ERROR, append(notReady(run), residue(run)...)
 	}
+	findings := append(steps(run), j.checks(run, r, now)...)
 	if f := ended(run); f != nil {
 		findings = append(findings, f)
 	}
@@ -30,9 +30,8 @@ func (j *Judge) Verdict(run *pb.Run, r Readings, now time.Time) (pb.Verdict, []*
 	return earned(findings), findings
 }
 
-// cut gives the verdict of runs that did not come to their own end.
+// cut gives the verdict of runs that began and did not come to their own end.
 var cut = map[pb.EndCause]pb.Verdict{
-	pb.EndCause_END_CAUSE_NOT_READY:  pb.Verdict_VERDICT_ERROR,
 	pb.EndCause_END_CAUSE_ABORT_RULE: pb.Verdict_VERDICT_ABORTED,
 	pb.EndCause_END_CAUSE_RUNTIME:    pb.Verdict_VERDICT_ABORTED,
 	pb.EndCause_END_CAUSE_HALT:       pb.Verdict_VERDICT_HALTED,
