@@ -57,6 +57,9 @@ func (d *controlDoor) Run(ctx context.Context, req *pb.RunRequest) (*pb.RunRespo
 	if err != nil {
 		return nil, err
 	}
+	if latch := view.Halt(); latch.GetEngaged() {
+		return &pb.RunResponse{Refused: []*pb.Problem{halted(latch)}}, nil
+	}
 	e, made, err := d.plan(view, draft{req.GetExperiment(), req.GetAim(), req.GetFile(), req.GetSource()})
 	if err != nil {
 		return nil, err

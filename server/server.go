@@ -24,6 +24,7 @@ import (
 
 	"squall/proto/clock"
 	"squall/proto/pki"
+	"squall/proto/probe"
 	pb "squall/proto/squall/v1"
 	"squall/server/consensus"
 	"squall/server/fleet"
@@ -42,7 +43,7 @@ const (
 )
 
 // Config says what a server is. Simulations bring listeners, a dialer, a
-// transport and stores of their own; a real server leaves the last three out.
+// transport, stores, probes and clocks of their own; a real server leaves those out.
 type Config struct {
 	// Bundle is this server's identity, and lists all servers with the
 	// addresses of their doors.
@@ -60,6 +61,8 @@ type Config struct {
 	Dial      func(ctx context.Context, address string) (net.Conn, error)
 	Transport consensus.Transport
 	Stores    *consensus.Stores
+	// Attempt makes one attempt of a probe; nil is the real one.
+	Attempt func(context.Context, *pb.PlannedProbe) probe.Reading
 	// Now reads the wall clock, with its monotonic part; nil is time.Now.
 	Now func() time.Time
 	Log *slog.Logger

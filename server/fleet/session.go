@@ -53,7 +53,9 @@ type session struct {
 	// seen is the highest order that the agent has or was sent.
 	seen *pb.OrderMark
 	// sent is the last order sent here, nil before the first.
-	sent      *pb.OrderMark
+	sent *pb.OrderMark
+	// probes are those of that order, with the host's bit in each.
+	probes    map[probeKey]uint32
 	lease     time.Duration
 	heard     time.Time
 	announced time.Time
@@ -61,6 +63,9 @@ type session struct {
 	batches   map[uint64]struct{}
 	steps     map[stepKey]*pb.StepStatus
 }
+
+// probeKey names a probe of a run.
+type probeKey struct{ run, probe string }
 
 // Serve carries out one session; host is the name in the agent's certificate.
 func (f *Fleet) Serve(stream Stream, host string) error {
@@ -204,6 +209,10 @@ func (s *session) offer(o *pb.Order) {
 		return
 	}
 	s.sent, s.seen, s.lease = mark, later(s.seen, mark), s.fleet.cfg.Lease
+	s.probes = make(map[probeKey]uint32, len(o.GetProbes()))
+	for _, p := range o.GetProbes() {
+		s.probes[probeKey{p.GetRun(), p.GetProbe().GetName()}] = p.GetBit()
+	}
 	for _, t := range o.GetTasks() {
 		if t.GetLeaseNanos() > 0 {
 			s.lease = min(s.lease, time.Duration(t.GetLeaseNanos()))

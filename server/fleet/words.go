@@ -85,37 +85,40 @@ func (s *session) remember(st *pb.StepStatus) {
 // takeWindows takes readings. The host's zone and its bit come from what the
 // machine knows, not from what the agent says.
 func (s *session) takeWindows(b *pb.Windows) {
-	if s.isBehind() {
-		return // the run may not be known here yet: the batch comes again
-	}
 	var own []*pb.Window
 	for _, w := range b.GetWindows()[:min(len(b.GetWindows()), maxBatch)] {
-		bit, ok := s.bit(w)
-		if !ok {
-			continue
+		bit, known, wait := s.bit(w)
+		if wait {
+			return // not known here yet: the batch comes again
 		}
-		w.Zone, w.Hosts = s.zoneName(), bitOf(bit)
-		own = append(own, w)
+		if known {
+			w.Zone, w.Hosts = s.zoneName(), bitOf(bit)
+			own = append(own, w)
+		}
 	}
 	again := b.GetAgain() || s.sawBatch(b.GetBatch())
 	s.fleet.windows.add(own, again, func() { s.out.ack(b.GetBatch()) })
 }
 
-// bit is the host's place in the list of hosts that run a window's probe.
-func (s *session) bit(w *pb.Window) (int, bool) {
-	for _, p := range s.fleet.cfg.View().Run(w.GetRun()).GetPlan().GetProbes() {
-		if p.GetName() == w.GetProbe() {
-			return slices.BinarySearch(p.GetHosts(), s.host)
-		}
-	}
-	return 0, false
-}
-
-func (s *session) isBehind() bool {
+// bit is the host's place in the list of hosts that run a window's probe: as
+// its order says, which may be ahead of this server's state, or as the state
+// does, of a run that has left the order. A server that is behind has to wait.
+func (s *session) bit(w *pb.Window) (bit int, known, wait bool) {
 	v := s.fleet.cfg.View()
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.behind(v)
+	ordered, ok := s.probes[probeKey{w.GetRun(), w.GetProbe()}]
+	behind := s.behind(v)
+	s.mu.Unlock()
+	if ok {
+		return int(ordered), true, false
+	}
+	for _, p := range v.Run(w.GetRun()).GetPlan().GetProbes() {
+		if p.GetName() == w.GetProbe() {
+			bit, known = slices.BinarySearch(p.GetHosts(), s.host)
+			return bit, known, false
+		}
+	}
+	return 0, false, behind
 }
 
 func (s *session) zoneName() string {

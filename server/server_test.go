@@ -1,0 +1,361 @@
+package server
+
+import (
+	"crypto/tls"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/status"
+
+	"squall/proto/pki"
+	pb "squall/proto/squall/v1"
+)
+
+func TestHostIsKnownOnEveryServerAndLostWithItsStream(t *testing.T) {
+	r := newRegion(t)
+	a := r.agent(r.follower(), "web-a1", "zone-a")
+	next(t, "the first order", a.order)
+	for _, u := range r.servers {
+		r.wait("the host on "+u.id, func() bool {
+			return u.State().Host("web-a1").GetHost().GetPresence() == pb.Presence_PRESENCE_CONNECTED
+		})
+	}
+	a.end()
+	r.wait("the host to be lost", func() bool {
+		return r.leader().State().Host("web-a1").GetHost().GetPresence() == pb.Presence_PRESENCE_LOST
+	})
+}
+
+func TestNewerSessionElsewhereEndsTheOlder(t *testing.T) {
+	r := newRegion(t)
+	r.leader()
+	old := r.agent(r.servers[0], "web-a1", "zone-a")
+	next(t, "the first order", old.order)
+	r.wait("the first session", func() bool { return r.servers[0].State().Host("web-a1").GetServer() == "a" })
+	r.agent(r.servers[1], "web-a1", "zone-a")
+	if err := next(t, "the end of the older session", old.over); status.Code(err) != codes.Aborted {
+		t.Errorf("ended with %v", err)
+	}
+	r.wait("the newer session", func() bool { return r.servers[0].State().Host("web-a1").GetServer() == "b" })
+}
+
+func TestAgentSpeaksForItsOwnHostAlone(t *testing.T) {
+	r := newRegion(t)
+	a := r.agentWith(r.leader(), "web-a1", &pb.Hello{Host: &pb.Host{Name: "web-a2", Zone: "zone-a"}})
+	if err := next(t, "the end of the session", a.over); status.Code(err) != codes.PermissionDenied {
+		t.Errorf("ended with %v, not PermissionDenied", err)
+	}
+}
+
+func TestLeaseIsRenewedOnlyWithAQuorumBehind(t *testing.T) {
+	r := newRegion(t)
+	u := r.follower()
+	a := r.agent(u, "web-a1", "zone-a")
+	r.wait("a renewal", func() bool { return a.ping(nil).GetRenewed() })
+	pong := a.ping(nil)
+	if pong.GetSentBootNanos() != 7 || pong.GetClusterUnixNanos() == 0 {
+		t.Errorf("answered %v", pong)
+	}
+	if off := time.Since(time.Unix(0, pong.GetClusterUnixNanos())).Abs(); off > time.Second {
+		t.Errorf("cluster time is %s off on one machine", off)
+	}
+	for _, other := range r.servers {
+		if other != u {
+			r.kill(other)
+		}
+	}
+	time.Sleep(Lease/3 + ConfirmEvery)
+	if pong := a.ping(nil); pong.GetRenewed() || pong.GetWhyNot() == "" {
+		t.Errorf("without a quorum, answered %v", pong)
+	}
+}
+
+func TestServerBehindAnAgentNeitherSendsNorRenews(t *testing.T) {
+	r := newRegion(t)
+	u := r.leader()
+	a := r.agentWith(u, "web-a1", &pb.Hello{
+		Host: &pb.Host{Name: "web-a1", Zone: "zone-a"}, Order: &pb.OrderMark{Epoch: 1, Index: 1 << 40},
+	})
+	if pong := a.ping(nil); pong.GetRenewed() {
+		t.Errorf("renewed while behind: %v", pong)
+	}
+	select {
+	case o := <-a.order:
+		t.Errorf("sent an order while behind: %v", o)
+	case <-time.After(200 * time.Millisecond):
+	}
+}
+
+func TestRunGoesFromPlanToVerdictThroughFollowers(t *testing.T) {
+	r := newRegion(t)
+	agents := r.hosts()
+	user := r.user(r.follower())
+	res, err := user.Run(within(t, 10*time.Second), &pb.RunRequest{Id: "one", Source: source("2s"), File: "dark.yaml"})
+	if err != nil || len(res.GetRefused()) > 0 {
+		t.Fatalf("run: %v, %v", err, res.GetRefused())
+	}
+	again, err := user.Run(within(t, 10*time.Second), &pb.RunRequest{Id: "one", Source: source("2s"), File: "dark.yaml"})
+	if err != nil || again.GetRun() != res.GetRun() || len(again.GetRefused()) > 0 {
+		t.Errorf("the same request again: %v, %v", again, err)
+	}
+	for _, host := range []string{"web-b1", "web-b2"} {
+		go agents[host].obey(host, true)
+	}
+	stream, err := user.Watch(within(t, 30*time.Second), &pb.WatchRequest{Run: res.GetRun()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var last *pb.Event
+	for {
+		m, err := stream.Recv()
+		if err != nil {
+			break
+		}
+		last = m.GetEvent()
+	}
+	if last.GetKind() != pb.EventKind_EVENT_KIND_VERDICT && last.GetState() != pb.RunState_RUN_STATE_DONE {
+		t.Errorf("the story ends with %v", last)
+	}
+	report, err := user.Report(within(t, 5*time.Second), &pb.ReportRequest{Run: res.GetRun()})
+	if err != nil || report.GetReport().GetSummary().GetState() != pb.RunState_RUN_STATE_DONE {
+		t.Errorf("report: %v, %v", report.GetReport().GetSummary(), err)
+	}
+}
+
+func TestHaltStopsEverythingAndRefusesUntilResume(t *testing.T) {
+	r := newRegion(t)
+	agents := r.hosts()
+	user := r.user(r.follower())
+	run := r.running(user, agents)
+	halt, err := user.Halt(within(t, 20*time.Second), &pb.HaltRequest{Id: "h1", Reason: "drill", WaitNanos: int64(5 * time.Second)})
+	if err != nil || !halt.GetCommitted() {
+		t.Fatalf("halt: %v, %v", halt, err)
+	}
+	if len(halt.GetHosts()) != 2 || !halt.GetHosts()[0].GetClean() || !halt.GetHosts()[1].GetClean() {
+		t.Errorf("hosts after the halt: %v", halt.GetHosts())
+	}
+	refused, err := user.Run(within(t, 10*time.Second), &pb.RunRequest{Id: "two", Source: source("2s")})
+	if err != nil || refused.GetRefused()[0].GetRefusal() != pb.Refusal_REFUSAL_HALTED {
+		t.Errorf("a run under halt: %v, %v", refused, err)
+	}
+	if _, err := user.Resume(within(t, 10*time.Second), &pb.ResumeRequest{Id: "other"}); status.Code(err) != codes.InvalidArgument {
+		t.Errorf("resume of another halt: %v", err)
+	}
+	if _, err := user.Resume(within(t, 10*time.Second), &pb.ResumeRequest{Id: "h1"}); err != nil {
+		t.Errorf("resume: %v", err)
+	}
+	r.wait("the run's end", func() bool { return r.leader().State().Run(run).GetVerdict() == pb.Verdict_VERDICT_HALTED })
+}
+
+func TestHaltWithoutAQuorumRevertsAndSaysSo(t *testing.T) {
+	r := newRegion(t)
+	agents := r.hosts() // all on the server that will be alone
+	alone := r.servers[0]
+	user := r.user(alone)
+	r.running(user, agents)
+	r.kill(r.servers[1])
+	r.kill(r.servers[2])
+	halt, err := user.Halt(within(t, 20*time.Second), &pb.HaltRequest{Id: "h1", WaitNanos: int64(2 * time.Second)})
+	if err != nil || halt.GetCommitted() {
+		t.Fatalf("halt without a quorum: %v, %v", halt, err)
+	}
+	for _, c := range halt.GetHosts() {
+		if !c.GetClean() {
+			t.Errorf("%s told that it reverted, and is %v", c.GetHost(), c)
+		}
+	}
+	refused, err := user.Run(within(t, 10*time.Second), &pb.RunRequest{Id: "two", Source: source("2s")})
+	if err != nil || refused.GetRefused()[0].GetRefusal() != pb.Refusal_REFUSAL_HALTED {
+		t.Errorf("a run after a halt that was heard: %v, %v", refused, err)
+	}
+	r.start(r.servers[1])
+	r.wait("the halt's commit", func() bool { return alone.State().Halt().GetId() == "h1" })
+}
+
+func TestNoLeaderIsSaidInTime(t *testing.T) {
+	r := newRegion(t)
+	r.leader()
+	alone := r.servers[2]
+	r.kill(r.servers[0])
+	r.kill(r.servers[1])
+	user := r.user(alone)
+	began := time.Now()
+	_, err := user.Report(within(t, 20*time.Second), &pb.ReportRequest{Run: "x"})
+	if problem(err).GetRefusal() != pb.Refusal_REFUSAL_NO_LEADER {
+		t.Errorf("a read without a quorum: %v", err)
+	}
+	if took := time.Since(began); took > leaderTime+2*time.Second {
+		t.Errorf("said so after %s", took)
+	}
+	st, err := user.Status(within(t, 10*time.Second), &pb.StatusRequest{})
+	if err != nil || st.GetLeader() != "" || len(st.GetServers()) != 3 {
+		t.Errorf("status without a quorum: %v, %v", st, err)
+	}
+}
+
+func TestWindowsAreCommittedOnceAndAcknowledged(t *testing.T) {
+	r := newRegion(t)
+	agents := r.hosts()
+	user := r.user(r.leader())
+	src := append([]byte("probes:\n  shop:\n    tcp: 127.0.0.1:1\n    from: zone-a\n"), source("20s")[1:]...)
+	res, err := user.Run(within(t, 10*time.Second), &pb.RunRequest{Id: "one", Source: src})
+	if err != nil || len(res.GetRefused()) > 0 {
+		t.Fatalf("run: %v, %v", err, res.GetRefused())
+	}
+	a := agents["web-a1"]
+	await(t, "an order with a probe", a.order, func(o *pb.Order) bool { return len(o.GetProbes()) > 0 })
+	second := time.Now().Unix()
+	batch := &pb.Windows{Batch: 9, Windows: []*pb.Window{{Run: res.GetRun(), Probe: "shop", Zone: "lies", Second: second, Count: 5, Success: 4, Hosts: []byte{0xff}}}}
+	for range 2 {
+		a.say(&pb.SessionRequest{Kind: &pb.SessionRequest_Windows{Windows: batch}})
+		if got := next(t, "an acknowledgement", a.acks); got != 9 {
+			t.Errorf("acknowledged %d", got)
+		}
+	}
+	w := r.leader().State().Readings(res.GetRun()).Window("shop", "zone-a", second)
+	if w.GetCount() != 5 || len(w.GetHosts()) != 1 || w.GetHosts()[0] != 1 {
+		t.Errorf("recorded %v", w)
+	}
+}
+
+func TestDoorsAndRoles(t *testing.T) {
+	r := newRegion(t)
+	lead := r.leader()
+	expired, err := r.ca.IssueUntil(pki.Identity{Role: pb.Role_ROLE_SERVER, Name: "b"}, time.Now().Add(-time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := pki.NewAuthority()
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign, err := other.Issue(pki.Identity{Role: pb.Role_ROLE_SERVER, Name: "b"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := r.bundle(pb.Role_ROLE_USER, "x").ClientTLS()
+	nobody.Certificates = nil
+	strange := foreign.ClientTLS()
+	strange.VerifyConnection = nil
+	for _, c := range []struct {
+		who                  string
+		tls                  *tls.Config
+		control, agent, peer codes.Code
+	}{
+		{"a user", r.bundle(pb.Role_ROLE_USER, "kim").ClientTLS(), codes.OK, codes.PermissionDenied, codes.PermissionDenied},
+		{"an agent", r.bundle(pb.Role_ROLE_AGENT, "web").ClientTLS(), codes.PermissionDenied, codes.DeadlineExceeded, codes.PermissionDenied},
+		{"a server", r.bundle(pb.Role_ROLE_SERVER, "b").ClientTLS(), codes.OK, codes.PermissionDenied, codes.OK},
+		{"nobody", nobody, codes.Unavailable, codes.Unavailable, codes.Unavailable},
+		{"an expired server", expired.ClientTLS(), codes.Unavailable, codes.Unavailable, codes.Unavailable},
+		{"another authority's server", strange, codes.Unavailable, codes.Unavailable, codes.Unavailable},
+	} {
+		t.Run(c.who, func(t *testing.T) {
+			conn, err := grpc.NewClient(lead.cfg.Bundle.Servers[r.index(lead)].Address,
+				grpc.WithTransportCredentials(credentials.NewTLS(c.tls)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			_, control := pb.NewControlServiceClient(conn).Status(within(t, 5*time.Second), &pb.StatusRequest{})
+			_, peer := pb.NewPeerServiceClient(conn).Confirm(within(t, 5*time.Second), &pb.ConfirmRequest{})
+			stream, agent := pb.NewAgentServiceClient(conn).Session(within(t, 300*time.Millisecond))
+			if agent == nil {
+				_, agent = stream.Recv() // an agent's stream waits for a hello
+			}
+			for _, d := range []struct {
+				door string
+				got  error
+				want codes.Code
+			}{{"control", control, c.control}, {"agent", agent, c.agent}, {"peer", peer, c.peer}} {
+				if status.Code(d.got) != d.want {
+					t.Errorf("%s door: %v, not %s", d.door, d.got, d.want)
+				}
+			}
+		})
+	}
+}
+
+// hosts connects six agents to the first server and waits until they are known.
+func (r *region) hosts() map[string]*agent {
+	r.t.Helper()
+	r.leader()
+	agents := make(map[string]*agent)
+	for _, name := range []string{"web-a1", "web-a2", "web-b1", "web-b2", "web-c1", "web-c2"} {
+		agents[name] = r.agent(r.servers[0], name, "zone-"+name[4:5])
+	}
+	r.wait("six hosts", func() bool { return len(r.leader().State().Hosts()) == 6 })
+	return agents
+}
+
+// running starts a run and waits until it holds.
+func (r *region) running(user pb.ControlServiceClient, agents map[string]*agent) string {
+	r.t.Helper()
+	for _, host := range []string{"web-b1", "web-b2"} {
+		go agents[host].obey(host, false)
+	}
+	res, err := user.Run(within(r.t, 10*time.Second), &pb.RunRequest{Id: "one", Source: source("1m")})
+	if err != nil || len(res.GetRefused()) > 0 {
+		r.t.Fatalf("run: %v, %v", err, res.GetRefused())
+	}
+	for _, u := range r.servers {
+		r.wait("the run to hold", func() bool {
+			return u.State().Run(res.GetRun()).GetState() == pb.RunState_RUN_STATE_HOLDING
+		})
+	}
+	return res.GetRun()
+}
+
+// obey is an agent that does at once what orders and halts say; with ends it
+// also ends steps by itself.
+func (a *agent) obey(host string, ends bool) {
+	held := make(map[string]*pb.Task)
+	revert := func(t *pb.Task) {
+		delete(held, t.GetStep())
+		a.report(t.GetRun(), t.GetStep(), host, pb.StepState_STEP_STATE_REVERTED)
+	}
+	for {
+		select {
+		case <-a.stream.Context().Done():
+			return
+		case <-a.halt:
+			for _, t := range held {
+				revert(t)
+			}
+		case o := <-a.order:
+			listed := make(map[string]bool)
+			for _, t := range o.GetTasks() {
+				listed[t.GetStep()] = true
+				switch {
+				case held[t.GetStep()] == nil:
+					held[t.GetStep()] = t
+					a.report(t.GetRun(), t.GetStep(), host, pb.StepState_STEP_STATE_READY)
+				case t.GetFire() && !held[t.GetStep()].GetFire():
+					held[t.GetStep()] = t
+					a.report(t.GetRun(), t.GetStep(), host, pb.StepState_STEP_STATE_ARMED)
+					if ends {
+						time.Sleep(time.Until(time.Unix(0, t.GetEndUnixNanos())))
+						revert(t)
+					}
+				}
+			}
+			for step, t := range held {
+				if !listed[step] {
+					revert(t)
+				}
+			}
+		}
+	}
+}
+
+// problem is the refusal that an error carries.
+func problem(err error) *pb.Problem {
+	for _, d := range status.Convert(err).Details() {
+		if p, ok := d.(*pb.Problem); ok {
+			return p
+		}
+	}
+	return nil
+}
