@@ -28,6 +28,9 @@ type follower struct {
 	active func(*pb.Event, *pb.Plan) bool
 }
 
+// errDetached ends a command well whose run goes on.
+var errDetached = &exitError{code: experiments.ExitPass}
+
 // follow returns when the run has its verdict, or when the person lets go.
 func (f *follower) follow(ctx context.Context) error {
 	signals := make(chan os.Signal, 4)
@@ -78,7 +81,7 @@ func (f *follower) obey(ctx context.Context, sig os.Signal, more <-chan os.Signa
 	}
 	if f.askDetach(more) {
 		fmt.Fprintf(f.stderr, "detached; %s goes on under its guardrails and deadlines\n", f.run)
-		return true, nil
+		return true, errDetached
 	}
 	return false, f.halt(ctx, "Ctrl-C")
 }

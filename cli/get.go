@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"squall/experiments"
+	"squall/experiments/catalog"
 	pb "squall/proto/squall/v1"
 )
 
@@ -34,7 +35,7 @@ func newGetCmd(a *app) *cobra.Command {
 	list("zones", "Zones, and how many hosts each has", zonesView)
 	list("runs", "Runs and their verdicts", runsView)
 	list("audit", "Who did what, when and why", auditView)
-	c.AddCommand(newGetFaultsCmd(a))
+	c.AddCommand(newGetFaultsCmd(a), newGetExperimentsCmd(a))
 	return c
 }
 
@@ -130,6 +131,22 @@ func auditView(resp *pb.GetResponse) view {
 		v.names = append(v.names, fmt.Sprint(r.GetIndex()))
 	}
 	return v
+}
+
+// newGetExperimentsCmd lists the scenarios of the catalog; it asks nobody.
+func newGetExperimentsCmd(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "experiments", Short: "Scenarios of the catalog", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			return a.show(view{message: &pb.Experiment{}, names: catalog.List(), table: func(w io.Writer, _ bool) {
+				for _, name := range catalog.List() {
+					if e, _, err := catalog.Load(name); err == nil {
+						fmt.Fprintf(w, "%s\t%s\n", name, e.GetTitle())
+					}
+				}
+			}})
+		},
+	}
 }
 
 // newGetFaultsCmd lists the language's faults; it asks nobody.

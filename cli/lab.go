@@ -51,12 +51,17 @@ func newLabUpCmd(a *app) *cobra.Command {
 		Short: "Build the lab of a lab file: " + strings.Join(lab.BuiltIn(), ", ") + ", or a file of your own",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-			defer stop()
-			_, err := a.labUp(ctx, first(args, lab.Default))
+			_, err := a.labUpOrSignal(c.Context(), first(args, lab.Default))
 			return err
 		},
 	}
+}
+
+// labUpOrSignal is labUp until a signal comes: then what was built goes down again.
+func (a *app) labUpOrSignal(ctx context.Context, name string) (lab.Folder, error) {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	return a.labUp(ctx, name)
 }
 
 // labUp builds a lab and returns when agents and servers know each other too.

@@ -91,7 +91,7 @@ func labFor(asked string, req *pb.RunRequest) string {
 
 // labRun leaves nothing, however the run ends.
 func (a *app) labRun(ctx context.Context, name string, req *pb.RunRequest, o runOptions) error {
-	folder, err := a.labUp(ctx, name)
+	folder, err := a.labUpOrSignal(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -99,6 +99,10 @@ func (a *app) labRun(ctx context.Context, name string, req *pb.RunRequest, o run
 	a.settings.Bundle, a.settings.Server = folder.UserBundle(), nil
 	o.yes = true // the lab never asks
 	err = a.carryOut(ctx, req, o, nil)
+	if errors.Is(err, errDetached) {
+		fmt.Fprintln(a.stderr, "the lab stays up; squall lab down ends it")
+		return err
+	}
 	if downErr := lab.Down(context.WithoutCancel(ctx), folder); downErr != nil {
 		return errors.Join(err, downErr)
 	}
