@@ -142,7 +142,7 @@ func (r *rig) want(state pb.StepState, cause pb.RevertCause) {
 
 func (r *rig) wantDark(dark bool) {
 	r.t.Helper()
-	if running := r.fake.Running("web"); running == dark {
+	if running := r.fake.Runs("web"); running == dark {
 		r.t.Fatalf("web runs: %v; acting: %v; %v", running, r.fake.Acting(), r.engine.Statuses())
 	}
 	if acts := len(r.fake.Acting()) > 0; acts != dark {

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -153,26 +154,16 @@ const readyEvery = 250 * time.Millisecond
 
 // allRun says that every workload of the step has a process.
 func (s *step) allRun(ctx context.Context, workloads []string) bool {
-	facts, err := s.e.host.Facts(ctx)
-	if err != nil {
-		return false
-	}
-	return alive(facts, workloads)
+	running, err := s.e.host.Running(ctx)
+	return err == nil && alive(running, workloads)
 }
 
-// alive says that the named workloads, or all that the host can start, run.
-func alive(facts *pb.Facts, names []string) bool {
-	running := 0
-	for _, w := range facts.GetWorkloads() {
-		if len(names) > 0 && !slices.Contains(names, w.GetName()) {
-			continue
-		}
-		if w.GetProcesses() == 0 {
-			return false
-		}
-		running++
+// alive says that the named workloads, or all of the host, run.
+func alive(running map[string]bool, names []string) bool {
+	if len(names) == 0 {
+		names = slices.Collect(maps.Keys(running))
 	}
-	return running >= len(names)
+	return !slices.ContainsFunc(names, func(name string) bool { return !running[name] })
 }
 
 // Undo reverts the steps of a run, or all when run is empty, and waits until

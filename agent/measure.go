@@ -40,11 +40,11 @@ func (e *Engine) clusterNow() (int64, bool) {
 // countAlive reads whether the named workloads, or all, run.
 func countAlive(ctx context.Context, h host.Host, workloads []string) probe.Reading {
 	r := probe.Reading{Start: time.Now()}
-	facts, err := h.Facts(ctx)
+	running, err := h.Running(ctx)
 	if err != nil {
 		r.Err = err.Error()
 		return r
 	}
-	r.Duration, r.OK = time.Since(r.Start), alive(facts, workloads)
+	r.Duration, r.OK = time.Since(r.Start), alive(running, workloads)
 	return r
 }

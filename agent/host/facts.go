@@ -36,6 +36,19 @@ func (r *Real) Facts(ctx context.Context) (*pb.Facts, error) {
 	return f, nil
 }
 
+// Running implements Host.
+func (r *Real) Running(ctx context.Context) (map[string]bool, error) {
+	running := map[string]bool{}
+	for _, w := range r.config.GetWorkloads() {
+		runs, err := r.workloads.Runs(ctx, w)
+		if err != nil {
+			return nil, fmt.Errorf("look at workload %s: %w", w.GetName(), err)
+		}
+		running[w.GetName()] = runs
+	}
+	return running, nil
+}
+
 // workloadFacts describes every workload and returns the processes of all.
 func (r *Real) workloadFacts(ctx context.Context, f *pb.Facts) (map[int]bool, error) {
 	claimed := map[int]bool{}

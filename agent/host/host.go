@@ -22,6 +22,10 @@ type Host interface {
 	// Facts describes the host now. Planners read nothing else.
 	Facts(ctx context.Context) (*pb.Facts, error)
 
+	// Running tells of every workload whether it has a process now. It is cheap
+	// enough to be asked every second.
+	Running(ctx context.Context) (map[string]bool, error)
+
 	// Do carries out one operation. It is idempotent. An operation that the
 	// kernel can't do fails with an error that wraps ErrUnsupported and names
 	// the missing piece, and leaves nothing behind.

@@ -21,6 +21,9 @@ const (
 	firstSteps = time.Second
 	// minLead is the least time from the decision to fire to the start.
 	minLead = 10 * time.Millisecond
+	// calmLead is the same for a run from a file: nobody waits at a prompt, and
+	// a host that is busy for a moment must not cost the run.
+	calmLead = time.Second
 	// fireGrace is how long acknowledgements may take when the time to cancel
 	// has passed unseen: between two leaders.
 	fireGrace = 3 * time.Second
@@ -112,6 +115,9 @@ func (l *look) lead() time.Duration {
 		}
 	}
 	lead := arm + 3*l.roundTrip() + 3*l.commit()
+	if !l.run.GetAdHoc() {
+		return max(calmLead, lead+lead/4)
+	}
 	return max(minLead, lead+lead/4)
 }
 

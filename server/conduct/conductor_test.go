@@ -130,12 +130,19 @@ func TestConductorNeverSpins(t *testing.T) {
 }
 
 func TestStartLiesAsFarAheadAsCommitsTake(t *testing.T) {
-	for _, c := range []struct{ commit, want time.Duration }{
-		{0, 25 * time.Millisecond},
-		{time.Millisecond, 10 * time.Millisecond},
-		{40 * time.Millisecond, 156250 * time.Microsecond},
+	for _, c := range []struct {
+		adHoc        bool
+		commit, want time.Duration
+	}{
+		{true, 0, 25 * time.Millisecond},
+		{true, time.Millisecond, 10 * time.Millisecond},
+		{true, 40 * time.Millisecond, 156250 * time.Microsecond},
+		{false, time.Millisecond, time.Second},
+		{false, 400 * time.Millisecond, 1506250 * time.Microsecond},
 	} {
-		w := stage(t, scenes["complete"])
+		s := scenes["complete"]
+		s.play = func(w *world) { w.adHoc = c.adHoc }
+		w := stage(t, s)
 		w.d.Commit = c.commit
 		for w.run().GetT0UnixNanos() == 0 {
 			w.step()

@@ -17,6 +17,7 @@ import (
 // world is a cluster and its hosts without goroutines: one machine, one
 // leader, and hosts that follow their orders, all in simulated time.
 type world struct {
+	adHoc bool // the run was started by one command
 	t     *testing.T
 	m     *state.Machine
 	d     *Decider
@@ -128,7 +129,9 @@ func (w *world) whenLed(do func()) {
 
 // admit starts a run and its probes.
 func (w *world) admit(e *pb.Experiment, p *pb.Plan) {
-	o := w.commit(&pb.Command{Id: "admit", Kind: &pb.Command_AdmitRun{AdmitRun: &pb.AdmitRun{Run: "r", Experiment: e, Plan: p}}})
+	o := w.commit(&pb.Command{Id: "admit", Kind: &pb.Command_AdmitRun{AdmitRun: &pb.AdmitRun{
+		Run: "r", Experiment: e, Plan: p, AdHoc: w.adHoc,
+	}}})
 	if o.GetRefused() != nil {
 		w.t.Fatalf("the run was refused: %v", o.GetRefused())
 	}

@@ -109,7 +109,7 @@ func (c machineConfig) dialer() agent.Dial {
 func (m *machine) attempt(_ context.Context, p *pb.Probe) probe.Reading {
 	r := probe.Reading{Start: time.Now(), Duration: time.Millisecond, OK: len(m.fake.Acting()) == 0}
 	if p.GetTcp() != nil {
-		r.OK = m.fake.Running("web")
+		r.OK = m.fake.Runs("web")
 	}
 	return r
 }

@@ -53,7 +53,7 @@ func (r *region) checkPromises(run string) {
 		if acting := m.fake.Acting(); len(acting) > 0 {
 			r.t.Errorf("%s: still acting: %v", m.name, acting)
 		}
-		if !m.fake.Running("web") {
+		if !m.fake.Runs("web") {
 			r.t.Errorf("%s: its workload is dead", m.name)
 		}
 	}

@@ -194,8 +194,19 @@ func (f *Fake) record(what, name string, op *pb.Op) {
 	f.events = append(f.events, Event{f.boot(), what, name, op})
 }
 
-// Running tells whether a workload runs now.
-func (f *Fake) Running(name string) bool {
+// Running implements host.Host.
+func (f *Fake) Running(context.Context) (map[string]bool, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	running := map[string]bool{}
+	for name, w := range f.workloads {
+		running[name] = w.running
+	}
+	return running, nil
+}
+
+// Runs tells whether a workload runs now.
+func (f *Fake) Runs(name string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	w := f.workloads[name]

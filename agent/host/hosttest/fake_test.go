@@ -103,8 +103,8 @@ func TestKillWaitsAndIsCalledOff(t *testing.T) {
 		if err := f.Do(t.Context(), undo[0]); err != nil {
 			t.Fatal(err)
 		}
-		if err := <-done; !errors.Is(err, context.Canceled) || !f.Running("web") {
-			t.Errorf("got %v, web runs: %t", err, f.Running("web"))
+		if err := <-done; !errors.Is(err, context.Canceled) || !f.Runs("web") {
+			t.Errorf("got %v, web runs: %t", err, f.Runs("web"))
 		}
 	})
 }
@@ -119,11 +119,11 @@ func TestHeldDownWorkloadCannotStart(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := f.Do(t.Context(), undo[3]); err == nil || f.Running("web") {
+		if err := f.Do(t.Context(), undo[3]); err == nil || f.Runs("web") {
 			t.Error("it was started while held down")
 		}
 		f.Crash() // the hold ends with its holder
-		if err := f.Do(t.Context(), undo[3]); err != nil || !f.Running("web") {
+		if err := f.Do(t.Context(), undo[3]); err != nil || !f.Runs("web") {
 			t.Errorf("it can't be started after the crash: %v", err)
 		}
 	})
