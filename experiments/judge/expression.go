@@ -21,12 +21,20 @@ type expression struct {
 	terms   []term
 }
 
-// term is a comparison of a value with a limit: what findings show.
+// term is a comparison of a value with a limit, or with another value: what
+// findings show.
 type term struct {
-	name, field string
-	op          string
-	limit       float64
+	value
+	op    string
+	limit float64
+	// other is set where the limit is a value too.
+	other *value
 }
+
+// value is a field of a probe or target.
+type value struct{ name, field string }
+
+func (v value) String() string { return v.name + "." + v.field }
 
 // opposite turns a comparison round, for a limit on the left.
 var opposite = map[string]string{
@@ -50,11 +58,16 @@ func newExpression(v *vocabulary, text string, checked *cel.Ast, program cel.Pro
 	x.targets = among(names, "", v.targets)
 	x.roles = among(names, "zones.", v.roles)
 	ast.PostOrderVisit(checked.NativeRep().Expr(), ast.NewExprVisitor(func(e ast.Expr) {
-		if t, ok := asTerm(e); ok && (slices.Contains(x.probes, t.name) || slices.Contains(x.targets, t.name)) {
+		if t, ok := asTerm(e); ok && x.names(t.name) {
 			x.terms = append(x.terms, t)
 		}
 	}))
 	return x
+}
+
+// names tells whether the expression's own name is meant, not one inside a macro.
+func (x *expression) names(name string) bool {
+	return slices.Contains(x.probes, name) || slices.Contains(x.targets, name)
 }
 
 func among(names map[string]bool, prefix string, known []string) []string {
@@ -67,7 +80,7 @@ func among(names map[string]bool, prefix string, known []string) []string {
 	return slices.Sorted(maps.Keys(found))
 }
 
-// asTerm reads `name.field op number`, either way round.
+// asTerm reads `name.field op number`, either way round, or two values.
 func asTerm(e ast.Expr) (term, bool) {
 	if e.Kind() != ast.CallKind || symbol[e.AsCall().FunctionName()] == "" {
 		return term{}, false
@@ -76,26 +89,51 @@ func asTerm(e ast.Expr) (term, bool) {
 	if left.Kind() == ast.LiteralKind {
 		op, left, right = opposite[op], right, left
 	}
-	if left.Kind() != ast.SelectKind || left.AsSelect().Operand().Kind() != ast.IdentKind || right.Kind() != ast.LiteralKind {
+	v, ok := asValue(left)
+	if other, both := asValue(right); ok && both {
+		return term{value: v, op: op, other: &other}, true
+	}
+	if !ok || right.Kind() != ast.LiteralKind {
 		return term{}, false
 	}
 	limit, ok := right.AsLiteral().(types.Double)
-	return term{name: left.AsSelect().Operand().AsIdent(), field: left.AsSelect().FieldName(), op: op, limit: float64(limit)}, ok
+	return term{value: v, op: op, limit: float64(limit)}, ok
 }
 
-func (t term) value() string { return t.name + "." + t.field }
+func asValue(e ast.Expr) (value, bool) {
+	if e.Kind() != ast.SelectKind || e.AsSelect().Operand().Kind() != ast.IdentKind {
+		return value{}, false
+	}
+	return value{e.AsSelect().Operand().AsIdent(), e.AsSelect().FieldName()}, true
+}
 
-// worse tells whether a is farther on the wrong side of the limit than b.
-func (t term) worse(a, b float64) bool {
+// sample is a term's value and its limit at one moment.
+type sample struct{ value, limit float64 }
+
+// sample reads a term; false where there is no data.
+func (t term) sample(m *moment) (sample, bool) {
+	v, err := m.value(t.value)
+	if err != nil {
+		return sample{}, false
+	}
+	s := sample{v, t.limit}
+	if t.other != nil {
+		s.limit, err = m.value(*t.other)
+	}
+	return s, err == nil
+}
+
+// badness grows the farther a sample is on the wrong side of its limit.
+func (t term) badness(s sample) float64 {
 	switch t.op {
 	case operators.Less, operators.LessEquals:
-		return a > b
+		return s.value - s.limit
 	case operators.Greater, operators.GreaterEquals:
-		return a < b
+		return s.limit - s.value
 	case operators.Equals:
-		return distance(a, t.limit) > distance(b, t.limit)
+		return distance(s.value, s.limit)
 	}
-	return distance(a, t.limit) < distance(b, t.limit)
+	return -distance(s.value, s.limit)
 }
 
 func distance(a, b float64) float64 { return max(a-b, b-a) }

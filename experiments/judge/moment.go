@@ -139,12 +139,12 @@ func (m *moment) zones(role string) (any, bool) {
 }
 
 // value is a field of a probe or target, for findings.
-func (m *moment) value(name, field string) (float64, error) {
-	of, ok := m.ResolveName(name)
+func (m *moment) value(of value) (float64, error) {
+	named, ok := m.ResolveName(of.name)
 	if !ok {
-		return 0, fmt.Errorf("read %s: %w", name, errMissing)
+		return 0, fmt.Errorf("read %s: %w", of.name, errMissing)
 	}
-	v, err := of.(*record).get(field)
+	v, err := named.(*record).get(of.field)
 	if err != nil {
 		return 0, err
 	}

@@ -18,12 +18,12 @@ type tally struct {
 	// broken and missing count seconds; the instants are the first of them.
 	broken, missing     int
 	brokenAt, missingAt int64
-	worst               []float64
-	seen                []bool
+	// worst holds the worst sample of each term, nil where there was none.
+	worst []*sample
 }
 
 func newTally(x *expression) *tally {
-	return &tally{x: x, worst: make([]float64, len(x.terms)), seen: make([]bool, len(x.terms))}
+	return &tally{x: x, worst: make([]*sample, len(x.terms))}
 }
 
 // add judges one moment.
@@ -41,9 +41,9 @@ func (t *tally) add(m *moment) outcome {
 	}
 	t.judged++
 	for i, term := range t.x.terms {
-		v, err := m.value(term.name, term.field)
-		if err == nil && (!t.seen[i] || term.worse(v, t.worst[i])) {
-			t.worst[i], t.seen[i] = v, true
+		s, ok := term.sample(m)
+		if ok && (t.worst[i] == nil || term.badness(s) > term.badness(*t.worst[i])) {
+			t.worst[i] = &s
 		}
 	}
 	return o
@@ -78,8 +78,8 @@ func (t *tally) at() int64 {
 func (t *tally) text() string {
 	var parts []string
 	for i, term := range t.x.terms {
-		if t.seen[i] {
-			parts = append(parts, term.text(t.worst[i]))
+		if t.worst[i] != nil {
+			parts = append(parts, term.text(*t.worst[i]))
 		}
 	}
 	if len(parts) == 0 {
@@ -98,10 +98,10 @@ func (x *expression) seen(m *moment) string {
 	var parts []string
 	for _, term := range x.terms {
 		value := "no data"
-		if v, err := m.value(term.name, term.field); err == nil {
-			value = number(v)
+		if s, ok := term.sample(m); ok {
+			value = number(s.value)
 		}
-		parts = append(parts, term.value()+" "+value)
+		parts = append(parts, term.value.String()+" "+value)
 	}
 	if len(parts) == 0 {
 		return x.text
@@ -109,12 +109,15 @@ func (x *expression) seen(m *moment) string {
 	return x.text + " (" + strings.Join(parts, ", ") + ")"
 }
 
-func (t term) text(v float64) string {
-	what := "worst"
+func (t term) text(s sample) string {
+	what, limit := "worst", number(s.limit)
 	if t.op == operators.Less || t.op == operators.LessEquals {
 		what = "peak"
 	}
-	return fmt.Sprintf("%s %s %s, limit %s %s", t.value(), what, number(v), symbol[t.op], number(t.limit))
+	if t.other != nil {
+		limit = t.other.String() + " " + limit
+	}
+	return fmt.Sprintf("%s %s %s, limit %s %s", t.value, what, number(s.value), symbol[t.op], limit)
 }
 
 // number prints at most four digits after the point, so that 0.98996 does not look like 0.99.
