@@ -116,7 +116,7 @@ func (s *space) drain(b *testing.B, addr string) string {
 				if err != nil {
 					return
 				}
-				go io.Copy(io.Discard, c)
+				go func() { _, _ = io.Copy(io.Discard, c) }()
 			}
 		}()
 	})
@@ -130,7 +130,7 @@ func (s *space) pour(b *testing.B, to string) float64 {
 	s.run(b, func() {
 		c, err := net.Dial("tcp", to)
 		must(b, err)
-		defer c.Close()
+		defer func() { _ = c.Close() }()
 		buf, sent, start := make([]byte, 1<<17), 0, time.Now()
 		for time.Since(start) < 250*time.Millisecond {
 			n, err := c.Write(buf)

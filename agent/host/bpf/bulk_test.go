@@ -40,9 +40,9 @@ func TestBulkArrivesUnharmed(t *testing.T) {
 			c, err := way.from.dial(t, &net.Dialer{Timeout: 3 * time.Second}, addr)
 			must(t, err)
 			start := time.Now()
-			go func() { c.Write(data); c.(*net.TCPConn).CloseWrite() }()
+			go func() { _, _ = c.Write(data); _ = c.(*net.TCPConn).CloseWrite() }()
 			s := <-conns
-			defer s.Close()
+			defer func() { _ = s.Close() }()
 			must(t, s.SetReadDeadline(time.Now().Add(30*time.Second)))
 			h := sha256.New()
 			n, err := io.Copy(h, s)

@@ -162,9 +162,6 @@ func attach(i net.Interface, h hook, first bool) (link.Link, error) {
 // ours are the TAPs of delay lines.
 func ours(i net.Interface) bool { return strings.HasPrefix(i.Name, TapPrefix) }
 
-// isLoopback reports whether an interface never leaves the host.
-func isLoopback(i net.Interface) bool { return i.Flags&net.FlagLoopback != 0 }
-
 // linkEvents is readable whenever an interface of the namespace changes.
 func linkEvents() (*os.File, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)

@@ -181,8 +181,8 @@ func (l *Line) Beat(ahead time.Duration) { l.beat.set(l.kit.Boot() + ahead) }
 // Pass lets all packets pass from now on, until the next beat.
 func (l *Line) Pass() { l.beat.set(0) }
 
-// Counters: delayed_out, delayed_in, exempt, and expired, packets that passed
-// because the beat had stopped.
+// Counters are delayed_out, delayed_in, exempt, and expired: packets that
+// passed because the beat had stopped.
 func (l *Line) Counters() (map[string]uint64, error) { return readCounters(l.coll, lineCounters) }
 
 // Close detaches the line.

@@ -84,7 +84,7 @@ func workload(dial string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	fmt.Println("ready")
 	for {
 		s, err := l.Accept()
@@ -92,7 +92,7 @@ func workload(dial string) int {
 			return 1
 		}
 		_, _ = s.Write([]byte("hello"))
-		defer s.Close()
+		defer func() { _ = s.Close() }()
 	}
 }
 
@@ -122,7 +122,7 @@ func forward(c net.PacketConn, from net.Addr, upstream string, query []byte) {
 	if err != nil {
 		return
 	}
-	defer up.Close()
+	defer func() { _ = up.Close() }()
 	_, _ = up.Write(query)
 	_ = up.SetReadDeadline(time.Now().Add(5 * time.Second))
 	buf := make([]byte, 1500)

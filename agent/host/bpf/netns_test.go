@@ -82,7 +82,7 @@ func newSpace(t testing.TB) *space {
 	h, err := netlink.NewHandleAt(netns.NsHandle(s.file.Fd()))
 	must(t, err)
 	s.nl = h
-	t.Cleanup(func() { h.Close(); s.file.Close() })
+	t.Cleanup(func() { h.Close(); _ = s.file.Close() })
 	lo, err := h.LinkByName("lo")
 	must(t, err)
 	must(t, h.LinkSetUp(lo))
@@ -154,7 +154,7 @@ func newKit(t testing.TB) *Kit {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { k.Close() })
+	t.Cleanup(func() { _ = k.Close() })
 	return k
 }
 
@@ -189,7 +189,7 @@ func (s *space) listenUDP(t testing.TB, addr string) {
 	s.run(t, func() {
 		c, err := net.ListenPacket("udp", addr)
 		must(t, err)
-		t.Cleanup(func() { c.Close() })
+		t.Cleanup(func() { _ = c.Close() })
 		go echo(c)
 	})
 }
@@ -201,7 +201,7 @@ func echo(c net.PacketConn) {
 		if err != nil {
 			return
 		}
-		c.WriteTo(buf[:n], from)
+		_, _ = c.WriteTo(buf[:n], from)
 	}
 }
 

@@ -27,7 +27,8 @@ func newCgroup(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, err := os.MkdirTemp(mount, fmt.Sprintf("squall-test-%d-", os.Getpid()))
+	pattern := fmt.Sprintf("squall-test-%d-", os.Getpid())
+	dir, err := os.MkdirTemp(mount, pattern) //nolint:usetesting // a cgroup is no folder of t.TempDir
 	must(t, err)
 	t.Cleanup(func() {
 		_ = os.WriteFile(filepath.Join(dir, "cgroup.kill"), []byte("1"), 0)
@@ -79,7 +80,7 @@ func (s *space) accept(t testing.TB, addr string) <-chan net.Conn {
 	s.run(t, func() {
 		l, err := net.Listen("tcp", addr)
 		must(t, err)
-		t.Cleanup(func() { l.Close() })
+		t.Cleanup(func() { _ = l.Close() })
 		go func() {
 			if c, err := l.Accept(); err == nil {
 				conns <- c
@@ -94,7 +95,7 @@ func (s *space) dial(t testing.TB, d *net.Dialer, to string) (c net.Conn, err er
 	t.Helper()
 	s.run(t, func() { c, err = d.Dial("tcp", to) })
 	if err == nil {
-		t.Cleanup(func() { c.Close() })
+		t.Cleanup(func() { _ = c.Close() })
 	}
 	return c, err
 }
@@ -114,14 +115,16 @@ func mute(t testing.TB, c net.Conn) error {
 // TestWorkloadDiesInSilence: its ports and its own connections fall silent,
 // and stay so when its processes are dead; the rest of the host goes on.
 func TestWorkloadDiesInSilence(t *testing.T) {
+	t.Parallel()
 	for _, ip := range [][2]string{{here4, there4}, {here6, there6}} {
 		t.Run(ip[0], func(t *testing.T) {
+			t.Parallel()
 			p, k := newPair(t), newKit(t)
 			cgroup := newCgroup(t)
 			outgoing := p.there.accept(t, net.JoinHostPort(ip[1], "5432"))
 			cmd := startChild(t, p.here, cgroup, "workload", net.JoinHostPort(ip[1], "5432"))
 			out := <-outgoing
-			defer out.Close()
+			defer func() { _ = out.Close() }()
 			in, err := p.there.dial(t, &net.Dialer{}, net.JoinHostPort(ip[0], "8080"))
 			must(t, err)
 			_, err = io.ReadFull(in, make([]byte, 5))
@@ -168,9 +171,11 @@ func marked(mark int) *net.Dialer {
 // TestSilenceExemptsTheAgentAlone: by mark on the way out; on the way in by a
 // server's address and port, and a marked socket.
 func TestSilenceExemptsTheAgentAlone(t *testing.T) {
+	t.Parallel()
 	const mark = 0x5a11
 	for _, ip := range [][2]string{{here4, there4}, {here6, there6}} {
 		t.Run(ip[0], func(t *testing.T) {
+			t.Parallel()
 			p, k := newPair(t), newKit(t)
 			server, stranger, ssh := net.JoinHostPort(ip[1], "7000"), net.JoinHostPort(ip[1], "7001"), net.JoinHostPort(ip[0], "22")
 			p.there.accept(t, server)
@@ -233,9 +238,11 @@ func neighbour(t testing.TB, s *space, addr string) int {
 
 // TestNeighboursStayAnswered, as in a cloud network, unless the link is dark too.
 func TestNeighboursStayAnswered(t *testing.T) {
+	t.Parallel()
 	const answered = netlink.NUD_REACHABLE | netlink.NUD_STALE | netlink.NUD_DELAY | netlink.NUD_PROBE
 	for _, dark := range []bool{false, true} {
 		t.Run(fmt.Sprintf("l2 %v", dark), func(t *testing.T) {
+			t.Parallel()
 			p, k := newPair(t), newKit(t)
 			attachIn(t, p.here, func() (Attachment, error) {
 				return k.Silence(&pb.Silence{Gate: now(k, time.Minute), L2: dark})
@@ -251,6 +258,7 @@ func TestNeighboursStayAnswered(t *testing.T) {
 
 // TestNewInterfacesFallSilentToo: one that appears during the fault.
 func TestNewInterfacesFallSilentToo(t *testing.T) {
+	t.Parallel()
 	p, k := newPair(t), newKit(t)
 	attachIn(t, p.here, func() (Attachment, error) {
 		return k.Silence(&pb.Silence{Gate: now(k, time.Minute)})
@@ -282,7 +290,7 @@ func TestRespawnsAreCaught(t *testing.T) {
 	must(t, err)
 	a, err := k.HoldDown(&pb.HoldDown{Gate: now(k, time.Minute)}, ids)
 	must(t, err)
-	defer a.Close()
+	defer func() { _ = a.Close() }()
 	mark := filepath.Join(t.TempDir(), "ran")
 	mount, err := cgroupMount()
 	must(t, err)

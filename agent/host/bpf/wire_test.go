@@ -123,10 +123,10 @@ func sender(t *testing.T, p *pair, to string) func() string {
 	p.there.run(t, func() {
 		l, err := net.Listen("tcp", to)
 		must(t, err)
-		t.Cleanup(func() { l.Close() })
+		t.Cleanup(func() { _ = l.Close() })
 		go func() {
 			if s, err := l.Accept(); err == nil {
-				defer s.Close()
+				defer func() { _ = s.Close() }()
 				_, _ = io.Copy(s, s)
 			}
 		}()
@@ -136,7 +136,7 @@ func sender(t *testing.T, p *pair, to string) func() string {
 		c, err = net.Dial("tcp", to)
 		must(t, err)
 	})
-	t.Cleanup(func() { c.Close() })
+	t.Cleanup(func() { _ = c.Close() })
 	settle(t, c)
 	return func() string {
 		_, err := c.Write([]byte("anybody there?"))
@@ -163,7 +163,7 @@ func eagerSender(t *testing.T, p *pair) func() string {
 		p.here.run(t, func() {
 			c, err := net.Dial("udp", there4+":9")
 			must(t, err)
-			defer c.Close()
+			defer func() { _ = c.Close() }()
 			raw, err := c.(*net.UDPConn).SyscallConn()
 			must(t, err)
 			must(t, raw.Control(func(fd uintptr) {
