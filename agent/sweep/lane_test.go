@@ -81,7 +81,7 @@ func (l *lane) begin(stopAt int) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	l.stop = cancel
-	env := append(os.Environ(), fmt.Sprintf("%s=%d", stopEnv, stopAt))
+	env := append(os.Environ(), laneEnv+"="+l.dir, fmt.Sprintf("%s=%d", stopEnv, stopAt))
 	l.done.Go(func() {
 		for ctx.Err() == nil {
 			l.runAgent(ctx, env)
@@ -113,7 +113,7 @@ func (l *lane) end() {
 
 // status is what the agent says, or nil while there is none.
 func (l *lane) status() *pb.LocalStatusResponse {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	s, err := l.client.Status(ctx, &pb.LocalStatusRequest{})
 	if err != nil {
@@ -130,7 +130,8 @@ func (l *lane) await(what string, yes func() bool) bool {
 			return true
 		}
 	}
-	l.t.Errorf("waited in vain until %s", what)
+	l.t.Errorf("waited in vain until %s; supervisors %v, workers %v, helpers %v, status %v", what,
+		l.pids("supervisor"), l.pids("worker"), l.pids("helper"), l.status())
 	l.dump()
 	return false
 }
@@ -146,10 +147,10 @@ func (l *lane) dump() {
 func (l *lane) pids(part string) []int {
 	var found []int
 	for _, p := range processes() {
-		if p.netns != l.netns() || p.state == "Z" {
+		if p.lane != l.dir || p.state == "Z" || p.part == "" {
 			continue
 		}
-		if p.part != "" && (part == "all" || p.part == part) {
+		if part == "all" || p.part == part {
 			found = append(found, p.pid)
 		}
 	}

@@ -23,6 +23,9 @@ import (
 type process struct {
 	pid          int
 	state, netns string
+	// lane is the folder of the agent that it belongs to; empty for others. A
+	// process's namespace is that of its first thread, which may be elsewhere.
+	lane string
 	// part is what the process plays in an agent; empty for others.
 	part string
 	args string
@@ -42,12 +45,25 @@ func processes() []process {
 		args := strings.Split(strings.TrimRight(string(line), "\x00"), "\x00")
 		_, after, _ := strings.Cut(string(stat), ") ")
 		p := process{pid: pid, state: after[:1], netns: netns, args: strings.Join(args, " ")}
-		if len(args) > 1 {
+		if p.lane = laneOf(d); p.lane != "" && len(args) > 1 {
 			p.part = parts[args[1]]
 		}
 		all = append(all, p)
 	}
 	return all
+}
+
+// laneEnv is in the environment of an agent's processes and of their helpers.
+const laneEnv = "SQUALL_SWEEP_LANE"
+
+func laneOf(proc string) string {
+	env, _ := os.ReadFile(proc + "/environ")
+	for _, v := range strings.Split(string(env), "\x00") {
+		if dir, ok := strings.CutPrefix(v, laneEnv+"="); ok {
+			return dir
+		}
+	}
+	return ""
 }
 
 var parts = map[string]string{"agent": "supervisor", "agent-worker": "worker", "helper": "helper"}
@@ -175,8 +191,9 @@ func (l *lane) cgroups() []string {
 // living is what runs in the lane's namespace, without its numbers.
 func (l *lane) living() []string {
 	var all []string
+	here := l.netns()
 	for _, p := range processes() {
-		if p.netns == l.netns() && p.state != "Z" {
+		if (p.netns == here || p.lane == l.dir) && p.state != "Z" {
 			all = append(all, "process "+p.state+" "+p.args)
 		}
 	}

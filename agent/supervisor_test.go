@@ -1,0 +1,283 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"runtime"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"squall/agent/host"
+	"squall/agent/host/hosttest"
+	"squall/agent/undo"
+	pb "squall/proto/squall/v1"
+)
+
+// errDead is what a killed worker's calls get: nothing it does reaches the host.
+var errDead = errors.New("this worker is dead")
+
+// mortal is a host as one worker sees it, until it is killed.
+type mortal struct {
+	host.Host
+	mu   sync.Mutex // guards dead
+	dead bool
+}
+
+func (m *mortal) gone() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.dead
+}
+
+// hook keeps a dead worker from writing: its goroutines end where they are.
+func (m *mortal) hook(string) {
+	if m.gone() {
+		runtime.Goexit()
+	}
+}
+
+func (m *mortal) Do(ctx context.Context, op *pb.Op) error {
+	if m.gone() {
+		return errDead
+	}
+	return m.Host.Do(ctx, op)
+}
+
+func (m *mortal) Leftovers(ctx context.Context, held []string) ([]string, error) {
+	if m.gone() {
+		return nil, errDead
+	}
+	return m.Host.Leftovers(ctx, held)
+}
+
+// life is a worker in a goroutine: a Child that can be killed or can hang.
+type life struct {
+	net.Conn
+	inside net.Conn
+	mortal *mortal
+	fake   *hosttest.Fake
+	cancel context.CancelFunc
+	dead   chan struct{}
+}
+
+func (l *life) Kill() error {
+	l.mortal.mu.Lock()
+	was := l.mortal.dead
+	l.mortal.dead = true
+	l.mortal.mu.Unlock()
+	if !was {
+		select {
+		case <-l.dead:
+		default:
+			l.fake.Crash()
+		}
+	}
+	l.inside.Close()
+	l.cancel()
+	return nil
+}
+
+func (l *life) Dead() <-chan struct{} { return l.dead }
+
+// couple is a supervisor with workers on one fake host.
+type couple struct {
+	t     *testing.T
+	fake  *hosttest.Fake
+	dir   string
+	lives []*life
+	// wrap changes what the next worker is given as its pipe.
+	wrap  func(net.Conn) net.Conn
+	stop  context.CancelFunc
+	done  chan struct{}
+	local *memory
+}
+
+func marry(t *testing.T, test func(*couple)) {
+	t.Helper()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		c := &couple{t: t, fake: hosttest.NewFake(testConfig()), dir: dir, done: make(chan struct{}), local: newMemory()}
+		log := slog.New(slog.DiscardHandler)
+		ctx, cancel := context.WithCancel(context.Background())
+		c.stop = cancel
+		s := &Supervisor{
+			Start: c.start, Boot: c.fake.Boot, Lease: StandaloneLease, Log: log,
+			Recover: func(ctx context.Context, cause pb.RevertCause) error {
+				return Recover(ctx, c.fake, dir, c.options(), cause, log)
+			},
+		}
+		go func() { defer close(c.done); _ = s.Run(ctx) }()
+		defer func() { cancel(); <-c.done }()
+		time.Sleep(100 * time.Millisecond)
+		test(c)
+	})
+}
+
+func (c *couple) options() undo.Options { return undo.Options{BootID: "fake-boot", Size: 1 << 20} }
+
+func (c *couple) start(context.Context) (Child, error) {
+	outside, inside := net.Pipe()
+	ctx, cancel := context.WithCancel(context.Background())
+	l := &life{
+		Conn: outside, inside: inside, mortal: &mortal{Host: c.fake}, fake: c.fake, cancel: cancel,
+		dead: make(chan struct{}),
+	}
+	pipe := inside
+	if c.wrap != nil {
+		pipe, c.wrap = c.wrap(inside), nil
+	}
+	w := &Worker{
+		Config: testConfig(), Host: l.mortal, Journal: c.dir, Options: c.options(), Pipe: pipe,
+		Local: c.local.listen(), Log: slog.New(slog.DiscardHandler),
+	}
+	w.Options.Hook = l.mortal.hook
+	go func() { defer close(l.dead); defer cancel(); _ = w.Run(ctx) }()
+	c.lives = append(c.lives, l)
+	return l, nil
+}
+
+// inject holds a power cut on the fake.
+func (c *couple) inject() {
+	c.t.Helper()
+	client, done := c.local.dial(c.t)
+	defer done()
+	answer, err := client.Inject(context.Background(), &pb.LocalInjectRequest{
+		Run: "r", ForNanos: int64(time.Hour), Fault: &pb.Fault{Kind: &pb.Fault_PowerOff{PowerOff: &pb.PowerOff{}}},
+	})
+	if err != nil || answer.GetStep().GetState() != held {
+		c.t.Fatalf("inject: %v, %v", answer, err)
+	}
+	c.wantRunning(false)
+}
+
+func (c *couple) status() *pb.LocalStatusResponse {
+	c.t.Helper()
+	client, done := c.local.dial(c.t)
+	defer done()
+	s, err := client.Status(context.Background(), &pb.LocalStatusRequest{})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return s
+}
+
+func (c *couple) wantRunning(running bool) {
+	c.t.Helper()
+	if c.fake.Runs("web") != running {
+		c.t.Fatalf("web runs: %v; acting: %v", !running, c.fake.Acting())
+	}
+}
+
+func (c *couple) wantEnded(cause pb.RevertCause) {
+	c.t.Helper()
+	c.wantRunning(true)
+	if acting := c.fake.Acting(); len(acting) > 0 {
+		c.t.Fatalf("acting: %v", acting)
+	}
+	steps := c.status().GetSteps()
+	if len(steps) != 1 || steps[0].GetState() != reverted || steps[0].GetCause() != cause {
+		c.t.Fatalf("steps: %v", steps)
+	}
+}
+
+func TestRevertAfterWorkerIsKilled(t *testing.T) {
+	marry(t, func(c *couple) {
+		c.inject()
+		_ = c.lives[0].Kill()
+		time.Sleep(500 * time.Millisecond)
+		c.wantEnded(pb.RevertCause_REVERT_CAUSE_CRASH)
+		if len(c.lives) != 2 {
+			t.Errorf("%d workers, want a second one", len(c.lives))
+		}
+	})
+}
+
+// deaf is a pipe whose worker hears and says nothing once it is stopped.
+type deaf struct {
+	net.Conn
+	mu      sync.Mutex // guards stopped
+	stopped bool
+}
+
+func (d *deaf) Write(b []byte) (int, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.stopped {
+		return len(b), nil
+	}
+	return d.Conn.Write(b)
+}
+
+func (d *deaf) stop() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.stopped = true
+}
+
+func TestSilentWorkerIsEndedAndReverted(t *testing.T) {
+	marry(t, func(c *couple) {
+		pipe := &deaf{}
+		c.wrap = func(inner net.Conn) net.Conn { pipe.Conn = inner; return pipe }
+		_ = c.lives[0].Kill() // the next one gets the pipe
+		time.Sleep(time.Second)
+		c.inject()
+		pipe.stop()
+		time.Sleep(800 * time.Millisecond)
+		if c.lives[1].mortal.gone() {
+			t.Error("ended before a second of silence")
+		}
+		time.Sleep(time.Second)
+		c.wantEnded(pb.RevertCause_REVERT_CAUSE_CRASH)
+	})
+}
+
+func TestWorkerWithoutSupervisorRevertsAndEnds(t *testing.T) {
+	marry(t, func(c *couple) {
+		c.inject()
+		c.stop() // the supervisor closes its end of the pipe
+		<-c.done
+		c.wantRunning(true)
+		if acting := c.fake.Acting(); len(acting) > 0 {
+			t.Errorf("acting: %v", acting)
+		}
+		select {
+		case <-c.lives[0].dead:
+		default:
+			t.Error("the worker lives on")
+		}
+	})
+}
+
+func TestStandaloneStepOutlivesItsLease(t *testing.T) {
+	marry(t, func(c *couple) {
+		c.inject()
+		time.Sleep(10 * StandaloneLease)
+		c.wantRunning(false)
+		if left := time.Duration(c.status().GetLeaseLeftNanos()); left < StandaloneLease/2 {
+			t.Errorf("lease left: %s", left)
+		}
+	})
+}
+
+func TestVerdictOnAWorker(t *testing.T) {
+	for _, c := range []struct {
+		name                 string
+		now, heard, deadline time.Duration
+		hung                 bool
+	}{
+		{"it was heard of just now", 10 * time.Second, 9500 * time.Millisecond, 0, false},
+		{"it has been silent for a second", 10 * time.Second, 8900 * time.Millisecond, 0, true},
+		{"a deadline has just passed", 10 * time.Second, 10 * time.Second, 9500 * time.Millisecond, false},
+		{"a deadline passed a second ago", 10 * time.Second, 10 * time.Second, 8900 * time.Millisecond, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if err := verdict(c.now, c.heard, c.deadline); (err != nil) != c.hung {
+				t.Errorf("verdict: %v, want one: %v", err, c.hung)
+			}
+		})
+	}
+}
