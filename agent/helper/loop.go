@@ -55,7 +55,7 @@ func (l *loop) now() time.Duration { return time.Since(l.epoch) }
 // run holds frames until it is told to stop, and then sends all of them.
 func (l *loop) run() error {
 	runtime.LockOSThread()
-	if err := tightTimers(); err != nil {
+	if err := favour(); err != nil {
 		return err
 	}
 	for !l.stop.Load() {
