@@ -101,7 +101,7 @@ func (x *expression) seen(m *moment) string {
 		if s, ok := term.sample(m); ok {
 			value = number(s.value)
 		}
-		parts = append(parts, term.value.String()+" "+value)
+		parts = append(parts, term.String()+" "+value)
 	}
 	if len(parts) == 0 {
 		return x.text
