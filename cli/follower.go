@@ -26,6 +26,7 @@ type follower struct {
 	// active sees each event and says when the faults are active; nil for runs
 	// of a file.
 	active func(*pb.Event, *pb.Plan) bool
+	live   *live
 }
 
 // errDetached ends a command well whose run goes on.
@@ -38,17 +39,22 @@ func (f *follower) follow(ctx context.Context) error {
 	defer signal.Stop(signals)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	f.live = newLive(f.stderr)
 	watched := make(chan error, 1)
 	go func() { watched <- f.client.watch(ctx, &pb.WatchRequest{Run: f.run}, f.see) }()
+	ticks := time.NewTicker(redraw)
+	defer ticks.Stop()
 	for {
 		select {
+		case now := <-ticks.C:
+			f.live.draw(now, f.plan)
 		case err := <-watched:
+			f.live.end()
 			return f.end(ctx, err)
 		case sig := <-signals:
-			detached, err := f.obey(ctx, sig, signals)
-			if detached || err != nil {
+			if detached, err := f.obey(ctx, sig, signals); detached || err != nil {
 				cancel()
-				<-watched
+				_ = <-watched // it ends because of us
 				return err
 			}
 		}
@@ -57,7 +63,7 @@ func (f *follower) follow(ctx context.Context) error {
 
 // see takes one event, and says whether it was the last of interest.
 func (f *follower) see(e *pb.Event) bool {
-	printLine(f.stderr, e)
+	f.live.event(e, f.plan)
 	if f.active != nil && f.active(e, f.plan) {
 		fmt.Fprintf(f.stdout, "active %s on %d hosts\n", f.run, hostsOf(f.plan))
 		f.active = nil
@@ -76,6 +82,7 @@ func (f *follower) end(ctx context.Context, err error) error {
 // obey answers to a signal. A person at the keyboard is asked; whoever else
 // sends one means it.
 func (f *follower) obey(ctx context.Context, sig os.Signal, more <-chan os.Signal) (detached bool, err error) {
+	f.live.end()
 	if sig != os.Interrupt {
 		return f.detach, f.halt(ctx, "signal "+sig.String())
 	}

@@ -46,7 +46,6 @@ type injection struct {
 type field struct {
 	message proto.Message
 	path    string
-	values  []string
 }
 
 // stepFlags are the fields of a step that make sense for a single one.

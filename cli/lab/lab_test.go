@@ -59,7 +59,7 @@ func twoHosts(start ...string) *pb.Lab {
 func labUp(t *testing.T, file *pb.Lab) Folder {
 	t.Helper()
 	hosttest.RequireRoot(t)
-	dir, err := os.MkdirTemp("", "sq") // short: a socket's path has 108 bytes
+	dir, err := os.MkdirTemp("", "sq") //nolint:usetesting // short: a socket's path has 108 bytes
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +171,7 @@ func TestKillingTheHolderEndsEverything(t *testing.T) {
 
 func TestALabThatCannotStartLeavesNothing(t *testing.T) {
 	hosttest.RequireRoot(t)
-	dir, err := os.MkdirTemp("", "sq")
+	dir, err := os.MkdirTemp("", "sq") //nolint:usetesting // short: a socket's path has 108 bytes
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -170,7 +170,7 @@ func hostReady(said *os.File) error {
 func reap(ctx context.Context) {
 	for ctx.Err() == nil {
 		_, err := unix.Wait4(-1, nil, 0, nil)
-		if err == unix.ECHILD { //nolint:errorlint // a plain errno
+		if err == unix.ECHILD {
 			_ = pause(ctx)
 		}
 	}

@@ -56,6 +56,9 @@ func build(folder Folder, region *Region) error {
 		return err
 	}
 	for _, h := range region.Hosts {
+		if n := len(folder.AgentSocket(h.Name)); n > maxSocketPath {
+			return fmt.Errorf("path of %s's socket: %d bytes, at most %d work; set TMPDIR to a shorter folder", h.Name, n, maxSocketPath)
+		}
 		v := words{region: region, host: h, folder: folder, squall: squall}
 		if err := v.write(); err != nil {
 			return err
@@ -66,6 +69,9 @@ func build(folder Folder, region *Region) error {
 	}
 	return folder.write(region, "region.json")
 }
+
+// maxSocketPath is the longest path of a Unix socket on Linux.
+const maxSocketPath = 107
 
 // startHolder starts the holder and follows what it says until all is ready.
 func startHolder(ctx context.Context, folder Folder, progress func(string)) error {
