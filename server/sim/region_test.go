@@ -122,8 +122,11 @@ func (r *region) close() {
 	for _, m := range r.machines {
 		<-m.done
 	}
+	for _, c := range r.alive() {
+		c.kill()
+	}
 	for _, c := range r.servers {
-		c.end()
+		<-c.done
 	}
 	time.Sleep(lastWords)
 }
@@ -135,6 +138,9 @@ const lastWords = 10 * time.Second
 func (c *control) start() {
 	r := c.region
 	r.t.Helper()
+	if c.done != nil {
+		<-c.done // the life before
+	}
 	var peers []consensus.Peer
 	for _, d := range r.doors {
 		peers = append(peers, consensus.Peer{ID: d.ID, Address: d.ID})
@@ -174,7 +180,7 @@ func (c *control) leaveRaft(other *control) {
 	other.transport.Disconnect(raft.ServerAddress(c.id))
 }
 
-// kill is kill -9 and the loss of everything but the log.
+// kill is kill -9: whatever the server still does, nobody hears of it.
 func (c *control) kill() {
 	for _, other := range c.region.servers {
 		if other != c {
@@ -182,18 +188,14 @@ func (c *control) kill() {
 		}
 	}
 	c.region.net.kill(c.id)
-	c.end()
+	c.server = nil
+	time.AfterFunc(haunting, c.stop)
 }
 
-// end stops a server and waits for it.
-func (c *control) end() {
-	if c.server == nil {
-		return
-	}
-	c.server = nil
-	c.stop()
-	<-c.done
-}
+// haunting is how long a killed server goes on unheard: longer than a leader's
+// lease. It ends at a moment at which nothing else is due, since raft never
+// answers what is proposed while it shuts down.
+const haunting = 1001*time.Millisecond + 313*time.Microsecond
 
 // cutOff separates a server from the other servers.
 func (c *control) cutOff() {
