@@ -131,6 +131,7 @@ func (s *Server) Run(ctx context.Context) error {
 	g.Go(func() error { return s.probe(ctx) })
 	g.Go(func() error {
 		<-ctx.Done()
+		s.handOver()
 		s.closeDoors()
 		return nil
 	})
@@ -158,6 +159,15 @@ func (s *Server) stop() error {
 	defer cancel()
 	s.calls.Wait()
 	return errors.Join(s.consensus.Stop(ctx), s.peers.close())
+}
+
+// handOver comes before anything else ends, so that others wait for nothing.
+func (s *Server) handOver() {
+	ctx, cancel := context.WithTimeout(context.Background(), stopTime/5)
+	defer cancel()
+	if err := s.consensus.HandOver(ctx); err != nil {
+		s.log.Warn("others must elect a leader", "cause", err)
+	}
 }
 
 // closeDoors ends all streams, then lets short calls finish.

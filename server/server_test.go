@@ -311,9 +311,10 @@ func (r *region) running(user pb.ControlServiceClient, agents map[string]*agent)
 // obey is an agent that does at once what orders and halts say; with ends it
 // also ends steps by itself.
 func (a *agent) obey(host string, ends bool) {
-	held := make(map[string]*pb.Task)
+	held, done := make(map[string]*pb.Task), make(map[string]bool)
 	revert := func(t *pb.Task) {
 		delete(held, t.GetStep())
+		done[t.GetStep()] = true
 		a.report(t.GetRun(), t.GetStep(), host, pb.StepState_STEP_STATE_REVERTED)
 	}
 	for {
@@ -329,6 +330,7 @@ func (a *agent) obey(host string, ends bool) {
 			for _, t := range o.GetTasks() {
 				listed[t.GetStep()] = true
 				switch {
+				case done[t.GetStep()]:
 				case held[t.GetStep()] == nil:
 					held[t.GetStep()] = t
 					a.report(t.GetRun(), t.GetStep(), host, pb.StepState_STEP_STATE_READY)

@@ -205,13 +205,20 @@ func (c *Consensus) Snapshot() error {
 	return nil
 }
 
-// Stop leaves: a leader hands over first, so that writes pause for one round trip only.
-func (c *Consensus) Stop(ctx context.Context) error {
-	if c.raft.State() == raft.Leader {
-		if err := await(ctx, c.raft.LeadershipTransfer()); err != nil {
-			c.log.Warn("could not hand over leadership", "cause", err)
-		}
+// HandOver makes another server lead, so that writes pause for one round trip
+// only. A follower does nothing.
+func (c *Consensus) HandOver(ctx context.Context) error {
+	if c.raft.State() != raft.Leader {
+		return nil
 	}
+	if err := await(ctx, c.raft.LeadershipTransfer()); err != nil {
+		return fmt.Errorf("hand over leadership: %w", err)
+	}
+	return nil
+}
+
+// Stop leaves. It does not hand over: HandOver does, before.
+func (c *Consensus) Stop(ctx context.Context) error {
 	err := await(ctx, c.raft.Shutdown())
 	close(c.quit)
 	<-c.done

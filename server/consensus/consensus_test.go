@@ -131,7 +131,7 @@ func TestLeaderHandsOverWhenItStops(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
 	began := time.Now()
-	if err := lead.Stop(ctx); err != nil {
+	if err := errors.Join(lead.HandOver(ctx), lead.Stop(ctx)); err != nil {
 		t.Fatal(err)
 	}
 	lead.Consensus = nil

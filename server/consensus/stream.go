@@ -17,7 +17,9 @@ import (
 const (
 	handshakeTime = 5 * time.Second
 	poolSize      = 3
-	messageTime   = 10 * time.Second
+	// messageTime bounds a message: a peer that has fallen silent is given up
+	// for a new connection after it.
+	messageTime = 3 * time.Second
 )
 
 func newTransport(cfg Config, logger hclog.Logger) Transport {

@@ -76,14 +76,19 @@ func newSteps() *steps {
 
 func (q *steps) ready() <-chan struct{} { return q.wake }
 
+// add keeps a report that is further on than one that comes after it: steps
+// only move forward, so the later one is a late repeat.
 func (q *steps) add(s *pb.StepStatus) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	k := keyOf(s)
-	if q.next[k] == nil {
+	known, waits := q.next[k]
+	if !waits {
 		q.order = append(q.order, k)
 	}
-	q.next[k] = s
+	if s.GetState() >= known.GetState() {
+		q.next[k] = s
+	}
 	q.wake.set()
 }
 
