@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"runtime/debug"
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
@@ -75,6 +76,7 @@ func (w *Worker) work(ctx context.Context, journal *undo.Journal) error {
 	group.Go(func() error {
 		return (&pulse{pipe: w.Pipe, engine: engine, standalone: standalone}).run(ctx)
 	})
+	group.Go(func() error { return w.warm(ctx) })
 	if !standalone {
 		server = w.connect(ctx, group, engine, clusterTime)
 	}
@@ -84,6 +86,16 @@ func (w *Worker) work(ctx context.Context, journal *undo.Journal) error {
 		})
 	}
 	return group.Wait()
+}
+
+// warm tries every mechanism before the first fault has to wait for it, and
+// gives back the memory that this took: an agent is idle most of its life.
+func (w *Worker) warm(ctx context.Context) error {
+	if _, err := w.Host.Facts(ctx); err != nil {
+		w.Log.Warn("read facts", "err", err)
+	}
+	debug.FreeOSMemory()
+	return nil
 }
 
 // connect keeps in touch with the servers, and measures for them. It returns
