@@ -22,6 +22,26 @@ const (
 	maxBeat = 1 << 10
 )
 
+// attention measures how long the other side has said nothing. Time in which
+// this side did not run itself (a starved machine, a stop) is not the other's
+// silence: whoever wakes up late listens anew before it judges.
+type attention struct{ heard, looked time.Duration }
+
+func listening(now time.Duration) attention { return attention{heard: now, looked: now} }
+
+// hear notes a beat.
+func (a *attention) hear(now time.Duration) { a.heard = now }
+
+// silent is how long the other side has been silent while this side listened.
+// It is to be asked every beatEvery.
+func (a *attention) silent(now time.Duration) time.Duration {
+	if asleep := now - a.looked - beatEvery; asleep > beatEvery {
+		a.heard = min(now, a.heard+asleep)
+	}
+	a.looked = now
+	return now - a.heard
+}
+
 // errBeatSize is a length that no beat has.
 var errBeatSize = errors.New("beat is too long")
 

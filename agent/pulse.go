@@ -26,39 +26,37 @@ func (p *pulse) run(ctx context.Context) error {
 	}()
 	tick := time.NewTicker(beatEvery)
 	defer tick.Stop()
-	heard := p.engine.host.Boot()
+	supervisor := listening(p.engine.host.Boot())
 	for seq := uint64(1); ; {
-		if p.engine.host.Boot()-heard > silence {
+		if supervisor.silent(p.engine.host.Boot()) > silence {
 			return errOrphaned
 		}
 		if err := p.beat(seq); err != nil {
 			return errOrphaned
 		}
 		seq++
-		next, err := p.listen(ctx, in, tick.C, heard)
-		if err != nil {
+		if err := p.listen(ctx, in, tick.C, &supervisor); err != nil {
 			return err
 		}
-		heard = next
 	}
 }
 
-// listen takes answers until the next tick, and says when the last one came.
-func (p *pulse) listen(ctx context.Context, in <-chan *pb.Beat, tick <-chan time.Time, heard time.Duration) (time.Duration, error) {
+// listen takes answers until the next tick.
+func (p *pulse) listen(ctx context.Context, in <-chan *pb.Beat, tick <-chan time.Time, supervisor *attention) error {
 	for {
 		select {
 		case <-ctx.Done():
-			return heard, ctx.Err()
+			return ctx.Err()
 		case b, ok := <-in:
 			if !ok {
-				return heard, errOrphaned
+				return errOrphaned
 			}
-			heard = p.engine.host.Boot()
+			supervisor.hear(p.engine.host.Boot())
 			if p.standalone && b.GetLeaseNanos() > 0 {
 				p.engine.Renewed(time.Duration(b.GetEchoBootNanos()))
 			}
 		case <-tick:
-			return heard, nil
+			return nil
 		}
 	}
 }

@@ -100,7 +100,7 @@ func (s *Supervisor) tend(ctx context.Context) error {
 
 // watch answers beats until there is a reason to end the worker.
 func (s *Supervisor) watch(ctx context.Context, child Child, in <-chan *pb.Beat) error {
-	heard, deadline := s.Boot(), time.Duration(0)
+	worker, deadline := listening(s.Boot()), time.Duration(0)
 	tick := time.NewTicker(beatEvery)
 	defer tick.Stop()
 	for {
@@ -113,13 +113,15 @@ func (s *Supervisor) watch(ctx context.Context, child Child, in <-chan *pb.Beat)
 			if !ok {
 				return errDied
 			}
-			heard = s.Boot()
-			deadline = deadlineHere(heard, b)
+			now := s.Boot()
+			worker.hear(now)
+			deadline = deadlineHere(now, b)
 			if err := s.answer(child, b); err != nil {
 				return err
 			}
 		case <-tick.C:
-			if err := verdict(s.Boot(), heard, deadline); err != nil {
+			now := s.Boot()
+			if err := verdict(now, worker.silent(now), deadline); err != nil {
 				return err
 			}
 		}
@@ -135,11 +137,11 @@ func deadlineHere(now time.Duration, b *pb.Beat) time.Duration {
 	return now + time.Duration(b.GetDeadlineBootNanos()-b.GetBootNanos())
 }
 
-// verdict says whether a worker that was heard of at heard has to be ended.
-func verdict(now, heard, deadline time.Duration) error {
+// verdict says whether a worker that has been silent for so long has to be ended.
+func verdict(now, silent, deadline time.Duration) error {
 	switch {
-	case now-heard > silence:
-		return fmt.Errorf("%w: silent for %s", errHung, now-heard)
+	case silent > silence:
+		return fmt.Errorf("%w: silent for %s", errHung, silent)
 	case deadline > 0 && now > deadline+overdue:
 		return fmt.Errorf("%w: a deadline passed %s ago", errHung, now-deadline)
 	}

@@ -265,17 +265,17 @@ func TestStandaloneStepOutlivesItsLease(t *testing.T) {
 
 func TestVerdictOnAWorker(t *testing.T) {
 	for _, c := range []struct {
-		name                 string
-		now, heard, deadline time.Duration
-		hung                 bool
+		name                  string
+		now, silent, deadline time.Duration
+		hung                  bool
 	}{
-		{"it was heard of just now", 10 * time.Second, 9500 * time.Millisecond, 0, false},
-		{"it has been silent for a second", 10 * time.Second, 8900 * time.Millisecond, 0, true},
-		{"a deadline has just passed", 10 * time.Second, 10 * time.Second, 9500 * time.Millisecond, false},
-		{"a deadline passed a second ago", 10 * time.Second, 10 * time.Second, 8900 * time.Millisecond, true},
+		{"it was heard of just now", 10 * time.Second, 500 * time.Millisecond, 0, false},
+		{"it has been silent for a second", 10 * time.Second, 1100 * time.Millisecond, 0, true},
+		{"a deadline has just passed", 10 * time.Second, 0, 9500 * time.Millisecond, false},
+		{"a deadline passed a second ago", 10 * time.Second, 0, 8900 * time.Millisecond, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if err := verdict(c.now, c.heard, c.deadline); (err != nil) != c.hung {
+			if err := verdict(c.now, c.silent, c.deadline); (err != nil) != c.hung {
 				t.Errorf("verdict: %v, want one: %v", err, c.hung)
 			}
 		})
