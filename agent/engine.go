@@ -226,10 +226,22 @@ func (e *Engine) Renewed(from time.Duration) {
 	if from <= e.granted {
 		return
 	}
+	e.dropLapsed()
 	e.granted = from
 	e.renewHost()
 	for _, s := range e.steps {
 		s.poke()
+	}
+}
+
+// dropLapsed ends what a lease that has run out held: after a stop of this
+// process, the renewal may be seen before the lapse. The caller holds mu.
+func (e *Engine) dropLapsed() {
+	now := e.host.Boot()
+	for _, s := range e.steps {
+		if s.injected() && !s.task.GetHoldWithoutLease() && now >= s.leaseEnd() {
+			s.drop(pb.RevertCause_REVERT_CAUSE_LEASE)
+		}
 	}
 }
 

@@ -211,6 +211,20 @@ func TestRevertWhenLeaseRunsOut(t *testing.T) {
 	})
 }
 
+func TestRenewalAfterTheLapseComesTooLate(t *testing.T) {
+	bubble(t, func(r *rig) {
+		r.order(r.task(2*time.Second, time.Minute))
+		r.pass(5 * time.Second)
+		r.engine.mu.Lock()
+		r.engine.granted -= DefaultLease // as if the process had been stopped
+		r.engine.mu.Unlock()
+		r.engine.Renewed(r.fake.Boot())
+		r.pass(time.Second)
+		r.want(reverted, pb.RevertCause_REVERT_CAUSE_LEASE)
+		r.wantDark(false)
+	})
+}
+
 func TestHoldWithoutLeaseEndsAtItsEnd(t *testing.T) {
 	bubble(t, func(r *rig) {
 		task := r.task(2*time.Second, time.Minute)

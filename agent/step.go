@@ -129,6 +129,15 @@ func (s *step) over() bool {
 	return state == pb.StepState_STEP_STATE_REVERTED || state == pb.StepState_STEP_STATE_REFUSED
 }
 
+// injected says that the host may be changed. The caller holds e.mu.
+func (s *step) injected() bool {
+	switch s.status.GetState() {
+	case pb.StepState_STEP_STATE_ARMED, pb.StepState_STEP_STATE_HELD, pb.StepState_STEP_STATE_RETURNING:
+		return true
+	}
+	return false
+}
+
 // lease is the step's. The caller holds e.mu.
 func (s *step) lease() time.Duration {
 	if lease := time.Duration(s.task.GetLeaseNanos()); lease > 0 {
