@@ -119,8 +119,9 @@ func newResumeCmd(a *app) *cobra.Command {
 	var req pb.ResumeRequest
 	var local localFlags
 	c := &cobra.Command{
-		Use: "resume", Short: "Let go of the halt lever", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
+		Use: "resume [ID]", Short: "Let go of the halt lever: of the halt named, or of the one engaged", Args: cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			req.Id = first(args, "")
 			if local.local {
 				return local.do(a, func(l *localClient) error { return l.resume(c.Context()) })
 			}
@@ -139,7 +140,6 @@ func newResumeCmd(a *app) *cobra.Command {
 		},
 	}
 	local.register(c.Flags())
-	c.Flags().StringVar(&req.Id, "id", "", "the halt's id; left out, the one that is engaged")
 	c.Flags().StringVar(&req.Reason, "reason", "", "why, for the record")
 	return c
 }
