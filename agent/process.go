@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"time"
 
 	"squall/agent/host"
@@ -78,13 +77,13 @@ func (p *Process) Work(ctx context.Context) error {
 	}
 	defer writing.Close()
 	w := &Worker{
-		Config: p.Config, Journal: p.journal(), Pipe: pipe, Servers: p.Servers, Dial: p.Dial,
+		Rest: host.Rest, Config: p.Config, Journal: p.journal(), Pipe: pipe, Servers: p.Servers, Dial: p.Dial,
 		Version: p.Version, Log: p.Log,
 	}
 	if w.Options, err = p.options(); err != nil {
 		return err
 	}
-	h, err := p.open()
+	h, err := p.open(len(p.Servers) > 0)
 	if err != nil {
 		return err
 	}
@@ -106,13 +105,12 @@ func (p *Process) recover(ctx context.Context, cause pb.RevertCause) error {
 	if err != nil {
 		return err
 	}
-	h, err := p.open()
+	h, err := p.open(false)
 	if err != nil {
 		return err
 	}
 	err = errors.Join(Recover(ctx, h, p.journal(), o, cause, p.Log), h.Close())
-	debug.FreeOSMemory() // a supervisor is idle for the rest of its life
-	return err
+	return errors.Join(err, host.Rest()) // a supervisor is idle for the rest of its life
 }
 
 // own becomes the one that writes the journal. A worker that lost its
@@ -156,8 +154,11 @@ func (p *Process) options() (undo.Options, error) {
 	return undo.Options{BootID: boot, Sync: host.Datasync, Hook: p.Hook}, err
 }
 
-func (p *Process) open() (*host.Real, error) {
+// open opens the host; ready is for a worker of many hosts that fire at one
+// instant: what takes its time is done before anybody asks.
+func (p *Process) open(ready bool) (*host.Real, error) {
 	return host.Open(p.Config, host.Options{
+		Ready: ready,
 		Base: p.Cgroup, Logs: filepath.Join(p.State, "logs"), Log: p.Log,
 		Exempt: &pb.Exempt{Mark: ExemptMark, Servers: p.Servers, Management: p.Config.GetManagement()},
 	})

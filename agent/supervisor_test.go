@@ -85,9 +85,11 @@ func (l *life) Dead() <-chan struct{} { return l.dead }
 
 // couple is a supervisor with workers on one fake host.
 type couple struct {
-	t     *testing.T
-	fake  *hosttest.Fake
-	dir   string
+	t    *testing.T
+	fake *hosttest.Fake
+	dir  string
+
+	mu    sync.Mutex // guards lives and wrap
 	lives []*life
 	// wrap changes what the next worker is given as its pipe.
 	wrap  func(net.Conn) net.Conn
@@ -120,6 +122,8 @@ func marry(t *testing.T, test func(*couple)) {
 func (c *couple) options() undo.Options { return undo.Options{BootID: "fake-boot", Size: 1 << 20} }
 
 func (c *couple) start(context.Context) (Child, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	outside, inside := net.Pipe()
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &life{
@@ -138,6 +142,17 @@ func (c *couple) start(context.Context) (Child, error) {
 	go func() { defer close(l.dead); defer cancel(); _ = w.Run(ctx) }()
 	c.lives = append(c.lives, l)
 	return l, nil
+}
+
+// life is the nth worker, from 0.
+func (c *couple) life(n int) *life {
+	c.t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n >= len(c.lives) {
+		c.t.Fatalf("%d workers, want one more", len(c.lives))
+	}
+	return c.lives[n]
 }
 
 // inject holds a power cut on the fake.
@@ -187,12 +202,10 @@ func (c *couple) wantEnded(cause pb.RevertCause) {
 func TestRevertAfterWorkerIsKilled(t *testing.T) {
 	marry(t, func(c *couple) {
 		c.inject()
-		_ = c.lives[0].Kill()
+		_ = c.life(0).Kill()
 		time.Sleep(500 * time.Millisecond)
 		c.wantEnded(pb.RevertCause_REVERT_CAUSE_CRASH)
-		if len(c.lives) != 2 {
-			t.Errorf("%d workers, want a second one", len(c.lives))
-		}
+		c.life(1)
 	})
 }
 
@@ -221,13 +234,15 @@ func (d *deaf) stop() {
 func TestSilentWorkerIsEndedAndReverted(t *testing.T) {
 	marry(t, func(c *couple) {
 		pipe := &deaf{}
+		c.mu.Lock()
 		c.wrap = func(inner net.Conn) net.Conn { pipe.Conn = inner; return pipe }
-		_ = c.lives[0].Kill() // the next one gets the pipe
+		c.mu.Unlock()
+		_ = c.life(0).Kill() // the next one gets the pipe
 		time.Sleep(time.Second)
 		c.inject()
 		pipe.stop()
 		time.Sleep(800 * time.Millisecond)
-		if c.lives[1].mortal.gone() {
+		if c.life(1).mortal.gone() {
 			t.Error("ended before a second of silence")
 		}
 		time.Sleep(time.Second)
@@ -245,7 +260,7 @@ func TestWorkerWithoutSupervisorRevertsAndEnds(t *testing.T) {
 			t.Errorf("acting: %v", acting)
 		}
 		select {
-		case <-c.lives[0].dead:
+		case <-c.life(0).dead:
 		default:
 			t.Error("the worker lives on")
 		}

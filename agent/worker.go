@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"runtime/debug"
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
@@ -34,7 +33,9 @@ type Worker struct {
 	// Attempt makes one attempt of a probe; nil is probe.Probe.
 	Attempt Attempt
 	// Local is the host's own socket; nil for none.
-	Local   net.Listener
+	Local net.Listener
+	// Rest gives memory back when the worker has begun; nil does nothing.
+	Rest    func() error
 	Version string
 	Log     *slog.Logger
 }
@@ -94,7 +95,12 @@ func (w *Worker) warm(ctx context.Context) error {
 	if _, err := w.Host.Facts(ctx); err != nil {
 		w.Log.Warn("read facts", "err", err)
 	}
-	debug.FreeOSMemory()
+	if w.Rest == nil {
+		return nil
+	}
+	if err := w.Rest(); err != nil {
+		w.Log.Warn("rest", "err", err)
+	}
 	return nil
 }
 
