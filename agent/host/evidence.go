@@ -159,5 +159,9 @@ func (k *killing) evidence() []*pb.Evidence {
 	if k.denied != nil {
 		text += fmt.Sprintf(" (warning: %v)", k.denied)
 	}
-	return []*pb.Evidence{{Name: "killed", Value: float64(k.last - k.first), Holds: true, Text: text}}
+	late := max(k.last-k.planned, 0)
+	return []*pb.Evidence{
+		{Name: "killed", Value: float64(k.last - k.first), Holds: true, Text: text},
+		{Name: "last_kill_nanos", Value: float64(late), Holds: true, Text: fmt.Sprintf("the last signal left %s after the instant", late)},
+	}
 }

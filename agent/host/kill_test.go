@@ -64,7 +64,7 @@ func TestKillComesAtItsInstant(t *testing.T) {
 		t.Error("the workload was dead before the instant")
 	}
 	found, err := h.Evidence(t.Context(), "run/step", false)
-	if err != nil || len(found) != 1 || found[0].GetName() != "killed" {
+	if err != nil || len(found) != 2 || found[0].GetName() != "killed" {
 		t.Fatalf("evidence %v, %v", found, err)
 	}
 	t.Log(found[0].GetText())

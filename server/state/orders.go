@@ -45,7 +45,7 @@ func (v *View) orderRun(o *pb.Order, r *pb.Run, host string) {
 	for _, s := range r.GetPlan().GetSteps() {
 		slot := mine[s.GetId()]
 		switch {
-		case slot == nil:
+		case slot == nil, booting(r, s.GetId(), host) && Ended(r.GetSteps()[s.GetId()].GetHosts()[host]):
 		case Ended(r.GetSteps()[s.GetId()].GetHosts()[host]):
 			o.Confirmed = append(o.Confirmed, &pb.StepKey{Run: r.GetId(), Step: s.GetId()})
 		case ordered(r.GetState()):

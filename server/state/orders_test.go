@@ -46,6 +46,21 @@ func TestEndedStepIsConfirmedAndNeverOrderedAgain(t *testing.T) {
 	}
 }
 
+// A host forgets what is confirmed, and with it that it owes a boot token.
+func TestEndIsConfirmedOnlyWhenTheBootTokenIsBack(t *testing.T) {
+	b := holding(t)
+	b.must(tokens("r", "a"), steps(status("r", "a", pb.StepState_STEP_STATE_REVERTED)))
+	if o := b.m.View().Order("a"); len(o.GetTasks())+len(o.GetConfirmed()) != 0 {
+		t.Errorf("the order of a host that boots is %v", o)
+	}
+	ready := status("r", "a", pb.StepState_STEP_STATE_REVERTED)
+	ready.ReadyAgain = true
+	b.must(steps(ready))
+	if o := b.m.View().Order("a"); len(o.GetConfirmed()) != 1 {
+		t.Errorf("the order of a host that has booted is %v", o)
+	}
+}
+
 func TestEqualMarksMeanEqualOrders(t *testing.T) {
 	type key struct{ epoch, index uint64 }
 	for seed := range uint64(20) {

@@ -189,19 +189,33 @@ func stepReport(r *pb.Run, p *pb.PlannedStep) *pb.StepReport {
 		if s.GetEngine() != "" && !slices.Contains(out.Engines, s.GetEngine()) {
 			out.Engines = append(out.Engines, s.GetEngine())
 		}
-		skew = append(skew, off(s, pb.StepState_STEP_STATE_HELD)...)
-		late = append(late, off(s, pb.StepState_STEP_STATE_REVERTED)...)
+		token := max(r.GetSteps()[p.GetId()].GetTokenUnixNanos()[host], -r.GetSteps()[p.GetId()].GetTokenUnixNanos()[host])
+		skew = append(skew, startSkew(s)...)
+		late = append(late, off(s, pb.StepState_STEP_STATE_REVERTED, token)...)
 	}
 	slices.Sort(out.Engines)
 	out.Skew, out.Late = spread(skew), spread(late)
 	return out
 }
 
-// off is how far from its plan a mark of the journal was.
-func off(s *pb.StepStatus, state pb.StepState) []int64 {
+// startSkew is how far from its plan a step began: where processes die, when
+// the last of them was killed.
+func startSkew(s *pb.StepStatus) []int64 {
+	skew := off(s, pb.StepState_STEP_STATE_HELD, 0)
+	for _, e := range s.GetEvidence() {
+		if e.GetName() == "last_kill_nanos" && len(skew) > 0 {
+			skew[0] = max(skew[0], int64(e.GetValue()))
+		}
+	}
+	return skew
+}
+
+// off is how far from its plan a mark of the journal was. A host that had to
+// wait for a boot token is late only from the token's grant on.
+func off(s *pb.StepStatus, state pb.StepState, token int64) []int64 {
 	for _, m := range s.GetJournal() {
 		if m.GetState() == state && m.GetPlannedUnixNanos() != 0 {
-			return []int64{m.GetActualUnixNanos() - m.GetPlannedUnixNanos()}
+			return []int64{m.GetActualUnixNanos() - max(m.GetPlannedUnixNanos(), token)}
 		}
 	}
 	return nil

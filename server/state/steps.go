@@ -24,6 +24,12 @@ func Ended(s *pb.StepStatus) bool {
 	return false
 }
 
+// booting tells whether a host that has come back still owes its boot token.
+// Its end is not confirmed before: a host forgets what is confirmed.
+func booting(r *pb.Run, step, host string) bool {
+	return active(r) && r.GetSteps()[step].GetTokenUnixNanos()[host] > 0
+}
+
 // recordSteps takes what hosts reported. Reports come late, twice and out of
 // order: a step only moves forward, and one that has ended stays ended.
 func (t *change) recordSteps(c *pb.RecordSteps) *pb.Problem {
@@ -51,7 +57,8 @@ func (t *change) recordStep(s *pb.StepStatus) {
 	hosts := t.editStep(r, s.GetStep())
 	hosts.Hosts[s.GetHost()] = after
 	if after.GetReadyAgain() && hosts.TokenUnixNanos[s.GetHost()] > 0 {
-		hosts.TokenUnixNanos[s.GetHost()] = -1 // given back
+		hosts.TokenUnixNanos[s.GetHost()] *= -1 // given back
+		t.reorder(s.GetHost())                  // now its end is confirmed
 	}
 	if before.GetState() != after.GetState() {
 		t.tellStep(r, after)

@@ -2271,7 +2271,7 @@ func (x *ProbeTotal) GetGaps() uint32 {
 type StepHosts struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Hosts map[string]*StepStatus `protobuf:"bytes,1,rep,name=hosts,proto3" json:"hosts,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Hosts that were granted a boot token, with the instant; -1 once it was given back.
+	// Hosts that were granted a boot token, with the instant; negative once it was given back.
 	TokenUnixNanos map[string]int64 `protobuf:"bytes,2,rep,name=token_unix_nanos,json=tokenUnixNanos,proto3" json:"token_unix_nanos,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
