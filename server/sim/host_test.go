@@ -3,7 +3,6 @@ package sim
 import (
 	"context"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -69,7 +68,7 @@ func startMachine(t *testing.T, c machineConfig) *machine {
 
 // worker is a worker as its supervisor holds it.
 type worker struct {
-	net.Conn
+	*pipe
 	kill context.CancelFunc
 	dead chan struct{}
 }
@@ -78,9 +77,9 @@ func (w *worker) Kill() error           { w.kill(); return nil }
 func (w *worker) Dead() <-chan struct{} { return w.dead }
 
 func (m *machine) startWorker(config *pb.HostConfig, c machineConfig, folder string, o undo.Options, log *slog.Logger) *worker {
-	ours, theirs := net.Pipe()
+	ours, theirs := newPipe()
 	ctx, kill := context.WithCancel(context.Background())
-	child := &worker{Conn: ours, kill: kill, dead: make(chan struct{})}
+	child := &worker{pipe: ours, kill: kill, dead: make(chan struct{})}
 	w := &agent.Worker{
 		Config: config, Host: m.fake, Journal: folder, Options: o, Pipe: theirs, Servers: c.doors,
 		Dial: c.dialer(), Attempt: m.attempt, Version: "sim", Log: log,
