@@ -66,11 +66,14 @@ func newLabRunCmd(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if role := ownZone(req.GetExperiment()); role != "" && len(o.aim) == 0 {
+				req.Aim = map[string]*pb.ZoneRole{role: {Zone: []string{leaderZone}}}
+			}
 			return a.labRun(c.Context(), labFor(labName, req), req, o)
 		},
 	}
 	c.Flags().StringVar(&labName, "lab", "", "lab file, or a built-in one's name; left out, the one whose name ends the scenario's, else "+lab.Default)
-	c.Flags().StringArrayVar(&o.aim, "aim", nil, "give a role of the file other zones: dark=zone-c")
+	c.Flags().StringArrayVar(&o.aim, "aim", nil, "give a role of the file other zones: dark=zone-c; dark=leader is the zone of the control plane's leader")
 	c.Flags().StringVar(&o.why, "why", "", "the reason, for the record")
 	return c
 }

@@ -41,7 +41,7 @@ func newRunCmd(a *app) *cobra.Command {
 		},
 	}
 	o.register(c)
-	c.Flags().StringArrayVar(&o.aim, "aim", nil, "give a role of the file other zones: dark=zone-c")
+	c.Flags().StringArrayVar(&o.aim, "aim", nil, "give a role of the file other zones: dark=zone-c; dark=leader is the zone of the control plane's leader")
 	c.Flags().StringVar(&o.digest, "digest", "", "refuse when the plan's digest is another")
 	return c
 }
@@ -75,19 +75,6 @@ func (a *app) runRequest(file string, o runOptions) (*pb.RunRequest, error) {
 // newID is an id under which a command takes effect once, however often it is sent.
 func newID() string { return strings.ToLower(rand.Text()) }
 
-// parseAim reads ROLE=ZONE,ZONE.
-func parseAim(texts []string) (map[string]*pb.ZoneRole, error) {
-	aim := map[string]*pb.ZoneRole{}
-	for _, text := range texts {
-		role, zones, ok := strings.Cut(text, "=")
-		if !ok || role == "" || zones == "" {
-			return nil, usagef("aim %q: want ROLE=ZONE, as in dark=zone-c", text)
-		}
-		aim[role] = &pb.ZoneRole{Zone: strings.Split(zones, ",")}
-	}
-	return aim, nil
-}
-
 // carryOut starts a run and follows it: to the verdict, or with --detach until
 // active says so.
 func (a *app) carryOut(ctx context.Context, req *pb.RunRequest, o runOptions, active func(*pb.Event, *pb.Plan) bool) error {
@@ -97,6 +84,9 @@ func (a *app) carryOut(ctx context.Context, req *pb.RunRequest, o runOptions, ac
 	}
 	defer c.close()
 	if err := a.confirm(ctx, c, req, o.yes); err != nil {
+		return err
+	}
+	if err := aimAtLeader(ctx, c, req); err != nil {
 		return err
 	}
 	resp, err := ask(ctx, c, pb.ControlServiceClient.Run, req)

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"squall/cli/lab"
+	"squall/experiments"
+	pb "squall/proto/squall/v1"
+)
+
+// leaderZone stands, in --aim ROLE=leader, for the zone of the control plane's
+// leader. Whatever role has that zone in the file gets ROLE's in exchange.
+const leaderZone = "leader"
+
+// parseAim reads ROLE=ZONE,ZONE.
+func parseAim(texts []string) (map[string]*pb.ZoneRole, error) {
+	aim := map[string]*pb.ZoneRole{}
+	for _, text := range texts {
+		role, zones, ok := strings.Cut(text, "=")
+		if !ok || role == "" || zones == "" {
+			return nil, usagef("aim %q: want ROLE=ZONE, as in dark=zone-c", text)
+		}
+		aim[role] = &pb.ZoneRole{Zone: strings.Split(zones, ",")}
+	}
+	return aim, nil
+}
+
+// aimAtLeader puts the leader's zone in the place of its name.
+func aimAtLeader(ctx context.Context, c *client, req *pb.RunRequest) error {
+	for role, zones := range req.GetAim() {
+		if !slices.Equal(zones.GetZone(), []string{leaderZone}) {
+			continue
+		}
+		zone, err := zoneOfLeader(ctx, c)
+		if err != nil {
+			return err
+		}
+		req.Aim = exchange(req.GetExperiment().GetZones(), role, zone)
+		return nil
+	}
+	return nil
+}
+
+// exchange gives role the zone, and role's first zone to whoever had it.
+func exchange(roles map[string]*pb.ZoneRole, role, zone string) map[string]*pb.ZoneRole {
+	aim := map[string]*pb.ZoneRole{role: {Zone: []string{zone}}}
+	old := roles[role].GetZone()
+	for other, zones := range roles {
+		if other == role || len(old) == 0 {
+			continue
+		}
+		list := slices.Clone(zones.GetZone())
+		if i := slices.Index(list, zone); i >= 0 {
+			list[i] = old[0]
+			aim[other] = &pb.ZoneRole{Zone: list}
+		}
+	}
+	return aim
+}
+
+// zoneOfLeader is where the leader's own host is.
+func zoneOfLeader(ctx context.Context, c *client) (string, error) {
+	st, err := ask(ctx, c, pb.ControlServiceClient.Status, &pb.StatusRequest{})
+	if err != nil {
+		return "", err
+	}
+	if st.GetLeader() == "" {
+		return "", &exitError{experiments.ExitUnreachable, errors.New("aim at the leader: there is none")}
+	}
+	hosts, err := ask(ctx, c, pb.ControlServiceClient.Get, &pb.GetRequest{Kind: "hosts", Name: st.GetLeader()})
+	if err != nil {
+		return "", err
+	}
+	if len(hosts.GetHosts()) == 0 {
+		return "", usagef("aim at the leader: no agent runs on the host of %s", st.GetLeader())
+	}
+	return hosts.GetHosts()[0].GetHost().GetZone(), nil
+}
+
+// ownZone is the role of the zone whose servers an experiment aims at: losing
+// the zone of the leader is what it is about. Empty for most experiments.
+func ownZone(e *pb.Experiment) string {
+	for _, t := range e.GetTargets() {
+		if !slices.Contains(t.GetRole(), lab.ServerRole) {
+			continue
+		}
+		for _, zone := range t.GetZone() {
+			if e.GetZones()[zone] != nil {
+				return zone
+			}
+		}
+	}
+	return ""
+}
