@@ -16,9 +16,9 @@ const (
 )
 
 // base is a step that holds from 100 s to 160 s, with a lease until 110 s.
-func base(state pb.StepState, now time.Duration) view {
+func base(state pb.StepState, seconds int) view {
 	return view{
-		now: now * time.Second, state: state, start: 100 * time.Second, end: 160 * time.Second,
+		now: time.Duration(seconds) * time.Second, state: state, start: 100 * time.Second, end: 160 * time.Second,
 		deadline: 180 * time.Second, fired: true, lease: 110 * time.Second, renewed: true,
 	}
 }

@@ -52,23 +52,70 @@ func (s *step) record(m *pb.Mark) bool {
 	return true
 }
 
+// reading is a look at the mechanism that is under way. It may take as long as
+// a lookup that nobody answers, and the step must be able to end meanwhile.
+type reading struct {
+	stop context.CancelFunc
+	// done is closed when seen and ok are set.
+	done chan struct{}
+	seen []*pb.Evidence
+	ok   bool
+}
+
 // watch reads the mechanism while the step is held.
 func (s *step) watch(ctx context.Context) {
+	s.notice()
 	state := s.state()
 	if state != pb.StepState_STEP_STATE_HELD && state != pb.StepState_STEP_STATE_RETURNING {
 		return
 	}
 	now := s.e.host.Boot()
-	if s.evidenced != 0 && now-s.evidenced < evidenceEvery {
+	if s.reading != nil || s.evidenced != 0 && now-s.evidenced < evidenceEvery {
 		return
 	}
 	s.evidenced = now
-	if seen, ok := s.readEvidence(ctx, false); ok {
-		s.seen = seen
-		if !sameFindings(s.told, seen) {
-			s.tellSeen()
-		}
+	looking, stop := context.WithCancel(ctx)
+	r := &reading{stop: stop, done: make(chan struct{})}
+	s.reading = r
+	s.e.group.Go(func() {
+		defer s.poke()
+		defer close(r.done)
+		r.seen, r.ok = s.readEvidence(looking, false)
+	})
+}
+
+// notice takes in a reading that has come to its end.
+func (s *step) notice() {
+	if s.reading == nil {
+		return
 	}
+	select {
+	case <-s.reading.done:
+	default:
+		return
+	}
+	r := s.reading
+	s.reading = nil
+	r.stop()
+	if !r.ok {
+		return
+	}
+	s.seen = r.seen
+	if !sameFindings(s.told, s.seen) {
+		s.tellSeen()
+	}
+}
+
+// stopReading ends a reading before its time: what it would have seen is no
+// longer there.
+func (s *step) stopReading() {
+	s.notice()
+	if s.reading == nil {
+		return
+	}
+	s.reading.stop()
+	<-s.reading.done
+	s.reading = nil
 }
 
 // tellSeen shows the newest reading. Counters move each second; what they show
@@ -100,6 +147,7 @@ func (s *step) readEvidence(ctx context.Context, after bool) ([]*pb.Evidence, bo
 // revert undoes the step, shows that it is clean, and tries again for a while
 // where it is not: what holds on may let go.
 func (s *step) revert(ctx context.Context, cause pb.RevertCause) {
+	s.stopReading()
 	for range revertTries {
 		m, err := s.e.runner.Revert(ctx, s.key.run, s.key.step, cause)
 		if err != nil {

@@ -159,7 +159,7 @@ func (p *Process) options() (undo.Options, error) {
 func (p *Process) open(ready bool) (*host.Real, error) {
 	return host.Open(p.Config, host.Options{
 		Ready: ready,
-		Base: p.Cgroup, Logs: filepath.Join(p.State, "logs"), Log: p.Log,
+		Base:  p.Cgroup, Logs: filepath.Join(p.State, "logs"), Log: p.Log,
 		Exempt: &pb.Exempt{Mark: ExemptMark, Servers: p.Servers, Management: p.Config.GetManagement()},
 	})
 }

@@ -10,8 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	"squall/agent/undo"
 	pb "squall/proto/squall/v1"
 )
@@ -60,7 +58,6 @@ type Session struct {
 	active, standby *link
 	retry           map[string]retry
 	host            *pb.Host
-	seq             uint64
 	reported        map[key]*pb.StepStatus
 	again           time.Duration
 	probes          func([]*pb.ProbeTask)
@@ -359,36 +356,6 @@ func (s *Session) pingStandby() {
 		s.standby = nil
 	}
 	s.ping(s.standby)
-}
-
-// report sends the statuses that have changed, or all that are not confirmed.
-func (s *Session) report(all bool) {
-	if s.active == nil || !s.active.welcome {
-		return
-	}
-	s.needSets()
-	var steps []*pb.StepStatus
-	known := map[key]*pb.StepStatus{}
-	for _, status := range s.engine.Statuses() {
-		k := key{status.GetRun(), status.GetStep()}
-		known[k] = status
-		if all || !proto.Equal(known[k], s.reported[k]) {
-			steps = append(steps, status)
-		}
-	}
-	s.reported = known
-	if len(steps) > 0 {
-		s.say(&pb.SessionRequest{Kind: &pb.SessionRequest_Report{Report: &pb.Report{Steps: steps}}})
-	}
-}
-
-func (s *Session) sendWindows() {
-	if s.active == nil || !s.active.welcome {
-		return
-	}
-	if batch := s.windows.next(s.boot()); batch != nil {
-		s.say(&pb.SessionRequest{Kind: &pb.SessionRequest_Windows{Windows: batch}})
-	}
 }
 
 // say sends on the stream in use.

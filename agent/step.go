@@ -57,6 +57,8 @@ type step struct {
 	evidenced time.Duration
 	// injection is under way, or nil.
 	injection *injection
+	// reading is under way, or nil.
+	reading *reading
 	// seen is the newest reading of the mechanism, told the one that others see.
 	seen, told []*pb.Evidence
 }

@@ -68,7 +68,7 @@ const localPoll = 200 * time.Millisecond
 func (c *localClient) inject(ctx context.Context, in *pb.LocalInjectRequest, detach bool) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	answer, err := c.LocalServiceClient.Inject(ctx, in)
+	answer, err := c.Inject(ctx, in)
 	if err != nil {
 		return refusal(err)
 	}
@@ -93,7 +93,7 @@ func (c *localClient) stay(ctx context.Context, step *pb.StepStatus) error {
 			return c.undo(context.WithoutCancel(ctx), step.GetRun())
 		case <-tick.C:
 		}
-		now, err := c.LocalServiceClient.Status(context.WithoutCancel(ctx), &pb.LocalStatusRequest{})
+		now, err := c.Status(context.WithoutCancel(ctx), &pb.LocalStatusRequest{})
 		if err != nil {
 			continue // the worker may just be starting again
 		}
@@ -108,7 +108,7 @@ func (c *localClient) stay(ctx context.Context, step *pb.StepStatus) error {
 
 // undo reverts one run's steps, or all when run is empty.
 func (c *localClient) undo(ctx context.Context, run string) error {
-	answer, err := c.LocalServiceClient.Undo(ctx, &pb.LocalUndoRequest{Run: run})
+	answer, err := c.Undo(ctx, &pb.LocalUndoRequest{Run: run})
 	if err != nil {
 		return refusal(err)
 	}
@@ -117,7 +117,7 @@ func (c *localClient) undo(ctx context.Context, run string) error {
 
 // halt reverts everything and latches.
 func (c *localClient) halt(ctx context.Context, reason string) error {
-	answer, err := c.LocalServiceClient.Halt(ctx, &pb.LocalHaltRequest{Reason: reason})
+	answer, err := c.Halt(ctx, &pb.LocalHaltRequest{Reason: reason})
 	if err != nil {
 		return refusal(err)
 	}
@@ -127,7 +127,7 @@ func (c *localClient) halt(ctx context.Context, reason string) error {
 
 // resume lets go of a local halt.
 func (c *localClient) resume(ctx context.Context) error {
-	answer, err := c.LocalServiceClient.Resume(ctx, &pb.LocalResumeRequest{})
+	answer, err := c.Resume(ctx, &pb.LocalResumeRequest{})
 	if err != nil {
 		return refusal(err)
 	}
@@ -140,7 +140,7 @@ func (c *localClient) resume(ctx context.Context) error {
 
 // status shows what this host holds and what is left over.
 func (c *localClient) status(ctx context.Context) error {
-	answer, err := c.LocalServiceClient.Status(ctx, &pb.LocalStatusRequest{})
+	answer, err := c.Status(ctx, &pb.LocalStatusRequest{})
 	if err != nil {
 		return refusal(err)
 	}
@@ -155,7 +155,7 @@ func (c *localClient) status(ctx context.Context) error {
 
 // doctor shows which mechanisms work here.
 func (c *localClient) doctor(ctx context.Context) error {
-	answer, err := c.LocalServiceClient.Doctor(ctx, &pb.LocalDoctorRequest{})
+	answer, err := c.Doctor(ctx, &pb.LocalDoctorRequest{})
 	if err != nil {
 		return refusal(err)
 	}

@@ -38,7 +38,7 @@ type lane struct {
 func newLane(t testing.TB) *lane {
 	t.Helper()
 	l := &lane{t: t, cgroup: hosttest.NewCgroup(t), pair: hosttest.NewPair(t)}
-	dir, err := os.MkdirTemp("", "sweep") // short: it holds a socket
+	dir, err := os.MkdirTemp("", "sweep") //nolint:usetesting // short: it holds a socket
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -152,8 +152,8 @@ var volatile = []string{"nf_conntrack_count", "ipfrag", "/neigh/", "/route/flush
 
 func sysctls() []string {
 	var all []string
-	_ = filepath.WalkDir("/proc/sys/net", func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || slices.ContainsFunc(volatile, func(v string) bool { return strings.Contains(path, v) }) {
+	_ = filepath.WalkDir("/proc/sys/net", func(path string, d fs.DirEntry, _ error) error {
+		if d == nil || d.IsDir() || slices.ContainsFunc(volatile, func(v string) bool { return strings.Contains(path, v) }) {
 			return nil
 		}
 		if b, err := os.ReadFile(path); err == nil {
@@ -171,8 +171,8 @@ func (l *lane) cgroups() []string {
 		l.t.Fatal(err)
 	}
 	var all []string
-	_ = filepath.WalkDir(filepath.Join(mount, l.cgroup), func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.IsDir() {
+	_ = filepath.WalkDir(filepath.Join(mount, l.cgroup), func(path string, d fs.DirEntry, _ error) error {
+		if d == nil || !d.IsDir() {
 			return nil
 		}
 		procs, _ := os.ReadFile(filepath.Join(path, "cgroup.procs"))
@@ -215,10 +215,10 @@ func mounts() []string {
 // files is the lane's folder without the journal, the log and the socket.
 func (l *lane) files() []string {
 	var all []string
-	_ = filepath.WalkDir(l.dir, func(path string, d fs.DirEntry, err error) error {
+	_ = filepath.WalkDir(l.dir, func(path string, d fs.DirEntry, _ error) error {
 		rel, _ := filepath.Rel(l.dir, path)
 		first, _, _ := strings.Cut(rel, "/")
-		if err == nil && !slices.Contains([]string{"state", "log", "sock", "stopped", "stopped.go", "points"}, first) {
+		if d != nil && !slices.Contains([]string{"state", "log", "sock", "stopped", "stopped.go", "points"}, first) {
 			all = append(all, "file "+rel)
 		}
 		return nil

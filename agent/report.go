@@ -1,0 +1,37 @@
+package agent
+
+import (
+	"google.golang.org/protobuf/proto"
+
+	pb "squall/proto/squall/v1"
+)
+
+// report sends the statuses that have changed, or all that are not confirmed.
+func (s *Session) report(all bool) {
+	if s.active == nil || !s.active.welcome {
+		return
+	}
+	s.needSets()
+	var steps []*pb.StepStatus
+	known := map[key]*pb.StepStatus{}
+	for _, status := range s.engine.Statuses() {
+		k := key{status.GetRun(), status.GetStep()}
+		known[k] = status
+		if all || !proto.Equal(known[k], s.reported[k]) {
+			steps = append(steps, status)
+		}
+	}
+	s.reported = known
+	if len(steps) > 0 {
+		s.say(&pb.SessionRequest{Kind: &pb.SessionRequest_Report{Report: &pb.Report{Steps: steps}}})
+	}
+}
+
+func (s *Session) sendWindows() {
+	if s.active == nil || !s.active.welcome {
+		return
+	}
+	if batch := s.windows.next(s.boot()); batch != nil {
+		s.say(&pb.SessionRequest{Kind: &pb.SessionRequest_Windows{Windows: batch}})
+	}
+}
