@@ -61,7 +61,7 @@ func (l *localFlags) do(a *app, act func(*localClient) error) error {
 }
 
 // localPoll is how often a held fault is looked at.
-const localPoll = 200 * time.Millisecond
+const localPoll = 500 * time.Millisecond
 
 // inject holds a fault on this host. Unless detached, it stays until the fault
 // is reverted, and an interrupt reverts it.
