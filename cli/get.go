@@ -157,7 +157,7 @@ func newGetFaultsCmd(a *app) *cobra.Command {
 			names := experiments.FaultNames()
 			return a.show(view{message: &pb.Fault{}, names: names, table: func(w io.Writer, _ bool) {
 				for _, n := range names {
-					fmt.Fprintf(w, "%s\t%s\n", n, firstSentence(n))
+					fmt.Fprintf(w, "%s\t%s\n", n, summary(n))
 				}
 			}})
 		},

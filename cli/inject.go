@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -57,7 +58,7 @@ func newInjectFaultCmd(a *app, name string) *cobra.Command {
 	body := faultBody(fault)
 	c := &cobra.Command{
 		Use:   name,
-		Short: firstSentence(name),
+		Short: summary(name),
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if in.local.local {
@@ -86,17 +87,16 @@ func faultBody(f *pb.Fault) proto.Message {
 	return m.Get(arm).Message().Interface()
 }
 
-func firstSentence(fault string) string {
+// summary is what a kind of fault does, in one line: what explain says of it
+// below its heading.
+func summary(fault string) string {
 	text, err := experiments.Explain("experiment.timeline.faults." + fault)
 	if err != nil {
 		return fault
 	}
-	for i, r := range text {
-		if r == '\n' {
-			return text[:i]
-		}
-	}
-	return text
+	_, below, _ := strings.Cut(text, "\n\n")
+	line, _, _ := strings.Cut(below, "\n")
+	return strings.TrimSpace(line)
 }
 
 // register makes a flag of each field that is wanted and whose name is free.

@@ -169,6 +169,21 @@ func TestKillingTheHolderEndsEverything(t *testing.T) {
 	checkNothingLeft(t, folder)
 }
 
+func TestDownEndsAStoppedHolder(t *testing.T) {
+	folder := labUp(t, twoHosts("/bin/sleep", "1000"))
+	for _, p := range processes(t, string(folder)) {
+		if strings.Contains(p.line, HolderCommand) {
+			if err := unix.Kill(p.pid, unix.SIGSTOP); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := Down(t.Context(), folder); err != nil {
+		t.Fatal(err)
+	}
+	checkNothingLeft(t, folder)
+}
+
 func TestALabThatCannotStartLeavesNothing(t *testing.T) {
 	hosttest.RequireRoot(t)
 	dir, err := os.MkdirTemp("", "sq") //nolint:usetesting // short: a socket's path has 108 bytes

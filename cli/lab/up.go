@@ -7,8 +7,12 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"squall/agent/host"
 	pb "squall/proto/squall/v1"
@@ -137,6 +141,9 @@ func hold(ctx context.Context, folder Folder, say *os.File) error {
 		return errors.Join(err, ErrUp)
 	}
 	defer lock.Close()
+	if _, err := lock.WriteAt([]byte(strconv.Itoa(os.Getpid())), 0); err != nil {
+		return fmt.Errorf("sign lock: %w", err)
+	}
 	group, err := folder.cgroup()
 	if err != nil {
 		return err
@@ -184,9 +191,18 @@ func startIn(cmd *exec.Cmd, group cgroup) error {
 	return cmd.Start()
 }
 
+// downLimit is how long a lab may take to end, and holderLimit how much of that
+// its holder has to clear up before it is killed too.
+const (
+	downLimit   = 10 * time.Second
+	holderLimit = 2 * time.Second
+)
+
 // Down ends a lab and returns when nothing of it is left. A lab that is not
 // there is down.
 func Down(ctx context.Context, folder Folder) error {
+	ctx, cancel := context.WithTimeout(ctx, downLimit)
+	defer cancel()
 	group, err := folder.cgroup()
 	if err != nil {
 		return err
@@ -195,6 +211,8 @@ func Down(ctx context.Context, folder Folder) error {
 		return fmt.Errorf("end lab %s: %w", folder.Name(), err)
 	}
 	// The holder clears up by itself; it is waited for, and stood in for.
+	patience := time.AfterFunc(holderLimit, folder.killHolder)
+	defer patience.Stop()
 	for folder.ours() {
 		if _, err := folder.sweep(ctx); err != nil {
 			return err
@@ -204,6 +222,18 @@ func Down(ctx context.Context, folder Folder) error {
 		}
 	}
 	return nil
+}
+
+// killHolder ends a holder that is stopped or stuck. Its lock tells its process
+// id, and that the id is still its own.
+func (f Folder) killHolder() {
+	text, err := os.ReadFile(f.path("lock"))
+	if err != nil || !f.Alive() {
+		return
+	}
+	if pid, err := strconv.Atoi(string(text)); err == nil && pid > 1 {
+		_ = unix.Kill(pid, unix.SIGKILL) // it may have ended just now
+	}
 }
 
 func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
