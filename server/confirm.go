@@ -16,24 +16,29 @@ const (
 	// bareEvery is how many confirmations go by before the clock is measured
 	// by a question that waits for no quorum, and so is more exact.
 	bareEvery = 8
+	// retryConfirm is the pause after a question that nobody answered, as
+	// before the first leader.
+	retryConfirm = ConfirmEvery / 5
 )
 
 // confirmAlways asks the leader, again and again, whether it still is one. The
 // answers are what leases are renewed on, and measure the clock.
 func (s *Server) confirmAlways(ctx context.Context) error {
-	tick := time.NewTicker(ConfirmEvery)
-	defer tick.Stop()
 	for n := 0; ; n++ {
-		s.confirm(ctx, n%bareEvery == 0)
+		pause := ConfirmEvery
+		if err := s.confirm(ctx, n%bareEvery == 0); err != nil {
+			s.log.Debug("not confirmed", "cause", err)
+			pause = retryConfirm
+		}
 		select {
-		case <-tick.C:
+		case <-time.After(pause):
 		case <-ctx.Done():
 			return nil
 		}
 	}
 }
 
-func (s *Server) confirm(ctx context.Context, measure bool) {
+func (s *Server) confirm(ctx context.Context, measure bool) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*ConfirmEvery)
 	defer cancel()
 	if measure {
@@ -41,14 +46,14 @@ func (s *Server) confirm(ctx context.Context, measure bool) {
 	}
 	asked := s.local()
 	index, err := s.askLeader(ctx, true)
-	if err == nil {
-		err = s.consensus.WaitApplied(ctx, index)
-	}
 	if err != nil {
-		s.log.Debug("not confirmed", "cause", err)
-		return
+		return err
+	}
+	if err := s.consensus.WaitApplied(ctx, index); err != nil {
+		return err
 	}
 	s.confirmed.Store(int64(asked))
+	return nil
 }
 
 // askLeader gives the leader's read index.
