@@ -1,0 +1,193 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+
+	"squall/proto/pki"
+	pb "squall/proto/squall/v1"
+)
+
+// BenchmarkFailover kills the leader of three real processes with -9 and
+// measures the time until the next commit, as a client of another server sees it.
+func BenchmarkFailover(b *testing.B) {
+	procs := startProcesses(b)
+	var took []time.Duration
+	for b.Loop() {
+		took = append(took, procs.round())
+	}
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Milliseconds()), "median-ms")
+	b.ReportMetric(float64(took[len(took)-1].Milliseconds()), "max-ms")
+	b.ReportMetric(float64(len(took)), "kills")
+}
+
+// processes are three servers of their own.
+type processes struct {
+	b       *testing.B
+	binary  string
+	dir     string
+	servers []pki.Server
+	running map[string]*exec.Cmd
+	users   map[string]pb.ControlServiceClient
+}
+
+func startProcesses(b *testing.B) *processes {
+	b.Helper()
+	p := &processes{
+		b: b, dir: b.TempDir(), running: make(map[string]*exec.Cmd), users: make(map[string]pb.ControlServiceClient),
+	}
+	p.binary = filepath.Join(p.dir, "squall")
+	if out, err := exec.Command("go", "build", "-o", p.binary, "squall/cli").CombinedOutput(); err != nil {
+		b.Fatalf("build: %v\n%s", err, out)
+	}
+	ca, err := pki.NewAuthority()
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, id := range []string{"a", "b", "c"} {
+		p.servers = append(p.servers, pki.Server{ID: id, Address: freePair(b)})
+	}
+	user, err := ca.Issue(pki.Identity{Role: pb.Role_ROLE_USER, Name: "kim"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, s := range p.servers {
+		bundle, err := ca.Issue(pki.Identity{Role: pb.Role_ROLE_SERVER, Name: s.ID})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := bundle.WithServers(p.servers).Write(filepath.Join(p.dir, "bundle-"+s.ID)); err != nil {
+			b.Fatal(err)
+		}
+		p.dial(s, user)
+		p.start(s.ID)
+	}
+	b.Cleanup(func() {
+		for _, cmd := range p.running {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+		}
+	})
+	p.leader()
+	return p
+}
+
+func (p *processes) dial(s pki.Server, user *pki.Bundle) {
+	conn, err := grpc.NewClient(s.Address, grpc.WithTransportCredentials(credentials.NewTLS(user.ClientTLS())))
+	if err != nil {
+		p.b.Fatal(err)
+	}
+	p.b.Cleanup(func() { _ = conn.Close() })
+	p.users[s.ID] = pb.NewControlServiceClient(conn)
+}
+
+func (p *processes) start(id string) {
+	cmd := exec.Command(p.binary, "server", "--bundle", filepath.Join(p.dir, "bundle-"+id), "--dir", filepath.Join(p.dir, "data-"+id))
+	log, err := os.Create(filepath.Join(p.dir, id+".log"))
+	if err != nil {
+		p.b.Fatal(err)
+	}
+	cmd.Stderr = log
+	if err := cmd.Start(); err != nil {
+		p.b.Fatal(err)
+	}
+	_ = log.Close()
+	p.running[id] = cmd
+}
+
+// round kills the leader, waits for the next commit, and brings it back.
+func (p *processes) round() time.Duration {
+	dead := p.leader()
+	_ = p.running[dead].Process.Kill()
+	began := time.Now()
+	_ = p.running[dead].Wait()
+	for id, user := range p.users {
+		if id != dead {
+			p.commit(user)
+			break
+		}
+	}
+	took := time.Since(began)
+	p.start(dead)
+	p.settle()
+	return took
+}
+
+// commit is a resume that is refused: the machine says so, after a commit.
+func (p *processes) commit(user pb.ControlServiceClient) {
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		_, err := user.Resume(ctx, &pb.ResumeRequest{Id: "none"})
+		cancel()
+		if problem(err).GetRefusal() == pb.Refusal_REFUSAL_INVALID {
+			return
+		}
+	}
+	p.b.Fatal("no commit in 20s")
+}
+
+// leader is the leader's id, once there is one.
+func (p *processes) leader() string {
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		for _, user := range p.users {
+			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+			st, err := user.Status(ctx, &pb.StatusRequest{})
+			cancel()
+			if err == nil && st.GetLeader() != "" {
+				return st.GetLeader()
+			}
+		}
+	}
+	p.b.Fatal("no leader in 20s")
+	return ""
+}
+
+// settle waits until all three answer.
+func (p *processes) settle() {
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		up := 0
+		for _, user := range p.users {
+			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+			st, err := user.Status(ctx, &pb.StatusRequest{})
+			cancel()
+			if err == nil && st.GetLeader() != "" {
+				up++
+			}
+		}
+		if up == len(p.users) {
+			return
+		}
+	}
+	p.b.Fatal("the killed server did not come back in 20s")
+}
+
+// freePair is an address whose port and the one after it are free.
+func freePair(b *testing.B) string {
+	b.Helper()
+	for range 100 {
+		first, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			b.Fatal(err)
+		}
+		port := first.Addr().(*net.TCPAddr).Port
+		second, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port+1))
+		_ = first.Close()
+		if err == nil {
+			_ = second.Close()
+			return fmt.Sprintf("127.0.0.1:%d", port)
+		}
+	}
+	b.Fatal("no pair of free ports")
+	return ""
+}
