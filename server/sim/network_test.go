@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/test/bufconn"
@@ -58,7 +59,7 @@ func (n *network) dialer(from string) func(context.Context, string) (net.Conn, e
 }
 
 func (n *network) wire(r route, inner net.Conn) *wire {
-	w := &wire{Conn: inner, net: n, route: r, dark: make(chan struct{}), closed: make(chan struct{})}
+	w := &wire{Conn: inner, net: n, route: r, closed: make(chan struct{})}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.wires[w] = struct{}{}
@@ -73,7 +74,7 @@ func (n *network) cut(from, to string) {
 	n.cuts[route{from, to}] = true
 	for w := range n.wires {
 		if w.route == (route{from, to}) {
-			w.darken()
+			w.dark.Store(true)
 		}
 	}
 }
@@ -110,29 +111,17 @@ type wire struct {
 	net   *network
 	route route
 
-	once     sync.Once
-	dark     chan struct{}
+	dark     atomic.Bool
 	closing  sync.Once
 	closed   chan struct{}
 	mu       sync.Mutex // guards deadline
 	deadline time.Time
 }
 
-func (w *wire) darken() { w.once.Do(func() { close(w.dark) }) }
-
-func (w *wire) isDark() bool {
-	select {
-	case <-w.dark:
-		return true
-	default:
-		return false
-	}
-}
-
 // Read gives nothing of what arrives once the wire is dark.
 func (w *wire) Read(p []byte) (int, error) {
-	if !w.isDark() {
-		if n, err := w.Conn.Read(p); !w.isDark() {
+	if !w.dark.Load() {
+		if n, err := w.Conn.Read(p); !w.dark.Load() {
 			return n, err
 		}
 	}
@@ -141,7 +130,7 @@ func (w *wire) Read(p []byte) (int, error) {
 
 // Write swallows what is sent once the wire is dark.
 func (w *wire) Write(p []byte) (int, error) {
-	if w.isDark() {
+	if w.dark.Load() {
 		return len(p), nil
 	}
 	return w.Conn.Write(p)

@@ -31,7 +31,7 @@ timeline:
   - { at: T+10s, phase: between }
   - at: T+12s
     phase: dark
-    faults: [ power.off: { target: struck, for: 8s, back: { spread: 2s } } ]
+    faults: [ power.off: { target: struck, for: 8s, back: { spread: 1s, at_once: 1 } } ]
   - { at: T+22s, phase: whole, until: T+26s }
 proof:
   - { name: names really fail, check: names.success == 0, over: 2s, during: deep }
@@ -61,6 +61,9 @@ func (r *region) checkPromises(run string) {
 		for _, h := range s.GetHosts() {
 			r.checkStep(h)
 		}
+		if off := time.Duration(s.GetLate().GetMax()); off > late {
+			r.t.Errorf("%s was reverted %v late", s.GetId(), off)
+		}
 	}
 }
 
@@ -72,10 +75,6 @@ func (r *region) checkStep(s *pb.StepStatus) {
 	seen := map[pb.StepState]int{}
 	for _, mark := range s.GetJournal() {
 		seen[mark.GetState()]++
-		off := time.Duration(mark.GetActualUnixNanos() - mark.GetPlannedUnixNanos())
-		if mark.GetState() == pb.StepState_STEP_STATE_REVERTED && mark.GetPlannedUnixNanos() != 0 && off > late {
-			r.t.Errorf("%s on %s was reverted %v late", s.GetStep(), s.GetHost(), off)
-		}
 	}
 	for state, n := range seen {
 		if n > 1 {
