@@ -361,6 +361,19 @@ func TestHaltCutsAnInjectionOffThatHangs(t *testing.T) {
 	})
 }
 
+func TestStepEndsWhileItIsBeingLookedAt(t *testing.T) {
+	bubble(t, func(r *rig) {
+		r.fake.HangEvidence()
+		r.pass(time.Second)
+		r.order(r.task(time.Second, 10*time.Second))
+		r.pass(2 * time.Second)
+		r.want(held, none)
+		r.pass(9*time.Second + 20*time.Millisecond)
+		r.want(reverted, pb.RevertCause_REVERT_CAUSE_END)
+		r.wantDark(false)
+	})
+}
+
 func TestLocalInjectAnswersWhenActive(t *testing.T) {
 	bubble(t, func(r *rig) {
 		r.pass(time.Second)

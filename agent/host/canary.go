@@ -96,8 +96,14 @@ func lookups(ctx context.Context, server string) int {
 func vanishes(ctx context.Context, server string) bool {
 	ctx, cancel := context.WithTimeout(ctx, probeLimit)
 	defer cancel()
-	m := new(dns.Msg).SetQuestion(fmt.Sprintf("squall-%x.invalid.", rand.Uint32()), dns.TypeA)
-	_, _, err := (&dns.Client{Timeout: probeLimit}).ExchangeContext(ctx, m, server)
+	client := &dns.Client{Timeout: probeLimit}
+	conn, err := client.DialContext(ctx, server)
+	if err == nil {
+		defer conn.Close()
+		defer context.AfterFunc(ctx, func() { conn.Close() })() // an exchange itself only minds deadlines
+		m := new(dns.Msg).SetQuestion(fmt.Sprintf("squall-%x.invalid.", rand.Uint32()), dns.TypeA)
+		_, _, err = client.ExchangeWithConnContext(ctx, m, conn)
+	}
 	var timeout net.Error
 	return errors.As(err, &timeout) && timeout.Timeout()
 }

@@ -32,7 +32,9 @@ type Fake struct {
 	events    []Event
 	waiting   map[string]context.CancelFunc
 	faults    map[int]func(context.Context) error
-	calls     int
+	// blind: evidence hangs.
+	blind bool
+	calls int
 }
 
 // attached is one operation that acts while its gate is open.
@@ -124,6 +126,13 @@ func (f *Fake) HangOp(n int) {
 		<-ctx.Done()
 		return ctx.Err()
 	})
+}
+
+// HangEvidence lets every look at what a fault does block until its context ends.
+func (f *Fake) HangEvidence() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.blind = true
 }
 
 func (f *Fake) onOp(n int, fault func(context.Context) error) {

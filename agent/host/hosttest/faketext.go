@@ -66,9 +66,14 @@ func describe(op *pb.Op) string {
 }
 
 // Evidence implements host.Host.
-func (f *Fake) Evidence(_ context.Context, tag string, after bool) ([]*pb.Evidence, error) {
+func (f *Fake) Evidence(ctx context.Context, tag string, after bool) ([]*pb.Evidence, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.blind && !after {
+		f.mu.Unlock()
+		<-ctx.Done()
+		f.mu.Lock()
+	}
 	if after {
 		return []*pb.Evidence{f.clean(tag)}, nil
 	}
