@@ -2,7 +2,10 @@ package main
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -10,27 +13,68 @@ import (
 	pb "squall/proto/squall/v1"
 )
 
-// TestEveryRefusalIsDocumented: the table lists each refusal with the exit
-// code that it has in code, and each exit code.
-func TestEveryRefusalIsDocumented(t *testing.T) {
+func refusalsDoc(t *testing.T) string {
+	t.Helper()
 	doc, err := os.ReadFile("../docs/refusals.md")
 	if err != nil {
 		t.Fatal(err)
 	}
+	return string(doc)
+}
+
+// TestEveryRefusalIsDocumented: the table lists each refusal with the exit
+// code that it has in code, and each exit code.
+func TestEveryRefusalIsDocumented(t *testing.T) {
+	doc := refusalsDoc(t)
 	for number, name := range pb.Refusal_name {
 		r := pb.Refusal(number)
 		if r == pb.Refusal_REFUSAL_UNSPECIFIED {
 			continue
 		}
 		row := fmt.Sprintf("| `%s` | %d |", strings.TrimPrefix(name, "REFUSAL_"), experiments.ExitCode(r))
-		if !strings.Contains(string(doc), row) {
+		if !strings.Contains(doc, row) {
 			t.Errorf("docs/refusals.md has no row %q", row)
 		}
 	}
 	for number := range pb.Verdict_name {
 		code := experiments.VerdictExitCode(pb.Verdict(number), false)
-		if !strings.Contains(string(doc), fmt.Sprintf("\n| %d | ", code)) {
+		if !strings.Contains(doc, fmt.Sprintf("\n| %d | ", code)) {
 			t.Errorf("docs/refusals.md lacks exit code %d", code)
 		}
 	}
+}
+
+// TestDocumentedMessagesAreReal: what the table says a refusal says stands in
+// the code, word for word, around what is named.
+func TestDocumentedMessagesAreReal(t *testing.T) {
+	code := sources(t, "../server", "../experiments", "../agent")
+	for _, row := range regexp.MustCompile("(?m)^\\| `[A-Z_]+` \\| \\d+ \\| (.*?) \\|").FindAllStringSubmatch(refusalsDoc(t), -1) {
+		for piece := range strings.SplitSeq(row[1], "…") {
+			if piece = strings.Trim(piece, " :,();"); piece == "no space left on device" {
+				continue // the kernel's own words
+			} else if !strings.Contains(code, piece) {
+				t.Errorf("nobody says %q, of %q", piece, row[1])
+			}
+		}
+	}
+}
+
+// sources is all hand-written code below the folders.
+func sources(t *testing.T, dirs ...string) string {
+	t.Helper()
+	var all strings.Builder
+	for _, dir := range dirs {
+		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			src, err := os.ReadFile(path)
+			all.Write(src)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return all.String()
 }

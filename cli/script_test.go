@@ -96,7 +96,11 @@ func startControl(ts *testscript.TestScript, _ bool, args []string) {
 	servers := []pki.Server{{ID: "server-a", Address: "unix:" + socket}}
 	own, err := authority.Issue(pki.Identity{Role: pb.Role_ROLE_SERVER, Name: "server-a"})
 	ts.Check(err)
-	user, err := authority.Issue(pki.Identity{Role: pb.Role_ROLE_USER, Name: "kim"})
+	end := time.Now().Add(time.Hour)
+	if c.part["expired"] != "" {
+		end = time.Now().Add(-time.Minute)
+	}
+	user, err := authority.IssueUntil(pki.Identity{Role: pb.Role_ROLE_USER, Name: "kim"}, end)
 	ts.Check(err)
 	ts.Check(user.WithServers(servers).Write(ts.MkAbs("bundle")))
 	ts.Setenv("SQUALL_BUNDLE", ts.MkAbs("bundle"))
