@@ -2,8 +2,10 @@ package consensus
 
 import (
 	"crypto/tls"
+	"errors"
 	"log/slog"
 	"net"
+	"os"
 	"testing"
 	"time"
 
@@ -82,6 +84,5 @@ func enters(t *testing.T, address string, cfg *tls.Config) bool {
 func stays(conn net.Conn) bool {
 	_ = conn.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
 	_, err := conn.Read(make([]byte, 1))
-	timeout, ok := err.(net.Error)
-	return ok && timeout.Timeout()
+	return errors.Is(err, os.ErrDeadlineExceeded)
 }
