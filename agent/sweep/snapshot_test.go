@@ -66,6 +66,16 @@ func laneOf(proc string) string {
 	return ""
 }
 
+// threads says whether any thread of a process still lives.
+func threads(pid int) bool {
+	stats, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	return slices.ContainsFunc(stats, func(path string) bool {
+		stat, err := os.ReadFile(path)
+		_, after, found := strings.Cut(string(stat), ") ")
+		return err == nil && found && after[0] != 'Z' && after[0] != 'X'
+	})
+}
+
 var parts = map[string]string{"agent": "supervisor", "agent-worker": "worker", "helper": "helper"}
 
 // netns names the lane's namespace.
