@@ -245,10 +245,6 @@ func (r *region) view() *state.View {
 	return newest
 }
 
-func (r *region) machine(name string) *machine {
-	return r.machines[slices.IndexFunc(r.machines, func(m *machine) bool { return m.name == name })]
-}
-
 // until waits in simulated time.
 func (r *region) until(what string, most time.Duration, yes func() bool) {
 	r.t.Helper()

@@ -1,10 +1,13 @@
 package sim
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"google.golang.org/protobuf/proto"
 
 	pb "squall/proto/squall/v1"
 )
@@ -92,6 +95,22 @@ func (r *region) passes(run string) {
 		r.t.Errorf("the verdict is %v: %v %q\n%v", got, rep.GetEndCause(), rep.GetEndDetail(), rep.GetFindings())
 	}
 	r.checkPromises(run)
+	r.agree(run)
+}
+
+// agree demands that all servers come to tell the same story.
+func (r *region) agree(run string) {
+	r.t.Helper()
+	r.until("all servers to tell one story", 30*time.Second, func() bool {
+		first := r.alive()[0].server.State().Report(run)
+		return !slices.ContainsFunc(r.alive(), func(c *control) bool {
+			return !finished(c, run) || !proto.Equal(first, c.server.State().Report(run))
+		})
+	})
+}
+
+func finished(c *control, run string) bool {
+	return c.server.State().Run(run).GetState() == pb.RunState_RUN_STATE_DONE
 }
 
 func TestRunPasses(t *testing.T) {
