@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	pb "squall/proto/squall/v1"
 )
 
@@ -19,8 +17,7 @@ const resolverTime = time.Second
 // shows what applications see, and what a crash of the agent leaves.
 func TestLookupsOfOneZoneHang(t *testing.T) {
 	r := newRegion(t)
-	before := r.on(t, "web-b1", selfArgs("attached")...).stdout
-	run := r.inject(t, "dns.fail", "--zone", "zone-b", "--for", "60s")
+	run := r.inject(t, "dns.fail", "--zone", "zone-b", "--for", "20s")
 	t.Run("until the resolver's own timeout", func(t *testing.T) { r.lookupsHang(t) })
 	t.Run("and no application sees an error of its own kernel", func(t *testing.T) {
 		for _, host := range []string{"web-b1", "db-b1"} {
@@ -35,38 +32,70 @@ func TestLookupsOfOneZoneHang(t *testing.T) {
 		if len(pids) != 2 {
 			t.Fatalf("the agent has the processes %v, want supervisor and worker", pids)
 		}
+		held := r.attached(t, "web-b1")
+		if len(held) == 0 {
+			t.Fatal("nothing is attached while the fault is held")
+		}
 		signal(t, syscall.SIGKILL, pids...)
 		within(t, 10*time.Second, "both are dead", func() bool {
 			return !slices.ContainsFunc(r.agent(t, "web-b1"), func(pid int) bool { return slices.Contains(pids, pid) })
 		})
 		r.lookupsWork(t, "web-b1")
-		if diff := cmp.Diff(before, r.on(t, "web-b1", selfArgs("attached")...).stdout); diff != "" {
-			t.Errorf("something of ours is left in the host's kernel (-before +after):\n%s", diff)
+		// The new agent tries its mechanisms, so only what was held counts.
+		for _, line := range r.attached(t, "web-b1") {
+			if slices.Contains(held, line) {
+				t.Errorf("left in the host's kernel: %s", line)
+			}
 		}
-		if len(r.on(t, "db-b1", "/usr/bin/getent", "hosts", "shop.test").stdout) > 0 {
-			t.Error("the other host of the zone has lost its fault, too")
-		}
+		within(t, 20*time.Second, "nothing at all is attached", func() bool { return len(r.attached(t, "web-b1")) == 0 })
 	})
 	t.Run("and the step is not injected again", func(t *testing.T) { r.onceOnly(t, run) })
 }
 
-// lookupsHang shows it through glibc and through Go's own resolver.
+// attached are the programs on a host's interfaces, and what else is there
+// that no host has by itself.
+func (r *region) attached(t *testing.T, host string) (found []string) {
+	t.Helper()
+	out := r.on(t, host, selfArgs("attached")...)
+	out.check(t, 0, "link veth eth0")
+	for line := range strings.Lines(out.stdout) {
+		switch line {
+		case "link device lo\n", "link veth eth0\n", "qdisc lo noqueue\n", "qdisc eth0 noqueue\n":
+		default:
+			found = append(found, line)
+		}
+	}
+	return found
+}
+
+// lookupsHang shows it through glibc and through Go's own resolver, on every
+// host of the zone at once.
 func (r *region) lookupsHang(t *testing.T) {
 	t.Helper()
+	var asked []*command
+	began := time.Now()
 	for _, host := range []string{"web-b1", "db-b1"} {
-		for _, argv := range [][]string{{"/usr/bin/getent", "hosts", "shop.test"}, selfArgs("lookup", "shop.test")} {
-			out := r.on(t, host, argv...)
-			out.check(t, timedOut)
-			if out.took < resolverTime {
-				t.Errorf("it gave up before its timeout: %v", out)
-			}
+		for _, argv := range lookups() {
+			asked = append(asked, r.start(t, append([]string{"lab", "exec", host, "--"}, argv...)...))
+		}
+	}
+	for _, c := range asked {
+		out := c.end(t)
+		out.check(t, timedOut)
+		if took := time.Since(began); took < resolverTime {
+			t.Errorf("it gave up after %v, before its timeout: %v", took, out)
 		}
 	}
 }
 
+// lookups are the commands that look a name up.
+func lookups() [][]string {
+	return [][]string{{"/usr/bin/getent", "hosts", "shop.test"}, selfArgs("lookup", "shop.test")}
+}
+
 func (r *region) lookupsWork(t *testing.T, host string) {
 	t.Helper()
-	for _, argv := range [][]string{{"/usr/bin/getent", "hosts", "shop.test"}, selfArgs("lookup", "shop.test")} {
+	for _, argv := range lookups() {
 		out := r.on(t, host, argv...)
 		out.check(t, answered, "10.77.")
 		if out.took >= resolverTime {
@@ -86,17 +115,13 @@ func (r *region) onceOnly(t *testing.T, run string) {
 	if len(local.GetResidue()) > 0 {
 		t.Errorf("the new agent finds %v", local.GetResidue())
 	}
-	if got := r.stepOf(t, run, "db-b1").GetState(); got != pb.StepState_STEP_STATE_HELD {
-		t.Errorf("the other host's step is %v", got)
-	}
 	r.lookupsWork(t, "web-b1")
-	r.must(t, 0, nil, "undo", run)
 	report, code := r.done(t, run)
 	if code != 13 {
 		t.Errorf("the run's exit code is %d, want 13: the fault was lost early", code)
 	}
 	for _, h := range report.GetSteps()[0].GetHosts() {
-		want := pb.RevertCause_REVERT_CAUSE_ORDER
+		want := pb.RevertCause_REVERT_CAUSE_END
 		if h.GetHost() == "web-b1" {
 			want = pb.RevertCause_REVERT_CAUSE_CRASH
 		}

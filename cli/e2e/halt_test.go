@@ -22,8 +22,11 @@ func TestHaltRevertsFromAnyServer(t *testing.T) {
 			out := r.squall(t, "halt", "--reason", "enough", "--bundle", r.onlyDoor(t, server))
 			out.check(t, 0, "halted")
 			r.checkHalted(t, run)
-			r.must(t, 4, []string{"halted by", "enough", "squall resume"}, "inject", "dns.fail", "--zone", "zone-a", "--for", "5s")
+			r.must(t, 4, []string{"the halt lever is engaged", "enough", "squall resume"}, "inject", "dns.fail", "--zone", "zone-a", "--for", "5s")
 			r.must(t, 0, []string{"resumed"}, "resume")
+			if _, code := r.done(t, run); code != 12 {
+				t.Errorf("the run's exit code is %d, want 12", code)
+			}
 		})
 	}
 	t.Run("with the leader just killed", func(t *testing.T) {
@@ -32,8 +35,9 @@ func TestHaltRevertsFromAnyServer(t *testing.T) {
 		signal(t, syscall.SIGKILL, r.server(t, leader))
 		r.must(t, 0, []string{"halted"}, "halt", "--reason", "headless")
 		r.checkHalted(t, run)
-		r.must(t, 4, []string{"halted by", "headless"}, "inject", "dns.fail", "--zone", "zone-a", "--for", "5s")
+		r.must(t, 4, []string{"the halt lever is engaged", "headless"}, "inject", "dns.fail", "--zone", "zone-a", "--for", "5s")
 		within(t, 30*time.Second, "the lever is let go of", func() bool { return r.squall(t, "resume").code == 0 })
+		r.done(t, run)
 	})
 	t.Run("without a quorum", func(t *testing.T) { r.haltAlone(t) })
 }
@@ -52,7 +56,7 @@ func (r *region) haltAlone(t *testing.T) {
 		t.Fatalf("exit code %d, want 5, or 20 with the hosts that were not heard from: %v", out.code, out)
 	}
 	r.checkHalted(t, run)
-	r.must(t, 4, []string{"halted by", "alone"}, "inject", "dns.fail", "--zone", "zone-a", "--for", "5s")
+	r.must(t, 4, []string{"the halt lever is engaged", "alone"}, "inject", "dns.fail", "--zone", "zone-a", "--for", "5s")
 }
 
 // onlyDoor is a person's bundle that knows one server alone.

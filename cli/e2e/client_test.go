@@ -1,0 +1,80 @@
+package e2e
+
+import (
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	pb "squall/proto/squall/v1"
+)
+
+// quietFile is a short run that nothing disturbs.
+const quietFile = `version: 1
+name: quiet
+title: One host loses its names for a while
+hypothesis: The run ends as it should, whatever becomes of the client.
+targets:
+  callers: { host: web-b1 }
+guardrails: { environments: [lab], max_zones: 1, max_runtime: 2m }
+timeline:
+  - at: T+0s
+    phase: silent
+    faults:
+      - dns.fail: { target: callers, for: 6s }
+revert: { timeout: 30s, verify: [residue.count == 0] }
+`
+
+// TestTheClientMayGo: a signal halts, and only a death without a word lets the
+// run go on by itself.
+func TestTheClientMayGo(t *testing.T) {
+	r := newRegion(t)
+	file := r.write(t, "quiet.yaml", quietFile)
+	for name, sig := range map[string]syscall.Signal{
+		"Ctrl-C halts where nobody answers": syscall.SIGINT,
+		"SIGTERM halts":                     syscall.SIGTERM,
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := r.start(t, "run", file)
+			run := r.heldRun(t, "web-b1")
+			signal(t, sig, c.Process.Pid)
+			c.end(t).check(t, 12, "halted")
+			if cause := r.step(t, "web-b1", run).GetCause(); !halted(cause) {
+				t.Errorf("the host reverted for %v", cause)
+			}
+			r.must(t, 4, []string{"the halt lever is engaged"}, "run", file)
+			r.must(t, 0, nil, "resume")
+		})
+	}
+	t.Run("kill -9 lets the run go on to its verdict", func(t *testing.T) {
+		c := r.start(t, "run", file)
+		run := r.heldRun(t, "web-b1")
+		signal(t, syscall.SIGKILL, c.Process.Pid)
+		c.end(t)
+		r.checkPassed(t, run)
+	})
+	t.Run("--detach returns at once, and the run goes on to its verdict", func(t *testing.T) {
+		out := r.must(t, 0, nil, "run", file, "--detach")
+		run := strings.TrimSpace(out.stdout)
+		if !strings.HasPrefix(run, "quiet-") || strings.Contains(run, "\n") {
+			t.Fatalf("it does not print the run alone: %v", out)
+		}
+		r.checkPassed(t, run)
+	})
+}
+
+func (r *region) checkPassed(t *testing.T, run string) {
+	t.Helper()
+	report, code := r.done(t, run)
+	if code != 0 || report.GetSummary().GetVerdict() != pb.Verdict_VERDICT_PASS {
+		t.Errorf("exit code %d, verdict %v, findings %v", code, report.GetSummary().GetVerdict(), report.GetFindings())
+	}
+	for _, h := range report.GetSteps()[0].GetHosts() {
+		if h.GetCause() != pb.RevertCause_REVERT_CAUSE_END {
+			t.Errorf("%s reverted for %v", h.GetHost(), h.GetCause())
+		}
+	}
+	within(t, 10*time.Second, "lookups work", func() bool {
+		return r.on(t, "web-b1", "/usr/bin/getent", "hosts", "shop.test").code == 0
+	})
+}
