@@ -46,7 +46,7 @@ bench: build ## every figure with its baseline, in one run (root)
 fuzz: ## each decoder for FUZZTIME
 	@for p in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
 	  for f in $$(grep -ho '^func Fuzz[A-Za-z0-9]*' $$p/*_test.go | cut -c6-); do \
-	    echo "$$p $$f"; $(GO) test -run='^$$' -fuzz="^$$f\$$" -fuzztime=$(FUZZTIME) $$p; done; done
+	    echo "$$p $$f"; $(GO) test -run='^$$' -fuzz="^$$f\$$" -fuzztime=$(FUZZTIME) -fuzzminimizetime=5x $$p; done; done
 
 cover: ## coverage by package
 	$(GO) test -cover ./...
@@ -59,7 +59,7 @@ proto: ## generate from the protos
 	@.tools/generated write
 
 bpf: ## compile the BPF programs (clang, libbpf-dev)
-	cd agent/host/bpf && $(GO) generate ./...
+	agent/host/bpf/generate.sh
 	@.tools/generated write
 
 lint:

@@ -2036,51 +2036,6 @@ func (x *Forget) GetStep() string {
 	return ""
 }
 
-// Journal is the journal's content: for tools and tests.
-type Journal struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Records       []*Record              `protobuf:"bytes,1,rep,name=records,proto3" json:"records,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Journal) Reset() {
-	*x = Journal{}
-	mi := &file_squall_v1_op_proto_msgTypes[22]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Journal) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Journal) ProtoMessage() {}
-
-func (x *Journal) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_op_proto_msgTypes[22]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Journal.ProtoReflect.Descriptor instead.
-func (*Journal) Descriptor() ([]byte, []int) {
-	return file_squall_v1_op_proto_rawDescGZIP(), []int{22}
-}
-
-func (x *Journal) GetRecords() []*Record {
-	if x != nil {
-		return x.Records
-	}
-	return nil
-}
-
 var File_squall_v1_op_proto protoreflect.FileDescriptor
 
 const file_squall_v1_op_proto_rawDesc = "" +
@@ -2236,9 +2191,7 @@ const file_squall_v1_op_proto_rawDesc = "" +
 	"\x15unix_minus_boot_nanos\x18\x02 \x01(\x03R\x12unixMinusBootNanos\".\n" +
 	"\x06Forget\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x12\n" +
-	"\x04step\x18\x02 \x01(\tR\x04step\"6\n" +
-	"\aJournal\x12+\n" +
-	"\arecords\x18\x01 \x03(\v2\x11.squall.v1.RecordR\arecords*\xcd\x01\n" +
+	"\x04step\x18\x02 \x01(\tR\x04step*\xcd\x01\n" +
 	"\tStepState\x12\x1a\n" +
 	"\x16STEP_STATE_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10STEP_STATE_READY\x10\x01\x12\x18\n" +
@@ -2272,7 +2225,7 @@ func file_squall_v1_op_proto_rawDescGZIP() []byte {
 }
 
 var file_squall_v1_op_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_squall_v1_op_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_squall_v1_op_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_squall_v1_op_proto_goTypes = []any{
 	(StepState)(0),         // 0: squall.v1.StepState
 	(RevertCause)(0),       // 1: squall.v1.RevertCause
@@ -2298,12 +2251,11 @@ var file_squall_v1_op_proto_goTypes = []any{
 	(*HaltLatch)(nil),      // 21: squall.v1.HaltLatch
 	(*ScheduleRecord)(nil), // 22: squall.v1.ScheduleRecord
 	(*Forget)(nil),         // 23: squall.v1.Forget
-	(*Journal)(nil),        // 24: squall.v1.Journal
-	(*ManagementPeer)(nil), // 25: squall.v1.ManagementPeer
-	(Direction)(0),         // 26: squall.v1.Direction
-	(*HostConfig)(nil),     // 27: squall.v1.HostConfig
-	(*Ability)(nil),        // 28: squall.v1.Ability
-	(*Fault)(nil),          // 29: squall.v1.Fault
+	(*ManagementPeer)(nil), // 24: squall.v1.ManagementPeer
+	(Direction)(0),         // 25: squall.v1.Direction
+	(*HostConfig)(nil),     // 26: squall.v1.HostConfig
+	(*Ability)(nil),        // 27: squall.v1.Ability
+	(*Fault)(nil),          // 28: squall.v1.Fault
 }
 var file_squall_v1_op_proto_depIdxs = []int32{
 	5,  // 0: squall.v1.Op.silence:type_name -> squall.v1.Silence
@@ -2316,19 +2268,19 @@ var file_squall_v1_op_proto_depIdxs = []int32{
 	3,  // 7: squall.v1.Op.nothing:type_name -> squall.v1.Nothing
 	4,  // 8: squall.v1.Silence.gate:type_name -> squall.v1.Gate
 	6,  // 9: squall.v1.Silence.exempt:type_name -> squall.v1.Exempt
-	25, // 10: squall.v1.Exempt.management:type_name -> squall.v1.ManagementPeer
+	24, // 10: squall.v1.Exempt.management:type_name -> squall.v1.ManagementPeer
 	4,  // 11: squall.v1.DropDNS.gate:type_name -> squall.v1.Gate
 	4,  // 12: squall.v1.DelayLine.gate:type_name -> squall.v1.Gate
-	26, // 13: squall.v1.DelayLine.direction:type_name -> squall.v1.Direction
+	25, // 13: squall.v1.DelayLine.direction:type_name -> squall.v1.Direction
 	6,  // 14: squall.v1.DelayLine.exempt:type_name -> squall.v1.Exempt
 	4,  // 15: squall.v1.HoldDown.gate:type_name -> squall.v1.Gate
-	27, // 16: squall.v1.Facts.config:type_name -> squall.v1.HostConfig
+	26, // 16: squall.v1.Facts.config:type_name -> squall.v1.HostConfig
 	14, // 17: squall.v1.Facts.workloads:type_name -> squall.v1.WorkloadFacts
-	28, // 18: squall.v1.Facts.abilities:type_name -> squall.v1.Ability
+	27, // 18: squall.v1.Facts.abilities:type_name -> squall.v1.Ability
 	6,  // 19: squall.v1.Facts.exempt:type_name -> squall.v1.Exempt
 	2,  // 20: squall.v1.Change.do:type_name -> squall.v1.Op
 	2,  // 21: squall.v1.Change.undo:type_name -> squall.v1.Op
-	29, // 22: squall.v1.Task.fault:type_name -> squall.v1.Fault
+	28, // 22: squall.v1.Task.fault:type_name -> squall.v1.Fault
 	18, // 23: squall.v1.Record.intent:type_name -> squall.v1.Intent
 	19, // 24: squall.v1.Record.mark:type_name -> squall.v1.Mark
 	20, // 25: squall.v1.Record.order:type_name -> squall.v1.OrderMark
@@ -2340,12 +2292,11 @@ var file_squall_v1_op_proto_depIdxs = []int32{
 	0,  // 31: squall.v1.Mark.state:type_name -> squall.v1.StepState
 	1,  // 32: squall.v1.Mark.cause:type_name -> squall.v1.RevertCause
 	16, // 33: squall.v1.ScheduleRecord.task:type_name -> squall.v1.Task
-	17, // 34: squall.v1.Journal.records:type_name -> squall.v1.Record
-	35, // [35:35] is the sub-list for method output_type
-	35, // [35:35] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	34, // [34:34] is the sub-list for method output_type
+	34, // [34:34] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_squall_v1_op_proto_init() }
@@ -2379,7 +2330,7 @@ func file_squall_v1_op_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_squall_v1_op_proto_rawDesc), len(file_squall_v1_op_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   23,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
