@@ -54,7 +54,7 @@ func (f *follower) follow(ctx context.Context) error {
 		case sig := <-signals:
 			if detached, err := f.obey(ctx, sig, signals); detached || err != nil {
 				cancel()
-				<-watched // it ends because of us
+				_ = <-watched // it ends because of us
 				return err
 			}
 		}

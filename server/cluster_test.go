@@ -96,7 +96,7 @@ func (r *region) kill(u *unit) {
 		return
 	}
 	u.stop()
-	<-u.done // a minority can't hand over, and says so
+	_ = <-u.done // a minority can't hand over, and says so
 	u.Server, u.cfg.RaftPort, u.cfg.Doors = nil, nil, nil
 }
 
