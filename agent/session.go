@@ -149,7 +149,7 @@ func (s *Session) tick(ctx context.Context) {
 // changeOver gives the server in use up for the one that stands by. With no
 // other to turn to, a server that answers is kept.
 func (s *Session) changeOver() {
-	if s.standby == nil && s.active.sent-s.active.answered < maxMissed {
+	if (s.standby == nil || !s.standby.welcome) && s.active.sent-s.active.answered < maxMissed {
 		s.active.unrenewed = 0
 		return
 	}
@@ -194,21 +194,30 @@ func (s *Session) connect(ctx context.Context) {
 	}
 }
 
-// open begins a link to the first server that is free and may be dialed.
+// open begins a link to the server that is free and was put off longest ago:
+// one that answers must not wait behind two that are silent.
 func (s *Session) open(ctx context.Context, standby bool) *link {
-	for _, address := range s.servers {
-		taken := s.active != nil && s.active.address == address || s.standby != nil && s.standby.address == address
-		if taken || s.boot() < s.retry[address].at {
-			continue
-		}
-		ctx, cancel := context.WithCancel(ctx)
-		l := &link{address: address, out: make(chan *pb.SessionRequest, queued), cancel: cancel}
-		l.patience = time.AfterFunc(welcomeWithin, cancel)
-		hello := s.hello(standby)
-		s.links.Go(func() { s.runLink(ctx, l, hello) })
-		return l
+	address, ok := s.next()
+	if !ok {
+		return nil
 	}
-	return nil
+	ctx, cancel := context.WithCancel(ctx)
+	l := &link{address: address, out: make(chan *pb.SessionRequest, queued), cancel: cancel}
+	l.patience = time.AfterFunc(welcomeWithin, cancel)
+	hello := s.hello(standby)
+	s.links.Go(func() { s.runLink(ctx, l, hello) })
+	return l
+}
+
+// next is the server to dial, if one is free and may be dialed now.
+func (s *Session) next() (address string, ok bool) {
+	for _, a := range s.servers {
+		taken := s.active != nil && s.active.address == a || s.standby != nil && s.standby.address == a
+		if !taken && s.boot() >= s.retry[a].at && (!ok || s.retry[a].at < s.retry[address].at) {
+			address, ok = a, true
+		}
+	}
+	return address, ok
 }
 
 func (s *Session) hello(standby bool) *pb.Hello {
