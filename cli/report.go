@@ -29,11 +29,14 @@ func newReportCmd(a *app) *cobra.Command {
 }
 
 // reportExit is the exit code that a run has earned. One that is still under
-// way has earned none.
+// way has earned none. One for which a host was not ready was refused by it.
 func reportExit(r *pb.RunReport) int {
 	residue := len(dirty(r.GetResidue())) > 0
 	if r.GetSummary().GetState() != pb.RunState_RUN_STATE_DONE && !residue {
 		return experiments.ExitPass
+	}
+	if r.GetEndCause() == pb.EndCause_END_CAUSE_NOT_READY && !residue {
+		return experiments.ExitRefused
 	}
 	return experiments.VerdictExitCode(r.GetSummary().GetVerdict(), residue)
 }

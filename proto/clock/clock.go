@@ -28,6 +28,7 @@ type Estimator struct {
 type sample struct {
 	offset      time.Duration
 	uncertainty time.Duration
+	trip        time.Duration
 	at          time.Duration
 }
 
@@ -42,6 +43,7 @@ func (e *Estimator) Add(sent time.Duration, clusterUnix int64, uncertainty, rece
 	s := sample{
 		offset:      time.Duration(clusterUnix) - (sent + half),
 		uncertainty: half + uncertainty,
+		trip:        received - sent,
 		at:          received,
 	}
 	e.forget(s)
@@ -65,11 +67,16 @@ func (e *Estimator) Estimate(now time.Duration) (offset, uncertainty time.Durati
 	return offset, uncertainty, ok
 }
 
-// RoundTrip is the lowest round trip of the window, as twice the doubt that it
-// leaves: an upper bound.
-func (e *Estimator) RoundTrip(now time.Duration) (time.Duration, bool) {
-	_, uncertainty, ok := e.Estimate(now)
-	return 2 * uncertainty, ok
+// RoundTrip is the lowest round trip of the window. It is not ok without a
+// recent measurement.
+func (e *Estimator) RoundTrip(now time.Duration) (lowest time.Duration, ok bool) {
+	now = max(now, e.newest)
+	for _, s := range e.samples {
+		if now-s.at <= Window && (!ok || s.trip < lowest) {
+			lowest, ok = s.trip, true
+		}
+	}
+	return lowest, ok
 }
 
 // forget drops what is too old, and what the new sample contradicts: cluster

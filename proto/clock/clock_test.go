@@ -123,3 +123,19 @@ func TestFormerLeaderKeepsTheTime(t *testing.T) {
 		t.Errorf("now is %d, %v", unix, ok)
 	}
 }
+
+// A server's doubt about its own clock is not the length of the way to it.
+func TestRoundTripIsTheWayAlone(t *testing.T) {
+	var e Estimator
+	if _, ok := e.RoundTrip(0); ok {
+		t.Error("a round trip before the first")
+	}
+	e.Add(0, 1e9, time.Second, 3*time.Millisecond)
+	e.Add(time.Second, 2e9, time.Second, time.Second+2*time.Millisecond)
+	if trip, ok := e.RoundTrip(2 * time.Second); !ok || trip != 2*time.Millisecond {
+		t.Errorf("round trip %s, %t", trip, ok)
+	}
+	if _, ok := e.RoundTrip(2*time.Second + 2*Window); ok {
+		t.Error("an old round trip still counts")
+	}
+}
