@@ -131,8 +131,10 @@ func (i *hostInit) run(ctx context.Context) error {
 		return err
 	}
 	defer door.Close()
+	// It waits in the kernel for as long as there are children, so it ends with
+	// this process, and the host with both.
+	go reap(ctx)
 	tasks, ctx := errgroup.WithContext(ctx)
-	tasks.Go(func() error { reap(ctx); return nil })
 	tasks.Go(func() error { i.keepAgent(ctx); return nil })
 	tasks.Go(func() error { return i.startWorkloads(ctx, config) })
 	return tasks.Wait()
