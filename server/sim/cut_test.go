@@ -108,6 +108,32 @@ func TestServerThatIsBehindNeitherSendsNorRenews(t *testing.T) {
 	})
 }
 
+// TestOneServerThatAnswersIsEnough leaves a host one server of three, and that
+// one out of touch for a while: the host must not wait for the silent two.
+func TestOneServerThatAnswersIsEnough(t *testing.T) {
+	for only := range 3 {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRegion(t, settings{})
+			host, kept := r.struck()[0], r.servers[only]
+			for _, c := range r.servers {
+				if c != kept {
+					r.net.cut(host.name, c.id)
+				}
+			}
+			kept.cutOff()
+			time.Sleep(20 * time.Second)
+			kept.rejoin()
+			time.Sleep(20 * time.Second) // raft comes back to a server that was away within ten
+			for range 60 {
+				time.Sleep(time.Second)
+				if got := r.view().Host(host.name).GetServer(); got != kept.id {
+					t.Fatalf("the host is at server %q, want %s", got, kept.id)
+				}
+			}
+		})
+	}
+}
+
 // TestQuorumLostEndsFaultsAtTheLease kills two servers of three.
 func TestQuorumLostEndsFaultsAtTheLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
