@@ -24,7 +24,7 @@ var socketTables = map[string]string{
 
 // listening finds the local ports on which processes wait for strangers: TCP
 // and UDP, v4 and v6. It reads their descriptors and the socket tables of
-// their own network namespaces, which every kernel has.
+// their own network namespaces.
 func listening(pids []int) []uint32 {
 	inodes := map[string]bool{}
 	namespaces := map[string]int{}
@@ -35,15 +35,24 @@ func listening(pids []int) []uint32 {
 		}
 	}
 	ports := map[uint32]bool{}
-	for _, pid := range namespaces {
+	own, _ := os.Readlink("/proc/thread-self/ns/net")
+	for ns, pid := range namespaces {
+		asked := ns == own && tcpListeners(inodes, ports) == nil
 		for table, state := range socketTables {
-			b, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/%s", pid, table))
-			if err == nil {
-				parseSockets(b, state, inodes, ports)
+			if !asked || state != tcpListens {
+				readSockets(pid, table, inodes, ports)
 			}
 		}
 	}
 	return slices.Sorted(maps.Keys(ports))
+}
+
+// readSockets adds ports from a table of /proc, which every kernel has.
+func readSockets(pid int, table string, inodes map[string]bool, ports map[uint32]bool) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/%s", pid, table))
+	if err == nil {
+		parseSockets(b, socketTables[table], inodes, ports)
+	}
 }
 
 // socketInodes adds the sockets that a process has open.
