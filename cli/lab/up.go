@@ -12,8 +12,6 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"squall/agent/host"
 	pb "squall/proto/squall/v1"
 )
@@ -211,8 +209,11 @@ func Down(ctx context.Context, folder Folder) error {
 		return fmt.Errorf("end lab %s: %w", folder.Name(), err)
 	}
 	// The holder clears up by itself; it is waited for, and stood in for.
-	patience := time.AfterFunc(holderLimit, folder.killHolder)
-	defer patience.Stop()
+	holder := folder.holder()
+	if holder != nil {
+		defer holder.Close()
+		defer time.AfterFunc(holderLimit, func() { _ = holder.Kill() }).Stop() // stopped or stuck
+	}
 	for folder.ours() {
 		if _, err := folder.sweep(ctx); err != nil {
 			return err
@@ -221,19 +222,32 @@ func Down(ctx context.Context, folder Folder) error {
 			return fmt.Errorf("end lab %s: %w", folder.Name(), err)
 		}
 	}
+	if holder != nil {
+		return holder.Wait(ctx)
+	}
 	return nil
 }
 
-// killHolder ends a holder that is stopped or stuck. Its lock tells its process
-// id, and that the id is still its own.
-func (f Folder) killHolder() {
+// holder is the lab's holder; nil when nobody holds it. It has signed the lock,
+// and as long as the lock is taken the process id is its own.
+func (f Folder) holder() *host.Process {
 	text, err := os.ReadFile(f.path("lock"))
-	if err != nil || !f.Alive() {
-		return
+	if err != nil {
+		return nil
 	}
-	if pid, err := strconv.Atoi(string(text)); err == nil && pid > 1 {
-		_ = unix.Kill(pid, unix.SIGKILL) // it may have ended just now
+	pid, err := strconv.Atoi(string(text))
+	if err != nil {
+		return nil
 	}
+	p, err := host.OpenPidfd(pid)
+	if err != nil {
+		return nil
+	}
+	if !f.Alive() {
+		p.Close()
+		return nil
+	}
+	return p
 }
 
 func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
