@@ -27,7 +27,22 @@ func newInjectCmd(a *app) *cobra.Command {
 	for _, name := range experiments.FaultNames() {
 		c.AddCommand(newInjectFaultCmd(a, name))
 	}
+	beforeHelp(c, func() {
+		for _, fault := range c.Commands() {
+			fault.Short = summary(fault.Name())
+		}
+	})
 	return c
+}
+
+// beforeHelp does something once help is asked for: texts that come from the
+// protos' comments cost more than the rest of a command line together.
+func beforeHelp(c *cobra.Command, do func()) {
+	help := c.HelpFunc()
+	c.SetHelpFunc(func(asked *cobra.Command, args []string) {
+		do()
+		help(asked, args)
+	})
 }
 
 // injection is one `inject` command: its messages are filled from flags that
@@ -46,7 +61,7 @@ type injection struct {
 
 type field struct {
 	message proto.Message
-	path    string
+	flag    experiments.Flag
 }
 
 // stepFlags are the fields of a step that make sense for a single one.
@@ -57,9 +72,8 @@ func newInjectFaultCmd(a *app, name string) *cobra.Command {
 	in := &injection{fault: fault, step: &pb.Step{}, target: &pb.Target{}, fields: map[string]field{}}
 	body := faultBody(fault)
 	c := &cobra.Command{
-		Use:   name,
-		Short: summary(name),
-		Args:  cobra.NoArgs,
+		Use:  name,
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if in.local.local {
 				return in.injectLocal(c.Context(), a, c.Flags())
@@ -78,6 +92,10 @@ func newInjectFaultCmd(a *app, name string) *cobra.Command {
 	c.Flags().StringVar(&in.at, "at", "now", "when: now")
 	in.opts.register(c)
 	in.local.register(c.Flags())
+	beforeHelp(c, func() {
+		c.Short = summary(name)
+		in.describe(c.Flags())
+	})
 	return c
 }
 
@@ -105,15 +123,22 @@ func (in *injection) register(set *pflag.FlagSet, message proto.Message, wanted 
 		if set.Lookup(f.Name) != nil || !wanted(f.Name) {
 			continue
 		}
-		text := f.Usage
-		if f.Default != "" {
-			text += " (default " + f.Default + ")"
-		}
-		set.StringArray(f.Name, nil, text)
+		set.StringArray(f.Name, nil, "")
 		if f.Bool {
 			set.Lookup(f.Name).NoOptDefVal = "true"
 		}
-		in.fields[f.Name] = field{message: message, path: f.Name}
+		in.fields[f.Name] = field{message, f}
+	}
+}
+
+// describe gives the flags of fields their texts.
+func (in *injection) describe(set *pflag.FlagSet) {
+	for name, f := range in.fields {
+		text := f.flag.Usage()
+		if f.flag.Default != "" {
+			text += " (default " + f.flag.Default + ")"
+		}
+		set.Lookup(name).Usage = text
 	}
 }
 
@@ -163,7 +188,7 @@ func (in *injection) setFields(set *pflag.FlagSet) error {
 			return
 		}
 		for _, text := range f.Value.(pflag.SliceValue).GetSlice() {
-			if err := experiments.SetField(known.message, known.path, text); err != nil {
+			if err := experiments.SetField(known.message, known.flag.Name, text); err != nil {
 				failed = usage(fmt.Errorf("--%s: %w", f.Name, err))
 			}
 		}

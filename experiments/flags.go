@@ -13,8 +13,6 @@ import (
 type Flag struct {
 	// Name is the path that SetField takes: "to.zone".
 	Name string
-	// Usage is what the proto file says of the field, in one sentence.
-	Usage string
 	// Takes says what the value looks like: "a length of time, such as 250ms or 1h06m".
 	Takes string
 	// Default applies when the flag is left out; empty is none.
@@ -25,7 +23,14 @@ type Flag struct {
 	Repeated bool
 	// Bool flags may stand without a value.
 	Bool bool
+
+	// says is the field whose comment describes the flag.
+	says protoreflect.FieldDescriptor
 }
+
+// Usage is what the proto file says of the field, in one sentence. The first
+// call reads all of the comments, which takes a while.
+func (f Flag) Usage() string { return firstSentence(comment(f.says)) }
 
 // Flags are all values of a message, nested ones by their path, in the order
 // of the proto. Inline fields are left out: they are chosen by name.
@@ -56,12 +61,12 @@ func flagsOf(md protoreflect.MessageDescriptor, path string) []Flag {
 func flagOf(fd protoreflect.FieldDescriptor, name string, says protoreflect.FieldDescriptor) Flag {
 	f := Flag{
 		Name:     name,
-		Usage:    firstSentence(comment(says)),
 		Takes:    describe(fd),
 		Default:  option[string](fd, pb.E_Default),
 		Required: isRequired(fd) && fd == says,
 		Repeated: fd.IsList() || fd.IsMap(),
 		Bool:     fd.Kind() == protoreflect.BoolKind,
+		says:     says,
 	}
 	if fd.IsMap() {
 		f.Takes = "key=value"

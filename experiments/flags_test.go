@@ -15,7 +15,7 @@ func TestFlagsAreTheLeavesOfAFault(t *testing.T) {
 	delay := map[string]Flag{}
 	for _, f := range Flags(&pb.NetDelay{}) {
 		delay[f.Name] = f
-		if f.Usage == "" || f.Takes == "" {
+		if f.Usage() == "" || f.Takes == "" {
 			t.Errorf("flag %s says nothing: %+v", f.Name, f)
 		}
 	}
