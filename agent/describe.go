@@ -12,7 +12,11 @@ import (
 )
 
 // describeEvery is how often the host is looked at for the registry.
-const describeEvery = 15 * time.Second
+const (
+	describeEvery = 15 * time.Second
+	// triedEvery is the same while the host still tries its mechanisms.
+	triedEvery = 250 * time.Millisecond
+)
 
 // describe tells the registry what the host's owner and its kernel say. Command
 // lines and environments stay here.
@@ -49,7 +53,10 @@ func describeHost(ctx context.Context, h host.Host, out chan<- *pb.Host, log *sl
 		if err != nil {
 			log.Warn("describe host", "err", err)
 			pause = time.Second
-		} else if now := describe(facts); !proto.Equal(now, told) {
+		} else if len(facts.GetAbilities()) == 0 {
+			pause = triedEvery
+		}
+		if now := describe(facts); err == nil && !proto.Equal(now, told) {
 			select {
 			case out <- now:
 				told = now

@@ -119,15 +119,24 @@ func (s *Session) run(ctx context.Context, hosts <-chan *pb.Host, probes func([]
 			return ctx.Err()
 		case s.host = <-hosts:
 			s.say(&pb.SessionRequest{Kind: &pb.SessionRequest_Host{Host: s.host}})
+			s.connect(ctx)
 		case h := <-s.news:
 			s.hear(h)
 		case <-s.engine.Changed():
 			s.report(false)
 		case <-timer.C:
 			s.tick(ctx)
-			timer.Reset(s.engine.Pace())
+			timer.Reset(s.pace())
 		}
 	}
+}
+
+// pace is how often to tick: soon again while no server answers.
+func (s *Session) pace() time.Duration {
+	if s.active == nil || !s.active.welcome {
+		return min(s.engine.Pace(), firstRetry)
+	}
+	return s.engine.Pace()
 }
 
 // tick pings, looks whether the server still answers, and connects.

@@ -13,7 +13,8 @@ import (
 // maxUndeclared bounds the list of what no workload claims.
 const maxUndeclared = 64
 
-// Facts implements Host. Abilities are tried the first time only.
+// Facts implements Host. Mechanisms are tried once; while that is under way
+// the facts list no abilities, and who asks for a missing one is told by Do.
 func (r *Real) Facts(ctx context.Context) (*pb.Facts, error) {
 	id, err := BootID()
 	if err != nil {
@@ -21,7 +22,7 @@ func (r *Real) Facts(ctx context.Context) (*pb.Facts, error) {
 	}
 	f := &pb.Facts{
 		Config: r.config, BootId: id, BootOffsetNanos: int64(r.offset),
-		Abilities: r.abilities(), Exempt: r.options.Exempt,
+		Abilities: r.trials.known(), Exempt: r.options.Exempt,
 	}
 	claimed, err := r.workloadFacts(ctx, f)
 	if err != nil {

@@ -42,7 +42,7 @@ type Real struct {
 	why       error    // why there is no kit
 	offset    time.Duration
 	lease     atomic.Int64
-	abilities func() []*pb.Ability
+	trials    trials
 
 	mu       sync.Mutex // guards everything below
 	attached map[slot]*held
@@ -74,7 +74,7 @@ func Open(config *pb.HostConfig, o Options) (*Real, error) {
 		log:      cmp.Or(o.Log, slog.New(slog.DiscardHandler)),
 		attached: map[slot]*held{}, kills: map[string]*killing{},
 	}
-	r.abilities = sync.OnceValue(r.tryAll)
+	r.trials.run = r.Doctor
 	if r.kit, r.why = openKit(o.Ready); r.kit == nil {
 		r.log.Warn("no BPF programs here", "err", r.why)
 		return r, nil
@@ -96,13 +96,6 @@ func openKit(ready bool) (*bpf.Kit, error) {
 		return nil, errors.Join(err, kit.Close())
 	}
 	return kit, nil
-}
-
-// tryAll tries every mechanism, once in the life of this host.
-func (r *Real) tryAll() []*pb.Ability {
-	ctx, cancel := context.WithTimeout(context.Background(), doctorTimeout)
-	defer cancel()
-	return r.Doctor(ctx)
 }
 
 // Boot implements Host.
@@ -151,6 +144,7 @@ func (r *Real) Do(ctx context.Context, op *pb.Op) error {
 
 // Close ends everything that is attached; what was started lives on.
 func (r *Real) Close() error {
+	r.trials.end()
 	err := r.detachIf(func(string) bool { return true })
 	if r.kit != nil {
 		err = errors.Join(err, r.kit.Close())
