@@ -25,6 +25,7 @@ const (
 func newTransport(cfg Config, logger hclog.Logger) Transport {
 	layer := &stream{
 		listener: cfg.Listener,
+		log:      logger,
 		server:   cfg.Bundle.ServerTLS(pb.Role_ROLE_SERVER),
 		client:   cfg.Bundle.ClientTLS(),
 		conns:    make(map[net.Conn]struct{}),
@@ -52,6 +53,7 @@ func (t *transport) Close() error {
 // all its connections, so that closing it silences a server that hangs.
 type stream struct {
 	listener net.Listener
+	log      hclog.Logger
 	server   *tls.Config
 	client   *tls.Config
 	accepted chan net.Conn
@@ -126,7 +128,8 @@ func (s *stream) welcome(raw net.Conn) {
 	ctx, cancel := context.WithTimeout(context.Background(), handshakeTime)
 	defer cancel()
 	if err := conn.(*member).Conn.(*tls.Conn).HandshakeContext(ctx); err != nil {
-		_ = conn.Close() // refused: the peer has been told by an alert
+		s.log.Warn("refused at the raft port", "from", raw.RemoteAddr(), "cause", err)
+		_ = conn.Close() // the peer has been told by an alert
 		return
 	}
 	select {
