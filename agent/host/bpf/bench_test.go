@@ -3,9 +3,12 @@ package bpf
 import (
 	"io"
 	"net"
+	"os/exec"
 	"slices"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	pb "squall/proto/squall/v1"
 )
@@ -101,6 +104,50 @@ func (i idle) Close() error {
 	err := i.points.fan.Close()
 	i.points.fan = nil
 	return err
+}
+
+// BenchmarkEnd is how long after the death, or the hang, of its holder a fault
+// still acts: until the first packet is sent that passes. A holder keeps its
+// lease 200 ms ahead. The baseline is the death itself.
+func BenchmarkEnd(b *testing.B) {
+	for _, kind := range []string{"silence", "dns", "delay"} {
+		for name, signal := range map[string]unix.Signal{"killed": unix.SIGKILL, "hung": unix.SIGSTOP} {
+			b.Run(kind+"/"+name, func(b *testing.B) {
+				p := newPair(b)
+				port := "7007"
+				if kind == "dns" {
+					port = "53"
+				}
+				to := net.JoinHostPort(there4, port)
+				p.there.listenUDP(b, to)
+				var took, death []time.Duration
+				for b.Loop() {
+					if t := endAfter(b, p.here, to, kind, false, signal); t >= 0 {
+						took = append(took, t)
+					}
+					death = append(death, ownExit(b))
+				}
+				slices.Sort(took)
+				slices.Sort(death)
+				b.ReportMetric(micros(pick(death, 0.5)), "us/base")
+				b.ReportMetric(micros(pick(took, 0.5)), "us/median")
+				b.ReportMetric(micros(pick(took, 0.99)), "us/p99")
+			})
+		}
+	}
+}
+
+func micros(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e3 }
+
+// ownExit is how long a process takes to be dead after a kill.
+func ownExit(b *testing.B) time.Duration {
+	b.Helper()
+	cmd := exec.Command("sleep", "60")
+	must(b, cmd.Start())
+	began := time.Now()
+	must(b, cmd.Process.Kill())
+	_ = cmd.Wait()
+	return time.Since(began)
 }
 
 // drain reads all that comes on a port, and returns its address.

@@ -1,0 +1,146 @@
+package bench
+
+import (
+	"context"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A gathered figure comes from a benchmark or a test that lives beside the code
+// it measures; here its metrics get their targets.
+type gathered struct {
+	// name is the figure's, and benchmark where it comes from: a whole name.
+	name, benchmark string
+	unit            string
+	// median, p99 and base name metrics; an empty one was not taken.
+	median, p99, base string
+	judged            statistic
+	limit, scale      float64
+	atLeast           bool
+	baseName          string
+}
+
+// A source is one run of `go test`.
+type source struct {
+	pkg, bench, times string
+	figures           []gathered
+}
+
+const lease = 200 // of the holders in agent/host/bpf, milliseconds
+
+var sources = []source{
+	{"../../agent/host/bpf", "^BenchmarkEnd$", "20x", []gathered{
+		end("silence ends after kill -9", "silence/killed", 10),
+		end("silence ends after a hang, lease 200 ms", "silence/hung", lease+20),
+		end("DNS blackhole ends after kill -9", "dns/killed", 10),
+		end("DNS blackhole ends after a hang, lease 200 ms", "dns/hung", lease+20),
+		end("delay line ends after kill -9", "delay/killed", 10),
+		end("delay line ends after a hang, lease 200 ms", "delay/hung", 250),
+	}},
+	{"../../agent/host/bpf", "^BenchmarkDelayError$", "500x", []gathered{
+		{"net.delay 40 ms, error (median)", "BenchmarkDelayError", "ms", "us/median", "us/p99", "us/base", median, 0.1, 1e-3, false, "undelayed round trip"},
+		{"net.delay 40 ms, error (p99)", "BenchmarkDelayError", "ms", "us/median", "us/p99", "us/base", p99, 0.5, 1e-3, false, "undelayed round trip"},
+	}},
+	{"../../agent/host/bpf", "^BenchmarkOtherTraffic$", "20x", []gathered{
+		traffic("other traffic beside a delay line", "delay_line"),
+		traffic("other traffic beside a DNS blackhole", "dns"),
+		traffic("other traffic, entries alone", "entries"),
+	}},
+	{"../../agent/host", "^BenchmarkKillThousand$", "20x", []gathered{
+		{"1,000 processes: first to last signal", "BenchmarkKillThousand/1000", "ms", "µs-signals", "", "µs-dead", median, 3, 1e-3, false, "until nothing lives"},
+	}},
+}
+
+func end(name, which string, limit float64) gathered {
+	return gathered{name, "BenchmarkEnd/" + which, "ms", "us/median", "us/p99", "us/base", median, limit, 1e-3, false, "a process's own death"}
+}
+
+func traffic(name, which string) gathered {
+	return gathered{name, "BenchmarkOtherTraffic/" + which, "%", "%/median", "", "", median, 95, 1, true, ""}
+}
+
+// BenchmarkOthers gathers the figures of other packages.
+func BenchmarkOthers(b *testing.B) {
+	for _, s := range sources {
+		metrics := parse(goTest(b, s.pkg, "-run=^$", "-bench="+s.bench, "-benchtime="+s.times))
+		for _, f := range s.figures {
+			f.row(metrics[f.benchmark]).print()
+		}
+	}
+}
+
+// row is the figure of a benchmark's metrics. Only its median and p99 are known.
+func (g gathered) row(metrics map[string]float64) row {
+	r := row{
+		name: g.name, unit: g.unit, judged: g.judged, limit: g.limit, atLeast: g.atLeast, baseName: g.baseName,
+		known: map[statistic]float64{},
+	}
+	if v, ok := metrics[g.median]; ok {
+		r.known[median] = v * g.scale
+	}
+	if v, ok := metrics[g.p99]; ok {
+		r.known[p99] = v * g.scale
+	}
+	if v, ok := metrics[g.base]; ok {
+		r.base = []float64{v * g.scale}
+	}
+	return r
+}
+
+// parse reads the metrics of each benchmark, by names without the number of cores.
+func parse(out string) map[string]map[string]float64 {
+	all := map[string]map[string]float64{}
+	for line := range strings.Lines(out) {
+		fields := strings.Fields(line)
+		if len(fields) < 4 || !strings.HasPrefix(fields[0], "Benchmark") {
+			continue
+		}
+		metrics := map[string]float64{}
+		for i := 2; i+1 < len(fields); i += 2 {
+			if v, err := strconv.ParseFloat(fields[i], 64); err == nil {
+				metrics[fields[i+1]] = v
+			}
+		}
+		all[cores.ReplaceAllString(fields[0], "")] = metrics
+	}
+	return all
+}
+
+// cores is how a benchmark's name ends.
+var cores = regexp.MustCompile(`-\d+$`)
+
+// BenchmarkSimulation is 84 simulated minutes with three servers and thirty
+// hosts, a leader killed half-way. The baseline is the time that it simulates.
+func BenchmarkSimulation(b *testing.B) {
+	out := goTest(b, "../../server/sim", "-run=^TestEightyFourMinutesTakeSeconds$", "-v", "-count="+strconv.Itoa(rounds))
+	var took []time.Duration
+	for _, found := range simulated.FindAllStringSubmatch(out, -1) {
+		d, err := time.ParseDuration(found[1])
+		must(b, err)
+		took = append(took, d)
+	}
+	row{
+		name: "84 simulated minutes, 3 servers, 30 hosts", unit: "s", values: in(time.Second, took), judged: median, limit: 15,
+		base: []float64{84 * 60}, baseName: "what it simulates",
+	}.print()
+}
+
+var simulated = regexp.MustCompile(`thirty hosts: (\S+)`)
+
+// goTest runs a package's tests or benchmarks. What fails there shows as a
+// figure that is missing.
+func goTest(b *testing.B, pkg string, args ...string) string {
+	b.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Minute)
+	defer cancel()
+	args = append([]string{"test", "-count=1", pkg}, args...)
+	out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput()
+	if err != nil {
+		b.Logf("go %v: %v\n%s", args, err, out)
+	}
+	return string(out)
+}

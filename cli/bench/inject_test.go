@@ -1,0 +1,106 @@
+package bench
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protojson"
+
+	pb "squall/proto/squall/v1"
+)
+
+// sixHosts select every zone with a server: two hosts each.
+var sixHosts = []string{"--zone", "zone-a", "--zone", "zone-b", "--zone", "zone-c"}
+
+// inject starts a fault, and says when it was active on every host. A start
+// that was called off, as on a machine that is busy, is tried again.
+func (r *region) inject(args ...string) (run string, began time.Time, took time.Duration) {
+	r.Helper()
+	args = slices.Concat([]string{"inject"}, args, []string{"--for", "60s", "--detach"})
+	for {
+		began = time.Now()
+		out, took, err := r.try(args...)
+		words := bytes.Fields(out)
+		if err == nil && len(words) > 1 && string(words[0]) == "active" {
+			return string(words[1]), began, took
+		}
+		if r.calledOff++; r.calledOff > rounds {
+			r.Fatalf("%v: did not become active: %v\n%s", args, err, out)
+		}
+		r.rest()
+	}
+}
+
+// end undoes a run, and says how long that took; it returns when the run has
+// let go of its hosts too.
+func (r *region) end(run string) time.Duration {
+	r.Helper()
+	took := r.run("undo", run)
+	r.rest()
+	return took
+}
+
+// rest waits until no run is under way.
+func (r *region) rest() {
+	r.Helper()
+	for began := time.Now(); time.Since(began) < commandLimit; time.Sleep(50 * time.Millisecond) {
+		out, _ := r.output("get", "runs", "-o", "json")
+		runs := &pb.GetResponse{}
+		must(r, protojson.Unmarshal(out, runs))
+		if !slices.ContainsFunc(runs.GetRuns(), func(s *pb.RunSummary) bool { return s.GetState() != pb.RunState_RUN_STATE_DONE }) {
+			return
+		}
+	}
+	r.Fatal("a run does not end")
+}
+
+// BenchmarkInjectAndUndo is one DNS blackhole on six hosts and away again.
+// Active is when the last host began, by its own journal; the command returns
+// a little later. The baseline is a command that only asks.
+func BenchmarkInjectAndUndo(b *testing.B) {
+	r := newRegion(b, "lab", "shop")
+	var active, returned, undone, asked []time.Duration
+	for n := range rounds + 1 {
+		run, began, took := r.inject(append([]string{"dns.fail"}, sixHosts...)...)
+		held := instants(r.report(run), pb.StepState_STEP_STATE_HELD)
+		ended := r.end(run)
+		if n == 0 {
+			continue // no host measures its first arming
+		}
+		returned, undone = append(returned, took), append(undone, ended)
+		active = append(active, time.Duration(slices.Max(held)-began.UnixNano()))
+		asked = append(asked, r.run("get", "runs"))
+	}
+	ask := "squall get runs"
+	row{name: "inject dns.fail, six hosts: active", unit: "ms", values: millis(active), judged: median, limit: 60, base: millis(asked), baseName: ask}.print()
+	row{name: "inject dns.fail, six hosts: returned", unit: "ms", values: millis(returned), judged: median, limit: 60, base: millis(asked), baseName: ask}.print()
+	row{name: "undo, six hosts: proved clean", unit: "ms", values: millis(undone), judged: median, limit: 80, base: millis(asked), baseName: ask}.print()
+	r.sayCalledOff()
+}
+
+func (r *region) sayCalledOff() {
+	if r.calledOff > 0 {
+		fmt.Printf("\nbench:   of these, %d starts were called off because a host was not armed in time\n", r.calledOff)
+	}
+}
+
+// BenchmarkHalt is the lever over a lab of which a zone has no power and the
+// rest no names, until every host has shown that it is clean.
+func BenchmarkHalt(b *testing.B) {
+	r := newRegion(b, "lab", "shop")
+	var took, asked []time.Duration
+	for range rounds {
+		r.inject("power.off", "--zone", "zone-b")
+		r.inject("dns.fail", "--zone", "zone-a", "--zone", "zone-c")
+		took = append(took, r.run("halt", "--reason", "bench"))
+		r.run("resume")
+		r.rest()
+		asked = append(asked, r.run("get", "runs"))
+		time.Sleep(time.Second) // workloads get ready again
+	}
+	row{name: "halt over the lab, power.off held", unit: "ms", values: millis(took), judged: most, limit: 1000, base: millis(asked), baseName: "squall get runs"}.print()
+	r.sayCalledOff()
+}

@@ -1,0 +1,111 @@
+package bench
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+)
+
+// rounds is how many times each figure is taken.
+const rounds = 20
+
+// A row is one figure of the table.
+type row struct {
+	name string
+	// unit is what values, limit and base are in.
+	unit string
+	// values are one for each round; where they were taken elsewhere, only some
+	// statistics are known.
+	values []float64
+	known  map[statistic]float64
+	// judged is the statistic that the target is about.
+	judged statistic
+	limit  float64
+	// atLeast: the limit is a lower one.
+	atLeast bool
+	// base are the baseline's values, and baseName is what it is.
+	base     []float64
+	baseName string
+}
+
+// A statistic sums values up.
+type statistic struct {
+	name string
+	at   float64
+}
+
+var (
+	median = statistic{"median", 0.50}
+	p99    = statistic{"p99", 0.99}
+	most   = statistic{"max", 1}
+)
+
+// of is the statistic by nearest rank; NaN without values.
+func (s statistic) of(values []float64) float64 {
+	if len(values) == 0 {
+		return math.NaN()
+	}
+	sorted := slices.Sorted(slices.Values(values))
+	rank := int(math.Ceil(s.at*float64(len(sorted)))) - 1
+	return sorted[max(rank, 0)]
+}
+
+// print prints the row on a line of its own: the line that the benchmark's own
+// name stands on is not ended yet.
+func (r row) print() { fmt.Println("\n" + r.String()) }
+
+func (r row) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "bench: %-44s", r.name)
+	for _, s := range []statistic{median, p99, most} {
+		if v := r.of(s); !math.IsNaN(v) {
+			fmt.Fprintf(&b, "  %s %s", s.name, r.figure(v))
+		}
+	}
+	if n := len(r.values); n > 0 {
+		fmt.Fprintf(&b, "  n %d", n)
+	}
+	fmt.Fprintf(&b, "  target %s %s %s  %s", r.judged.name, r.sign(), r.figure(r.limit), r.verdict())
+	if base := median.of(r.base); len(r.base) > 0 {
+		fmt.Fprintf(&b, "  baseline %s (%s)  ratio %.3g", r.figure(base), r.baseName, r.of(median)/base)
+	}
+	return b.String()
+}
+
+// of is a statistic of the values; NaN where it is not known.
+func (r row) of(s statistic) float64 {
+	if v, ok := r.known[s]; ok {
+		return v
+	}
+	return s.of(r.values)
+}
+
+func (r row) figure(v float64) string { return fmt.Sprintf("%.3g %s", v, r.unit) }
+
+func (r row) sign() string {
+	if r.atLeast {
+		return "≥"
+	}
+	return "≤"
+}
+
+func (r row) verdict() string {
+	v := r.of(r.judged)
+	if met := v <= r.limit; math.IsNaN(v) || met == r.atLeast && v != r.limit {
+		return "MISS"
+	}
+	return "ok"
+}
+
+// millis are durations in milliseconds.
+func millis(all []time.Duration) []float64 { return in(time.Millisecond, all) }
+
+func in(unit time.Duration, all []time.Duration) []float64 {
+	out := make([]float64, len(all))
+	for i, d := range all {
+		out[i] = float64(d) / float64(unit)
+	}
+	return out
+}
