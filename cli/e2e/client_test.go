@@ -39,11 +39,12 @@ func TestTheClientMayGo(t *testing.T) {
 			run := r.heldRun(t, "web-b1")
 			signal(t, sig, c.Process.Pid)
 			c.end(t).check(t, 12, "halted")
-			if cause := r.step(t, "web-b1", run).GetCause(); !halted(cause) {
+			if cause := r.stepOf(t, run, "web-b1").GetCause(); !halted(cause) {
 				t.Errorf("the host reverted for %v", cause)
 			}
 			r.must(t, 4, []string{"the halt lever is engaged"}, "run", file)
 			r.must(t, 0, nil, "resume")
+			r.done(t, run)
 		})
 	}
 	t.Run("kill -9 lets the run go on to its verdict", func(t *testing.T) {

@@ -26,8 +26,9 @@ timeline:
     phase: silent
     faults:
       - dns.fail: { target: callers, for: 30s }
+  - { at: T+5s, phase: deep, until: T+30s }
 proof:
-  - { name: names really fail, check: names.success == 0, over: 3s, after: silent, within: 20s }
+  - { name: names really fail, check: names.success == 0, over: 3s, during: deep }
 revert: { timeout: 30s, verify: [residue.count == 0] }
 `
 
