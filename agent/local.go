@@ -160,11 +160,24 @@ func (l *local) Status(ctx context.Context, _ *pb.LocalStatusRequest) (*pb.Local
 	}, nil
 }
 
-// Doctor implements LocalService.
+// Doctor implements LocalService. An agent that has just started is still
+// trying its mechanisms: the answer waits for them.
 func (l *local) Doctor(ctx context.Context, _ *pb.LocalDoctorRequest) (*pb.LocalDoctorResponse, error) {
-	facts, err := l.engine.host.Facts(ctx)
-	if err != nil {
-		return nil, status.Error(codes.Internal, err.Error())
+	ctx, cancel := context.WithTimeout(ctx, localPatience)
+	defer cancel()
+	for {
+		facts, err := l.engine.host.Facts(ctx)
+		if err != nil {
+			return nil, status.Error(codes.Internal, err.Error())
+		}
+		if len(facts.GetAbilities()) > 0 {
+			return &pb.LocalDoctorResponse{Abilities: facts.GetAbilities()}, nil
+		}
+		if rest(ctx, doctorPace); ctx.Err() != nil {
+			return nil, status.FromContextError(ctx.Err()).Err()
+		}
 	}
-	return &pb.LocalDoctorResponse{Abilities: facts.GetAbilities()}, nil
 }
+
+// doctorPace is how often the trials of a start are looked at.
+const doctorPace = 50 * time.Millisecond
