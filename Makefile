@@ -44,7 +44,7 @@ sweep: build ## kill and stop the agent everywhere, ROUNDS random rounds (root)
 	$(GO) test -count=1 -v -timeout=60m ./agent/sweep -sweep.rounds=$(ROUNDS)
 
 bench: build ## every figure of docs/performance.md with its baseline, in one run of half an hour (root)
-	@$(GO) test -run='^$$' -bench=$(BENCH) -benchtime=1x -count=1 -timeout=90m ./cli/bench 2>&1 | grep --line-buffered -E '^(bench:|--- |FAIL|    )'
+	@$(GO) test -run='^$$' -bench='$(BENCH)' -benchtime=1x -count=1 -timeout=90m ./cli/bench 2>&1 | grep --line-buffered -E '^(bench:|--- |FAIL|    )'
 
 fuzz: ## each decoder for FUZZTIME
 	@for p in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \

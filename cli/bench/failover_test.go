@@ -149,7 +149,7 @@ func (p *plane) settle() {
 // serverPid finds the process of a server.
 func (r *region) serverPid(id string) int {
 	r.Helper()
-	bundle := r.folder.Bundle(id)
+	bundle := r.folder.Bundle("server-" + id)
 	for pid, args := range processes(r.TB) {
 		if len(args) > 3 && args[1] == "server" && strings.Contains(strings.Join(args, " "), bundle) {
 			return pid
