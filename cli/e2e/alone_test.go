@@ -106,7 +106,7 @@ func TestAHostAloneRefusesWell(t *testing.T) {
 	})
 	t.Run("a fault for which the kernel lacks a piece", func(t *testing.T) {
 		a.local(t, "doctor").check(t, 0, "/dev/net/tun")
-		a.local(t, "inject", "net.delay", "--local", "--delay", "40ms", "--to", "10.77.0.2/32", "--for", "5s").check(t, 4, "can't do", "/dev/net/tun")
+		a.local(t, "inject", "net.delay", "--local", "--delay", "40ms", "--for", "5s").check(t, 4, "can't do", "/dev/net/tun")
 	})
 	t.Run("a local halt, until a local resume", func(t *testing.T) {
 		a.local(t, "halt", "--local", "--reason", "enough").check(t, 0)
@@ -157,7 +157,7 @@ func TestACorruptedJournalIsUndoneAndSaid(t *testing.T) {
 // journal needs to know of the workload.
 func (a *alone) corrupt(t *testing.T) {
 	t.Helper()
-	journals, err := filepath.Glob(filepath.Join(a.dir, "state", "journal.?"))
+	journals, err := filepath.Glob(filepath.Join(a.dir, "state", "journal", "journal.?"))
 	if err != nil || len(journals) != 2 {
 		t.Fatalf("the journal is %v, %v", journals, err)
 	}
