@@ -1,8 +1,11 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -16,16 +19,37 @@ import (
 
 func newReportCmd(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "report RUN", Short: "Everything about one run; exits with the run's code", Args: cobra.ExactArgs(1),
+		Use: "report [RUN]", Short: "Everything about one run, or the last; exits with the run's code", Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			client, err := a.connect()
 			if err != nil {
 				return err
 			}
 			defer client.close()
-			return a.finish(c.Context(), client, args[0])
+			run := first(args, "")
+			if run == "" {
+				if run, err = lastRun(c.Context(), client); err != nil {
+					return err
+				}
+			}
+			return a.finish(c.Context(), client, run)
 		},
 	}
+}
+
+// lastRun is the one that was admitted last.
+func lastRun(ctx context.Context, c *client) (string, error) {
+	resp, err := ask(ctx, c, pb.ControlServiceClient.Get, &pb.GetRequest{Kind: "runs"})
+	if err != nil {
+		return "", err
+	}
+	if len(resp.GetRuns()) == 0 {
+		return "", usagef("there is no run yet; try: squall run zone-loss")
+	}
+	last := slices.MaxFunc(resp.GetRuns(), func(x, y *pb.RunSummary) int {
+		return cmp.Compare(x.GetAdmittedUnixNanos(), y.GetAdmittedUnixNanos())
+	})
+	return last.GetId(), nil
 }
 
 // reportExit is the exit code that a run has earned. One that is still under
