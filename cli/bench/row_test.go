@@ -82,7 +82,12 @@ func (r row) of(s statistic) float64 {
 	return s.of(r.values)
 }
 
-func (r row) figure(v float64) string { return fmt.Sprintf("%.3g %s", v, r.unit) }
+func (r row) figure(v float64) string {
+	if v >= 1000 {
+		return fmt.Sprintf("%.0f %s", v, r.unit)
+	}
+	return fmt.Sprintf("%.3g %s", v, r.unit)
+}
 
 func (r row) sign() string {
 	if r.atLeast {
