@@ -40,7 +40,7 @@ func stage(b *testing.B) *region {
 	if os.Geteuid() != 0 {
 		b.Skip("a lab needs root")
 	}
-	dir, err := os.MkdirTemp("", "sq") // sockets have short paths
+	dir, err := os.MkdirTemp("", "sq") //nolint:usetesting // sockets have short paths
 	must(b, err)
 	b.Cleanup(func() { must(b, os.RemoveAll(dir)) })
 	b.Setenv("TMPDIR", dir)

@@ -74,7 +74,7 @@ func (d *desk) startProgram(t *testing.T, name string, words ...string) *command
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), longest)
 	c := &command{Cmd: exec.CommandContext(ctx, name, words...), line: name + " " + strings.Join(words, " ")}
-	c.Cmd.Stdout, c.Cmd.Stderr = &c.out, &c.err
+	c.Stdout, c.Stderr = &c.out, &c.err
 	c.Dir, c.Env = d.dir, append(os.Environ(), "TMPDIR="+d.dir, "HOME="+d.dir)
 	c.WaitDelay = time.Second // what it started may live on and hold its streams
 	if err := c.Start(); err != nil {
