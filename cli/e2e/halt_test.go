@@ -55,7 +55,17 @@ func (r *region) haltAlone(t *testing.T) {
 	case out.code == 20 && !out.says("not heard from"), out.code != 20 && out.code != 5:
 		t.Fatalf("exit code %d, want 5, or 20 with the hosts that were not heard from: %v", out.code, out)
 	}
-	r.checkHalted(t, run)
+	for _, host := range []string{"web-b1", "db-b1"} {
+		within(t, 30*time.Second, host+" has reverted", func() bool {
+			return r.step(t, host, run).GetState() == pb.StepState_STEP_STATE_REVERTED
+		})
+		// Who was out of reach of the one server that is left ends at his lease, and is named.
+		cause := r.step(t, host, run).GetCause()
+		if named := strings.Contains(out.stderr, host); !halted(cause) && !(named && cause == pb.RevertCause_REVERT_CAUSE_LEASE) {
+			t.Errorf("%s reverted for %v: %v", host, cause, out)
+		}
+		r.lookupsWork(t, host)
+	}
 	r.must(t, 4, []string{"the halt lever is engaged", "alone"}, "inject", "dns.fail", "--zone", "zone-a", "--for", "5s")
 }
 
