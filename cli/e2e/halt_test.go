@@ -61,7 +61,8 @@ func (r *region) haltAlone(t *testing.T) {
 		})
 		// Who was out of reach of the one server that is left ends at his lease, and is named.
 		cause := r.step(t, host, run).GetCause()
-		if named := strings.Contains(out.stderr, host); !halted(cause) && !(named && cause == pb.RevertCause_REVERT_CAUSE_LEASE) {
+		atLease := cause == pb.RevertCause_REVERT_CAUSE_LEASE && strings.Contains(out.stderr, host)
+		if !halted(cause) && !atLease {
 			t.Errorf("%s reverted for %v: %v", host, cause, out)
 		}
 		r.lookupsWork(t, host)
