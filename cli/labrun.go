@@ -12,8 +12,12 @@ import (
 	pb "squall/proto/squall/v1"
 )
 
-// fleetLimit is how long servers and agents may take to find one another.
-const fleetLimit = 20 * time.Second
+// fleetLimit is how long servers and agents may take to find one another, and
+// fleetEach what each host adds: agents try their mechanisms in turns.
+const (
+	fleetLimit = 20 * time.Second
+	fleetEach  = time.Second
+)
 
 // awaitFleet returns when the lab's servers have a leader and know every host.
 // A lab without servers is ready as it is.
@@ -27,7 +31,7 @@ func (a *app) awaitFleet(ctx context.Context, file *pb.Lab, folder lab.Folder) e
 		return err
 	}
 	defer c.close()
-	ctx, cancel := context.WithTimeout(ctx, fleetLimit)
+	ctx, cancel := context.WithTimeout(ctx, fleetLimit+time.Duration(len(region.Hosts))*fleetEach)
 	defer cancel()
 	for {
 		missing := fleetMissing(ctx, c, len(region.Hosts))
