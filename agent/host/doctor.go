@@ -114,6 +114,32 @@ func (d *doctor) tryCgroup() (string, error) {
 	return "mounted at " + c.mount, c.remove(cgroup)
 }
 
+// scratchPrefix begins the name of a cgroup to try things in; the pid of who
+// tries follows, so that the next agent can tell what a dead one has left.
+const scratchPrefix = "squall-doctor-"
+
+// sweepScratch removes the cgroups in which dead processes tried things, with
+// what lives in them. What it can't remove it names.
+func (c cgroups) sweepScratch(ctx context.Context, base string) []string {
+	entries, err := os.ReadDir(c.path(base))
+	if err != nil {
+		return nil // no base, no scratch
+	}
+	var left []string
+	for _, e := range entries {
+		name, ours := strings.CutPrefix(e.Name(), scratchPrefix)
+		pid, _, _ := strings.Cut(name, "-")
+		if _, err := os.Stat("/proc/" + pid); !ours || err == nil {
+			continue // not ours, or whose it is lives
+		}
+		cgroup := path.Join(base, e.Name())
+		if err := errors.Join(c.kill(cgroup), c.waitEmpty(ctx, cgroup), c.remove(cgroup)); err != nil {
+			left = append(left, "cgroup "+cgroup)
+		}
+	}
+	return left
+}
+
 // scratch makes a cgroup to try things in.
 func (d *doctor) scratch() (cgroups, string, error) {
 	c, err := openCgroups()
@@ -127,7 +153,7 @@ func (d *doctor) scratch() (cgroups, string, error) {
 	if err := os.MkdirAll(c.path(base), 0o755); err != nil {
 		return c, "", fmt.Errorf("make cgroup %s: %w", base, err)
 	}
-	dir, err := os.MkdirTemp(c.path(base), "squall-doctor-")
+	dir, err := os.MkdirTemp(c.path(base), fmt.Sprintf("%s%d-", scratchPrefix, os.Getpid()))
 	if err != nil {
 		return c, "", fmt.Errorf("make a cgroup under /%s (the agent needs a delegated one): %w", base, err)
 	}
@@ -191,7 +217,7 @@ func (c cgroups) sleeper(cgroup string) (*exec.Cmd, error) {
 		return nil, fmt.Errorf("open cgroup: %w", err)
 	}
 	defer dir.Close()
-	cmd := exec.Command("sleep", "60") //nolint:noctx // killed by its cgroup
+	cmd := exec.Command("sleep", "5") //nolint:noctx // killed by its cgroup
 	cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(dir.Fd())}
 	return cmd, wrap(cmd.Start(), "start a child in a cgroup (CLONE_INTO_CGROUP, Linux 5.7)")
 }

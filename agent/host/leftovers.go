@@ -31,7 +31,7 @@ const (
 func (r *Real) Leftovers(ctx context.Context, held []string) ([]string, error) {
 	err := r.detachIf(func(tag string) bool { return !UnderAny(tag, held) })
 	left, scan := settle(ctx, func() ([]string, error) { return strayObjects(true) })
-	return left, errors.Join(err, scan)
+	return append(left, r.workloads.cgroups.sweepScratch(ctx, r.workloads.base)...), errors.Join(err, scan)
 }
 
 // cleanEvidence shows that nothing under a tag is left in the kernel.

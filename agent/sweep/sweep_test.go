@@ -145,6 +145,7 @@ func (l *lane) play(c cell, held int) []string {
 	l.hit(c, held)
 	<-background
 	l.await("every step is over", l.over)
+	l.tried()
 	l.end()
 	return diff(before, l.snapshot())
 }
@@ -276,6 +277,16 @@ func (l *lane) must(c cell, held int) {
 	l.t.Logf("%-50s at %2d  %s", c, c.at, time.Since(began).Round(time.Millisecond))
 }
 
+// tried waits until the agent has tried its mechanisms, which are seen, too.
+func (l *lane) tried() {
+	l.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if _, err := l.client.Doctor(ctx, &pb.LocalDoctorRequest{}); err != nil {
+		l.t.Errorf("doctor: %v", err)
+	}
+}
+
 // TestSnapshotSeesEveryFault keeps the sweep honest: a reader that overlooks a
 // fault would find every host as before.
 func TestSnapshotSeesEveryFault(t *testing.T) {
@@ -286,6 +297,7 @@ func TestSnapshotSeesEveryFault(t *testing.T) {
 			l := newLane(t)
 			l.begin(0)
 			defer l.end()
+			l.tried()
 			before := l.snapshot()
 			if answer, err := l.inject(f); err != nil || answer.GetRefused() != nil {
 				t.Fatalf("inject: %v, %v", answer, err)
