@@ -5,6 +5,7 @@ import (
 	"net"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -77,23 +78,33 @@ type hearer struct {
 	committed bool
 	hosts     []*pb.HostClean
 	slow      bool
+	// all is done when every server has heard; who commits waits for it, since
+	// a committed halt makes the other answers unneeded.
+	all *sync.WaitGroup
 }
 
 func (s *hearer) Halt(ctx context.Context, req *pb.HaltRequest) (*pb.HaltResponse, error) {
 	s.heard <- req.GetId()
+	if s.all != nil {
+		s.all.Done()
+	}
 	if s.slow {
 		<-ctx.Done()
 		return nil, ctx.Err()
+	}
+	if s.committed && s.all != nil {
+		s.all.Wait()
 	}
 	return &pb.HaltResponse{Committed: s.committed, Hosts: s.hosts}, nil
 }
 
 func TestAHaltReachesEveryServerUnderOneID(t *testing.T) {
-	heard := make(chan string, 3)
+	heard, all := make(chan string, 3), new(sync.WaitGroup)
+	all.Add(3)
 	c := &client{timeout: time.Second, servers: []server{
-		serverWith(t, &hearer{heard: heard, slow: true}),
-		serverWith(t, &hearer{heard: heard}),
-		serverWith(t, &hearer{heard: heard, committed: true}),
+		serverWith(t, &hearer{heard: heard, all: all, slow: true}),
+		serverWith(t, &hearer{heard: heard, all: all}),
+		serverWith(t, &hearer{heard: heard, all: all, committed: true}),
 	}}
 	resp, err := c.halt(t.Context(), "drill", time.Second)
 	if err != nil || !resp.GetCommitted() {

@@ -64,10 +64,19 @@ func (a *alarms) all() []*alarm {
 	return slices.Collect(maps.Values(a.heard))
 }
 
+// latches are the halts that are not settled.
+func (a *alarms) latches() []*pb.HaltLatch {
+	var latches []*pb.HaltLatch
+	for _, heard := range a.all() {
+		latches = append(latches, heard.latch)
+	}
+	return latches
+}
+
 // engaged is a halt that is not settled, or nil.
 func (a *alarms) engaged() *pb.HaltLatch {
-	for _, heard := range a.all() {
-		return heard.latch
+	for _, latch := range a.latches() {
+		return latch
 	}
 	return nil
 }

@@ -208,7 +208,8 @@ func (s *Server) fleetConfig() fleet.Config {
 	}
 	return fleet.Config{
 		Server: s.id, Doors: doors, Lease: Lease, View: s.machine.View, Propose: s.Propose,
-		Confirmed: s.confirmedAge, Time: s.clusterTime, Gone: s.gone, Heard: s.heardFromAgent, Log: s.log,
+		Confirmed: s.confirmedAge, Time: s.clusterTime, Gone: s.gone, Heard: s.heardFromAgent,
+		Halts: s.alarms.latches, Log: s.log,
 	}
 }
 

@@ -49,6 +49,9 @@ type Config struct {
 	Gone func(server string) bool
 	// Heard takes a halt that an agent has latched.
 	Heard func(*pb.HaltLatch)
+	// Halts are those that were heard here and are not committed yet: an agent
+	// that comes late must hear of them, too.
+	Halts func() []*pb.HaltLatch
 	Log   *slog.Logger
 }
 

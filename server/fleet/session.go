@@ -170,6 +170,9 @@ func (s *session) greet(hello *pb.Hello) error {
 		s.fleet.cfg.Heard(halt)
 	}
 	s.fleet.join(s, hello.GetStandby())
+	for _, latch := range s.fleet.cfg.Halts() {
+		s.out.halt(latch)
+	}
 	return nil
 }
 
