@@ -212,6 +212,31 @@ func TestHaltWithoutAQuorumEndsWhatItCan(t *testing.T) {
 	})
 }
 
+// TestHaltReachesWhoChangesOverLater halts at the only server that is left
+// before the hosts of the others have found it.
+func TestHaltReachesWhoChangesOverLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRegion(t, settings{})
+		run := r.run(long)
+		r.holding(run)
+		time.Sleep(2 * time.Second)
+		dead := []*control{r.servers[0], r.servers[1]}
+		for _, c := range dead {
+			c.kill()
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		if _, err := r.user("s3").Halt(ctx, &pb.HaltRequest{Id: "h", Reason: "smoke", WaitNanos: 1}); err != nil {
+			t.Errorf("halt without a quorum: %v", err)
+		}
+		r.calmWithin(lease/2, r.struck()) // a change-over takes about three seconds
+		for _, c := range dead {
+			c.start()
+		}
+		r.notPassed(run)
+	})
+}
+
 // replays is an agent's stream on which orders come late and again.
 type replays struct {
 	grpc.ClientStream
