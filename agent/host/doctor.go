@@ -129,8 +129,8 @@ func (c cgroups) sweepScratch(ctx context.Context, base string) []string {
 	for _, e := range entries {
 		name, ours := strings.CutPrefix(e.Name(), scratchPrefix)
 		pid, _, _ := strings.Cut(name, "-")
-		if _, err := os.Stat("/proc/" + pid); !ours || err == nil {
-			continue // not ours, or whose it is lives
+		if !ours || lives(pid) {
+			continue
 		}
 		cgroup := path.Join(base, e.Name())
 		if err := errors.Join(c.kill(cgroup), c.waitEmpty(ctx, cgroup), c.remove(cgroup)); err != nil {
@@ -138,6 +138,13 @@ func (c cgroups) sweepScratch(ctx context.Context, base string) []string {
 		}
 	}
 	return left
+}
+
+// lives tells a process from one that is dead or only waits to be reaped: that
+// has no command line any more.
+func lives(pid string) bool {
+	line, err := os.ReadFile("/proc/" + pid + "/cmdline")
+	return err == nil && len(line) > 0
 }
 
 // scratch makes a cgroup to try things in.

@@ -20,7 +20,7 @@ func TestANewcomerFollowsTheREADME(t *testing.T) {
 	d := newDesk(t)
 	t.Cleanup(func() { d.must(t, 0, nil, "lab", "down") })
 	for _, words := range tour {
-		twiceWhenBusy(t, func() (result, string) {
+		untilInTime(t, func() (result, string) {
 			r := d.squall(t, words...)
 			if r.code != 0 {
 				return r, "a command of the README did not end well"

@@ -15,7 +15,7 @@ func play(t *testing.T, scenario string) result {
 	t.Helper()
 	hosttest.RequireRoot(t)
 	long(t)
-	return twiceWhenBusy(t, func() (result, string) {
+	return untilInTime(t, func() (result, string) {
 		r := newDesk(t).squall(t, "lab", "run", scenario)
 		switch {
 		case r.code != 0:
@@ -60,7 +60,7 @@ const maxLate = 20 * time.Millisecond
 func TestTheControlPlaneSurvivesItsOwnZone(t *testing.T) {
 	long(t)
 	r := newRegion(t)
-	twiceWhenBusy(t, func() (result, string) {
+	untilInTime(t, func() (result, string) {
 		r.whole(t)
 		leader := r.leader(t)
 		dark, lit := around(leader)

@@ -19,8 +19,10 @@ const (
 	// firstSteps are those that begin so soon after T0 that everyone must have
 	// armed before; later ones must be on the hosts' disks.
 	firstSteps = time.Second
-	// minLead is the least time from the decision to fire to the start.
-	minLead = 10 * time.Millisecond
+	// minLead is the least time from the decision to fire to the start: hosts
+	// that share a disk or a processor arm one after the other now and then, and
+	// an injection that is called off costs more than a moment.
+	minLead = 100 * time.Millisecond
 	// calmLead is the same for a run from a file: nobody waits at a prompt, and
 	// a host that is busy for a moment must not cost the run.
 	calmLead = time.Second

@@ -134,8 +134,8 @@ func TestStartLiesAsFarAheadAsCommitsTake(t *testing.T) {
 		adHoc        bool
 		commit, want time.Duration
 	}{
-		{true, 0, 25 * time.Millisecond},
-		{true, time.Millisecond, 10 * time.Millisecond},
+		{true, 0, 100 * time.Millisecond},
+		{true, time.Millisecond, 100 * time.Millisecond},
 		{true, 40 * time.Millisecond, 156250 * time.Microsecond},
 		{false, time.Millisecond, time.Second},
 		{false, 400 * time.Millisecond, 1506250 * time.Microsecond},
