@@ -89,7 +89,11 @@ func (w *watch) close() {
 
 // free frees what newWatch made.
 func (w *watch) free() error {
-	err := errors.Join(unix.Close(w.stop), unix.Close(w.made))
+	// The kernel waits for every reader of its marks before it lets go of an
+	// inotify descriptor: milliseconds in which no workload would be started.
+	made := w.made
+	go func() { _ = unix.Close(made) }()
+	err := unix.Close(w.stop)
 	w.stop = -1
 	return wrap(err, "end watch")
 }
