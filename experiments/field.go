@@ -190,8 +190,8 @@ func parseEnum(ed protoreflect.EnumDescriptor, text string) (protoreflect.Value,
 // withNear lists all legal words and names the one that was probably meant.
 func withNear(text string, texts []string) string {
 	fix := "use " + oneOf(texts)
-	if near := closest(text, texts); near != "" {
-		fix += "; did you mean " + quoted(near) + "?"
+	if meant := closest(text, texts); meant != "" {
+		fix += "; did you mean " + quoted(meant) + "?"
 	}
 	return fix
 }

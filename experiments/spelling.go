@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"squall/experiments/internal/near"
 	pb "squall/proto/squall/v1"
 )
 
@@ -119,41 +120,13 @@ func inlineField(md protoreflect.MessageDescriptor) protoreflect.FieldDescriptor
 func closest(word string, candidates []string) string {
 	best, least := "", len(word)/3+1
 	for _, c := range candidates {
-		if d := distance(strings.ToLower(word), c); d <= least && d < max(len(c), 2) {
+		if d := near.Distance(strings.ToLower(word), c); d <= least && d < max(len(c), 2) {
 			if d < least || best == "" {
 				best, least = c, d
 			}
 		}
 	}
 	return best
-}
-
-// distance counts the edits between two words; swapping two neighbours is one.
-func distance(a, b string) int {
-	const far = 1 << 10
-	if len(a) > 64 || len(b) > 64 {
-		return far
-	}
-	var before, above []int
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		before, above, row = above, row, make([]int, len(b)+1)
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			differ := 1
-			if a[i-1] == b[j-1] {
-				differ = 0
-			}
-			row[j] = min(above[j]+1, row[j-1]+1, above[j-1]+differ)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				row[j] = min(row[j], before[j-2]+1)
-			}
-		}
-	}
-	return row[len(b)]
 }
 
 // oneOf lists words for a sentence: "a, b or c".
@@ -167,8 +140,8 @@ func oneOf(words []string) string {
 
 // suggest is the fix of a word that is none of the candidates.
 func suggest(word string, candidates []string) string {
-	if near := closest(word, candidates); near != "" {
-		return "did you mean " + quoted(near) + "?"
+	if meant := closest(word, candidates); meant != "" {
+		return "did you mean " + quoted(meant) + "?"
 	}
 	if len(candidates) == 0 {
 		return "take it out"

@@ -11,7 +11,7 @@ import (
 func Name(word string, names []string) string {
 	best, least := "", max(len(word)/3, 1)+1
 	for _, name := range slices.Sorted(slices.Values(names)) {
-		if d := distance(word, name); d < least {
+		if d := Distance(word, name); d < least {
 			best, least = name, d
 		}
 	}
@@ -30,8 +30,15 @@ func Fix(word, what string, names []string) string {
 	return "write one of: " + strings.Join(slices.Compact(slices.Sorted(slices.Values(names))), ", ")
 }
 
-// distance counts the letters to add, drop, replace or swap.
-func distance(a, b string) int {
+// far is the distance of words that are too long to be anybody's typing error.
+const far = 1 << 10
+
+// Distance counts the letters to add, drop, replace or swap. Words of more than
+// 64 bytes are far from everything.
+func Distance(a, b string) int {
+	if len(a) > 64 || len(b) > 64 {
+		return far
+	}
 	x, y := []rune(a), []rune(b)
 	before, last, row := make([]int, len(y)+1), make([]int, len(y)+1), make([]int, len(y)+1)
 	for j := range last {
