@@ -31,7 +31,11 @@ func (d *controlDoor) Halt(ctx context.Context, req *pb.HaltRequest) (*pb.HaltRe
 	until := time.Now().Add(time.Duration(req.GetWaitNanos()))
 	waitSettled(ctx, heard, leaderTime)
 	hosts := d.waitClean(ctx, until, runs)
-	return &pb.HaltResponse{Committed: waitSettled(ctx, heard, 0), Hosts: hosts}, nil
+	committed := waitSettled(ctx, heard, 0)
+	if committed {
+		d.waitRecorded(ctx, runs)
+	}
+	return &pb.HaltResponse{Committed: committed, Hosts: hosts}, nil
 }
 
 // Resume lets go of the lever. Halts that were heard here are committed first,
@@ -77,7 +81,9 @@ func (d *controlDoor) Undo(ctx context.Context, req *pb.UndoRequest) (*pb.UndoRe
 			return nil, err
 		}
 	}
-	return &pb.UndoResponse{Hosts: d.waitClean(ctx, until, runs), Runs: runs}, nil
+	hosts := d.waitClean(ctx, until, runs)
+	d.waitRecorded(ctx, runs)
+	return &pb.UndoResponse{Hosts: hosts, Runs: runs}, nil
 }
 
 // endRun ends a run's steps. One that is ending already is left alone.
@@ -124,6 +130,32 @@ func (s *Server) waitClean(ctx context.Context, until time.Time, runs []string) 
 			return hosts
 		}
 	}
+}
+
+// waitRecorded waits until the ends that agents told here are committed: from
+// then on any server lets in a run that takes the same hosts. Hosts are clean
+// already, so it waits no longer than a leader needs.
+func (s *Server) waitRecorded(ctx context.Context, runs []string) {
+	ctx, cancel := answerBy(ctx, time.Now().Add(leaderTime))
+	defer cancel()
+	for {
+		view := s.machine.View()
+		told, _ := s.fleet.Told()
+		if !slices.ContainsFunc(told, func(st *pb.StepStatus) bool { return unrecorded(view, runs, st) }) {
+			return
+		}
+		select {
+		case <-view.Stale():
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// unrecorded tells whether what an agent told is an end that is not committed.
+func unrecorded(view *state.View, runs []string, told *pb.StepStatus) bool {
+	known := view.Run(told.GetRun()).GetSteps()[told.GetStep()].GetHosts()[told.GetHost()]
+	return slices.Contains(runs, told.GetRun()) && state.Ended(told) && !state.Ended(known)
 }
 
 // cleanHosts judges hosts by what is committed and by what their agents told

@@ -2,6 +2,7 @@ package server
 
 import (
 	"crypto/tls"
+	"fmt"
 	"testing"
 	"time"
 
@@ -148,6 +149,31 @@ func TestHaltStopsEverythingAndRefusesUntilResume(t *testing.T) {
 		t.Errorf("resume: %v", err)
 	}
 	r.wait("the run's end", func() bool { return r.leader().State().Run(run).GetVerdict() == pb.Verdict_VERDICT_HALTED })
+}
+
+// TestHostsAreFreeWhenUndoReturns asks each time through another server, whose
+// own state may be behind.
+func TestHostsAreFreeWhenUndoReturns(t *testing.T) {
+	r := newRegion(t)
+	agents := r.hosts() // all on the first server
+	for _, host := range []string{"web-b1", "web-b2"} {
+		go agents[host].obey(host, false)
+	}
+	for n := range 5 {
+		res, err := r.user(r.servers[(n+1)%len(r.servers)]).Run(within(t, 10*time.Second),
+			&pb.RunRequest{Id: fmt.Sprint(n), Source: source("1m")})
+		if err != nil || len(res.GetRefused()) > 0 {
+			t.Fatalf("run %d: %v, %v", n, err, res.GetRefused())
+		}
+		r.wait("the run to hold", func() bool {
+			return r.leader().State().Run(res.GetRun()).GetState() == pb.RunState_RUN_STATE_HOLDING
+		})
+		undo, err := r.user(r.servers[n%len(r.servers)]).Undo(within(t, 20*time.Second),
+			&pb.UndoRequest{Run: res.GetRun(), WaitNanos: int64(5 * time.Second)})
+		if err != nil || len(undo.GetHosts()) != 2 {
+			t.Fatalf("undo %d: %v, %v", n, err, undo)
+		}
+	}
 }
 
 func TestHaltWithoutAQuorumRevertsAndSaysSo(t *testing.T) {
@@ -311,10 +337,11 @@ func (r *region) running(user pb.ControlServiceClient, agents map[string]*agent)
 // obey is an agent that does at once what orders and halts say; with ends it
 // also ends steps by itself.
 func (a *agent) obey(host string, ends bool) {
+	key := func(t *pb.Task) string { return t.GetRun() + "/" + t.GetStep() }
 	held, done := make(map[string]*pb.Task), make(map[string]bool)
 	revert := func(t *pb.Task) {
-		delete(held, t.GetStep())
-		done[t.GetStep()] = true
+		delete(held, key(t))
+		done[key(t)] = true
 		a.report(t.GetRun(), t.GetStep(), host, pb.StepState_STEP_STATE_REVERTED)
 	}
 	for {
@@ -328,14 +355,14 @@ func (a *agent) obey(host string, ends bool) {
 		case o := <-a.order:
 			listed := make(map[string]bool)
 			for _, t := range o.GetTasks() {
-				listed[t.GetStep()] = true
+				listed[key(t)] = true
 				switch {
-				case done[t.GetStep()]:
-				case held[t.GetStep()] == nil:
-					held[t.GetStep()] = t
+				case done[key(t)]:
+				case held[key(t)] == nil:
+					held[key(t)] = t
 					a.report(t.GetRun(), t.GetStep(), host, pb.StepState_STEP_STATE_READY)
-				case t.GetFire() && !held[t.GetStep()].GetFire():
-					held[t.GetStep()] = t
+				case t.GetFire() && !held[key(t)].GetFire():
+					held[key(t)] = t
 					a.report(t.GetRun(), t.GetStep(), host, pb.StepState_STEP_STATE_ARMED)
 					if ends {
 						time.Sleep(time.Until(time.Unix(0, t.GetEndUnixNanos())))

@@ -48,7 +48,7 @@ func (m *maker) claim() {
 		for _, slot := range step.GetSlots() {
 			for _, t := range takes(step) {
 				m.p.Claims = append(m.p.Claims, &pb.Claim{
-					Resource: "host/" + slot.GetHost() + t.name, Shared: t.shared, Step: step.GetId(),
+					Resource: "host/" + slot.GetHost() + t.name, Shared: t.shared, Step: step.GetId(), Host: slot.GetHost(),
 					StartNanos: slot.GetStartNanos(), EndNanos: slot.GetDeadlineNanos(),
 				})
 			}
@@ -98,13 +98,15 @@ func exclusive(step *pb.PlannedStep) iter.Seq2[string, hold] {
 	}
 }
 
-// heldClaims are the claims that other runs still hold. Until a run has fired, its
-// claims have no instants, and hold.
+// heldClaims are the claims that other runs still hold: until their step has
+// ended on their host or, when nobody hears of that, until its deadline. Until
+// a run has fired, its claims have no instants, and hold.
 func heldClaims(w World) map[string][]heldClaim {
 	held := map[string][]heldClaim{}
 	for _, a := range w.Active {
 		for _, c := range a.Plan.GetClaims() {
-			if a.T0UnixNanos == 0 || a.T0UnixNanos+c.GetEndNanos() > w.NowUnixNanos {
+			passed := a.T0UnixNanos != 0 && a.T0UnixNanos+c.GetEndNanos() <= w.NowUnixNanos
+			if !passed && !a.Over[On{c.GetStep(), c.GetHost()}] {
 				held[c.GetResource()] = append(held[c.GetResource()], heldClaim{a.Run, c.GetShared()})
 			}
 		}

@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"maps"
 	"strings"
 	"testing"
 
@@ -127,6 +128,12 @@ func TestTwoRunsCanNotBothSlipThrough(t *testing.T) {
 	same, f := planned(t, with("", "zone: zone-a", "dns.fail: { target: it, for: 5s }"), plan.World{})
 	const t0 = int64(1000e9)
 	after := t0 + first.GetDeadlineNanos()
+	over := map[plan.On]bool{}
+	for _, slot := range first.GetSteps()[0].GetSlots()[1:] {
+		over[plan.On{Step: first.GetSteps()[0].GetId(), Host: slot.GetHost()}] = true
+	}
+	allOver := maps.Clone(over)
+	allOver[plan.On{Step: first.GetSteps()[0].GetId(), Host: first.GetSteps()[0].GetSlots()[0].GetHost()}] = true
 	for _, c := range []struct {
 		name   string
 		plan   *pb.Plan
@@ -140,6 +147,9 @@ func TestTwoRunsCanNotBothSlipThrough(t *testing.T) {
 		{"another zone after every deadline", second, e, plan.Active{Run: "r1", Plan: first, T0UnixNanos: t0}, after, 0},
 		{"a dark host", same, f, plan.Active{Run: "r1", Plan: first, T0UnixNanos: t0}, t0 + 5e9, pb.Refusal_REFUSAL_CLAIM},
 		{"a host that was dark", same, f, plan.Active{Run: "r1", Plan: first, T0UnixNanos: t0}, after, 0},
+		{"a host that came back early", same, f, plan.Active{Run: "r1", Plan: first, T0UnixNanos: t0, Over: allOver}, t0 + 5e9, 0},
+		{"a host that is still dark among others that came back", same, f, plan.Active{Run: "r1", Plan: first, T0UnixNanos: t0, Over: over}, t0 + 5e9, pb.Refusal_REFUSAL_CLAIM},
+		{"another zone while the first is still watched", second, e, plan.Active{Run: "r1", Plan: first, T0UnixNanos: t0, Over: allOver}, t0 + 5e9, pb.Refusal_REFUSAL_GUARDRAIL},
 		{"another zone, no guardrail", same, f, plan.Active{Run: "r2", Plan: second, T0UnixNanos: t0}, t0, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {

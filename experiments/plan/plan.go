@@ -41,7 +41,13 @@ type Active struct {
 	Plan *pb.Plan
 	// T0UnixNanos is when it fired, in cluster time; 0 until then.
 	T0UnixNanos int64
+	// Over are the steps that have ended on their hosts for good. What they took
+	// is free, although the run may still be watched.
+	Over map[On]bool
 }
+
+// On is a step on a host.
+type On struct{ Step, Host string }
 
 // Source places a problem in the experiment's file. experiments.Source is one.
 type Source interface {

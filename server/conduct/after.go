@@ -36,11 +36,12 @@ func (l *look) revertTimeout() time.Duration {
 
 // recover watches what the system does after the last fault: to the end of the
 // timeline, and until it is well again or the file's patience is over. A
-// person who ended the run waits for nothing.
+// person who ended the run waits for nothing, and of a run that was called off
+// before it began no reading is judged.
 func (l *look) recover() {
 	since := l.entered(pb.RunState_RUN_STATE_RECOVERING)
 	switch l.run.GetEndCause() {
-	case pb.EndCause_END_CAUSE_HALT, pb.EndCause_END_CAUSE_UNDO:
+	case pb.EndCause_END_CAUSE_HALT, pb.EndCause_END_CAUSE_UNDO, pb.EndCause_END_CAUSE_NOT_READY:
 		l.verdict()
 	case pb.EndCause_END_CAUSE_COMPLETE:
 		l.phases()

@@ -57,7 +57,22 @@ func (v *View) World() plan.World {
 		w.Hosts = append(w.Hosts, h.GetHost())
 	}
 	for _, r := range v.Active() {
-		w.Active = append(w.Active, plan.Active{Run: r.GetId(), Plan: r.GetPlan(), T0UnixNanos: r.GetT0UnixNanos()})
+		w.Active = append(w.Active, plan.Active{
+			Run: r.GetId(), Plan: r.GetPlan(), T0UnixNanos: r.GetT0UnixNanos(), Over: over(r),
+		})
 	}
 	return w
+}
+
+// over are the steps of a run that have ended on their hosts.
+func over(r *pb.Run) map[plan.On]bool {
+	out := make(map[plan.On]bool)
+	for step, hosts := range r.GetSteps() {
+		for host, s := range hosts.GetHosts() {
+			if Ended(s) {
+				out[plan.On{Step: step, Host: host}] = true
+			}
+		}
+	}
+	return out
 }

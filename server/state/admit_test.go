@@ -23,6 +23,25 @@ func TestClaimIsFreeWhenItsRunIsDone(t *testing.T) {
 	b.must(endRun("r", pb.EndCause_END_CAUSE_UNDO), recovers("r"), finish("r"), admit("second", planOf(0, "a")))
 }
 
+func TestClaimIsFreeAsSoonAsItsStepHasEnded(t *testing.T) {
+	reverted := func(host string) *pb.Command { return steps(status("r", host, pb.StepState_STEP_STATE_REVERTED)) }
+	for name, ending := range map[string][]*pb.Command{
+		"an undo":                      {endRun("r", pb.EndCause_END_CAUSE_UNDO), reverted("a")},
+		"an abort, recovery watched":   {endRun("r", pb.EndCause_END_CAUSE_ABORT_RULE), reverted("a"), recovers("r")},
+		"its own end, verdict to come": {reverted("a"), recovers("r")},
+		"a halt that was let go of":    {halt("h"), reverted("a"), resume("h")},
+		"a refusal":                    {steps(status("r", "a", pb.StepState_STEP_STATE_REFUSED))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := holding(t)
+			b.refused(admit("early", planOf(0, "a")), pb.Refusal_REFUSAL_CLAIM)
+			b.must(ending...)
+			b.refused(admit("other host", planOf(0, "b")), pb.Refusal_REFUSAL_CLAIM) // b was not heard from
+			b.must(admit("second", planOf(0, "a")))
+		})
+	}
+}
+
 func TestTwoRunsCanNotBothSlipThroughAGuardrail(t *testing.T) {
 	b := newBench(t)
 	b.must(hosts("s1", 1, "a", "b", "c"))

@@ -106,7 +106,7 @@ func planOf(tokens uint32, names ...string) *pb.Plan {
 	for _, n := range names {
 		step.Slots = append(step.Slots, &pb.HostSlot{Host: n, EndNanos: 10e9, DeadlineNanos: 20e9})
 		p.Hosts = append(p.Hosts, &pb.PlannedHost{Name: n, Hit: true})
-		p.Claims = append(p.Claims, &pb.Claim{Resource: "host/" + n + "/dns", Step: step.Id, EndNanos: 20e9})
+		p.Claims = append(p.Claims, &pb.Claim{Resource: "host/" + n + "/dns", Step: step.Id, Host: n, EndNanos: 20e9})
 	}
 	return p
 }

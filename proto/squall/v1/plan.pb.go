@@ -802,15 +802,18 @@ func (x *PlannedHost) GetManagement() []*ManagementPeer {
 }
 
 // Claim is a resource that a step takes for a stretch of real time. Two claims
-// on one resource conflict where they overlap, unless both are shared.
+// on one resource conflict where they overlap, unless both are shared. A claim
+// is over when its step has ended on its host, even before its time.
 type Claim struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// host/HOST, or host/HOST/network …: compared as whole strings.
-	Resource      string `protobuf:"bytes,1,opt,name=resource,proto3" json:"resource,omitempty"`
-	Shared        bool   `protobuf:"varint,2,opt,name=shared,proto3" json:"shared,omitempty"`
-	StartNanos    int64  `protobuf:"varint,3,opt,name=start_nanos,json=startNanos,proto3" json:"start_nanos,omitempty"`
-	EndNanos      int64  `protobuf:"varint,4,opt,name=end_nanos,json=endNanos,proto3" json:"end_nanos,omitempty"`
+	Resource   string `protobuf:"bytes,1,opt,name=resource,proto3" json:"resource,omitempty"`
+	Shared     bool   `protobuf:"varint,2,opt,name=shared,proto3" json:"shared,omitempty"`
+	StartNanos int64  `protobuf:"varint,3,opt,name=start_nanos,json=startNanos,proto3" json:"start_nanos,omitempty"`
+	EndNanos   int64  `protobuf:"varint,4,opt,name=end_nanos,json=endNanos,proto3" json:"end_nanos,omitempty"`
+	// The step that takes it, and the host on which it does.
 	Step          string `protobuf:"bytes,5,opt,name=step,proto3" json:"step,omitempty"`
+	Host          string `protobuf:"bytes,6,opt,name=host,proto3" json:"host,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -876,6 +879,13 @@ func (x *Claim) GetEndNanos() int64 {
 func (x *Claim) GetStep() string {
 	if x != nil {
 		return x.Step
+	}
+	return ""
+}
+
+func (x *Claim) GetHost() string {
+	if x != nil {
+		return x.Host
 	}
 	return ""
 }
@@ -1182,14 +1192,15 @@ const file_squall_v1_plan_proto_rawDesc = "" +
 	"undeclared\x129\n" +
 	"\n" +
 	"management\x18\x06 \x03(\v2\x19.squall.v1.ManagementPeerR\n" +
-	"management\"\x8d\x01\n" +
+	"management\"\xa1\x01\n" +
 	"\x05Claim\x12\x1a\n" +
 	"\bresource\x18\x01 \x01(\tR\bresource\x12\x16\n" +
 	"\x06shared\x18\x02 \x01(\bR\x06shared\x12\x1f\n" +
 	"\vstart_nanos\x18\x03 \x01(\x03R\n" +
 	"startNanos\x12\x1b\n" +
 	"\tend_nanos\x18\x04 \x01(\x03R\bendNanos\x12\x12\n" +
-	"\x04step\x18\x05 \x01(\tR\x04step\"\xd1\x01\n" +
+	"\x04step\x18\x05 \x01(\tR\x04step\x12\x12\n" +
+	"\x04host\x18\x06 \x01(\tR\x04host\"\xd1\x01\n" +
 	"\aProblem\x12\x12\n" +
 	"\x04file\x18\x01 \x01(\tR\x04file\x12\x12\n" +
 	"\x04line\x18\x02 \x01(\rR\x04line\x12\x16\n" +
