@@ -3,6 +3,8 @@ package agent
 import (
 	"testing"
 	"time"
+
+	pb "squall/proto/squall/v1"
 )
 
 // Whoever was asleep itself does not take the other side for dead.
@@ -12,18 +14,47 @@ func TestOwnSleepIsNotTheOthersSilence(t *testing.T) {
 		looks  []int
 		silent bool
 	}{
-		{"a silent other is noticed", []int{250, 500, 750, 1000, 1250}, true},
+		{"a silent other is noticed", []int{375, 750, 1125}, true},
 		{"a little late is no sleep", []int{400, 800, 1200}, true},
 		{"one long sleep is forgiven", []int{250, 5000}, false},
-		{"and then the other has a second", []int{250, 5000, 5250, 5500}, false},
-		{"but no more", []int{250, 5000, 5250, 5500, 5750, 6000}, true},
+		{"and then the other has a second", []int{250, 5000, 5375}, false},
+		{"but no more", []int{250, 5000, 5375, 5750}, true},
 	} {
-		a, silent := listening(0), time.Duration(0)
+		a, silent := listening(0, brisk), time.Duration(0)
 		for _, at := range c.looks {
 			silent = a.silent(time.Duration(at) * time.Millisecond)
 		}
-		if (silent > silence) != c.silent {
+		if (silent > a.limit()) != c.silent {
 			t.Errorf("%s: silent for %s", c.what, silent)
+		}
+	}
+}
+
+// A pace that rises gives the other side the whole of its new time.
+func TestNewPaceIsListenedToAnew(t *testing.T) {
+	a := listening(0, calm)
+	if silent := a.silent(1400 * time.Millisecond); silent > a.limit() {
+		t.Errorf("a calm other is dead after %s", silent)
+	}
+	a.follow(1500*time.Millisecond, brisk)
+	if silent := a.silent(1600 * time.Millisecond); silent > a.limit() {
+		t.Errorf("dead %s after it was heard at another pace", silent)
+	}
+	silent := time.Duration(0)
+	for _, at := range []time.Duration{1975, 2350, 2725} {
+		silent = a.silent(at * time.Millisecond)
+	}
+	if silent <= a.limit() {
+		t.Errorf("not dead after %s at a brisk pace", silent)
+	}
+}
+
+func TestPaceKeepsWithinBounds(t *testing.T) {
+	for said, want := range map[time.Duration]time.Duration{
+		0: brisk, time.Nanosecond: brisk, brisk: brisk, calm: calm, time.Hour: calm, -time.Hour: brisk,
+	} {
+		if got := paceOf(&pb.Beat{PaceNanos: int64(said)}); got != want {
+			t.Errorf("paceOf(%s) = %s, want %s", said, got, want)
 		}
 	}
 }

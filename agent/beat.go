@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bufio"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -13,11 +14,16 @@ import (
 )
 
 const (
-	// beatEvery is the worker's pace; the supervisor answers each beat.
-	beatEvery = 250 * time.Millisecond
-	// silence is how long one side may say nothing before the other takes it
+	// brisk is the worker's pace while anything is open, calm its pace while
+	// nothing is: then a late answer harms nobody. The supervisor answers each beat.
+	brisk = 250 * time.Millisecond
+	calm  = time.Second
+	// missed is how many beats one side may leave out before the other takes it
 	// for dead.
-	silence = time.Second
+	missed = 4
+	// birth is how long a worker may take to its first beat. It holds nothing by
+	// then, and a machine that starts a hundred of them has other things to do.
+	birth = 10 * time.Second
 	// maxBeat bounds a beat on the pipe, in bytes.
 	maxBeat = 1 << 10
 )
@@ -25,21 +31,42 @@ const (
 // attention measures how long the other side has said nothing. Time in which
 // this side did not run itself (a starved machine, a stop) is not the other's
 // silence: whoever wakes up late listens anew before it judges.
-type attention struct{ heard, looked time.Duration }
+type attention struct{ heard, looked, pace time.Duration }
 
-func listening(now time.Duration) attention { return attention{heard: now, looked: now} }
+func listening(now, pace time.Duration) attention {
+	return attention{heard: now, looked: now, pace: pace}
+}
 
 // hear notes a beat.
 func (a *attention) hear(now time.Duration) { a.heard = now }
 
+// follow listens anew where the pace is another one now.
+func (a *attention) follow(now, pace time.Duration) {
+	if pace != a.pace {
+		*a = listening(now, pace)
+	}
+}
+
+// next is when to look again: after a beat that comes in time.
+func (a *attention) next() time.Duration { return a.pace * 3 / 2 }
+
 // silent is how long the other side has been silent while this side listened.
-// It is to be asked every beatEvery.
+// It is to be asked at each beat, and whenever next has passed without one.
 func (a *attention) silent(now time.Duration) time.Duration {
-	if asleep := now - a.looked - beatEvery; asleep > beatEvery {
+	if asleep := now - a.looked - a.pace; asleep > a.pace {
 		a.heard = min(now, a.heard+asleep)
 	}
 	a.looked = now
 	return now - a.heard
+}
+
+// limit is the silence that is taken for death.
+func (a *attention) limit() time.Duration { return missed * a.pace }
+
+// paceOf is the pace that a worker keeps to by its own word, within bounds: a
+// broken one must not talk its supervisor into waiting for ever.
+func paceOf(b *pb.Beat) time.Duration {
+	return min(max(time.Duration(b.GetPaceNanos()), brisk), calm)
 }
 
 // errBeatSize is a length that no beat has.
@@ -86,8 +113,8 @@ func beats(r io.Reader, stop <-chan struct{}) <-chan *pb.Beat {
 	in := make(chan *pb.Beat)
 	go func() {
 		defer close(in)
-		for {
-			b, err := readBeat(r)
+		for whole := bufio.NewReaderSize(r, maxBeat); ; {
+			b, err := readBeat(whole)
 			if err != nil {
 				return
 			}

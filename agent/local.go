@@ -34,6 +34,8 @@ type local struct {
 	standalone bool
 	// server names the one in use.
 	server func() string
+	// quicken lets the supervisor's lease be as fresh as it can be.
+	quicken func()
 }
 
 // Inject implements LocalService.
@@ -47,6 +49,7 @@ func (l *local) Inject(ctx context.Context, in *pb.LocalInjectRequest) (*pb.Loca
 	if in.GetDryRun() {
 		return injected(l.engine.Preview(ctx, task, in.GetPrefix())), nil
 	}
+	l.quicken()
 	length := time.Duration(in.GetForNanos()) + paced(in, task.GetRun())
 	grace := localGrace + time.Duration(in.GetBackSpreadNanos()+task.GetBootLimitNanos())
 	step, err := l.engine.Inject(ctx, task, in.GetPrefix(), length, grace)

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"squall/agent/host"
@@ -21,6 +22,9 @@ const (
 	// orphanTime is how long a worker without a supervisor may take to revert
 	// before the next agent on this host ends it.
 	orphanTime = 2 * time.Second
+	// workers bounds the threads of a worker that run at one time: more only look
+	// for work on a large machine, each time something wakes it up.
+	workers = 4
 	// ExemptMark is on the sockets of the agent's own stream.
 	ExemptMark = 0x53514c
 )
@@ -58,6 +62,7 @@ func (p *Process) Supervise(ctx context.Context) error {
 		return fmt.Errorf("be the only agent in %s: %w", p.State, err)
 	}
 	defer lock.Close()
+	runtime.GOMAXPROCS(1) // it does one thing at a time, and little
 	s := &Supervisor{Start: p.start, Recover: p.recover, Boot: host.BootTime, Log: p.Log}
 	if len(p.Servers) == 0 {
 		s.Lease = StandaloneLease
@@ -67,6 +72,7 @@ func (p *Process) Supervise(ctx context.Context) error {
 
 // Work is the worker's life.
 func (p *Process) Work(ctx context.Context) error {
+	runtime.GOMAXPROCS(min(workers, runtime.GOMAXPROCS(0)))
 	pipe, err := host.Inherited(pipeFD)
 	if err != nil {
 		return fmt.Errorf("find supervisor: %w", err)
@@ -118,7 +124,7 @@ func (p *Process) recover(ctx context.Context, cause pb.RevertCause) error {
 // who it is.
 func (p *Process) own(ctx context.Context) (*os.File, error) {
 	path := filepath.Join(p.State, "journal.lock")
-	for began := host.BootTime(); ; rest(ctx, beatEvery/10) {
+	for began := host.BootTime(); ; rest(ctx, brisk/10) {
 		f, err := host.LockFile(path)
 		if held := new(host.Locked); !errors.As(err, &held) {
 			return f, err
@@ -189,7 +195,10 @@ func (p *Process) start(ctx context.Context) (Child, error) {
 		return nil, err
 	}
 	defer theirs.Close()
-	process, err := host.StartSelf(ctx, p.Worker, host.ChildOptions{Files: []*os.File{theirs}, Session: true})
+	// Urgent, or a revert on a busy host would wait in line with the very
+	// processes that it starts.
+	o := host.ChildOptions{Files: []*os.File{theirs}, Session: true, Urgent: true}
+	process, err := host.StartSelf(ctx, p.Worker, o)
 	if err != nil {
 		return nil, errors.Join(err, ours.Close())
 	}

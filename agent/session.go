@@ -20,6 +20,9 @@ const (
 	maxMissed = 2
 	// againEvery is how often unconfirmed reports and windows are sent again.
 	againEvery = time.Second
+	// aside is how often the stream that stands by is pinged while nothing is
+	// open; else it is againEvery.
+	aside = 3 * time.Second
 	// firstRetry and lastRetry bound the wait before a server is dialed again.
 	firstRetry = 100 * time.Millisecond
 	lastRetry  = 3 * time.Second
@@ -60,6 +63,7 @@ type Session struct {
 	host            *pb.Host
 	reported        map[key]*pb.StepStatus
 	again           time.Duration
+	glanced         time.Duration
 	probes          func([]*pb.ProbeTask)
 
 	mu     sync.Mutex // guards server
@@ -150,7 +154,7 @@ func (s *Session) tick(ctx context.Context) {
 	if now := s.boot(); now >= s.again {
 		s.again = now + againEvery
 		s.report(true)
-		s.pingStandby()
+		s.pingStandby(now)
 	}
 	s.sendWindows()
 }
@@ -367,7 +371,11 @@ func (s *Session) ping(l *link) {
 }
 
 // pingStandby finds out in time that the stream that stands by is dead.
-func (s *Session) pingStandby() {
+func (s *Session) pingStandby(now time.Duration) {
+	if s.engine.idle() && now < s.glanced+aside {
+		return
+	}
+	s.glanced = now
 	if l := s.standby; l != nil && l.sent-l.answered >= maxMissed {
 		s.putOff(l.address)
 		s.drop(l)

@@ -100,9 +100,9 @@ func (s *Supervisor) tend(ctx context.Context) error {
 
 // watch answers beats until there is a reason to end the worker.
 func (s *Supervisor) watch(ctx context.Context, child Child, in <-chan *pb.Beat) error {
-	worker, deadline := listening(s.Boot()), time.Duration(0)
-	tick := time.NewTicker(beatEvery)
-	defer tick.Stop()
+	worker, deadline := listening(s.Boot(), birth/missed), time.Duration(0)
+	look := time.NewTimer(worker.next())
+	defer look.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -115,16 +115,18 @@ func (s *Supervisor) watch(ctx context.Context, child Child, in <-chan *pb.Beat)
 			}
 			now := s.Boot()
 			worker.hear(now)
+			worker.follow(now, paceOf(b))
 			deadline = deadlineHere(now, b)
 			if err := s.answer(child, b); err != nil {
 				return err
 			}
-		case <-tick.C:
-			now := s.Boot()
-			if err := verdict(now, worker.silent(now), deadline); err != nil {
-				return err
-			}
+		case <-look.C:
 		}
+		now := s.Boot()
+		if err := verdict(now, worker.silent(now), worker.limit(), deadline); err != nil {
+			return err
+		}
+		look.Reset(worker.next())
 	}
 }
 
@@ -138,9 +140,9 @@ func deadlineHere(now time.Duration, b *pb.Beat) time.Duration {
 }
 
 // verdict says whether a worker that has been silent for so long has to be ended.
-func verdict(now, silent, deadline time.Duration) error {
+func verdict(now, silent, limit, deadline time.Duration) error {
 	switch {
-	case silent > silence:
+	case silent > limit:
 		return fmt.Errorf("%w: silent for %s", errHung, silent)
 	case deadline > 0 && now > deadline+overdue:
 		return fmt.Errorf("%w: a deadline passed %s ago", errHung, now-deadline)

@@ -1,11 +1,13 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
 	"net"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -250,6 +252,111 @@ func TestSilentWorkerIsEndedAndReverted(t *testing.T) {
 	})
 }
 
+func TestSilentIdleWorkerIsEnded(t *testing.T) {
+	marry(t, func(c *couple) {
+		pipe := &deaf{}
+		c.mu.Lock()
+		c.wrap = func(inner net.Conn) net.Conn { pipe.Conn = inner; return pipe }
+		c.mu.Unlock()
+		_ = c.life(0).Kill() // the next one gets the pipe
+		time.Sleep(5 * time.Second)
+		pipe.stop()
+		time.Sleep(2 * time.Second)
+		if c.life(1).mortal.gone() {
+			t.Error("ended after two seconds, though nothing was open")
+		}
+		time.Sleep(4 * time.Second)
+		if !c.life(1).mortal.gone() {
+			t.Error("not ended after six seconds of silence")
+		}
+	})
+}
+
+// diary notes the pace of each beat that a worker writes.
+type diary struct {
+	net.Conn
+	mu    sync.Mutex // guards paces
+	paces []time.Duration
+}
+
+func (d *diary) Write(b []byte) (int, error) {
+	if beat, err := readBeat(bytes.NewReader(b)); err == nil {
+		d.mu.Lock()
+		d.paces = append(d.paces, time.Duration(beat.GetPaceNanos()))
+		d.mu.Unlock()
+	}
+	return d.Conn.Write(b)
+}
+
+// since is what was noted after the first n beats.
+func (d *diary) since(n int) []time.Duration {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.paces[n:])
+}
+
+func TestBeatsAreBriskWhileAnythingIsOpen(t *testing.T) {
+	marry(t, func(c *couple) {
+		d := &diary{}
+		c.mu.Lock()
+		c.wrap = func(inner net.Conn) net.Conn { d.Conn = inner; return d }
+		c.mu.Unlock()
+		_ = c.life(0).Kill() // the next one gets the pipe
+		time.Sleep(time.Second)
+		idle := len(d.since(0))
+		time.Sleep(10 * time.Second)
+		if paces := d.since(idle); len(paces) > 11 || slices.Contains(paces, brisk) {
+			t.Errorf("ten idle seconds took %d beats: %v", len(paces), paces)
+		}
+		c.inject()
+		held := len(d.since(0))
+		time.Sleep(10 * time.Second)
+		if paces := d.since(held); len(paces) < 39 || slices.Contains(paces, calm) {
+			t.Errorf("ten seconds with a step took %d beats: %v", len(paces), paces)
+		}
+	})
+}
+
+// witness is a host that notes how many beats there were before a change.
+type witness struct {
+	host.Host
+	beats func() int
+	seen  []int
+}
+
+func (w *witness) Do(ctx context.Context, op *pb.Op) error {
+	w.seen = append(w.seen, w.beats())
+	return w.Host.Do(ctx, op)
+}
+
+func TestSupervisorWatchesCloselyBeforeAChange(t *testing.T) {
+	bubble(t, func(r *rig) {
+		inside, outside := net.Pipe()
+		d := &diary{Conn: inside}
+		p := newPulse(d, false)
+		p.engine = r.engine
+		read := beats(outside, make(chan struct{}))
+		var all sync.WaitGroup
+		all.Go(func() { _, _ = p.beat() })
+		<-read
+		all.Wait()
+		w := &witness{Host: r.fake, beats: func() int { return len(d.since(0)) }}
+		all.Go(func() {
+			_ = watchedHost{w, p.quicken}.Do(t.Context(), &pb.Op{Kind: &pb.Op_Nothing{Nothing: &pb.Nothing{}}})
+		})
+		if b := <-read; paceOf(b) != brisk {
+			t.Errorf("before the change: %v", b)
+		}
+		all.Wait()
+		outside.Close()
+		if !slices.Equal(d.since(0), []time.Duration{calm, brisk}) || !slices.Equal(w.seen, []int{2}) {
+			t.Errorf("beats %v, changes after %v of them", d.since(0), w.seen)
+		}
+		for range read { // wait for the reader
+		}
+	})
+}
+
 func TestWorkerWithoutSupervisorRevertsAndEnds(t *testing.T) {
 	marry(t, func(c *couple) {
 		c.inject()
@@ -290,7 +397,7 @@ func TestVerdictOnAWorker(t *testing.T) {
 		{"a deadline passed a second ago", 10 * time.Second, 0, 8900 * time.Millisecond, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if err := verdict(c.now, c.silent, c.deadline); (err != nil) != c.hung {
+			if err := verdict(c.now, c.silent, time.Second, c.deadline); (err != nil) != c.hung {
 				t.Errorf("verdict: %v, want one: %v", err, c.hung)
 			}
 		})

@@ -69,21 +69,23 @@ func (w *Worker) work(ctx context.Context, journal *undo.Journal) error {
 	if standalone {
 		clock = newAlone(w.Host.Boot())
 	}
+	pulse := newPulse(w.Pipe, standalone)
 	engine := NewEngine(EngineConfig{
-		Name: w.Config.GetName(), Host: w.Host, Journal: journal, Clock: clock, Log: w.Log,
+		Name: w.Config.GetName(), Host: watchedHost{w.Host, pulse.quicken}, Journal: journal, Clock: clock, Log: w.Log,
 	})
+	pulse.engine = engine
 	server := func() string { return "" }
 	group.Go(func() error { return engine.Run(ctx) })
-	group.Go(func() error {
-		return (&pulse{pipe: w.Pipe, engine: engine, standalone: standalone}).run(ctx)
-	})
+	group.Go(func() error { return pulse.run(ctx) })
 	group.Go(func() error { return w.warm(ctx) })
 	if !standalone {
 		server = w.connect(ctx, group, engine, clusterTime)
 	}
 	if w.Local != nil {
 		group.Go(func() error {
-			return serveLocal(ctx, w.Local, &local{engine: engine, standalone: standalone, server: server})
+			return serveLocal(ctx, w.Local, &local{
+				engine: engine, standalone: standalone, server: server, quicken: pulse.quicken,
+			})
 		})
 	}
 	return group.Wait()

@@ -680,7 +680,8 @@ func (x *LocalDoctorResponse) GetAbilities() []*Ability {
 	return nil
 }
 
-// Beat goes both ways between supervisor and worker, length-prefixed, every 250 ms.
+// Beat goes both ways between supervisor and worker, length-prefixed. The worker
+// sets the pace, and each of its beats is answered.
 type Beat struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Seq       uint64                 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
@@ -694,8 +695,11 @@ type Beat struct {
 	// From the worker: the earliest deadline in its journal; 0 is none. When it
 	// has passed and the step is still there, the supervisor takes over.
 	DeadlineBootNanos int64 `protobuf:"varint,6,opt,name=deadline_boot_nanos,json=deadlineBootNanos,proto3" json:"deadline_boot_nanos,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// From the worker: how long until its next beat. Four times as long without one
+	// is its death. 250 ms, which 0 means too; up to a second while nothing is open.
+	PaceNanos     int64 `protobuf:"varint,7,opt,name=pace_nanos,json=paceNanos,proto3" json:"pace_nanos,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Beat) Reset() {
@@ -770,6 +774,13 @@ func (x *Beat) GetDeadlineBootNanos() int64 {
 	return 0
 }
 
+func (x *Beat) GetPaceNanos() int64 {
+	if x != nil {
+		return x.PaceNanos
+	}
+	return 0
+}
+
 var File_squall_v1_local_proto protoreflect.FileDescriptor
 
 const file_squall_v1_local_proto_rawDesc = "" +
@@ -815,7 +826,7 @@ const file_squall_v1_local_proto_rawDesc = "" +
 	"worker_pid\x18\t \x01(\rR\tworkerPid\"\x14\n" +
 	"\x12LocalDoctorRequest\"G\n" +
 	"\x13LocalDoctorResponse\x120\n" +
-	"\tabilities\x18\x01 \x03(\v2\x12.squall.v1.AbilityR\tabilities\"\xc6\x01\n" +
+	"\tabilities\x18\x01 \x03(\v2\x12.squall.v1.AbilityR\tabilities\"\xe5\x01\n" +
 	"\x04Beat\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x1d\n" +
 	"\n" +
@@ -824,7 +835,9 @@ const file_squall_v1_local_proto_rawDesc = "" +
 	"leaseNanos\x12&\n" +
 	"\x0fecho_boot_nanos\x18\x04 \x01(\x03R\rechoBootNanos\x12\x14\n" +
 	"\x05ready\x18\x05 \x01(\bR\x05ready\x12.\n" +
-	"\x13deadline_boot_nanos\x18\x06 \x01(\x03R\x11deadlineBootNanos2\xb8\x03\n" +
+	"\x13deadline_boot_nanos\x18\x06 \x01(\x03R\x11deadlineBootNanos\x12\x1d\n" +
+	"\n" +
+	"pace_nanos\x18\a \x01(\x03R\tpaceNanos2\xb8\x03\n" +
 	"\fLocalService\x12G\n" +
 	"\x06Inject\x12\x1d.squall.v1.LocalInjectRequest\x1a\x1e.squall.v1.LocalInjectResponse\x12A\n" +
 	"\x04Undo\x12\x1b.squall.v1.LocalUndoRequest\x1a\x1c.squall.v1.LocalUndoResponse\x12A\n" +
