@@ -141,6 +141,10 @@ func (c *agentCmd) connect(p *agent.Process) error {
 	return nil
 }
 
+// window is how much of a stream may be under way, in bytes. It is fixed, for
+// measuring what the way could take costs a ping with each message.
+const window = 1 << 20
+
 // dialMarked dials without DNS and marks its sockets, so that the agent's own
 // stream, and nothing else, is exempt from our faults.
 func dialMarked(bundle *pki.Bundle) agent.Dial {
@@ -158,7 +162,8 @@ func dialMarked(bundle *pki.Bundle) agent.Dial {
 		return grpc.NewClient("passthrough:///"+address,
 			grpc.WithTransportCredentials(credentials.NewTLS(bundle.ClientTLS())),
 			grpc.WithContextDialer(dial), grpc.WithNoProxy(), grpc.WithDisableServiceConfig(),
-			grpc.WithReadBufferSize(2<<10), grpc.WithWriteBufferSize(2<<10))
+			grpc.WithReadBufferSize(2<<10), grpc.WithWriteBufferSize(2<<10),
+			grpc.WithStaticStreamWindowSize(window), grpc.WithStaticConnWindowSize(window))
 	}
 }
 

@@ -20,8 +20,11 @@ import (
 )
 
 const (
-	maxRequest    = 4 << 20
-	maxHeaders    = 16 << 10
+	maxRequest = 4 << 20
+	maxHeaders = 16 << 10
+	// window is how much of a stream may be under way, in bytes. It is fixed, for
+	// measuring what the way could take costs a ping with each message.
+	window        = 1 << 20
 	maxStreams    = 16
 	handshakeTime = 5 * time.Second
 	// callTime bounds calls whose caller set no deadline.
@@ -45,6 +48,7 @@ func (s *Server) newDoor() *grpc.Server {
 		grpc.MaxHeaderListSize(maxHeaders),
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.ConnectionTimeout(handshakeTime),
+		grpc.StaticStreamWindowSize(window), grpc.StaticConnWindowSize(window),
 		grpc.ReadBufferSize(2<<10), // half the memory of a connection, and agents have many
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: Lease, Timeout: Lease / 2}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
