@@ -1,6 +1,8 @@
 package host
 
 import (
+	"errors"
+	"os"
 	"runtime"
 
 	"golang.org/x/sys/unix"
@@ -36,7 +38,44 @@ func realtime() error {
 	return wrap(unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0), "set timer slack")
 }
 
-// Nice moves the calling process by priority: -20 runs first, 19 last.
-func Nice(priority int) error {
-	return wrap(unix.Setpriority(unix.PRIO_PROCESS, 0, priority), "set priority %d", priority)
+// urgent runs f on an OS thread of its own, before everything that is not
+// real-time, and returns what it returned. Where that is denied it takes its
+// turn. What f starts inherits the priority: see calm.
+func urgent(f func() error) error {
+	done := make(chan error)
+	go func() {
+		// Never unlocked: the runtime ends the thread, and its priority with it.
+		runtime.LockOSThread()
+		_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), firstOfAll)
+		done <- f()
+	}()
+	return <-done
+}
+
+// firstOfAll is the nice value that goes before every other.
+const firstOfAll = -20
+
+// calm takes the urgency of this process from a child that leads a process
+// group, and from all that it has started there: it gets the nice value of our
+// parent, unless ours is the humbler one.
+func calm(leader int) error {
+	ours, err := nice(os.Getpid())
+	if err != nil {
+		return err
+	}
+	if parent, err := nice(os.Getppid()); err == nil {
+		ours = max(ours, parent)
+	}
+	err = unix.Setpriority(unix.PRIO_PGRP, leader, ours)
+	if errors.Is(err, unix.ESRCH) {
+		return nil // it has ended
+	}
+	return wrap(err, "set priority of process %d", leader)
+}
+
+// nice is the nice value of a process's first thread.
+func nice(pid int) (int, error) {
+	const highest = 20 // the system call counts down from here
+	n, err := unix.Getpriority(unix.PRIO_PROCESS, pid)
+	return highest - n, wrap(err, "read priority of process %d", pid)
 }

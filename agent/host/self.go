@@ -22,8 +22,12 @@ type ChildOptions struct {
 	// Session lets the child lead a session of its own, out of reach of the terminal.
 	Session bool
 	// DieWithParent lets the kernel kill the child when the parent dies. Where
-	// it is set, StartSelf keeps the thread that the kernel watches.
+	// it is set, StartSelf keeps the thread that the kernel watches. It is not
+	// for urgent ones.
 	DieWithParent bool
+	// Urgent lets the child go before everything that is not real-time, where
+	// that is allowed.
+	Urgent bool
 	// Stderr is where the child writes; nil is the parent's.
 	Stderr *os.File
 }
@@ -50,7 +54,7 @@ func StartSelf(ctx context.Context, args []string, o ChildOptions) (*Child, erro
 	cmd.Env = append(os.Environ(), o.Env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: o.Session}
 	c := &Child{cmd: cmd, done: make(chan struct{})}
-	if err := c.start(o.DieWithParent); err != nil {
+	if err := c.start(o); err != nil {
 		return nil, fmt.Errorf("start %v: %w", args, err)
 	}
 	var err error
@@ -70,8 +74,11 @@ func (o ChildOptions) stderr() *os.File {
 // start forks. The kernel sends PDEATHSIG when the forking *thread* ends, and
 // Go ends threads at will: so a thread of the child's own forks it and stays
 // until the child is reaped.
-func (c *Child) start(tied bool) error {
-	if !tied {
+func (c *Child) start(o ChildOptions) error {
+	switch {
+	case o.Urgent:
+		return urgent(c.cmd.Start)
+	case !o.DieWithParent:
 		return c.cmd.Start()
 	}
 	c.cmd.SysProcAttr.Pdeathsig = unix.SIGKILL

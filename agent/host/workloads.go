@@ -149,7 +149,7 @@ func (w *Workloads) spawn(ctx context.Context, workload *pb.Workload) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	return reapLater(cmd)
+	return errors.Join(calm(cmd.Process.Pid), reapLater(cmd))
 }
 
 // output opens the workload's log.
