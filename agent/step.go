@@ -15,9 +15,8 @@ import (
 )
 
 const (
-	// firstArmCost is the estimate before the first arming, which loads programs
-	// that no later one has to read again.
-	firstArmCost = 80 * time.Millisecond
+	// firstArmCost is the estimate before the first arming.
+	firstArmCost = 20 * time.Millisecond
 	// freshFacts is how old facts may be when a plan is made from them.
 	freshFacts = 2 * time.Second
 	// longestNap bounds a wait, because a suspended machine's timers are late.

@@ -19,15 +19,12 @@ const (
 	// firstSteps are those that begin so soon after T0 that everyone must have
 	// armed before; later ones must be on the hosts' disks.
 	firstSteps = time.Second
-	// minLead is the least time from the decision to fire to the start: hosts
-	// that share a disk or a processor arm one after the other now and then, and
-	// an injection that is called off costs more than a moment.
-	minLead = 100 * time.Millisecond
-	// calmLead is the same for a run from a file: nobody waits at a prompt, and
-	// a host that is busy for a moment must not cost the run.
+	// calmLead is the least time from the decision to fire to the start of a run
+	// from a file: nobody waits at a prompt, and a host that is busy for a moment
+	// must not cost the run.
 	calmLead = time.Second
-	// fireGrace is how long acknowledgements may take when the time to cancel
-	// has passed unseen: between two leaders.
+	// fireGrace is how long acknowledgements may take where none is cancelled
+	// for being late: of an ad hoc fault, or between two leaders.
 	fireGrace = 3 * time.Second
 	// usualCommit is how long a commit takes where nobody measured it.
 	usualCommit = 5 * time.Millisecond
@@ -106,9 +103,10 @@ func (l *look) fire() {
 	l.propose("fire", &pb.Command{Kind: &pb.Command_Fire{Fire: &pb.Fire{Run: l.run.GetId(), T0UnixNanos: t0}}})
 }
 
-// lead is how far ahead the start lies: the order is committed and travels,
-// the slowest host arms, its acknowledgement travels and is committed, and a
-// cancel could still be. A quarter is added, since estimates are of good days.
+// lead is how far ahead the start lies: the order is committed and travels, and
+// the slowest host arms. In a run from a file its acknowledgement travels too
+// and is committed, and a cancel could still be; a quarter is added, since
+// estimates are of good days.
 func (l *look) lead() time.Duration {
 	var arm time.Duration
 	for _, s := range l.slots() {
@@ -116,11 +114,11 @@ func (l *look) lead() time.Duration {
 			arm = max(arm, time.Duration(s.status.GetArmNanos()))
 		}
 	}
-	lead := arm + 3*l.roundTrip() + 3*l.commit()
-	if !l.run.GetAdHoc() {
-		return max(calmLead, lead+lead/4)
+	if l.run.GetAdHoc() {
+		return arm + l.roundTrip() + l.commit()
 	}
-	return max(minLead, lead+lead/4)
+	lead := arm + 3*l.roundTrip() + 3*l.commit()
+	return max(calmLead, lead+lead/4)
 }
 
 func (s slot) first() bool { return time.Duration(s.plan.GetStartNanos()) <= firstSteps }
@@ -144,12 +142,16 @@ func (l *look) commit() time.Duration {
 // fired waits until everyone has armed. While a cancel can still arrive in
 // time, somebody who is missing then cancels the run. When that moment passed
 // without a leader, the harm may have begun everywhere: the new leader gives
-// acknowledgements that waited for it time to arrive.
+// acknowledgements that waited for it time to arrive. An ad hoc fault is to
+// begin now, not together: who arms late begins late, and its skew tells.
 func (l *look) fired() {
 	missing := slices.DeleteFunc(l.slots(), slot.acknowledged)
 	refused := slices.DeleteFunc(slices.Clone(missing), func(s slot) bool { return !s.refused() })
-	cancel := l.t0().Add(-l.roundTrip() - l.commit())
 	late := l.t0().Add(fireGrace)
+	cancel := late
+	if !l.run.GetAdHoc() {
+		cancel = l.t0().Add(-l.roundTrip() - l.commit())
+	}
 	switch {
 	case len(refused) > 0:
 		l.end(pb.EndCause_END_CAUSE_NOT_READY, refusals(refused))

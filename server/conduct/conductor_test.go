@@ -134,9 +134,9 @@ func TestStartLiesAsFarAheadAsCommitsTake(t *testing.T) {
 		adHoc        bool
 		commit, want time.Duration
 	}{
-		{true, 0, 100 * time.Millisecond},
-		{true, time.Millisecond, 100 * time.Millisecond},
-		{true, 40 * time.Millisecond, 156250 * time.Microsecond},
+		{true, 0, 10 * time.Millisecond},
+		{true, time.Millisecond, 6 * time.Millisecond},
+		{true, 40 * time.Millisecond, 45 * time.Millisecond},
 		{false, time.Millisecond, time.Second},
 		{false, 400 * time.Millisecond, 1506250 * time.Microsecond},
 	} {

@@ -59,8 +59,10 @@ type host struct {
 	steps map[string]*pb.StepStatus
 	// What is wrong with it.
 	refuses, slow, mute bool
-	gone                time.Time // from then on it says nothing
-	injected, starts    map[string]int
+	// late is how much longer than it said its arming takes.
+	late             time.Duration
+	gone             time.Time // from then on it says nothing
+	injected, starts map[string]int
 }
 
 const (
@@ -303,7 +305,7 @@ func (h *host) schedule(t *pb.Task) {
 	if arm.Before(h.w.now) {
 		arm = h.w.now
 	}
-	h.w.at(arm.Add(armTime), func() { h.moveFrom(step, pb.StepState_STEP_STATE_SCHEDULED, pb.StepState_STEP_STATE_ARMED) })
+	h.w.at(arm.Add(armTime+h.late), func() { h.moveFrom(step, pb.StepState_STEP_STATE_SCHEDULED, pb.StepState_STEP_STATE_ARMED) })
 	h.w.at(start, func() { h.moveFrom(step, pb.StepState_STEP_STATE_ARMED, pb.StepState_STEP_STATE_HELD) })
 	h.w.at(end, func() {
 		if t.GetNeedsToken() {
