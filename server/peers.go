@@ -42,6 +42,7 @@ func dialPeers(cfg Config) (*peers, error) {
 func dialOptions(cfg Config) []grpc.DialOption {
 	opts := []grpc.DialOption{
 		grpc.WithTransportCredentials(credentials.NewTLS(cfg.Bundle.ClientTLS())),
+		grpc.WithStaticStreamWindowSize(window), grpc.WithStaticConnWindowSize(window),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 2 * time.Second, Timeout: 2 * time.Second}),
 		// A server that has come back is found within a second.
 		grpc.WithConnectParams(grpc.ConnectParams{

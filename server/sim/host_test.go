@@ -97,6 +97,7 @@ func (c machineConfig) dialer() agent.Dial {
 	options := append([]grpc.DialOption{
 		grpc.WithTransportCredentials(credentials.NewTLS(c.bundle.ClientTLS())),
 		grpc.WithContextDialer(c.net.dialer(c.name)),
+		grpc.WithStaticStreamWindowSize(1 << 20), grpc.WithStaticConnWindowSize(1 << 20), // as real agents do
 	}, c.dial...)
 	return func(address string) (*grpc.ClientConn, error) {
 		return grpc.NewClient("passthrough:///"+address, options...)

@@ -7,55 +7,69 @@ import (
 
 // pipe is one end of a pair of buffered pipes, as between two processes: what
 // is written in one piece is one wake-up of the reader.
-type pipe struct {
-	in, out chan []byte
-	rest    []byte // read by one goroutine alone
-	end     *ending
-}
-
-// ending is the end of a pair.
-type ending struct {
-	once sync.Once
-	done chan struct{}
-}
+type pipe struct{ in, out *channel }
 
 func newPipe() (a, b *pipe) {
-	const room = 64
-	there, back, end := make(chan []byte, room), make(chan []byte, room), &ending{done: make(chan struct{})}
-	return &pipe{in: back, out: there, end: end}, &pipe{in: there, out: back, end: end}
+	there, back := newChannel(), newChannel()
+	return &pipe{in: back, out: there}, &pipe{in: there, out: back}
 }
 
 // Read implements io.Reader.
-func (p *pipe) Read(b []byte) (int, error) {
-	if len(p.rest) == 0 {
-		select {
-		case p.rest = <-p.in:
-		case <-p.end.done:
-			return 0, io.EOF
-		}
-	}
-	n := copy(b, p.rest)
-	p.rest = p.rest[n:]
-	return n, nil
-}
+func (p *pipe) Read(b []byte) (int, error) { return p.in.read(b) }
 
 // Write implements io.Writer.
-func (p *pipe) Write(b []byte) (int, error) {
-	select {
-	case <-p.end.done:
-		return 0, io.ErrClosedPipe
-	default:
-	}
-	select {
-	case p.out <- append([]byte(nil), b...):
-		return len(b), nil
-	case <-p.end.done:
-		return 0, io.ErrClosedPipe
-	}
-}
+func (p *pipe) Write(b []byte) (int, error) { return p.out.write(b) }
 
 // Close ends both directions.
 func (p *pipe) Close() error {
-	p.end.once.Do(func() { close(p.end.done) })
+	p.in.close()
+	p.out.close()
 	return nil
+}
+
+// channel is one direction. It holds as much as is written: beats are small,
+// and a reader that takes none is killed for its silence.
+type channel struct {
+	mu     sync.Mutex // guards all below
+	filled sync.Cond
+	held   []byte
+	closed bool
+}
+
+func newChannel() *channel {
+	c := new(channel)
+	c.filled.L = &c.mu
+	return c
+}
+
+func (c *channel) read(b []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(c.held) == 0 && !c.closed {
+		c.filled.Wait()
+	}
+	if c.closed {
+		return 0, io.EOF
+	}
+	n := copy(b, c.held)
+	c.held = append(c.held[:0], c.held[n:]...)
+	return n, nil
+}
+
+func (c *channel) write(b []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return 0, io.ErrClosedPipe
+	}
+	c.held = append(c.held, b...)
+	c.filled.Signal()
+	return len(b), nil
+}
+
+func (c *channel) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	c.filled.Broadcast()
 }
