@@ -69,12 +69,49 @@ func (w *watchdog) guard(verb string) func() {
 	if w.deadline <= 0 {
 		return func() {}
 	}
-	timer := time.AfterFunc(w.deadline, func() {
-		w.once.Do(func() {
-			w.fail(fmt.Errorf("%s: no answer in %s: %w", verb, w.deadline, ErrStore))
+	c := &call{watchdog: w, verb: verb, left: listens}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.timer = time.AfterFunc(w.deadline/listens, c.listen)
+	return c.end
+}
+
+// listens is in how many parts a deadline passes. Time in which this process
+// itself did not run (a stop, a starved machine) is one part at most: it is
+// not the disk's.
+const listens = 5
+
+// call is one call of a store that is under way.
+type call struct {
+	*watchdog
+	verb string
+
+	mu    sync.Mutex // guards the rest
+	timer *time.Timer
+	left  int
+}
+
+// listen is called at the end of each part.
+func (c *call) listen() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.left == 0: // it has ended
+	case c.left > 1:
+		c.left--
+		c.timer.Reset(c.deadline / listens)
+	default:
+		c.once.Do(func() {
+			c.fail(fmt.Errorf("%s: no answer in %s: %w", c.verb, c.deadline, ErrStore))
 		})
-	})
-	return func() { timer.Stop() }
+	}
+}
+
+func (c *call) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.left = 0
+	c.timer.Stop()
 }
 
 func failed(verb string, err error) error {
