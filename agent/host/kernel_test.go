@@ -36,6 +36,8 @@ func TestMain(m *testing.M) {
 		holdSilence()
 	case "undeclared":
 		fmt.Println(killUndeclared(os.Getenv(baseEnv)))
+	case "start":
+		startSleeper(os.Getenv(baseEnv))
 	case "doctor":
 		for _, a := range host.Doctor(context.Background()) {
 			fmt.Println(a.GetName(), a.GetState(), a.GetDetail())
@@ -107,6 +109,23 @@ func killUndeclared(base string) error {
 	found, _ := h.Facts(context.Background())
 	return fmt.Errorf("stray %w, web %d, db %d, undeclared %v", err,
 		found.GetWorkloads()[0].GetProcesses(), found.GetWorkloads()[1].GetProcesses(), found.GetUndeclared())
+}
+
+// startSleeper starts a workload and prints its nice value, and ours.
+func startSleeper(base string) {
+	sleeper := shell("web", "sleep 60")
+	w, err := host.OpenWorkloads(base, "")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	err = w.Start(context.Background(), sleeper)
+	ours, _ := unix.Getpriority(unix.PRIO_PROCESS, 0)
+	pids, _ := w.Processes(context.Background(), sleeper)
+	for _, pid := range pids {
+		theirs, _ := unix.Getpriority(unix.PRIO_PROCESS, pid)
+		fmt.Println("ours", 20-ours, "theirs", 20-theirs, err)
+	}
 }
 
 // openHost opens a host whose workloads live in a cgroup of the test.

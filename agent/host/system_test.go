@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"squall/agent/host"
+	"squall/agent/host/hosttest"
 )
 
 func TestPreallocatedFileHasItsLength(t *testing.T) {
@@ -56,6 +57,30 @@ func TestChildOutlivesItsStartAndIsReaped(t *testing.T) {
 	}
 	if !c.Dead() || c.Kill() != nil {
 		t.Error("a dead child can't be killed again")
+	}
+}
+
+func TestUrgentChildStartsOrdinaryWorkloads(t *testing.T) {
+	hosttest.RequireRoot(t)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	env := []string{roleEnv + "=start", baseEnv + "=" + hosttest.NewCgroup(t)}
+	c, err := host.StartSelf(t.Context(), nil, host.ChildOptions{Env: env, Stderr: w, Urgent: true})
+	if err := errors.Join(err, w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.Wait(t.Context()); err != nil {
+		t.Error(err)
+	}
+	said := make([]byte, 1<<10)
+	n, err := r.Read(said)
+	const want = "ours -20 theirs 0 <nil>\n"
+	if got := string(said[:n]); got != want {
+		t.Errorf("got %q, want %q (%v)", got, want, err)
 	}
 }
 
