@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -24,6 +25,8 @@ type doctor struct {
 	base string
 	kit  *bpf.Kit
 	why  error
+	// found is what came of the programs that were asked for, tried in one go.
+	found map[string]bpf.Finding
 }
 
 // warning is a finding that still works, less well.
@@ -34,20 +37,20 @@ type warning struct{ error }
 func Doctor(ctx context.Context) []*pb.Ability {
 	d, done := newDoctor()
 	defer done()
-	return d.all(ctx)
+	return d.abilities(ctx, Abilities()...)
 }
 
 // Try tries one mechanism by its name.
 func Try(ctx context.Context, name string) *pb.Ability {
 	d, done := newDoctor()
 	defer done()
-	return d.ability(ctx, name)
+	return d.abilities(ctx, name)[0]
 }
 
 // Doctor tries each mechanism where this host's agent would use it.
 func (r *Real) Doctor(ctx context.Context) []*pb.Ability {
 	d := &doctor{base: r.workloads.base, kit: r.kit, why: r.why}
-	return d.all(ctx)
+	return d.abilities(ctx, Abilities()...)
 }
 
 // newDoctor makes a doctor with a kit of its own.
@@ -59,12 +62,21 @@ func newDoctor() (d *doctor, done func()) {
 	return &doctor{kit: kit}, func() { kit.Close() }
 }
 
-func (d *doctor) all(ctx context.Context) []*pb.Ability {
+// abilities tries mechanisms in their order, but those of programs all at once.
+func (d *doctor) abilities(ctx context.Context, names ...string) []*pb.Ability {
+	if programs := both(names, bpf.Mechanisms()); d.kit != nil && len(programs) > 0 {
+		d.found = d.kit.Try(programs...)
+	}
 	var found []*pb.Ability
-	for _, name := range Abilities() {
+	for _, name := range names {
 		found = append(found, d.ability(ctx, name))
 	}
 	return found
+}
+
+// both are the members of a that b has too.
+func both(a, b []string) []string {
+	return slices.DeleteFunc(slices.Clone(a), func(name string) bool { return !slices.Contains(b, name) })
 }
 
 func (d *doctor) ability(ctx context.Context, name string) *pb.Ability {
@@ -96,7 +108,10 @@ func (d *doctor) try(ctx context.Context, name string) (string, error) {
 	if d.kit == nil {
 		return "", fmt.Errorf("no BPF programs: %w", d.why)
 	}
-	return d.kit.Try(name)
+	if f, ok := d.found[name]; ok {
+		return f.Engine, f.Err
+	}
+	return "", fmt.Errorf("try %s: no such mechanism", name)
 }
 
 func (d *doctor) tryRoot() (string, error) {
