@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"syscall"
 	"time"
@@ -17,7 +19,7 @@ import (
 // roleEnv names the program that the test binary plays on a host of the lab.
 const roleEnv = "SQUALL_E2E_ROLE"
 
-var roles = map[string]func([]string) int{"lookup": lookup, "send": send, "attached": attached, "raft": raft}
+var roles = map[string]func([]string) int{"lookup": lookup, "send": send, "attached": attached, "raft": raft, "fetch": fetch}
 
 // lookup looks a name up with Go's own resolver and says what an application sees.
 func lookup(args []string) int {
@@ -44,6 +46,28 @@ func send(args []string) int {
 		time.Sleep(2 * time.Millisecond)
 	}
 	return 0
+}
+
+// fetch makes an HTTP request and prints the answer.
+func fetch(args []string) int {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, args[0], args[1], http.NoBody)
+	if err != nil {
+		fmt.Println(err)
+		return failed
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		fmt.Println(err)
+		return failed
+	}
+	defer resp.Body.Close()
+	if _, err := io.Copy(os.Stdout, resp.Body); err != nil || resp.StatusCode != http.StatusOK {
+		fmt.Println(resp.Status, err)
+		return failed
+	}
+	return answered
 }
 
 // The exit codes of lookup and send.

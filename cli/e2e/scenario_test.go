@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -41,17 +40,6 @@ func TestNamesVanishInOneZoneAlone(t *testing.T) {
 func TestASlowLinkSlowsOneZoneAlone(t *testing.T) {
 	t.Parallel()
 	play(t, "slow-zone-link").check(t, 0, "the link is slow", "other links are as they were")
-}
-
-func TestEtcdWritesOnWithoutAZone(t *testing.T) {
-	if _, err := os.Stat("/usr/bin/etcd"); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("etcd is not installed, and CI must have it: etcd-server, etcd-client")
-		}
-		t.Skip("SKIPPED: etcd is not installed; apt-get install etcd-server etcd-client")
-	}
-	t.Parallel()
-	play(t, "zone-loss-etcd").check(t, 0, "writes go on", "the member catches up")
 }
 
 // maxLate is how long after its planned end a revert may come.

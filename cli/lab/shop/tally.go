@@ -78,7 +78,9 @@ type numbers struct {
 	SlowestMillis    int64  `json:"slowest_ms"`
 	RecentGood       uint64 `json:"recent_good"`
 	RecentAttempts   uint64 `json:"recent_attempts"`
-	Revision         int64  `json:"revision,omitempty"`
+	// Revision and Books are the writer's.
+	Revision int64           `json:"revision,omitempty"`
+	Books    map[string]book `json:"books,omitempty"`
 }
 
 func (t *tally) numbers(now time.Time) numbers {

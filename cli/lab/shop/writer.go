@@ -2,6 +2,7 @@ package shop
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -16,17 +17,16 @@ import (
 const (
 	writeEvery = 50 * time.Millisecond
 	writeLimit = time.Second
+	// writePause is between two members, so that nobody spins where all refuse.
+	writePause = 10 * time.Millisecond
 )
 
 // RunWriter puts keys into etcd, through its members in turn, until ctx ends.
 func RunWriter(ctx context.Context, members []string) error {
 	w := &writer{members: members, client: newHTTPClient()}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /health", w.tally.health)
-	mux.HandleFunc("GET /{$}", w.show)
 	tasks, ctx := errgroup.WithContext(ctx)
 	tasks.Go(func() error { return w.write(ctx) })
-	tasks.Go(func() error { return serve(ctx, ClientPort, mux) })
+	tasks.Go(func() error { return serve(ctx, ClientPort, w.doors()) })
 	return tasks.Wait()
 }
 
@@ -35,49 +35,89 @@ type writer struct {
 	members []string
 	client  *http.Client
 	tally   tally
+	books   books
+	// turn is whose turn it is to be asked first.
+	turn atomic.Int64
 	// revision is the highest that a member has acknowledged a put with.
 	revision atomic.Int64
 }
 
+func (w *writer) doors() *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /health", w.tally.health)
+	mux.HandleFunc("GET /{$}", w.show)
+	mux.HandleFunc("POST /write", w.ask)
+	mux.HandleFunc("PUT /books/{name}", func(_ http.ResponseWriter, r *http.Request) { w.books.set(r.PathValue("name"), true) })
+	mux.HandleFunc("DELETE /books/{name}", func(_ http.ResponseWriter, r *http.Request) { w.books.set(r.PathValue("name"), false) })
+	return mux
+}
+
 func (w *writer) show(out http.ResponseWriter, _ *http.Request) {
 	n := w.tally.numbers(time.Now())
-	n.Revision = w.revision.Load()
+	n.Revision, n.Books = w.revision.Load(), w.books.all()
 	writeJSON(out, n)
+}
+
+// ask writes one key and says what became of it: 200 when a member acknowledged
+// it, 503 when none did, 409 when its book is closed.
+func (w *writer) ask(out http.ResponseWriter, r *http.Request) {
+	name := r.URL.Query().Get("book")
+	if name != "" && !w.books.begin(name) {
+		out.WriteHeader(http.StatusConflict)
+		return
+	}
+	// Not the request's context: what was asked for is seen through, and counted.
+	good := w.writeKey(context.WithoutCancel(r.Context()), cmp.Or(name, "asked")+"/"+rand.Text())
+	if name != "" {
+		w.books.end(name, good)
+	}
+	if !good {
+		out.WriteHeader(http.StatusServiceUnavailable)
+	}
 }
 
 func (w *writer) write(ctx context.Context) error {
 	writes, _ := errgroup.WithContext(ctx)
 	ticks := time.NewTicker(writeEvery)
 	defer ticks.Stop()
-	for n := 0; ; n++ {
+	for {
 		select {
 		case <-ctx.Done():
 			return writes.Wait()
 		case <-ticks.C:
 		}
-		writes.Go(func() error { w.writeOne(ctx, n); return nil })
+		writes.Go(func() error { w.writeOne(ctx); return nil })
 	}
 }
 
-// writeOne puts one key. It has a name of its own, so that a put that is tried
-// again counts once in etcd too.
-func (w *writer) writeOne(ctx context.Context, n int) {
+func (w *writer) writeOne(ctx context.Context) {
 	began := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	key := "writer/" + rand.Text()
-	good := false
-	for i := n; ctx.Err() == nil && !good; i++ {
-		good = w.put(ctx, w.members[i%len(w.members)], key) == nil
-	}
+	good := w.writeKey(ctx, "writer/"+rand.Text())
 	w.tally.add(time.Now(), time.Since(began), good)
 }
 
-// put makes one request to etcd's JSON gateway.
+// writeKey puts one key through one member after the other until one
+// acknowledges it. A key is written once in its life but for such repeats, so
+// that etcd's own keys can be counted.
+func (w *writer) writeKey(ctx context.Context, key string) bool {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for i := w.turn.Add(1); ctx.Err() == nil; i++ {
+		if w.put(ctx, w.members[i%int64(len(w.members))], key) == nil {
+			return true
+		}
+		sleep(ctx, writePause)
+	}
+	return false
+}
+
+// put makes one request to etcd's JSON gateway. The value says which member was
+// asked, and when.
 func (w *writer) put(ctx context.Context, member, key string) error {
 	ctx, cancel := context.WithTimeout(ctx, writeLimit)
 	defer cancel()
-	body, err := json.Marshal(map[string][]byte{"key": []byte(key), "value": []byte("1")})
+	value := fmt.Appendf(nil, "%s %d", member, time.Now().UnixNano())
+	body, err := json.Marshal(map[string][]byte{"key": []byte(key), "value": value})
 	if err != nil {
 		return err
 	}
