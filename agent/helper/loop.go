@@ -32,7 +32,6 @@ type loop struct {
 	lanes []lane
 	polls []unix.PollFd
 	queue queue
-	epoch time.Time
 	beat  time.Duration // of the last one
 
 	stop        atomic.Bool
@@ -40,7 +39,7 @@ type loop struct {
 }
 
 func newLoop(line *bpf.Line, delay time.Duration) *loop {
-	return &loop{line: line, delay: delay, epoch: time.Now()}
+	return &loop{line: line, delay: delay}
 }
 
 // add gives the loop another lane, before it runs.
@@ -48,9 +47,6 @@ func (l *loop) add(n lane) {
 	l.lanes = append(l.lanes, n)
 	l.polls = append(l.polls, unix.PollFd{Fd: int32(n.from), Events: unix.POLLIN})
 }
-
-// now is the loop's clock.
-func (l *loop) now() time.Duration { return time.Since(l.epoch) }
 
 // run holds frames until it is told to stop, and then sends all of them.
 func (l *loop) run() error {
@@ -60,7 +56,7 @@ func (l *loop) run() error {
 	}
 	for !l.stop.Load() {
 		l.beatNow()
-		l.send(l.now())
+		l.send(l.line.Boot())
 		if err := l.wait(); err != nil {
 			return err
 		}
@@ -77,7 +73,7 @@ func (l *loop) run() error {
 // beatNow keeps the programs turning packets off. After a hang it first throws
 // away what came during it.
 func (l *loop) beatNow() {
-	now := l.now()
+	now := l.line.Boot()
 	if now-l.beat < beatEvery {
 		return
 	}
@@ -117,7 +113,7 @@ func (l *loop) wait() error {
 	if f, _, ok := l.queue.front(); ok {
 		until = min(until, f.due)
 	}
-	ts := unix.NsecToTimespec(int64(max(0, until-l.now())))
+	ts := unix.NsecToTimespec(int64(max(0, until-l.line.Boot())))
 	_, err := unix.Ppoll(l.polls, &ts, nil)
 	if err != nil && !errors.Is(err, unix.EINTR) {
 		return fmt.Errorf("wait for frames: %w", err)
@@ -150,7 +146,9 @@ func (l *loop) readLane(i int) {
 		if err != nil {
 			return
 		}
-		l.queue.push(n, i, l.now()+l.delay)
+		if at, ok := unstamp(room[:n]); ok {
+			l.queue.push(bpf.StampSize, n, i, at+l.delay)
+		}
 	}
 }
 

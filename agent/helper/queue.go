@@ -50,11 +50,11 @@ func (q *queue) room() []byte {
 	return c.mem[:frameSpace]
 }
 
-// push takes the first n bytes of room as a frame.
-func (q *queue) push(n, lane int, due time.Duration) {
+// push takes what lies between two places of room as a frame.
+func (q *queue) push(start, end, lane int, due time.Duration) {
 	c := q.last()
-	c.frames = append(c.frames, frame{due, lane, c.used, c.used + n})
-	c.used += n
+	c.frames = append(c.frames, frame{due, lane, c.used + start, c.used + end})
+	c.used += end
 }
 
 // front is the oldest frame, if there is one.

@@ -13,7 +13,7 @@ func hold(t *testing.T, q *queue, data []byte, due time.Duration) {
 	if room == nil {
 		t.Fatal("no room")
 	}
-	q.push(copy(room, data), 0, due)
+	q.push(0, copy(room, data), 0, due)
 }
 
 // TestFramesLeaveAsTheyCame: in order, unchanged, over chunk ends.
@@ -62,7 +62,7 @@ func TestQueueIsBounded(t *testing.T) {
 	var q queue
 	held := 0
 	for q.room() != nil {
-		q.push(frameSpace, 0, 0)
+		q.push(0, frameSpace, 0, 0)
 		held++
 	}
 	if held != maxChunks*(chunkSize/frameSpace) {

@@ -2,18 +2,10 @@
 
 // The delay line's points: packets turn off to a TAP, and come back from it.
 
+#include "beat.h"
 #include "exempt.h"
 
 enum { DELAYED_OUT, DELAYED_IN, EXEMPT, EXPIRED };
-
-// Written by the loop that holds the packets: were it to hang, packets pass.
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u64);
-} beat SEC(".maps");
 
 struct prefix {
 	__u32 prefixlen;
@@ -57,19 +49,29 @@ static __always_inline int is_peer(const struct in6_addr *addr)
 static __always_inline int alive(void)
 {
 	__u32 zero = 0;
-	__u64 *until = bpf_map_lookup_elem(&beat, &zero);
+	volatile struct pulse *p = bpf_map_lookup_elem(&beat, &zero);
 
-	return until && bpf_ktime_get_boot_ns() < *(volatile __u64 *)until;
+	return p && !p->killed && bpf_ktime_get_boot_ns() < p->until;
+}
+
+// stamp puts the instant before the frame: a frame is due counted from here,
+// however long the loop takes to wake up and read it.
+static __always_inline int stamp(struct __sk_buff *skb)
+{
+	__u64 now = bpf_ktime_get_boot_ns();
+
+	return bpf_skb_change_head(skb, sizeof(now), 0) ||
+	       bpf_skb_store_bytes(skb, 0, &now, sizeof(now), 0);
 }
 
 // turn_off is where a packet goes that is to be held.
-static __always_inline int turn_off(int exempt, __u32 tap, __u32 counter)
+static __always_inline int turn_off(struct __sk_buff *skb, int exempt, __u32 tap, __u32 counter)
 {
 	if (exempt) {
 		count(EXEMPT);
 		return PASS;
 	}
-	if (!alive()) {
+	if (!alive() || stamp(skb)) {
 		count(EXPIRED);
 		return PASS;
 	}
@@ -87,7 +89,7 @@ int delay_out(struct __sk_buff *skb)
 		return PASS;
 	if (!gate_open() || parse(skb, &p) || is_neighbour(&p) || !is_peer(&p.dst))
 		return PASS;
-	return turn_off(exempt_out(skb, &p), tap_out, DELAYED_OUT);
+	return turn_off(skb, exempt_out(skb, &p), tap_out, DELAYED_OUT);
 }
 
 SEC("tcx/ingress")
@@ -101,7 +103,7 @@ int delay_in(struct __sk_buff *skb)
 	}
 	if (!gate_open() || parse(skb, &p) || is_neighbour(&p) || !is_peer(&p.src))
 		return PASS;
-	return turn_off(exempt_in(skb, &p), tap_in, DELAYED_IN);
+	return turn_off(skb, exempt_in(skb, &p), tap_in, DELAYED_IN);
 }
 
 // own_body is never 0, and not a constant to the verifier: see chain.h.

@@ -28,6 +28,10 @@ type LineReport struct {
 	Counters    map[string]uint64 `json:",omitempty"`
 }
 
+// StampSize is the space before a frame that a TAP of the line gives, in which
+// the host's byte order has the boot time, in ns, at which it was turned off.
+const StampSize = 8
+
 // LineLease is the descriptor by which a delay line inherits the lease map.
 const LineLease = 3
 
@@ -90,7 +94,10 @@ func (l *Line) share() error {
 	if err := fill(l.coll.Maps[delayMapPeers], peers); err != nil {
 		return err
 	}
-	return l.x.apply(l.coll)
+	if err := l.x.apply(l.coll); err != nil {
+		return err
+	}
+	return l.passWhenKilled()
 }
 
 // peersOf reads the prefixes of an operation. Without any, all are peers.
@@ -174,6 +181,9 @@ func (l *Line) put(i net.Interface, h hook) error {
 	}
 	return err
 }
+
+// Boot is the time since boot as the line's programs read it.
+func (l *Line) Boot() time.Duration { return l.kit.Boot() }
 
 // Beat keeps packets turning off for this much longer.
 func (l *Line) Beat(ahead time.Duration) { l.beat.set(l.kit.Boot() + ahead) }
