@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 
@@ -14,6 +15,8 @@ import (
 // leaderZone stands, in --aim ROLE=leader, for the zone of the control plane's
 // leader. Whatever role has that zone in the file gets ROLE's in exchange.
 const leaderZone = "leader"
+
+const aimUsage = "give a role of the file other zones: dark=zone-c; dark=leader is the zone of the control plane's leader"
 
 // parseAim reads ROLE=ZONE,ZONE.
 func parseAim(texts []string) (map[string]*pb.ZoneRole, error) {
@@ -28,19 +31,31 @@ func parseAim(texts []string) (map[string]*pb.ZoneRole, error) {
 	return aim, nil
 }
 
-// aimAtLeader puts the leader's zone in the place of its name.
+// roleOfLeader is the role that is aimed at the leader's zone; empty is none.
+func roleOfLeader(aim map[string]*pb.ZoneRole) string {
+	for role, zones := range aim {
+		if slices.Equal(zones.GetZone(), []string{leaderZone}) {
+			return role
+		}
+	}
+	return ""
+}
+
+// aimAtLeader puts the leader's zone in the place of its name. Other roles keep
+// what they were aimed at.
 func aimAtLeader(ctx context.Context, c *client, req *pb.RunRequest) error {
-	for role, zones := range req.GetAim() {
-		if !slices.Equal(zones.GetZone(), []string{leaderZone}) {
-			continue
-		}
-		zone, err := zoneOfLeader(ctx, c)
-		if err != nil {
-			return err
-		}
-		req.Aim = exchange(req.GetExperiment().GetZones(), role, zone)
+	role := roleOfLeader(req.GetAim())
+	if role == "" {
 		return nil
 	}
+	zone, err := zoneOfLeader(ctx, c)
+	if err != nil {
+		return err
+	}
+	aim := exchange(req.GetExperiment().GetZones(), role, zone)
+	delete(req.Aim, role)
+	maps.Copy(aim, req.GetAim())
+	req.Aim = aim
 	return nil
 }
 

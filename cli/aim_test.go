@@ -2,6 +2,7 @@ package main
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/testing/protocmp"
@@ -21,6 +22,36 @@ func TestAimingAtTheLeaderExchangesZones(t *testing.T) {
 	same := map[string]*pb.ZoneRole{"dark": {Zone: []string{"zone-a"}}}
 	if diff := cmp.Diff(same, exchange(file, "dark", "zone-a"), protocmp.Transform()); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestAimingAtTheLeaderKeepsTheOtherAims(t *testing.T) {
+	c := &client{timeout: time.Second, servers: []server{serverWith(t, &actor{})}} // its leader is in zone-a
+	zones := func(names ...string) *pb.ZoneRole { return &pb.ZoneRole{Zone: names} }
+	file := map[string]*pb.ZoneRole{"dark": zones("zone-b"), "lit": zones("zone-a", "zone-c")}
+	for name, test := range map[string]struct{ aim, want map[string]*pb.ZoneRole }{
+		"the leader alone": {
+			map[string]*pb.ZoneRole{"dark": zones(leaderZone)},
+			map[string]*pb.ZoneRole{"dark": zones("zone-a"), "lit": zones("zone-b", "zone-c")},
+		},
+		"and another role": {
+			map[string]*pb.ZoneRole{"dark": zones(leaderZone), "lit": zones("zone-d")},
+			map[string]*pb.ZoneRole{"dark": zones("zone-a"), "lit": zones("zone-d")},
+		},
+		"not the leader": {
+			map[string]*pb.ZoneRole{"dark": zones("zone-c")},
+			map[string]*pb.ZoneRole{"dark": zones("zone-c")},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			req := &pb.RunRequest{Experiment: &pb.Experiment{Zones: file}, Aim: test.aim}
+			if err := aimAtLeader(t.Context(), c, req); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(test.want, req.GetAim(), protocmp.Transform()); diff != "" {
+				t.Error(diff)
+			}
+		})
 	}
 }
 

@@ -77,7 +77,7 @@ func newLabRunCmd(a *app) *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&labName, "lab", "", "lab file, or a built-in one's name; left out, the one whose name ends the scenario's, else "+lab.Default)
-	c.Flags().StringArrayVar(&o.aim, "aim", nil, "give a role of the file other zones: dark=zone-c; dark=leader is the zone of the control plane's leader")
+	c.Flags().StringArrayVar(&o.aim, "aim", nil, aimUsage)
 	c.Flags().StringVar(&o.why, "why", "", "the reason, for the record")
 	return c
 }

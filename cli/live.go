@@ -3,11 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"sync"
 	"time"
-
-	"golang.org/x/term"
 
 	pb "squall/proto/squall/v1"
 )
@@ -31,8 +28,8 @@ type live struct {
 }
 
 func newLive(w io.Writer) *live {
-	f, ok := w.(*os.File)
-	return &live{w: w, on: ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"}
+	_, on := terminal(w)
+	return &live{w: w, on: on}
 }
 
 // event prints an event above the line, and remembers what it says.

@@ -36,7 +36,7 @@ func newPlanCmd(a *app) *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error { return a.plan(c.Context(), args[0], o) },
 	}
 	c.Flags().StringVar(&o.fleet, "fleet", "", "a fleet file to plan against, instead of the registry")
-	c.Flags().StringArrayVar(&o.aim, "aim", nil, "give a role of the file other zones: dark=zone-c")
+	c.Flags().StringArrayVar(&o.aim, "aim", nil, aimUsage)
 	c.Flags().StringVar(&o.out, "out", "", "save the plan, to be run later")
 	c.Flags().Uint64Var(&o.seed, "seed", 0, "the seed of every random choice; 0 takes the file's, or draws one")
 	return c
@@ -69,6 +69,9 @@ func (a *app) plan(ctx context.Context, name string, o planOptions) error {
 // makePlan plans here against a fleet file, or asks the control plane.
 func (a *app) makePlan(ctx context.Context, req *pb.RunRequest, at experiments.Source, fleet string) (*pb.Plan, error) {
 	if fleet != "" {
+		if role := roleOfLeader(req.GetAim()); role != "" {
+			return nil, usagef("aim %s=%s: a fleet file has no leader; name a zone", role, leaderZone)
+		}
 		hosts, err := readFleet(fleet)
 		if err != nil {
 			return nil, usage(err)
@@ -80,6 +83,9 @@ func (a *app) makePlan(ctx context.Context, req *pb.RunRequest, at experiments.S
 		return nil, err
 	}
 	defer c.close()
+	if err := aimAtLeader(ctx, c, req); err != nil {
+		return nil, err
+	}
 	resp, err := ask(ctx, c, pb.ControlServiceClient.Plan, &pb.PlanRequest{
 		Experiment: req.GetExperiment(), Aim: req.GetAim(), File: req.GetFile(), Source: req.GetSource(),
 	})

@@ -35,6 +35,7 @@ func TestPlanExitCodes(t *testing.T) {
 		{"this build lacks a fault", []string{derecho, "--fleet", zonesFile}, 4, "this build has no fault process.freeze"},
 		{"a zone that does not exist", []string{"zone-loss", "--fleet", shopFleet, "--aim", "dark=zone-x"}, 2, `there is no zone "zone-x"`},
 		{"a role that does not exist", []string{"zone-loss", "--fleet", shopFleet, "--aim", "drak=zone-b"}, 2, `did you mean "dark"?`},
+		{"the leader of a file of hosts", []string{"zone-loss", "--fleet", shopFleet, "--aim", "dark=leader"}, 2, "a fleet file has no leader"},
 		{"no such file or scenario", []string{"zone-los", "--fleet", shopFleet}, 2, "nor such a scenario"},
 		{"no such fleet", []string{"zone-loss", "--fleet", "nowhere.yaml"}, 2, "read fleet"},
 		{"a guardrail", []string{"zone-loss", "--fleet", shopFleet, "--aim", "dark=zone-a,zone-b"}, 4, "guardrail max_zones"},

@@ -41,7 +41,7 @@ func newRunCmd(a *app) *cobra.Command {
 		},
 	}
 	o.register(c)
-	c.Flags().StringArrayVar(&o.aim, "aim", nil, "give a role of the file other zones: dark=zone-c; dark=leader is the zone of the control plane's leader")
+	c.Flags().StringArrayVar(&o.aim, "aim", nil, aimUsage)
 	c.Flags().StringVar(&o.digest, "digest", "", "refuse when the plan's digest is another")
 	return c
 }

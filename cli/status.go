@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -13,30 +14,43 @@ import (
 
 func newStatusCmd(a *app) *cobra.Command {
 	var local localFlags
+	var watch bool
 	c := &cobra.Command{
 		Use: "status", Short: "What is injected right now, whose it is, when it ends, and what is left over", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			show := showStatus
 			if local.local {
-				return local.do(a, func(l *localClient) error { return l.status(c.Context()) })
+				show = func(ctx context.Context, a *app) error {
+					return local.do(a, func(l *localClient) error { return l.status(ctx) })
+				}
 			}
-			client, err := a.connect()
-			if err != nil {
-				return err
+			if watch {
+				return a.watch(c.Context(), show)
 			}
-			defer client.close()
-			st, err := ask(c.Context(), client, pb.ControlServiceClient.Status, &pb.StatusRequest{})
-			if err != nil {
-				return err
-			}
-			v := view{message: st, table: func(w io.Writer, wide bool) { printStatus(w, st, wide) }}
-			for _, r := range st.GetActive() {
-				v.names = append(v.names, r.GetRun()+"/"+r.GetStep())
-			}
-			return a.show(v)
+			return show(c.Context(), a)
 		},
 	}
+	c.Flags().BoolVarP(&watch, "watch", "w", false, "show it anew each second, until Ctrl-C; without a terminal, one after the other")
 	local.register(c.Flags())
 	return c
+}
+
+// showStatus asks the control plane once.
+func showStatus(ctx context.Context, a *app) error {
+	client, err := a.connect()
+	if err != nil {
+		return err
+	}
+	defer client.close()
+	st, err := ask(ctx, client, pb.ControlServiceClient.Status, &pb.StatusRequest{})
+	if err != nil {
+		return err
+	}
+	v := view{message: st, table: func(w io.Writer, wide bool) { printStatus(w, st, wide) }}
+	for _, r := range st.GetActive() {
+		v.names = append(v.names, r.GetRun()+"/"+r.GetStep())
+	}
+	return a.show(v)
 }
 
 func printStatus(w io.Writer, st *pb.StatusResponse, wide bool) {
