@@ -32,6 +32,7 @@ type loop struct {
 	lanes []lane
 	polls []unix.PollFd
 	queue queue
+	alarm alarm
 	beat  time.Duration // of the last one
 
 	stop        atomic.Bool
@@ -82,6 +83,7 @@ func (l *loop) beatNow() {
 	}
 	l.line.Beat(beatAhead)
 	l.beat = now
+	l.alarm.wind()
 }
 
 // send puts back what is due.
@@ -109,11 +111,12 @@ func (l *loop) put(fd int, data []byte) {
 
 // wait sleeps until a frame comes, one is due, or it is time to beat.
 func (l *loop) wait() error {
-	until := l.beat + beatEvery
+	now := l.line.Boot()
+	pause := l.beat + beatEvery - now
 	if f, _, ok := l.queue.front(); ok {
-		until = min(until, f.due)
+		pause = min(pause, l.alarm.pause(now, f.due))
 	}
-	ts := unix.NsecToTimespec(int64(max(0, until-l.line.Boot())))
+	ts := unix.NsecToTimespec(int64(max(0, pause)))
 	_, err := unix.Ppoll(l.polls, &ts, nil)
 	if err != nil && !errors.Is(err, unix.EINTR) {
 		return fmt.Errorf("wait for frames: %w", err)
