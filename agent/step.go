@@ -301,28 +301,34 @@ func (s *step) plan(ctx context.Context, at *fault.Step) ([]*pb.Change, error) {
 	return fault.Plan(s.facts, at)
 }
 
-// schedule converts the instants to boot time, once, and keeps them on disk.
+// schedule converts the instants to boot time, once, and keeps them on disk. A
+// step that arms at once needs no record of its own: its intent has the same.
 func (s *step) schedule(ctx context.Context) bool {
 	offset, _, ok := s.e.clock.Offset()
 	if !ok {
 		s.nap(ctx, s.e.host.Boot()+minPace)
 		return true
 	}
-	s.e.mu.Lock()
-	task := proto.CloneOf(s.task)
-	s.e.mu.Unlock()
-	record := &pb.ScheduleRecord{Task: task, UnixMinusBootNanos: int64(offset)}
-	if err := s.e.runner.Schedule(record); err != nil {
-		s.refuse(problemOf(err))
-		return false
+	task := proto.CloneOf(s.current())
+	start := time.Duration(task.GetStartUnixNanos()) - offset
+	now := s.e.host.Boot()
+	later := now < start-lead
+	if later {
+		record := &pb.ScheduleRecord{Task: task, UnixMinusBootNanos: int64(offset)}
+		if err := s.e.runner.Schedule(record); err != nil {
+			s.refuse(problemOf(err))
+			return false
+		}
 	}
-	s.change(func() {
-		s.start = time.Duration(task.GetStartUnixNanos()) - offset
-		s.end = time.Duration(task.GetEndUnixNanos()) - offset
-		s.deadline = time.Duration(task.GetDeadlineUnixNanos()) - offset
-		s.scheduled = s.e.host.Boot()
-		s.status.State = pb.StepState_STEP_STATE_SCHEDULED
-	})
+	s.e.mu.Lock()
+	s.start, s.scheduled = start, now
+	s.end = time.Duration(task.GetEndUnixNanos()) - offset
+	s.deadline = time.Duration(task.GetDeadlineUnixNanos()) - offset
+	s.status.State = pb.StepState_STEP_STATE_SCHEDULED
+	s.e.mu.Unlock()
+	if later {
+		s.e.notify()
+	}
 	return true
 }
 
