@@ -135,6 +135,9 @@ func crashOnce(t *testing.T, task *pb.Task, n int) (done bool) {
 	b.host.Renew(b.host.Boot() + time.Hour)
 	passed := b.crashAt(n)
 	crashed := survive(func() {
+		if err := b.runner.Schedule(&pb.ScheduleRecord{Task: in.GetTask()}); err != nil {
+			t.Fatalf("schedule: %v", err)
+		}
 		if err := b.runner.Inject(t.Context(), in); err != nil {
 			t.Fatalf("inject: %v", err)
 		}
