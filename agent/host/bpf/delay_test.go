@@ -6,13 +6,24 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	pb "squall/proto/squall/v1"
 )
 
 const echoPort = "7007"
 
+// holderDelay is the delay that holders put on.
+const holderDelay = 100 * time.Millisecond
+
 // roundTrips sends n datagrams one after another and returns sorted times.
 func roundTrips(t testing.TB, s *space, to string, n int) []time.Duration {
+	t.Helper()
+	return pacedTrips(t, s, to, 0, n)
+}
+
+// pacedTrips is roundTrips with a pause before each.
+func pacedTrips(t testing.TB, s *space, to string, pause time.Duration, n int) []time.Duration {
 	t.Helper()
 	var took []time.Duration
 	s.run(t, func() {
@@ -21,6 +32,7 @@ func roundTrips(t testing.TB, s *space, to string, n int) []time.Duration {
 		defer c.Close()
 		buf := make([]byte, 64)
 		for range n {
+			time.Sleep(pause)
 			start := time.Now()
 			_, err := c.Write(buf)
 			must(t, err)
@@ -78,6 +90,37 @@ func TestDelayHoldsBothWaysAndBothFamilies(t *testing.T) {
 			t.Log("close", time.Since(start))
 			if took := roundTrips(t, p.here, to4, 3); took[0] > delay/2 {
 				t.Errorf("still delayed after Close: %v", took)
+			}
+		})
+	}
+}
+
+// TestNothingIsLostAfterTheKill: from the kill on, packets pass as if there
+// were no line, though its process takes a while to die.
+func TestNothingIsLostAfterTheKill(t *testing.T) {
+	for name, helper := range map[string]bool{"of the line": true, "of its worker": false} {
+		t.Run(name, func(t *testing.T) {
+			p := newPair(t)
+			to := net.JoinHostPort(there4, echoPort)
+			p.there.listenUDP(t, to)
+			cmd := startHolder(t, p.here, "delay")
+			pid := cmd.Process.Pid
+			if helper {
+				pid = children(t, pid)[0]
+			}
+			r := startStream(t, p.here, to)
+			time.Sleep(150 * time.Millisecond)
+			must(t, unix.Kill(pid, unix.SIGKILL))
+			at := time.Now()
+			time.Sleep(2 * holderDelay)
+			r.stop(at, 0)
+			for i, sent := range r.sent {
+				if sent.Before(at) || sent.After(at.Add(holderDelay)) {
+					continue
+				}
+				if took, ok := r.answered[uint32(i)]; !ok || took >= holderDelay {
+					t.Errorf("sent %v after the kill: answered %v, after %v", sent.Sub(at), ok, took)
+				}
 			}
 		})
 	}

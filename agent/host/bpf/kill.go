@@ -14,21 +14,27 @@ import (
 // of its parent. Where the kernel can't, they pass when this one's descriptors
 // are closed, a few milliseconds later.
 func (l *Line) passWhenKilled() error {
-	coll, err := l.loadKill()
+	err := l.watchKills()
 	if errors.Is(err, ErrUnsupported) {
 		return nil
 	}
+	return err
+}
+
+// watchKills attaches the program that watches for kills.
+func (l *Line) watchKills() error {
+	coll, err := l.loadKill()
 	if err != nil {
 		return err
 	}
 	defer coll.Close() // the link keeps the program
-	w, err := link.AttachRawTracepoint(link.RawTracepointOptions{
+	watch, err := link.AttachRawTracepoint(link.RawTracepointOptions{
 		Name: "signal_generate", Program: coll.Programs[killProgLineKilled],
 	})
 	if err != nil {
 		return missing("watch for kills", err)
 	}
-	l.parts = append(l.parts, w)
+	l.parts = append(l.parts, watch)
 	return pointOut(os.Getpid(), os.Getppid())
 }
 
