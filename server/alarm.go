@@ -73,14 +73,6 @@ func (a *alarms) latches() []*pb.HaltLatch {
 	return latches
 }
 
-// engaged is a halt that is not settled, or nil.
-func (a *alarms) engaged() *pb.HaltLatch {
-	for _, latch := range a.latches() {
-		return latch
-	}
-	return nil
-}
-
 func (a *alarms) settle(heard *alarm) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -121,11 +113,31 @@ func (s *Server) settleAlarm(ctx context.Context, heard *alarm) {
 	s.alarms.settle(heard)
 }
 
+// unrecorded are the halts heard here that the state does not know yet. A
+// server that has not got its own word in, while another has, must not tell of
+// a halt that a resume has let go of.
+func (s *Server) unrecorded() []*pb.HaltLatch {
+	lever := s.machine.View().Halt()
+	return slices.DeleteFunc(s.alarms.latches(), func(l *pb.HaltLatch) bool { return recorded(lever, l.GetId()) })
+}
+
+// engaged is one of them, or nil.
+func (s *Server) engaged() *pb.HaltLatch {
+	for _, latch := range s.unrecorded() {
+		return latch
+	}
+	return nil
+}
+
+// recorded tells whether a halt has pulled the lever, and be it long ago.
+func recorded(lever *pb.HaltLatch, halt string) bool {
+	return halt == lever.GetId() || slices.Contains(lever.GetAlso(), halt)
+}
+
 // heardFromAgent takes a halt that an agent latched without a quorum: it must
 // be committed before it can be resumed.
 func (s *Server) heardFromAgent(latch *pb.HaltLatch) {
-	known := s.machine.View().Halt()
-	if latch.GetId() == known.GetId() || slices.Contains(known.GetAlso(), latch.GetId()) {
+	if recorded(s.machine.View().Halt(), latch.GetId()) {
 		return
 	}
 	s.alarms.hear(&alarm{

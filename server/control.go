@@ -50,7 +50,7 @@ func (d *controlDoor) Run(ctx context.Context, req *pb.RunRequest) (*pb.RunRespo
 	if req.GetId() == "" {
 		return nil, refusef(pb.Refusal_REFUSAL_INVALID, "choose one at random", "the request has no id")
 	}
-	if latch := d.alarms.engaged(); latch != nil {
+	if latch := d.engaged(); latch != nil {
 		return &pb.RunResponse{Refused: []*pb.Problem{halted(latch)}}, nil
 	}
 	view, err := d.read(ctx)

@@ -33,7 +33,7 @@ func (d *controlDoor) Status(ctx context.Context, _ *pb.StatusRequest) (*pb.Stat
 	}
 	res := view.Status()
 	res.Leader, res.Server, res.Servers = leader, d.id, d.serverStatus(ctx, leader)
-	if latch := d.alarms.engaged(); latch != nil && !res.GetHalt().GetEngaged() {
+	if latch := d.engaged(); latch != nil && !res.GetHalt().GetEngaged() {
 		res.Halt = latch // heard, not committed
 	}
 	unix, uncertainty, _ := d.clusterTime()

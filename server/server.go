@@ -209,7 +209,7 @@ func (s *Server) fleetConfig() fleet.Config {
 	return fleet.Config{
 		Server: s.id, Doors: doors, Lease: Lease, View: s.machine.View, Propose: s.Propose,
 		Confirmed: s.confirmedAge, Time: s.clusterTime, Gone: s.gone, Heard: s.heardFromAgent,
-		Halts: s.alarms.latches, Log: s.log,
+		Halts: s.unrecorded, Log: s.log,
 	}
 }
 
