@@ -40,11 +40,32 @@ func also(known *pb.HaltLatch, id string) []string {
 
 func (t *change) haltRuns(c *pb.Halt) {
 	for _, r := range t.Active() {
-		t.tell(t.edit(r.GetId()), &pb.Event{Kind: pb.EventKind_EVENT_KIND_HALT, Text: haltText(c)})
-		if slices.Contains(moves[pb.RunState_RUN_STATE_REVERTING], r.GetState()) {
+		rec := t.edit(r.GetId())
+		t.tell(rec, &pb.Event{Kind: pb.EventKind_EVENT_KIND_HALT, Text: haltText(c)})
+		switch {
+		case slices.Contains(moves[pb.RunState_RUN_STATE_REVERTING], r.GetState()):
 			t.end(r.GetId(), pb.EndCause_END_CAUSE_HALT, c.GetReason())
+		case haltedAhead(r):
+			rec.run.EndCause, rec.run.EndDetail = pb.EndCause_END_CAUSE_HALT, c.GetReason()
 		}
 	}
+}
+
+// haltedAhead tells whether a run seems to have come to its own end because
+// its hosts heard of the halt, and said that they had reverted, before the halt
+// was committed.
+func haltedAhead(r *pb.Run) bool {
+	if r.GetEndCause() != pb.EndCause_END_CAUSE_COMPLETE {
+		return false
+	}
+	for _, s := range r.GetSteps() {
+		for _, h := range s.GetHosts() {
+			if h.GetCause() == pb.RevertCause_REVERT_CAUSE_HALT {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func haltText(c *pb.Halt) string {

@@ -73,3 +73,13 @@ func TestRecoveringRunIsLeftToItsVerdict(t *testing.T) {
 		t.Errorf("the run is %v by %v", r.GetState(), r.GetEndCause())
 	}
 }
+
+func TestRunThatItsHostsEndedOnAHaltIsHalted(t *testing.T) {
+	b := holding(t)
+	heard := status("r", "a", pb.StepState_STEP_STATE_REVERTED)
+	heard.Cause = pb.RevertCause_REVERT_CAUSE_HALT
+	b.must(steps(heard), recovers("r"), halt("h"))
+	if r := b.run("r"); r.GetState() != pb.RunState_RUN_STATE_RECOVERING || r.GetEndCause() != pb.EndCause_END_CAUSE_HALT {
+		t.Errorf("the run is %v by %v", r.GetState(), r.GetEndCause())
+	}
+}
