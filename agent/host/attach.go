@@ -43,7 +43,7 @@ func (r *Real) hold(op *pb.Op) (*held, error) {
 	var err error
 	switch o := op.GetKind().(type) {
 	case *pb.Op_Silence:
-		h.attachment, err = r.kit.Silence(o.Silence)
+		h.attachment, err = r.silence(o.Silence)
 	case *pb.Op_DropDns:
 		h.attachment, err = r.kit.DropDNS(o.DropDns)
 	case *pb.Op_DelayLine:
@@ -55,6 +55,16 @@ func (r *Real) hold(op *pb.Op) (*held, error) {
 		err = fmt.Errorf("%w: %w", err, ErrUnsupported)
 	}
 	return h, err
+}
+
+// silence tells the kernel which flows workloads have, as long as they live:
+// one that is idle until its packets are gone would be heard before it is known.
+func (r *Real) silence(op *pb.Silence) (bpf.Attachment, error) {
+	flows, err := r.workloads.cgroups.flows(op.GetCgroups())
+	if err != nil {
+		return nil, fmt.Errorf("silence: %w", err)
+	}
+	return r.kit.Silence(op, flows...)
 }
 
 // holdDown catches respawns twice over: programs by the exec hook, and forks

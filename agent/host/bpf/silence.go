@@ -2,6 +2,7 @@ package bpf
 
 import (
 	"fmt"
+	"net/netip"
 
 	"github.com/cilium/ebpf"
 
@@ -11,19 +12,44 @@ import (
 // silenceCounters are in the order of the enum in silence.bpf.c.
 var silenceCounters = []string{"dropped_in", "dropped_out", "exempt", "neighbour", "passed"}
 
-// idleFlows is the size of the flow table when no cgroup is aimed at.
-const idleFlows = 64
+const (
+	// idleFlows is the size of the flow table when no cgroup is aimed at.
+	idleFlows = 64
+	// maxFlows leaves as much room for flows that are learned, of 65,536 in all.
+	maxFlows = 32768
+)
+
+// Flow is a flow of a workload; addresses are v4, v6, or v4 within v6.
+type Flow struct {
+	Local, Remote netip.AddrPort
+	Proto         uint32
+}
+
+// flowKey is a flow as programs have it.
+type flowKey struct {
+	Local, Remote         [16]byte
+	LocalPort, RemotePort [2]byte
+	Proto                 uint32
+}
+
+func (f Flow) key() flowKey {
+	return flowKey{
+		f.Local.Addr().As16(), f.Remote.Addr().As16(),
+		netPort(f.Local.Port()), netPort(f.Remote.Port()), f.Proto,
+	}
+}
 
 // Silence drops packets so that nobody is told, on every interface but
-// loopback. Counters: dropped_in, dropped_out, exempt, neighbour (ARP and
+// loopback. Where cgroups are aimed at, it knows these flows as theirs, and
+// learns others as they send. Counters: dropped_in, dropped_out, exempt, neighbour (ARP and
 // neighbour discovery) and passed; all count only while it acts.
-func (k *Kit) Silence(op *pb.Silence) (Attachment, error) {
+func (k *Kit) Silence(op *pb.Silence, flows ...Flow) (Attachment, error) {
 	ids, err := cgroupIDs(op.GetCgroups())
 	if err != nil {
 		return nil, fmt.Errorf("silence: %w", err)
 	}
 	coll, at, err := k.stand(silenceProgSilenceIn, silenceProgSilenceOut, func(slot int) (*ebpf.Collection, error) {
-		return k.loadSilence(op, ids, slot)
+		return k.loadSilence(op, ids, flows, slot)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("silence: %w", err)
@@ -32,7 +58,7 @@ func (k *Kit) Silence(op *pb.Silence) (Attachment, error) {
 }
 
 // loadSilence loads the programs and tells them what is aimed at.
-func (k *Kit) loadSilence(op *pb.Silence, ids []uint64, slot int) (*ebpf.Collection, error) {
+func (k *Kit) loadSilence(op *pb.Silence, ids []uint64, flows []Flow, slot int) (*ebpf.Collection, error) {
 	x, err := exemptOf(op.GetExempt())
 	if err != nil {
 		return nil, err
@@ -45,7 +71,7 @@ func (k *Kit) loadSilence(op *pb.Silence, ids []uint64, slot int) (*ebpf.Collect
 	if err != nil {
 		return nil, err
 	}
-	if err := fillSilence(coll, op, x, ids); err != nil {
+	if err := fillSilence(coll, op, x, ids, flows); err != nil {
 		coll.Close()
 		return nil, err
 	}
@@ -76,7 +102,14 @@ func silenceSpec(op *pb.Silence, x exempt, ids []uint64, slot int) (*ebpf.Collec
 }
 
 // fillSilence fills the maps before anything is attached.
-func fillSilence(coll *ebpf.Collection, op *pb.Silence, x exempt, ids []uint64) error {
+func fillSilence(coll *ebpf.Collection, op *pb.Silence, x exempt, ids []uint64, flows []Flow) error {
+	var keys []flowKey
+	for _, f := range flows[:min(len(flows), maxFlows)] {
+		keys = append(keys, f.key())
+	}
+	if err := fill(coll.Maps[silenceMapFlows], keys); err != nil {
+		return err
+	}
 	var ports [][2]byte
 	for _, p := range op.GetPorts() {
 		ports = append(ports, netPort(uint16(p)))
