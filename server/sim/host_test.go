@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -25,6 +26,9 @@ type machine struct {
 	fake       *hosttest.Fake
 	done       chan struct{}
 	stop       context.CancelFunc
+
+	mu     sync.Mutex // guards worker
+	worker *worker
 }
 
 // machineConfig is what an agent needs.
@@ -33,7 +37,7 @@ type machineConfig struct {
 	bundle     *pki.Bundle
 	net        *network
 	doors      []string
-	dial       []grpc.DialOption
+	dial       func(host string) []grpc.DialOption
 	log        *slog.Logger
 }
 
@@ -50,7 +54,10 @@ func startMachine(t *testing.T, c machineConfig) *machine {
 	log := c.log.With("host", c.name)
 	supervisor := &agent.Supervisor{
 		Start: func(context.Context) (agent.Child, error) {
-			return m.startWorker(config, c, folder, options, log), nil
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			m.worker = m.startWorker(config, c, folder, options, log)
+			return m.worker, nil
 		},
 		Recover: func(ctx context.Context, cause pb.RevertCause) error {
 			return agent.Recover(ctx, m.fake, folder, options, cause, log)
@@ -93,12 +100,24 @@ func (m *machine) startWorker(config *pb.HostConfig, c machineConfig, folder str
 	return child
 }
 
+// dies is the death of the worker: what it held is gone, and its supervisor
+// starts another.
+func (m *machine) dies() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.fake.Crash()
+	m.worker.kill()
+}
+
 func (c machineConfig) dialer() agent.Dial {
-	options := append([]grpc.DialOption{
+	options := []grpc.DialOption{
 		grpc.WithTransportCredentials(credentials.NewTLS(c.bundle.ClientTLS())),
 		grpc.WithContextDialer(c.net.dialer(c.name)),
 		grpc.WithStaticStreamWindowSize(1 << 20), grpc.WithStaticConnWindowSize(1 << 20), // as real agents do
-	}, c.dial...)
+	}
+	if c.dial != nil {
+		options = append(options, c.dial(c.name)...)
+	}
 	return func(address string) (*grpc.ClientConn, error) {
 		return grpc.NewClient("passthrough:///"+address, options...)
 	}

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"net"
@@ -31,7 +32,7 @@ type region struct {
 	timing   consensus.Timing
 	servers  []*control
 	machines []*machine
-	dial     []grpc.DialOption // of agents
+	dial     func(host string) []grpc.DialOption // of agents
 }
 
 // control is one control server, through its lives.
@@ -51,7 +52,7 @@ type settings struct {
 	perZone int
 	timing  consensus.Timing
 	skew    []time.Duration
-	dial    []grpc.DialOption
+	dial    func(host string) []grpc.DialOption
 }
 
 var zones = []string{"zone-a", "zone-b", "zone-c"}
@@ -192,6 +193,24 @@ func (c *control) kill() {
 	time.AfterFunc(haunting, c.stop)
 }
 
+// kill kills servers and gives them to be revived.
+func (r *region) kill(which ...int) []*control {
+	var dead []*control
+	for _, i := range which {
+		r.servers[i].kill()
+		dead = append(dead, r.servers[i])
+	}
+	return dead
+}
+
+// revive gives the dead another life.
+func (r *region) revive(dead []*control) {
+	r.t.Helper()
+	for _, c := range dead {
+		c.start()
+	}
+}
+
 // haunting is how long a killed server goes on unheard: longer than a leader's
 // lease. It ends at a moment at which nothing else is due, since raft never
 // answers what is proposed while it shuts down.
@@ -280,7 +299,7 @@ func (r *region) run(source string) string {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	res, err := r.user(r.leader().id).Run(ctx, &pb.RunRequest{Id: "one", File: "sim.yaml", Source: []byte(source)})
+	res, err := r.user(r.leader().id).Run(ctx, &pb.RunRequest{Id: rand.Text(), File: "sim.yaml", Source: []byte(source)})
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -30,7 +30,7 @@ timeline:
   - at: T+0s
     phase: nameless
     faults: [ dns.fail: { target: struck, for: 10s } ]
-  - { at: T+2s, phase: deep }
+  - { at: T+3s, phase: deep } # a phase of two seconds may hold no whole one
   - { at: T+10s, phase: between }
   - at: T+12s
     phase: dark
