@@ -100,8 +100,14 @@ func (r *region) leader(t *testing.T) (name string) {
 // connected.
 func (r *region) whole(t *testing.T) {
 	t.Helper()
+	var out result
+	defer func() {
+		if t.Failed() {
+			t.Logf("the region is %v", out)
+		}
+	}()
 	within(t, time.Minute, "the region is whole", func() bool {
-		out := r.squall(t, "status")
+		out = r.squall(t, "status")
 		return out.code == 0 && out.says("(leader)") && !out.says("unreachable") && out.says("10 of 10 connected")
 	})
 }
