@@ -7,10 +7,8 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"time"
 
-	"github.com/vishvananda/netlink"
 	"google.golang.org/protobuf/proto"
 
 	"squall/agent/host/bpf"
@@ -29,21 +27,21 @@ func delayLine(in io.Reader, out io.Writer) error {
 		return errors.Join(errors.New("no order came"), lines.Err())
 	}
 	report := json.NewEncoder(out)
-	line, loop, err := armLine(lines.Bytes())
+	w, err := armLine(lines.Bytes())
 	if err != nil {
 		return errors.Join(err, report.Encode(bpf.LineReport{
 			Error: err.Error(), Unsupported: errors.Is(err, bpf.ErrUnsupported),
 		}))
 	}
 	ended := make(chan error, 1)
-	line.Beat(beatAhead)
-	go func() { ended <- loop.run() }()
+	w.line.Beat(beatAhead)
+	go func() { ended <- w.loop.run() }()
 	if err := report.Encode(bpf.LineReport{}); err != nil {
 		return err
 	}
-	err = answer(lines, report, line, loop)
-	loop.stop.Store(true)
-	return errors.Join(err, <-ended, line.Close())
+	err = errors.Join(answer(lines, report, w.line, w.loop), w.leave())
+	w.loop.stop.Store(true)
+	return errors.Join(err, <-ended, w.line.Close())
 }
 
 // answer reports counters for each line that comes.
@@ -76,65 +74,19 @@ func readOrder(b []byte) (*pb.DelayLine, time.Duration, error) {
 
 // armLine makes the TAPs and attaches the programs between them and the
 // host's interfaces.
-func armLine(order []byte) (*bpf.Line, *loop, error) {
+func armLine(order []byte) (*wiring, error) {
 	op, offset, err := readOrder(order)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	mark := rand.Uint32() | 1 // not 0
 	line, err := bpf.OpenLine(op, bpf.LineLease, offset, mark)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	loop := newLoop(line, time.Duration(op.GetDelayNanos()))
-	if err := connect(line, loop, op.GetDirection(), mark); err != nil {
-		return nil, nil, errors.Join(err, line.Close())
+	w := newWiring(line, time.Duration(op.GetDelayNanos()), op.GetDirection(), mark)
+	if err := w.join(); err != nil {
+		return nil, errors.Join(err, line.Close())
 	}
-	return line, loop, nil
-}
-
-// connect turns off the traffic of every interface by which the host itself
-// speaks.
-func connect(line *bpf.Line, loop *loop, way pb.Direction, mark uint32) error {
-	links, err := netlink.LinkList()
-	if err != nil {
-		return fmt.Errorf("list interfaces: %w", err)
-	}
-	for _, l := range links {
-		if !speaks(l.Attrs()) {
-			continue
-		}
-		if err := connectDevice(line, loop, l.Attrs(), way, mark); err != nil {
-			return fmt.Errorf("interface %s: %w", l.Attrs().Name, err)
-		}
-	}
-	return nil
-}
-
-// speaks: the parts of a bridge or a bond don't, what they are part of does.
-func speaks(a *netlink.LinkAttrs) bool {
-	return a.EncapType == "ether" && a.MasterIndex == 0 && !isTap(a.Name)
-}
-
-// connectDevice gives one device its TAPs and lanes.
-func connectDevice(line *bpf.Line, loop *loop, a *netlink.LinkAttrs, way pb.Direction, mark uint32) error {
-	var out, in tap
-	var err error
-	if way != pb.Direction_DIRECTION_IN {
-		if out, err = openTap(a.MTU); err != nil {
-			return err
-		}
-		back, err := openSender(a.Index, mark)
-		if err != nil {
-			return err
-		}
-		loop.add(lane{from: out.fd, to: back})
-	}
-	if way == pb.Direction_DIRECTION_IN || way == pb.Direction_DIRECTION_BOTH {
-		if in, err = openTap(a.MTU); err != nil {
-			return err
-		}
-		loop.add(lane{from: in.fd, to: in.fd})
-	}
-	return line.Connect(net.Interface{Index: a.Index, Name: a.Name}, out.index, in.index)
+	return w, nil
 }

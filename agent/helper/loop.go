@@ -22,13 +22,14 @@ const (
 )
 
 // A lane is one device in one direction: frames are read from one descriptor
-// and put back by another.
+// and put back by another, or by the same.
 type lane struct{ from, to int }
 
 // A loop holds frames back. One thread does all of it.
 type loop struct {
 	line  *bpf.Line
 	delay time.Duration
+	fresh chan lane
 	lanes []lane
 	polls []unix.PollFd
 	queue queue
@@ -40,13 +41,23 @@ type loop struct {
 }
 
 func newLoop(line *bpf.Line, delay time.Duration) *loop {
-	return &loop{line: line, delay: delay}
+	return &loop{line: line, delay: delay, fresh: make(chan lane, 2*bpf.MaxDevices)}
 }
 
-// add gives the loop another lane, before it runs.
-func (l *loop) add(n lane) {
-	l.lanes = append(l.lanes, n)
-	l.polls = append(l.polls, unix.PollFd{Fd: int32(n.from), Events: unix.POLLIN})
+// add gives the loop more lanes, which it takes in at its next beat.
+func (l *loop) add(lanes ...lane) {
+	for _, n := range lanes {
+		l.fresh <- n
+	}
+}
+
+// takeIn makes lanes that were added the loop's own.
+func (l *loop) takeIn() {
+	for range len(l.fresh) {
+		n := <-l.fresh
+		l.lanes = append(l.lanes, n)
+		l.polls = append(l.polls, unix.PollFd{Fd: int32(n.from), Events: unix.POLLIN})
+	}
 }
 
 // run holds frames until it is told to stop, and then sends all of them.
@@ -71,8 +82,8 @@ func (l *loop) run() error {
 	return nil
 }
 
-// beatNow keeps the programs turning packets off. After a hang it first throws
-// away what came during it.
+// beatNow keeps the programs turning packets off, and looks for new lanes.
+// After a hang it first throws away what came during it.
 func (l *loop) beatNow() {
 	now := l.line.Boot()
 	if now-l.beat < beatEvery {
@@ -84,6 +95,7 @@ func (l *loop) beatNow() {
 	l.line.Beat(beatAhead)
 	l.beat = now
 	l.alarm.wind()
+	l.takeIn()
 }
 
 // send puts back what is due.

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	pb "squall/proto/squall/v1"
@@ -123,5 +124,44 @@ func TestNothingIsLostAfterTheKill(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestDelayFollowsInterfaces: one that comes up during the fault has the delay
+// too.
+func TestDelayFollowsInterfaces(t *testing.T) {
+	const delay = 20 * time.Millisecond
+	p, k := newPair(t), newKit(t)
+	attachIn(t, p.here, func() (Attachment, error) {
+		return k.Delay(&pb.DelayLine{Gate: now(k, time.Minute), DelayNanos: int64(delay)})
+	})
+	p.wire(t, "eth1", "10.98.0.1", "10.98.0.2")
+	to := net.JoinHostPort("10.98.0.2", echoPort)
+	p.there.listenUDP(t, to)
+	for deadline := time.Now().Add(3 * time.Second); ; {
+		took := roundTrips(t, p.here, to, 1)[0]
+		if took >= delay {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("round trip %v by an interface that came up 3 s ago, want %v", took, delay)
+		}
+	}
+}
+
+// wire joins the two by another pair of interfaces.
+func (p *pair) wire(t testing.TB, name, here, there string) {
+	t.Helper()
+	must(t, p.here.nl.LinkAdd(&netlink.Veth{
+		LinkAttrs: netlink.LinkAttrs{Name: name}, PeerName: name,
+		PeerNamespace: netlink.NsFd(int(p.there.file.Fd())),
+	}))
+	for s, addr := range map[*space]string{p.here: here, p.there: there} {
+		l, err := s.nl.LinkByName(name)
+		must(t, err)
+		a, err := netlink.ParseAddr(addr + "/24")
+		must(t, err)
+		must(t, s.nl.AddrAdd(l, a))
+		must(t, s.nl.LinkSetUp(l))
 	}
 }

@@ -45,7 +45,7 @@ func spread(hooks func(net.Interface) []hook) (*fan, error) {
 	if f.netns, err = os.Open("/proc/thread-self/ns/net"); err != nil {
 		return nil, fmt.Errorf("open the network namespace: %w", err)
 	}
-	if f.events, err = linkEvents(); err != nil {
+	if f.events, err = LinkEvents(); err != nil {
 		return nil, errors.Join(err, f.netns.Close())
 	}
 	err = f.sync()
@@ -162,8 +162,9 @@ func attach(i net.Interface, h hook, first bool) (link.Link, error) {
 // ours are the TAPs of delay lines.
 func ours(i net.Interface) bool { return strings.HasPrefix(i.Name, TapPrefix) }
 
-// linkEvents is readable whenever an interface of the namespace changes.
-func linkEvents() (*os.File, error) {
+// LinkEvents is readable whenever an interface of the caller's network
+// namespace changes.
+func LinkEvents() (*os.File, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, fmt.Errorf("watch interfaces: %w", err)

@@ -137,9 +137,15 @@ func (l *Line) load(device, tapOut, tapIn int) (*ebpf.Collection, error) {
 	return l.kit.load(spec, gateOf(l.op.GetGate()), l.shared)
 }
 
+// MaxDevices is how many devices a line can be connected to.
+const MaxDevices = 255
+
 // Connect turns packets of a device off to TAPs, named by interface index; 0
-// leaves that direction alone. At most 255 devices.
+// leaves that direction alone. At most MaxDevices devices.
 func (l *Line) Connect(device net.Interface, tapOut, tapIn int) error {
+	if l.devices == MaxDevices {
+		return fmt.Errorf("connect %s: %d devices are connected already", device.Name, l.devices)
+	}
 	coll, err := l.load(device.Index, tapOut, tapIn)
 	if err != nil {
 		return err
