@@ -42,6 +42,44 @@ func (r *region) calmWithin(most time.Duration, hosts []*machine) {
 	r.until("the end of the faults", most, func() bool { return !slices.ContainsFunc(hosts, acts) })
 }
 
+// darken cuts hosts off from all servers.
+func (r *region) darken(hosts ...*machine) {
+	for _, m := range hosts {
+		for _, c := range r.servers {
+			r.net.cut(m.name, c.id)
+		}
+	}
+}
+
+// heal ends what darken, or a part of it, began.
+func (r *region) heal(hosts ...*machine) {
+	for _, m := range hosts {
+		for _, c := range r.servers {
+			r.net.heal(m.name, c.id)
+		}
+	}
+}
+
+// lasts demands that faults end when a lease has run out that was renewed last
+// before now: it counts from the ping, and there is one every tenth of it.
+// Slack is for servers that renew once more.
+func (r *region) lasts(hosts []*machine, lease time.Duration, slack ...time.Duration) {
+	r.t.Helper()
+	began, most := time.Now(), lease+late
+	for _, s := range slack {
+		most += s
+	}
+	for time.Since(began) < lease*9/10-late {
+		for _, m := range hosts {
+			if !acts(m) {
+				r.t.Fatalf("%s let go after %v, before its lease", m.name, time.Since(began))
+			}
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	r.calmWithin(most-time.Since(began), hosts)
+}
+
 // ends waits for the end of a run and demands one of some verdicts.
 func (r *region) ends(run string, verdict ...pb.Verdict) {
 	r.t.Helper()
@@ -68,33 +106,52 @@ func TestServerCutOff(t *testing.T) {
 	}
 }
 
-// TestServerThatIsBehindNeitherSendsNorRenews leaves a host nobody to talk to
-// but a server that has not heard of the run that the host is in.
+// stranded leaves a host nobody to talk to but a server that has not heard of
+// the run that the host is in.
+func stranded(t *testing.T, source string) (r *region, run string, behind *control, host *machine) {
+	t.Helper()
+	r = newRegion(t, settings{})
+	behind = r.servers[slices.IndexFunc(r.servers, func(c *control) bool { return c != r.leader() })]
+	behind.cutOff()
+	time.Sleep(5 * time.Second)
+	run = r.run(source)
+	r.holding(run)
+	host = r.struck()[0]
+	r.until("the start", 3*time.Second, func() bool { return acts(host) })
+	for _, c := range r.servers {
+		if c != behind {
+			r.net.cut(host.name, c.id)
+		}
+	}
+	return r, run, behind, host
+}
+
+// TestServerThatIsBehindNeitherSendsNorRenews strands a host until its lease
+// has run out: not a moment before, and nothing renews it.
 func TestServerThatIsBehindNeitherSendsNorRenews(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRegion(t, settings{})
-		behind := r.servers[slices.IndexFunc(r.servers, func(c *control) bool { return c != r.leader() })]
-		behind.cutOff()
-		time.Sleep(5 * time.Second)
-		run := r.run(short)
-		r.holding(run)
-		host := r.struck()[0]
-		for _, c := range r.servers {
-			if c != behind {
-				r.net.cut(host.name, c.id)
-			}
-		}
-		time.Sleep(3 * time.Second)
-		if !acts(host) {
-			t.Error("the host let go although its lease ran")
-		}
+		r, run, behind, host := stranded(t, long)
+		r.lasts([]*machine{host}, lease)
 		if behind.server.State().Run(run) != nil {
 			t.Fatal("the server is not behind")
 		}
 		behind.rejoin()
-		for _, c := range r.servers {
-			r.net.heal(host.name, c.id)
-		}
+		r.heal(host)
+		r.ends(run, pb.Verdict_VERDICT_INCONCLUSIVE)
+	})
+}
+
+// TestHostComesBackFromAServerThatIsBehind strands a host for less than its
+// lease: the run notices nothing. It needs seconds to come back: a dial that a
+// dark host began before it was lit again takes two to give up, dials come one
+// after the other, and a server that answers is left only for one that does
+// better.
+func TestHostComesBackFromAServerThatIsBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, run, behind, host := stranded(t, short)
+		time.Sleep(3 * time.Second)
+		behind.rejoin()
+		r.heal(host)
 		r.passes(run)
 	})
 }
@@ -133,14 +190,9 @@ func TestQuorumLostEndsFaultsAtTheLease(t *testing.T) {
 		r.holding(run)
 		time.Sleep(5 * time.Second)
 		dead := r.kill(0, 2)
-		time.Sleep(lease / 2)
-		for _, m := range r.struck() {
-			if !acts(m) {
-				t.Errorf("%s let go before its lease", m.name)
-			}
-		}
-		// A server renews for a third of the lease after it last heard from a quorum.
-		r.calmWithin(lease/2+lease/3+200*time.Millisecond, r.struck())
+		// A server renews for a third of the lease after it last heard from a
+		// quorum, which a killed one goes on for a little.
+		r.lasts(r.struck(), lease, lease/3+200*time.Millisecond)
 		r.revive(dead)
 		r.ends(run, pb.Verdict_VERDICT_INCONCLUSIVE)
 	})
@@ -153,19 +205,26 @@ func TestZoneCutOffEndsItsFaultsAtTheLease(t *testing.T) {
 		run := r.run(long)
 		r.holding(run)
 		time.Sleep(5 * time.Second)
-		for _, m := range r.struck() {
-			for _, c := range r.servers {
-				r.net.cut(m.name, c.id)
-			}
-		}
-		r.calmWithin(lease+time.Second, r.struck())
+		r.darken(r.struck()...)
+		r.lasts(r.struck(), lease)
 		time.Sleep(10 * time.Second)
-		for _, m := range r.struck() {
-			for _, c := range r.servers {
-				r.net.heal(m.name, c.id)
-			}
-		}
+		r.heal(r.struck()...)
 		r.ends(run, pb.Verdict_VERDICT_INCONCLUSIVE)
+	})
+}
+
+// TestZoneCutOffForLessThanItsLeaseGoesOn cuts a zone's hosts from all servers,
+// and lets them back in time.
+func TestZoneCutOffForLessThanItsLeaseGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRegion(t, settings{})
+		run := r.run(short)
+		r.holding(run)
+		r.until("the start", 3*time.Second, func() bool { return acts(r.struck()[0]) })
+		r.darken(r.struck()...)
+		time.Sleep(3 * time.Second)
+		r.heal(r.struck()...)
+		r.passes(run)
 	})
 }
 

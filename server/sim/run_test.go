@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"squall/agent/host"
 	pb "squall/proto/squall/v1"
 )
 
@@ -53,6 +54,7 @@ func (r *region) checkPromises(run string) {
 				r.t.Errorf("%s: %q happened %d times", m.name, what, n)
 			}
 		}
+		r.checkEnds(m)
 		if acting := m.fake.Acting(); len(acting) > 0 {
 			r.t.Errorf("%s: still acting: %v", m.name, acting)
 		}
@@ -67,6 +69,35 @@ func (r *region) checkPromises(run string) {
 		if off := time.Duration(s.GetLate().GetMax()); off > late {
 			r.t.Errorf("%s was reverted %v late", s.GetId(), off)
 		}
+	}
+}
+
+// checkEnds holds a host to the ends that it was given when it was armed, by
+// what happened to it and not by what it says.
+func (r *region) checkEnds(m *machine) {
+	r.t.Helper()
+	ends := map[string]time.Duration{}
+	for _, e := range m.fake.Events() {
+		switch e.What {
+		case "attach":
+			tag, gate := host.Gated(e.Op)
+			ends[tag] = time.Duration(gate.GetEndBootNanos())
+		case "crash":
+			clear(ends)
+		case "detach":
+			for tag, end := range ends {
+				if !host.Under(tag, e.Name) {
+					continue
+				}
+				delete(ends, tag)
+				if e.Boot > end+late {
+					r.t.Errorf("%s: %s was detached %v late", m.name, tag, e.Boot-end)
+				}
+			}
+		}
+	}
+	for tag := range ends {
+		r.t.Errorf("%s: %s was never detached", m.name, tag)
 	}
 }
 
