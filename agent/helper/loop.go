@@ -18,7 +18,9 @@ const (
 	beatAhead = 150 * time.Millisecond
 	// A frame that is this late belongs to a world before a hang.
 	staleAfter = 100 * time.Millisecond
-	burst      = 64 // frames read from a lane in one turn
+	// A frame with a stamp this far off has none: it came by another way.
+	strayBeyond = time.Second
+	burst       = 64 // frames read from a lane in one turn
 )
 
 // A lane is one device in one direction: frames are read from one descriptor
@@ -147,6 +149,7 @@ func (l *loop) read() {
 
 // readLane takes at most a burst, so that no lane starves the queue.
 func (l *loop) readLane(i int) {
+	now := l.line.Boot()
 	for range burst {
 		room := l.queue.room()
 		if room == nil {
@@ -161,7 +164,7 @@ func (l *loop) readLane(i int) {
 		if err != nil {
 			return
 		}
-		if at, ok := unstamp(room[:n]); ok {
+		if at, ok := unstamp(room[:n]); ok && (now-at).Abs() < strayBeyond {
 			l.queue.push(bpf.StampSize, n, i, at+l.delay)
 		}
 	}
