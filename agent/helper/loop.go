@@ -16,8 +16,9 @@ const (
 	beatEvery = 5 * time.Millisecond
 	// Long enough for a collection or a busy machine, short enough for a hang.
 	beatAhead = 150 * time.Millisecond
-	// A frame that is this late belongs to a world before a hang.
-	staleAfter = 100 * time.Millisecond
+	// A frame that is this late belongs to a world before a hang: others have
+	// passed since.
+	staleAfter = beatAhead
 	// A frame with a stamp this far off has none: it came by another way.
 	strayBeyond = time.Second
 	burst       = 64 // frames read from a lane in one turn
