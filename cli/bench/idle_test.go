@@ -7,8 +7,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -18,13 +20,13 @@ const (
 	settle = 15 * time.Second
 	// idleFor is how long idle agents are watched, each time.
 	idleFor = 20 * time.Second
-	// tick is the kernel's unit of processor time, USER_HZ.
-	tick = 10 * time.Millisecond
 )
 
-// BenchmarkIdleAgent is the memory and the processor time of supervisor and
-// worker together, on every host of an idle lab, twice. Each agent counts its
-// share of pages that it has in common with others. The baseline is a `sleep`.
+// BenchmarkIdleAgent is the memory, the processor time and the wake-ups of
+// supervisor and worker together, on every host of an idle lab, twice. Each
+// agent counts its share of pages that it has in common with others. The
+// baselines are a `sleep`, and a loop in this process that only waits for a
+// second, five times in each.
 func BenchmarkIdleAgent(b *testing.B) {
 	r := newRegion(b, "lab", "shop")
 	sleep := exec.Command("sleep", "600")
@@ -32,21 +34,43 @@ func BenchmarkIdleAgent(b *testing.B) {
 	defer func() { _ = sleep.Process.Kill(); _ = sleep.Wait() }()
 	time.Sleep(settle)
 	agents := r.agents()
-	var memory, share, floor []float64
+	var memory, share, wakes, floor, least []float64
 	for range 2 {
-		before := make(map[string]time.Duration)
+		before := make(map[string]effort)
 		for host, pids := range agents {
-			before[host] = cpu(b, pids)
+			before[host] = spent(b, pids)
 		}
-		time.Sleep(idleFor)
+		least = append(least, waiter(b))
 		for host, pids := range agents {
+			now, then := spent(b, pids), before[host]
+			took := float64(now.at.Sub(then.at))
 			memory = append(memory, pss(b, pids))
-			share = append(share, 100*float64(cpu(b, pids)-before[host])/float64(idleFor))
+			share = append(share, 100*float64(now.cpu-then.cpu)/took)
+			wakes = append(wakes, float64(now.wakes-then.wakes)/took*float64(time.Second))
 		}
 		floor = append(floor, pss(b, []int{sleep.Process.Pid}))
 	}
 	row{name: "idle agent, memory of both processes (PSS)", unit: "MB", values: memory, judged: median, limit: 30, base: floor, baseName: "sleep"}.print()
-	row{name: "idle agent, share of one core", unit: "%", values: share, judged: median, limit: 0.2, base: nil, baseName: ""}.print()
+	row{name: "idle agent, share of one core", unit: "%", values: share, judged: median, limit: 0.2, base: least, baseName: "a thread that wakes up five times a second"}.print()
+	row{name: "idle agent, wake-ups of all its threads", unit: "/s", values: wakes, judged: median, limit: 100, base: []float64{waits}, baseName: "the same"}.print()
+}
+
+// waits is how often the baseline wakes up in a second.
+const waits = 5
+
+// waiter lets idleFor pass on a thread that only sleeps and wakes up, and says
+// what share of a core that took, in percent.
+func waiter(t testing.TB) float64 {
+	t.Helper()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	const self = "/proc/thread-self"
+	before, began := onCPU(t, self), time.Now()
+	for range waits * int(idleFor/time.Second) {
+		pause := syscall.NsecToTimespec(int64(time.Second / waits))
+		_ = syscall.Nanosleep(&pause, nil)
+	}
+	return 100 * float64(onCPU(t, self)-before) / float64(time.Since(began))
 }
 
 // agents are the processes of each host's agent.
@@ -108,20 +132,50 @@ func pss(t testing.TB, pids []int) float64 {
 	return total
 }
 
-// cpu is the processor time that processes have used.
-func cpu(t testing.TB, pids []int) time.Duration {
+// effort is what processes have done until an instant.
+type effort struct {
+	at    time.Time
+	cpu   time.Duration
+	wakes int
+}
+
+// spent adds up the threads of processes. The kernel's own sums of a process
+// count in ticks of 10 ms.
+func spent(t testing.TB, pids []int) effort {
 	t.Helper()
-	var total time.Duration
+	e := effort{at: time.Now()}
 	for _, pid := range pids {
-		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", pid))
 		must(t, err)
-		_, after, _ := strings.Cut(string(stat), ") ") // the name may have spaces
-		fields := strings.Fields(after)
-		for _, f := range fields[11:13] { // utime, stime
-			n, err := strconv.Atoi(f)
-			must(t, err)
-			total += time.Duration(n) * tick
+		for _, thread := range threads {
+			if _, err := os.Stat(thread); err == nil { // else it has ended
+				e.cpu += onCPU(t, thread)
+				e.wakes += switches(t, thread)
+			}
 		}
 	}
-	return total
+	return e
+}
+
+// onCPU is the time that a thread has run, by the scheduler's account.
+func onCPU(t testing.TB, thread string) time.Duration {
+	t.Helper()
+	stat, err := os.ReadFile(thread + "/schedstat")
+	must(t, err)
+	first, _, _ := strings.Cut(string(stat), " ")
+	n, err := strconv.ParseInt(first, 10, 64)
+	must(t, err)
+	return time.Duration(n)
+}
+
+// switches is how often a thread went to sleep by itself.
+func switches(t testing.TB, thread string) int {
+	t.Helper()
+	status, err := os.ReadFile(thread + "/status")
+	must(t, err)
+	_, after, _ := strings.Cut(string(status), "\nvoluntary_ctxt_switches:")
+	first, _, _ := strings.Cut(after, "\n")
+	n, err := strconv.Atoi(strings.TrimSpace(first))
+	must(t, err)
+	return n
 }

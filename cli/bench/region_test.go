@@ -9,7 +9,9 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -19,10 +21,10 @@ import (
 	pb "squall/proto/squall/v1"
 )
 
-var binary = flag.String("squall", "../../bin/squall", "the binary to measure")
+var built = flag.String("squall", "../../bin/squall", "the binary to measure")
 
 // commandLimit bounds every command of the binary.
-const commandLimit = 2 * time.Minute
+const commandLimit = 4 * time.Minute
 
 // A region is a lab in a temporary folder of its own.
 type region struct {
@@ -37,16 +39,42 @@ type region struct {
 // meanwhile changes nothing.
 func stage(b *testing.B) *region {
 	b.Helper()
+	return stageIn(b, "")
+}
+
+// stageIn makes it in a folder of the caller's choice; empty is the one for
+// temporary files.
+func stageIn(b *testing.B, folder string) *region {
+	b.Helper()
 	if os.Geteuid() != 0 {
 		b.Skip("a lab needs root")
 	}
-	dir, err := os.MkdirTemp("", "sq") //nolint:usetesting // sockets have short paths
+	dir, err := os.MkdirTemp(folder, "sq") //nolint:usetesting // sockets have short paths
 	must(b, err)
 	b.Cleanup(func() { must(b, os.RemoveAll(dir)) })
 	b.Setenv("TMPDIR", dir)
 	r := &region{TB: b, squall: filepath.Join(dir, "squall")}
-	copyFile(b, *binary, r.squall)
+	copyFile(b, *built, r.squall)
+	r.leaveNothing(dir)
 	return r
+}
+
+// leaveNothing takes the lab down at the end, and when a signal ends us first.
+func (r *region) leaveNothing(dir string) {
+	down := func() error { _, _, err := r.try("lab", "down"); return err }
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
+	go func() {
+		if _, ok := <-interrupted; ok {
+			fmt.Fprintln(os.Stderr, errors.Join(down(), os.RemoveAll(dir)))
+			os.Exit(1)
+		}
+	}()
+	r.Cleanup(func() {
+		must(r, down())
+		signal.Stop(interrupted)
+		close(interrupted)
+	})
 }
 
 // newRegion is a lab that is up: a built-in one, or a file.
@@ -54,7 +82,6 @@ func newRegion(b *testing.B, name, file string) *region {
 	b.Helper()
 	r := stage(b)
 	r.up(name, file)
-	b.Cleanup(func() { r.run("lab", "down") })
 	return r
 }
 

@@ -2,45 +2,51 @@ package bench
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"google.golang.org/protobuf/proto"
 
 	pb "squall/proto/squall/v1"
 )
 
 const (
 	skewZones, hostsPerZone = 4, 25
-	// spacing is the time from one fault's start to the next.
-	spacing = 3 * time.Second
-	// cuts is how many of the faults are losses of power, which take longest.
-	cuts = 5
+	// spacing is the time from one fault's start to the next of the same run.
+	spacing = 4 * time.Second
+	// memory is a folder that is no disk. A hundred hosts have a hundred disks;
+	// the lab's would wait for one.
+	memory = "/dev/shm"
 )
 
-// BenchmarkStartSkew is how far from the agreed instant a hundred agents on
-// this machine begin. They share one clock: it is what scheduling does. Network
-// and DNS faults and silences start inside their programs, so a host is only
-// off when it armed too late; a kill needs a thread. The baseline is how late
-// an ordinary sleep wakes up meanwhile.
+// BenchmarkStartSkew is how far apart a hundred agents on this machine begin:
+// how long each is from the one in the middle. They share one clock, so it is
+// what scheduling does, and what each made of the servers' time. Network and
+// DNS faults and silences start inside their programs, at the instant that the
+// host has put into its journal, or when it was armed if that was later; a kill
+// needs a thread. The baseline is how late an ordinary sleep wakes up meanwhile.
 func BenchmarkStartSkew(b *testing.B) {
-	r := stage(b)
+	r := stageIn(b, memory)
 	file := filepath.Join(b.TempDir(), "hundred.yaml")
 	must(b, os.WriteFile(file, []byte(hundred()), 0o600))
-	r.up("hundred", file)
-	defer r.run("lab", "down")
+	fmt.Printf("\nbench: lab of %d agents, until ready: %s\n", skewZones*hostsPerZone, r.up("hundred", file).Round(time.Second))
+	time.Sleep(settle)
 	for _, load := range []struct {
 		name string
 		burn int
 	}{{"idle", 0}, {"both cores busy", 2}} {
 		stop := burn(load.burn)
 		late := sleepLateness()
-		names := r.skew(dnsSteps)
-		power := r.skew(powerSteps)
+		names := r.skew(dnsSteps, 5, 4)
+		power := r.skew(powerSteps, 10, 1) // each way back takes both cores for a while
 		lates := late()
 		stop()
 		row{name: "start skew, 100 agents, DNS, " + load.name, unit: "ms", values: millis(names.starts), judged: p99, limit: 1, base: millis(lates), baseName: "a sleep"}.print()
@@ -79,49 +85,109 @@ func experiment(fault string, times int) string {
 	return b.String()
 }
 
-// offsets are how far from their plan hosts began.
+// offsets are how far from the host in the middle each host began.
 type offsets struct{ starts, kills []time.Duration }
 
-func (r *region) skew(fault string) offsets {
+// skew runs a fault on all hosts, in several runs and so many times in each.
+func (r *region) skew(fault string, runs, times int) offsets {
 	r.Helper()
-	times := rounds
-	if fault == powerSteps {
-		times = cuts
-	}
 	file := filepath.Join(filepath.Dir(r.squall), "skew.yaml")
 	must(r, os.WriteFile(file, []byte(experiment(fault, times)), 0o600))
-	r.run("run", file, "--yes")
-	report := r.report(r.lastRun())
 	found := offsets{}
-	for _, step := range report.GetSteps() {
-		for _, h := range step.GetHosts() {
-			found.add(h)
+	for range runs {
+		_, _, _ = r.try("run", file, "--yes") // the report tells
+		run := r.lastRun()
+		report, begun, before := r.report(run), r.begun(run), len(found.starts)
+		for _, step := range report.GetSteps() {
+			found.add(step, begun[step.GetId()])
 		}
-	}
-	if want := times * skewZones * hostsPerZone; len(found.starts) < want {
-		r.Logf("%d of %d starts happened: %s", len(found.starts), want, report.GetEndDetail())
+		if n, want := len(found.starts)-before, times*skewZones*hostsPerZone; n < want {
+			r.Logf("%s: %d of %d starts happened: %s", run, n, want, report.GetEndDetail())
+		}
 	}
 	return found
 }
 
-func (o *offsets) add(h *pb.StepStatus) {
-	for _, m := range h.GetJournal() {
-		if m.GetState() == pb.StepState_STEP_STATE_HELD {
-			o.starts = append(o.starts, time.Duration(m.GetActualUnixNanos()-m.GetPlannedUnixNanos()))
-		}
+// add compares the hosts that held one step. A kill is late beside its own
+// host's start.
+func (o *offsets) add(step *pb.StepReport, begun map[string]time.Duration) {
+	if len(begun) == 0 {
+		return
 	}
-	for _, e := range h.GetEvidence() {
-		if found := killed.FindStringSubmatch(e.GetText()); found != nil {
-			first, _ := time.ParseDuration(found[1])
-			within, _ := time.ParseDuration(found[2])
-			o.kills = append(o.kills, first+within)
+	sorted := slices.Sorted(maps.Values(begun))
+	middle := sorted[len(sorted)/2]
+	for _, h := range step.GetHosts() {
+		held := slices.ContainsFunc(h.GetJournal(), func(m *pb.JournalMark) bool { return m.GetState() == pb.StepState_STEP_STATE_HELD })
+		if !held {
+			continue
+		}
+		off := begun[h.GetHost()] - middle
+		o.starts = append(o.starts, off.Abs())
+		for _, e := range h.GetEvidence() {
+			if e.GetName() == "last_kill_nanos" {
+				o.kills = append(o.kills, (off + time.Duration(e.GetValue())).Abs())
+			}
 		}
 	}
 }
 
-// killed is what a host says of a kill: when its first signal went out, and how
-// long after that the last.
-var killed = regexp.MustCompile(`, (\S+) after the instant, signals within ([^\s,]+)`)
+// begun is when the hosts of the lab began each step of a run, in boot time, by
+// their own journals.
+func (r *region) begun(run string) map[string]map[string]time.Duration {
+	r.Helper()
+	found := map[string]map[string]time.Duration{}
+	files, err := filepath.Glob(filepath.Join(string(r.folder), "hosts", "*", "state", "journal", "journal.*"))
+	must(r, err)
+	for _, f := range files {
+		journal, err := os.ReadFile(f)
+		must(r, err)
+		host := strings.Split(strings.TrimPrefix(f, filepath.Join(string(r.folder), "hosts")+"/"), "/")[0]
+		for _, record := range records(journal) {
+			step, at := beginning(record, run)
+			if step == "" {
+				continue
+			}
+			if found[step] == nil {
+				found[step] = map[string]time.Duration{}
+			}
+			found[step][host] = max(found[step][host], at)
+		}
+	}
+	return found
+}
+
+// beginning is the instant that a record tells of a step: the planned start, or
+// when it was armed, whichever is later.
+func beginning(r *pb.Record, run string) (step string, at time.Duration) {
+	if in := r.GetIntent(); in.GetRun() == run {
+		return in.GetStep(), time.Duration(in.GetStartBootNanos())
+	}
+	if m := r.GetMark(); m.GetRun() == run && m.GetState() == pb.StepState_STEP_STATE_ARMED {
+		return m.GetStep(), time.Duration(m.GetActualBootNanos())
+	}
+	return "", 0
+}
+
+// records are all that a journal's file still has, forgotten ones too: a step
+// that is over and confirmed is no longer the agent's business.
+func records(journal []byte) []*pb.Record {
+	const marker, head = "sqJR", 12
+	var found []*pb.Record
+	for {
+		_, rest, more := bytes.Cut(journal, []byte(marker))
+		if !more || len(rest) < head-len(marker) {
+			return found
+		}
+		body := rest[head-len(marker):]
+		if size := int(binary.LittleEndian.Uint32(rest)); size <= len(body) {
+			r := &pb.Record{}
+			if proto.Unmarshal(body[:size], r) == nil {
+				found = append(found, r)
+			}
+		}
+		journal = rest
+	}
+}
 
 // burn keeps cores busy until stop.
 func burn(cores int) (stop func()) {
