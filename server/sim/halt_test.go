@@ -95,7 +95,7 @@ func TestHaltReachesWhoComesLater(t *testing.T) {
 		r.holding(run)
 		dead := r.kill(0, 1)
 		time.Sleep(1100 * time.Millisecond) // a killed server goes on for a second
-		heard := make(chan bool)
+		heard := make(chan bool, 1)
 		go func() { heard <- r.halt("s3") }()
 		synctest.Wait()
 		for _, m := range r.struck() {
@@ -120,7 +120,7 @@ func TestHaltIsCommittedAlthoughTheLeaderHasJustDied(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		lead := slices.Index(r.servers, r.leader())
 		dead := r.kill(lead)
-		heard := make(chan bool)
+		heard := make(chan bool, 1)
 		go func() { heard <- r.halt(r.servers[(lead+1)%3].id) }()
 		r.calmWithin(time.Second, r.struck())
 		if !<-heard {
