@@ -35,7 +35,7 @@ func (a *app) frames(ctx context.Context, s *screen, show func(context.Context, 
 		frame.stdout = &text
 		err := show(ctx, &frame)
 		switch {
-		case ctx.Err() != nil:
+		case seenEnough(ctx):
 			return nil
 		case err != nil && first && text.Len() == 0:
 			return err
@@ -50,6 +50,8 @@ func (a *app) frames(ctx context.Context, s *screen, show func(context.Context, 
 		}
 	}
 }
+
+func seenEnough(ctx context.Context) bool { return ctx.Err() != nil }
 
 // screen is where frames go. On a terminal each takes the place of the one
 // before; elsewhere they follow one another, a blank line between.
