@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"squall/agent/host/bpf"
 	pb "squall/proto/squall/v1"
 )
@@ -24,8 +26,9 @@ type Options struct {
 	// Exempt is the agent's own stream, and the management peers of the config.
 	Exempt *pb.Exempt
 	// Ready puts the entries of network faults on the interfaces of the caller's
-	// network namespace at once and until Close, idle, so that a fault takes
-	// microseconds: for the worker. Without it, the first fault does so.
+	// network namespace at once and until Close, idle, and loads the programs of
+	// the usual ones, so that a fault takes microseconds: for the worker. Without
+	// it, each fault does so.
 	Ready bool
 	// Log may be nil.
 	Log *slog.Logger
@@ -75,7 +78,7 @@ func Open(config *pb.HostConfig, o Options) (*Real, error) {
 		attached: map[slot]*held{}, kills: map[string]*killing{},
 	}
 	r.trials.run = r.Doctor
-	if r.kit, r.why = openKit(o.Ready); r.kit == nil {
+	if r.kit, r.why = openKit(o); r.kit == nil {
 		r.log.Warn("no BPF programs here", "err", r.why)
 		return r, nil
 	}
@@ -84,18 +87,24 @@ func Open(config *pb.HostConfig, o Options) (*Real, error) {
 }
 
 // openKit opens the kit, or returns nil and why there is none.
-func openKit(ready bool) (*bpf.Kit, error) {
+func openKit(o Options) (*bpf.Kit, error) {
 	kit, err := bpf.Open()
-	if err != nil {
-		return nil, err
-	}
-	if !ready {
-		return kit, nil
+	if err != nil || !o.Ready {
+		return kit, err
 	}
 	if err := kit.Attach(); err != nil {
 		return nil, errors.Join(err, kit.Close())
 	}
+	for _, op := range usual(o.Exempt) {
+		_ = kit.Warm(op) // the fault that needs it says why it can't be
+	}
 	return kit, nil
+}
+
+// usual are the operations whose programs are loaded ahead.
+func usual(exempt *pb.Exempt) []proto.Message {
+	const all = 1_000_000
+	return []proto.Message{&pb.Silence{Exempt: exempt}, &pb.DropDNS{SharePpm: all}}
 }
 
 // Boot implements Host.

@@ -15,6 +15,7 @@ type held struct {
 	links io.Closer
 	names []string
 	more  func(map[string]uint64) error // adds what is not in the counters map
+	free  func() error                  // lets go of the collection, when all is read
 
 	mu     sync.Mutex // guards what follows
 	closed bool
@@ -24,7 +25,7 @@ type held struct {
 // hold takes over a collection and what attaches it. Names are those of the
 // counters, in the order of the programs' enum.
 func hold(coll *ebpf.Collection, links io.Closer, names []string) *held {
-	return &held{coll: coll, links: links, names: names}
+	return &held{coll: coll, links: links, names: names, free: func() error { coll.Close(); return nil }}
 }
 
 // Counters implements Attachment.
@@ -47,8 +48,7 @@ func (h *held) Close() error {
 	err := h.links.Close()
 	last, e := h.read()
 	h.closed, h.last = true, last
-	h.coll.Close()
-	return errors.Join(err, e)
+	return errors.Join(err, e, h.free())
 }
 
 // read reads all counters. The caller holds the mutex.

@@ -16,13 +16,11 @@ import (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	bootMapCounters    = "counters"
-	bootMapLease       = "lease"
-	bootProgReadBoot   = "read_boot"
-	bootVarBootNow     = "boot_now"
-	bootVarGateEnd     = "gate_end"
-	bootVarGateStart   = "gate_start"
-	bootVarIgnoreLease = "ignore_lease"
+	bootMapCounters  = "counters"
+	bootMapGate      = "gate"
+	bootMapLease     = "lease"
+	bootProgReadBoot = "read_boot"
+	bootVarBootNow   = "boot_now"
 )
 
 // loadBoot returns the embedded CollectionSpec for boot.
@@ -75,6 +73,7 @@ type bootProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type bootMapSpecs struct {
 	Counters *ebpf.MapSpec `ebpf:"counters"`
+	Gate     *ebpf.MapSpec `ebpf:"gate"`
 	Lease    *ebpf.MapSpec `ebpf:"lease"`
 }
 
@@ -82,10 +81,7 @@ type bootMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type bootVariableSpecs struct {
-	BootNow     *ebpf.VariableSpec `ebpf:"boot_now"`
-	GateEnd     *ebpf.VariableSpec `ebpf:"gate_end"`
-	GateStart   *ebpf.VariableSpec `ebpf:"gate_start"`
-	IgnoreLease *ebpf.VariableSpec `ebpf:"ignore_lease"`
+	BootNow *ebpf.VariableSpec `ebpf:"boot_now"`
 }
 
 // bootObjects contains all objects after they have been loaded into the kernel.
@@ -109,12 +105,14 @@ func (o *bootObjects) Close() error {
 // It can be passed to loadBootObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bootMaps struct {
 	Counters *ebpf.Map `ebpf:"counters"`
+	Gate     *ebpf.Map `ebpf:"gate"`
 	Lease    *ebpf.Map `ebpf:"lease"`
 }
 
 func (m *bootMaps) Close() error {
 	return _BootClose(
 		m.Counters,
+		m.Gate,
 		m.Lease,
 	)
 }
@@ -123,10 +121,7 @@ func (m *bootMaps) Close() error {
 //
 // It can be passed to loadBootObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bootVariables struct {
-	BootNow     *ebpf.Variable `ebpf:"boot_now"`
-	GateEnd     *ebpf.Variable `ebpf:"gate_end"`
-	GateStart   *ebpf.Variable `ebpf:"gate_start"`
-	IgnoreLease *ebpf.Variable `ebpf:"ignore_lease"`
+	BootNow *ebpf.Variable `ebpf:"boot_now"`
 }
 
 // bootPrograms contains all programs after they have been loaded into the kernel.

@@ -20,6 +20,7 @@ const (
 	delayMapBodiesIn    = "bodies_in"
 	delayMapBodiesOut   = "bodies_out"
 	delayMapCounters    = "counters"
+	delayMapGate        = "gate"
 	delayMapLease       = "lease"
 	delayMapManagement  = "management"
 	delayMapPeers       = "peers"
@@ -32,9 +33,6 @@ const (
 	delayVarBody        = "body"
 	delayVarDevice      = "device"
 	delayVarExemptMark  = "exempt_mark"
-	delayVarGateEnd     = "gate_end"
-	delayVarGateStart   = "gate_start"
-	delayVarIgnoreLease = "ignore_lease"
 	delayVarReturnMark  = "return_mark"
 	delayVarTapIn       = "tap_in"
 	delayVarTapOut      = "tap_out"
@@ -97,6 +95,7 @@ type delayMapSpecs struct {
 	BodiesIn   *ebpf.MapSpec `ebpf:"bodies_in"`
 	BodiesOut  *ebpf.MapSpec `ebpf:"bodies_out"`
 	Counters   *ebpf.MapSpec `ebpf:"counters"`
+	Gate       *ebpf.MapSpec `ebpf:"gate"`
 	Lease      *ebpf.MapSpec `ebpf:"lease"`
 	Management *ebpf.MapSpec `ebpf:"management"`
 	Peers      *ebpf.MapSpec `ebpf:"peers"`
@@ -107,15 +106,12 @@ type delayMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type delayVariableSpecs struct {
-	Body        *ebpf.VariableSpec `ebpf:"body"`
-	Device      *ebpf.VariableSpec `ebpf:"device"`
-	ExemptMark  *ebpf.VariableSpec `ebpf:"exempt_mark"`
-	GateEnd     *ebpf.VariableSpec `ebpf:"gate_end"`
-	GateStart   *ebpf.VariableSpec `ebpf:"gate_start"`
-	IgnoreLease *ebpf.VariableSpec `ebpf:"ignore_lease"`
-	ReturnMark  *ebpf.VariableSpec `ebpf:"return_mark"`
-	TapIn       *ebpf.VariableSpec `ebpf:"tap_in"`
-	TapOut      *ebpf.VariableSpec `ebpf:"tap_out"`
+	Body       *ebpf.VariableSpec `ebpf:"body"`
+	Device     *ebpf.VariableSpec `ebpf:"device"`
+	ExemptMark *ebpf.VariableSpec `ebpf:"exempt_mark"`
+	ReturnMark *ebpf.VariableSpec `ebpf:"return_mark"`
+	TapIn      *ebpf.VariableSpec `ebpf:"tap_in"`
+	TapOut     *ebpf.VariableSpec `ebpf:"tap_out"`
 }
 
 // delayObjects contains all objects after they have been loaded into the kernel.
@@ -142,6 +138,7 @@ type delayMaps struct {
 	BodiesIn   *ebpf.Map `ebpf:"bodies_in"`
 	BodiesOut  *ebpf.Map `ebpf:"bodies_out"`
 	Counters   *ebpf.Map `ebpf:"counters"`
+	Gate       *ebpf.Map `ebpf:"gate"`
 	Lease      *ebpf.Map `ebpf:"lease"`
 	Management *ebpf.Map `ebpf:"management"`
 	Peers      *ebpf.Map `ebpf:"peers"`
@@ -154,6 +151,7 @@ func (m *delayMaps) Close() error {
 		m.BodiesIn,
 		m.BodiesOut,
 		m.Counters,
+		m.Gate,
 		m.Lease,
 		m.Management,
 		m.Peers,
@@ -165,15 +163,12 @@ func (m *delayMaps) Close() error {
 //
 // It can be passed to loadDelayObjects or ebpf.CollectionSpec.LoadAndAssign.
 type delayVariables struct {
-	Body        *ebpf.Variable `ebpf:"body"`
-	Device      *ebpf.Variable `ebpf:"device"`
-	ExemptMark  *ebpf.Variable `ebpf:"exempt_mark"`
-	GateEnd     *ebpf.Variable `ebpf:"gate_end"`
-	GateStart   *ebpf.Variable `ebpf:"gate_start"`
-	IgnoreLease *ebpf.Variable `ebpf:"ignore_lease"`
-	ReturnMark  *ebpf.Variable `ebpf:"return_mark"`
-	TapIn       *ebpf.Variable `ebpf:"tap_in"`
-	TapOut      *ebpf.Variable `ebpf:"tap_out"`
+	Body       *ebpf.Variable `ebpf:"body"`
+	Device     *ebpf.Variable `ebpf:"device"`
+	ExemptMark *ebpf.Variable `ebpf:"exempt_mark"`
+	ReturnMark *ebpf.Variable `ebpf:"return_mark"`
+	TapIn      *ebpf.Variable `ebpf:"tap_in"`
+	TapOut     *ebpf.Variable `ebpf:"tap_out"`
 }
 
 // delayPrograms contains all programs after they have been loaded into the kernel.

@@ -26,13 +26,21 @@ func (k *Kit) DropDNS(op *pb.DropDNS) (Attachment, error) {
 	if err != nil {
 		return nil, fmt.Errorf("drop DNS: %w", err)
 	}
-	coll, at, err := k.stand(dnsProgDnsIn, dnsProgDnsOut, func(slot int) (*ebpf.Collection, error) {
-		return k.loadDNS(op, ids, slot)
-	})
+	s, err := k.standDNS(op, ids)
 	if err != nil {
 		return nil, fmt.Errorf("drop DNS: %w", err)
 	}
-	return hold(coll, at, dnsCounters), nil
+	return k.enter(s, gateOf(op.GetGate()), dnsCounters)
+}
+
+// standDNS finds or loads the programs. Those that drop all lookups of a host
+// remember nothing, and can be used again.
+func (k *Kit) standDNS(op *pb.DropDNS, ids []uint64) (*standing, error) {
+	s := standing{in: dnsProgDnsIn, out: dnsProgDnsOut}
+	if len(ids) == 0 && op.GetSharePpm() == wholePPM {
+		s.shape = shapeOf(op)
+	}
+	return k.take(s, func(slot int) (*ebpf.Collection, error) { return k.loadDNS(op, ids, slot) })
 }
 
 // loadDNS loads the programs and tells them whose queries fail, and how many.

@@ -20,14 +20,12 @@ const (
 	dnsMapChainIn      = "chain_in"
 	dnsMapChainOut     = "chain_out"
 	dnsMapCounters     = "counters"
+	dnsMapGate         = "gate"
 	dnsMapLease        = "lease"
 	dnsMapStubs        = "stubs"
 	dnsProgDnsIn       = "dns_in"
 	dnsProgDnsOut      = "dns_out"
 	dnsVarCgroupScoped = "cgroup_scoped"
-	dnsVarGateEnd      = "gate_end"
-	dnsVarGateStart    = "gate_start"
-	dnsVarIgnoreLease  = "ignore_lease"
 	dnsVarNextSlot     = "next_slot"
 	dnsVarSeed         = "seed"
 	dnsVarSharePpm     = "share_ppm"
@@ -87,6 +85,7 @@ type dnsMapSpecs struct {
 	ChainIn  *ebpf.MapSpec `ebpf:"chain_in"`
 	ChainOut *ebpf.MapSpec `ebpf:"chain_out"`
 	Counters *ebpf.MapSpec `ebpf:"counters"`
+	Gate     *ebpf.MapSpec `ebpf:"gate"`
 	Lease    *ebpf.MapSpec `ebpf:"lease"`
 	Stubs    *ebpf.MapSpec `ebpf:"stubs"`
 }
@@ -96,9 +95,6 @@ type dnsMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type dnsVariableSpecs struct {
 	CgroupScoped *ebpf.VariableSpec `ebpf:"cgroup_scoped"`
-	GateEnd      *ebpf.VariableSpec `ebpf:"gate_end"`
-	GateStart    *ebpf.VariableSpec `ebpf:"gate_start"`
-	IgnoreLease  *ebpf.VariableSpec `ebpf:"ignore_lease"`
 	NextSlot     *ebpf.VariableSpec `ebpf:"next_slot"`
 	Seed         *ebpf.VariableSpec `ebpf:"seed"`
 	SharePpm     *ebpf.VariableSpec `ebpf:"share_ppm"`
@@ -128,6 +124,7 @@ type dnsMaps struct {
 	ChainIn  *ebpf.Map `ebpf:"chain_in"`
 	ChainOut *ebpf.Map `ebpf:"chain_out"`
 	Counters *ebpf.Map `ebpf:"counters"`
+	Gate     *ebpf.Map `ebpf:"gate"`
 	Lease    *ebpf.Map `ebpf:"lease"`
 	Stubs    *ebpf.Map `ebpf:"stubs"`
 }
@@ -138,6 +135,7 @@ func (m *dnsMaps) Close() error {
 		m.ChainIn,
 		m.ChainOut,
 		m.Counters,
+		m.Gate,
 		m.Lease,
 		m.Stubs,
 	)
@@ -148,9 +146,6 @@ func (m *dnsMaps) Close() error {
 // It can be passed to loadDnsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type dnsVariables struct {
 	CgroupScoped *ebpf.Variable `ebpf:"cgroup_scoped"`
-	GateEnd      *ebpf.Variable `ebpf:"gate_end"`
-	GateStart    *ebpf.Variable `ebpf:"gate_start"`
-	IgnoreLease  *ebpf.Variable `ebpf:"ignore_lease"`
 	NextSlot     *ebpf.Variable `ebpf:"next_slot"`
 	Seed         *ebpf.Variable `ebpf:"seed"`
 	SharePpm     *ebpf.Variable `ebpf:"share_ppm"`

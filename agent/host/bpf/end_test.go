@@ -188,7 +188,7 @@ func TestActsFromStartToEnd(t *testing.T) {
 	to := net.JoinHostPort(there4, echoPort)
 	p.there.listenUDP(t, to)
 	roundTrips(t, p.here, to, 3)
-	start, end := k.Boot()+150*time.Millisecond, k.Boot()+300*time.Millisecond
+	start, end := k.Boot()+500*time.Millisecond, k.Boot()+800*time.Millisecond
 	a := attachIn(t, p.here, func() (Attachment, error) {
 		return k.Silence(&pb.Silence{Gate: &pb.Gate{
 			StartBootNanos: int64(start), EndBootNanos: int64(end), IgnoreLease: true,

@@ -16,16 +16,14 @@ import (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	entryMapChainIn     = "chain_in"
-	entryMapChainOut    = "chain_out"
-	entryMapCounters    = "counters"
-	entryMapLease       = "lease"
-	entryProgEntryIn    = "entry_in"
-	entryProgEntryOut   = "entry_out"
-	entryVarGateEnd     = "gate_end"
-	entryVarGateStart   = "gate_start"
-	entryVarIgnoreLease = "ignore_lease"
-	entryVarNextSlot    = "next_slot"
+	entryMapChainIn   = "chain_in"
+	entryMapChainOut  = "chain_out"
+	entryMapCounters  = "counters"
+	entryMapGate      = "gate"
+	entryMapLease     = "lease"
+	entryProgEntryIn  = "entry_in"
+	entryProgEntryOut = "entry_out"
+	entryVarNextSlot  = "next_slot"
 )
 
 // loadEntry returns the embedded CollectionSpec for entry.
@@ -81,6 +79,7 @@ type entryMapSpecs struct {
 	ChainIn  *ebpf.MapSpec `ebpf:"chain_in"`
 	ChainOut *ebpf.MapSpec `ebpf:"chain_out"`
 	Counters *ebpf.MapSpec `ebpf:"counters"`
+	Gate     *ebpf.MapSpec `ebpf:"gate"`
 	Lease    *ebpf.MapSpec `ebpf:"lease"`
 }
 
@@ -88,10 +87,7 @@ type entryMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type entryVariableSpecs struct {
-	GateEnd     *ebpf.VariableSpec `ebpf:"gate_end"`
-	GateStart   *ebpf.VariableSpec `ebpf:"gate_start"`
-	IgnoreLease *ebpf.VariableSpec `ebpf:"ignore_lease"`
-	NextSlot    *ebpf.VariableSpec `ebpf:"next_slot"`
+	NextSlot *ebpf.VariableSpec `ebpf:"next_slot"`
 }
 
 // entryObjects contains all objects after they have been loaded into the kernel.
@@ -117,6 +113,7 @@ type entryMaps struct {
 	ChainIn  *ebpf.Map `ebpf:"chain_in"`
 	ChainOut *ebpf.Map `ebpf:"chain_out"`
 	Counters *ebpf.Map `ebpf:"counters"`
+	Gate     *ebpf.Map `ebpf:"gate"`
 	Lease    *ebpf.Map `ebpf:"lease"`
 }
 
@@ -125,6 +122,7 @@ func (m *entryMaps) Close() error {
 		m.ChainIn,
 		m.ChainOut,
 		m.Counters,
+		m.Gate,
 		m.Lease,
 	)
 }
@@ -133,10 +131,7 @@ func (m *entryMaps) Close() error {
 //
 // It can be passed to loadEntryObjects or ebpf.CollectionSpec.LoadAndAssign.
 type entryVariables struct {
-	GateEnd     *ebpf.Variable `ebpf:"gate_end"`
-	GateStart   *ebpf.Variable `ebpf:"gate_start"`
-	IgnoreLease *ebpf.Variable `ebpf:"ignore_lease"`
-	NextSlot    *ebpf.Variable `ebpf:"next_slot"`
+	NextSlot *ebpf.Variable `ebpf:"next_slot"`
 }
 
 // entryPrograms contains all programs after they have been loaded into the kernel.

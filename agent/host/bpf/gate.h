@@ -21,8 +21,19 @@
 
 #define COUNTERS 8
 
-const volatile __u64 gate_start, gate_end;
-const volatile __u32 ignore_lease;
+// A map and no constants: programs are loaded before it is known when they act.
+struct gate {
+	__u64 start, end;
+	__u32 ignore_lease;
+	__u32 pad;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct gate);
+} gate SEC(".maps");
 
 // One for all programs of a process, mapped into it: renewing is a store.
 struct {
@@ -44,11 +55,12 @@ static __always_inline int gate_open(void)
 {
 	__u64 now = bpf_ktime_get_boot_ns();
 	__u32 zero = 0;
+	struct gate *g = bpf_map_lookup_elem(&gate, &zero);
 	__u64 *until;
 
-	if (now < gate_start || now >= gate_end)
+	if (!g || now < g->start || now >= g->end)
 		return 0;
-	if (ignore_lease)
+	if (g->ignore_lease)
 		return 1;
 	until = bpf_map_lookup_elem(&lease, &zero);
 	return until && now < *(volatile __u64 *)until;

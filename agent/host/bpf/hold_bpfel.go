@@ -19,14 +19,12 @@ const (
 	holdMapCaught       = "caught"
 	holdMapCgroups      = "cgroups"
 	holdMapCounters     = "counters"
+	holdMapGate         = "gate"
 	holdMapLease        = "lease"
 	holdMapLongest      = "longest"
 	holdProgHoldExec    = "hold_exec"
 	holdProgHoldExit    = "hold_exit"
 	holdVarCgroupScoped = "cgroup_scoped"
-	holdVarGateEnd      = "gate_end"
-	holdVarGateStart    = "gate_start"
-	holdVarIgnoreLease  = "ignore_lease"
 )
 
 // loadHold returns the embedded CollectionSpec for hold.
@@ -82,6 +80,7 @@ type holdMapSpecs struct {
 	Caught   *ebpf.MapSpec `ebpf:"caught"`
 	Cgroups  *ebpf.MapSpec `ebpf:"cgroups"`
 	Counters *ebpf.MapSpec `ebpf:"counters"`
+	Gate     *ebpf.MapSpec `ebpf:"gate"`
 	Lease    *ebpf.MapSpec `ebpf:"lease"`
 	Longest  *ebpf.MapSpec `ebpf:"longest"`
 }
@@ -91,9 +90,6 @@ type holdMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type holdVariableSpecs struct {
 	CgroupScoped *ebpf.VariableSpec `ebpf:"cgroup_scoped"`
-	GateEnd      *ebpf.VariableSpec `ebpf:"gate_end"`
-	GateStart    *ebpf.VariableSpec `ebpf:"gate_start"`
-	IgnoreLease  *ebpf.VariableSpec `ebpf:"ignore_lease"`
 }
 
 // holdObjects contains all objects after they have been loaded into the kernel.
@@ -119,6 +115,7 @@ type holdMaps struct {
 	Caught   *ebpf.Map `ebpf:"caught"`
 	Cgroups  *ebpf.Map `ebpf:"cgroups"`
 	Counters *ebpf.Map `ebpf:"counters"`
+	Gate     *ebpf.Map `ebpf:"gate"`
 	Lease    *ebpf.Map `ebpf:"lease"`
 	Longest  *ebpf.Map `ebpf:"longest"`
 }
@@ -128,6 +125,7 @@ func (m *holdMaps) Close() error {
 		m.Caught,
 		m.Cgroups,
 		m.Counters,
+		m.Gate,
 		m.Lease,
 		m.Longest,
 	)
@@ -138,9 +136,6 @@ func (m *holdMaps) Close() error {
 // It can be passed to loadHoldObjects or ebpf.CollectionSpec.LoadAndAssign.
 type holdVariables struct {
 	CgroupScoped *ebpf.Variable `ebpf:"cgroup_scoped"`
-	GateEnd      *ebpf.Variable `ebpf:"gate_end"`
-	GateStart    *ebpf.Variable `ebpf:"gate_start"`
-	IgnoreLease  *ebpf.Variable `ebpf:"ignore_lease"`
 }
 
 // holdPrograms contains all programs after they have been loaded into the kernel.

@@ -17,6 +17,7 @@ type Kit struct {
 	until  *cell
 	offset time.Duration
 	points *points
+	spares spares
 }
 
 // ProgramPrefix begins the kernel's name of every program that we attach.
@@ -63,7 +64,7 @@ func (k *Kit) Attach() error { return k.points.attach() }
 
 // Close detaches what Attach attached. Attachments are to be closed before.
 func (k *Kit) Close() error {
-	return errors.Join(k.points.close(), k.until.close(), k.lease.Close())
+	return errors.Join(k.spares.close(), k.points.close(), k.until.close(), k.lease.Close())
 }
 
 // Renew moves the lease to a boot time, never back.
@@ -81,14 +82,6 @@ func (k *Kit) load(spec *ebpf.CollectionSpec, g Gate, shared map[string]*ebpf.Ma
 	for name, m := range shared {
 		maps[name] = m
 	}
-	err := setVars(spec, map[string]any{
-		bootVarGateStart:   uint64(max(0, g.Start)),
-		bootVarGateEnd:     uint64(max(0, g.End)),
-		bootVarIgnoreLease: flag(g.IgnoreLease),
-	})
-	if err != nil {
-		return nil, err
-	}
 	for name, p := range spec.Programs {
 		p.Name = kernelName(name)
 	}
@@ -96,25 +89,26 @@ func (k *Kit) load(spec *ebpf.CollectionSpec, g Gate, shared map[string]*ebpf.Ma
 	if err != nil {
 		return nil, missing("load a BPF program", err)
 	}
+	if err := setGate(coll, g); err != nil {
+		coll.Close()
+		return nil, err
+	}
 	return coll, nil
 }
 
-// stand puts two programs into the chain. Load is told the slot and the maps.
-func (k *Kit) stand(in, out string, load func(slot int) (*ebpf.Collection, error)) (*ebpf.Collection, place, error) {
-	slot, err := k.points.take()
-	if err != nil {
-		return nil, place{}, err
+// setGate says when the programs of a collection act.
+func setGate(coll *ebpf.Collection, g Gate) error {
+	v := gateValue{uint64(max(0, g.Start)), uint64(max(0, g.End)), flag(g.IgnoreLease), 0}
+	if err := coll.Maps[bootMapGate].Put(uint32(0), v); err != nil {
+		return fmt.Errorf("set the gate: %w", err)
 	}
-	at := place{k.points, slot}
-	coll, err := load(slot)
-	if err != nil {
-		return nil, at, errors.Join(err, at.Close())
-	}
-	if err := k.points.put(slot, coll.Programs[in], coll.Programs[out]); err != nil {
-		coll.Close()
-		return nil, at, errors.Join(err, at.Close())
-	}
-	return coll, at, nil
+	return nil
+}
+
+// gateValue is a gate as programs have it.
+type gateValue struct {
+	Start, End       uint64
+	IgnoreLease, Gap uint32
 }
 
 // bootOffset takes the narrowest of a few readings. Both sides read one clock,

@@ -96,10 +96,8 @@ func (p *points) put(slot int, in, out *ebpf.Program) error {
 	return nil
 }
 
-// give clears a slot, and detaches the entries when it was the last.
-func (p *points) give(slot int) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+// clear empties a slot that stays reserved.
+func (p *points) clear(slot int) error {
 	var errs []error
 	for _, name := range []string{entryMapChainIn, entryMapChainOut} {
 		err := p.coll.Maps[name].Delete(uint32(slot))
@@ -107,13 +105,27 @@ func (p *points) give(slot int) error {
 			errs = append(errs, fmt.Errorf("clear the chain: %w", err))
 		}
 	}
+	return errors.Join(errs...)
+}
+
+// give frees an empty slot, and detaches the entries when it was the last.
+func (p *points) give(slot int) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.filled[slot] = false
 	if p.stays || p.filled != [slots]bool{} {
-		return errors.Join(errs...)
+		return nil
 	}
-	errs = append(errs, p.fan.Close())
+	err := p.fan.Close()
 	p.fan = nil
-	return errors.Join(errs...)
+	return err
+}
+
+// stay tells whether the entries stay attached while no fault is there.
+func (p *points) stay() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stays
 }
 
 // spread attaches the entries once. The caller holds the mutex.
@@ -138,12 +150,3 @@ func (p *points) chain() map[string]*ebpf.Map {
 		entryMapChainOut: p.coll.Maps[entryMapChainOut],
 	}
 }
-
-// A place is a slot that a fault has.
-type place struct {
-	points *points
-	slot   int
-}
-
-// Close implements io.Closer.
-func (p place) Close() error { return p.points.give(p.slot) }

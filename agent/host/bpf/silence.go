@@ -48,13 +48,21 @@ func (k *Kit) Silence(op *pb.Silence, flows ...Flow) (Attachment, error) {
 	if err != nil {
 		return nil, fmt.Errorf("silence: %w", err)
 	}
-	coll, at, err := k.stand(silenceProgSilenceIn, silenceProgSilenceOut, func(slot int) (*ebpf.Collection, error) {
-		return k.loadSilence(op, ids, flows, slot)
-	})
+	s, err := k.standSilence(op, ids, flows)
 	if err != nil {
 		return nil, fmt.Errorf("silence: %w", err)
 	}
-	return hold(coll, at, silenceCounters), nil
+	return k.enter(s, gateOf(op.GetGate()), silenceCounters)
+}
+
+// standSilence finds or loads the programs. Those of a whole host remember
+// nothing, and can be used again.
+func (k *Kit) standSilence(op *pb.Silence, ids []uint64, flows []Flow) (*standing, error) {
+	s := standing{in: silenceProgSilenceIn, out: silenceProgSilenceOut}
+	if len(ids) == 0 && len(op.GetPorts()) == 0 {
+		s.shape = shapeOf(op)
+	}
+	return k.take(s, func(slot int) (*ebpf.Collection, error) { return k.loadSilence(op, ids, flows, slot) })
 }
 
 // loadSilence loads the programs and tells them what is aimed at.

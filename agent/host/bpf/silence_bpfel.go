@@ -21,6 +21,7 @@ const (
 	silenceMapChainOut     = "chain_out"
 	silenceMapCounters     = "counters"
 	silenceMapFlows        = "flows"
+	silenceMapGate         = "gate"
 	silenceMapLease        = "lease"
 	silenceMapManagement   = "management"
 	silenceMapPorts        = "ports"
@@ -29,9 +30,6 @@ const (
 	silenceProgSilenceOut  = "silence_out"
 	silenceVarCgroupScoped = "cgroup_scoped"
 	silenceVarExemptMark   = "exempt_mark"
-	silenceVarGateEnd      = "gate_end"
-	silenceVarGateStart    = "gate_start"
-	silenceVarIgnoreLease  = "ignore_lease"
 	silenceVarLinkLayer    = "link_layer"
 	silenceVarNextSlot     = "next_slot"
 	silenceVarPortScoped   = "port_scoped"
@@ -92,6 +90,7 @@ type silenceMapSpecs struct {
 	ChainOut   *ebpf.MapSpec `ebpf:"chain_out"`
 	Counters   *ebpf.MapSpec `ebpf:"counters"`
 	Flows      *ebpf.MapSpec `ebpf:"flows"`
+	Gate       *ebpf.MapSpec `ebpf:"gate"`
 	Lease      *ebpf.MapSpec `ebpf:"lease"`
 	Management *ebpf.MapSpec `ebpf:"management"`
 	Ports      *ebpf.MapSpec `ebpf:"ports"`
@@ -104,9 +103,6 @@ type silenceMapSpecs struct {
 type silenceVariableSpecs struct {
 	CgroupScoped *ebpf.VariableSpec `ebpf:"cgroup_scoped"`
 	ExemptMark   *ebpf.VariableSpec `ebpf:"exempt_mark"`
-	GateEnd      *ebpf.VariableSpec `ebpf:"gate_end"`
-	GateStart    *ebpf.VariableSpec `ebpf:"gate_start"`
-	IgnoreLease  *ebpf.VariableSpec `ebpf:"ignore_lease"`
 	LinkLayer    *ebpf.VariableSpec `ebpf:"link_layer"`
 	NextSlot     *ebpf.VariableSpec `ebpf:"next_slot"`
 	PortScoped   *ebpf.VariableSpec `ebpf:"port_scoped"`
@@ -137,6 +133,7 @@ type silenceMaps struct {
 	ChainOut   *ebpf.Map `ebpf:"chain_out"`
 	Counters   *ebpf.Map `ebpf:"counters"`
 	Flows      *ebpf.Map `ebpf:"flows"`
+	Gate       *ebpf.Map `ebpf:"gate"`
 	Lease      *ebpf.Map `ebpf:"lease"`
 	Management *ebpf.Map `ebpf:"management"`
 	Ports      *ebpf.Map `ebpf:"ports"`
@@ -150,6 +147,7 @@ func (m *silenceMaps) Close() error {
 		m.ChainOut,
 		m.Counters,
 		m.Flows,
+		m.Gate,
 		m.Lease,
 		m.Management,
 		m.Ports,
@@ -163,9 +161,6 @@ func (m *silenceMaps) Close() error {
 type silenceVariables struct {
 	CgroupScoped *ebpf.Variable `ebpf:"cgroup_scoped"`
 	ExemptMark   *ebpf.Variable `ebpf:"exempt_mark"`
-	GateEnd      *ebpf.Variable `ebpf:"gate_end"`
-	GateStart    *ebpf.Variable `ebpf:"gate_start"`
-	IgnoreLease  *ebpf.Variable `ebpf:"ignore_lease"`
 	LinkLayer    *ebpf.Variable `ebpf:"link_layer"`
 	NextSlot     *ebpf.Variable `ebpf:"next_slot"`
 	PortScoped   *ebpf.Variable `ebpf:"port_scoped"`
