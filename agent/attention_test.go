@@ -41,8 +41,8 @@ func TestNewPaceIsListenedToAnew(t *testing.T) {
 		t.Errorf("dead %s after it was heard at another pace", silent)
 	}
 	silent := time.Duration(0)
-	for _, at := range []time.Duration{1975, 2350, 2725} {
-		silent = a.silent(at * time.Millisecond)
+	for _, at := range []int{1975, 2350, 2725} {
+		silent = a.silent(time.Duration(at) * time.Millisecond)
 	}
 	if silent <= a.limit() {
 		t.Errorf("not dead after %s at a brisk pace", silent)
