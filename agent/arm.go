@@ -147,5 +147,5 @@ func (s *step) cutOff() pb.RevertCause {
 func (e *Engine) learnArming(took time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.armCost = max(took*3/2, e.armCost*7/8, minPace/4)
+	e.armCost = max(took, e.armCost*7/8, minPace/8)
 }

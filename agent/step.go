@@ -16,7 +16,7 @@ import (
 
 const (
 	// firstArmCost is the estimate before the first arming.
-	firstArmCost = 20 * time.Millisecond
+	firstArmCost = 10 * time.Millisecond
 	// freshFacts is how old facts may be when a plan is made from them.
 	freshFacts = 2 * time.Second
 	// longestNap bounds a wait, because a suspended machine's timers are late.
