@@ -22,8 +22,9 @@ const (
 	// orphanTime is how long a worker without a supervisor may take to revert
 	// before the next agent on this host ends it.
 	orphanTime = 2 * time.Second
-	// workers bounds the threads of a worker that run at one time: more only look
-	// for work on a large machine, each time something wakes it up.
+	// workers is how many threads of a worker may run Go at one time. On a large
+	// machine more would only look for work, each time something wakes it up; on
+	// a small one, fewer would let a beat wait for a program that is being loaded.
 	workers = 4
 	// ExemptMark is on the sockets of the agent's own stream.
 	ExemptMark = 0x53514c
@@ -72,7 +73,7 @@ func (p *Process) Supervise(ctx context.Context) error {
 
 // Work is the worker's life.
 func (p *Process) Work(ctx context.Context) error {
-	runtime.GOMAXPROCS(min(workers, runtime.GOMAXPROCS(0)))
+	runtime.GOMAXPROCS(workers)
 	pipe, err := host.Inherited(pipeFD)
 	if err != nil {
 		return fmt.Errorf("find supervisor: %w", err)
