@@ -38,12 +38,16 @@ var sources = []source{
 		end("silence ends after a hang, lease 200 ms", "silence/hung", lease+20),
 		end("DNS blackhole ends after kill -9", "dns/killed", 10),
 		end("DNS blackhole ends after a hang, lease 200 ms", "dns/hung", lease+20),
-		end("delay line ends after kill -9", "delay/killed", 10),
 		end("delay line ends after a hang, lease 200 ms", "delay/hung", 250),
 	}},
+	{"../../agent/host/bpf", "^BenchmarkDelayKilled$", "20x", []gathered{
+		{"delay line after 20 kill -9: lost or late", "BenchmarkDelayKilled", "", "late", "", "sent", median, 0, 1, false, "datagrams sent in the 100 ms after"},
+	}},
 	{"../../agent/host/bpf", "^BenchmarkDelayError$", "500x", []gathered{
-		{"net.delay 40 ms, error (median)", "BenchmarkDelayError", "ms", "us/median", "us/p99", "us/base", median, 0.1, 1e-3, false, "undelayed round trip"},
-		{"net.delay 40 ms, error (p99)", "BenchmarkDelayError", "ms", "us/median", "us/p99", "us/base", p99, 0.5, 1e-3, false, "undelayed round trip"},
+		late("net.delay 40 ms, error (median)", "alone", median, 0.1),
+		late("net.delay 40 ms, error (p99)", "alone", p99, 0.5),
+		late("net.delay 40 ms, 2,000 a second, error (median)", "stream", median, 0.1),
+		late("net.delay 40 ms, 2,000 a second, error (p99)", "stream", p99, 0.5),
 	}},
 	{"../../agent/host/bpf", "^BenchmarkOtherTraffic$", "20x", []gathered{
 		traffic("other traffic beside a delay line", "delay_line"),
@@ -57,6 +61,10 @@ var sources = []source{
 
 func end(name, which string, limit float64) gathered {
 	return gathered{name, "BenchmarkEnd/" + which, "ms", "us/median", "us/p99", "us/base", median, limit, 1e-3, false, "a process's own death"}
+}
+
+func late(name, which string, judged statistic, limit float64) gathered {
+	return gathered{name, "BenchmarkDelayError/" + which, "ms", "us/median", "us/p99", "us/base", judged, limit, 1e-3, false, "undelayed, same pace"}
 }
 
 func traffic(name, which string) gathered {

@@ -39,8 +39,8 @@ func BenchmarkDNSOnAndOff(b *testing.B) {
 func BenchmarkDelayError(b *testing.B) {
 	const asked = 40 * time.Millisecond
 	for name, measure := range map[string]func(testing.TB, *space, string, time.Duration, int) []time.Duration{
-		"one at a time":  pacedTrips,
-		"2,000 a second": streamed,
+		"alone":  pacedTrips,
+		"stream": streamed,
 	} {
 		b.Run(name, func(b *testing.B) {
 			p, k := newPair(b), newKit(b)
@@ -60,6 +60,18 @@ func BenchmarkDelayError(b *testing.B) {
 			b.ReportMetric(late(0.99), "us/p99")
 		})
 	}
+}
+
+// BenchmarkDelayKilled is how many of the datagrams that are sent in the 100 ms
+// after the kill of a delay line are lost or late, in all rounds.
+func BenchmarkDelayKilled(b *testing.B) {
+	var sent, late int
+	for b.Loop() {
+		n, l := afterKill(b, true)
+		sent, late = sent+n, late+len(l)
+	}
+	b.ReportMetric(float64(late), "late")
+	b.ReportMetric(float64(sent), "sent")
 }
 
 // streamed is about n round trips at a pace that no answer slows down.

@@ -99,32 +99,43 @@ func TestDelayHoldsBothWaysAndBothFamilies(t *testing.T) {
 // TestNothingIsLostAfterTheKill: from the kill on, packets pass as if there
 // were no line, though its process takes a while to die.
 func TestNothingIsLostAfterTheKill(t *testing.T) {
-	for name, helper := range map[string]bool{"of the line": true, "of its worker": false} {
+	for name, line := range map[string]bool{"of the line": true, "of its worker": false} {
 		t.Run(name, func(t *testing.T) {
-			p := newPair(t)
-			to := net.JoinHostPort(there4, echoPort)
-			p.there.listenUDP(t, to)
-			cmd := startHolder(t, p.here, "delay")
-			pid := cmd.Process.Pid
-			if helper {
-				pid = children(t, pid)[0]
-			}
-			r := startStream(t, p.here, to)
-			time.Sleep(150 * time.Millisecond)
-			must(t, unix.Kill(pid, unix.SIGKILL))
-			at := time.Now()
-			time.Sleep(2 * holderDelay)
-			r.stop(at, 0)
-			for i, sent := range r.sent {
-				if sent.Before(at) || sent.After(at.Add(holderDelay)) {
-					continue
-				}
-				if took, ok := r.answered[uint32(i)]; !ok || took >= holderDelay {
-					t.Errorf("sent %v after the kill: answered %v, after %v", sent.Sub(at), ok, took)
-				}
+			if sent, late := afterKill(t, line); sent == 0 || len(late) > 0 {
+				t.Errorf("of %d datagrams, these are lost or late, by when they were sent after the kill: %v", sent, late)
 			}
 		})
 	}
+}
+
+// afterKill kills a delay line or its worker. It returns how many datagrams
+// were sent in the time of the delay after that, and when those of them that
+// did not come back or had the delay.
+func afterKill(t testing.TB, line bool) (sent int, late []time.Duration) {
+	t.Helper()
+	p := newPair(t)
+	to := net.JoinHostPort(there4, echoPort)
+	p.there.listenUDP(t, to)
+	pid := startHolder(t, p.here, "delay").Process.Pid
+	if line {
+		pid = children(t, pid)[0]
+	}
+	r := startStream(t, p.here, to)
+	time.Sleep(holderDelay + 50*time.Millisecond)
+	must(t, unix.Kill(pid, unix.SIGKILL))
+	killed := time.Now()
+	time.Sleep(2 * holderDelay)
+	r.stop(killed, 0)
+	for i, at := range r.sent {
+		if at.Before(killed) || at.After(killed.Add(holderDelay)) {
+			continue
+		}
+		sent++
+		if took, ok := r.answered[uint32(i)]; !ok || took >= holderDelay {
+			late = append(late, at.Sub(killed))
+		}
+	}
+	return sent, late
 }
 
 // TestDelayFollowsInterfaces: one that comes up during the fault has the delay
