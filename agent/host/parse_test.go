@@ -62,6 +62,20 @@ func TestReadsLinkID(t *testing.T) {
 	}
 }
 
+func TestReadsPendingKill(t *testing.T) {
+	for text, want := range map[string]bool{
+		"Name:\tsh\nSigPnd:\t0000000000000000\nShdPnd:\t0000000000000000\n":                 false,
+		"Name:\tsh\nSigPnd:\t0000000000000100\nShdPnd:\t0000000000000000\n":                 true,
+		"SigPnd:\t0000000000000000\nShdPnd:\t0000000000000101\n":                            true,
+		"SigPnd:\t0000000000000080\nSigBlk:\t0000000000000100\nSigCgt:\t0000000000000100\n": false,
+		"SigPnd:\tnone\n": false,
+	} {
+		if got := killPending([]byte(text)); got != want {
+			t.Errorf("%q: kill pending %v, want %v", text, got, want)
+		}
+	}
+}
+
 func FuzzParsers(f *testing.F) {
 	for _, seed := range []string{
 		hybridMounts, tcpTable, "populated 1\n", "1\n22\n0\nx\n",
@@ -87,6 +101,7 @@ func FuzzParsers(f *testing.F) {
 			t.Error("port 0")
 		}
 		populated(b)
+		killPending(b)
 		ownCgroup(b)
 		linkID(b)
 		unescape(string(b))

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // kernelThread is the flag of processes that are part of the kernel.
@@ -41,6 +43,29 @@ func parseStat(b []byte) (stat, bool) {
 
 // zombie tells whether only the parent still knows of the process.
 func (s stat) zombie() bool { return s.state == 'Z' || s.state == 'X' }
+
+// doomed tells whether a process has been killed and is not dead yet. One that
+// is gone is doomed too.
+func doomed(pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	return err != nil || killPending(b)
+}
+
+// killPending reads /proc/PID/status: the signals that wait for the thread, and
+// those that wait for the process.
+func killPending(status []byte) bool {
+	const kill = 1 << (unix.SIGKILL - 1)
+	for line := range bytes.Lines(status) {
+		name, mask, _ := strings.Cut(string(line), ":")
+		if name != "SigPnd" && name != "ShdPnd" {
+			continue
+		}
+		if pending, err := strconv.ParseUint(strings.TrimSpace(mask), 16, 64); err == nil && pending&kill != 0 {
+			return true
+		}
+	}
+	return false
+}
 
 // processes reads all processes of this pid namespace.
 func processes() (map[int]stat, error) {

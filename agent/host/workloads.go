@@ -8,9 +8,12 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	pb "squall/proto/squall/v1"
 )
@@ -101,28 +104,64 @@ func (c cgroups) waitEmpty(ctx context.Context, cgroup string) error {
 	}
 }
 
+// startTries is how often a start is tried while somebody dies where the
+// workload is to live.
+const startTries = 5
+
 // Start starts a workload where it doesn't run, and returns when it has been
-// started: getting ready is its own matter.
+// started: getting ready is its own matter. Who is dying there is waited for,
+// and is not taken for the workload.
 func (w *Workloads) Start(ctx context.Context, workload *pb.Workload) error {
-	runs, err := w.Runs(ctx, workload)
-	if err != nil || runs {
-		return wrap(err, "start workload %s", workload.GetName())
+	var failed error
+	for try := 0; ; try++ {
+		runs, err := w.cgroups.settled(ctx, w.Cgroup(ctx, workload))
+		if runs {
+			return nil // or somebody else was faster
+		}
+		// Busy is a cgroup into which a dying process has come meanwhile.
+		if failed != nil && (try == startTries || !errors.Is(failed, unix.EBUSY)) {
+			err = failed
+		}
+		if err != nil {
+			return fmt.Errorf("start workload %s: %w", workload.GetName(), err)
+		}
+		if failed = w.launch(ctx, workload); failed == nil {
+			return nil
+		}
 	}
+}
+
+// launch starts a workload by the way that the host's config names.
+func (w *Workloads) launch(ctx context.Context, workload *pb.Workload) error {
 	switch {
 	case workload.GetUnit() != "":
-		err = startUnit(ctx, workload.GetUnit())
+		return startUnit(ctx, workload.GetUnit())
 	case len(workload.GetStart()) > 0:
-		err = w.spawn(ctx, workload)
+		return w.spawn(ctx, workload)
 	default:
-		err = errors.New("the host's config has neither unit nor start for it")
+		return errors.New("the host's config has neither unit nor start for it")
 	}
-	if err == nil {
-		return nil
+}
+
+// settled waits until a cgroup is empty, or someone in it is there to stay, and
+// tells which.
+func (c cgroups) settled(ctx context.Context, cgroup string) (alive bool, err error) {
+	for {
+		populated, err := c.populated(cgroup)
+		if err != nil || !populated {
+			return false, err
+		}
+		pids, err := c.pids(cgroup)
+		if err != nil {
+			return false, err
+		}
+		if slices.ContainsFunc(pids, func(pid int) bool { return !doomed(pid) }) {
+			return true, nil
+		}
+		if err := pause(ctx, time.Millisecond); err != nil {
+			return false, fmt.Errorf("wait for the dying in cgroup %s: %w", cgroup, err)
+		}
 	}
-	if runs, _ := w.Runs(ctx, workload); runs {
-		return nil // somebody else was faster
-	}
-	return fmt.Errorf("start workload %s: %w", workload.GetName(), err)
 }
 
 // spawn runs the workload's own command line in its cgroup, made anew.
