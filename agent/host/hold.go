@@ -75,7 +75,7 @@ func (r *Real) newWatch(op *pb.HoldDown) (*watch, error) {
 	return w, nil
 }
 
-func (w *watch) start() { go RealtimeThread(func(error) { w.run() }) }
+func (w *watch) start() { go RealtimeThread(Prompt, func(error) { w.run() }) }
 
 // close ends the watch, and returns when it has ended.
 func (w *watch) close() {

@@ -44,7 +44,7 @@ func (r *Real) kill(ctx context.Context, op *pb.KillWorkloads) error {
 	stop := context.AfterFunc(ctx, k.callOff)
 	defer stop()
 	var fired error
-	RealtimeThread(func(denied error) {
+	RealtimeThread(OnTime, func(denied error) {
 		k.denied = denied
 		fired = k.fire(r, op.GetUndeclared())
 	})
@@ -109,6 +109,8 @@ func (k *killing) fire(r *Real, strays bool) error {
 		}
 	}
 	last := r.Boot()
+	// Others may still wait for a processor, for the same instant.
+	_ = realtime(Prompt)
 	r.tellWatches(k.groups)
 	killed := 0
 	if strays {

@@ -8,27 +8,34 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// realtimePriority is enough to run before everything ordinary.
-const realtimePriority = 10
+// Priorities of real-time threads. All run before everything ordinary; what has
+// an instant runs before what follows from it, here or in another agent on the
+// same kernel.
+const (
+	// OnTime is for what must happen at an instant.
+	OnTime = 20
+	// Prompt is for what must happen soon after an event.
+	Prompt = 10
+)
 
-// RealtimeThread runs f on an OS thread of its own with SCHED_FIFO priority 10
-// and waits for it. f is told whether the priority was granted; it runs all
-// the same when it was not. The thread ends with f.
-func RealtimeThread(f func(denied error)) {
+// RealtimeThread runs f on an OS thread of its own with SCHED_FIFO, at OnTime or
+// Prompt, and waits for it. f is told whether the priority was granted; it runs
+// all the same when it was not. The thread ends with f.
+func RealtimeThread(priority uint32, f func(denied error)) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		// Never unlocked: the runtime ends the thread, and its priority with it.
 		runtime.LockOSThread()
-		f(realtime())
+		f(realtime(priority))
 	}()
 	<-done
 }
 
 // realtime gives the calling thread real-time priority and exact sleeps.
-func realtime() error {
+func realtime(priority uint32) error {
 	attr := unix.SchedAttr{
-		Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: realtimePriority,
+		Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: priority,
 		// Children must not run at this priority.
 		Flags: unix.SCHED_FLAG_RESET_ON_FORK,
 	}

@@ -86,7 +86,7 @@ func TestUrgentChildStartsOrdinaryWorkloads(t *testing.T) {
 
 func TestRealtimeThreadSleepsToTheInstant(t *testing.T) {
 	at := host.BootTime() + 5*time.Millisecond
-	host.RealtimeThread(func(error) {
+	host.RealtimeThread(host.OnTime, func(error) {
 		if err := host.SleepUntil(at); err != nil {
 			t.Error(err)
 		}
