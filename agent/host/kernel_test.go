@@ -121,11 +121,13 @@ func startSleeper(base string) {
 	}
 	err = w.Start(context.Background(), sleeper)
 	ours, _ := unix.Getpriority(unix.PRIO_PROCESS, 0)
+	theirs := map[int]bool{} // the shell's, and what it starts
 	pids, _ := w.Processes(context.Background(), sleeper)
 	for _, pid := range pids {
-		theirs, _ := unix.Getpriority(unix.PRIO_PROCESS, pid)
-		fmt.Println("ours", 20-ours, "theirs", 20-theirs, err)
+		n, _ := unix.Getpriority(unix.PRIO_PROCESS, pid)
+		theirs[20-n] = true
 	}
+	fmt.Println("ours", 20-ours, "theirs", theirs, err)
 }
 
 // openHost opens a host whose workloads live in a cgroup of the test.

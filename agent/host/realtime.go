@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"runtime"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -45,26 +46,50 @@ func realtime(priority uint32) error {
 	return wrap(unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0), "set timer slack")
 }
 
-// urgent runs f on an OS thread of its own, before everything that is not
-// real-time, and returns what it returned. Where that is denied it takes its
-// turn. What f starts inherits the priority: see calm.
+// urgent runs f on a locked thread, before everything that is not real-time, and
+// returns what it returned. Where that is denied it takes its turn. What f
+// starts inherits the priority: see calm.
 func urgent(f func() error) error {
 	done := make(chan error)
 	go func() {
-		// Never unlocked: the runtime ends the thread, and its priority with it.
 		runtime.LockOSThread()
-		_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), firstOfAll)
-		done <- f()
+		defer runtime.UnlockOSThread()
+		usual, err := nice(unix.Gettid())
+		if err == nil {
+			err = ordinary(0, firstOfAll, shortSlice)
+		}
+		failed := f()
+		if err == nil {
+			// It may be the first thread, whose priority stands for the process's.
+			_ = ordinary(0, usual, usualSlice)
+		}
+		done <- failed
 	}()
 	return <-done
 }
 
-// firstOfAll is the nice value that goes before every other.
-const firstOfAll = -20
+const (
+	// firstOfAll is the nice value that goes before every other.
+	firstOfAll = -20
+	// shortSlice is the least time slice that the kernel grants: who asks for
+	// less than others is let in when it wakes up, and does not wait for the end
+	// of theirs (since Linux 6.12; older ones take no notice).
+	shortSlice = 100 * time.Microsecond
+	// usualSlice is the kernel's own.
+	usualSlice = 0
+)
 
-// calm takes the urgency of this process from a child that leads a process
-// group, and from all that it has started there: it gets the nice value of our
-// parent, unless ours is the humbler one.
+// ordinary gives a thread a nice value and a time slice; 0 is the calling one.
+func ordinary(thread, nice int, slice time.Duration) error {
+	attr := unix.SchedAttr{
+		Size: unix.SizeofSchedAttr, Policy: unix.SCHED_NORMAL, Nice: int32(nice), Runtime: uint64(slice),
+	}
+	return unix.SchedSetAttr(thread, &attr, 0)
+}
+
+// calm takes the urgency of this process from a child that was started just
+// now and leads a process group, and from all that it has started there: it gets
+// the nice value of our parent, unless ours is the humbler one.
 func calm(leader int) error {
 	ours, err := nice(os.Getpid())
 	if err != nil {
@@ -73,14 +98,14 @@ func calm(leader int) error {
 	if parent, err := nice(os.Getppid()); err == nil {
 		ours = max(ours, parent)
 	}
-	err = unix.Setpriority(unix.PRIO_PGRP, leader, ours)
+	err = errors.Join(ordinary(leader, ours, usualSlice), unix.Setpriority(unix.PRIO_PGRP, leader, ours))
 	if errors.Is(err, unix.ESRCH) {
 		return nil // it has ended
 	}
 	return wrap(err, "set priority of process %d", leader)
 }
 
-// nice is the nice value of a process's first thread.
+// nice is the nice value of a thread, of which a process's number is the first.
 func nice(pid int) (int, error) {
 	const highest = 20 // the system call counts down from here
 	n, err := unix.Getpriority(unix.PRIO_PROCESS, pid)

@@ -78,7 +78,7 @@ func TestUrgentChildStartsOrdinaryWorkloads(t *testing.T) {
 	}
 	said := make([]byte, 1<<10)
 	n, err := r.Read(said)
-	const want = "ours -20 theirs 0 <nil>\n"
+	const want = "ours -20 theirs map[0:true] <nil>\n"
 	if got := string(said[:n]); got != want {
 		t.Errorf("got %q, want %q (%v)", got, want, err)
 	}
