@@ -59,11 +59,11 @@ proto: ## generate from the protos
 	$(BUF) lint
 	$(BUF) generate
 	$(BUF) build proto --as-file-descriptor-set --exclude-imports -o experiments/descriptor.binpb
-	@.tools/generated write
+	@.tools/generated write proto
 
 bpf: ## compile the BPF programs (clang, libbpf-dev)
 	agent/host/bpf/generate.sh
-	@.tools/generated write
+	@.tools/generated write bpf
 
 lint:
 	$(LINT) run ./...
