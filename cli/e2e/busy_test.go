@@ -8,7 +8,7 @@ import (
 
 // plays is how often a scenario whose promise is about time may be played: a
 // virtual machine of two processors is late by itself now and then.
-const plays = 4
+const plays = 2
 
 // load is the machine's mean over the last minute.
 func load(t *testing.T) (mean float64) {
