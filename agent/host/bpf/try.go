@@ -111,6 +111,7 @@ func (s *stage) close() {
 		_ = s.out.Close()
 	}
 	if s.points != nil {
+		_ = s.kit.spares.close()
 		s.points.coll.Close()
 	}
 }

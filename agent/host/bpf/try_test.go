@@ -1,6 +1,9 @@
 package bpf
 
 import (
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -15,6 +18,29 @@ func TestTryProvesEachMechanism(t *testing.T) {
 		if f := found[name]; f.Err != nil || f.Engine == "" {
 			t.Errorf("%s: %q, %v", name, f.Engine, f.Err)
 		}
+	}
+}
+
+// heldObjects counts the programs and maps that this process holds.
+func heldObjects(t *testing.T) (n int) {
+	t.Helper()
+	fds, err := filepath.Glob("/proc/self/fd/*")
+	must(t, err)
+	for _, fd := range fds {
+		if what, _ := os.Readlink(fd); strings.HasPrefix(what, "anon_inode:bpf") {
+			n++
+		}
+	}
+	return n
+}
+
+// TestTryKeepsNothing: an agent lives for months after its trials.
+func TestTryKeepsNothing(t *testing.T) {
+	k := newKit(t)
+	before := heldObjects(t)
+	k.Try(Mechanisms()...)
+	if after := heldObjects(t); after != before {
+		t.Errorf("%d programs, maps and links are held after the trials, %d before", after, before)
 	}
 }
 
