@@ -233,13 +233,18 @@ func (d *deaf) stop() {
 	d.stopped = true
 }
 
+// rewire puts something into the pipe of the next worker, and ends this one.
+func (c *couple) rewire(wrap func(net.Conn) net.Conn) {
+	c.mu.Lock()
+	c.wrap = wrap
+	c.mu.Unlock()
+	_ = c.life(0).Kill()
+}
+
 func TestSilentWorkerIsEndedAndReverted(t *testing.T) {
 	marry(t, func(c *couple) {
 		pipe := &deaf{}
-		c.mu.Lock()
-		c.wrap = func(inner net.Conn) net.Conn { pipe.Conn = inner; return pipe }
-		c.mu.Unlock()
-		_ = c.life(0).Kill() // the next one gets the pipe
+		c.rewire(func(inner net.Conn) net.Conn { pipe.Conn = inner; return pipe })
 		time.Sleep(time.Second)
 		c.inject()
 		pipe.stop()
@@ -255,10 +260,7 @@ func TestSilentWorkerIsEndedAndReverted(t *testing.T) {
 func TestSilentIdleWorkerIsEnded(t *testing.T) {
 	marry(t, func(c *couple) {
 		pipe := &deaf{}
-		c.mu.Lock()
-		c.wrap = func(inner net.Conn) net.Conn { pipe.Conn = inner; return pipe }
-		c.mu.Unlock()
-		_ = c.life(0).Kill() // the next one gets the pipe
+		c.rewire(func(inner net.Conn) net.Conn { pipe.Conn = inner; return pipe })
 		time.Sleep(5 * time.Second)
 		pipe.stop()
 		time.Sleep(2 * time.Second)
@@ -298,10 +300,7 @@ func (d *diary) since(n int) []time.Duration {
 func TestBeatsAreBriskWhileAnythingIsOpen(t *testing.T) {
 	marry(t, func(c *couple) {
 		d := &diary{}
-		c.mu.Lock()
-		c.wrap = func(inner net.Conn) net.Conn { d.Conn = inner; return d }
-		c.mu.Unlock()
-		_ = c.life(0).Kill() // the next one gets the pipe
+		c.rewire(func(inner net.Conn) net.Conn { d.Conn = inner; return d })
 		time.Sleep(time.Second)
 		idle := len(d.since(0))
 		time.Sleep(10 * time.Second)
