@@ -31,8 +31,6 @@ type region struct {
 	testing.TB
 	squall string
 	folder lab.Folder
-	// calledOff counts the starts that were.
-	calledOff int
 }
 
 // stage makes the place for a lab. The binary is copied, so that a build
