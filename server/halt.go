@@ -141,7 +141,7 @@ func (s *Server) waitRecorded(ctx context.Context, runs []string) {
 	for {
 		view := s.machine.View()
 		told, _ := s.fleet.Told()
-		if !slices.ContainsFunc(told, func(st *pb.StepStatus) bool { return unrecorded(view, runs, st) }) {
+		if !slices.ContainsFunc(told, func(st *pb.StepStatus) bool { return endUnrecorded(view, runs, st) }) {
 			return
 		}
 		select {
@@ -152,8 +152,8 @@ func (s *Server) waitRecorded(ctx context.Context, runs []string) {
 	}
 }
 
-// unrecorded tells whether what an agent told is an end that is not committed.
-func unrecorded(view *state.View, runs []string, told *pb.StepStatus) bool {
+// endUnrecorded tells whether what an agent told is an end that is not committed.
+func endUnrecorded(view *state.View, runs []string, told *pb.StepStatus) bool {
 	known := view.Run(told.GetRun()).GetSteps()[told.GetStep()].GetHosts()[told.GetHost()]
 	return slices.Contains(runs, told.GetRun()) && state.Ended(told) && !state.Ended(known)
 }
