@@ -16,12 +16,13 @@ type gathered struct {
 	// name is the figure's, and benchmark where it comes from: a whole name.
 	name, benchmark string
 	unit            string
-	// median, p99 and base name metrics; an empty one was not taken.
-	median, p99, base string
-	judged            statistic
-	limit, scale      float64
-	atLeast           bool
-	baseName          string
+	// metrics of which each statistic is read; one that is not named was not taken.
+	metrics      map[statistic]string
+	base         string // the baseline's metric
+	judged       statistic
+	limit, scale float64
+	atLeast      bool
+	baseName     string
 }
 
 // A source is one run of `go test`.
@@ -41,34 +42,40 @@ var sources = []source{
 		end("delay line ends after a hang, lease 200 ms", "delay/hung", 250),
 	}},
 	{"../../agent/host/bpf", "^BenchmarkDelayKilled$", "20x", []gathered{
-		{"delay line after 20 kill -9: lost or late", "BenchmarkDelayKilled", "", "late", "", "sent", median, 0, 1, false, "datagrams sent in the 100 ms after"},
+		{"delay line after 20 kill -9: lost or late", "BenchmarkDelayKilled", "", map[statistic]string{median: "late"}, "sent", median, 0, 1, false, "datagrams sent in the 100 ms after"},
 	}},
 	{"../../agent/host/bpf", "^BenchmarkDelayError$", "500x", []gathered{
-		late("net.delay 40 ms, error (median)", "alone", median, 0.1),
-		late("net.delay 40 ms, error (p99)", "alone", p99, 0.5),
+		late("net.delay 40 ms, ping, error (median)", "ping", median, 0.1),
+		late("net.delay 40 ms, ping, error (p99)", "ping", p99, 0.5),
 		late("net.delay 40 ms, 2,000 a second, error (median)", "stream", median, 0.1),
 		late("net.delay 40 ms, 2,000 a second, error (p99)", "stream", p99, 0.5),
+		late("net.delay 40 ms, a process that slept, error", "sleeper", median, noTarget),
 	}},
-	{"../../agent/host/bpf", "^BenchmarkOtherTraffic$", "20x", []gathered{
+	{"../../agent/host/bpf", "^BenchmarkOtherTraffic$", "100x", []gathered{
 		traffic("other traffic beside a delay line", "delay_line"),
 		traffic("other traffic beside a DNS blackhole", "dns"),
 		traffic("other traffic, entries alone", "entries"),
 	}},
 	{"../../agent/host", "^BenchmarkKillThousand$", "20x", []gathered{
-		{"1,000 processes: first to last signal", "BenchmarkKillThousand/1000", "ms", "µs-signals", "", "µs-dead", median, 3, 1e-3, false, "until nothing lives"},
+		{"1,000 processes: first to last signal", "BenchmarkKillThousand/1000", "ms", map[statistic]string{median: "µs-signals"}, "µs-dead", median, 3, 1e-3, false, "until nothing lives"},
 	}},
 }
 
+var (
+	microseconds = map[statistic]string{median: "us/median", p99: "us/p99"}
+	quartiles    = map[statistic]string{lower: "%/q1", median: "%/median", upper: "%/q3"}
+)
+
 func end(name, which string, limit float64) gathered {
-	return gathered{name, "BenchmarkEnd/" + which, "ms", "us/median", "us/p99", "us/base", median, limit, 1e-3, false, "a process's own death"}
+	return gathered{name, "BenchmarkEnd/" + which, "ms", microseconds, "us/base", median, limit, 1e-3, false, "a process's own death"}
 }
 
 func late(name, which string, judged statistic, limit float64) gathered {
-	return gathered{name, "BenchmarkDelayError/" + which, "ms", "us/median", "us/p99", "us/base", judged, limit, 1e-3, false, "undelayed, same pace"}
+	return gathered{name, "BenchmarkDelayError/" + which, "ms", microseconds, "us/base", judged, limit, 1e-3, false, "undelayed, same pace"}
 }
 
 func traffic(name, which string) gathered {
-	return gathered{name, "BenchmarkOtherTraffic/" + which, "%", "%/median", "", "", median, 95, 1, true, ""}
+	return gathered{name, "BenchmarkOtherTraffic/" + which, "%", quartiles, "", median, 95, 1, true, "interleaved pairs"}
 }
 
 // BenchmarkOthers gathers the figures of other packages.
@@ -81,17 +88,16 @@ func BenchmarkOthers(b *testing.B) {
 	}
 }
 
-// row is the figure of a benchmark's metrics. Only its median and p99 are known.
+// row is the figure of a benchmark's metrics.
 func (g gathered) row(metrics map[string]float64) row {
 	r := row{
 		name: g.name, unit: g.unit, judged: g.judged, limit: g.limit, atLeast: g.atLeast, baseName: g.baseName,
 		known: map[statistic]float64{},
 	}
-	if v, ok := metrics[g.median]; ok {
-		r.known[median] = v * g.scale
-	}
-	if v, ok := metrics[g.p99]; ok {
-		r.known[p99] = v * g.scale
+	for s, name := range g.metrics {
+		if v, ok := metrics[name]; ok {
+			r.known[s] = v * g.scale
+		}
 	}
 	if v, ok := metrics[g.base]; ok {
 		r.base = []float64{v * g.scale}

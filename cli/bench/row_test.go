@@ -20,7 +20,7 @@ type row struct {
 	// statistics are known.
 	values []float64
 	known  map[statistic]float64
-	// judged is the statistic that the target is about.
+	// judged is the statistic that the target is about; noTarget: there is none.
 	judged statistic
 	limit  float64
 	// atLeast: the limit is a lower one.
@@ -30,6 +30,9 @@ type row struct {
 	baseName string
 }
 
+// noTarget is the limit of a figure that explains another.
+var noTarget = math.Inf(1)
+
 // A statistic sums values up.
 type statistic struct {
 	name string
@@ -37,10 +40,15 @@ type statistic struct {
 }
 
 var (
+	lower  = statistic{"q1", 0.25}
 	median = statistic{"median", 0.50}
+	upper  = statistic{"q3", 0.75}
 	p99    = statistic{"p99", 0.99}
 	most   = statistic{"max", 1}
 )
+
+// statistics are those that a row prints, as far as it knows them.
+var statistics = []statistic{lower, median, upper, p99, most}
 
 // of is the statistic by nearest rank; NaN without values.
 func (s statistic) of(values []float64) float64 {
@@ -59,7 +67,7 @@ func (r row) print() { fmt.Println("\n" + r.String()) }
 func (r row) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "bench: %-44s", r.name)
-	for _, s := range []statistic{median, p99, most} {
+	for _, s := range statistics {
 		if v := r.of(s); !math.IsNaN(v) {
 			fmt.Fprintf(&b, "  %s %s", s.name, r.figure(v))
 		}
@@ -67,7 +75,9 @@ func (r row) String() string {
 	if n := len(r.values); n > 0 {
 		fmt.Fprintf(&b, "  n %d", n)
 	}
-	fmt.Fprintf(&b, "  target %s %s %s  %s", r.judged.name, r.sign(), r.figure(r.limit), r.verdict())
+	if r.limit != noTarget {
+		fmt.Fprintf(&b, "  target %s %s %s  %s", r.judged.name, r.sign(), r.figure(r.limit), r.verdict())
+	}
 	if base := median.of(r.base); len(r.base) > 0 {
 		fmt.Fprintf(&b, "  baseline %s (%s)  ratio %.3g", r.figure(base), r.baseName, r.of(median)/base)
 	}
