@@ -24,13 +24,15 @@ func (r *Real) Facts(ctx context.Context) (*pb.Facts, error) {
 		Config: r.config, BootId: id, BootOffsetNanos: int64(r.offset),
 		Abilities: r.trials.known(), Exempt: r.options.Exempt,
 	}
+	all, err := processes()
+	if err != nil {
+		return nil, fmt.Errorf("find facts: %w", err)
+	}
 	claimed, err := r.workloadFacts(ctx, f)
 	if err != nil {
 		return nil, fmt.Errorf("find facts: %w", err)
 	}
-	if f.Undeclared, err = undeclaredNames(claimed); err != nil {
-		return nil, fmt.Errorf("find facts: %w", err)
-	}
+	f.Undeclared = names(undeclared(all, claimed))
 	if err := addInterfaces(f); err != nil {
 		return nil, fmt.Errorf("find facts: %w", err)
 	}
@@ -72,6 +74,10 @@ func (r *Real) workloadFacts(ctx context.Context, f *pb.Facts) (map[int]bool, er
 
 // strays are the processes that no workload of the config claims.
 func (r *Real) strays() (map[int]stat, error) {
+	all, err := processes()
+	if err != nil {
+		return nil, err
+	}
 	claimed := map[int]bool{}
 	for _, w := range r.config.GetWorkloads() {
 		pids, err := r.workloads.Processes(context.Background(), w)
@@ -82,21 +88,17 @@ func (r *Real) strays() (map[int]stat, error) {
 			claimed[pid] = true
 		}
 	}
-	return undeclared(claimed)
+	return undeclared(all, claimed), nil
 }
 
-// undeclaredNames are the command names of what no workload claims.
-func undeclaredNames(claimed map[int]bool) ([]string, error) {
-	strays, err := undeclared(claimed)
-	if err != nil {
-		return nil, err
-	}
+// names are the command names of processes, at most maxUndeclared.
+func names(strays map[int]stat) []string {
 	names := map[string]bool{}
 	for _, s := range strays {
 		names[s.name] = true
 	}
 	sorted := slices.Sorted(maps.Keys(names))
-	return sorted[:min(len(sorted), maxUndeclared)], nil
+	return sorted[:min(len(sorted), maxUndeclared)]
 }
 
 // addInterfaces lists the interfaces on which traffic can leave, and the

@@ -3,8 +3,8 @@ package host
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -79,15 +79,20 @@ func processes() (map[int]stat, error) {
 		if err != nil {
 			continue
 		}
-		b, err := os.ReadFile(filepath.Join("/proc", e.Name(), "stat"))
-		if err != nil {
-			continue // it has ended
-		}
-		if s, ok := parseStat(b); ok {
+		if s, ok := processOf(pid); ok {
 			all[pid] = s
 		}
 	}
 	return all, nil
+}
+
+// processOf reads one process, unless it has ended.
+func processOf(pid int) (stat, bool) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return stat{}, false
+	}
+	return parseStat(b)
 }
 
 // spared are processes that no fault may kill: the agent, its helpers and
@@ -107,18 +112,18 @@ func spared(all map[int]stat) map[int]bool {
 	return spare
 }
 
-// undeclared lists the processes that are in none of the claimed ones, nor
-// spared, nor part of the kernel.
-func undeclared(claimed map[int]bool) (map[int]stat, error) {
-	all, err := processes()
-	if err != nil {
-		return nil, err
-	}
+// undeclared are those of all processes that are not claimed, nor spared, nor
+// part of the kernel. All must have been listed before the claimed ones: what a
+// workload starts in between would be taken for undeclared, and killed. What has
+// ended since may have been claimed, and is not told.
+func undeclared(all map[int]stat, claimed map[int]bool) map[int]stat {
 	spare := spared(all)
-	for pid, s := range all {
-		if s.kernel || s.zombie() || spare[pid] || claimed[pid] {
-			delete(all, pid)
+	maps.DeleteFunc(all, func(pid int, s stat) bool {
+		if s.kernel || spare[pid] || claimed[pid] {
+			return true
 		}
-	}
-	return all, nil
+		s, lives := processOf(pid)
+		return !lives || s.zombie()
+	})
+	return all
 }
