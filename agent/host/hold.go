@@ -15,9 +15,13 @@ import (
 	pb "squall/proto/squall/v1"
 )
 
-// watchTick bounds how long the watch overlooks what no event has told: a gate
-// that has opened, or a cgroup that was made in a folder made anew.
-const watchTick = 20 * time.Millisecond
+// The watch looks by itself, beside every event: each watchTick while a cgroup
+// isn't known to be empty, for the folder it is made in may be made anew; each
+// restTick while nothing can come that no event tells.
+const (
+	watchTick = 20 * time.Millisecond
+	restTick  = 250 * time.Millisecond
+)
 
 // A respawn that was caught is watched this often and this long until it is dead.
 const (
@@ -46,6 +50,8 @@ type downed struct {
 	cgroup string
 	events *os.File // nil while the cgroup doesn't exist
 	id     uint64   // of the cgroup whose events these are
+	// gone says that there is no such cgroup now.
+	gone bool
 	// armed says that it was seen empty since the gate opened.
 	armed bool
 	// born is when the respawn that lives was seen.
@@ -120,12 +126,24 @@ func (w *watch) sleep() bool {
 			fds = append(fds, unix.PollFd{Fd: int32(d.events.Fd()), Events: unix.POLLPRI})
 		}
 	}
-	_, err := unix.Poll(fds, int(watchTick.Milliseconds()))
+	ts := unix.NsecToTimespec(int64(w.pause()))
+	_, err := unix.Ppoll(fds, &ts, nil)
 	if fds[1].Revents != 0 {
 		var news [4096]byte
 		_, _ = unix.Read(w.made, news[:])
 	}
 	return fds[0].Revents != 0 || (err != nil && !errors.Is(err, unix.EINTR))
+}
+
+// pause is how long the watch may sleep without an event.
+func (w *watch) pause() time.Duration {
+	if early := time.Duration(w.gate.GetStartBootNanos()) - w.host.Boot(); early > 0 {
+		return min(early, restTick)
+	}
+	if slices.ContainsFunc(w.down, func(d *downed) bool { return d.gone || !d.armed || d.born != 0 }) {
+		return watchTick
+	}
+	return restTick
 }
 
 // look reads one cgroup and kills who came alive there.
@@ -195,7 +213,7 @@ func (w *watch) respawned(cgroup string) bool {
 // anew, its events are opened again, and the hook learns its new id.
 func (w *watch) read(d *downed) bool {
 	id, err := w.host.workloads.cgroups.id(d.cgroup)
-	if err != nil {
+	if d.gone = err != nil; d.gone {
 		return false
 	}
 	if (d.events == nil || d.id != id) && !w.reopen(d, id) {
