@@ -58,3 +58,46 @@ func TestPaceKeepsWithinBounds(t *testing.T) {
 		}
 	}
 }
+
+// fed is a child of which only its processor is asked.
+type fed struct {
+	Child
+	wants bool
+	had   time.Duration
+}
+
+func (f fed) Processor() (wants bool, had time.Duration) { return f.wants, f.had }
+
+// A worker that gets no processor is waited for, one that hangs is not.
+func TestHungerIsNoHang(t *testing.T) {
+	const usual = missed * brisk
+	at := func(looks ...fed) time.Duration {
+		var h hunger
+		for i, f := range looks {
+			h.look(time.Duration(i+1)*brisk, f)
+		}
+		return h.limit(usual)
+	}
+	for _, c := range []struct {
+		what  string
+		looks []fed
+		want  time.Duration
+	}{
+		{"it sleeps", []fed{{}, {}, {}}, usual},
+		{"it was stopped at work", []fed{{wants: true}, {wants: false}}, usual},
+		{"it waits for its turn", []fed{{wants: true}, {wants: true}}, famine},
+		{"it gets a little now and then", []fed{{wants: true}, {wants: true, had: brisk / 4}}, famine},
+		{"it turns in circles", []fed{{wants: true}, {wants: true, had: brisk}}, usual},
+		{"two of its threads do", []fed{{wants: true}, {wants: true, had: 2 * brisk}}, usual},
+	} {
+		if got := at(c.looks...); got != c.want {
+			t.Errorf("%s: limit %s, want %s", c.what, got, c.want)
+		}
+	}
+	var h hunger
+	h.look(brisk, fed{wants: true})
+	h.end()
+	if got := h.limit(usual); got != usual {
+		t.Errorf("after a beat: limit %s, want %s", got, usual)
+	}
+}

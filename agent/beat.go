@@ -24,6 +24,9 @@ const (
 	// birth is how long a worker may take to its first beat. It holds nothing by
 	// then, and a machine that starts a hundred of them has other things to do.
 	birth = 10 * time.Second
+	// famine is the longest silence of a worker that wants a processor and gets
+	// none. To start another in its place would take more of what is missing.
+	famine = birth
 	// maxBeat bounds a beat on the pipe, in bytes.
 	maxBeat = 1 << 10
 )
@@ -62,6 +65,36 @@ func (a *attention) silent(now time.Duration) time.Duration {
 
 // limit is the silence that is taken for death.
 func (a *attention) limit() time.Duration { return missed * a.pace }
+
+// hunger tells a worker that is silent because it gets no processor from one
+// that hangs.
+type hunger struct {
+	since    time.Duration // of the first look without a beat; 0: it has beaten
+	had      time.Duration // of a processor, at that look
+	starving bool
+}
+
+// look looks at a worker of which no beat has come in time.
+func (h *hunger) look(now time.Duration, worker Child) {
+	wants, had := worker.Processor()
+	if h.since == 0 {
+		h.since, h.had = now, had
+	}
+	// One that is at work all the time and doesn't beat hangs.
+	h.starving = wants && had-h.had <= (now-h.since)/2
+}
+
+// end notes a beat.
+func (h *hunger) end() { *h = hunger{} }
+
+// limit is the silence that is taken for death, where usual is for one that has
+// what it needs.
+func (h *hunger) limit(usual time.Duration) time.Duration {
+	if h.starving {
+		return max(usual, famine)
+	}
+	return usual
+}
 
 // paceOf is the pace that a worker keeps to by its own word, within bounds: a
 // broken one must not talk its supervisor into waiting for ever.

@@ -226,6 +226,9 @@ func (w *workerProcess) Kill() error {
 // Dead implements Child.
 func (w *workerProcess) Dead() <-chan struct{} { return w.dead }
 
+// Processor implements Child.
+func (w *workerProcess) Processor() (wants bool, had time.Duration) { return w.process.Processor() }
+
 // reap waits for the death; its owner waits for Dead.
 func (w *workerProcess) reap(log *slog.Logger) {
 	defer close(w.dead)

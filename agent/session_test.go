@@ -162,8 +162,9 @@ type idleChild struct {
 	dead chan struct{}
 }
 
-func (c *idleChild) Kill() error           { close(c.dead); return nil }
-func (c *idleChild) Dead() <-chan struct{} { return c.dead }
+func (c *idleChild) Kill() error                      { close(c.dead); return nil }
+func (c *idleChild) Dead() <-chan struct{}            { return c.dead }
+func (c *idleChild) Processor() (bool, time.Duration) { return false, 0 }
 
 func (r *region) open(name string) {
 	d := &door{

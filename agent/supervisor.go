@@ -31,6 +31,9 @@ type Child interface {
 	Kill() error
 	// Dead is closed when it is dead.
 	Dead() <-chan struct{}
+	// Processor tells whether a thread of it has or wants a processor now, and
+	// for how long all of them have had one.
+	Processor() (wants bool, had time.Duration)
 }
 
 // Supervisor keeps a worker going, and follows its death with a revert. It
@@ -100,7 +103,7 @@ func (s *Supervisor) tend(ctx context.Context) error {
 
 // watch answers beats until there is a reason to end the worker.
 func (s *Supervisor) watch(ctx context.Context, child Child, in <-chan *pb.Beat) error {
-	worker, deadline := listening(s.Boot(), birth/missed), time.Duration(0)
+	worker, deadline, hunger := listening(s.Boot(), birth/missed), time.Duration(0), hunger{}
 	look := time.NewTimer(worker.next())
 	defer look.Stop()
 	for {
@@ -116,14 +119,16 @@ func (s *Supervisor) watch(ctx context.Context, child Child, in <-chan *pb.Beat)
 			now := s.Boot()
 			worker.hear(now)
 			worker.follow(now, paceOf(b))
+			hunger.end()
 			deadline = deadlineHere(now, b)
 			if err := s.answer(child, b); err != nil {
 				return err
 			}
 		case <-look.C:
+			hunger.look(s.Boot(), child)
 		}
 		now := s.Boot()
-		if err := verdict(now, worker.silent(now), worker.limit(), deadline); err != nil {
+		if err := verdict(now, worker.silent(now), hunger.limit(worker.limit()), deadline); err != nil {
 			return err
 		}
 		look.Reset(worker.next())

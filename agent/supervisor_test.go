@@ -85,6 +85,8 @@ func (l *life) Kill() error {
 
 func (l *life) Dead() <-chan struct{} { return l.dead }
 
+func (l *life) Processor() (wants bool, had time.Duration) { return false, 0 }
+
 // couple is a supervisor with workers on one fake host.
 type couple struct {
 	t    *testing.T

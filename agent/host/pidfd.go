@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -72,4 +74,34 @@ func readable(fd int) bool {
 	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
 	n, err := unix.Poll(fds, 0)
 	return err == nil && n == 1
+}
+
+// Processor tells whether a thread of the process has or wants a processor now,
+// and for how long its threads that live have had one. It is false and 0 for a
+// process that is gone, and where the kernel keeps no account (CONFIG_SCHED_INFO).
+func (p *Process) Processor() (wants bool, had time.Duration) {
+	threads, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", p.Pid))
+	for _, t := range threads {
+		dir := fmt.Sprintf("/proc/%d/task/%s/", p.Pid, t.Name())
+		account, err := os.ReadFile(dir + "schedstat")
+		if err != nil {
+			continue
+		}
+		had += ranFor(account)
+		if b, err := os.ReadFile(dir + "stat"); err == nil {
+			s, ok := parseStat(b)
+			wants = wants || ok && s.state == 'R'
+		}
+	}
+	return wants, had
+}
+
+// ranFor reads /proc/PID/schedstat, which begins with nanoseconds.
+func ranFor(account []byte) time.Duration {
+	first, _, _ := strings.Cut(string(account), " ")
+	n, err := strconv.ParseInt(first, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return time.Duration(n)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -57,6 +58,28 @@ func TestChildOutlivesItsStartAndIsReaped(t *testing.T) {
 	}
 	if !c.Dead() || c.Kill() != nil {
 		t.Error("a dead child can't be killed again")
+	}
+}
+
+func TestProcessorOfAProcess(t *testing.T) {
+	for _, c := range []struct {
+		script string
+		wants  bool
+	}{{"while :; do :; done", true}, {"kill -STOP $$", false}, {"exec sleep 60", false}} {
+		cmd := exec.Command("sh", "-c", c.script)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
+		p, err := host.OpenPidfd(cmd.Process.Pid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Close()
+		eventually(t, c.script, func() bool {
+			wants, had := p.Processor()
+			return wants == c.wants && (had > 20*time.Millisecond) == c.wants
+		})
 	}
 }
 

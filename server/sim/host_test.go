@@ -80,8 +80,9 @@ type worker struct {
 	dead chan struct{}
 }
 
-func (w *worker) Kill() error           { w.kill(); return nil }
-func (w *worker) Dead() <-chan struct{} { return w.dead }
+func (w *worker) Kill() error                      { w.kill(); return nil }
+func (w *worker) Dead() <-chan struct{}            { return w.dead }
+func (w *worker) Processor() (bool, time.Duration) { return false, 0 }
 
 func (m *machine) startWorker(config *pb.HostConfig, c machineConfig, folder string, o undo.Options, log *slog.Logger) *worker {
 	ours, theirs := newPipe()
