@@ -70,7 +70,7 @@ func hundred() string {
 
 const (
 	dnsSteps   = "dns.fail: { target: all, for: 1s }"
-	powerSteps = "power.off: { target: all, for: 1s }"
+	powerSteps = "power.off: { target: all, for: 2s }"
 )
 
 // experiment is one fault many times over on all hosts.
