@@ -21,7 +21,7 @@ import (
 // BenchmarkFailover kills the leader of three real processes with -9 and
 // measures the time until the next commit, as a client of another server sees it.
 func BenchmarkFailover(b *testing.B) {
-	procs := startProcesses(b)
+	procs := startProcesses(b, func(string) {})
 	var took []time.Duration
 	for b.Loop() {
 		took = append(took, procs.round())
@@ -34,7 +34,7 @@ func BenchmarkFailover(b *testing.B) {
 
 // processes are three servers of their own.
 type processes struct {
-	b       *testing.B
+	t       testing.TB
 	binary  string
 	dir     string
 	servers []pki.Server
@@ -42,38 +42,43 @@ type processes struct {
 	users   map[string]pb.ControlServiceClient
 }
 
-func startProcesses(b *testing.B) *processes {
-	b.Helper()
+// startProcesses starts them, each on a folder that disk has seen before.
+func startProcesses(t testing.TB, disk func(dir string)) *processes {
+	t.Helper()
 	p := &processes{
-		b: b, dir: b.TempDir(), running: make(map[string]*exec.Cmd), users: make(map[string]pb.ControlServiceClient),
+		t: t, dir: t.TempDir(), running: make(map[string]*exec.Cmd), users: make(map[string]pb.ControlServiceClient),
 	}
 	p.binary = filepath.Join(p.dir, "squall")
 	if out, err := exec.Command("go", "build", "-o", p.binary, "squall/cli").CombinedOutput(); err != nil {
-		b.Fatalf("build: %v\n%s", err, out)
+		t.Fatalf("build: %v\n%s", err, out)
 	}
 	ca, err := pki.NewAuthority()
 	if err != nil {
-		b.Fatal(err)
+		t.Fatal(err)
 	}
 	for _, id := range []string{"a", "b", "c"} {
-		p.servers = append(p.servers, pki.Server{ID: id, Address: freePair(b)})
+		p.servers = append(p.servers, pki.Server{ID: id, Address: freePair(t)})
 	}
 	user, err := ca.Issue(pki.Identity{Role: pb.Role_ROLE_USER, Name: "kim"})
 	if err != nil {
-		b.Fatal(err)
+		t.Fatal(err)
 	}
 	for _, s := range p.servers {
 		bundle, err := ca.Issue(pki.Identity{Role: pb.Role_ROLE_SERVER, Name: s.ID})
 		if err != nil {
-			b.Fatal(err)
+			t.Fatal(err)
 		}
 		if err := bundle.WithServers(p.servers).Write(filepath.Join(p.dir, "bundle-"+s.ID)); err != nil {
-			b.Fatal(err)
+			t.Fatal(err)
 		}
+		if err := os.Mkdir(p.data(s.ID), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		disk(p.data(s.ID))
 		p.dial(s, user)
 		p.start(s.ID)
 	}
-	b.Cleanup(func() {
+	t.Cleanup(func() {
 		for _, cmd := range p.running {
 			_ = cmd.Process.Kill()
 			_ = cmd.Wait()
@@ -83,24 +88,27 @@ func startProcesses(b *testing.B) *processes {
 	return p
 }
 
+// data is the folder of a server's state.
+func (p *processes) data(id string) string { return filepath.Join(p.dir, "data-"+id) }
+
 func (p *processes) dial(s pki.Server, user *pki.Bundle) {
 	conn, err := grpc.NewClient(s.Address, grpc.WithTransportCredentials(credentials.NewTLS(user.ClientTLS())))
 	if err != nil {
-		p.b.Fatal(err)
+		p.t.Fatal(err)
 	}
-	p.b.Cleanup(func() { _ = conn.Close() })
+	p.t.Cleanup(func() { _ = conn.Close() })
 	p.users[s.ID] = pb.NewControlServiceClient(conn)
 }
 
 func (p *processes) start(id string) {
-	cmd := exec.Command(p.binary, "server", "--bundle", filepath.Join(p.dir, "bundle-"+id), "--dir", filepath.Join(p.dir, "data-"+id))
+	cmd := exec.Command(p.binary, "server", "--bundle", filepath.Join(p.dir, "bundle-"+id), "--dir", p.data(id))
 	log, err := os.Create(filepath.Join(p.dir, id+".log"))
 	if err != nil {
-		p.b.Fatal(err)
+		p.t.Fatal(err)
 	}
 	cmd.Stderr = log
 	if err := cmd.Start(); err != nil {
-		p.b.Fatal(err)
+		p.t.Fatal(err)
 	}
 	_ = log.Close()
 	p.running[id] = cmd
@@ -112,16 +120,21 @@ func (p *processes) round() time.Duration {
 	_ = p.running[dead].Process.Kill()
 	began := time.Now()
 	_ = p.running[dead].Wait()
-	for id, user := range p.users {
-		if id != dead {
-			p.commit(user)
-			break
-		}
-	}
+	p.commitWithout(dead)
 	took := time.Since(began)
 	p.start(dead)
 	p.settle()
 	return took
+}
+
+// commitWithout waits for a commit that another server proposes.
+func (p *processes) commitWithout(id string) {
+	for other, user := range p.users {
+		if other != id {
+			p.commit(user)
+			return
+		}
+	}
 }
 
 // commit is a resume that is refused: the machine says so, after a commit.
@@ -134,7 +147,7 @@ func (p *processes) commit(user pb.ControlServiceClient) {
 			return
 		}
 	}
-	p.b.Fatal("no commit in 20s")
+	p.t.Fatal("no commit in 20s")
 }
 
 // leader is the leader's id, once there is one.
@@ -149,7 +162,7 @@ func (p *processes) leader() string {
 			}
 		}
 	}
-	p.b.Fatal("no leader in 20s")
+	p.t.Fatal("no leader in 20s")
 	return ""
 }
 
@@ -169,16 +182,16 @@ func (p *processes) settle() {
 			return
 		}
 	}
-	p.b.Fatal("the killed server did not come back in 20s")
+	p.t.Fatal("the killed server did not come back in 20s")
 }
 
 // freePair is an address whose port and the one after it are free.
-func freePair(b *testing.B) string {
-	b.Helper()
+func freePair(t testing.TB) string {
+	t.Helper()
 	for range 100 {
 		first, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
-			b.Fatal(err)
+			t.Fatal(err)
 		}
 		port := first.Addr().(*net.TCPAddr).Port
 		second, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port+1))
@@ -188,6 +201,6 @@ func freePair(b *testing.B) string {
 			return fmt.Sprintf("127.0.0.1:%d", port)
 		}
 	}
-	b.Fatal("no pair of free ports")
+	t.Fatal("no pair of free ports")
 	return ""
 }
