@@ -7,9 +7,14 @@ import (
 	pb "squall/proto/squall/v1"
 )
 
-// window collects the readings that ended in one second of cluster time.
+// window collects the readings that ended in one second of cluster time. A
+// second is closed once: were another window of it sent, for cluster time had been
+// corrected backwards, it would be taken for the same one sent again.
 type window struct {
 	w *pb.Window
+	// closed is the last second that was, if any was.
+	closed int64
+	any    bool
 }
 
 // add counts a reading that ended at a cluster time. Windows of earlier seconds
@@ -19,7 +24,7 @@ func (o *window) add(t *pb.ProbeTask, zone string, ended int64, r Reading) (clos
 	if o.w == nil {
 		o.w = &pb.Window{
 			Run: t.GetRun(), Probe: t.GetProbe().GetName(), Zone: zone,
-			Second: second(ended), Hosts: bit(t.GetBit()), Latency: &pb.Histogram{},
+			Second: o.open(ended), Hosts: bit(t.GetBit()), Latency: &pb.Histogram{},
 		}
 	}
 	o.w.Count++
@@ -41,8 +46,17 @@ func (o *window) close(now int64) *pb.Window {
 		return nil
 	}
 	closed := o.w
-	o.w = nil
+	o.w, o.closed, o.any = nil, closed.GetSecond(), true
 	return closed
+}
+
+// open is the second for a reading that ended at a cluster time: its own, or
+// the first that is not closed.
+func (o *window) open(ended int64) int64 {
+	if own := second(ended); !o.any || own > o.closed {
+		return own
+	}
+	return o.closed + 1
 }
 
 // second is the whole second that holds an instant, also before 1970.
