@@ -10,13 +10,16 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"squall/agent/host/hosttest"
 )
 
 // TestFrozenDiskStopsTheLeader: the file system of the leader's log stops
 // answering, for real. The others go on; it ends by itself and says why; with
 // its disk back it is one of them again.
 func TestFrozenDiskStopsTheLeader(t *testing.T) {
-	needDisks(t)
+	hosttest.RequireRoot(t)
+	hosttest.RequireProgram(t, "mkfs.ext4", "e2fsprogs")
 	// The mounts are this thread's alone, and so end with the test, however it
 	// ends. The thread ends with the goroutine, for it is never unlocked.
 	runtime.LockOSThread()
@@ -51,27 +54,6 @@ func TestFrozenDiskStopsTheLeader(t *testing.T) {
 	}
 	p.start(frozen)
 	p.settle()
-}
-
-// needDisks skips a test that can't have file systems of its own; where CI=true
-// it fails.
-func needDisks(t *testing.T) {
-	t.Helper()
-	why := ""
-	if os.Geteuid() != 0 {
-		why = "it needs root"
-	}
-	for _, program := range []string{"mkfs.ext4", "mount", "umount", "fsfreeze"} {
-		if _, err := exec.LookPath(program); err != nil {
-			why = program + " is missing"
-		}
-	}
-	switch {
-	case why != "" && os.Getenv("CI") == "true":
-		t.Fatalf("can't run, and CI must: %s", why)
-	case why != "":
-		t.Skipf("SKIPPED: %s", why)
-	}
 }
 
 // mountDisk mounts a file system of its own on a folder.

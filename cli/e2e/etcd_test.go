@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -16,22 +15,10 @@ import (
 	pb "squall/proto/squall/v1"
 )
 
-// requireEtcd skips a test where there is no etcd; CI must have it.
-func requireEtcd(t *testing.T) {
-	t.Helper()
-	if _, err := os.Stat("/usr/bin/etcd"); err == nil {
-		return
-	}
-	if os.Getenv("CI") == "true" {
-		t.Fatal("etcd is not installed, and CI must have it: etcd-server, etcd-client")
-	}
-	t.Skip("SKIPPED: etcd is not installed; apt-get install etcd-server etcd-client")
-}
-
 // Not beside the other one: six members would sync to one disk, and lose their
 // leaders over it.
 func TestEtcdWritesOnWithoutAZone(t *testing.T) {
-	requireEtcd(t)
+	hosttest.RequireProgram(t, "etcd", "etcd-server")
 	play(t, "zone-loss-etcd").check(t, 0, "writes go on", "the member catches up")
 }
 
@@ -49,7 +36,7 @@ const (
 
 func newEtcdRegion(t *testing.T) *etcdRegion {
 	t.Helper()
-	requireEtcd(t)
+	hosttest.RequireProgram(t, "etcd", "etcd-server")
 	hosttest.RequireRoot(t)
 	d := newDesk(t)
 	t.Cleanup(func() { d.must(t, 0, nil, "lab", "down", "etcd") })

@@ -3,6 +3,7 @@ package hosttest
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
 	"runtime"
@@ -22,6 +23,15 @@ func RequireRoot(t testing.TB) {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		lack(t, "it needs root")
+	}
+}
+
+// RequireProgram skips a test that needs a program which a Debian package
+// brings, and fails it where CI=true.
+func RequireProgram(t testing.TB, program, pkg string) {
+	t.Helper()
+	if _, err := exec.LookPath(program); err != nil {
+		lack(t, fmt.Sprintf("%s is not installed; apt-get install %s", program, pkg))
 	}
 }
 
