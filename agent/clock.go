@@ -32,10 +32,10 @@ func (m *measured) roundTrip() time.Duration {
 	return trip
 }
 
-func (m *measured) add(sent time.Duration, clusterUnix int64, uncertainty, received time.Duration) {
+func (m *measured) add(sent time.Duration, r clock.Reading, received time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.estimate.Add(sent, clusterUnix, uncertainty, received)
+	m.estimate.Add(sent, r, received)
 }
 
 // alone is the time of a host without servers: its own wall clock, read once,

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"squall/agent/undo"
+	"squall/proto/clock"
 	pb "squall/proto/squall/v1"
 )
 
@@ -329,7 +330,9 @@ func (s *Session) pong(h heard, p *pb.Pong) {
 		return
 	}
 	if p.GetClusterUnixNanos() != 0 {
-		s.clock.add(sent, p.GetClusterUnixNanos(), time.Duration(p.GetUncertaintyNanos()), h.at)
+		s.clock.add(sent, clock.Reading{
+			Unix: p.GetClusterUnixNanos(), Doubt: time.Duration(p.GetUncertaintyNanos()), Term: p.GetTerm(),
+		}, h.at)
 	}
 	if !p.GetRenewed() {
 		l.unrenewed++

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/test/bufconn"
 
+	"squall/agent/host"
 	"squall/agent/host/hosttest"
 	"squall/agent/undo"
 	pb "squall/proto/squall/v1"
@@ -24,10 +25,12 @@ type door struct {
 	listen *bufconn.Listener
 	server *grpc.Server
 	boot   func() time.Duration
-	// ahead is how far this server's cluster time is from boot time.
-	ahead time.Duration
 
 	mu sync.Mutex // guards all below
+	// ahead is how far this server's cluster time is from boot time, doubt how
+	// far off it says that may be, term whose clock it is.
+	ahead, doubt time.Duration
+	term         uint64
 	// mute answers nothing; stale answers without a renewal; hung loses acks.
 	mute, stale, hung bool
 	streams           map[grpc.BidiStreamingServer[pb.SessionRequest, pb.SessionResponse]]bool // standby?
@@ -72,7 +75,7 @@ func (d *door) take(stream grpc.BidiStreamingServer[pb.SessionRequest, pb.Sessio
 		d.pings++
 		return []*pb.SessionResponse{{Kind: &pb.SessionResponse_Pong{Pong: &pb.Pong{
 			Seq: k.Ping.GetSeq(), SentBootNanos: k.Ping.GetSentBootNanos(), ClusterUnixNanos: int64(d.boot() + d.ahead),
-			Renewed: !d.stale && !d.streams[stream],
+			UncertaintyNanos: int64(d.doubt), Term: d.term, Renewed: !d.stale && !d.streams[stream],
 		}}}}
 	case *pb.SessionRequest_Report:
 		d.reports = append(d.reports, k.Report)
@@ -240,6 +243,28 @@ func TestSessionCarriesOrdersAndReports(t *testing.T) {
 		if runs(r.fake) {
 			t.Error("the lease was not renewed")
 		}
+	})
+}
+
+// TestHostTakesANewLeadersTime though it knew that of the one before better:
+// all hosts have to begin together.
+func TestHostTakesANewLeadersTime(t *testing.T) {
+	inRegion(t, func(r *region) {
+		d := r.used()
+		time.Sleep(3 * time.Second)
+		d.do(func() { d.ahead, d.doubt, d.term = d.ahead+3*time.Millisecond, 5*time.Millisecond, d.term+1 })
+		time.Sleep(3 * time.Second)
+		want := time.Duration(r.fire(d, 5).GetStartUnixNanos()) - d.ahead
+		time.Sleep(time.Second)
+		for _, e := range r.fake.Events() {
+			if _, gate := host.Gated(e.Op); e.What == "attach" {
+				if got := time.Duration(gate.GetStartBootNanos()); got != want {
+					t.Errorf("begins %s beside the leader's time", got-want)
+				}
+				return
+			}
+		}
+		t.Error("nothing was armed")
 	})
 }
 

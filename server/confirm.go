@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"squall/proto/clock"
 	pb "squall/proto/squall/v1"
 	"squall/server/consensus"
 )
@@ -73,7 +74,9 @@ func (s *Server) askLeader(ctx context.Context, verify bool) (uint64, error) {
 	if !res.GetLeader() {
 		return 0, consensus.ErrNotLeader
 	}
-	s.clock.Observe(sent, res.GetClusterUnixNanos(), time.Duration(res.GetUncertaintyNanos()), s.local())
+	s.clock.Observe(sent, clock.Reading{
+		Unix: res.GetClusterUnixNanos(), Doubt: time.Duration(res.GetUncertaintyNanos()), Term: res.GetTerm(),
+	}, s.local())
 	return res.GetCommitIndex(), nil
 }
 

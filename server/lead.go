@@ -35,7 +35,7 @@ func (s *Server) begin(ctx context.Context, t consensus.Term) (stop func()) {
 		return func() {}
 	}
 	s.clock.Applied(s.machine.View().Now().UnixNano())
-	s.clock.Lead(s.local(), s.cfg.Now().UnixNano())
+	s.clock.Lead(s.local(), s.cfg.Now().UnixNano(), t.Number)
 	s.roll.begin(s.serverIDs(), s.local())
 	s.term.Store(t.Number)
 	s.log.Info("leads", "term", t.Number)

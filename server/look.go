@@ -36,8 +36,8 @@ func (d *controlDoor) Status(ctx context.Context, _ *pb.StatusRequest) (*pb.Stat
 	if latch := d.engaged(); latch != nil && !res.GetHalt().GetEngaged() {
 		res.Halt = latch // heard, not committed
 	}
-	unix, uncertainty, _ := d.clusterTime()
-	res.ClusterUnixNanos, res.UncertaintyNanos = unix, int64(uncertainty)
+	now, _ := d.clusterTime()
+	res.ClusterUnixNanos, res.UncertaintyNanos = now.Unix, int64(now.Doubt)
 	return res, nil
 }
 

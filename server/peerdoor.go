@@ -46,9 +46,9 @@ func (d *peerDoor) Confirm(ctx context.Context, req *pb.ConfirmRequest) (*pb.Con
 		}
 		res.CommitIndex = index
 	}
-	unix, uncertainty, ok := s.clusterTime()
+	now, ok := s.clusterTime()
 	res.Leader, res.Epoch = ok, s.machine.View().Epoch()
-	res.ClusterUnixNanos, res.UncertaintyNanos = unix, int64(uncertainty)
+	res.ClusterUnixNanos, res.UncertaintyNanos = now.Unix, int64(now.Doubt)
 	return res, nil
 }
 

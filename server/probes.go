@@ -14,8 +14,8 @@ import (
 func (s *Server) probe(ctx context.Context) error {
 	runner := probe.NewRunner(probe.Options{
 		Now: func() (int64, bool) {
-			unix, _, ok := s.clusterTime()
-			return unix, ok
+			now, ok := s.clusterTime()
+			return now.Unix, ok
 		},
 		Attempt: s.cfg.Attempt,
 		Closed:  s.record,

@@ -216,16 +216,16 @@ func (s *Server) fleetConfig() fleet.Config {
 // local is this server's monotonic time.
 func (s *Server) local() time.Duration { return s.cfg.Now().Sub(s.began) }
 
-// clusterTime is cluster time in Unix nanoseconds and how far off it may be.
-func (s *Server) clusterTime() (int64, time.Duration, bool) {
+// clusterTime is not ok before the first word from a leader.
+func (s *Server) clusterTime() (clock.Reading, bool) {
 	s.clock.Applied(s.machine.View().Now().UnixNano())
 	return s.clock.Now(s.local())
 }
 
 // now is cluster time, or the wall clock before there is one.
 func (s *Server) now() time.Time {
-	if unix, _, ok := s.clusterTime(); ok {
-		return time.Unix(0, unix).UTC()
+	if now, ok := s.clusterTime(); ok {
+		return time.Unix(0, now.Unix).UTC()
 	}
 	return s.cfg.Now().UTC()
 }

@@ -74,6 +74,23 @@ func TestLeaseIsRenewedOnlyWithAQuorumBehind(t *testing.T) {
 	}
 }
 
+// TestEveryServerTellsTheNewLeadersTime and says whose it is.
+func TestEveryServerTellsTheNewLeadersTime(t *testing.T) {
+	r := newRegion(t)
+	told := func(a *agent) uint64 { return a.ping(nil).GetTerm() }
+	first := r.leader()
+	before := told(r.agent(first, "web-a1", "zone-a"))
+	r.kill(first)
+	lead := r.leader()
+	after := told(r.agent(lead, "web-b1", "zone-b"))
+	if before == 0 || after <= before {
+		t.Errorf("term %d after %d", after, before)
+	}
+	u := r.follower()
+	a := r.agent(u, "web-c1", "zone-c")
+	r.wait("a follower that tells the new leader's time", func() bool { return told(a) == after })
+}
+
 func TestServerBehindAnAgentNeitherSendsNorRenews(t *testing.T) {
 	r := newRegion(t)
 	u := r.leader()

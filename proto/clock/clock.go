@@ -3,10 +3,16 @@
 //
 // Cluster time is the first leader's wall clock, carried on by each later
 // leader from its own estimate. Everybody else measures an offset to it over a
-// round trip; uncertainties add up and are never dropped.
+// round trip; uncertainties add up and are never dropped. What is planned is
+// planned by the leader of today, so a later term's reading makes those of
+// earlier terms void, however sure they were: hosts that agree with different
+// leaders don't agree with each other.
 package clock
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 const (
 	// Window is how long a measurement counts.
@@ -16,6 +22,16 @@ const (
 	// driftPPM is how fast two clocks may part: each crystal is good to 50 ppm.
 	driftPPM = 100
 )
+
+// A Reading is cluster time as somebody tells it at one moment.
+type Reading struct {
+	// Unix is in nanoseconds.
+	Unix int64
+	// Doubt is how far off Unix may be.
+	Doubt time.Duration
+	// Term is that of the leader whose clock it is.
+	Term uint64
+}
 
 // Estimator estimates the offset between a local clock that never steps (boot
 // time, or a monotonic one) and cluster time. Its zero value is ready. It is
@@ -30,21 +46,26 @@ type sample struct {
 	uncertainty time.Duration
 	trip        time.Duration
 	at          time.Duration
+	term        uint64
 }
 
 // Add takes one round trip: a question sent and its answer received at local
-// times, the cluster time in the answer in Unix nanoseconds, and how far off
-// that may have been. Round trips that end before they begin are ignored.
-func (e *Estimator) Add(sent time.Duration, clusterUnix int64, uncertainty, received time.Duration) {
-	if received < sent || uncertainty < 0 {
+// times, and the answer. Round trips that end before they begin are ignored,
+// and so is who has not heard of the leader that others told of.
+func (e *Estimator) Add(sent time.Duration, r Reading, received time.Duration) {
+	if received < sent || r.Doubt < 0 {
 		return
 	}
 	half := (received - sent) / 2
 	s := sample{
-		offset:      time.Duration(clusterUnix) - (sent + half),
-		uncertainty: half + uncertainty,
+		offset:      time.Duration(r.Unix) - (sent + half),
+		uncertainty: half + r.Doubt,
 		trip:        received - sent,
 		at:          received,
+		term:        r.Term,
+	}
+	if last := len(e.samples) - 1; last >= 0 && e.samples[last].term > s.term && s.at-e.samples[last].at <= Window {
+		return
 	}
 	e.forget(s)
 	e.samples = append(e.samples, s)
@@ -52,19 +73,25 @@ func (e *Estimator) Add(sent time.Duration, clusterUnix int64, uncertainty, rece
 }
 
 // Estimate is what to add to local time now to get cluster time in Unix
-// nanoseconds, and the most by which that may be wrong. The round trip that
-// leaves the least doubt wins. It is not ok without a recent measurement.
+// nanoseconds, and the most by which that may be wrong. It is not ok without a
+// recent measurement.
 func (e *Estimator) Estimate(now time.Duration) (offset, uncertainty time.Duration, ok bool) {
+	s, doubt, ok := e.best(now)
+	return s.offset, doubt, ok
+}
+
+// best is the round trip that leaves the least doubt now.
+func (e *Estimator) best(now time.Duration) (best sample, least time.Duration, ok bool) {
 	now = max(now, e.newest)
 	for _, s := range e.samples {
 		if now-s.at > Window {
 			continue
 		}
-		if doubt := s.doubt(now); !ok || doubt <= uncertainty {
-			offset, uncertainty, ok = s.offset, doubt, true
+		if doubt := s.doubt(now); !ok || doubt <= least {
+			best, least, ok = s, doubt, true
 		}
 	}
-	return offset, uncertainty, ok
+	return best, least, ok
 }
 
 // RoundTrip is the lowest round trip of the window. It is not ok without a
@@ -79,20 +106,16 @@ func (e *Estimator) RoundTrip(now time.Duration) (lowest time.Duration, ok bool)
 	return lowest, ok
 }
 
-// forget drops what is too old, and what the new sample contradicts: cluster
-// time has then been carried on by a leader that knew less.
+// forget drops what is too old, what an earlier leader said, and what the new
+// sample contradicts: a clock has then been stopped or set.
 func (e *Estimator) forget(s sample) {
-	kept := e.samples[:0]
-	for _, old := range e.samples {
+	e.samples = slices.DeleteFunc(e.samples, func(old sample) bool {
 		apart := (s.offset - old.offset).Abs()
-		if s.at-old.at <= Window && apart <= old.doubt(s.at)+s.uncertainty {
-			kept = append(kept, old)
-		}
+		return s.at-old.at > Window || old.term != s.term || apart > old.doubt(s.at)+s.uncertainty
+	})
+	if len(e.samples) >= maxSamples {
+		e.samples = slices.Delete(e.samples, 0, 1)
 	}
-	if len(kept) >= maxSamples {
-		kept = append(kept[:0], kept[1:]...)
-	}
-	e.samples = kept
 }
 
 func (s sample) doubt(now time.Duration) time.Duration {

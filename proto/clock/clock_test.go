@@ -10,9 +10,9 @@ const ms = time.Millisecond
 func TestLowestRoundTripWins(t *testing.T) {
 	var e Estimator
 	base := int64(time.Hour)
-	e.Add(0, base+int64(30*ms), 0, 50*ms)        // 50 ms round trip, 5 ms off
-	e.Add(100*ms, base+int64(101*ms), 0, 102*ms) // 2 ms, exact
-	e.Add(200*ms, base+int64(240*ms), 0, 270*ms) // 70 ms
+	e.Add(0, Reading{Unix: base + int64(30*ms)}, 50*ms)        // 50 ms round trip, 5 ms off
+	e.Add(100*ms, Reading{Unix: base + int64(101*ms)}, 102*ms) // 2 ms, exact
+	e.Add(200*ms, Reading{Unix: base + int64(240*ms)}, 270*ms) // 70 ms
 	offset, doubt, ok := e.Estimate(270 * ms)
 	if !ok || offset != time.Duration(base) {
 		t.Fatalf("offset %s, %v", offset, ok)
@@ -24,7 +24,7 @@ func TestLowestRoundTripWins(t *testing.T) {
 
 func TestUncertaintiesAddUpAndGrow(t *testing.T) {
 	var e Estimator
-	e.Add(0, 1000, 3*ms, 4*ms)
+	e.Add(0, Reading{Unix: 1000, Doubt: 3 * ms}, 4*ms)
 	_, first, _ := e.Estimate(4 * ms)
 	if first != 5*ms {
 		t.Errorf("uncertainty %s, not the server's 3ms and half of 4ms", first)
@@ -40,7 +40,7 @@ func TestEstimateIsNotOKWithoutARecentMeasurement(t *testing.T) {
 	if _, _, ok := e.Estimate(0); ok {
 		t.Error("ok before any measurement")
 	}
-	e.Add(0, 1000, 0, ms)
+	e.Add(0, Reading{Unix: 1000}, ms)
 	if _, _, ok := e.Estimate(ms + Window + 1); ok {
 		t.Error("ok after the window")
 	}
@@ -48,8 +48,8 @@ func TestEstimateIsNotOKWithoutARecentMeasurement(t *testing.T) {
 
 func TestContradictionMakesOlderMeasurementsVoid(t *testing.T) {
 	var e Estimator
-	e.Add(0, int64(time.Hour), 0, ms)
-	e.Add(time.Second, int64(2*time.Hour), 0, time.Second+20*ms)
+	e.Add(0, Reading{Unix: int64(time.Hour)}, ms)
+	e.Add(time.Second, Reading{Unix: int64(2 * time.Hour)}, time.Second+20*ms)
 	offset, _, ok := e.Estimate(2 * time.Second)
 	if want := 2*time.Hour - time.Second - 10*ms; !ok || offset != want {
 		t.Errorf("offset %s, not the new leader's %s", offset, want)
@@ -58,8 +58,8 @@ func TestContradictionMakesOlderMeasurementsVoid(t *testing.T) {
 
 func TestBrokenRoundTripsAreIgnored(t *testing.T) {
 	var e Estimator
-	e.Add(2*ms, 1000, 0, ms)
-	e.Add(0, 1000, -1, ms)
+	e.Add(2*ms, Reading{Unix: 1000}, ms)
+	e.Add(0, Reading{Unix: 1000, Doubt: -1}, ms)
 	if _, _, ok := e.Estimate(ms); ok {
 		t.Error("took a round trip that ends before it begins, or knows too much")
 	}
@@ -69,7 +69,7 @@ func TestEstimatorIsBounded(t *testing.T) {
 	var e Estimator
 	for i := range 10 * maxSamples {
 		at := time.Duration(i) * ms
-		e.Add(at, int64(at), 0, at)
+		e.Add(at, Reading{Unix: int64(at)}, at)
 	}
 	if len(e.samples) > maxSamples {
 		t.Errorf("%d samples are kept", len(e.samples))
@@ -78,49 +78,89 @@ func TestEstimatorIsBounded(t *testing.T) {
 
 func TestFirstLeadersWallClockIsClusterTime(t *testing.T) {
 	var c Cluster
-	if _, _, ok := c.Now(0); ok {
+	if _, ok := c.Now(0); ok {
 		t.Error("knows the time before anybody leads")
 	}
-	c.Lead(5*time.Second, int64(time.Hour))
-	unix, doubt, ok := c.Now(7 * time.Second)
-	if !ok || unix != int64(time.Hour+2*time.Second) || doubt != 0 {
-		t.Errorf("now is %d, %s, %v", unix, doubt, ok)
+	c.Lead(5*time.Second, int64(time.Hour), 1)
+	now, ok := c.Now(7 * time.Second)
+	if want := (Reading{Unix: int64(time.Hour + 2*time.Second), Term: 1}); !ok || now != want {
+		t.Errorf("now is %+v, %v, not %+v", now, ok, want)
 	}
 }
 
 func TestNewLeaderCarriesTheTimeOn(t *testing.T) {
 	var c Cluster
-	c.Observe(0, int64(time.Hour), 0, 2*ms)
-	c.Lead(time.Second, int64(99*time.Hour)) // its own wall clock is far off
-	unix, doubt, _ := c.Now(2 * time.Second)
-	if want := int64(time.Hour + 2*time.Second - ms); unix != want {
-		t.Errorf("now is %d, not %d", unix, want)
+	c.Observe(0, Reading{Unix: int64(time.Hour)}, 2*ms)
+	c.Lead(time.Second, int64(99*time.Hour), 1) // its own wall clock is far off
+	now, _ := c.Now(2 * time.Second)
+	if want := int64(time.Hour + 2*time.Second - ms); now.Unix != want {
+		t.Errorf("now is %d, not %d", now.Unix, want)
 	}
-	if doubt < ms {
-		t.Errorf("uncertainty %s forgot that of the estimate", doubt)
+	if now.Doubt < ms {
+		t.Errorf("uncertainty %s forgot that of the estimate", now.Doubt)
 	}
 }
 
 func TestClusterTimeNeverStepsBack(t *testing.T) {
 	var c Cluster
 	c.Applied(int64(2 * time.Hour))
-	c.Lead(0, int64(time.Hour)) // as after a restart of everything with a clock set back
-	before, _, _ := c.Now(0)
-	if before < int64(2*time.Hour) {
-		t.Errorf("stepped back to %s", time.Duration(before))
+	c.Lead(0, int64(time.Hour), 1) // as after a restart of everything with a clock set back
+	before, _ := c.Now(0)
+	if before.Unix < int64(2*time.Hour) {
+		t.Errorf("stepped back to %s", time.Duration(before.Unix))
 	}
-	if after, _, _ := c.Now(time.Second); after != before+int64(time.Second) {
-		t.Errorf("stands still: %d after %d", after, before)
+	if after, _ := c.Now(time.Second); after.Unix != before.Unix+int64(time.Second) {
+		t.Errorf("stands still: %d after %d", after.Unix, before.Unix)
 	}
 }
 
 func TestFormerLeaderKeepsTheTime(t *testing.T) {
 	var c Cluster
-	c.Lead(0, int64(time.Hour))
+	c.Lead(0, int64(time.Hour), 1)
 	c.Follow(time.Second)
-	unix, _, ok := c.Now(2 * time.Second)
-	if !ok || unix != int64(time.Hour+2*time.Second) {
-		t.Errorf("now is %d, %v", unix, ok)
+	now, ok := c.Now(2 * time.Second)
+	if !ok || now.Unix != int64(time.Hour+2*time.Second) {
+		t.Errorf("now is %d, %v", now.Unix, ok)
+	}
+}
+
+// What two servers tell must differ by no more than their ways to the leader,
+// also where one of them knew the leader before better than its successor did.
+func TestEverybodyAgreesWithTheNewLeader(t *testing.T) {
+	const hour, way = int64(time.Hour), 100 * time.Microsecond
+	var old, next, other Cluster
+	old.Lead(0, hour, 1)
+	next.Observe(0, Reading{Unix: hour, Term: 1}, 12*ms) // all of it on the way back: 6 ms off
+	other.Observe(0, Reading{Unix: hour + int64(way), Term: 1}, 2*way)
+	next.Lead(time.Second, 0, 2)
+	now, _ := next.Now(2 * time.Second)
+	old.Follow(2 * time.Second)
+	for what, server := range map[string]*Cluster{"a follower": &other, "the former leader": &old} {
+		server.Observe(2*time.Second-way, now, 2*time.Second+way)
+		told, ok := server.Now(2 * time.Second)
+		if apart := time.Duration(told.Unix - now.Unix).Abs(); !ok || apart > way {
+			t.Errorf("%s is %s off the leader, %v", what, apart, ok)
+		}
+		if told.Term != now.Term {
+			t.Errorf("%s tells of term %d", what, told.Term)
+		}
+	}
+}
+
+// A server that is behind does not bring the time of an earlier leader back,
+// unless nobody else has been heard of for long: terms begin anew where
+// everything was restored.
+func TestEarlierTermsAreNotHeard(t *testing.T) {
+	var e Estimator
+	e.Add(0, Reading{Unix: 1000, Term: 7}, 20*ms)
+	e.Add(time.Second, Reading{Unix: int64(time.Second) + 2000, Term: 6}, time.Second+2)
+	if offset, _, ok := e.Estimate(time.Second + 2); !ok || offset != 1000-10*ms {
+		t.Errorf("offset %s, %v: not that of term 7", offset, ok)
+	}
+	late := Window + time.Second
+	e.Add(late, Reading{Unix: int64(late) + 3000, Term: 1}, late)
+	if offset, _, ok := e.Estimate(late); !ok || offset != 3000 {
+		t.Errorf("offset %s, %v: term 1 is not heard", offset, ok)
 	}
 }
 
@@ -130,8 +170,8 @@ func TestRoundTripIsTheWayAlone(t *testing.T) {
 	if _, ok := e.RoundTrip(0); ok {
 		t.Error("a round trip before the first")
 	}
-	e.Add(0, 1e9, time.Second, 3*time.Millisecond)
-	e.Add(time.Second, 2e9, time.Second, time.Second+2*time.Millisecond)
+	e.Add(0, Reading{Unix: 1e9, Doubt: time.Second}, 3*time.Millisecond)
+	e.Add(time.Second, Reading{Unix: 2e9, Doubt: time.Second}, time.Second+2*time.Millisecond)
 	if trip, ok := e.RoundTrip(2 * time.Second); !ok || trip != 2*time.Millisecond {
 		t.Errorf("round trip %s, %t", trip, ok)
 	}

@@ -16,21 +16,23 @@ type Cluster struct {
 	mu       sync.Mutex
 	estimate Estimator
 	leading  bool
+	term     uint64
 	offset   time.Duration
 	doubt    time.Duration
 	floor    int64
 }
 
 // Observe takes a follower's round trip to the leader.
-func (c *Cluster) Observe(sent time.Duration, clusterUnix int64, uncertainty, received time.Duration) {
+func (c *Cluster) Observe(sent time.Duration, r Reading, received time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.estimate.Add(sent, clusterUnix, uncertainty, received)
+	c.estimate.Add(sent, r, received)
 }
 
-// Lead carries cluster time on from this server's own estimate at local time
-// now. Without one, as when a cluster is new, wall (Unix nanoseconds) begins it.
-func (c *Cluster) Lead(now time.Duration, wall int64) {
+// Lead carries cluster time on, for a term, from this server's own estimate at
+// local time now. Without one, as when a cluster is new, wall (Unix nanoseconds)
+// begins it.
+func (c *Cluster) Lead(now time.Duration, wall int64, term uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	offset, doubt, ok := c.estimate.Estimate(now)
@@ -43,7 +45,7 @@ func (c *Cluster) Lead(now time.Duration, wall int64) {
 	if behind := time.Duration(c.floor) - (now + offset); behind > 0 {
 		offset += behind
 	}
-	c.leading, c.offset, c.doubt = true, offset, doubt
+	c.leading, c.term, c.offset, c.doubt = true, term, offset, doubt
 }
 
 // Follow gives the lead up. The next estimate comes from the new leader; until
@@ -52,7 +54,7 @@ func (c *Cluster) Follow(now time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.leading {
-		c.estimate.Add(now, int64(now+c.offset), c.doubt, now)
+		c.estimate.Add(now, Reading{Unix: int64(now + c.offset), Doubt: c.doubt, Term: c.term}, now)
 	}
 	c.leading = false
 }
@@ -64,14 +66,16 @@ func (c *Cluster) Applied(unix int64) {
 	c.floor = max(c.floor, unix)
 }
 
-// Now is cluster time at local time now, in Unix nanoseconds, and how far off
-// it may be. It is not ok on a server that never heard from a leader.
-func (c *Cluster) Now(now time.Duration) (unix int64, uncertainty time.Duration, ok bool) {
+// Now is cluster time at local time now. It is not ok on a server that never
+// heard from a leader.
+func (c *Cluster) Now(now time.Duration) (r Reading, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	offset, doubt := c.offset, c.doubt
+	offset, doubt, term := c.offset, c.doubt, c.term
 	if ok = c.leading; !ok {
-		offset, doubt, ok = c.estimate.Estimate(now)
+		var s sample
+		s, doubt, ok = c.estimate.best(now)
+		offset, term = s.offset, s.term
 	}
-	return max(c.floor, int64(now+offset)), doubt, ok
+	return Reading{Unix: max(c.floor, int64(now+offset)), Doubt: doubt, Term: term}, ok
 }

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"squall/proto/clock"
 	pb "squall/proto/squall/v1"
 	"squall/server/state"
 )
@@ -42,8 +43,8 @@ type Config struct {
 	// Confirmed is how old the last word is that came from a leader of a quorum
 	// and that this server's state has caught up with.
 	Confirmed func() (age time.Duration, ok bool)
-	// Time is cluster time in Unix nanoseconds and how far off it may be.
-	Time func() (unix int64, uncertainty time.Duration, ok bool)
+	// Time is cluster time; not ok before the first word from a leader.
+	Time func() (clock.Reading, bool)
 	// Gone tells, on the leader, that another server has not been heard of for
 	// so long that its agents' streams can't be alive.
 	Gone func(server string) bool

@@ -34,11 +34,11 @@ func (f *Fleet) join(s *session, standby bool) {
 // nextNumber is higher than that of any session of the host before: sessions
 // on other servers took theirs from the same clock. The caller holds mu.
 func (f *Fleet) nextNumber(host string, old *session) uint64 {
-	unix, _, ok := f.cfg.Time()
+	now, ok := f.cfg.Time()
 	if !ok { // before the first word from a leader: about right is enough
-		unix = time.Now().UnixNano()
+		now.Unix = time.Now().UnixNano()
 	}
-	n := max(uint64(max(unix, 0)), f.cfg.View().Host(host).GetSession()+1)
+	n := max(uint64(max(now.Unix, 0)), f.cfg.View().Host(host).GetSession()+1)
 	if old != nil {
 		n = max(n, old.number+1)
 	}

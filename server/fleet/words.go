@@ -27,12 +27,12 @@ func (s *session) ping(p *pb.Ping) {
 	s.seen, s.trip = later(s.seen, p.GetOrder()), p.GetRoundTripNanos()
 	s.mu.Unlock()
 	pong.WhyNot = s.whyNot()
-	unix, uncertainty, ok := s.fleet.cfg.Time()
+	now, ok := s.fleet.cfg.Time()
 	if !ok && pong.WhyNot == "" {
 		pong.WhyNot = "this server does not know cluster time yet"
 	}
 	if ok {
-		pong.ClusterUnixNanos, pong.UncertaintyNanos = unix, int64(uncertainty)
+		pong.ClusterUnixNanos, pong.UncertaintyNanos, pong.Term = now.Unix, int64(now.Doubt), now.Term
 	}
 	pong.Renewed = pong.WhyNot == ""
 	s.out.setPong(pong)

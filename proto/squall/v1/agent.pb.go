@@ -1216,7 +1216,9 @@ type Pong struct {
 	// The lease is renewed as of sent_boot_nanos.
 	Renewed bool `protobuf:"varint,5,opt,name=renewed,proto3" json:"renewed,omitempty"`
 	// Why not.
-	WhyNot        string `protobuf:"bytes,6,opt,name=why_not,json=whyNot,proto3" json:"why_not,omitempty"`
+	WhyNot string `protobuf:"bytes,6,opt,name=why_not,json=whyNot,proto3" json:"why_not,omitempty"`
+	// Of the leader whose clock cluster time is: what servers told of earlier ones is void.
+	Term          uint64 `protobuf:"varint,7,opt,name=term,proto3" json:"term,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1291,6 +1293,13 @@ func (x *Pong) GetWhyNot() string {
 		return x.WhyNot
 	}
 	return ""
+}
+
+func (x *Pong) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
 }
 
 // Order is a host's whole set: what is absent is reverted.
@@ -1686,14 +1695,15 @@ const file_squall_v1_agent_proto_rawDesc = "" +
 	"\x04kind\";\n" +
 	"\aWelcome\x12\x16\n" +
 	"\x06server\x18\x01 \x01(\tR\x06server\x12\x18\n" +
-	"\aservers\x18\x02 \x03(\tR\aservers\"\xce\x01\n" +
+	"\aservers\x18\x02 \x03(\tR\aservers\"\xe2\x01\n" +
 	"\x04Pong\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12&\n" +
 	"\x0fsent_boot_nanos\x18\x02 \x01(\x03R\rsentBootNanos\x12,\n" +
 	"\x12cluster_unix_nanos\x18\x03 \x01(\x03R\x10clusterUnixNanos\x12+\n" +
 	"\x11uncertainty_nanos\x18\x04 \x01(\x03R\x10uncertaintyNanos\x12\x18\n" +
 	"\arenewed\x18\x05 \x01(\bR\arenewed\x12\x17\n" +
-	"\awhy_not\x18\x06 \x01(\tR\x06whyNot\"\xfa\x01\n" +
+	"\awhy_not\x18\x06 \x01(\tR\x06whyNot\x12\x12\n" +
+	"\x04term\x18\a \x01(\x04R\x04term\"\xfa\x01\n" +
 	"\x05Order\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\x04R\x05index\x12%\n" +
