@@ -257,7 +257,7 @@ func (d *doctor) tryBPF() (string, error) {
 func tryRealtime() (string, error) {
 	var denied, late error
 	var by time.Duration
-	RealtimeThread(OnTime, func(err error) {
+	RealtimeThread(func(err error) {
 		denied = err
 		at := BootTime() + time.Millisecond
 		late = SleepUntil(at)

@@ -81,7 +81,9 @@ func (r *Real) newWatch(op *pb.HoldDown) (*watch, error) {
 	return w, nil
 }
 
-func (w *watch) start() { go RealtimeThread(Prompt, func(error) { w.run() }) }
+// start has no real-time thread for the watch: that may last for hours, see
+// RealtimeThread. The worker it is in goes before everything ordinary.
+func (w *watch) start() { go w.run() }
 
 // close ends the watch, and returns when it has ended.
 func (w *watch) close() {

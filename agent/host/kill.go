@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	pb "squall/proto/squall/v1"
 )
 
@@ -18,6 +20,7 @@ const deathLimit = 10 * time.Second
 type killing struct {
 	timer  *timer
 	files  []*os.File
+	kills  []uintptr // the files' descriptors
 	groups []string
 
 	mu sync.Mutex // guards the rest
@@ -31,9 +34,14 @@ type killing struct {
 	strays int
 }
 
-// kill arms, waits for the instant on a real-time thread, kills, and returns
-// when everything is dead. ctx, or a detach of the tag, calls it off before the
-// instant.
+// lead is how long before its instant a kill has a real-time thread, and brink
+// how long before it the scheduler is left out: each takes its time on a busy
+// machine.
+const lead, brink = time.Second, 50 * time.Millisecond
+
+// kill arms, waits for the instant, on a real-time thread in the end, kills, and
+// returns when everything is dead. ctx, or a detach of the tag, calls it off
+// before the instant.
 func (r *Real) kill(ctx context.Context, op *pb.KillWorkloads) error {
 	k, err := r.armKill(ctx, op)
 	if err != nil {
@@ -43,13 +51,12 @@ func (r *Real) kill(ctx context.Context, op *pb.KillWorkloads) error {
 	r.remember(op.GetTag(), k)
 	stop := context.AfterFunc(ctx, k.callOff)
 	defer stop()
-	var fired error
-	RealtimeThread(OnTime, func(denied error) {
-		k.denied = denied
-		fired = k.fire(r, op.GetUndeclared())
-	})
-	if fired != nil {
-		return fmt.Errorf("kill workloads: %w", fired)
+	err = k.strike(r)
+	if op.GetUndeclared() && !errors.Is(err, errCalledOff) {
+		err = errors.Join(err, k.killStrays(r))
+	}
+	if err != nil {
+		return fmt.Errorf("kill workloads: %w", err)
 	}
 	return r.verifyDead(context.WithoutCancel(ctx), k.groups)
 }
@@ -87,7 +94,7 @@ func (k *killing) open(c cgroups, cgroup string) error {
 	}
 	f, err := c.openKill(cgroup)
 	if f != nil {
-		k.files = append(k.files, f)
+		k.files, k.kills = append(k.files, f), append(k.kills, f.Fd())
 	}
 	return err
 }
@@ -95,31 +102,41 @@ func (k *killing) open(c cgroups, cgroup string) error {
 // errCalledOff says that a kill was cancelled before its instant.
 var errCalledOff = errors.New("called off before its instant")
 
-// fire waits and kills. It runs on the real-time thread and allocates nothing
-// between the instant and the last write.
-func (k *killing) fire(r *Real, strays bool) error {
-	if !k.timer.wait() {
+// strike waits and kills the workloads.
+func (k *killing) strike(r *Real) (err error) {
+	if !k.timer.approach(lead) {
 		return errCalledOff
 	}
-	first := r.Boot()
-	var failed error
-	for _, f := range k.files {
-		if _, err := f.WriteString("1"); err != nil {
-			failed = err
-		}
+	RealtimeThread(func(denied error) {
+		k.denied = denied
+		err = k.fire(r)
+	})
+	return err
+}
+
+// fire kills the workloads at the instant, on the real-time thread.
+func (k *killing) fire(r *Real) error {
+	if !k.timer.approach(brink) {
+		return errCalledOff
 	}
-	last := r.Boot()
+	failed := make([]unix.Errno, len(k.kills))
+	first, last, ok := k.timer.write(k.kills, failed)
+	if !ok {
+		return errCalledOff
+	}
 	// Others may still wait for a processor, for the same instant.
-	_ = realtime(Prompt)
+	_ = realtime(afterwards)
 	r.tellWatches(k.groups)
-	killed := 0
-	if strays {
-		killed, failed = r.killStrays(failed)
-	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.first, k.last, k.strays = first, last, killed
-	return failed
+	k.first, k.last = first+r.offset, last+r.offset
+	var errs []error
+	for i, errno := range failed {
+		if errno != 0 {
+			errs = append(errs, fmt.Errorf("write %s: %w", k.files[i].Name(), errno))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // tellWatches lets those who hold the cgroups down know that whoever lives
@@ -135,12 +152,17 @@ func (r *Real) tellWatches(groups []string) {
 }
 
 // killStrays kills what no workload claims, until a scan finds nobody new.
-func (r *Real) killStrays(failed error) (int, error) {
+func (k *killing) killStrays(r *Real) (failed error) {
 	killed := map[int]bool{}
+	defer func() {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.strays = len(killed)
+	}()
 	for range 50 {
 		strays, err := r.strays()
 		if err != nil {
-			return len(killed), errors.Join(failed, err)
+			return errors.Join(failed, err)
 		}
 		fresh := 0
 		for pid := range strays {
@@ -158,7 +180,7 @@ func (r *Real) killStrays(failed error) (int, error) {
 			break
 		}
 	}
-	return len(killed), failed
+	return failed
 }
 
 // callOff stops a kill whose instant has not come.

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"os"
 	"runtime"
+	"runtime/debug"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -13,24 +15,74 @@ import (
 // an instant runs before what follows from it, here or in another agent on the
 // same kernel.
 const (
-	// OnTime is for what must happen at an instant.
-	OnTime = 20
-	// Prompt is for what must happen soon after an event.
-	Prompt = 10
+	// onTime is for what must happen at an instant.
+	onTime = 20
+	// afterwards is for what must follow at once.
+	afterwards = 10
 )
 
-// RealtimeThread runs f on an OS thread of its own with SCHED_FIFO, at OnTime or
-// Prompt, and waits for it. f is told whether the priority was granted; it runs
-// all the same when it was not. The thread ends with f.
-func RealtimeThread(priority uint32, f func(denied error)) {
+// RealtimeThread runs f on an OS thread of its own with SCHED_FIFO, and waits for
+// it. f is told whether the priority was granted; it runs all the same when it
+// was not. The thread ends with f.
+//
+// f must be short, a second at most: nothing is collected meanwhile. The
+// collector marks a goroutine before it looks at its stack, and a goroutine that
+// comes back from a system call spins until the mark is gone. On a real-time
+// thread it would spin for ever where it has pushed the collector's own thread
+// off the processor, or until the kernel throttles it (0.95 s of every second).
+func RealtimeThread(f func(denied error)) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		// Never unlocked: the runtime ends the thread, and its priority with it.
+		// Never unlocked: the runtime ends the thread.
 		runtime.LockOSThread()
-		f(realtime(priority))
+		defer collector.rest()()
+		usual, err := nice(unix.Gettid())
+		if err == nil {
+			err = realtime(onTime)
+		}
+		f(err)
+		// Before it meets the collector again, and others wait for it.
+		_ = ordinary(0, usual, usualSlice)
 	}()
 	<-done
+}
+
+// collector is Go's garbage collector, as far as this package keeps it from work.
+var collector resting
+
+// resting counts who needs the collector to rest.
+type resting struct {
+	mu      sync.Mutex
+	count   int
+	percent int // its setting while it works
+}
+
+// rest waits for the end of a collection and allows no other one until wake.
+func (r *resting) rest() (wake func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.count++; r.count == 1 {
+		r.percent = debug.SetGCPercent(-1)
+	}
+	return r.wake
+}
+
+func (r *resting) wake() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.count--; r.count == 0 {
+		debug.SetGCPercent(r.percent)
+	}
+}
+
+// collect collects everything now, unless somebody needs the collector to rest.
+func (r *resting) collect() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.count == 0 {
+		debug.FreeOSMemory()
+	}
 }
 
 // realtime gives the calling thread real-time priority and exact sleeps.

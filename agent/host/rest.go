@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"fmt"
 	"os"
-	"runtime/debug"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -14,7 +13,7 @@ import (
 // pages of the binary itself that only its beginning used. What is needed again
 // comes back from the page cache.
 func Rest() error {
-	debug.FreeOSMemory()
+	collector.collect()
 	exe, err := os.Readlink("/proc/self/exe")
 	if err != nil {
 		return fmt.Errorf("give memory back: %w", err)

@@ -6,8 +6,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"squall/agent/host"
 	"squall/agent/host/hosttest"
@@ -109,7 +113,7 @@ func TestUrgentChildStartsOrdinaryWorkloads(t *testing.T) {
 
 func TestRealtimeThreadSleepsToTheInstant(t *testing.T) {
 	at := host.BootTime() + 5*time.Millisecond
-	host.RealtimeThread(host.OnTime, func(error) {
+	host.RealtimeThread(func(error) {
 		if err := host.SleepUntil(at); err != nil {
 			t.Error(err)
 		}
@@ -117,6 +121,78 @@ func TestRealtimeThreadSleepsToTheInstant(t *testing.T) {
 	if now := host.BootTime(); now < at {
 		t.Errorf("woke %s early", at-now)
 	}
+}
+
+// TestCollectorDoesNotStopRealTime: on one processor, with garbage all around.
+// A thread that waits for the collector there waits for what it keeps from
+// running, and spins for most of a second.
+func TestCollectorDoesNotStopRealTime(t *testing.T) {
+	hosttest.RequireRoot(t)
+	onOneProcessor(t)
+	done := make(chan struct{})
+	var litter sync.WaitGroup
+	for range 2 {
+		litter.Go(func() {
+			for heap := make([][]byte, 256); ; {
+				for i := range heap {
+					heap[i] = make([]byte, 16<<10)
+				}
+				select {
+				case <-done:
+					return
+				case <-time.After(time.Microsecond):
+				}
+			}
+		})
+	}
+	var used unix.Rusage
+	host.RealtimeThread(func(denied error) {
+		if denied != nil {
+			t.Error(denied)
+		}
+		for range 500 {
+			_ = host.SleepUntil(host.BootTime() + 200*time.Microsecond)
+		}
+		if err := unix.Getrusage(unix.RUSAGE_THREAD, &used); err != nil {
+			t.Error(err)
+		}
+	})
+	close(done)
+	litter.Wait()
+	if ran := time.Duration(used.Utime.Nano() + used.Stime.Nano()); ran > 100*time.Millisecond {
+		t.Errorf("ran for %s to sleep 500 times", ran)
+	}
+}
+
+// onOneProcessor binds every thread of the test to one processor, until it ends.
+func onOneProcessor(t *testing.T) {
+	t.Helper()
+	var usual, one unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &usual); err != nil {
+		t.Fatal(err)
+	}
+	for cpu := 0; one.Count() == 0; cpu++ {
+		if usual.IsSet(cpu) {
+			one.Set(cpu)
+		}
+	}
+	bind := func(set *unix.CPUSet) {
+		threads, err := os.ReadDir("/proc/self/task")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range threads {
+			tid, err := strconv.Atoi(e.Name())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := unix.SchedSetaffinity(tid, set); err != nil && !errors.Is(err, unix.ESRCH) {
+				t.Fatal(err)
+			}
+		}
+	}
+	t.Cleanup(func() { bind(&usual) })
+	bind(&one)
 }
 
 func TestBootIDNamesABoot(t *testing.T) {

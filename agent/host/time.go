@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,8 +20,8 @@ func BootTime() time.Duration {
 }
 
 // SleepUntil blocks its OS thread until boot time is at least at. It is for
-// threads with real-time priority: a Go timer wakes milliseconds late on a
-// busy machine. A signal doesn't end it early.
+// threads that have priority: a Go timer wakes milliseconds late on a busy
+// machine. A signal doesn't end it early.
 func SleepUntil(at time.Duration) error {
 	ts := unix.NsecToTimespec(int64(at))
 	for {
@@ -32,7 +33,10 @@ func SleepUntil(at time.Duration) error {
 }
 
 // timer is an absolute wake-up in boot time that can be called off.
-type timer struct{ fd, stop int }
+type timer struct {
+	at       time.Duration
+	fd, stop int
+}
 
 // newTimer arms a timer for boot time at; in the past, it is due at once.
 func newTimer(at time.Duration) (*timer, error) {
@@ -51,22 +55,51 @@ func newTimer(at time.Duration) (*timer, error) {
 		unix.Close(stop)
 		return nil, fmt.Errorf("set timer: %w", err)
 	}
-	return &timer{fd: fd, stop: stop}, nil
+	return &timer{at: at, fd: fd, stop: stop}, nil
 }
 
-// wait blocks the OS thread and tells whether the instant came before cancel.
-func (t *timer) wait() bool {
+// approach blocks the OS thread until some time before the instant, and tells
+// whether it was not cancelled.
+func (t *timer) approach(before time.Duration) bool {
 	fds := []unix.PollFd{{Fd: int32(t.stop), Events: unix.POLLIN}, {Fd: int32(t.fd), Events: unix.POLLIN}}
 	for {
-		n, err := unix.Poll(fds, -1)
-		switch {
-		case errors.Is(err, unix.EINTR):
-		case err != nil || n == 0 || fds[0].Revents != 0:
-			return false
-		default:
-			return true
+		left := unix.NsecToTimespec(int64(max(t.at-before-BootTime(), 0)))
+		if _, err := unix.Ppoll(fds, &left, nil); !errors.Is(err, unix.EINTR) {
+			return err == nil && fds[0].Revents == 0
 		}
 	}
+}
+
+// write waits for the instant and then writes a "1" to each file, on an OS thread
+// that the scheduler knows nothing of: a goroutine that comes back from a system
+// call, or calls a function after ten milliseconds on its processor, may have to
+// wait for another thread, of ordinary priority, to make room for it. So it is to
+// be called shortly before the instant. It is not ok when the timer was called
+// off. began and ended are around all writes, and failed has an error for each.
+//
+//go:nosplit
+func (t *timer) write(files []uintptr, failed []unix.Errno) (began, ended time.Duration, ok bool) {
+	fds := [...]unix.PollFd{{Fd: int32(t.stop), Events: unix.POLLIN}, {Fd: int32(t.fd), Events: unix.POLLIN}}
+	one := [...]byte{'1'}
+	var around [2]unix.Timespec
+	errno := unix.EINTR
+	for errno == unix.EINTR {
+		_, _, errno = unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&fds[0])), uintptr(len(fds)), 0, 0, 0, 0)
+	}
+	if errno != 0 || fds[0].Revents != 0 {
+		return 0, 0, false
+	}
+	_, _, _ = unix.RawSyscall(unix.SYS_CLOCK_GETTIME, unix.CLOCK_BOOTTIME, uintptr(unsafe.Pointer(&around[0])), 0)
+	for i := range min(len(files), len(failed)) {
+		_, _, failed[i] = unix.RawSyscall(unix.SYS_WRITE, files[i], uintptr(unsafe.Pointer(&one[0])), 1)
+	}
+	_, _, _ = unix.RawSyscall(unix.SYS_CLOCK_GETTIME, unix.CLOCK_BOOTTIME, uintptr(unsafe.Pointer(&around[1])), 0)
+	return sinceBoot(around[0]), sinceBoot(around[1]), true
+}
+
+// sinceBoot is a reading of a clock as a duration.
+func sinceBoot(ts unix.Timespec) time.Duration {
+	return time.Duration(ts.Sec)*time.Second + time.Duration(ts.Nsec)
 }
 
 // cancel calls the timer off. It may be called more than once.
