@@ -59,9 +59,8 @@ func TestPaceKeepsWithinBounds(t *testing.T) {
 	}
 }
 
-// fed is a child of which only its processor is asked.
+// fed is somebody who wants a processor or not, and had one for so long.
 type fed struct {
-	Child
 	wants bool
 	had   time.Duration
 }

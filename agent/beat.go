@@ -24,8 +24,8 @@ const (
 	// birth is how long a worker may take to its first beat. It holds nothing by
 	// then, and a machine that starts a hundred of them has other things to do.
 	birth = 10 * time.Second
-	// famine is the longest silence of a worker that wants a processor and gets
-	// none. To start another in its place would take more of what is missing.
+	// famine is the longest silence of one who wants a processor and gets none.
+	// To start another in its place would take more of what is missing.
 	famine = birth
 	// maxBeat bounds a beat on the pipe, in bytes.
 	maxBeat = 1 << 10
@@ -66,17 +66,24 @@ func (a *attention) silent(now time.Duration) time.Duration {
 // limit is the silence that is taken for death.
 func (a *attention) limit() time.Duration { return missed * a.pace }
 
-// hunger tells a worker that is silent because it gets no processor from one
-// that hangs.
+// Scheduled is somebody who needs a processor to answer.
+type Scheduled interface {
+	// Processor tells whether a thread of theirs has or wants a processor now,
+	// and for how long all of them have had one.
+	Processor() (wants bool, had time.Duration)
+}
+
+// hunger tells somebody who is silent because they get no processor from one
+// who hangs.
 type hunger struct {
 	since    time.Duration // of the first look without a beat; 0: it has beaten
 	had      time.Duration // of a processor, at that look
 	starving bool
 }
 
-// look looks at a worker of which no beat has come in time.
-func (h *hunger) look(now time.Duration, worker Child) {
-	wants, had := worker.Processor()
+// look looks at somebody of whom no beat has come in time.
+func (h *hunger) look(now time.Duration, other Scheduled) {
+	wants, had := other.Processor()
 	if h.since == 0 {
 		h.since, h.had = now, had
 	}

@@ -78,14 +78,19 @@ func (p *Process) Work(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("find supervisor: %w", err)
 	}
+	supervisor, err := host.OpenPidfd(os.Getppid())
+	if err != nil {
+		return fmt.Errorf("find supervisor: %w", err)
+	}
+	defer supervisor.Close()
 	writing, err := p.own(ctx)
 	if err != nil {
 		return err
 	}
 	defer writing.Close()
 	w := &Worker{
-		Rest: host.Rest, Config: p.Config, Journal: p.journal(), Pipe: pipe, Servers: p.Servers, Dial: p.Dial,
-		Version: p.Version, Log: p.Log,
+		Rest: host.Rest, Config: p.Config, Journal: p.journal(), Pipe: pipe, Supervisor: supervisor,
+		Servers: p.Servers, Dial: p.Dial, Version: p.Version, Log: p.Log,
 	}
 	if w.Options, err = p.options(); err != nil {
 		return err

@@ -12,8 +12,9 @@ import (
 
 // pulse is the worker's end of the pipe to its supervisor.
 type pulse struct {
-	pipe   io.ReadWriteCloser
-	engine *Engine
+	pipe       io.ReadWriteCloser
+	supervisor Scheduled
+	engine     *Engine
 	// standalone takes its lease from the supervisor.
 	standalone bool
 	// quickened has a token in it when the pace was raised between two beats.
@@ -24,8 +25,8 @@ type pulse struct {
 	pace time.Duration
 }
 
-func newPulse(pipe io.ReadWriteCloser, standalone bool) *pulse {
-	return &pulse{pipe: pipe, standalone: standalone, quickened: make(chan struct{}, 1)}
+func newPulse(pipe io.ReadWriteCloser, supervisor Scheduled, standalone bool) *pulse {
+	return &pulse{pipe: pipe, supervisor: supervisor, standalone: standalone, quickened: make(chan struct{}, 1)}
 }
 
 // run beats until the supervisor is gone, or ctx ends.
@@ -38,6 +39,7 @@ func (p *pulse) run(ctx context.Context) error {
 	}()
 	next := time.NewTimer(0)
 	defer next.Stop()
+	var hunger hunger
 	for supervisor := listening(p.engine.host.Boot(), brisk); ; {
 		pace, err := p.beat()
 		if err != nil {
@@ -48,7 +50,14 @@ func (p *pulse) run(ctx context.Context) error {
 		if err := p.listen(ctx, in, next.C, &supervisor); err != nil {
 			return err
 		}
-		if supervisor.silent(p.engine.host.Boot()) > supervisor.limit() {
+		now := p.engine.host.Boot()
+		silent := supervisor.silent(now)
+		if silent <= supervisor.next() {
+			hunger.end()
+			continue
+		}
+		hunger.look(now, p.supervisor)
+		if silent > hunger.limit(supervisor.limit()) {
 			return errOrphaned
 		}
 	}

@@ -141,7 +141,7 @@ func inRegion(t *testing.T, test func(*region)) {
 		}
 		w := &Worker{
 			Config: testConfig(), Host: r.fake, Journal: dir, Options: undo.Options{BootID: "fake-boot", Size: 1 << 20},
-			Pipe: inside, Servers: []string{"s1", "s2", "s3"}, Dial: r.dial, Local: r.local.listen(),
+			Pipe: inside, Supervisor: fed{}, Servers: []string{"s1", "s2", "s3"}, Dial: r.dial, Local: r.local.listen(),
 			Log: slog.New(slog.DiscardHandler),
 		}
 		var both sync.WaitGroup

@@ -31,9 +31,7 @@ type Child interface {
 	Kill() error
 	// Dead is closed when it is dead.
 	Dead() <-chan struct{}
-	// Processor tells whether a thread of it has or wants a processor now, and
-	// for how long all of them have had one.
-	Processor() (wants bool, had time.Duration)
+	Scheduled
 }
 
 // Supervisor keeps a worker going, and follows its death with a revert. It

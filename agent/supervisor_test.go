@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"runtime"
@@ -139,7 +140,7 @@ func (c *couple) start(context.Context) (Child, error) {
 		pipe, c.wrap = c.wrap(inside), nil
 	}
 	w := &Worker{
-		Config: testConfig(), Host: l.mortal, Journal: c.dir, Options: c.options(), Pipe: pipe,
+		Config: testConfig(), Host: l.mortal, Journal: c.dir, Options: c.options(), Pipe: pipe, Supervisor: fed{},
 		Local: c.local.listen(), Log: slog.New(slog.DiscardHandler),
 	}
 	w.Options.Hook = l.mortal.hook
@@ -334,7 +335,7 @@ func TestSupervisorWatchesCloselyBeforeAChange(t *testing.T) {
 	bubble(t, func(r *rig) {
 		inside, outside := net.Pipe()
 		d := &diary{Conn: inside}
-		p := newPulse(d, false)
+		p := newPulse(d, fed{}, false)
 		p.engine = r.engine
 		read := beats(outside, make(chan struct{}))
 		var all sync.WaitGroup
@@ -356,6 +357,23 @@ func TestSupervisorWatchesCloselyBeforeAChange(t *testing.T) {
 		for range read { // wait for the reader
 		}
 	})
+}
+
+// A supervisor that gets no processor is waited for, one that hangs is not.
+func TestStarvedSupervisorIsWaitedFor(t *testing.T) {
+	for _, starved := range []bool{false, true} {
+		bubble(t, func(r *rig) {
+			inside, outside := net.Pipe()
+			p := newPulse(inside, fed{wants: starved}, false)
+			p.engine = r.engine
+			go func() { _, _ = io.Copy(io.Discard, outside) }()
+			began := time.Now()
+			err := p.run(context.Background())
+			if took := time.Since(began); !errors.Is(err, errOrphaned) || took > famine+2*calm || (took > famine) != starved {
+				t.Errorf("starved %t: %v after %s", starved, err, took)
+			}
+		})
+	}
 }
 
 func TestWorkerWithoutSupervisorRevertsAndEnds(t *testing.T) {

@@ -25,7 +25,8 @@ type Worker struct {
 	Journal string
 	Options undo.Options
 	// Pipe leads to the supervisor.
-	Pipe io.ReadWriteCloser
+	Pipe       io.ReadWriteCloser
+	Supervisor Scheduled
 	// Servers are the agent doors to begin with, host:port or unix:PATH. Without
 	// any, the agent is standalone: its supervisor grants the lease.
 	Servers []string
@@ -69,7 +70,7 @@ func (w *Worker) work(ctx context.Context, journal *undo.Journal) error {
 	if standalone {
 		clock = newAlone(w.Host.Boot())
 	}
-	pulse := newPulse(w.Pipe, standalone)
+	pulse := newPulse(w.Pipe, w.Supervisor, standalone)
 	engine := NewEngine(EngineConfig{
 		Name: w.Config.GetName(), Host: watchedHost{w.Host, pulse.quicken}, Journal: journal, Clock: clock, Log: w.Log,
 	})

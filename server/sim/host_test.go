@@ -89,7 +89,7 @@ func (m *machine) startWorker(config *pb.HostConfig, c machineConfig, folder str
 	ctx, kill := context.WithCancel(context.Background())
 	child := &worker{pipe: ours, kill: kill, dead: make(chan struct{})}
 	w := &agent.Worker{
-		Config: config, Host: m.fake, Journal: folder, Options: o, Pipe: theirs, Servers: c.doors,
+		Config: config, Host: m.fake, Journal: folder, Options: o, Pipe: theirs, Supervisor: child, Servers: c.doors,
 		Dial: c.dialer(), Attempt: m.attempt, Version: "sim", Log: log,
 	}
 	go func() {
