@@ -391,8 +391,10 @@ func TestLocalInjectAnswersWhenActive(t *testing.T) {
 		}
 		r.order() // orders leave what is local alone
 		r.wantDark(true)
-		if steps := r.engine.Undo(r.t.Context(), "local", pb.RevertCause_REVERT_CAUSE_LOCAL); len(steps) != 1 {
-			t.Errorf("undone: %v", steps)
+		steps := r.engine.Undo(r.t.Context(), "local", pb.RevertCause_REVERT_CAUSE_LOCAL)
+		shown := func(e *pb.Evidence) bool { return e.GetAfter() && e.GetHolds() }
+		if len(steps) != 1 || !slices.ContainsFunc(steps[0].GetEvidence(), shown) {
+			t.Errorf("undone, and shown to be clean: %v", steps)
 		}
 		r.want(reverted, pb.RevertCause_REVERT_CAUSE_LOCAL)
 		r.wantDark(false)

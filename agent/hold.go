@@ -80,7 +80,7 @@ func (s *step) watch(ctx context.Context) {
 	s.e.group.Go(func() {
 		defer s.poke()
 		defer close(r.done)
-		r.seen, r.ok = s.readEvidence(looking, false)
+		r.seen, r.ok = s.readEvidence(looking)
 	})
 }
 
@@ -131,15 +131,12 @@ func sameFindings(a, b []*pb.Evidence) bool {
 	})
 }
 
-// readEvidence looks at what was seen during, or after, the step.
-func (s *step) readEvidence(ctx context.Context, after bool) ([]*pb.Evidence, bool) {
-	seen, err := s.e.host.Evidence(ctx, fault.Tag(s.key.run, s.key.step), after)
+// readEvidence looks at what is seen during the step.
+func (s *step) readEvidence(ctx context.Context) ([]*pb.Evidence, bool) {
+	seen, err := s.e.host.Evidence(ctx, fault.Tag(s.key.run, s.key.step), false)
 	if err != nil {
 		s.e.log.Warn("read evidence", "run", s.key.run, "step", s.key.step, "err", err)
 		return nil, false
-	}
-	for _, one := range seen {
-		one.After = after
 	}
 	return seen, true
 }
@@ -149,11 +146,11 @@ func (s *step) readEvidence(ctx context.Context, after bool) ([]*pb.Evidence, bo
 func (s *step) revert(ctx context.Context, cause pb.RevertCause) {
 	s.stopReading()
 	for range revertTries {
-		m, err := s.e.runner.Revert(ctx, s.key.run, s.key.step, cause)
+		m, after, err := s.e.runner.Revert(ctx, s.key.run, s.key.step, cause)
 		if err != nil {
 			s.e.log.Error("record revert", "run", s.key.run, "step", s.key.step, "err", err)
 		}
-		s.showReverted(m)
+		s.showReverted(m, after)
 		if len(m.GetResidue()) == 0 {
 			break
 		}
@@ -162,19 +159,16 @@ func (s *step) revert(ctx context.Context, cause pb.RevertCause) {
 			break
 		}
 	}
-	if after, ok := s.readEvidence(context.WithoutCancel(ctx), true); ok {
-		s.change(func() { s.status.Evidence = append(slices.Clone(s.seen), after...) })
-	}
 	s.watchReady(ctx)
 }
 
-func (s *step) showReverted(m *pb.Mark) {
+func (s *step) showReverted(m *pb.Mark, after []*pb.Evidence) {
 	s.e.log.Info("step reverted", "run", s.key.run, "step", s.key.step, "cause", causeWord(m.GetCause()),
 		"residue", m.GetResidue())
 	s.change(func() {
 		s.status.State, s.status.Cause = m.GetState(), m.GetCause()
 		s.status.Residue, s.status.Drift = m.GetResidue(), m.GetDrift()
-		s.status.Evidence = s.seen
+		s.status.Evidence = append(slices.Clone(s.seen), after...)
 	})
 }
 

@@ -71,7 +71,7 @@ func (r *Runner) carryOut(ctx context.Context, k key, changes []*pb.Change) erro
 		if ctx.Err() != nil {
 			return err
 		}
-		_, undo := r.revert(ctx, k, pb.StepState_STEP_STATE_REFUSED, 0)
+		_, _, undo := r.revert(ctx, k, pb.StepState_STEP_STATE_REFUSED, 0)
 		return errors.Join(err, undo)
 	}
 	return nil
@@ -81,18 +81,19 @@ func (r *Runner) carryOut(ctx context.Context, k key, changes []*pb.Change) erro
 // nothing of it is left, and records that it ended. It is legal in every state
 // and may be repeated: what was residue once may be clean now. What could not
 // be undone or shown is in the mark's residue; the error is for a journal that
-// can't be written, and the undo has been run all the same.
-func (r *Runner) Revert(ctx context.Context, run, step string, cause pb.RevertCause) (*pb.Mark, error) {
+// can't be written, and the undo has been run all the same. What it was shown by
+// is returned too; a step that was clean before is not shown again.
+func (r *Runner) Revert(ctx context.Context, run, step string, cause pb.RevertCause) (*pb.Mark, []*pb.Evidence, error) {
 	k := key{run, step}
 	r.interrupt(k)
 	ctx, done := r.enter(context.WithoutCancel(ctx), k)
 	defer done()
 	s, ok := r.Step(run, step)
 	if !ok {
-		return &pb.Mark{Run: run, Step: step, State: pb.StepState_STEP_STATE_REVERTED, Cause: cause}, nil
+		return &pb.Mark{Run: run, Step: step, State: pb.StepState_STEP_STATE_REVERTED, Cause: cause}, nil, nil
 	}
 	if !s.Open() && len(s.Residue) == 0 {
-		return s.Marks[len(s.Marks)-1].GetMark(), nil
+		return s.Marks[len(s.Marks)-1].GetMark(), nil, nil
 	}
 	state := pb.StepState_STEP_STATE_REVERTED
 	if !s.Open() {
@@ -101,7 +102,7 @@ func (r *Runner) Revert(ctx context.Context, run, step string, cause pb.RevertCa
 	return r.revert(ctx, k, state, cause)
 }
 
-func (r *Runner) revert(ctx context.Context, k key, state pb.StepState, cause pb.RevertCause) (*pb.Mark, error) {
+func (r *Runner) revert(ctx context.Context, k key, state pb.StepState, cause pb.RevertCause) (*pb.Mark, []*pb.Evidence, error) {
 	s, _ := r.Step(k.run, k.step)
 	m := &pb.Mark{Run: k.run, Step: k.step, State: state, Cause: cause, PlannedBootNanos: plannedEnd(s, cause)}
 	for _, c := range slices.Backward(s.Intent.GetChanges()) {
@@ -111,8 +112,9 @@ func (r *Runner) revert(ctx context.Context, k key, state pb.StepState, cause pb
 		}
 	}
 	m.ActualBootNanos = int64(r.host.Boot())
-	m.Residue = append(m.Residue, r.left(ctx, s)...)
-	return m, r.Mark(m)
+	shown, left := r.left(ctx, s)
+	m.Residue = append(m.Residue, left...)
+	return m, shown, r.Mark(m)
 }
 
 // plannedEnd is the instant that the revert is measured against; 0 where it
@@ -124,24 +126,24 @@ func plannedEnd(s *Step, cause pb.RevertCause) int64 {
 	return s.Intent.GetEndBootNanos()
 }
 
-// left is what still shows of a step after its undo.
-func (r *Runner) left(ctx context.Context, s *Step) []string {
+// left is what still shows of a step after its undo, and how one looked.
+func (r *Runner) left(ctx context.Context, s *Step) (shown []*pb.Evidence, residue []string) {
 	if s.Intent == nil {
-		return nil
+		return nil, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
-	evidence, err := r.host.Evidence(ctx, fault.Tag(s.Run, s.Step), true)
+	shown, err := r.host.Evidence(ctx, fault.Tag(s.Run, s.Step), true)
 	if err != nil {
-		return []string{fmt.Sprintf("show that %s is clean: %v", s.Step, err)}
+		return nil, []string{fmt.Sprintf("show that %s is clean: %v", s.Step, err)}
 	}
-	var residue []string
-	for _, e := range evidence {
+	for _, e := range shown {
+		e.After = true
 		if !e.GetHolds() {
 			residue = append(residue, e.GetText())
 		}
 	}
-	return residue
+	return shown, residue
 }
 
 // Recover ends every step that is open, newest first, and then removes
@@ -157,7 +159,7 @@ func (r *Runner) Recover(ctx context.Context, cause pb.RevertCause) error {
 		if s.BootID != "" && s.BootID != r.journal.options.BootID {
 			why = pb.RevertCause_REVERT_CAUSE_REBOOT
 		}
-		m, err := r.Revert(ctx, s.Run, s.Step, why)
+		m, _, err := r.Revert(ctx, s.Run, s.Step, why)
 		errs = append(errs, err)
 		for _, left := range m.GetResidue() {
 			errs = append(errs, fmt.Errorf("recover %s of %s: %s", s.Step, s.Run, left))

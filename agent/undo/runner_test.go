@@ -141,7 +141,7 @@ func crashOnce(t *testing.T, task *pb.Task, n int) (done bool) {
 		if err := b.runner.Inject(t.Context(), in); err != nil {
 			t.Fatalf("inject: %v", err)
 		}
-		if _, err := b.runner.Revert(t.Context(), "r1", "dark.fault", pb.RevertCause_REVERT_CAUSE_END); err != nil {
+		if _, _, err := b.runner.Revert(t.Context(), "r1", "dark.fault", pb.RevertCause_REVERT_CAUSE_END); err != nil {
 			t.Fatalf("revert: %v", err)
 		}
 	})
@@ -203,7 +203,7 @@ func TestStepIsInjectedOnce(t *testing.T) {
 		if err := b.runner.Inject(t.Context(), in); !errors.Is(err, undo.ErrOnce) {
 			t.Errorf("second injection: %v", err)
 		}
-		if _, err := b.runner.Revert(t.Context(), "r1", "dark.fault", pb.RevertCause_REVERT_CAUSE_HALT); err != nil {
+		if _, _, err := b.runner.Revert(t.Context(), "r1", "dark.fault", pb.RevertCause_REVERT_CAUSE_HALT); err != nil {
 			t.Fatal(err)
 		}
 		b.open(t)
@@ -222,14 +222,14 @@ func TestRevertGoesOnPastErrorsAndNamesWhatIsLeft(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		b.host.FailOp(2, errors.New("stuck"))
-		m, err := b.runner.Revert(t.Context(), "r1", "dark.fault", pb.RevertCause_REVERT_CAUSE_END)
+		m, _, err := b.runner.Revert(t.Context(), "r1", "dark.fault", pb.RevertCause_REVERT_CAUSE_END)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if len(m.GetResidue()) == 0 {
 			t.Error("a failed undo left no residue in the mark")
 		}
-		again, err := b.runner.Revert(t.Context(), "r1", "dark.fault", pb.RevertCause_REVERT_CAUSE_LOCAL)
+		again, _, err := b.runner.Revert(t.Context(), "r1", "dark.fault", pb.RevertCause_REVERT_CAUSE_LOCAL)
 		if err != nil || len(again.GetResidue()) != 0 {
 			t.Errorf("a second revert left %v, %v", again.GetResidue(), err)
 		}
@@ -241,7 +241,7 @@ func TestRevertGoesOnPastErrorsAndNamesWhatIsLeft(t *testing.T) {
 
 func TestRevertIsLegalWhenNothingWasDone(t *testing.T) {
 	b := newBench(t)
-	m, err := b.runner.Revert(t.Context(), "r9", "unheard.of", pb.RevertCause_REVERT_CAUSE_HALT)
+	m, _, err := b.runner.Revert(t.Context(), "r9", "unheard.of", pb.RevertCause_REVERT_CAUSE_HALT)
 	if err != nil || m.GetState() != pb.StepState_STEP_STATE_REVERTED {
 		t.Errorf("revert of an unknown step: %v, %v", m, err)
 	}
@@ -258,7 +258,7 @@ func TestRevertInterruptsAHangingInjection(t *testing.T) {
 		go func() { failed <- b.runner.Inject(context.WithoutCancel(t.Context()), in) }()
 		synctest.Wait()
 		begun := time.Now()
-		if _, err := b.runner.Revert(t.Context(), "r1", "dark.fault", pb.RevertCause_REVERT_CAUSE_HALT); err != nil {
+		if _, _, err := b.runner.Revert(t.Context(), "r1", "dark.fault", pb.RevertCause_REVERT_CAUSE_HALT); err != nil {
 			t.Fatal(err)
 		}
 		if took := time.Since(begun); took > time.Second {
@@ -325,7 +325,7 @@ func BenchmarkIntent(b *testing.B) {
 		if err := r.Inject(b.Context(), &pb.Intent{Run: "r", Step: step}); err != nil {
 			b.Fatal(err)
 		}
-		if _, err := r.Revert(b.Context(), "r", step, pb.RevertCause_REVERT_CAUSE_END); err != nil {
+		if _, _, err := r.Revert(b.Context(), "r", step, pb.RevertCause_REVERT_CAUSE_END); err != nil {
 			b.Fatal(err)
 		}
 		if err := r.Forget("r", step); err != nil {
