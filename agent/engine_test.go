@@ -19,6 +19,7 @@ func TestStepHoldsFromItsStartToItsEnd(t *testing.T) {
 		task := r.task(5*time.Second, 30*time.Second)
 		unfired := proto.CloneOf(task)
 		unfired.Fire = false
+		r.pass(time.Millisecond)
 		r.order(unfired)
 		r.want(ready, none)
 		if s := r.status(); len(s.GetTouches()) == 0 || s.GetArmNanos() <= 0 {
@@ -42,6 +43,24 @@ func TestStepHoldsFromItsStartToItsEnd(t *testing.T) {
 		if late := last.GetActualUnixNanos() - task.GetEndUnixNanos(); late < 0 || late > int64(20*time.Millisecond) {
 			t.Errorf("reverted %s after its end", time.Duration(late))
 		}
+	})
+}
+
+// A host that was never granted a lease is not ready, or it would be fired and
+// refuse to begin.
+func TestHostWithoutALeaseIsNotReady(t *testing.T) {
+	bubble(t, func(r *rig) {
+		task := r.task(20*time.Second, time.Minute)
+		task.Fire = false
+		r.order(task)
+		r.silent(9 * time.Second)
+		if all := r.engine.Statuses(); len(all) != 0 {
+			t.Errorf("it tells of %v", all)
+		}
+		r.pass(time.Millisecond)
+		r.want(ready, none)
+		r.silent(10 * time.Second)
+		r.want(pb.StepState_STEP_STATE_REFUSED, pb.RevertCause_REVERT_CAUSE_LEASE)
 	})
 }
 

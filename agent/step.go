@@ -247,7 +247,8 @@ func (s *step) nap(ctx context.Context, until time.Duration) {
 	}
 }
 
-// prepare plans the step without touching anything.
+// prepare plans the step without touching anything. Ready is who could begin at
+// once: a host that has only just found its servers has no lease yet.
 func (s *step) prepare(ctx context.Context) bool {
 	if h := s.e.Halted(); h != nil {
 		s.refuse(haltedProblem(h))
@@ -258,6 +259,7 @@ func (s *step) prepare(ctx context.Context) bool {
 		s.refuse(problemOf(err))
 		return false
 	}
+	s.awaitLease(ctx)
 	s.change(func() {
 		s.status.State = pb.StepState_STEP_STATE_READY
 		s.status.Touches = fault.Describe(changes)
@@ -265,6 +267,17 @@ func (s *step) prepare(ctx context.Context) bool {
 		s.status.ArmNanos = int64(s.e.armCost)
 	})
 	return true
+}
+
+// awaitLease returns when a lease is alive or the step is called off, at last
+// after as long as a lease: then the step is to end as one without.
+func (s *step) awaitLease(ctx context.Context) {
+	s.e.mu.Lock()
+	until := s.born + s.lease()
+	s.e.mu.Unlock()
+	for v := s.view(); ctx.Err() == nil && v.dropped == 0 && v.now >= v.lease && v.now < until; v = s.view() {
+		s.nap(ctx, until)
+	}
 }
 
 // nominal is the step as it would be if it began now: the plan must not wait
