@@ -34,10 +34,10 @@ type killing struct {
 	strays int
 }
 
-// lead is how long before its instant a kill has a real-time thread, and brink
-// how long before it the scheduler is left out: each takes its time on a busy
-// machine.
-const lead, brink = time.Second, 50 * time.Millisecond
+// lead is how long before its instant a kill lets the collector rest, and brink
+// how long before it the kill gets a real-time thread: each takes its time on a
+// busy machine.
+const lead, brink = time.Second, 100 * time.Millisecond
 
 // kill arms, waits for the instant, on a real-time thread in the end, kills, and
 // returns when everything is dead. ctx, or a detach of the tag, calls it off
@@ -107,6 +107,10 @@ func (k *killing) strike(r *Real) (err error) {
 	if !k.timer.approach(lead) {
 		return errCalledOff
 	}
+	defer collector.rest()()
+	if !k.timer.approach(brink) {
+		return errCalledOff
+	}
 	RealtimeThread(func(denied error) {
 		k.denied = denied
 		err = k.fire(r)
@@ -116,9 +120,6 @@ func (k *killing) strike(r *Real) (err error) {
 
 // fire kills the workloads at the instant, on the real-time thread.
 func (k *killing) fire(r *Real) error {
-	if !k.timer.approach(brink) {
-		return errCalledOff
-	}
 	failed := make([]unix.Errno, len(k.kills))
 	first, last, ok := k.timer.write(k.kills, failed)
 	if !ok {

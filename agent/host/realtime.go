@@ -25,11 +25,12 @@ const (
 // it. f is told whether the priority was granted; it runs all the same when it
 // was not. The thread ends with f.
 //
-// f must be short, a second at most: nothing is collected meanwhile. The
-// collector marks a goroutine before it looks at its stack, and a goroutine that
-// comes back from a system call spins until the mark is gone. On a real-time
-// thread it would spin for ever where it has pushed the collector's own thread
-// off the processor, or until the kernel throttles it (0.95 s of every second).
+// f must be short, and wait in no system call that Go's scheduler hears of. The
+// scheduler marks a goroutine that is in one before it takes its place away, and
+// the collector before it looks at its stack; who comes back spins until the mark
+// is gone. On a real-time thread that would be for ever where it has pushed the
+// thread that made the mark off the processor, or until the kernel throttles it
+// (0.95 s of every second). So nothing is collected while f runs.
 func RealtimeThread(f func(denied error)) {
 	done := make(chan struct{})
 	go func() {
@@ -53,17 +54,27 @@ var collector resting
 
 // resting counts who needs the collector to rest.
 type resting struct {
-	mu      sync.Mutex
-	count   int
-	percent int // its setting while it works
+	mu    sync.Mutex
+	count int
+	// percent and limit are its settings while it works.
+	percent int
+	limit   int64
 }
 
-// rest waits for the end of a collection and allows no other one until wake.
+// litter is how much memory, in bytes, may be in use before the collector works
+// after all: where one kill follows the other, it would never get to it.
+const litter = 256 << 20
+
+// rest collects once, and allows no other collection until wake.
 func (r *resting) rest() (wake func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.count++; r.count == 1 {
+		r.limit = debug.SetMemoryLimit(litter)
 		r.percent = debug.SetGCPercent(-1)
+		// That waits for a collection that is under way. One that another thread
+		// has just decided on would still begin, unless this comes of it.
+		runtime.GC()
 	}
 	return r.wake
 }
@@ -73,6 +84,7 @@ func (r *resting) wake() {
 	defer r.mu.Unlock()
 	if r.count--; r.count == 0 {
 		debug.SetGCPercent(r.percent)
+		debug.SetMemoryLimit(r.limit)
 	}
 }
 

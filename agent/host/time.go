@@ -19,15 +19,21 @@ func BootTime() time.Duration {
 	return time.Duration(ts.Nano())
 }
 
-// SleepUntil blocks its OS thread until boot time is at least at. It is for
-// threads that have priority: a Go timer wakes milliseconds late on a busy
-// machine. A signal doesn't end it early.
+// SleepUntil blocks its OS thread until boot time is at least at, some
+// milliseconds away at most: Go's scheduler doesn't hear of it, see
+// RealtimeThread. It is for threads that have priority: a Go timer wakes
+// milliseconds late on a busy machine. A signal doesn't end it early.
 func SleepUntil(at time.Duration) error {
 	ts := unix.NsecToTimespec(int64(at))
 	for {
-		err := unix.ClockNanosleep(unix.CLOCK_BOOTTIME, unix.TIMER_ABSTIME, &ts, nil)
-		if !errors.Is(err, unix.EINTR) {
-			return wrap(err, "sleep until boot time %s", at)
+		_, _, errno := unix.RawSyscall6(unix.SYS_CLOCK_NANOSLEEP, unix.CLOCK_BOOTTIME, unix.TIMER_ABSTIME,
+			uintptr(unsafe.Pointer(&ts)), 0, 0, 0)
+		switch errno {
+		case unix.EINTR:
+		case 0:
+			return nil
+		default:
+			return fmt.Errorf("sleep until boot time %s: %w", at, errno)
 		}
 	}
 }
