@@ -25,7 +25,8 @@ type Worker struct {
 	Journal string
 	Options undo.Options
 	// Pipe leads to the supervisor.
-	Pipe       io.ReadWriteCloser
+	Pipe io.ReadWriteCloser
+	// Supervisor is asked why it is silent.
 	Supervisor Scheduled
 	// Servers are the agent doors to begin with, host:port or unix:PATH. Without
 	// any, the agent is standalone: its supervisor grants the lease.

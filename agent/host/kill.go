@@ -20,7 +20,6 @@ const deathLimit = 10 * time.Second
 type killing struct {
 	timer  *timer
 	files  []*os.File
-	kills  []uintptr // the files' descriptors
 	groups []string
 
 	mu sync.Mutex // guards the rest
@@ -94,7 +93,7 @@ func (k *killing) open(c cgroups, cgroup string) error {
 	}
 	f, err := c.openKill(cgroup)
 	if f != nil {
-		k.files, k.kills = append(k.files, f), append(k.kills, f.Fd())
+		k.files = append(k.files, f)
 	}
 	return err
 }
@@ -120,8 +119,12 @@ func (k *killing) strike(r *Real) (err error) {
 
 // fire kills the workloads at the instant, on the real-time thread.
 func (k *killing) fire(r *Real) error {
-	failed := make([]unix.Errno, len(k.kills))
-	first, last, ok := k.timer.write(k.kills, failed)
+	var files []uintptr
+	for _, f := range k.files {
+		files = append(files, f.Fd())
+	}
+	failed := make([]unix.Errno, len(files))
+	first, last, ok := k.timer.write(files, failed)
 	if !ok {
 		return errCalledOff
 	}

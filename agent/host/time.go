@@ -67,10 +67,10 @@ func newTimer(at time.Duration) (*timer, error) {
 // approach blocks the OS thread until some time before the instant, and tells
 // whether it was not cancelled.
 func (t *timer) approach(before time.Duration) bool {
-	fds := []unix.PollFd{{Fd: int32(t.stop), Events: unix.POLLIN}, {Fd: int32(t.fd), Events: unix.POLLIN}}
+	fds := t.fds()
 	for {
 		left := unix.NsecToTimespec(int64(max(t.at-before-BootTime(), 0)))
-		if _, err := unix.Ppoll(fds, &left, nil); !errors.Is(err, unix.EINTR) {
+		if _, err := unix.Ppoll(fds[:], &left, nil); !errors.Is(err, unix.EINTR) {
 			return err == nil && fds[0].Revents == 0
 		}
 	}
@@ -85,7 +85,7 @@ func (t *timer) approach(before time.Duration) bool {
 //
 //go:nosplit
 func (t *timer) write(files []uintptr, failed []unix.Errno) (began, ended time.Duration, ok bool) {
-	fds := [...]unix.PollFd{{Fd: int32(t.stop), Events: unix.POLLIN}, {Fd: int32(t.fd), Events: unix.POLLIN}}
+	fds := t.fds()
 	one := [...]byte{'1'}
 	var around [2]unix.Timespec
 	errno := unix.EINTR
@@ -103,7 +103,16 @@ func (t *timer) write(files []uintptr, failed []unix.Errno) (began, ended time.D
 	return sinceBoot(around[0]), sinceBoot(around[1]), true
 }
 
+// fds are what ends a wait: the call-off, and the instant.
+//
+//go:nosplit
+func (t *timer) fds() [2]unix.PollFd {
+	return [...]unix.PollFd{{Fd: int32(t.stop), Events: unix.POLLIN}, {Fd: int32(t.fd), Events: unix.POLLIN}}
+}
+
 // sinceBoot is a reading of a clock as a duration.
+//
+//go:nosplit
 func sinceBoot(ts unix.Timespec) time.Duration {
 	return time.Duration(ts.Sec)*time.Second + time.Duration(ts.Nsec)
 }

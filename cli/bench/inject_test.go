@@ -69,7 +69,7 @@ func BenchmarkInjectAndUndo(b *testing.B) {
 	}
 	ask := "squall get runs"
 	row{name: "inject dns.fail, six hosts: active", unit: "ms", values: millis(active), judged: median, limit: 60, base: millis(asked), baseName: ask}.print()
-	row{name: "inject dns.fail, six hosts: returned", unit: "ms", values: millis(returned), limit: noTarget, base: millis(asked), baseName: ask}.print()
+	row{name: "inject dns.fail, six hosts: returned", unit: "ms", values: millis(returned), judged: median, limit: 60, base: millis(asked), baseName: ask}.print()
 	row{name: "undo, six hosts: proved clean", unit: "ms", values: millis(undone), judged: median, limit: 80, base: millis(asked), baseName: ask}.print()
 }
 

@@ -63,12 +63,6 @@ func (a *alone) begin(t *testing.T, before string) {
 	within(t, 30*time.Second, "the agent answers", func() bool { return a.local(t, "status", "--local").code == 0 })
 }
 
-// local talks to the agent.
-func (a *alone) local(t *testing.T, words ...string) result {
-	t.Helper()
-	return a.squall(t, append(words, "--socket", filepath.Join(a.dir, "sock"))...)
-}
-
 // stop kills both of the agent's processes.
 func (a *alone) stop(t *testing.T) {
 	t.Helper()

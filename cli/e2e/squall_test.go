@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -104,6 +105,12 @@ func (d *desk) squall(t *testing.T, words ...string) result {
 	r := d.start(t, words...).end(t)
 	r.took = time.Since(began)
 	return r
+}
+
+// local runs a command that talks to a host's own agent, at the socket here.
+func (d *desk) local(t *testing.T, words ...string) result {
+	t.Helper()
+	return d.squall(t, append(words, "--socket", filepath.Join(d.dir, "sock"))...)
 }
 
 // must runs a command that has to end with the code given, and say each text.
