@@ -1,17 +1,13 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 	"time"
 
-	"squall/experiments"
 	pb "squall/proto/squall/v1"
 )
 
@@ -27,10 +23,9 @@ type follower struct {
 	// of a file.
 	active func(*pb.Event, *pb.Plan) bool
 	live   *live
+	// answers are the lines that a person types; nil before the first question.
+	answers <-chan string
 }
-
-// errDetached ends a command well whose run goes on.
-var errDetached = &exitError{code: experiments.ExitPass}
 
 // follow returns when the run has its verdict, or when the person lets go.
 func (f *follower) follow(ctx context.Context) error {
@@ -49,14 +44,15 @@ func (f *follower) follow(ctx context.Context) error {
 		case now := <-ticks.C:
 			f.live.draw(now, f.plan)
 		case err := <-watched:
-			f.live.end()
+			f.live.pause()
 			return f.end(ctx, err)
 		case sig := <-signals:
-			if detached, err := f.obey(ctx, sig, signals); detached || err != nil {
+			if left, err := f.obey(ctx, sig, signals); left || err != nil {
 				cancel()
 				_ = <-watched // it ends because of us
 				return err
 			}
+			f.live.resume()
 		}
 	}
 }
@@ -77,54 +73,4 @@ func (f *follower) end(ctx context.Context, err error) error {
 		return err
 	}
 	return f.finish(ctx, f.client, f.run)
-}
-
-// obey answers to a signal. A person at the keyboard is asked; whoever else
-// sends one means it.
-func (f *follower) obey(ctx context.Context, sig os.Signal, more <-chan os.Signal) (detached bool, err error) {
-	f.live.end()
-	if sig != os.Interrupt {
-		return f.detach, f.halt(ctx, "signal "+sig.String())
-	}
-	if f.askDetach(more) {
-		fmt.Fprintf(f.stderr, "detached; %s goes on under its guardrails and deadlines\n", f.run)
-		return true, errDetached
-	}
-	return false, f.halt(ctx, "Ctrl-C")
-}
-
-// askDetach asks what Ctrl-C meant. No answer, a second signal, or an end of
-// the input means halt.
-func (f *follower) askDetach(more <-chan os.Signal) bool {
-	fmt.Fprintf(f.stderr, "\ndetach (d) or halt (h)? halting in %v ", f.settings.HaltAfter)
-	answer := make(chan string, 1)
-	go func() {
-		line, err := bufio.NewReader(f.stdin).ReadString('\n')
-		if err != nil && err != io.EOF {
-			line = ""
-		}
-		answer <- line
-	}()
-	select {
-	case line := <-answer:
-		return strings.HasPrefix(strings.TrimSpace(line), "d")
-	case <-more:
-	case <-time.After(f.settings.HaltAfter):
-	}
-	return false
-}
-
-// halt pulls the lever and says how far it came; the verdict still follows.
-func (f *follower) halt(ctx context.Context, why string) error {
-	ctx, cancel := context.WithTimeout(ctx, haltLimit)
-	defer cancel()
-	resp, err := f.client.halt(ctx, why+" in squall run "+f.run, f.settings.Wait)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintln(f.stderr, haltLine(resp))
-	if !resp.GetCommitted() {
-		return cleanError(resp.GetHosts(), &exitError{experiments.ExitUnreachable, errUncommitted})
-	}
-	return nil
 }

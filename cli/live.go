@@ -19,6 +19,8 @@ type live struct {
 	on bool
 
 	mu sync.Mutex
+	// paused says that something else has the screen now.
+	paused bool // guarded by mu
 	// drawn says that the line stands on the screen.
 	drawn bool // guarded by mu
 	// state, phase and t0 are the run's, as its events tell.
@@ -56,7 +58,7 @@ func (l *live) event(e *pb.Event, plan *pb.Plan) {
 func (l *live) draw(now time.Time, plan *pb.Plan) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.on {
+	if !l.on || l.paused {
 		return
 	}
 	l.clear()
@@ -67,7 +69,7 @@ func (l *live) draw(now time.Time, plan *pb.Plan) {
 	if !l.t0.IsZero() {
 		text += fmt.Sprintf(", T+%.0fs of %s", now.Sub(l.t0).Seconds(), span(time.Duration(plan.GetLengthNanos())))
 	}
-	fmt.Fprint(l.w, escape(text)+"  (Ctrl-C: detach or halt)")
+	fmt.Fprint(l.w, escape(text)+"  (Ctrl-C: undo, detach or halt)")
 	l.drawn = true
 }
 
@@ -79,10 +81,16 @@ func (l *live) clear() {
 	}
 }
 
-// end leaves the screen without the line.
-func (l *live) end() {
+// pause takes the line off the screen until resume.
+func (l *live) pause() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.clear()
-	l.on = false
+	l.paused = true
+}
+
+func (l *live) resume() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.paused = false
 }

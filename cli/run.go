@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -30,7 +29,7 @@ func newRunCmd(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "run FILE|SCENARIO",
 		Short: "Run an experiment, and stay to the verdict",
-		Long:  "Run an experiment and stay to the verdict. Ctrl-C asks whether to detach or to halt, and halts when nobody answers.",
+		Long:  "Run an experiment and stay to the verdict. Ctrl-C asks whether to undo this run, detach, halt everything or go on, and undoes the run when nobody answers; a second Ctrl-C leaves at once.",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			req, err := a.runRequest(args[0], o)
@@ -159,6 +158,3 @@ func (a *app) finish(ctx context.Context, c *client, run string) error {
 	}
 	return exit(reportExit(resp.GetReport()))
 }
-
-// haltLimit bounds a halt that a signal asks for.
-const haltLimit = 30 * time.Second

@@ -83,7 +83,7 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 // startControl is `control KEY=VALUE…`: a control plane of one server that
 // plays a part, in reach of the script's squall.
 func startControl(ts *testscript.TestScript, _ bool, args []string) {
-	c := &actor{halted: make(chan struct{}), part: map[string]string{}}
+	c := &actor{ended: make(chan struct{}), part: map[string]string{}}
 	for _, a := range args {
 		key, value, _ := strings.Cut(a, "=")
 		c.part[key] = value
@@ -112,12 +112,12 @@ func startControl(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 // actor plays the part of a control plane. Its part says how a run ends:
-// verdict=…, residue=…, refuse=…, committed=no, unknown=HOST, endless=yes.
+// verdict=…, residue=…, refuse=…, committed=no, unknown=HOST, endless=yes, undo=hangs.
 type actor struct {
 	pb.UnimplementedControlServiceServer
-	part   map[string]string
-	once   sync.Once
-	halted chan struct{}
+	part  map[string]string
+	once  sync.Once
+	ended chan struct{}
 }
 
 const partRun = "zone-loss-1"
@@ -155,7 +155,7 @@ func (c *actor) Watch(req *pb.WatchRequest, stream grpc.ServerStreamingServer[pb
 	}
 	if c.part["endless"] != "" {
 		select {
-		case <-c.halted:
+		case <-c.ended:
 		case <-stream.Context().Done():
 			return stream.Context().Err()
 		}
@@ -169,7 +169,7 @@ func (c *actor) Report(context.Context, *pb.ReportRequest) (*pb.ReportResponse, 
 		Verdict: pb.Verdict(pb.Verdict_value["VERDICT_"+strings.ToUpper(c.part["verdict"])]),
 	}}
 	select {
-	case <-c.halted:
+	case <-c.ended:
 		r.Summary.Verdict = pb.Verdict_VERDICT_HALTED
 	default:
 	}
@@ -180,11 +180,11 @@ func (c *actor) Report(context.Context, *pb.ReportRequest) (*pb.ReportResponse, 
 }
 
 func (c *actor) Halt(context.Context, *pb.HaltRequest) (*pb.HaltResponse, error) {
-	c.once.Do(func() { close(c.halted) })
+	c.once.Do(func() { close(c.ended) })
 	return &pb.HaltResponse{Committed: c.part["committed"] != "no", Hosts: c.hosts()}, nil
 }
 
-func (c *actor) Undo(_ context.Context, req *pb.UndoRequest) (*pb.UndoResponse, error) {
+func (c *actor) Undo(ctx context.Context, req *pb.UndoRequest) (*pb.UndoResponse, error) {
 	if p := c.refuse(); p != nil {
 		st, err := status.New(experiments.GRPCCode(p.GetRefusal()), p.GetMessage()).WithDetails(p)
 		if err != nil {
@@ -192,6 +192,11 @@ func (c *actor) Undo(_ context.Context, req *pb.UndoRequest) (*pb.UndoResponse, 
 		}
 		return nil, st.Err()
 	}
+	if c.part["undo"] == "hangs" {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	c.once.Do(func() { close(c.ended) })
 	return &pb.UndoResponse{Runs: []string{req.GetRun()}, Hosts: c.hosts()}, nil
 }
 

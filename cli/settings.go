@@ -26,8 +26,8 @@ type settings struct {
 	Output string   `mapstructure:"output"`
 	// Timeout is how long one server may take to answer before the next is tried.
 	Timeout time.Duration `mapstructure:"timeout"`
-	// HaltAfter is how long Ctrl-C waits for an answer before it halts.
-	HaltAfter time.Duration `mapstructure:"halt_after"`
+	// UndoAfter is how long Ctrl-C waits for an answer before it undoes the run.
+	UndoAfter time.Duration `mapstructure:"undo_after"`
 	// Wait is how long halt and undo wait for hosts to show that they are clean.
 	Wait time.Duration `mapstructure:"wait"`
 }
@@ -54,7 +54,7 @@ var settingTable = []setting{
 	{"bundle", "", "folder of the certificate bundle that goes with server"},
 	{"output", "table", "table, wide, json, yaml or name"},
 	{"timeout", "3s", "how long one server may take before the next is tried"},
-	{"halt_after", "5s", "how long Ctrl-C in run waits for an answer before it halts"},
+	{"undo_after", "5s", "how long Ctrl-C in run waits for an answer before it undoes the run"},
 	{"wait", "15s", "how long halt and undo wait for hosts to show that they are clean"},
 }
 
@@ -137,7 +137,7 @@ func readLayer(file string) (map[string]any, error) {
 }
 
 func (s *settings) validate() error {
-	for key, d := range map[string]time.Duration{"timeout": s.Timeout, "halt_after": s.HaltAfter, "wait": s.Wait} {
+	for key, d := range map[string]time.Duration{"timeout": s.Timeout, "undo_after": s.UndoAfter, "wait": s.Wait} {
 		if d < time.Millisecond {
 			return fmt.Errorf("setting %s: %v is under 1ms; write a unit, as in 3s", key, d)
 		}
