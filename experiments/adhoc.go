@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"squall/experiments/quantity"
 	pb "squall/proto/squall/v1"
 )
 
@@ -22,7 +23,7 @@ func AdHoc(fault *pb.Fault, step *pb.Step, target *pb.Target, length time.Durati
 	return &pb.Experiment{
 		Version:  1,
 		Name:     "ad-hoc-" + strings.ReplaceAll(FaultName(fault), ".", "-"),
-		Title:    FaultName(fault) + " for " + FormatSpan(length.Nanoseconds()),
+		Title:    FaultName(fault) + " for " + quantity.FormatSpan(length.Nanoseconds()),
 		Targets:  map[string]*pb.Target{s.Target: proto.CloneOf(target)},
 		Timeline: []*pb.Phase{{At: afterOrigin(0), Phase: "hold", Faults: []*pb.Step{s}}},
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"squall/experiments/quantity"
 	pb "squall/proto/squall/v1"
 )
 
@@ -72,7 +73,7 @@ func (d *decoder) checkNames(e *pb.Experiment) {
 func (d *decoder) checkName(e *pb.Experiment, section, name string) {
 	path := section + "." + name
 	switch {
-	case !plainName.MatchString(name):
+	case !quantity.IsName(name):
 		d.badPath(path, fmt.Sprintf("name %s can't stand in an expression", quoted(name)),
 			"use small letters, digits and _, beginning with a letter, such as "+quoted(tame(name)))
 	case slices.Contains(reserved, name) || section == "probes" && name == "control":
@@ -87,7 +88,7 @@ var notPlain = regexp.MustCompile(`[^a-z0-9]+`)
 // tame turns a name into one that may stand in an expression.
 func tame(name string) string {
 	plain := strings.Trim(notPlain.ReplaceAllString(strings.ToLower(name), "_"), "_")
-	if !plainName.MatchString(plain) {
+	if !quantity.IsName(plain) {
 		return "n_" + plain
 	}
 	return plain
@@ -200,7 +201,7 @@ func (d *decoder) checkAddress(path, text string) {
 		return
 	}
 	colon := strings.LastIndexByte(text, ':')
-	port, err := wholeNumber(text[colon+1:], 65535)
+	port, err := quantity.WholeNumber(text[colon+1:], 65535)
 	host := text[:max(colon, 0)]
 	_, notV6 := netip.ParseAddr(strings.Trim(host, "[]"))
 	bare := strings.Contains(host, ":") && (host[0] != '[' || notV6 != nil)

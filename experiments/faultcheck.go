@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"squall/experiments/quantity"
 	pb "squall/proto/squall/v1"
 )
 
@@ -46,10 +47,10 @@ func (d *decoder) checkMagnitudes(path, body string, s *pb.Step) {
 		if ramp.GetFrom() != ramp.GetTo() {
 			moves = true
 			if s.GetRamp() == nil && !d.wrong[path+".ramp"] {
-				d.badPath(at, fmt.Sprintf("%s: %s moves, but not how fast", spelling(fd), quoted(FormatRamp(ramp))), "add `ramp:` with the time from the first value to the last")
+				d.badPath(at, fmt.Sprintf("%s: %s moves, but not how fast", spelling(fd), quoted(quantity.FormatRamp(ramp))), "add `ramp:` with the time from the first value to the last")
 			}
 		} else if ramp.GetFrom() == 0 {
-			d.badPath(at, fmt.Sprintf("%s: %s does nothing", spelling(fd), quoted(FormatRamp(ramp))), "write more than 0, or two values such as "+nonZero(ramp))
+			d.badPath(at, fmt.Sprintf("%s: %s does nothing", spelling(fd), quoted(quantity.FormatRamp(ramp))), "write more than 0, or two values such as "+nonZero(ramp))
 		}
 		return true
 	})
@@ -85,7 +86,7 @@ func (d *decoder) checkAnswers(path string, mix *pb.AnswerMix) {
 		return true
 	})
 	if sum != 1_000_000 {
-		d.badPath(path, fmt.Sprintf("the answers sum to %s", unscaled(sum, 4)+"%"), "let them sum to 100%; what else a failing query gets stands here too")
+		d.badPath(path, fmt.Sprintf("the answers sum to %s", quantity.FormatShare(uint32(sum))), "let them sum to 100%; what else a failing query gets stands here too")
 	}
 }
 
@@ -123,9 +124,9 @@ func (d *decoder) checkFlood(path string, r *pb.Rate) {
 	unit, values := rateUnit(r)
 	switch {
 	case unit == "bits" || unit == "bytes":
-		d.badPath(path, fmt.Sprintf("rate: %s does not count calls", quoted(FormatRate(r))), "write calls a second, such as 500/s, or times the base, such as 20x")
+		d.badPath(path, fmt.Sprintf("rate: %s does not count calls", quoted(quantity.FormatRate(r))), "write calls a second, such as 500/s, or times the base, such as 20x")
 	case len(values) > 0 && values[0] == 0:
-		d.badPath(path, fmt.Sprintf("rate: %s does nothing", quoted(FormatRate(r))), "write more than 0")
+		d.badPath(path, fmt.Sprintf("rate: %s does nothing", quoted(quantity.FormatRate(r))), "write more than 0")
 	}
 }
 

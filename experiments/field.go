@@ -11,6 +11,7 @@ import (
 	"go.yaml.in/yaml/v3"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"squall/experiments/quantity"
 	pb "squall/proto/squall/v1"
 )
 
@@ -113,8 +114,8 @@ func (d *decoder) scalar(n *yaml.Node, fd protoreflect.FieldDescriptor, at where
 
 func (d *decoder) badText(n *yaml.Node, at where, err error) {
 	message, fix := err.Error(), ""
-	if m, ok := errors.AsType[*mistake](err); ok {
-		message, fix = m.message, m.fix
+	if m, ok := errors.AsType[*quantity.Mistake](err); ok {
+		message, fix = m.Message, m.Fix
 	}
 	name := at.path[strings.LastIndexByte(at.path, '.')+1:]
 	d.badNode(at, n, printable(name)+": "+message, fix)
@@ -136,7 +137,7 @@ func (d *decoder) convert(n *yaml.Node, fd protoreflect.FieldDescriptor) (protor
 		return parseEnum(fd.Enum(), text)
 	case protoreflect.BoolKind:
 		if text != "true" && text != "false" {
-			return protoreflect.Value{}, mistakef("write true or false", "%s is neither true nor false", quoted(text))
+			return protoreflect.Value{}, quantity.Mistakef("write true or false", "%s is neither true nor false", quoted(text))
 		}
 		return protoreflect.ValueOfBool(text == "true"), nil
 	case protoreflect.Uint32Kind:
@@ -152,12 +153,12 @@ func (d *decoder) convert(n *yaml.Node, fd protoreflect.FieldDescriptor) (protor
 }
 
 func parseNumber(fd protoreflect.FieldDescriptor, text string, most uint64) (uint64, error) {
-	if strings.HasPrefix(text, "-") && digits(text[1:]) {
-		return 0, mistakef("write "+inWords(fd), "%s is negative", quoted(text))
+	if strings.HasPrefix(text, "-") && quantity.Digits(text[1:]) {
+		return 0, quantity.Mistakef("write "+inWords(fd), "%s is negative", quoted(text))
 	}
-	n, err := wholeNumber(text, most)
-	if _, high := bounds(fd); high != "" && err != nil && digits(text) && text[0] != '0' {
-		return 0, mistakef("write "+inWords(fd), "%s is too large", quoted(text))
+	n, err := quantity.WholeNumber(text, most)
+	if _, high := bounds(fd); high != "" && err != nil && quantity.Digits(text) && text[0] != '0' {
+		return 0, quantity.Mistakef("write "+inWords(fd), "%s is too large", quoted(text))
 	}
 	return n, err
 }
@@ -172,7 +173,7 @@ func lintQuotes(n *yaml.Node, fd protoreflect.FieldDescriptor) error {
 	if !text || n.Style&quotes != 0 || !sixties.MatchString(n.Value) {
 		return nil
 	}
-	return mistakef("write "+quoted(n.Value)+" with the quotes, since many readers of YAML take it for a number or a date",
+	return quantity.Mistakef("write "+quoted(n.Value)+" with the quotes, since many readers of YAML take it for a number or a date",
 		"the time %s is not in quotes", printable(n.Value))
 }
 
@@ -184,7 +185,7 @@ func parseEnum(ed protoreflect.EnumDescriptor, text string) (protoreflect.Value,
 		}
 	}
 	texts := enumTexts(ed)
-	return protoreflect.Value{}, mistakef(withNear(text, texts), "%s is not known here", quoted(text))
+	return protoreflect.Value{}, quantity.Mistakef(withNear(text, texts), "%s is not known here", quoted(text))
 }
 
 // withNear lists all legal words and names the one that was probably meant.
@@ -205,19 +206,19 @@ func checkText(fd protoreflect.FieldDescriptor, text string) error {
 	inMap := fd.ContainingMessage().IsMapEntry()
 	expression := option[bool](fd, pb.E_Expression)
 	if strings.TrimSpace(text) == "" && (expression || text == "" && !fd.IsList() && !inMap) {
-		return mistakef("write a text, or leave the key out", "the text is empty")
+		return quantity.Mistakef("write a text, or leave the key out", "the text is empty")
 	}
 	if pattern == "" || regexp.MustCompile(`^(?:`+pattern+`)$`).MatchString(text) {
 		return nil
 	}
 	if plainWords.MatchString(pattern) {
-		return mistakef(withNear(text, strings.Split(pattern, "|")), "%s is not known here", quoted(text))
+		return quantity.Mistakef(withNear(text, strings.Split(pattern, "|")), "%s is not known here", quoted(text))
 	}
 	fix := "write text of the form " + pattern
 	if example := option[string](fd, pb.E_Example); example != "" {
 		fix += ", such as " + example
 	}
-	return mistakef(fix, "%s has the wrong form", quoted(text))
+	return quantity.Mistakef(fix, "%s has the wrong form", quoted(text))
 }
 
 // wrongType says what a node is and what was expected.

@@ -6,6 +6,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"squall/experiments/quantity"
 	pb "squall/proto/squall/v1"
 )
 
@@ -82,13 +83,13 @@ func SetField(msg proto.Message, path, text string) error {
 	for {
 		fd, below := cutKey(m.Descriptor(), rest)
 		if fd == nil {
-			return mistakef(suggest(rest, keys(m.Descriptor())), "there is no %s", quoted(path))
+			return quantity.Mistakef(suggest(rest, keys(m.Descriptor())), "there is no %s", quoted(path))
 		}
 		if below == "" || fd.IsMap() {
 			return setLeaf(m, fd, path, below, text)
 		}
 		if !isSection(fd) || fd.IsList() {
-			return mistakef("set "+quoted(strings.TrimSuffix(path, "."+below))+" itself", "there is nothing in it called %s", quoted(below))
+			return quantity.Mistakef("set "+quoted(strings.TrimSuffix(path, "."+below))+" itself", "there is nothing in it called %s", quoted(below))
 		}
 		m, rest = m.Mutable(fd).Message(), below
 	}
@@ -109,12 +110,12 @@ func setLeaf(m protoreflect.Message, fd protoreflect.FieldDescriptor, path, key,
 		return asMistake(setText(m, fd, where{path: path}, text))
 	}
 	if isSection(fd.MapValue()) {
-		return mistakef("write it in a file", "%s can't be set by a flag", quoted(path))
+		return quantity.Mistakef("write it in a file", "%s can't be set by a flag", quoted(path))
 	}
 	if key == "" {
 		var ok bool
 		if key, text, ok = strings.Cut(text, "="); !ok {
-			return mistakef("write key=value", "%s has no value", quoted(key))
+			return quantity.Mistakef("write key=value", "%s has no value", quoted(key))
 		}
 	}
 	m.Mutable(fd).Map().Set(protoreflect.ValueOfString(key).MapKey(), protoreflect.ValueOfString(text))
@@ -127,5 +128,5 @@ func asMistake(problems Problems) error {
 		return nil
 	}
 	p := problems[0]
-	return &mistake{message: p.GetMessage(), fix: p.GetFix()}
+	return &quantity.Mistake{Message: p.GetMessage(), Fix: p.GetFix()}
 }

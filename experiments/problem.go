@@ -9,10 +9,10 @@ package experiments
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 	"unicode"
 
+	"squall/experiments/quantity"
 	pb "squall/proto/squall/v1"
 )
 
@@ -67,13 +67,7 @@ func place(p *pb.Problem) string {
 }
 
 // quoted is user text in quotes, short and without control characters.
-func quoted(text string) string {
-	const most = 60
-	if runes := []rune(text); len(runes) > most {
-		text = string(runes[:most]) + "…"
-	}
-	return strconv.Quote(text)
-}
+func quoted(text string) string { return quantity.Quoted(text) }
 
 // printable replaces what a terminal would obey instead of show. It keeps the
 // number of characters, so that a caret below still points at its place.
@@ -87,13 +81,4 @@ func printable(text string) string {
 		}
 		return '·'
 	}, text)
-}
-
-// mistake is a wrong text and its fix, before anybody knows where it stands.
-type mistake struct{ message, fix string }
-
-func (m *mistake) Error() string { return m.message + ": " + m.fix }
-
-func mistakef(fix, format string, args ...any) error {
-	return &mistake{message: fmt.Sprintf(format, args...), fix: fix}
 }

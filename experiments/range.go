@@ -6,28 +6,29 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"squall/experiments/quantity"
 	pb "squall/proto/squall/v1"
 )
 
-// quantity is how a message that stands for one value is read and printed.
-type quantity struct {
+// form is how a message that stands for one value is read and printed.
+type form struct {
 	parse  func(fd protoreflect.FieldDescriptor, text string) (proto.Message, error)
 	format func(proto.Message) string
 	means  func(fd protoreflect.FieldDescriptor) string
 }
 
-var quantities = map[protoreflect.FullName]quantity{
-	"squall.v1.Share":   quantityOf(ParseShare, func(s *pb.Share) string { return FormatShare(s.GetPpm()) }, "a share, such as 5%"),
-	"squall.v1.Span":    quantityOf(ParseSpan, func(s *pb.Span) string { return FormatSpan(s.GetNanos()) }, "a length of time, such as 250ms or 1h06m"),
-	"squall.v1.Rate":    quantityOf(ParseRate, FormatRate, "a rate, such as 20x, 500/s or 10mbit"),
-	"squall.v1.Size":    quantityOf(ParseSize, func(s *pb.Size) string { return FormatSize(s.GetBytes()) }, "a size, such as 64MiB"),
-	"squall.v1.Amount":  quantityOf(ParseAmount, FormatAmount, "a count or a share, such as 3 or 40%"),
-	"squall.v1.Instant": quantityOf(ParseInstant, FormatInstant, `a moment: "20:04" in quotes, T+1h06m, or the name of a phase`),
+var quantities = map[protoreflect.FullName]form{
+	"squall.v1.Share":   formOf(quantity.ParseShare, func(s *pb.Share) string { return quantity.FormatShare(s.GetPpm()) }, "a share, such as 5%"),
+	"squall.v1.Span":    formOf(quantity.ParseSpan, func(s *pb.Span) string { return quantity.FormatSpan(s.GetNanos()) }, "a length of time, such as 250ms or 1h06m"),
+	"squall.v1.Rate":    formOf(quantity.ParseRate, quantity.FormatRate, "a rate, such as 20x, 500/s or 10mbit"),
+	"squall.v1.Size":    formOf(quantity.ParseSize, func(s *pb.Size) string { return quantity.FormatSize(s.GetBytes()) }, "a size, such as 64MiB"),
+	"squall.v1.Amount":  formOf(quantity.ParseAmount, quantity.FormatAmount, "a count or a share, such as 3 or 40%"),
+	"squall.v1.Instant": formOf(quantity.ParseInstant, quantity.FormatInstant, `a moment: "20:04" in quotes, T+1h06m, or the name of a phase`),
 	"squall.v1.Ramp": {
 		parse: func(fd protoreflect.FieldDescriptor, text string) (proto.Message, error) {
-			return ParseRamp(option[pb.Unit](fd, pb.E_Ramp), text)
+			return quantity.ParseRamp(option[pb.Unit](fd, pb.E_Ramp), text)
 		},
-		format: func(m proto.Message) string { return FormatRamp(m.(*pb.Ramp)) },
+		format: func(m proto.Message) string { return quantity.FormatRamp(m.(*pb.Ramp)) },
 		means: func(fd protoreflect.FieldDescriptor) string {
 			switch option[pb.Unit](fd, pb.E_Ramp) {
 			case pb.Unit_UNIT_SPAN:
@@ -40,9 +41,9 @@ var quantities = map[protoreflect.FullName]quantity{
 	},
 }
 
-// quantityOf wraps a typed parser and printer.
-func quantityOf[M proto.Message](parse func(string) (M, error), format func(M) string, means string) quantity {
-	return quantity{
+// formOf wraps a typed parser and printer.
+func formOf[M proto.Message](parse func(string) (M, error), format func(M) string, means string) form {
+	return form{
 		parse: func(_ protoreflect.FieldDescriptor, text string) (proto.Message, error) {
 			return parse(text)
 		},
@@ -92,11 +93,11 @@ func checkRange(fd protoreflect.FieldDescriptor, text string, value protoreflect
 		kind, limit := measure(fd, bound)
 		got, values := measureValue(fd, value)
 		if got != kind {
-			return mistakef("write "+inWords(fd), "%s has another unit than its range", quoted(text))
+			return quantity.Mistakef("write "+inWords(fd), "%s has another unit than its range", quoted(text))
 		}
 		for _, v := range values {
 			if side == 0 && v < limit[0] || side == 1 && v > limit[0] {
-				return mistakef("write "+inWords(fd), "%s is out of range", quoted(text))
+				return quantity.Mistakef("write "+inWords(fd), "%s is out of range", quoted(text))
 			}
 		}
 	}
@@ -106,7 +107,7 @@ func checkRange(fd protoreflect.FieldDescriptor, text string, value protoreflect
 // measure reads a bound as the field itself would be read.
 func measure(fd protoreflect.FieldDescriptor, text string) (unit string, values []uint64) {
 	if fd.Kind() != protoreflect.MessageKind {
-		n, _ := wholeNumber(text, 1<<64-1)
+		n, _ := quantity.WholeNumber(text, 1<<64-1)
 		return "", []uint64{n}
 	}
 	m, err := parseQuantity(fd, text)

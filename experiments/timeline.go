@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"squall/experiments/quantity"
 	pb "squall/proto/squall/v1"
 )
 
@@ -96,7 +97,7 @@ func (c *chart) step(path string, s *pb.Step, start moment) {
 // fits wants a stretch of a fault to be no longer than the fault.
 func (c *chart) fits(path, key string, span *pb.Span, length moment) {
 	if length.known && span.GetNanos() > length.nanos {
-		c.badPath(path, fmt.Sprintf("%s: %s is longer than the fault, which lasts %s", key, quoted(FormatSpan(span.GetNanos())), FormatSpan(length.nanos)),
+		c.badPath(path, fmt.Sprintf("%s: %s is longer than the fault, which lasts %s", key, quoted(quantity.FormatSpan(span.GetNanos())), quantity.FormatSpan(length.nanos)),
 			"shorten it, or let the fault last longer")
 	}
 }
@@ -138,7 +139,7 @@ func (c *chart) resolve(path string, i *pb.Instant, after moment) moment {
 		return c.nextTimeOfDay(path, int64(of.TimeOfDay)*int64(time.Second), after)
 	case *pb.Instant_AfterOrigin:
 		if after.known && of.AfterOrigin < after.nanos {
-			c.badPath(path, fmt.Sprintf("%s lies before T+%s, where the line before begins", quoted(FormatInstant(i)), FormatSpan(after.nanos)), "write a later moment; times only go forward")
+			c.badPath(path, fmt.Sprintf("%s lies before T+%s, where the line before begins", quoted(quantity.FormatInstant(i)), quantity.FormatSpan(after.nanos)), "write a later moment; times only go forward")
 			return moment{}
 		}
 		return moment{nanos: of.AfterOrigin, known: true}

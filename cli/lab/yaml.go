@@ -8,7 +8,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	"squall/experiments"
+	"squall/experiments/quantity"
 	pb "squall/proto/squall/v1"
 )
 
@@ -26,7 +26,7 @@ func formatYAML(m proto.Message) (string, error) {
 // plain is a message as maps, lists and scalars.
 func plain(m protoreflect.Message) (any, error) {
 	if span, ok := m.Interface().(*pb.Span); ok {
-		return experiments.FormatSpan(span.GetNanos()), nil
+		return quantity.FormatSpan(span.GetNanos()), nil
 	}
 	out := map[string]any{}
 	var failed error

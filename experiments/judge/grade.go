@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"squall/experiments"
+	"squall/experiments/quantity"
 	pb "squall/proto/squall/v1"
 )
 
@@ -130,7 +130,7 @@ func (g *grader) within(x *expression, e *pb.Expectation) *pb.Finding {
 		since = held(since, m.end, o)
 	})
 	f := &pb.Finding{State: t.state(), Phase: p.name, AtUnixNanos: since * nanos}
-	f.Text = fmt.Sprintf("%s, limit %s, %s", tookText(since*nanos-p.start, since), experiments.FormatSpan(limit), t.text())
+	f.Text = fmt.Sprintf("%s, limit %s, %s", tookText(since*nanos-p.start, since), quantity.FormatSpan(limit), t.text())
 	return f
 }
 
@@ -146,5 +146,5 @@ func tookText(took, since int64) string {
 	if since == 0 {
 		return "never for good"
 	}
-	return "after " + experiments.FormatSpan(max(took, 0)/nanos*nanos)
+	return "after " + quantity.FormatSpan(max(took, 0)/nanos*nanos)
 }

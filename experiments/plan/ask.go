@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"squall/experiments"
+	"squall/experiments/quantity"
 	pb "squall/proto/squall/v1"
 )
 
@@ -81,7 +82,7 @@ func (m *maker) willing(path string, step *pb.PlannedStep, slot *pb.HostSlot, h 
 	}
 	lasts := slot.GetEndNanos() - slot.GetStartNanos()
 	if most := h.GetMaxHold().GetNanos(); most > 0 && lasts > most {
-		no("faults longer than %s: %s lasts %s", experiments.FormatSpan(most), step.GetId(), experiments.FormatSpan(lasts))
+		no("faults longer than %s: %s lasts %s", quantity.FormatSpan(most), step.GetId(), quantity.FormatSpan(lasts))
 	}
 	for _, w := range h.GetWorkloads() {
 		if w.GetProtect() && slices.Contains(step.GetWorkload(), w.GetName()) {

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"squall/experiments"
+	"squall/experiments/quantity"
 	pb "squall/proto/squall/v1"
 )
 
@@ -20,9 +20,9 @@ func (m *maker) compression() {
 		lasts := p.GetEndNanos() - p.GetStartNanos()
 		if what, takes := m.detection(p.GetName()); m.time.milli > 1000 && lasts < detections*takes {
 			m.warn(index("timeline", i), fmt.Sprintf("phase %s lasts %s real; %s (%s) wants %d times as long", quoted(p.GetName()),
-				experiments.FormatSpan(lasts), quoted(what), experiments.FormatSpan(takes), detections), m.slower(p, detections*takes))
+				quantity.FormatSpan(lasts), quoted(what), quantity.FormatSpan(takes), detections), m.slower(p, detections*takes))
 		} else if what != "" && lasts < 2*int64(time.Second) {
-			m.warn(index("timeline", i), fmt.Sprintf("phase %s lasts %s real; %s needs a whole second inside it", quoted(p.GetName()), experiments.FormatSpan(lasts), quoted(what)), "let it last at least 2s")
+			m.warn(index("timeline", i), fmt.Sprintf("phase %s lasts %s real; %s needs a whole second inside it", quoted(p.GetName()), quantity.FormatSpan(lasts), quoted(what)), "let it last at least 2s")
 		}
 	}
 	m.watchers()
@@ -61,7 +61,7 @@ func (m *maker) every(expression string) int64 {
 
 // slower says at which speed, or with which floor, a phase is long enough.
 func (m *maker) slower(p *pb.PlannedPhase, least int64) string {
-	floor := "`at_least: " + experiments.FormatSpan(least) + "`"
+	floor := "`at_least: " + quantity.FormatSpan(least) + "`"
 	if milli := (p.GetIncidentEndNanos() - p.GetIncidentStartNanos()) / (least/1000 + 1) / 1000; milli >= 1 {
 		return fmt.Sprintf("set speed to %dx or slower, or give the phase %s", milli, floor)
 	}

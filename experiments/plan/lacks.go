@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"squall/experiments"
+	"squall/experiments/quantity"
 	pb "squall/proto/squall/v1"
 )
 
@@ -58,7 +59,7 @@ func (m *maker) lacksDNS(path string, d *pb.DNSFail) {
 		m.lacking(path+".dns.fail.names", "dns.fail for single names", `use names: ["*"]`)
 	}
 	if r := d.GetShare(); r.GetFrom() != r.GetTo() {
-		m.lacking(path+".dns.fail.share", "ramp of dns.fail's share: "+experiments.FormatRamp(r), "write one share, such as "+experiments.FormatShare(uint32(max(r.GetFrom(), r.GetTo()))))
+		m.lacking(path+".dns.fail.share", "ramp of dns.fail's share: "+quantity.FormatRamp(r), "write one share, such as "+quantity.FormatShare(uint32(max(r.GetFrom(), r.GetTo()))))
 	}
 	if d.GetAnswer().GetTimeout().GetPpm() == 1_000_000 {
 		return

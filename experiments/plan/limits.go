@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"squall/experiments"
+	"squall/experiments/quantity"
 	pb "squall/proto/squall/v1"
 )
 
@@ -136,7 +137,7 @@ func (l *limiter) hosts(g *pb.Guardrails) {
 		return
 	}
 	used, all := l.blast.peak(nameOf), len(l.blast.hosts)
-	most, asked := int(g.GetMaxHosts().GetCount()), experiments.FormatAmount(g.GetMaxHosts())
+	most, asked := int(g.GetMaxHosts().GetCount()), quantity.FormatAmount(g.GetMaxHosts())
 	has := number(uint64(used))
 	if s := g.GetMaxHosts().GetShare(); s != nil {
 		most = int(int64(all) * int64(s.GetPpm()) / 1_000_000)
@@ -190,9 +191,9 @@ func (l *limiter) runtime(g *pb.Guardrails) {
 		return
 	}
 	lasts := l.plan.GetLengthNanos()
-	l.room("max_runtime", lasts > most, "%s of %s", experiments.FormatSpan(lasts), experiments.FormatSpan(most))
+	l.room("max_runtime", lasts > most, "%s of %s", quantity.FormatSpan(lasts), quantity.FormatSpan(most))
 	if lasts > most {
-		l.refuse("max_runtime", "shorten the timeline, or raise the speed", "the run takes %s, and may take %s", experiments.FormatSpan(lasts), experiments.FormatSpan(most))
+		l.refuse("max_runtime", "shorten the timeline, or raise the speed", "the run takes %s, and may take %s", quantity.FormatSpan(lasts), quantity.FormatSpan(most))
 	}
 }
 

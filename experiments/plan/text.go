@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"squall/experiments"
+	"squall/experiments/quantity"
 	pb "squall/proto/squall/v1"
 )
 
@@ -45,10 +46,10 @@ func (t *text) line(label, format string, args ...any) {
 }
 
 func (t *text) head() {
-	length := experiments.FormatSpan(t.p.GetLengthNanos())
+	length := quantity.FormatSpan(t.p.GetLengthNanos())
 	if speed := t.p.GetMilliSpeed(); speed != 1000 && len(t.p.GetPhases()) > 0 {
 		last := t.p.GetPhases()[len(t.p.GetPhases())-1]
-		length = fmt.Sprintf("%s: %s -> %s", experiments.FormatRate(t.used.GetClock().GetSpeed()), experiments.FormatSpan(last.GetIncidentEndNanos()), length)
+		length = fmt.Sprintf("%s: %s -> %s", quantity.FormatRate(t.used.GetClock().GetSpeed()), quantity.FormatSpan(last.GetIncidentEndNanos()), length)
 	}
 	fmt.Fprintf(&t.b, "%s   %s   %s\n", t.p.GetExperiment(), t.e.GetTitle(), length)
 	switch n := len(t.p.GetProblems()); n {
@@ -82,7 +83,7 @@ func (t *text) room() {
 		}
 		parts = append(parts, part)
 	}
-	parts = append(parts, "lease "+experiments.FormatSpan(t.p.GetLeaseNanos()))
+	parts = append(parts, "lease "+quantity.FormatSpan(t.p.GetLeaseNanos()))
 	t.line("guardrails", "%s", strings.Join(parts, "   "))
 }
 
@@ -162,9 +163,9 @@ func faultText(s *pb.PlannedStep) string {
 	case *pb.Fault_PowerOff:
 		return name + " " + enum(f.PowerOff.GetMode().String(), "POWER_MODE_")
 	case *pb.Fault_DnsFail:
-		return name + " " + experiments.FormatRamp(f.DnsFail.GetShare())
+		return name + " " + quantity.FormatRamp(f.DnsFail.GetShare())
 	case *pb.Fault_NetDelay:
-		return fmt.Sprintf("%s %s %s", name, experiments.FormatSpan(f.NetDelay.GetDelay().GetNanos()), enum(f.NetDelay.GetDirection().String(), "DIRECTION_"))
+		return fmt.Sprintf("%s %s %s", name, quantity.FormatSpan(f.NetDelay.GetDelay().GetNanos()), enum(f.NetDelay.GetDirection().String(), "DIRECTION_"))
 	}
 	return name
 }
@@ -174,7 +175,7 @@ func (t *text) times() {
 	rows := [][]string{{"incident", "real", "for", "what"}}
 	for i, p := range t.p.GetPhases() {
 		rows = append(rows, []string{
-			t.clock(p.GetIncidentStartNanos()), "+" + experiments.FormatSpan(p.GetStartNanos()),
+			t.clock(p.GetIncidentStartNanos()), "+" + quantity.FormatSpan(p.GetStartNanos()),
 			t.both(p.GetIncidentEndNanos()-p.GetIncidentStartNanos(), p.GetEndNanos()-p.GetStartNanos()), p.GetName() + "  " + p.GetSay(),
 		})
 		for ref := range written(t.used) {
@@ -189,7 +190,7 @@ func (t *text) times() {
 func (t *text) stepRows(ref stepRef) [][]string {
 	for _, s := range t.p.GetSteps() {
 		if s.GetId() == ref.id {
-			return [][]string{{"", "+" + experiments.FormatSpan(s.GetStartNanos()), experiments.FormatSpan(s.GetEndNanos() - s.GetStartNanos()), "  " + t.paced(s, ref.step)}}
+			return [][]string{{"", "+" + quantity.FormatSpan(s.GetStartNanos()), quantity.FormatSpan(s.GetEndNanos() - s.GetStartNanos()), "  " + t.paced(s, ref.step)}}
 		}
 	}
 	return nil
@@ -240,15 +241,15 @@ func (t *text) real(incident int64) int64 {
 // both is a length in both times, where they differ.
 func (t *text) both(incident, real int64) string {
 	if t.p.GetMilliSpeed() == 1000 && incident == real {
-		return experiments.FormatSpan(real)
+		return quantity.FormatSpan(real)
 	}
-	return experiments.FormatSpan(incident) + " -> " + experiments.FormatSpan(real)
+	return quantity.FormatSpan(incident) + " -> " + quantity.FormatSpan(real)
 }
 
 // clock is an instant of incident time: a time of day where the file has an origin.
 func (t *text) clock(after int64) string {
 	if t.p.GetOriginUnixNanos() == 0 {
-		return "T+" + experiments.FormatSpan(after)
+		return "T+" + quantity.FormatSpan(after)
 	}
 	zone := time.FixedZone("", int(t.p.GetOriginZoneSeconds()))
 	at := time.Unix(0, t.p.GetOriginUnixNanos()+after).In(zone)

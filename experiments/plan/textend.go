@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"squall/experiments"
+	"squall/experiments/quantity"
 	pb "squall/proto/squall/v1"
 )
 
@@ -16,7 +16,7 @@ func (t *text) probes() {
 		if p.GetProbe() == nil {
 			continue
 		}
-		t.line(label, "%s every %s from %s", p.GetName(), experiments.FormatSpan(p.GetProbe().GetEvery().GetNanos()), places(p))
+		t.line(label, "%s every %s from %s", p.GetName(), quantity.FormatSpan(p.GetProbe().GetEvery().GetNanos()), places(p))
 		label = ""
 	}
 }
@@ -41,7 +41,7 @@ func (t *text) rules() {
 	label := "abort"
 	for _, a := range t.used.GetAbort() {
 		lasts := max(a.GetFor().GetNanos(), 1e9)
-		t.line(label, "%s: %s for %s", a.GetName(), a.GetWhen(), experiments.FormatSpan(lasts))
+		t.line(label, "%s: %s for %s", a.GetName(), a.GetWhen(), quantity.FormatSpan(lasts))
 		label = ""
 	}
 	if label != "" {

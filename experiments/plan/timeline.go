@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"squall/experiments"
+	"squall/experiments/quantity"
 	pb "squall/proto/squall/v1"
 )
 
@@ -181,7 +182,7 @@ func (m *maker) instant(path string, i *pb.Instant, after int64) int64 {
 		at = m.startOf(path, of.Phase, after)
 	}
 	if at < after {
-		m.problem(pb.Refusal_REFUSAL_INVALID, path, quoted(experiments.FormatInstant(i))+" is earlier than what comes before it", "write a later time: times only go forward")
+		m.problem(pb.Refusal_REFUSAL_INVALID, path, quoted(quantity.FormatInstant(i))+" is earlier than what comes before it", "write a later time: times only go forward")
 		return after
 	}
 	return at

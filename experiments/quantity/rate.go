@@ -1,4 +1,4 @@
-package experiments
+package quantity
 
 import (
 	"fmt"
@@ -52,9 +52,9 @@ func ParseRate(text string) (*pb.Rate, error) {
 	}
 	const fix = "write 20x (times the base), 500/s (events), 10mbit (bits) or 1MiB/s (bytes)"
 	if bareNumber.MatchString(text) {
-		return nil, mistakef(fix, "%s has no unit", quoted(text))
+		return nil, Mistakef(fix, "%s has no unit", Quoted(text))
 	}
-	return nil, mistakef(fix, "%s is not a rate", quoted(text))
+	return nil, Mistakef(fix, "%s is not a rate", Quoted(text))
 }
 
 // FormatRate prints a rate as ParseRate reads it.
@@ -79,9 +79,9 @@ func ParseSize(text string) (*pb.Size, error) {
 	}
 	const fix = "write a number and a unit (B, kB, MB, GB, TB, KiB, MiB, GiB, TiB), such as 64MiB"
 	if bareNumber.MatchString(text) {
-		return nil, mistakef(fix, "%s has no unit", quoted(text))
+		return nil, Mistakef(fix, "%s has no unit", Quoted(text))
 	}
-	return nil, mistakef(fix, "%s is not a size", quoted(text))
+	return nil, Mistakef(fix, "%s is not a size", Quoted(text))
 }
 
 // FormatSize prints bytes in the unit that gives the smallest whole number.
@@ -133,12 +133,12 @@ func shortest(n uint64, units []unit) string {
 // 10^-places; more decimals than places are an error.
 func scaled(text string, places int) (uint64, error) {
 	whole, fraction, point := strings.Cut(text, ".")
-	if whole == "" || len(fraction) > places || point && fraction == "" || !digits(whole+fraction) {
-		return 0, fmt.Errorf("parse number %s: not a decimal of at most %d places", quoted(text), places)
+	if whole == "" || len(fraction) > places || point && fraction == "" || !Digits(whole+fraction) {
+		return 0, fmt.Errorf("parse number %s: not a decimal of at most %d places", Quoted(text), places)
 	}
 	n, err := strconv.ParseUint(whole+fraction+strings.Repeat("0", places-len(fraction)), 10, 64)
 	if err != nil {
-		return 0, fmt.Errorf("parse number %s: %w", quoted(text), err)
+		return 0, fmt.Errorf("parse number %s: %w", Quoted(text), err)
 	}
 	return n, nil
 }
@@ -152,21 +152,22 @@ func unscaled(n uint64, places int) string {
 	return whole + "." + fraction
 }
 
-func digits(text string) bool {
+// Digits says whether a text has nothing but decimal digits.
+func Digits(text string) bool {
 	return strings.Trim(text, "0123456789") == ""
 }
 
-// wholeNumber reads a decimal whole number. A leading zero is refused, since
+// WholeNumber reads a decimal whole number. A leading zero is refused, since
 // some readers of YAML take it for base 8.
-func wholeNumber(text string, most uint64) (uint64, error) {
+func WholeNumber(text string, most uint64) (uint64, error) {
 	const fix = "write a whole number, such as 3"
-	if text == "" || !digits(text) || len(text) > 1 && text[0] == '0' {
-		return 0, mistakef(fix, "%s is not a whole number", quoted(text))
+	if text == "" || !Digits(text) || len(text) > 1 && text[0] == '0' {
+		return 0, Mistakef(fix, "%s is not a whole number", Quoted(text))
 	}
 	n, err := strconv.ParseUint(text, 10, 64)
 	if err != nil || n > most {
 		most = min(most, math.MaxUint64)
-		return 0, mistakef(fmt.Sprintf("write at most %d", most), "%s is too large", quoted(text))
+		return 0, Mistakef(fmt.Sprintf("write at most %d", most), "%s is too large", Quoted(text))
 	}
 	return n, nil
 }

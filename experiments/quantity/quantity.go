@@ -1,4 +1,4 @@
-package experiments
+package quantity
 
 import (
 	"fmt"
@@ -15,11 +15,10 @@ var (
 	bareNumber = regexp.MustCompile(`^[+-]?[0-9]+(\.[0-9]+)?$`)
 	timeOfDay  = regexp.MustCompile(`^([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?$`)
 	wellFormed = regexp.MustCompile(`^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$`)
-	plainName  = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 )
 
-// longest is the longest span: a year. Sums of a few stay far from overflow.
-const longest = 365 * 24 * time.Hour
+// Longest is the Longest span: a year. Sums of a few stay far from overflow.
+const Longest = 365 * 24 * time.Hour
 
 // ParseSpan reads a length of time of at most a year: "250ms", "10m", "1h06m".
 // The units are ns, us, ms, s, m and h; there is no default unit, and no
@@ -27,16 +26,16 @@ const longest = 365 * 24 * time.Hour
 func ParseSpan(text string) (*pb.Span, error) {
 	switch {
 	case bareNumber.MatchString(text):
-		return nil, mistakef(fmt.Sprintf("write a unit, such as %ss or %sm", text, text), "%s has no unit", quoted(text))
+		return nil, Mistakef(fmt.Sprintf("write a unit, such as %ss or %sm", text, text), "%s has no unit", Quoted(text))
 	case strings.HasPrefix(text, "-"):
-		return nil, mistakef("write a length of time, such as 30s", "%s is negative", quoted(text))
+		return nil, Mistakef("write a length of time, such as 30s", "%s is negative", Quoted(text))
 	}
 	d, err := time.ParseDuration(text)
-	if d > longest || err != nil && wellFormed.MatchString(text) {
-		return nil, mistakef("write at most "+FormatSpan(int64(longest)), "%s is longer than a year", quoted(text))
+	if d > Longest || err != nil && wellFormed.MatchString(text) {
+		return nil, Mistakef("write at most "+FormatSpan(int64(Longest)), "%s is longer than a year", Quoted(text))
 	}
 	if err != nil || d < 0 || strings.HasPrefix(text, "+") {
-		return nil, mistakef("write a number and a unit (ns, us, ms, s, m, h), such as 250ms or 1h06m", "%s is not a length of time", quoted(text))
+		return nil, Mistakef("write a number and a unit (ns, us, ms, s, m, h), such as 250ms or 1h06m", "%s is not a length of time", Quoted(text))
 	}
 	return &pb.Span{Nanos: int64(d)}, nil
 }
@@ -65,14 +64,14 @@ func FormatSpan(nanos int64) string {
 func ParseShare(text string) (*pb.Share, error) {
 	number, ok := strings.CutSuffix(text, "%")
 	if !ok {
-		return nil, mistakef("write a share as a percentage, such as 5%", "%s has no percent sign", quoted(text))
+		return nil, Mistakef("write a share as a percentage, such as 5%", "%s has no percent sign", Quoted(text))
 	}
 	ppm, err := scaled(number, 4)
 	if err != nil {
-		return nil, mistakef("write a number of at most four decimals and %, such as 0.5%", "%s is not a share", quoted(text))
+		return nil, Mistakef("write a number of at most four decimals and %, such as 0.5%", "%s is not a share", Quoted(text))
 	}
 	if ppm > 1_000_000 {
-		return nil, mistakef("write a share of at most 100%", "%s is more than the whole", quoted(text))
+		return nil, Mistakef("write a share of at most 100%", "%s is more than the whole", Quoted(text))
 	}
 	return &pb.Share{Ppm: uint32(ppm)}, nil
 }
@@ -89,15 +88,15 @@ func ParseInstant(text string) (*pb.Instant, error) {
 	if after, ok := strings.CutPrefix(text, "T+"); ok {
 		span, err := ParseSpan(after)
 		if err != nil {
-			return nil, mistakef("write T+ and a length of time, such as T+1h06m", "%s is not a time after the origin", quoted(text))
+			return nil, Mistakef("write T+ and a length of time, such as T+1h06m", "%s is not a time after the origin", Quoted(text))
 		}
-		return afterOrigin(span.GetNanos()), nil
+		return &pb.Instant{Of: &pb.Instant_AfterOrigin{AfterOrigin: span.GetNanos()}}, nil
 	}
-	if plainName.MatchString(text) {
+	if IsName(text) {
 		return &pb.Instant{Of: &pb.Instant_Phase{Phase: text}}, nil
 	}
-	return nil, mistakef(`write a time of day in quotes ("20:04"), a time after the origin (T+1h06m) or the name of a phase`,
-		"%s is not a moment", quoted(text))
+	return nil, Mistakef(`write a time of day in quotes ("20:04"), a time after the origin (T+1h06m) or the name of a phase`,
+		"%s is not a moment", Quoted(text))
 }
 
 func parseTimeOfDay(text, hour, minute, second string) (*pb.Instant, error) {
@@ -105,8 +104,8 @@ func parseTimeOfDay(text, hour, minute, second string) (*pb.Instant, error) {
 	m, _ := strconv.Atoi(minute)
 	s, _ := strconv.Atoi("0" + second)
 	if len(hour) != 2 || h > 23 || m > 59 || s > 59 {
-		return nil, mistakef(`write hours 00 to 23, minutes and seconds 00 to 59, such as "08:19" or "20:04:30"`,
-			"%s is not a time of day", quoted(text))
+		return nil, Mistakef(`write hours 00 to 23, minutes and seconds 00 to 59, such as "08:19" or "20:04:30"`,
+			"%s is not a time of day", Quoted(text))
 	}
 	return &pb.Instant{Of: &pb.Instant_TimeOfDay{TimeOfDay: uint32(h*3600 + m*60 + s)}}, nil
 }
@@ -136,16 +135,16 @@ func ParseAmount(text string) (*pb.Amount, error) {
 			return nil, err
 		}
 		if share.GetPpm() == 0 {
-			return nil, mistakef("write more than 0%, or leave the key out", "%s is none at all", quoted(text))
+			return nil, Mistakef("write more than 0%, or leave the key out", "%s is none at all", Quoted(text))
 		}
 		return &pb.Amount{Of: &pb.Amount_Share{Share: share}}, nil
 	}
-	n, err := wholeNumber(text, math.MaxUint32)
+	n, err := WholeNumber(text, math.MaxUint32)
 	if err != nil {
-		return nil, mistakef("write a whole number, such as 3, or a share, such as 40%", "%s is neither a count nor a share", quoted(text))
+		return nil, Mistakef("write a whole number, such as 3, or a share, such as 40%", "%s is neither a count nor a share", Quoted(text))
 	}
 	if n == 0 {
-		return nil, mistakef("write at least 1, or leave the key out", "%s is none at all", quoted(text))
+		return nil, Mistakef("write at least 1, or leave the key out", "%s is none at all", Quoted(text))
 	}
 	return &pb.Amount{Of: &pb.Amount_Count{Count: uint32(n)}}, nil
 }
@@ -199,11 +198,11 @@ func parseMagnitude(unit pb.Unit, text string) (int64, error) {
 		number, ok := strings.CutSuffix(text, "/s")
 		milli, err := scaled(number, 3)
 		if !ok || err != nil || milli > math.MaxInt64 {
-			return 0, mistakef("write events a second, such as 500/s", "%s is not a rate", quoted(text))
+			return 0, Mistakef("write events a second, such as 500/s", "%s is not a rate", Quoted(text))
 		}
 		return int64(milli), nil
 	}
-	return 0, fmt.Errorf("parse magnitude %s: no unit", quoted(text))
+	return 0, fmt.Errorf("parse magnitude %s: no unit", Quoted(text))
 }
 
 func formatMagnitude(unit pb.Unit, n int64) string {
@@ -217,3 +216,9 @@ func formatMagnitude(unit pb.Unit, n int64) string {
 	}
 	return strconv.FormatInt(n, 10)
 }
+
+var name = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
+
+// IsName says whether a text can name a phase, a target or a probe: small
+// letters, digits and _, beginning with a letter.
+func IsName(text string) bool { return name.MatchString(text) }
