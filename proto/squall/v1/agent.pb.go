@@ -403,7 +403,10 @@ type StepStatus struct {
 	// The engine that the host chose: "tcx", "delay line" …
 	Engine string `protobuf:"bytes,14,opt,name=engine,proto3" json:"engine,omitempty"`
 	// All workloads of the step run again; gives the boot token back.
-	ReadyAgain    bool `protobuf:"varint,15,opt,name=ready_again,json=readyAgain,proto3" json:"ready_again,omitempty"`
+	ReadyAgain bool `protobuf:"varint,15,opt,name=ready_again,json=readyAgain,proto3" json:"ready_again,omitempty"`
+	// The order under which the host got ready; with READY. One from before the
+	// run was admitted, or of an earlier epoch, says nothing.
+	Order         *OrderMark `protobuf:"bytes,16,opt,name=order,proto3" json:"order,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -541,6 +544,13 @@ func (x *StepStatus) GetReadyAgain() bool {
 		return x.ReadyAgain
 	}
 	return false
+}
+
+func (x *StepStatus) GetOrder() *OrderMark {
+	if x != nil {
+		return x.Order
+	}
+	return nil
 }
 
 // JournalMark is one entry of a host's journal about a step.
@@ -1218,7 +1228,11 @@ type Pong struct {
 	// Why not.
 	WhyNot string `protobuf:"bytes,6,opt,name=why_not,json=whyNot,proto3" json:"why_not,omitempty"`
 	// Of the leader whose clock cluster time is: what servers told of earlier ones is void.
-	Term          uint64 `protobuf:"varint,7,opt,name=term,proto3" json:"term,omitempty"`
+	Term uint64 `protobuf:"varint,7,opt,name=term,proto3" json:"term,omitempty"`
+	// By how much cluster time was slewed since the term began, and the rate at
+	// which it is being slewed, parts per million.
+	SlewedNanos   int64 `protobuf:"varint,8,opt,name=slewed_nanos,json=slewedNanos,proto3" json:"slewed_nanos,omitempty"`
+	SlewPpm       int32 `protobuf:"zigzag32,9,opt,name=slew_ppm,json=slewPpm,proto3" json:"slew_ppm,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1298,6 +1312,20 @@ func (x *Pong) GetWhyNot() string {
 func (x *Pong) GetTerm() uint64 {
 	if x != nil {
 		return x.Term
+	}
+	return 0
+}
+
+func (x *Pong) GetSlewedNanos() int64 {
+	if x != nil {
+		return x.SlewedNanos
+	}
+	return 0
+}
+
+func (x *Pong) GetSlewPpm() int32 {
+	if x != nil {
+		return x.SlewPpm
 	}
 	return 0
 }
@@ -1629,7 +1657,7 @@ const file_squall_v1_agent_proto_rawDesc = "" +
 	"\x05order\x18\x03 \x01(\v2\x14.squall.v1.OrderMarkR\x05order\x12(\n" +
 	"\x10round_trip_nanos\x18\x04 \x01(\x03R\x0eroundTripNanos\"5\n" +
 	"\x06Report\x12+\n" +
-	"\x05steps\x18\x01 \x03(\v2\x15.squall.v1.StepStatusR\x05steps\"\xfe\x03\n" +
+	"\x05steps\x18\x01 \x03(\v2\x15.squall.v1.StepStatusR\x05steps\"\xaa\x04\n" +
 	"\n" +
 	"StepStatus\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x12\n" +
@@ -1648,7 +1676,8 @@ const file_squall_v1_agent_proto_rawDesc = "" +
 	"\x11uncertainty_nanos\x18\r \x01(\x03R\x10uncertaintyNanos\x12\x16\n" +
 	"\x06engine\x18\x0e \x01(\tR\x06engine\x12\x1f\n" +
 	"\vready_again\x18\x0f \x01(\bR\n" +
-	"readyAgain\"\xd3\x01\n" +
+	"readyAgain\x12*\n" +
+	"\x05order\x18\x10 \x01(\v2\x14.squall.v1.OrderMarkR\x05order\"\xd3\x01\n" +
 	"\vJournalMark\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12*\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x14.squall.v1.StepStateR\x05state\x12,\n" +
@@ -1695,7 +1724,7 @@ const file_squall_v1_agent_proto_rawDesc = "" +
 	"\x04kind\";\n" +
 	"\aWelcome\x12\x16\n" +
 	"\x06server\x18\x01 \x01(\tR\x06server\x12\x18\n" +
-	"\aservers\x18\x02 \x03(\tR\aservers\"\xe2\x01\n" +
+	"\aservers\x18\x02 \x03(\tR\aservers\"\xa0\x02\n" +
 	"\x04Pong\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12&\n" +
 	"\x0fsent_boot_nanos\x18\x02 \x01(\x03R\rsentBootNanos\x12,\n" +
@@ -1703,7 +1732,9 @@ const file_squall_v1_agent_proto_rawDesc = "" +
 	"\x11uncertainty_nanos\x18\x04 \x01(\x03R\x10uncertaintyNanos\x12\x18\n" +
 	"\arenewed\x18\x05 \x01(\bR\arenewed\x12\x17\n" +
 	"\awhy_not\x18\x06 \x01(\tR\x06whyNot\x12\x12\n" +
-	"\x04term\x18\a \x01(\x04R\x04term\"\xfa\x01\n" +
+	"\x04term\x18\a \x01(\x04R\x04term\x12!\n" +
+	"\fslewed_nanos\x18\b \x01(\x03R\vslewedNanos\x12\x19\n" +
+	"\bslew_ppm\x18\t \x01(\x11R\aslewPpm\"\xfa\x01\n" +
 	"\x05Order\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\x04R\x05index\x12%\n" +
@@ -1787,29 +1818,30 @@ var file_squall_v1_agent_proto_depIdxs = []int32{
 	24, // 13: squall.v1.StepStatus.refused:type_name -> squall.v1.Problem
 	5,  // 14: squall.v1.StepStatus.journal:type_name -> squall.v1.JournalMark
 	6,  // 15: squall.v1.StepStatus.evidence:type_name -> squall.v1.Evidence
-	22, // 16: squall.v1.JournalMark.state:type_name -> squall.v1.StepState
-	23, // 17: squall.v1.JournalMark.cause:type_name -> squall.v1.RevertCause
-	8,  // 18: squall.v1.Windows.windows:type_name -> squall.v1.Window
-	9,  // 19: squall.v1.Window.latency:type_name -> squall.v1.Histogram
-	13, // 20: squall.v1.SessionResponse.pong:type_name -> squall.v1.Pong
-	14, // 21: squall.v1.SessionResponse.order:type_name -> squall.v1.Order
-	17, // 22: squall.v1.SessionResponse.windows_ack:type_name -> squall.v1.WindowsAck
-	18, // 23: squall.v1.SessionResponse.address_sets:type_name -> squall.v1.AddressSets
-	21, // 24: squall.v1.SessionResponse.halt:type_name -> squall.v1.HaltLatch
-	12, // 25: squall.v1.SessionResponse.welcome:type_name -> squall.v1.Welcome
-	25, // 26: squall.v1.Order.tasks:type_name -> squall.v1.Task
-	16, // 27: squall.v1.Order.probes:type_name -> squall.v1.ProbeTask
-	15, // 28: squall.v1.Order.confirmed:type_name -> squall.v1.StepKey
-	21, // 29: squall.v1.Order.halt:type_name -> squall.v1.HaltLatch
-	26, // 30: squall.v1.ProbeTask.probe:type_name -> squall.v1.PlannedProbe
-	27, // 31: squall.v1.AddressSets.sets:type_name -> squall.v1.AddressSet
-	0,  // 32: squall.v1.AgentService.Session:input_type -> squall.v1.SessionRequest
-	11, // 33: squall.v1.AgentService.Session:output_type -> squall.v1.SessionResponse
-	33, // [33:34] is the sub-list for method output_type
-	32, // [32:33] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	20, // 16: squall.v1.StepStatus.order:type_name -> squall.v1.OrderMark
+	22, // 17: squall.v1.JournalMark.state:type_name -> squall.v1.StepState
+	23, // 18: squall.v1.JournalMark.cause:type_name -> squall.v1.RevertCause
+	8,  // 19: squall.v1.Windows.windows:type_name -> squall.v1.Window
+	9,  // 20: squall.v1.Window.latency:type_name -> squall.v1.Histogram
+	13, // 21: squall.v1.SessionResponse.pong:type_name -> squall.v1.Pong
+	14, // 22: squall.v1.SessionResponse.order:type_name -> squall.v1.Order
+	17, // 23: squall.v1.SessionResponse.windows_ack:type_name -> squall.v1.WindowsAck
+	18, // 24: squall.v1.SessionResponse.address_sets:type_name -> squall.v1.AddressSets
+	21, // 25: squall.v1.SessionResponse.halt:type_name -> squall.v1.HaltLatch
+	12, // 26: squall.v1.SessionResponse.welcome:type_name -> squall.v1.Welcome
+	25, // 27: squall.v1.Order.tasks:type_name -> squall.v1.Task
+	16, // 28: squall.v1.Order.probes:type_name -> squall.v1.ProbeTask
+	15, // 29: squall.v1.Order.confirmed:type_name -> squall.v1.StepKey
+	21, // 30: squall.v1.Order.halt:type_name -> squall.v1.HaltLatch
+	26, // 31: squall.v1.ProbeTask.probe:type_name -> squall.v1.PlannedProbe
+	27, // 32: squall.v1.AddressSets.sets:type_name -> squall.v1.AddressSet
+	0,  // 33: squall.v1.AgentService.Session:input_type -> squall.v1.SessionRequest
+	11, // 34: squall.v1.AgentService.Session:output_type -> squall.v1.SessionResponse
+	34, // [34:35] is the sub-list for method output_type
+	33, // [33:34] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_squall_v1_agent_proto_init() }

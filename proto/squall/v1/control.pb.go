@@ -883,8 +883,10 @@ type StatusResponse struct {
 	Servers          []*ServerStatus        `protobuf:"bytes,11,rep,name=servers,proto3" json:"servers,omitempty"`
 	ClusterUnixNanos int64                  `protobuf:"varint,12,opt,name=cluster_unix_nanos,json=clusterUnixNanos,proto3" json:"cluster_unix_nanos,omitempty"`
 	UncertaintyNanos int64                  `protobuf:"varint,13,opt,name=uncertainty_nanos,json=uncertaintyNanos,proto3" json:"uncertainty_nanos,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// Cluster time minus the median of the servers' wall clocks.
+	WallOffNanos  int64 `protobuf:"varint,14,opt,name=wall_off_nanos,json=wallOffNanos,proto3" json:"wall_off_nanos,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StatusResponse) Reset() {
@@ -1004,6 +1006,13 @@ func (x *StatusResponse) GetClusterUnixNanos() int64 {
 func (x *StatusResponse) GetUncertaintyNanos() int64 {
 	if x != nil {
 		return x.UncertaintyNanos
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetWallOffNanos() int64 {
+	if x != nil {
+		return x.WallOffNanos
 	}
 	return 0
 }
@@ -2082,7 +2091,9 @@ type ConfirmRequest struct {
 	Server        string                 `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
 	SentMonoNanos int64                  `protobuf:"varint,2,opt,name=sent_mono_nanos,json=sentMonoNanos,proto3" json:"sent_mono_nanos,omitempty"`
 	// Also find out by a round of heartbeats whether the leader still is one, for a linearizable read.
-	Verify        bool `protobuf:"varint,3,opt,name=verify,proto3" json:"verify,omitempty"`
+	Verify bool `protobuf:"varint,3,opt,name=verify,proto3" json:"verify,omitempty"`
+	// The caller's wall clock when it sent this, Unix nanoseconds.
+	WallUnixNanos int64 `protobuf:"varint,4,opt,name=wall_unix_nanos,json=wallUnixNanos,proto3" json:"wall_unix_nanos,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2138,18 +2149,32 @@ func (x *ConfirmRequest) GetVerify() bool {
 	return false
 }
 
+func (x *ConfirmRequest) GetWallUnixNanos() int64 {
+	if x != nil {
+		return x.WallUnixNanos
+	}
+	return 0
+}
+
 // ConfirmResponse is the leader's word.
 type ConfirmResponse struct {
-	state            protoimpl.MessageState `protogen:"open.v1"`
-	Leader           bool                   `protobuf:"varint,1,opt,name=leader,proto3" json:"leader,omitempty"`
-	Term             uint64                 `protobuf:"varint,2,opt,name=term,proto3" json:"term,omitempty"`
-	CommitIndex      uint64                 `protobuf:"varint,3,opt,name=commit_index,json=commitIndex,proto3" json:"commit_index,omitempty"`
-	Epoch            uint64                 `protobuf:"varint,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	ClusterUnixNanos int64                  `protobuf:"varint,5,opt,name=cluster_unix_nanos,json=clusterUnixNanos,proto3" json:"cluster_unix_nanos,omitempty"`
-	UncertaintyNanos int64                  `protobuf:"varint,6,opt,name=uncertainty_nanos,json=uncertaintyNanos,proto3" json:"uncertainty_nanos,omitempty"`
-	SentMonoNanos    int64                  `protobuf:"varint,7,opt,name=sent_mono_nanos,json=sentMonoNanos,proto3" json:"sent_mono_nanos,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Without it only the clock below counts, and only where nobody leads.
+	Leader           bool   `protobuf:"varint,1,opt,name=leader,proto3" json:"leader,omitempty"`
+	Term             uint64 `protobuf:"varint,2,opt,name=term,proto3" json:"term,omitempty"`
+	CommitIndex      uint64 `protobuf:"varint,3,opt,name=commit_index,json=commitIndex,proto3" json:"commit_index,omitempty"`
+	Epoch            uint64 `protobuf:"varint,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	ClusterUnixNanos int64  `protobuf:"varint,5,opt,name=cluster_unix_nanos,json=clusterUnixNanos,proto3" json:"cluster_unix_nanos,omitempty"`
+	UncertaintyNanos int64  `protobuf:"varint,6,opt,name=uncertainty_nanos,json=uncertaintyNanos,proto3" json:"uncertainty_nanos,omitempty"`
+	SentMonoNanos    int64  `protobuf:"varint,7,opt,name=sent_mono_nanos,json=sentMonoNanos,proto3" json:"sent_mono_nanos,omitempty"`
+	// By how much cluster time was slewed since the term began, and the rate at
+	// which it is being slewed, parts per million.
+	SlewedNanos int64 `protobuf:"varint,8,opt,name=slewed_nanos,json=slewedNanos,proto3" json:"slewed_nanos,omitempty"`
+	SlewPpm     int32 `protobuf:"zigzag32,9,opt,name=slew_ppm,json=slewPpm,proto3" json:"slew_ppm,omitempty"`
+	// Cluster time minus the median of the servers' wall clocks.
+	WallOffNanos  int64 `protobuf:"varint,10,opt,name=wall_off_nanos,json=wallOffNanos,proto3" json:"wall_off_nanos,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ConfirmResponse) Reset() {
@@ -2227,6 +2252,27 @@ func (x *ConfirmResponse) GetUncertaintyNanos() int64 {
 func (x *ConfirmResponse) GetSentMonoNanos() int64 {
 	if x != nil {
 		return x.SentMonoNanos
+	}
+	return 0
+}
+
+func (x *ConfirmResponse) GetSlewedNanos() int64 {
+	if x != nil {
+		return x.SlewedNanos
+	}
+	return 0
+}
+
+func (x *ConfirmResponse) GetSlewPpm() int32 {
+	if x != nil {
+		return x.SlewPpm
+	}
+	return 0
+}
+
+func (x *ConfirmResponse) GetWallOffNanos() int64 {
+	if x != nil {
+		return x.WallOffNanos
 	}
 	return 0
 }
@@ -2474,7 +2520,7 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\fUndoResponse\x12*\n" +
 	"\x05hosts\x18\x01 \x03(\v2\x14.squall.v1.HostCleanR\x05hosts\x12\x12\n" +
 	"\x04runs\x18\x02 \x03(\tR\x04runs\"\x0f\n" +
-	"\rStatusRequest\"\xf8\x03\n" +
+	"\rStatusRequest\"\x9e\x04\n" +
 	"\x0eStatusResponse\x12\x16\n" +
 	"\x06leader\x18\x01 \x01(\tR\x06leader\x12\x16\n" +
 	"\x06server\x18\x02 \x01(\tR\x06server\x12\x14\n" +
@@ -2490,7 +2536,8 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"hostsKnown\x121\n" +
 	"\aservers\x18\v \x03(\v2\x17.squall.v1.ServerStatusR\aservers\x12,\n" +
 	"\x12cluster_unix_nanos\x18\f \x01(\x03R\x10clusterUnixNanos\x12+\n" +
-	"\x11uncertainty_nanos\x18\r \x01(\x03R\x10uncertaintyNanos\"n\n" +
+	"\x11uncertainty_nanos\x18\r \x01(\x03R\x10uncertaintyNanos\x12$\n" +
+	"\x0ewall_off_nanos\x18\x0e \x01(\x03R\fwallOffNanos\"n\n" +
 	"\fServerStatus\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x16\n" +
@@ -2586,11 +2633,12 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x0eProposeRequest\x12,\n" +
 	"\acommand\x18\x01 \x01(\v2\x12.squall.v1.CommandR\acommand\"?\n" +
 	"\x0fProposeResponse\x12,\n" +
-	"\aoutcome\x18\x01 \x01(\v2\x12.squall.v1.OutcomeR\aoutcome\"h\n" +
+	"\aoutcome\x18\x01 \x01(\v2\x12.squall.v1.OutcomeR\aoutcome\"\x90\x01\n" +
 	"\x0eConfirmRequest\x12\x16\n" +
 	"\x06server\x18\x01 \x01(\tR\x06server\x12&\n" +
 	"\x0fsent_mono_nanos\x18\x02 \x01(\x03R\rsentMonoNanos\x12\x16\n" +
-	"\x06verify\x18\x03 \x01(\bR\x06verify\"\xf9\x01\n" +
+	"\x06verify\x18\x03 \x01(\bR\x06verify\x12&\n" +
+	"\x0fwall_unix_nanos\x18\x04 \x01(\x03R\rwallUnixNanos\"\xdd\x02\n" +
 	"\x0fConfirmResponse\x12\x16\n" +
 	"\x06leader\x18\x01 \x01(\bR\x06leader\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\x12!\n" +
@@ -2598,7 +2646,11 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x05epoch\x18\x04 \x01(\x04R\x05epoch\x12,\n" +
 	"\x12cluster_unix_nanos\x18\x05 \x01(\x03R\x10clusterUnixNanos\x12+\n" +
 	"\x11uncertainty_nanos\x18\x06 \x01(\x03R\x10uncertaintyNanos\x12&\n" +
-	"\x0fsent_mono_nanos\x18\a \x01(\x03R\rsentMonoNanos\"\x96\x01\n" +
+	"\x0fsent_mono_nanos\x18\a \x01(\x03R\rsentMonoNanos\x12!\n" +
+	"\fslewed_nanos\x18\b \x01(\x03R\vslewedNanos\x12\x19\n" +
+	"\bslew_ppm\x18\t \x01(\x11R\aslewPpm\x12$\n" +
+	"\x0ewall_off_nanos\x18\n" +
+	" \x01(\x03R\fwallOffNanos\"\x96\x01\n" +
 	"\vPushRequest\x12:\n" +
 	"\x06orders\x18\x01 \x03(\v2\".squall.v1.PushRequest.OrdersEntryR\x06orders\x1aK\n" +
 	"\vOrdersEntry\x12\x10\n" +

@@ -1268,9 +1268,12 @@ type Task struct {
 	// Peers of net.* faults.
 	AddressSet string `protobuf:"bytes,15,opt,name=address_set,json=addressSet,proto3" json:"address_set,omitempty"`
 	// True from the commit that fires on.
-	Fire          bool `protobuf:"varint,16,opt,name=fire,proto3" json:"fire,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Fire bool `protobuf:"varint,16,opt,name=fire,proto3" json:"fire,omitempty"`
+	// A firing that arrives after this instant, Unix nanoseconds of cluster time,
+	// is not obeyed: the host stays ready for the next one. 0: late is good enough.
+	ObeyUntilUnixNanos int64 `protobuf:"varint,17,opt,name=obey_until_unix_nanos,json=obeyUntilUnixNanos,proto3" json:"obey_until_unix_nanos,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *Task) Reset() {
@@ -1413,6 +1416,13 @@ func (x *Task) GetFire() bool {
 		return x.Fire
 	}
 	return false
+}
+
+func (x *Task) GetObeyUntilUnixNanos() int64 {
+	if x != nil {
+		return x.ObeyUntilUnixNanos
+	}
+	return 0
 }
 
 // Record is one entry of the journal.
@@ -1859,7 +1869,10 @@ type HaltLatch struct {
 	Reason  string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
 	// Halts that the same lever answers to, newest last: a latch under one of
 	// these ids is let go of by whatever lets go of this one. Bounded.
-	Also          []string `protobuf:"bytes,5,rep,name=also,proto3" json:"also,omitempty"`
+	Also []string `protobuf:"bytes,5,rep,name=also,proto3" json:"also,omitempty"`
+	// The server that let the halt in says so: without it an agent's word about a
+	// halt engages nothing. Of no meaning once the halt is committed.
+	Seal          *HaltSeal `protobuf:"bytes,6,opt,name=seal,proto3" json:"seal,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1929,6 +1942,67 @@ func (x *HaltLatch) GetAlso() []string {
 	return nil
 }
 
+func (x *HaltLatch) GetSeal() *HaltSeal {
+	if x != nil {
+		return x.Seal
+	}
+	return nil
+}
+
+// HaltSeal is a server's signature of a halt's id and reason.
+type HaltSeal struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The server's certificate, DER.
+	Certificate   []byte `protobuf:"bytes,1,opt,name=certificate,proto3" json:"certificate,omitempty"`
+	Signature     []byte `protobuf:"bytes,2,opt,name=signature,proto3" json:"signature,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HaltSeal) Reset() {
+	*x = HaltSeal{}
+	mi := &file_squall_v1_op_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HaltSeal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HaltSeal) ProtoMessage() {}
+
+func (x *HaltSeal) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_op_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HaltSeal.ProtoReflect.Descriptor instead.
+func (*HaltSeal) Descriptor() ([]byte, []int) {
+	return file_squall_v1_op_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *HaltSeal) GetCertificate() []byte {
+	if x != nil {
+		return x.Certificate
+	}
+	return nil
+}
+
+func (x *HaltSeal) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
 // ScheduleRecord keeps a fired task until it arms.
 type ScheduleRecord struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1941,7 +2015,7 @@ type ScheduleRecord struct {
 
 func (x *ScheduleRecord) Reset() {
 	*x = ScheduleRecord{}
-	mi := &file_squall_v1_op_proto_msgTypes[20]
+	mi := &file_squall_v1_op_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1953,7 +2027,7 @@ func (x *ScheduleRecord) String() string {
 func (*ScheduleRecord) ProtoMessage() {}
 
 func (x *ScheduleRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_op_proto_msgTypes[20]
+	mi := &file_squall_v1_op_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1966,7 +2040,7 @@ func (x *ScheduleRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScheduleRecord.ProtoReflect.Descriptor instead.
 func (*ScheduleRecord) Descriptor() ([]byte, []int) {
-	return file_squall_v1_op_proto_rawDescGZIP(), []int{20}
+	return file_squall_v1_op_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ScheduleRecord) GetTask() *Task {
@@ -1994,7 +2068,7 @@ type Forget struct {
 
 func (x *Forget) Reset() {
 	*x = Forget{}
-	mi := &file_squall_v1_op_proto_msgTypes[21]
+	mi := &file_squall_v1_op_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2006,7 +2080,7 @@ func (x *Forget) String() string {
 func (*Forget) ProtoMessage() {}
 
 func (x *Forget) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_op_proto_msgTypes[21]
+	mi := &file_squall_v1_op_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2019,7 +2093,7 @@ func (x *Forget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Forget.ProtoReflect.Descriptor instead.
 func (*Forget) Descriptor() ([]byte, []int) {
-	return file_squall_v1_op_proto_rawDescGZIP(), []int{21}
+	return file_squall_v1_op_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Forget) GetRun() string {
@@ -2122,7 +2196,7 @@ const file_squall_v1_op_proto_rawDesc = "" +
 	"\aprotect\x18\x06 \x01(\bR\aprotect\"J\n" +
 	"\x06Change\x12\x1d\n" +
 	"\x02do\x18\x01 \x01(\v2\r.squall.v1.OpR\x02do\x12!\n" +
-	"\x04undo\x18\x02 \x01(\v2\r.squall.v1.OpR\x04undo\"\x88\x04\n" +
+	"\x04undo\x18\x02 \x01(\v2\r.squall.v1.OpR\x04undo\"\xbb\x04\n" +
 	"\x04Task\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\tR\x04step\x12&\n" +
@@ -2144,7 +2218,8 @@ const file_squall_v1_op_proto_rawDesc = "" +
 	"\x04seed\x18\x0e \x01(\x04R\x04seed\x12\x1f\n" +
 	"\vaddress_set\x18\x0f \x01(\tR\n" +
 	"addressSet\x12\x12\n" +
-	"\x04fire\x18\x10 \x01(\bR\x04fire\"\x8d\x03\n" +
+	"\x04fire\x18\x10 \x01(\bR\x04fire\x121\n" +
+	"\x15obey_until_unix_nanos\x18\x11 \x01(\x03R\x12obeyUntilUnixNanos\"\x8d\x03\n" +
 	"\x06Record\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x1d\n" +
 	"\n" +
@@ -2179,13 +2254,17 @@ const file_squall_v1_op_proto_rawDesc = "" +
 	"\x05drift\x18\b \x03(\tR\x05drift\"7\n" +
 	"\tOrderMark\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x14\n" +
-	"\x05index\x18\x02 \x01(\x04R\x05index\"w\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\"\xa0\x01\n" +
 	"\tHaltLatch\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aengaged\x18\x02 \x01(\bR\aengaged\x12\x14\n" +
 	"\x05local\x18\x03 \x01(\bR\x05local\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x12\n" +
-	"\x04also\x18\x05 \x03(\tR\x04also\"h\n" +
+	"\x04also\x18\x05 \x03(\tR\x04also\x12'\n" +
+	"\x04seal\x18\x06 \x01(\v2\x13.squall.v1.HaltSealR\x04seal\"J\n" +
+	"\bHaltSeal\x12 \n" +
+	"\vcertificate\x18\x01 \x01(\fR\vcertificate\x12\x1c\n" +
+	"\tsignature\x18\x02 \x01(\fR\tsignature\"h\n" +
 	"\x0eScheduleRecord\x12#\n" +
 	"\x04task\x18\x01 \x01(\v2\x0f.squall.v1.TaskR\x04task\x121\n" +
 	"\x15unix_minus_boot_nanos\x18\x02 \x01(\x03R\x12unixMinusBootNanos\".\n" +
@@ -2225,7 +2304,7 @@ func file_squall_v1_op_proto_rawDescGZIP() []byte {
 }
 
 var file_squall_v1_op_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_squall_v1_op_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_squall_v1_op_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_squall_v1_op_proto_goTypes = []any{
 	(StepState)(0),         // 0: squall.v1.StepState
 	(RevertCause)(0),       // 1: squall.v1.RevertCause
@@ -2249,13 +2328,14 @@ var file_squall_v1_op_proto_goTypes = []any{
 	(*Mark)(nil),           // 19: squall.v1.Mark
 	(*OrderMark)(nil),      // 20: squall.v1.OrderMark
 	(*HaltLatch)(nil),      // 21: squall.v1.HaltLatch
-	(*ScheduleRecord)(nil), // 22: squall.v1.ScheduleRecord
-	(*Forget)(nil),         // 23: squall.v1.Forget
-	(*ManagementPeer)(nil), // 24: squall.v1.ManagementPeer
-	(Direction)(0),         // 25: squall.v1.Direction
-	(*HostConfig)(nil),     // 26: squall.v1.HostConfig
-	(*Ability)(nil),        // 27: squall.v1.Ability
-	(*Fault)(nil),          // 28: squall.v1.Fault
+	(*HaltSeal)(nil),       // 22: squall.v1.HaltSeal
+	(*ScheduleRecord)(nil), // 23: squall.v1.ScheduleRecord
+	(*Forget)(nil),         // 24: squall.v1.Forget
+	(*ManagementPeer)(nil), // 25: squall.v1.ManagementPeer
+	(Direction)(0),         // 26: squall.v1.Direction
+	(*HostConfig)(nil),     // 27: squall.v1.HostConfig
+	(*Ability)(nil),        // 28: squall.v1.Ability
+	(*Fault)(nil),          // 29: squall.v1.Fault
 }
 var file_squall_v1_op_proto_depIdxs = []int32{
 	5,  // 0: squall.v1.Op.silence:type_name -> squall.v1.Silence
@@ -2268,35 +2348,36 @@ var file_squall_v1_op_proto_depIdxs = []int32{
 	3,  // 7: squall.v1.Op.nothing:type_name -> squall.v1.Nothing
 	4,  // 8: squall.v1.Silence.gate:type_name -> squall.v1.Gate
 	6,  // 9: squall.v1.Silence.exempt:type_name -> squall.v1.Exempt
-	24, // 10: squall.v1.Exempt.management:type_name -> squall.v1.ManagementPeer
+	25, // 10: squall.v1.Exempt.management:type_name -> squall.v1.ManagementPeer
 	4,  // 11: squall.v1.DropDNS.gate:type_name -> squall.v1.Gate
 	4,  // 12: squall.v1.DelayLine.gate:type_name -> squall.v1.Gate
-	25, // 13: squall.v1.DelayLine.direction:type_name -> squall.v1.Direction
+	26, // 13: squall.v1.DelayLine.direction:type_name -> squall.v1.Direction
 	6,  // 14: squall.v1.DelayLine.exempt:type_name -> squall.v1.Exempt
 	4,  // 15: squall.v1.HoldDown.gate:type_name -> squall.v1.Gate
-	26, // 16: squall.v1.Facts.config:type_name -> squall.v1.HostConfig
+	27, // 16: squall.v1.Facts.config:type_name -> squall.v1.HostConfig
 	14, // 17: squall.v1.Facts.workloads:type_name -> squall.v1.WorkloadFacts
-	27, // 18: squall.v1.Facts.abilities:type_name -> squall.v1.Ability
+	28, // 18: squall.v1.Facts.abilities:type_name -> squall.v1.Ability
 	6,  // 19: squall.v1.Facts.exempt:type_name -> squall.v1.Exempt
 	2,  // 20: squall.v1.Change.do:type_name -> squall.v1.Op
 	2,  // 21: squall.v1.Change.undo:type_name -> squall.v1.Op
-	28, // 22: squall.v1.Task.fault:type_name -> squall.v1.Fault
+	29, // 22: squall.v1.Task.fault:type_name -> squall.v1.Fault
 	18, // 23: squall.v1.Record.intent:type_name -> squall.v1.Intent
 	19, // 24: squall.v1.Record.mark:type_name -> squall.v1.Mark
 	20, // 25: squall.v1.Record.order:type_name -> squall.v1.OrderMark
 	21, // 26: squall.v1.Record.halt:type_name -> squall.v1.HaltLatch
-	22, // 27: squall.v1.Record.schedule:type_name -> squall.v1.ScheduleRecord
-	23, // 28: squall.v1.Record.forget:type_name -> squall.v1.Forget
+	23, // 27: squall.v1.Record.schedule:type_name -> squall.v1.ScheduleRecord
+	24, // 28: squall.v1.Record.forget:type_name -> squall.v1.Forget
 	15, // 29: squall.v1.Intent.changes:type_name -> squall.v1.Change
 	16, // 30: squall.v1.Intent.task:type_name -> squall.v1.Task
 	0,  // 31: squall.v1.Mark.state:type_name -> squall.v1.StepState
 	1,  // 32: squall.v1.Mark.cause:type_name -> squall.v1.RevertCause
-	16, // 33: squall.v1.ScheduleRecord.task:type_name -> squall.v1.Task
-	34, // [34:34] is the sub-list for method output_type
-	34, // [34:34] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	22, // 33: squall.v1.HaltLatch.seal:type_name -> squall.v1.HaltSeal
+	16, // 34: squall.v1.ScheduleRecord.task:type_name -> squall.v1.Task
+	35, // [35:35] is the sub-list for method output_type
+	35, // [35:35] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_squall_v1_op_proto_init() }
@@ -2330,7 +2411,7 @@ func file_squall_v1_op_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_squall_v1_op_proto_rawDesc), len(file_squall_v1_op_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   22,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

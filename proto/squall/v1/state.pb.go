@@ -1166,9 +1166,12 @@ func (x *Prepare) GetRun() string {
 
 // Fire sets the instant.
 type Fire struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Run           string                 `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
-	T0UnixNanos   int64                  `protobuf:"varint,2,opt,name=t0_unix_nanos,json=t0UnixNanos,proto3" json:"t0_unix_nanos,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Run         string                 `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
+	T0UnixNanos int64                  `protobuf:"varint,2,opt,name=t0_unix_nanos,json=t0UnixNanos,proto3" json:"t0_unix_nanos,omitempty"`
+	// Counts the attempts from 1; 0 is the first. A later one counts only where
+	// nobody obeyed the one before, which came too late.
+	Number        uint32 `protobuf:"varint,3,opt,name=number,proto3" json:"number,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1213,6 +1216,13 @@ func (x *Fire) GetRun() string {
 func (x *Fire) GetT0UnixNanos() int64 {
 	if x != nil {
 		return x.T0UnixNanos
+	}
+	return 0
+}
+
+func (x *Fire) GetNumber() uint32 {
+	if x != nil {
+		return x.Number
 	}
 	return 0
 }
@@ -2042,7 +2052,9 @@ type Run struct {
 	// How many phases have begun.
 	PhasesBegun uint32 `protobuf:"varint,17,opt,name=phases_begun,json=phasesBegun,proto3" json:"phases_begun,omitempty"`
 	// What is kept of its windows when it is done.
-	Totals        []*ProbeTotal `protobuf:"bytes,18,rep,name=totals,proto3" json:"totals,omitempty"`
+	Totals []*ProbeTotal `protobuf:"bytes,18,rep,name=totals,proto3" json:"totals,omitempty"`
+	// The number of the Fire that is in force.
+	Fires         uint32 `protobuf:"varint,19,opt,name=fires,proto3" json:"fires,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2201,6 +2213,13 @@ func (x *Run) GetTotals() []*ProbeTotal {
 		return x.Totals
 	}
 	return nil
+}
+
+func (x *Run) GetFires() uint32 {
+	if x != nil {
+		return x.Fires
+	}
+	return 0
 }
 
 // ProbeTotal is a probe over a whole run.
@@ -2891,10 +2910,11 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x06source\x18\x04 \x01(\fR\x06source\x12\x15\n" +
 	"\x06ad_hoc\x18\x05 \x01(\bR\x05adHoc\"\x1b\n" +
 	"\aPrepare\x12\x10\n" +
-	"\x03run\x18\x01 \x01(\tR\x03run\"<\n" +
+	"\x03run\x18\x01 \x01(\tR\x03run\"T\n" +
 	"\x04Fire\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\"\n" +
-	"\rt0_unix_nanos\x18\x02 \x01(\x03R\vt0UnixNanos\"\x18\n" +
+	"\rt0_unix_nanos\x18\x02 \x01(\x03R\vt0UnixNanos\x12\x16\n" +
+	"\x06number\x18\x03 \x01(\rR\x06number\"\x18\n" +
 	"\x04Hold\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\"]\n" +
 	"\x06EndRun\x12\x10\n" +
@@ -2943,7 +2963,7 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\aOutcome\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12)\n" +
 	"\x10repeated_command\x18\x02 \x01(\bR\x0frepeatedCommand\x12,\n" +
-	"\arefused\x18\x03 \x01(\v2\x12.squall.v1.ProblemR\arefused\"\x81\a\n" +
+	"\arefused\x18\x03 \x01(\v2\x12.squall.v1.ProblemR\arefused\"\x97\a\n" +
 	"\x03Run\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x125\n" +
 	"\n" +
@@ -2966,7 +2986,8 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\bfindings\x18\x0f \x03(\v2\x12.squall.v1.FindingR\bfindings\x12(\n" +
 	"\x06events\x18\x10 \x03(\v2\x10.squall.v1.EventR\x06events\x12!\n" +
 	"\fphases_begun\x18\x11 \x01(\rR\vphasesBegun\x12-\n" +
-	"\x06totals\x18\x12 \x03(\v2\x15.squall.v1.ProbeTotalR\x06totals\x1aC\n" +
+	"\x06totals\x18\x12 \x03(\v2\x15.squall.v1.ProbeTotalR\x06totals\x12\x14\n" +
+	"\x05fires\x18\x13 \x01(\rR\x05fires\x1aC\n" +
 	"\x15EnteredUnixNanosEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\rR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\x1aN\n" +
