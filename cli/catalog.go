@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 
@@ -11,6 +10,7 @@ import (
 
 	"squall/experiments"
 	"squall/experiments/catalog"
+	"squall/experiments/near"
 	pb "squall/proto/squall/v1"
 )
 
@@ -25,6 +25,8 @@ func newCatalogCmd(a *app) *cobra.Command {
 		Use:   "show NAME",
 		Short: "Print a scenario as it is written, to read or to adapt",
 		Args:  cobra.ExactArgs(1),
+
+		ValidArgsFunction: completeNames(catalog.List()...),
 		RunE: func(_ *cobra.Command, args []string) error {
 			src, err := catalog.Source(args[0])
 			if err != nil {
@@ -38,37 +40,15 @@ func newCatalogCmd(a *app) *cobra.Command {
 }
 
 func (a *app) listCatalog() error {
-	var scenarios []*pb.Experiment
+	var scenarios []described
 	for _, name := range catalog.List() {
 		e, _, err := catalog.Load(name)
 		if err != nil {
 			return fmt.Errorf("load scenario %s: %w", name, err)
 		}
-		scenarios = append(scenarios, e)
+		scenarios = append(scenarios, described{name, e.GetTitle()})
 	}
-	switch a.settings.Output {
-	case "json", "yaml":
-		return a.listCatalogWhole(scenarios)
-	}
-	return a.show(view{names: catalog.List(), table: func(w io.Writer, _ bool) {
-		fmt.Fprintln(w, "NAME\tTITLE")
-		for _, e := range scenarios {
-			fmt.Fprintf(w, "%s\t%s\n", e.GetName(), e.GetTitle())
-		}
-	}})
-}
-
-// listCatalogWhole prints each scenario as a document of its own.
-func (a *app) listCatalogWhole(scenarios []*pb.Experiment) error {
-	for i, e := range scenarios {
-		if i > 0 && a.settings.Output == "yaml" {
-			fmt.Fprintln(a.stdout, "---")
-		}
-		if err := a.show(view{message: e}); err != nil {
-			return err
-		}
-	}
-	return nil
+	return a.show(listView("experiments", scenarios))
 }
 
 // readExperiment reads a file or, where there is none of that name, a scenario
@@ -81,7 +61,7 @@ func readExperiment(nameOrPath string) (string, []byte, error) {
 	if scenario, unknown := catalog.Source(nameOrPath); unknown == nil {
 		return nameOrPath + ".yaml", scenario, nil
 	}
-	return nameOrPath, nil, fmt.Errorf("read experiment %s: there is no such file, nor such a scenario (see `squall catalog`)", nameOrPath)
+	return nameOrPath, nil, fmt.Errorf("read experiment %s: there is no such file, nor such a scenario; %s", nameOrPath, near.Fix(nameOrPath, "scenario", catalog.List()))
 }
 
 // decodeExperiment reads and decodes a file or a scenario.

@@ -41,16 +41,17 @@ func (a *app) connect() (*client, error) {
 	return dial(dir, addresses, a.settings.Timeout)
 }
 
+// dial opens ways to the servers that are named, and to no other; where none
+// is, to those of the bundle.
 func dial(dir string, addresses []string, timeout time.Duration) (*client, error) {
 	bundle, err := pki.Load(dir)
 	if err != nil {
 		return nil, usage(fmt.Errorf("read bundle %s: %w", dir, err))
 	}
-	for _, s := range bundle.Servers {
-		if len(addresses) >= len(bundle.Servers) {
-			break
+	if len(addresses) == 0 {
+		for _, s := range bundle.Servers {
+			addresses = append(addresses, s.Address)
 		}
-		addresses = append(addresses, s.Address)
 	}
 	c := &client{timeout: timeout}
 	for _, address := range addresses {

@@ -1,11 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 )
@@ -18,7 +19,10 @@ func newConfigCmd(a *app) *cobra.Command {
 		Args:  cobra.ExactArgs(1),
 		RunE:  func(_ *cobra.Command, args []string) error { return a.explainSetting(args[0]) },
 		// A broken layer is what this command is asked about, so it must not stop it.
-		PersistentPreRunE: func(*cobra.Command, []string) error { return nil },
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			a.settings = &settings{Output: a.flags.set.Lookup("output").Value.String()}
+			return nil
+		},
 	}
 	c.AddCommand(explain)
 	return c
@@ -40,24 +44,29 @@ func (a *app) explainSetting(key string) error {
 	if err != nil {
 		return usage(err)
 	}
-	fmt.Fprintf(a.stdout, "%s: %s\n", key, settingTable[i].text)
-	return a.printLayers(layers)
+	return a.show(layersView(key, settingTable[i].text, layers))
 }
 
-func (a *app) printLayers(layers []layer) error {
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	won := false
-	for _, l := range layers {
-		mark, value := " ", "-"
-		if l.set {
-			value = fmt.Sprint(l.value)
-		}
-		if l.set && !won {
-			mark, won = "*", true
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\n", mark, l.name, escape(value))
+// layersView shows the strongest layer first; the first that is set has won.
+func layersView(key, text string, layers []layer) view {
+	type row struct {
+		Layer string `json:"layer"`
+		Value string `json:"value,omitempty"`
+		Won   bool   `json:"won,omitempty"`
 	}
-	return w.Flush()
+	rows, won := make([]row, len(layers)), false
+	for i, l := range layers {
+		rows[i] = row{Layer: l.name, Won: l.set && !won}
+		if l.set {
+			rows[i].Value, won = fmt.Sprint(l.value), true
+		}
+	}
+	return view{message: map[string]any{"key": key, "text": text, "layers": rows}, names: []string{key}, table: func(w io.Writer, _ bool) {
+		fmt.Fprintf(w, "%s: %s\n", key, text)
+		for _, r := range rows {
+			fmt.Fprintf(w, "%s\t%s\t%s\n", cmp.Or(when(r.Won, "*"), " "), r.Layer, orDash(r.Value))
+		}
+	}}
 }
 
 // settingLayers lists the layers of a key, the strongest first.

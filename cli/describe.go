@@ -18,7 +18,7 @@ func newDescribeCmd(a *app) *cobra.Command {
 		RunE: func(*cobra.Command, []string) error { return usagef("describe what? host NAME or run ID") },
 	}
 	c.AddCommand(
-		&cobra.Command{Use: "host NAME", Short: "One host", Args: cobra.ExactArgs(1), RunE: func(c *cobra.Command, args []string) error {
+		&cobra.Command{Use: "host NAME", Short: "One host", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeHosts(hostNames), RunE: func(c *cobra.Command, args []string) error {
 			resp, err := a.get(c.Context(), &pb.GetRequest{Kind: "hosts", Name: args[0]})
 			if err != nil {
 				return err
@@ -29,7 +29,7 @@ func newDescribeCmd(a *app) *cobra.Command {
 			h := resp.GetHosts()[0]
 			return a.show(view{message: h, names: args, table: func(w io.Writer, _ bool) { describeHost(w, h) }})
 		}},
-		&cobra.Command{Use: "run ID", Short: "One run: its plan, and how far each host is", Args: cobra.ExactArgs(1), RunE: func(c *cobra.Command, args []string) error {
+		&cobra.Command{Use: "run ID", Short: "One run: its plan, and how far each host is", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRuns(), RunE: func(c *cobra.Command, args []string) error {
 			resp, err := a.get(c.Context(), &pb.GetRequest{Kind: "runs", Name: args[0]})
 			if err != nil {
 				return err

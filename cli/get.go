@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"squall/experiments"
-	"squall/experiments/catalog"
 	pb "squall/proto/squall/v1"
 )
 
@@ -137,15 +136,7 @@ func auditView(resp *pb.GetResponse) view {
 func newGetExperimentsCmd(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "experiments", Short: "Scenarios of the catalog", Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			return a.show(view{message: &pb.Experiment{}, names: catalog.List(), table: func(w io.Writer, _ bool) {
-				for _, name := range catalog.List() {
-					if e, _, err := catalog.Load(name); err == nil {
-						fmt.Fprintf(w, "%s\t%s\n", name, e.GetTitle())
-					}
-				}
-			}})
-		},
+		RunE: func(*cobra.Command, []string) error { return a.listCatalog() },
 	}
 }
 
@@ -154,12 +145,11 @@ func newGetFaultsCmd(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "faults", Short: "Kinds of fault", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			names := experiments.FaultNames()
-			return a.show(view{message: &pb.Fault{}, names: names, table: func(w io.Writer, _ bool) {
-				for _, n := range names {
-					fmt.Fprintf(w, "%s\t%s\n", n, summary(n))
-				}
-			}})
+			var faults []described
+			for _, n := range experiments.FaultNames() {
+				faults = append(faults, described{n, summary(n)})
+			}
+			return a.show(listView("faults", faults))
 		},
 	}
 }

@@ -149,6 +149,7 @@ func newUndoCmd(a *app) *cobra.Command {
 	var local localFlags
 	c := &cobra.Command{
 		Use: "undo [RUN | --all]", Short: "End one run, or all of them, and show that hosts are clean", Args: cobra.MaximumNArgs(1),
+		ValidArgsFunction: a.completeRuns(),
 		RunE: func(c *cobra.Command, args []string) error {
 			req.Run = first(args, "")
 			if (req.GetRun() == "") == !req.GetAll() {
@@ -177,9 +178,23 @@ func (a *app) undo(ctx context.Context, req *pb.UndoRequest) error {
 	if err != nil {
 		return err
 	}
-	line := fmt.Sprintf("ended %d runs: %s", len(resp.GetRuns()), strings.Join(resp.GetRuns(), " "))
-	if err := a.showClean(resp, line, resp.GetHosts()); err != nil {
+	if err := a.showClean(resp, undoLine(resp), resp.GetHosts()); err != nil {
 		return err
 	}
 	return cleanError(resp.GetHosts(), nil)
+}
+
+// undoLine says which runs an undo has ended, and which had ended before.
+func undoLine(r *pb.UndoResponse) string {
+	var said []string
+	if len(r.GetRuns()) > 0 {
+		said = append(said, "ended "+strings.Join(r.GetRuns(), " "))
+	}
+	if len(r.GetEndedBefore()) > 0 {
+		said = append(said, "ended before: "+strings.Join(r.GetEndedBefore(), " "))
+	}
+	if len(said) == 0 {
+		return "nothing to undo: no run is under way"
+	}
+	return strings.Join(said, "; ")
 }

@@ -92,6 +92,7 @@ func newInjectFaultCmd(a *app, name string) *cobra.Command {
 	c.Flags().StringVar(&in.at, "at", "now", "when: now")
 	in.opts.register(c)
 	in.local.register(c.Flags())
+	completeFlags(c, a.targetCompletions())
 	beforeHelp(c, func() {
 		c.Short = summary(name)
 		in.describe(c.Flags())

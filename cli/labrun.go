@@ -65,6 +65,8 @@ func newLabRunCmd(a *app) *cobra.Command {
 		Use:   "run SCENARIO|FILE",
 		Short: "Up, run, report, down; exits with the run's code",
 		Args:  cobra.ExactArgs(1),
+
+		ValidArgsFunction: completeScenarios,
 		RunE: func(c *cobra.Command, args []string) error {
 			req, err := a.runRequest(args[0], o)
 			if err != nil {

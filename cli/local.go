@@ -1,11 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -13,7 +16,7 @@ import (
 	"github.com/spf13/pflag"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"squall/experiments"
@@ -83,27 +86,58 @@ func (c *localClient) inject(ctx context.Context, in *pb.LocalInjectRequest, det
 	return c.stay(ctx, answer.GetStep())
 }
 
-// stay follows a step to its end.
+// localSilence is how long an agent may be silent before nobody waits for it: a
+// worker that died is back within a second or two.
+const localSilence = 10 * time.Second
+
+// stay follows a step to its end, for as long as the agent tells of it.
 func (c *localClient) stay(ctx context.Context, step *pb.StepStatus) error {
 	tick := time.NewTicker(localPoll)
 	defer tick.Stop()
+	heard := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
 			return c.undo(context.WithoutCancel(ctx), step.GetRun())
 		case <-tick.C:
 		}
-		now, err := c.Status(context.WithoutCancel(ctx), &pb.LocalStatusRequest{})
-		if err != nil {
-			continue // the worker may just be starting again
+		now, err := c.look(ctx, step)
+		switch {
+		case err == nil:
+			heard = time.Now()
+		case time.Since(heard) >= localSilence:
+			return c.lost(step, err)
 		}
-		for _, s := range now.GetSteps() {
-			same := s.GetRun() == step.GetRun() && s.GetStep() == step.GetStep()
-			if same && s.GetState() == pb.StepState_STEP_STATE_REVERTED {
-				return c.ended([]*pb.StepStatus{s}, s)
-			}
+		if now.GetState() == pb.StepState_STEP_STATE_REVERTED {
+			return c.ended([]*pb.StepStatus{now}, now)
 		}
 	}
+}
+
+// errUntold says that the agent answers, and knows nothing of a step.
+var errUntold = errors.New("the agent no longer tells of it")
+
+// look asks the agent for one step.
+func (c *localClient) look(ctx context.Context, step *pb.StepStatus) (*pb.StepStatus, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.app.settings.Timeout)
+	defer cancel()
+	now, err := c.Status(ctx, &pb.LocalStatusRequest{})
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range now.GetSteps() {
+		if s.GetRun() == step.GetRun() && s.GetStep() == step.GetStep() {
+			return s, nil
+		}
+	}
+	return nil, errUntold
+}
+
+// lost ends the wait for a step whose end nobody tells.
+func (c *localClient) lost(step *pb.StepStatus, why error) error {
+	return &exitError{experiments.ExitUnreachable, fmt.Errorf(
+		"lost sight of %s: %s for %v; what it holds ends at its deadline, and squall status --local shows it once the agent is back",
+		step.GetRun(), status.Convert(why).Message(), localSilence)}
 }
 
 // undo reverts one run's steps, or all when run is empty.
@@ -190,17 +224,13 @@ func localResidue(steps []*pb.StepStatus) bool {
 	return false
 }
 
-// show prints a message as JSON where that is asked for, else as lines.
+// show prints a message as the settings ask; print is for people.
 func (c *localClient) show(m proto.Message, print func(io.Writer, proto.Message) error) error {
-	if c.app.settings.Output != "json" {
-		return print(c.app.stdout, m)
+	switch c.app.settings.Output {
+	case "json", "yaml":
+		return c.app.show(view{message: m})
 	}
-	out, err := protojson.MarshalOptions{Multiline: true}.Marshal(m)
-	if err != nil {
-		return fmt.Errorf("print answer: %w", err)
-	}
-	_, err = fmt.Fprintln(c.app.stdout, string(out))
-	return err
+	return print(c.app.stdout, m)
 }
 
 func printLocalStep(w io.Writer, m proto.Message) error {
@@ -208,6 +238,9 @@ func printLocalStep(w io.Writer, m proto.Message) error {
 	state := strings.ToLower(strings.TrimPrefix(s.GetState().String(), "STEP_STATE_"))
 	if s.GetCause() != pb.RevertCause_REVERT_CAUSE_UNSPECIFIED {
 		state += " (" + strings.ToLower(strings.TrimPrefix(s.GetCause().String(), "REVERT_CAUSE_")) + ")"
+	}
+	if marks := s.GetJournal(); len(marks) > 0 {
+		state += " since " + clockTime(marks[len(marks)-1].GetActualUnixNanos())
 	}
 	lines := []string{fmt.Sprintf("%s %s %s", escape(s.GetRun()), escape(s.GetStep()), state)}
 	for _, t := range s.GetTouches() {
@@ -242,12 +275,26 @@ func printLocalStatus(w io.Writer, m proto.Message) error {
 	if _, err := fmt.Fprintln(w, strings.Join(lines, "\n")); err != nil {
 		return err
 	}
-	for _, step := range s.GetSteps() {
+	for _, step := range oldestFirst(s.GetSteps()) {
 		if err := printLocalStep(w, step); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// oldestFirst orders steps by the host's journal, and those that it doesn't
+// know yet behind them by name.
+func oldestFirst(steps []*pb.StepStatus) []*pb.StepStatus {
+	first := func(s *pb.StepStatus) uint64 {
+		if len(s.GetJournal()) == 0 {
+			return math.MaxUint64
+		}
+		return s.GetJournal()[0].GetSeq()
+	}
+	return slices.SortedFunc(slices.Values(steps), func(a, b *pb.StepStatus) int {
+		return cmp.Or(cmp.Compare(first(a), first(b)), cmp.Compare(a.GetRun(), b.GetRun()), cmp.Compare(a.GetStep(), b.GetStep()))
+	})
 }
 
 func printLocalAbilities(w io.Writer, m proto.Message) error {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
@@ -17,6 +18,7 @@ func newLogsCmd(a *app) *cobra.Command {
 	req := &pb.WatchRequest{}
 	c := &cobra.Command{
 		Use: "logs [RUN]", Short: "Events of a run; with -f as they happen, of one run or of all", Args: cobra.MaximumNArgs(1),
+		ValidArgsFunction: a.completeRuns(),
 		RunE: func(c *cobra.Command, args []string) error {
 			req.Run = first(args, "")
 			if req.GetRun() == "" && !onward {
@@ -62,9 +64,13 @@ func (a *app) pastEvents(ctx context.Context, c *client, req *pb.WatchRequest) e
 
 // logEvent prints an event where it is what was asked for: on stdout.
 func (a *app) logEvent(e *pb.Event) {
-	if a.settings.Output == "json" {
-		_ = printJSON(a.stdout, e) // stdout is gone, and so is the reader
-		return
+	switch a.settings.Output { // where stdout is gone, so is the reader
+	case "json":
+		_ = printJSON(a.stdout, e)
+	case "yaml":
+		fmt.Fprintln(a.stdout, "---")
+		_ = printYAML(a.stdout, e)
+	default:
+		printLine(a.stdout, e)
 	}
-	printLine(a.stdout, e)
 }

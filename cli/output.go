@@ -14,8 +14,9 @@ import (
 
 // view is one answer in every form that --output knows.
 type view struct {
-	// message is the answer whole, for json and yaml.
-	message proto.Message
+	// message is the answer whole, for json and yaml: a proto message, or
+	// whatever encoding/json takes.
+	message any
 	// names are for `-o name`, a line each.
 	names []string
 	// table prints for people; wide asks for the columns that are usually too much.
@@ -40,10 +41,10 @@ func (a *app) show(v view) error {
 	return w.Flush()
 }
 
-// printJSON prints the proto JSON. It goes through encoding/json once more,
-// since protojson's blanks differ from build to build on purpose.
-func printJSON(w io.Writer, m proto.Message) error {
-	value, err := plainValue(m)
+// printJSON prints a proto message as its proto JSON, and anything else as
+// encoding/json has it.
+func printJSON(w io.Writer, message any) error {
+	value, err := plainValue(message)
 	if err != nil {
 		return err
 	}
@@ -52,8 +53,8 @@ func printJSON(w io.Writer, m proto.Message) error {
 	return out.Encode(value)
 }
 
-func printYAML(w io.Writer, m proto.Message) error {
-	value, err := plainValue(m)
+func printYAML(w io.Writer, message any) error {
+	value, err := plainValue(message)
 	if err != nil {
 		return err
 	}
@@ -64,13 +65,39 @@ func printYAML(w io.Writer, m proto.Message) error {
 	return out.Close()
 }
 
-func plainValue(m proto.Message) (any, error) {
-	data, err := protojson.Marshal(m)
+// plainValue is a message as maps, lists and scalars. protojson's blanks differ
+// from build to build on purpose, so its text is read again.
+func plainValue(message any) (any, error) {
+	marshal := json.Marshal
+	if m, ok := message.(proto.Message); ok {
+		marshal = func(any) ([]byte, error) { return protojson.Marshal(m) }
+	}
+	data, err := marshal(message)
 	if err != nil {
-		return nil, fmt.Errorf("print %s: %w", m.ProtoReflect().Descriptor().Name(), err)
+		return nil, fmt.Errorf("print %T: %w", message, err)
 	}
 	var value any
 	return value, json.Unmarshal(data, &value)
+}
+
+// described is a named thing and its line for people, in a list.
+type described struct {
+	Name  string `json:"name"`
+	Title string `json:"title"`
+}
+
+// listView shows named things: in JSON as an object with one list of that name.
+func listView(list string, things []described) view {
+	v := view{message: map[string]any{list: things}, table: func(w io.Writer, _ bool) {
+		fmt.Fprintln(w, "NAME\tTITLE")
+		for _, t := range things {
+			fmt.Fprintf(w, "%s\t%s\n", escape(t.Name), escape(t.Title))
+		}
+	}}
+	for _, t := range things {
+		v.names = append(v.names, t.Name)
+	}
+	return v
 }
 
 // clockTime is an instant in RFC 3339 with milliseconds; "-" where there is none.

@@ -17,6 +17,8 @@ import (
 	pb "squall/proto/squall/v1"
 )
 
+const seedUsage = "the seed of every random choice; 0 takes the file's, or draws one"
+
 // planOptions are what `plan` is told.
 type planOptions struct {
 	fleet, out string
@@ -33,12 +35,14 @@ func newPlanCmd(a *app) *cobra.Command {
 			"A plan that was saved with --out is run by `squall run FILE`, which refuses when the targets have changed since. " +
 			"Exit code 2 when the file is wrong or selects nothing, 4 when a run would be refused.",
 		Args: cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error { return a.plan(c.Context(), args[0], o) },
+
+		ValidArgsFunction: completeScenarios,
+		RunE:              func(c *cobra.Command, args []string) error { return a.plan(c.Context(), args[0], o) },
 	}
 	c.Flags().StringVar(&o.fleet, "fleet", "", "a fleet file to plan against, instead of the registry")
 	c.Flags().StringArrayVar(&o.aim, "aim", nil, aimUsage)
 	c.Flags().StringVar(&o.out, "out", "", "save the plan, to be run later")
-	c.Flags().Uint64Var(&o.seed, "seed", 0, "the seed of every random choice; 0 takes the file's, or draws one")
+	c.Flags().Uint64Var(&o.seed, "seed", 0, seedUsage)
 	return c
 }
 

@@ -20,6 +20,7 @@ import (
 func newReportCmd(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "report [RUN]", Short: "Everything about one run, or the last; exits with the run's code", Args: cobra.MaximumNArgs(1),
+		ValidArgsFunction: a.completeRuns(),
 		RunE: func(c *cobra.Command, args []string) error {
 			client, err := a.connect()
 			if err != nil {

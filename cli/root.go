@@ -50,8 +50,9 @@ func newRootCmd(a *app) *cobra.Command {
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(suggestFlag(c, err)) })
 	a.flags.register(root.PersistentFlags())
+	_ = root.RegisterFlagCompletionFunc("output", completeNames(outputs...)) // the flag is there
 	root.AddCommand(
 		newAgentCmd(a),
 		newAgentWorkerCmd(a),
@@ -86,7 +87,7 @@ func newRootCmd(a *app) *cobra.Command {
 // refuseUsage makes every command's complaint about its arguments a usage error.
 func refuseUsage(c *cobra.Command) {
 	if check := c.Args; check != nil {
-		c.Args = func(c *cobra.Command, args []string) error { return usage(check(c, args)) }
+		c.Args = func(c *cobra.Command, args []string) error { return usage(suggestCommand(c, args, check(c, args))) }
 	}
 	for _, sub := range c.Commands() {
 		refuseUsage(sub)

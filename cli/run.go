@@ -22,6 +22,8 @@ type runOptions struct {
 	yes    bool
 	aim    []string
 	digest string
+	// seed is that of every random choice; 0 takes the file's, or draws one.
+	seed uint64
 }
 
 func newRunCmd(a *app) *cobra.Command {
@@ -31,6 +33,8 @@ func newRunCmd(a *app) *cobra.Command {
 		Short: "Run an experiment, and stay to the verdict",
 		Long:  "Run an experiment and stay to the verdict. Ctrl-C asks whether to undo this run, detach, halt everything or go on, and undoes the run when nobody answers; a second Ctrl-C leaves at once.",
 		Args:  cobra.ExactArgs(1),
+
+		ValidArgsFunction: completeScenarios,
 		RunE: func(c *cobra.Command, args []string) error {
 			req, err := a.runRequest(args[0], o)
 			if err != nil {
@@ -41,7 +45,8 @@ func newRunCmd(a *app) *cobra.Command {
 	}
 	o.register(c)
 	c.Flags().StringArrayVar(&o.aim, "aim", nil, aimUsage)
-	c.Flags().StringVar(&o.digest, "digest", "", "refuse when the plan's digest is another")
+	c.Flags().StringVar(&o.digest, "digest", "", "refuse when the plan's digest is another; give the plan's seed with it")
+	c.Flags().Uint64Var(&o.seed, "seed", 0, seedUsage)
 	return c
 }
 
@@ -67,6 +72,12 @@ func (a *app) runRequest(file string, o runOptions) (*pb.RunRequest, error) {
 	aim, err := parseAim(o.aim)
 	if err != nil {
 		return nil, err
+	}
+	if o.seed != 0 {
+		e.Seed = o.seed
+	}
+	if o.digest != "" && e.GetSeed() == 0 {
+		return nil, usagef("--digest %s needs the seed of that plan, which draws one where neither file nor flag names it: add --seed", o.digest)
 	}
 	return &pb.RunRequest{Id: newID(), Experiment: e, Aim: aim, File: name, Source: src, Why: o.why, Digest: o.digest}, nil
 }

@@ -107,10 +107,13 @@ func (v validation) MarshalJSON() ([]byte, error) {
 }
 
 func (a *app) printValidations(found []validation) error {
-	if a.settings.Output == "json" {
-		out := json.NewEncoder(a.stdout)
-		out.SetIndent("", "  ")
-		return out.Encode(found)
+	switch a.settings.Output {
+	case "json", "yaml", "name":
+		v := view{message: found}
+		for _, f := range found {
+			v.names = append(v.names, f.File)
+		}
+		return a.show(v)
 	}
 	for _, v := range found {
 		if len(v.Problems) == 0 {

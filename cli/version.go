@@ -1,8 +1,8 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
+	"io"
 	"runtime"
 	"runtime/debug"
 
@@ -24,11 +24,9 @@ func newVersionCmd(a *app) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			info := readBuildInfo()
-			if a.settings.Output == "json" {
-				return json.NewEncoder(a.stdout).Encode(info)
-			}
-			_, err := fmt.Fprintf(a.stdout, "squall %s %s %s %s\n", info.Version, info.Revision, info.Go, info.Platform)
-			return err
+			return a.show(view{message: info, names: []string{info.Version}, table: func(w io.Writer, _ bool) {
+				fmt.Fprintf(w, "squall %s %s %s %s\n", info.Version, info.Revision, info.Go, info.Platform)
+			}})
 		},
 	}
 }

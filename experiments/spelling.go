@@ -7,7 +7,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	"squall/experiments/internal/near"
+	"squall/experiments/near"
 	pb "squall/proto/squall/v1"
 )
 

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -9,6 +10,7 @@ import (
 	"fmt"
 	"maps"
 	"runtime/debug"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 
@@ -112,9 +114,7 @@ func (d *controlDoor) plan(view *state.View, w draft) (e *pb.Experiment, made *p
 	if e == nil {
 		return nil, nil, refusef(pb.Refusal_REFUSAL_INVALID, "", "the request has no experiment")
 	}
-	if e.GetSeed() == 0 {
-		e.Seed = seedOr(w.experiment.GetSeed())
-	}
+	e.Seed = seedOr(cmp.Or(w.experiment.GetSeed(), e.GetSeed()))
 	world := view.World()
 	world.Aim, world.NowUnixNanos = w.aim, d.now().UnixNano()
 	made = plan.Make(e, src, world)
@@ -144,9 +144,17 @@ func seedOr(wanted uint64) uint64 {
 	return binary.LittleEndian.Uint64(b[:])>>1 | 1
 }
 
+// shownDigest is how many characters of a digest people see, and may give back.
+const shownDigest = 12
+
+// samePlan tells whether a digest, or its beginning as plan shows it, is a plan's.
+func samePlan(given, digest string) bool {
+	return given == digest || len(given) >= shownDigest && strings.HasPrefix(digest, given)
+}
+
 // refusals are the reasons why a plan can't be run.
 func refusals(p *pb.Plan, digest string) []*pb.Problem {
-	if len(p.GetProblems()) == 0 && digest != "" && digest != p.GetDigest() {
+	if len(p.GetProblems()) == 0 && digest != "" && !samePlan(digest, p.GetDigest()) {
 		return []*pb.Problem{{
 			Refusal: pb.Refusal_REFUSAL_STALE_PLAN,
 			Message: fmt.Sprintf("the plan has changed since it was saved: its digest was %.12s, it is %.12s", digest, p.GetDigest()),

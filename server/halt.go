@@ -76,29 +76,37 @@ func (d *controlDoor) Undo(ctx context.Context, req *pb.UndoRequest) (*pb.UndoRe
 		}
 		runs = []string{req.GetRun()}
 	}
+	resp := &pb.UndoResponse{}
 	for _, run := range runs {
-		if err := d.endRun(ctx, run, req.GetReason()); err != nil {
+		ended, err := d.endRun(ctx, run, req.GetReason())
+		switch {
+		case err != nil:
 			return nil, err
+		case ended:
+			resp.Runs = append(resp.Runs, run)
+		default:
+			resp.EndedBefore = append(resp.EndedBefore, run)
 		}
 	}
-	hosts := d.waitClean(ctx, until, runs)
+	resp.Hosts = d.waitClean(ctx, until, runs)
 	d.waitRecorded(ctx, runs)
-	return &pb.UndoResponse{Hosts: hosts, Runs: runs}, nil
+	return resp, nil
 }
 
-// endRun ends a run's steps. One that is ending already is left alone.
-func (d *controlDoor) endRun(ctx context.Context, run, reason string) error {
+// endRun ends a run's steps, and says whether that was for it to do: one that
+// is ending already is left alone.
+func (d *controlDoor) endRun(ctx context.Context, run, reason string) (ended bool, err error) {
 	if d.machine.View().Run(run).GetState() >= pb.RunState_RUN_STATE_REVERTING {
-		return nil
+		return false, nil
 	}
-	_, err := d.propose(ctx, &pb.Command{
+	_, err = d.propose(ctx, &pb.Command{
 		Id: rand.Text(), By: d.principal(ctx, reason),
 		Kind: &pb.Command_EndRun{EndRun: &pb.EndRun{Run: run, Cause: pb.EndCause_END_CAUSE_UNDO, Detail: reason}},
 	})
 	if err != nil && d.machine.View().Run(run).GetState() >= pb.RunState_RUN_STATE_REVERTING {
-		return nil // somebody else was faster
+		return false, nil // somebody else was faster
 	}
-	return err
+	return err == nil, err
 }
 
 // alarmPeers tells the other servers, and notes nothing: what their agents did

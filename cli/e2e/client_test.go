@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -46,6 +47,17 @@ func TestTheClientMayGo(t *testing.T) {
 			r.must(t, 0, nil, "undo", r.inject(t, "dns.fail", "--host", "web-b1", "--for", "5s"))
 		})
 	}
+	t.Run("a plan's digest and seed run that plan", func(t *testing.T) {
+		p := &pb.Plan{}
+		if out := r.read(t, p, "plan", file); out.code != 0 {
+			t.Fatalf("not planned: %v", out)
+		}
+		r.must(t, 4, []string{"the plan has changed"}, "run", file, "--detach", "--digest", p.GetDigest(), "--seed", "1")
+		out := r.must(t, 0, nil, "run", file, "--detach", "--digest", p.GetDigest()[:12], "--seed", strconv.FormatUint(p.GetSeed(), 10))
+		r.must(t, 0, []string{"ended quiet-"}, "undo", strings.TrimSpace(out.stdout))
+		r.must(t, 0, []string{"ended before: quiet-"}, "undo", strings.TrimSpace(out.stdout))
+		r.done(t, strings.TrimSpace(out.stdout))
+	})
 	t.Run("kill -9 lets the run go on to its verdict", func(t *testing.T) {
 		c := r.start(t, "run", file)
 		run := r.heldRun(t, "web-b1")

@@ -10,7 +10,7 @@ import (
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/types"
 
-	"squall/experiments/internal/near"
+	"squall/experiments/near"
 	pb "squall/proto/squall/v1"
 )
 

@@ -14,7 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"squall/experiments"
-	"squall/experiments/internal/near"
+	"squall/experiments/near"
 	"squall/experiments/judge"
 	pb "squall/proto/squall/v1"
 )

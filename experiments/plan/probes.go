@@ -5,7 +5,7 @@ import (
 	"maps"
 	"slices"
 
-	"squall/experiments/internal/near"
+	"squall/experiments/near"
 	pb "squall/proto/squall/v1"
 )
 

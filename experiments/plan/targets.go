@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"squall/experiments/internal/near"
+	"squall/experiments/near"
 	pb "squall/proto/squall/v1"
 )
 

@@ -779,9 +779,12 @@ func (x *UndoRequest) GetWaitNanos() int64 {
 
 // UndoResponse says how far it came.
 type UndoResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Hosts         []*HostClean           `protobuf:"bytes,1,rep,name=hosts,proto3" json:"hosts,omitempty"`
-	Runs          []string               `protobuf:"bytes,2,rep,name=runs,proto3" json:"runs,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Hosts []*HostClean           `protobuf:"bytes,1,rep,name=hosts,proto3" json:"hosts,omitempty"`
+	// Runs that this call has ended.
+	Runs []string `protobuf:"bytes,2,rep,name=runs,proto3" json:"runs,omitempty"`
+	// Runs that had ended, or were ending, before.
+	EndedBefore   []string `protobuf:"bytes,3,rep,name=ended_before,json=endedBefore,proto3" json:"ended_before,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -826,6 +829,13 @@ func (x *UndoResponse) GetHosts() []*HostClean {
 func (x *UndoResponse) GetRuns() []string {
 	if x != nil {
 		return x.Runs
+	}
+	return nil
+}
+
+func (x *UndoResponse) GetEndedBefore() []string {
+	if x != nil {
+		return x.EndedBefore
 	}
 	return nil
 }
@@ -2516,10 +2526,11 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x03all\x18\x02 \x01(\bR\x03all\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x1d\n" +
 	"\n" +
-	"wait_nanos\x18\x04 \x01(\x03R\twaitNanos\"N\n" +
+	"wait_nanos\x18\x04 \x01(\x03R\twaitNanos\"q\n" +
 	"\fUndoResponse\x12*\n" +
 	"\x05hosts\x18\x01 \x03(\v2\x14.squall.v1.HostCleanR\x05hosts\x12\x12\n" +
-	"\x04runs\x18\x02 \x03(\tR\x04runs\"\x0f\n" +
+	"\x04runs\x18\x02 \x03(\tR\x04runs\x12!\n" +
+	"\fended_before\x18\x03 \x03(\tR\vendedBefore\"\x0f\n" +
 	"\rStatusRequest\"\x9e\x04\n" +
 	"\x0eStatusResponse\x12\x16\n" +
 	"\x06leader\x18\x01 \x01(\tR\x06leader\x12\x16\n" +

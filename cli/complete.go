@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"squall/experiments/catalog"
+	pb "squall/proto/squall/v1"
+)
+
+// completeLimit is how long the shell waits for live names: a person presses
+// Tab and goes on typing.
+const completeLimit = 300 * time.Millisecond
+
+// completion names what may stand in a place of the command line.
+type completion = cobra.CompletionFunc
+
+// completeScenarios offers the catalog, beside files.
+func completeScenarios(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return catalog.List(), cobra.ShellCompDirectiveDefault
+}
+
+// completeNames offers a fixed list.
+func completeNames(names ...string) completion {
+	return cobra.FixedCompletions(names, cobra.ShellCompDirectiveNoFileComp)
+}
+
+// completeRuns offers the runs that the control plane knows, as the only argument.
+func (a *app) completeRuns() completion {
+	return a.completeLive("runs", func(resp *pb.GetResponse, add func(string)) {
+		for _, r := range resp.GetRuns() {
+			add(r.GetId())
+		}
+	})
+}
+
+// completeHosts offers what a host of the registry has: its name, zone, room or roles.
+func (a *app) completeHosts(of func(*pb.Host) []string) completion {
+	return a.completeLive("hosts", func(resp *pb.GetResponse, add func(string)) {
+		for _, r := range resp.GetHosts() {
+			for _, name := range of(r.GetHost()) {
+				add(name)
+			}
+		}
+	})
+}
+
+// completeLive asks the control plane; where it doesn't answer in time, nothing
+// is offered, and nothing is said in the middle of somebody's line.
+func (a *app) completeLive(kind string, each func(*pb.GetResponse, func(string))) completion {
+	return func(c *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		names := map[string]bool{}
+		if resp, err := a.getForCompletion(c.Context(), kind); err == nil {
+			each(resp, func(name string) { names[name] = name != "" })
+		}
+		delete(names, "")
+		return slices.Sorted(maps.Keys(names)), cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+func (a *app) getForCompletion(ctx context.Context, kind string) (*pb.GetResponse, error) {
+	if err := a.readSettings(); err != nil { // no command's own reading has run
+		return nil, err
+	}
+	a.settings.Timeout = min(a.settings.Timeout, completeLimit)
+	ctx, cancel := context.WithTimeout(ctx, completeLimit)
+	defer cancel()
+	return a.get(ctx, &pb.GetRequest{Kind: kind})
+}
+
+// hostNames, hostZones and hostRooms are a host's, for completeHosts.
+func hostNames(h *pb.Host) []string { return []string{h.GetName()} }
+func hostZones(h *pb.Host) []string { return []string{h.GetZone()} }
+func hostRooms(h *pb.Host) []string { return []string{h.GetRoom()} }
+
+func hostWorkloads(h *pb.Host) []string {
+	var names []string
+	for _, w := range h.GetWorkloads() {
+		names = append(names, w.GetName())
+	}
+	return names
+}
+
+// targetCompletions are those of the flags that select hosts.
+func (a *app) targetCompletions() map[string]completion {
+	return map[string]completion{
+		"host": a.completeHosts(hostNames), "zone": a.completeHosts(hostZones), "room": a.completeHosts(hostRooms),
+		"role": a.completeHosts((*pb.Host).GetRole), "workload": a.completeHosts(hostWorkloads),
+	}
+}
+
+// completeFlags gives flags of a command their names; a flag that the command
+// hasn't is passed over.
+func completeFlags(c *cobra.Command, by map[string]completion) {
+	for flag, names := range by {
+		if c.Flags().Lookup(flag) != nil {
+			_ = c.RegisterFlagCompletionFunc(flag, names) // fails only for a flag that is not there
+		}
+	}
+}

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"squall/experiments"
+	pb "squall/proto/squall/v1"
+)
+
+// agentThat answers questions about its state as a test says.
+type agentThat struct {
+	pb.LocalServiceClient
+	tells func() (*pb.LocalStatusResponse, error)
+}
+
+func (a agentThat) Status(context.Context, *pb.LocalStatusRequest, ...grpc.CallOption) (*pb.LocalStatusResponse, error) {
+	return a.tells()
+}
+
+// localAgent is the client of such an agent.
+func localAgent(stdout io.Writer, tells func() (*pb.LocalStatusResponse, error)) *localClient {
+	a := &app{stdout: stdout, stderr: io.Discard, settings: &settings{Timeout: 3 * time.Second}}
+	return &localClient{LocalServiceClient: agentThat{tells: tells}, app: a}
+}
+
+var heldStep = &pb.StepStatus{Run: "local-1", Step: "dns.fail"}
+
+// TestLocalInjectEndsWhereTheAgentIsGone holds that nobody waits for ever: not
+// for an agent that is dead, nor for one that has forgotten the fault.
+func TestLocalInjectEndsWhereTheAgentIsGone(t *testing.T) {
+	for name, tells := range map[string]func() (*pb.LocalStatusResponse, error){
+		"the agent is dead":          func() (*pb.LocalStatusResponse, error) { return nil, status.Error(codes.Unavailable, "no such socket") },
+		"the agent tells of nothing": func() (*pb.LocalStatusResponse, error) { return &pb.LocalStatusResponse{}, nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				began := time.Now()
+				err := localAgent(io.Discard, tells).stay(t.Context(), heldStep)
+				if exitCode(err) != experiments.ExitUnreachable || !strings.Contains(err.Error(), "ends at its deadline") {
+					t.Errorf("it ends with %v", err)
+				}
+				if took := time.Since(began); took > localSilence+localPoll {
+					t.Errorf("it waited for %v", took)
+				}
+			})
+		})
+	}
+}
+
+// TestLocalInjectOutlivesARestartOfTheWorker, which is silent for some seconds.
+func TestLocalInjectOutlivesARestartOfTheWorker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		var out bytes.Buffer
+		err := localAgent(&out, func() (*pb.LocalStatusResponse, error) {
+			switch now := time.Since(began); {
+			case now > 20*time.Second:
+				return &pb.LocalStatusResponse{Steps: []*pb.StepStatus{{Run: "local-1", Step: "dns.fail", State: pb.StepState_STEP_STATE_REVERTED}}}, nil
+			case now > 5*time.Second && now < 14*time.Second:
+				return nil, status.Error(codes.Unavailable, "starting")
+			}
+			return &pb.LocalStatusResponse{Steps: []*pb.StepStatus{heldStep}}, nil
+		}).stay(t.Context(), heldStep)
+		if err != nil || !strings.Contains(out.String(), "reverted") {
+			t.Errorf("%v: %s", err, &out)
+		}
+	})
+}
+
+// TestLocalStatusIsInOrder of the host's journal, and says since when.
+func TestLocalStatusIsInOrder(t *testing.T) {
+	step := func(run string, seq uint64) *pb.StepStatus {
+		return &pb.StepStatus{Run: run, Step: "s", Journal: []*pb.JournalMark{{Seq: seq, ActualUnixNanos: int64(seq) * 1e9}}}
+	}
+	var out bytes.Buffer
+	err := printLocalStatus(&out, &pb.LocalStatusResponse{Steps: []*pb.StepStatus{{Run: "new", Step: "s"}, step("b", 7), step("a", 9), step("c", 3)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := func(text string) int { return strings.Index(out.String(), text) }
+	if !(0 < at("c s") && at("c s") < at("b s") && at("b s") < at("a s") && at("a s") < at("new s")) {
+		t.Errorf("out of order:\n%s", &out)
+	}
+	if !strings.Contains(out.String(), " since "+clockTime(7e9)) {
+		t.Errorf("without times:\n%s", &out)
+	}
+}
+
+// TestUndoSaysWhatItEnded and what had ended before.
+func TestUndoSaysWhatItEnded(t *testing.T) {
+	for want, r := range map[string]*pb.UndoResponse{
+		"ended a b":                            {Runs: []string{"a", "b"}},
+		"ended before: c":                      {EndedBefore: []string{"c"}},
+		"ended a; ended before: c":             {Runs: []string{"a"}, EndedBefore: []string{"c"}},
+		"nothing to undo: no run is under way": {},
+	} {
+		if got := undoLine(r); got != want {
+			t.Errorf("it says %q, want %q", got, want)
+		}
+	}
+}
