@@ -2,8 +2,8 @@ package experiments
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -31,22 +31,19 @@ func (d *decoder) checkHostConfig(h *pb.HostConfig) {
 		d.checkPrefix(fmt.Sprintf("management[%d].prefix", i), m.GetPrefix())
 	}
 	d.checkWorkloads("workloads", h.GetWorkloads())
-}
-
-func (d *decoder) checkLab(l *pb.Lab) {
-	zones, hosts := map[string]bool{}, map[string]bool{}
-	for i, z := range l.GetZones() {
-		path := fmt.Sprintf("zones[%d]", i)
-		d.checkTaken(path+".name", "zone", z.GetName(), zones)
-		for j, h := range z.GetHosts() {
-			d.checkTaken(fmt.Sprintf("%s.hosts[%d].name", path, j), "host", h.GetName(), hosts)
+	d.checkCommands("commands", h.GetCommands())
+	for i, w := range h.GetWorkloads() {
+		if len(w.GetFiles()) > 0 {
+			d.badPath(fmt.Sprintf("workloads[%d].files", i), `"files" are for lab files`, "take them out, and put the files where the workload finds them")
 		}
 	}
-	for i, z := range l.GetZones() {
-		for j, h := range z.GetHosts() {
-			path := fmt.Sprintf("zones[%d].hosts[%d].workloads", i, j)
-			d.checkWorkloads(path, h.GetWorkloads())
-			d.checkHostRefs(path, h.GetWorkloads(), hosts)
+}
+
+// checkCommands wants names that an experiment can write.
+func (d *decoder) checkCommands(path string, commands map[string]*pb.HostCommand) {
+	for name := range commands {
+		if !commandName.MatchString(name) {
+			d.badPath(path+"."+name, fmt.Sprintf("%s is no name for a command", quoted(name)), "use lower-case letters, digits, `_`, `.` and `-`")
 		}
 	}
 }
@@ -81,11 +78,56 @@ func (d *decoder) checkWorkloads(path string, workloads []*pb.Workload) {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		d.checkTaken(at+".name", "workload", w.GetName(), names)
 		d.checkProcesses(at, w)
+		d.checkUser(at, w)
 		if w.GetReady() != nil {
 			d.checkAim(at+".ready", w.GetReady())
 		}
 	}
+	d.checkOrder(path, workloads, names)
 }
+
+// checkUser refuses an account where nothing is started as it.
+func (d *decoder) checkUser(path string, w *pb.Workload) {
+	if w.GetUser() != "" && len(w.GetStart()) == 0 {
+		d.badPath(path+".user", `"user" is the account that "start" runs as, and there is no "start"`, "take it out; a unit names its own user")
+	}
+}
+
+// checkOrder wants an order in `after` that has a beginning.
+func (d *decoder) checkOrder(path string, workloads []*pb.Workload, names map[string]bool) {
+	after := map[string][]string{}
+	for i, w := range workloads {
+		for j, name := range w.GetAfter() {
+			if !names[name] {
+				d.unknownName(fmt.Sprintf("%s[%d].after[%d]", path, i, j), "workload", name, sortedNames(names))
+			}
+		}
+		after[w.GetName()] = w.GetAfter()
+	}
+	for i, w := range workloads {
+		if waitsFor(w.GetName(), w.GetName(), after, map[string]bool{}) {
+			d.badPath(fmt.Sprintf("%s[%d].after", path, i), fmt.Sprintf("workload %s waits for itself", quoted(w.GetName())), "take one of the names in the circle out")
+		}
+	}
+}
+
+// waitsFor reports whether a workload waits, perhaps by way of others, for another.
+func waitsFor(name, other string, after map[string][]string, seen map[string]bool) bool {
+	for _, next := range after[name] {
+		if next == other {
+			return true
+		}
+		if !seen[next] {
+			seen[next] = true
+			if waitsFor(next, other, after, seen) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func sortedNames(set map[string]bool) []string { return slices.Sorted(maps.Keys(set)) }
 
 // checkProcesses wants one way to find a workload's processes.
 func (d *decoder) checkProcesses(path string, w *pb.Workload) {
@@ -98,35 +140,4 @@ func (d *decoder) checkProcesses(path string, w *pb.Workload) {
 	if c := w.GetCgroup(); strings.HasPrefix(c, "/") || slices.Contains(strings.Split(c, "/"), "..") {
 		d.badPath(path+".cgroup", fmt.Sprintf("cgroup %s leaves the cgroup mount", quoted(c)), "write it relative to the cgroup v2 mount, such as app/web")
 	}
-}
-
-var hostRef = regexp.MustCompile(`\$\{ip:([^}]*)\}`)
-
-// checkHostRefs finds ${ip:HOST} of hosts that the lab does not have.
-func (d *decoder) checkHostRefs(path string, workloads []*pb.Workload, hosts map[string]bool) {
-	for i, w := range workloads {
-		for j, arg := range w.GetStart() {
-			d.checkHostRef(fmt.Sprintf("%s[%d].start[%d]", path, i, j), arg, hosts)
-		}
-		for key, value := range w.GetEnv() {
-			d.checkHostRef(fmt.Sprintf("%s[%d].env.%s", path, i, key), value, hosts)
-		}
-	}
-}
-
-func (d *decoder) checkHostRef(path, text string, hosts map[string]bool) {
-	for _, ref := range hostRef.FindAllStringSubmatch(text, -1) {
-		if !hosts[ref[1]] {
-			d.unknownName(path, "host", ref[1], sortedNames(hosts))
-		}
-	}
-}
-
-func sortedNames(set map[string]bool) []string {
-	var names []string
-	for name := range set {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }

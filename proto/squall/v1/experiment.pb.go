@@ -1039,11 +1039,15 @@ func (x *HTTPProbe) GetMethod() string {
 	return ""
 }
 
-// TCPProbe opens a connection and closes it.
+// TCPProbe opens a connection, says something and hears something if it is told to, and closes it.
 type TCPProbe struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Host or IP address, and port.
-	Address       string `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	Address string `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	// What is sent once the connection is open.
+	Send string `protobuf:"bytes,2,opt,name=send,proto3" json:"send,omitempty"`
+	// What the first 4 KiB of the answer must contain.
+	Expect        string `protobuf:"bytes,3,opt,name=expect,proto3" json:"expect,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1081,6 +1085,20 @@ func (*TCPProbe) Descriptor() ([]byte, []int) {
 func (x *TCPProbe) GetAddress() string {
 	if x != nil {
 		return x.Address
+	}
+	return ""
+}
+
+func (x *TCPProbe) GetSend() string {
+	if x != nil {
+		return x.Send
+	}
+	return ""
+}
+
+func (x *TCPProbe) GetExpect() string {
+	if x != nil {
+		return x.Expect
 	}
 	return ""
 }
@@ -1149,7 +1167,7 @@ func (x *DNSProbe) GetServer() string {
 	return ""
 }
 
-// GRPCProbe asks the gRPC health service.
+// GRPCProbe asks the gRPC health service, grpc.health.v1, on a fresh connection without TLS.
 type GRPCProbe struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Host or IP address, and port.
@@ -1259,10 +1277,10 @@ func (x *PromQLProbe) GetQuery() string {
 	return ""
 }
 
-// ExecProbe runs a program that the host's config allows; success is exit code 0, the value a number on its output.
+// ExecProbe runs a program; success is exit code 0, the value a number on its output.
 type ExecProbe struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Program and arguments, no shell.
+	// In an experiment the name of a command in the host's config, alone. In `ready` of that config, program and arguments, no shell.
 	Argv          []string `protobuf:"bytes,1,rep,name=argv,proto3" json:"argv,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2227,21 +2245,24 @@ const file_squall_v1_experiment_proto_rawDesc = "" +
 	"\x03url\x18\x01 \x01(\tB&\x88\xb5\x18\x01\xba\xb5\x18\x1ehttp://10.0.1.11:8080/checkoutR\x03url\x127\n" +
 	"\x06status\x18\x02 \x01(\tB\x1f\xa2\xb5\x18\x032xxµ\x18\x14[1-5]([0-9][0-9]|xx)R\x06status\x12-\n" +
 	"\x06method\x18\x03 \x01(\tB\x15\xa2\xb5\x18\x03GETµ\x18\n" +
-	"[A-Z]{3,7}R\x06method:\a\x8a\xb5\x18\x03url\"I\n" +
+	"[A-Z]{3,7}R\x06method:\a\x8a\xb5\x18\x03url\"\x90\x01\n" +
 	"\bTCPProbe\x120\n" +
-	"\aaddress\x18\x01 \x01(\tB\x16\x88\xb5\x18\x01\xba\xb5\x18\x0e10.0.1.11:5432R\aaddress:\v\x8a\xb5\x18\aaddress\"\x92\x01\n" +
+	"\aaddress\x18\x01 \x01(\tB\x16\x88\xb5\x18\x01\xba\xb5\x18\x0e10.0.1.11:5432R\aaddress\x12\"\n" +
+	"\x04send\x18\x02 \x01(\tB\x0e\xba\xb5\x18\n" +
+	"\"PING\\r\\n\"R\x04send\x12!\n" +
+	"\x06expect\x18\x03 \x01(\tB\t\xba\xb5\x18\x05+PONGR\x06expect:\v\x8a\xb5\x18\aaddress\"\x92\x01\n" +
 	"\bDNSProbe\x12+\n" +
 	"\x04name\x18\x01 \x01(\tB\x17\x88\xb5\x18\x01\xba\xb5\x18\x0forders.svc.testR\x04name\x127\n" +
 	"\x04type\x18\x02 \x01(\tB#\xa2\xb5\x18\x01Aµ\x18\x1aA|AAAA|CNAME|MX|NS|SRV|TXTR\x04type\x12\x16\n" +
-	"\x06server\x18\x03 \x01(\tR\x06server:\b\x8a\xb5\x18\x04name\"R\n" +
-	"\tGRPCProbe\x12\x1e\n" +
-	"\aaddress\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01R\aaddress\x12\x18\n" +
+	"\x06server\x18\x03 \x01(\tR\x06server:\b\x8a\xb5\x18\x04name\"d\n" +
+	"\tGRPCProbe\x120\n" +
+	"\aaddress\x18\x01 \x01(\tB\x16\x88\xb5\x18\x01\xba\xb5\x18\x0e10.0.1.11:9000R\aaddress\x12\x18\n" +
 	"\aservice\x18\x02 \x01(\tR\aservice:\v\x8a\xb5\x18\aaddress\"Z\n" +
 	"\vPromQLProbe\x12/\n" +
 	"\x03url\x18\x01 \x01(\tB\x1d\x88\xb5\x18\x01\xba\xb5\x18\x15http://10.20.0.9:9090R\x03url\x12\x1a\n" +
-	"\x05query\x18\x02 \x01(\tB\x04\x88\xb5\x18\x01R\x05query\"/\n" +
-	"\tExecProbe\x12\x18\n" +
-	"\x04argv\x18\x01 \x03(\tB\x04\x88\xb5\x18\x01R\x04argv:\b\x8a\xb5\x18\x04argv\"a\n" +
+	"\x05query\x18\x02 \x01(\tB\x04\x88\xb5\x18\x01R\x05query\"?\n" +
+	"\tExecProbe\x12(\n" +
+	"\x04argv\x18\x01 \x03(\tB\x14\x88\xb5\x18\x01\xba\xb5\x18\fqueue_lengthR\x04argv:\b\x8a\xb5\x18\x04argv\"a\n" +
 	"\vSteadyState\x126\n" +
 	"\x04over\x18\x01 \x01(\v2\x0f.squall.v1.SpanB\x11\xa2\xb5\x18\x0310s\xaa\xb5\x18\x061s..1hR\x04over\x12\x1a\n" +
 	"\x03all\x18\x02 \x03(\tB\b\x88\xb5\x18\x01ȵ\x18\x01R\x03all\"\x81\x02\n" +

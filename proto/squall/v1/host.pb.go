@@ -211,7 +211,11 @@ type HostConfig struct {
 	// A step may say `lost_contact: hold`.
 	AllowHold bool `protobuf:"varint,13,opt,name=allow_hold,json=allowHold,proto3" json:"allow_hold,omitempty"`
 	// The longest that any fault may last here.
-	MaxHold       *Span `protobuf:"bytes,14,opt,name=max_hold,json=maxHold,proto3" json:"max_hold,omitempty"`
+	MaxHold *Span `protobuf:"bytes,14,opt,name=max_hold,json=maxHold,proto3" json:"max_hold,omitempty"`
+	// Programs that probes of kind `exec` may run here. An experiment says the name, and no more.
+	Commands map[string]*HostCommand `protobuf:"bytes,15,rep,name=commands,proto3" json:"commands,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Folders that lose their content with the host's power. Only a tmpfs is ever emptied.
+	Volatile      []string `protobuf:"bytes,16,rep,name=volatile,proto3" json:"volatile,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -344,6 +348,75 @@ func (x *HostConfig) GetMaxHold() *Span {
 	return nil
 }
 
+func (x *HostConfig) GetCommands() map[string]*HostCommand {
+	if x != nil {
+		return x.Commands
+	}
+	return nil
+}
+
+func (x *HostConfig) GetVolatile() []string {
+	if x != nil {
+		return x.Volatile
+	}
+	return nil
+}
+
+// HostCommand is a program that the host's owner lets probes run: no shell, and no word of it from an experiment.
+type HostCommand struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Program and arguments.
+	Argv []string `protobuf:"bytes,1,rep,name=argv,proto3" json:"argv,omitempty"`
+	// The account that it runs as; left out, the agent's own.
+	User          string `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HostCommand) Reset() {
+	*x = HostCommand{}
+	mi := &file_squall_v1_host_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HostCommand) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HostCommand) ProtoMessage() {}
+
+func (x *HostCommand) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_host_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HostCommand.ProtoReflect.Descriptor instead.
+func (*HostCommand) Descriptor() ([]byte, []int) {
+	return file_squall_v1_host_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *HostCommand) GetArgv() []string {
+	if x != nil {
+		return x.Argv
+	}
+	return nil
+}
+
+func (x *HostCommand) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
 // ManagementPeer is traffic that silence leaves alone; the plan prints it.
 type ManagementPeer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -357,7 +430,7 @@ type ManagementPeer struct {
 
 func (x *ManagementPeer) Reset() {
 	*x = ManagementPeer{}
-	mi := &file_squall_v1_host_proto_msgTypes[1]
+	mi := &file_squall_v1_host_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -369,7 +442,7 @@ func (x *ManagementPeer) String() string {
 func (*ManagementPeer) ProtoMessage() {}
 
 func (x *ManagementPeer) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_host_proto_msgTypes[1]
+	mi := &file_squall_v1_host_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -382,7 +455,7 @@ func (x *ManagementPeer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ManagementPeer.ProtoReflect.Descriptor instead.
 func (*ManagementPeer) Descriptor() ([]byte, []int) {
-	return file_squall_v1_host_proto_rawDescGZIP(), []int{1}
+	return file_squall_v1_host_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *ManagementPeer) GetPrefix() string {
@@ -419,14 +492,22 @@ type Workload struct {
 	// It is ready when this succeeds; left out, when its processes run.
 	Ready *Probe `protobuf:"bytes,8,opt,name=ready,proto3" json:"ready,omitempty"`
 	// No fault may touch it.
-	Protect       bool `protobuf:"varint,9,opt,name=protect,proto3" json:"protect,omitempty"`
+	Protect bool `protobuf:"varint,9,opt,name=protect,proto3" json:"protect,omitempty"`
+	// The account that `start` and an exec `ready` run as, with its groups and HOME; left out, the agent's own.
+	User string `protobuf:"bytes,10,opt,name=user,proto3" json:"user,omitempty"`
+	// Workloads of this host that are ready before it is started.
+	After []string `protobuf:"bytes,11,rep,name=after,proto3" json:"after,omitempty"`
+	// How long it may take to get ready. `ready` with a `timeout` bounds one attempt.
+	ReadyWithin *Span `protobuf:"bytes,12,opt,name=ready_within,json=readyWithin,proto3" json:"ready_within,omitempty"`
+	// Files in ${data}, written when the lab is built. In lab files only.
+	Files         []*LabFile `protobuf:"bytes,13,rep,name=files,proto3" json:"files,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Workload) Reset() {
 	*x = Workload{}
-	mi := &file_squall_v1_host_proto_msgTypes[2]
+	mi := &file_squall_v1_host_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -438,7 +519,7 @@ func (x *Workload) String() string {
 func (*Workload) ProtoMessage() {}
 
 func (x *Workload) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_host_proto_msgTypes[2]
+	mi := &file_squall_v1_host_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -451,7 +532,7 @@ func (x *Workload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Workload.ProtoReflect.Descriptor instead.
 func (*Workload) Descriptor() ([]byte, []int) {
-	return file_squall_v1_host_proto_rawDescGZIP(), []int{2}
+	return file_squall_v1_host_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Workload) GetName() string {
@@ -517,6 +598,107 @@ func (x *Workload) GetProtect() bool {
 	return false
 }
 
+func (x *Workload) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *Workload) GetAfter() []string {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
+func (x *Workload) GetReadyWithin() *Span {
+	if x != nil {
+		return x.ReadyWithin
+	}
+	return nil
+}
+
+func (x *Workload) GetFiles() []*LabFile {
+	if x != nil {
+		return x.Files
+	}
+	return nil
+}
+
+// LabFile is a file that a workload of a lab finds in its folder.
+type LabFile struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where it lies below ${data}.
+	Path string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	// What is in it. The words of a lab file stand for their values here too; $${ is a plain ${.
+	Content string `protobuf:"bytes,2,opt,name=content,proto3" json:"content,omitempty"`
+	// A file beside the lab file whose bytes are taken as they are.
+	From string `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
+	// Its permissions.
+	Mode          string `protobuf:"bytes,4,opt,name=mode,proto3" json:"mode,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LabFile) Reset() {
+	*x = LabFile{}
+	mi := &file_squall_v1_host_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LabFile) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LabFile) ProtoMessage() {}
+
+func (x *LabFile) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_host_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LabFile.ProtoReflect.Descriptor instead.
+func (*LabFile) Descriptor() ([]byte, []int) {
+	return file_squall_v1_host_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *LabFile) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *LabFile) GetContent() string {
+	if x != nil {
+		return x.Content
+	}
+	return ""
+}
+
+func (x *LabFile) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *LabFile) GetMode() string {
+	if x != nil {
+		return x.Mode
+	}
+	return ""
+}
+
 // Host is what the registry knows of a host.
 type Host struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -553,14 +735,16 @@ type Host struct {
 	// Processes outside every workload, which live on behind a silence: command names, at most 64.
 	Undeclared []string `protobuf:"bytes,16,rep,name=undeclared,proto3" json:"undeclared,omitempty"`
 	// Whether an agent is connected.
-	Presence      Presence `protobuf:"varint,17,opt,name=presence,proto3,enum=squall.v1.Presence" json:"presence,omitempty"`
+	Presence Presence `protobuf:"varint,17,opt,name=presence,proto3,enum=squall.v1.Presence" json:"presence,omitempty"`
+	// Commands that probes of kind `exec` may run there, by name.
+	Commands      []string `protobuf:"bytes,18,rep,name=commands,proto3" json:"commands,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Host) Reset() {
 	*x = Host{}
-	mi := &file_squall_v1_host_proto_msgTypes[3]
+	mi := &file_squall_v1_host_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -572,7 +756,7 @@ func (x *Host) String() string {
 func (*Host) ProtoMessage() {}
 
 func (x *Host) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_host_proto_msgTypes[3]
+	mi := &file_squall_v1_host_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -585,7 +769,7 @@ func (x *Host) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Host.ProtoReflect.Descriptor instead.
 func (*Host) Descriptor() ([]byte, []int) {
-	return file_squall_v1_host_proto_rawDescGZIP(), []int{3}
+	return file_squall_v1_host_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Host) GetName() string {
@@ -707,6 +891,13 @@ func (x *Host) GetPresence() Presence {
 	return Presence_PRESENCE_UNSPECIFIED
 }
 
+func (x *Host) GetCommands() []string {
+	if x != nil {
+		return x.Commands
+	}
+	return nil
+}
+
 // HostWorkload is a workload as the registry knows it: without command lines and environment.
 type HostWorkload struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -724,7 +915,7 @@ type HostWorkload struct {
 
 func (x *HostWorkload) Reset() {
 	*x = HostWorkload{}
-	mi := &file_squall_v1_host_proto_msgTypes[4]
+	mi := &file_squall_v1_host_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -736,7 +927,7 @@ func (x *HostWorkload) String() string {
 func (*HostWorkload) ProtoMessage() {}
 
 func (x *HostWorkload) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_host_proto_msgTypes[4]
+	mi := &file_squall_v1_host_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -749,7 +940,7 @@ func (x *HostWorkload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostWorkload.ProtoReflect.Descriptor instead.
 func (*HostWorkload) Descriptor() ([]byte, []int) {
-	return file_squall_v1_host_proto_rawDescGZIP(), []int{4}
+	return file_squall_v1_host_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *HostWorkload) GetName() string {
@@ -795,7 +986,7 @@ type Ability struct {
 
 func (x *Ability) Reset() {
 	*x = Ability{}
-	mi := &file_squall_v1_host_proto_msgTypes[5]
+	mi := &file_squall_v1_host_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -807,7 +998,7 @@ func (x *Ability) String() string {
 func (*Ability) ProtoMessage() {}
 
 func (x *Ability) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_host_proto_msgTypes[5]
+	mi := &file_squall_v1_host_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -820,7 +1011,7 @@ func (x *Ability) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ability.ProtoReflect.Descriptor instead.
 func (*Ability) Descriptor() ([]byte, []int) {
-	return file_squall_v1_host_proto_rawDescGZIP(), []int{5}
+	return file_squall_v1_host_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Ability) GetName() string {
@@ -857,7 +1048,7 @@ type Fleet struct {
 
 func (x *Fleet) Reset() {
 	*x = Fleet{}
-	mi := &file_squall_v1_host_proto_msgTypes[6]
+	mi := &file_squall_v1_host_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -869,7 +1060,7 @@ func (x *Fleet) String() string {
 func (*Fleet) ProtoMessage() {}
 
 func (x *Fleet) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_host_proto_msgTypes[6]
+	mi := &file_squall_v1_host_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -882,7 +1073,7 @@ func (x *Fleet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fleet.ProtoReflect.Descriptor instead.
 func (*Fleet) Descriptor() ([]byte, []int) {
-	return file_squall_v1_host_proto_rawDescGZIP(), []int{6}
+	return file_squall_v1_host_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Fleet) GetVersion() uint32 {
@@ -909,14 +1100,16 @@ type Lab struct {
 	// The zones.
 	Zones []*LabZone `protobuf:"bytes,3,rep,name=zones,proto3" json:"zones,omitempty"`
 	// What people are shown when the lab is up.
-	Say           string `protobuf:"bytes,4,opt,name=say,proto3" json:"say,omitempty"`
+	Say string `protobuf:"bytes,4,opt,name=say,proto3" json:"say,omitempty"`
+	// Hosts that are alike, in several zones or several in one.
+	Hosts         []*LabHosts `protobuf:"bytes,5,rep,name=hosts,proto3" json:"hosts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Lab) Reset() {
 	*x = Lab{}
-	mi := &file_squall_v1_host_proto_msgTypes[7]
+	mi := &file_squall_v1_host_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -928,7 +1121,7 @@ func (x *Lab) String() string {
 func (*Lab) ProtoMessage() {}
 
 func (x *Lab) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_host_proto_msgTypes[7]
+	mi := &file_squall_v1_host_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -941,7 +1134,7 @@ func (x *Lab) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lab.ProtoReflect.Descriptor instead.
 func (*Lab) Descriptor() ([]byte, []int) {
-	return file_squall_v1_host_proto_rawDescGZIP(), []int{7}
+	return file_squall_v1_host_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Lab) GetVersion() uint32 {
@@ -972,6 +1165,140 @@ func (x *Lab) GetSay() string {
 	return ""
 }
 
+func (x *Lab) GetHosts() []*LabHosts {
+	if x != nil {
+		return x.Hosts
+	}
+	return nil
+}
+
+// LabHosts are hosts that are alike: NAME-X1, NAME-X2 … in each zone, where X is the last part of the zone's name.
+type LabHosts struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the names of the hosts begin with.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The zones that they stand in.
+	Zones []string `protobuf:"bytes,2,rep,name=zones,proto3" json:"zones,omitempty"`
+	// How many in each zone.
+	Instances uint32 `protobuf:"varint,3,opt,name=instances,proto3" json:"instances,omitempty"`
+	// The part of the zone that they stand in.
+	Room string `protobuf:"bytes,4,opt,name=room,proto3" json:"room,omitempty"`
+	// What the hosts are for.
+	Role []string `protobuf:"bytes,5,rep,name=role,proto3" json:"role,omitempty"`
+	// More to select by.
+	Labels map[string]string `protobuf:"bytes,6,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// As of one host of the lab.
+	Workloads []*Workload `protobuf:"bytes,7,rep,name=workloads,proto3" json:"workloads,omitempty"`
+	// As of one host of the lab.
+	Commands map[string]*HostCommand `protobuf:"bytes,8,rep,name=commands,proto3" json:"commands,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// A step may say `undeclared: kill`.
+	AllowUndeclaredKill bool `protobuf:"varint,9,opt,name=allow_undeclared_kill,json=allowUndeclaredKill,proto3" json:"allow_undeclared_kill,omitempty"`
+	// A step may say `lost_contact: hold`.
+	AllowHold     bool `protobuf:"varint,10,opt,name=allow_hold,json=allowHold,proto3" json:"allow_hold,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LabHosts) Reset() {
+	*x = LabHosts{}
+	mi := &file_squall_v1_host_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LabHosts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LabHosts) ProtoMessage() {}
+
+func (x *LabHosts) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_host_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LabHosts.ProtoReflect.Descriptor instead.
+func (*LabHosts) Descriptor() ([]byte, []int) {
+	return file_squall_v1_host_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *LabHosts) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *LabHosts) GetZones() []string {
+	if x != nil {
+		return x.Zones
+	}
+	return nil
+}
+
+func (x *LabHosts) GetInstances() uint32 {
+	if x != nil {
+		return x.Instances
+	}
+	return 0
+}
+
+func (x *LabHosts) GetRoom() string {
+	if x != nil {
+		return x.Room
+	}
+	return ""
+}
+
+func (x *LabHosts) GetRole() []string {
+	if x != nil {
+		return x.Role
+	}
+	return nil
+}
+
+func (x *LabHosts) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
+}
+
+func (x *LabHosts) GetWorkloads() []*Workload {
+	if x != nil {
+		return x.Workloads
+	}
+	return nil
+}
+
+func (x *LabHosts) GetCommands() map[string]*HostCommand {
+	if x != nil {
+		return x.Commands
+	}
+	return nil
+}
+
+func (x *LabHosts) GetAllowUndeclaredKill() bool {
+	if x != nil {
+		return x.AllowUndeclaredKill
+	}
+	return false
+}
+
+func (x *LabHosts) GetAllowHold() bool {
+	if x != nil {
+		return x.AllowHold
+	}
+	return false
+}
+
 // LabZone is a zone of the lab: its hosts behind one router, with a server beside them.
 type LabZone struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -979,7 +1306,7 @@ type LabZone struct {
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// Whether a control server runs on a host of its own in this zone.
 	Server *bool `protobuf:"varint,2,opt,name=server,proto3,oneof" json:"server,omitempty"`
-	// Its hosts.
+	// Its hosts, beside those that the lab lists for several zones.
 	Hosts         []*LabHost `protobuf:"bytes,3,rep,name=hosts,proto3" json:"hosts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -987,7 +1314,7 @@ type LabZone struct {
 
 func (x *LabZone) Reset() {
 	*x = LabZone{}
-	mi := &file_squall_v1_host_proto_msgTypes[8]
+	mi := &file_squall_v1_host_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -999,7 +1326,7 @@ func (x *LabZone) String() string {
 func (*LabZone) ProtoMessage() {}
 
 func (x *LabZone) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_host_proto_msgTypes[8]
+	mi := &file_squall_v1_host_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1012,7 +1339,7 @@ func (x *LabZone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LabZone.ProtoReflect.Descriptor instead.
 func (*LabZone) Descriptor() ([]byte, []int) {
-	return file_squall_v1_host_proto_rawDescGZIP(), []int{8}
+	return file_squall_v1_host_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *LabZone) GetName() string {
@@ -1047,15 +1374,21 @@ type LabHost struct {
 	Role []string `protobuf:"bytes,3,rep,name=role,proto3" json:"role,omitempty"`
 	// More to select by.
 	Labels map[string]string `protobuf:"bytes,4,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// In `start`, `env` and `ready`, ${zone}, ${host}, ${ip}, ${ip:HOST}, ${data} and ${squall} stand for what their names say.
-	Workloads     []*Workload `protobuf:"bytes,5,rep,name=workloads,proto3" json:"workloads,omitempty"`
+	// In `start`, `env`, `dir`, `ready` and the content of `files`, ${zone}, ${host}, ${ip}, ${ip:HOST}, ${data} and ${squall} stand for what their names say.
+	Workloads []*Workload `protobuf:"bytes,5,rep,name=workloads,proto3" json:"workloads,omitempty"`
+	// Programs that probes of kind `exec` may run here, by the name that experiments use.
+	Commands map[string]*HostCommand `protobuf:"bytes,6,rep,name=commands,proto3" json:"commands,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// A step may say `undeclared: kill`.
+	AllowUndeclaredKill bool `protobuf:"varint,7,opt,name=allow_undeclared_kill,json=allowUndeclaredKill,proto3" json:"allow_undeclared_kill,omitempty"`
+	// A step may say `lost_contact: hold`.
+	AllowHold     bool `protobuf:"varint,8,opt,name=allow_hold,json=allowHold,proto3" json:"allow_hold,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LabHost) Reset() {
 	*x = LabHost{}
-	mi := &file_squall_v1_host_proto_msgTypes[9]
+	mi := &file_squall_v1_host_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1067,7 +1400,7 @@ func (x *LabHost) String() string {
 func (*LabHost) ProtoMessage() {}
 
 func (x *LabHost) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_host_proto_msgTypes[9]
+	mi := &file_squall_v1_host_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1080,7 +1413,7 @@ func (x *LabHost) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LabHost.ProtoReflect.Descriptor instead.
 func (*LabHost) Descriptor() ([]byte, []int) {
-	return file_squall_v1_host_proto_rawDescGZIP(), []int{9}
+	return file_squall_v1_host_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *LabHost) GetName() string {
@@ -1118,11 +1451,32 @@ func (x *LabHost) GetWorkloads() []*Workload {
 	return nil
 }
 
+func (x *LabHost) GetCommands() map[string]*HostCommand {
+	if x != nil {
+		return x.Commands
+	}
+	return nil
+}
+
+func (x *LabHost) GetAllowUndeclaredKill() bool {
+	if x != nil {
+		return x.AllowUndeclaredKill
+	}
+	return false
+}
+
+func (x *LabHost) GetAllowHold() bool {
+	if x != nil {
+		return x.AllowHold
+	}
+	return false
+}
+
 var File_squall_v1_host_proto protoreflect.FileDescriptor
 
 const file_squall_v1_host_proto_rawDesc = "" +
 	"\n" +
-	"\x14squall/v1/host.proto\x12\tsquall.v1\x1a\x1asquall/v1/experiment.proto\x1a\x17squall/v1/options.proto\x1a\x18squall/v1/quantity.proto\"\xa4\x06\n" +
+	"\x14squall/v1/host.proto\x12\tsquall.v1\x1a\x1asquall/v1/experiment.proto\x1a\x17squall/v1/options.proto\x1a\x18squall/v1/quantity.proto\"\xeb\a\n" +
 	"\n" +
 	"HostConfig\x12>\n" +
 	"\x04name\x18\x01 \x01(\tB*\x88\xb5\x18\x01\xba\xb5\x18\x06web-a1µ\x18\x18[a-z0-9][a-z0-9.-]{0,62}R\x04name\x12=\n" +
@@ -1142,14 +1496,22 @@ const file_squall_v1_host_proto_rawDesc = "" +
 	"\x15allow_undeclared_kill\x18\f \x01(\bB\t\xa2\xb5\x18\x05falseR\x13allowUndeclaredKill\x12(\n" +
 	"\n" +
 	"allow_hold\x18\r \x01(\bB\t\xa2\xb5\x18\x05falseR\tallowHold\x12>\n" +
-	"\bmax_hold\x18\x0e \x01(\v2\x0f.squall.v1.SpanB\x12\xa2\xb5\x18\x0324h\xaa\xb5\x18\a1s..24hR\amaxHold\x1a9\n" +
+	"\bmax_hold\x18\x0e \x01(\v2\x0f.squall.v1.SpanB\x12\xa2\xb5\x18\x0324h\xaa\xb5\x18\a1s..24hR\amaxHold\x12?\n" +
+	"\bcommands\x18\x0f \x03(\v2#.squall.v1.HostConfig.CommandsEntryR\bcommands\x12/\n" +
+	"\bvolatile\x18\x10 \x03(\tB\x13\xba\xb5\x18\b/run/appµ\x18\x03/.+R\bvolatile\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"h\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1aS\n" +
+	"\rCommandsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12,\n" +
+	"\x05value\x18\x02 \x01(\v2\x16.squall.v1.HostCommandR\x05value:\x028\x01\"~\n" +
+	"\vHostCommand\x125\n" +
+	"\x04argv\x18\x01 \x03(\tB!\x88\xb5\x18\x01\xba\xb5\x18\x19[/usr/bin/pg_isready, -q]R\x04argv\x12.\n" +
+	"\x04user\x18\x02 \x01(\tB\x1aµ\x18\x16[a-z_][a-z0-9_-]{0,31}R\x04user:\b\x8a\xb5\x18\x04argv\"h\n" +
 	"\x0eManagementPeer\x12*\n" +
 	"\x06prefix\x18\x01 \x01(\tB\x12\x88\xb5\x18\x01\xba\xb5\x18\n" +
 	"10.0.0.0/8R\x06prefix\x12*\n" +
-	"\x04port\x18\x02 \x01(\rB\x16\x88\xb5\x18\x01\xaa\xb5\x18\b1..65535\xba\xb5\x18\x0222R\x04port\"\xe5\x02\n" +
+	"\x04port\x18\x02 \x01(\rB\x16\x88\xb5\x18\x01\xaa\xb5\x18\b1..65535\xba\xb5\x18\x0222R\x04port\"\xb2\x04\n" +
 	"\bWorkload\x12<\n" +
 	"\x04name\x18\x01 \x01(\tB(\x88\xb5\x18\x01\xba\xb5\x18\x03webµ\x18\x19[a-z0-9][a-z0-9_.-]{0,62}R\x04name\x12\x12\n" +
 	"\x04role\x18\x02 \x01(\tR\x04role\x12\x12\n" +
@@ -1159,10 +1521,20 @@ const file_squall_v1_host_proto_rawDesc = "" +
 	"\x03env\x18\x06 \x03(\v2\x1c.squall.v1.Workload.EnvEntryR\x03env\x12\x10\n" +
 	"\x03dir\x18\a \x01(\tR\x03dir\x12&\n" +
 	"\x05ready\x18\b \x01(\v2\x10.squall.v1.ProbeR\x05ready\x12#\n" +
-	"\aprotect\x18\t \x01(\bB\t\xa2\xb5\x18\x05falseR\aprotect\x1a6\n" +
+	"\aprotect\x18\t \x01(\bB\t\xa2\xb5\x18\x05falseR\aprotect\x12:\n" +
+	"\x04user\x18\n" +
+	" \x01(\tB&\xba\xb5\x18\bpostgresµ\x18\x16[a-z_][a-z0-9_-]{0,31}R\x04user\x12\x1e\n" +
+	"\x05after\x18\v \x03(\tB\b\xba\xb5\x18\x04etcdR\x05after\x12E\n" +
+	"\fready_within\x18\f \x01(\v2\x0f.squall.v1.SpanB\x11\xa2\xb5\x18\x0330s\xaa\xb5\x18\x061s..1hR\vreadyWithin\x12(\n" +
+	"\x05files\x18\r \x03(\v2\x12.squall.v1.LabFileR\x05files\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xfd\x05\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x99\x01\n" +
+	"\aLabFile\x12#\n" +
+	"\x04path\x18\x01 \x01(\tB\x0f\x88\xb5\x18\x01\xba\xb5\x18\aapp.ymlR\x04path\x12\x18\n" +
+	"\acontent\x18\x02 \x01(\tR\acontent\x12$\n" +
+	"\x04from\x18\x03 \x01(\tB\x10\xba\xb5\x18\fconf/app.ymlR\x04from\x12)\n" +
+	"\x04mode\x18\x04 \x01(\tB\x15\xa2\xb5\x18\x040600µ\x18\t0[0-7]{3}R\x04mode\"\x99\x06\n" +
 	"\x04Host\x12\"\n" +
 	"\x04name\x18\x01 \x01(\tB\x0e\x88\xb5\x18\x01\xba\xb5\x18\x06web-a1R\x04name\x12\"\n" +
 	"\x04zone\x18\x02 \x01(\tB\x0e\x88\xb5\x18\x01\xba\xb5\x18\x06zone-aR\x04zone\x12\x12\n" +
@@ -1186,7 +1558,8 @@ const file_squall_v1_host_proto_rawDesc = "" +
 	"\n" +
 	"undeclared\x18\x10 \x03(\tR\n" +
 	"undeclared\x125\n" +
-	"\bpresence\x18\x11 \x01(\x0e2\x13.squall.v1.PresenceB\x04\xb0\xb5\x18\x01R\bpresence\x1a9\n" +
+	"\bpresence\x18\x11 \x01(\x0e2\x13.squall.v1.PresenceB\x04\xb0\xb5\x18\x01R\bpresence\x12\x1a\n" +
+	"\bcommands\x18\x12 \x03(\tR\bcommands\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x90\x01\n" +
@@ -1203,26 +1576,53 @@ const file_squall_v1_host_proto_rawDesc = "" +
 	"\x06detail\x18\x03 \x01(\tR\x06detail\"\\\n" +
 	"\x05Fleet\x12&\n" +
 	"\aversion\x18\x01 \x01(\rB\f\x88\xb5\x18\x01\xaa\xb5\x18\x041..1R\aversion\x12+\n" +
-	"\x05hosts\x18\x02 \x03(\v2\x0f.squall.v1.HostB\x04\x88\xb5\x18\x01R\x05hosts\"\xa4\x01\n" +
+	"\x05hosts\x18\x02 \x03(\v2\x0f.squall.v1.HostB\x04\x88\xb5\x18\x01R\x05hosts\"\xcf\x01\n" +
 	"\x03Lab\x12&\n" +
 	"\aversion\x18\x01 \x01(\rB\f\x88\xb5\x18\x01\xaa\xb5\x18\x041..1R\aversion\x123\n" +
 	"\x04name\x18\x02 \x01(\tB\x1f\xa2\xb5\x18\x03labµ\x18\x14[a-z][a-z0-9-]{0,30}R\x04name\x12.\n" +
 	"\x05zones\x18\x03 \x03(\v2\x12.squall.v1.LabZoneB\x04\x88\xb5\x18\x01R\x05zones\x12\x10\n" +
-	"\x03say\x18\x04 \x01(\tR\x03say\"\x9d\x01\n" +
+	"\x03say\x18\x04 \x01(\tR\x03say\x12)\n" +
+	"\x05hosts\x18\x05 \x03(\v2\x13.squall.v1.LabHostsR\x05hosts\"\xee\x04\n" +
+	"\bLabHosts\x128\n" +
+	"\x04name\x18\x01 \x01(\tB$\x88\xb5\x18\x01\xba\xb5\x18\x04etcdµ\x18\x14[a-z][a-z0-9-]{0,30}R\x04name\x12.\n" +
+	"\x05zones\x18\x02 \x03(\tB\x18\x88\xb5\x18\x01\xba\xb5\x18\x10[zone-a, zone-b]R\x05zones\x12,\n" +
+	"\tinstances\x18\x03 \x01(\rB\x0e\xa2\xb5\x18\x011\xaa\xb5\x18\x051..89R\tinstances\x12\x12\n" +
+	"\x04room\x18\x04 \x01(\tR\x04room\x12\x12\n" +
+	"\x04role\x18\x05 \x03(\tR\x04role\x127\n" +
+	"\x06labels\x18\x06 \x03(\v2\x1f.squall.v1.LabHosts.LabelsEntryR\x06labels\x121\n" +
+	"\tworkloads\x18\a \x03(\v2\x13.squall.v1.WorkloadR\tworkloads\x12=\n" +
+	"\bcommands\x18\b \x03(\v2!.squall.v1.LabHosts.CommandsEntryR\bcommands\x12=\n" +
+	"\x15allow_undeclared_kill\x18\t \x01(\bB\t\xa2\xb5\x18\x05falseR\x13allowUndeclaredKill\x12(\n" +
+	"\n" +
+	"allow_hold\x18\n" +
+	" \x01(\bB\t\xa2\xb5\x18\x05falseR\tallowHold\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1aS\n" +
+	"\rCommandsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12,\n" +
+	"\x05value\x18\x02 \x01(\v2\x16.squall.v1.HostCommandR\x05value:\x028\x01\"\x97\x01\n" +
 	"\aLabZone\x120\n" +
 	"\x04name\x18\x01 \x01(\tB\x1c\x88\xb5\x18\x01µ\x18\x14[a-z][a-z0-9-]{0,30}R\x04name\x12%\n" +
-	"\x06server\x18\x02 \x01(\bB\b\xa2\xb5\x18\x04trueH\x00R\x06server\x88\x01\x01\x12.\n" +
-	"\x05hosts\x18\x03 \x03(\v2\x12.squall.v1.LabHostB\x04\x88\xb5\x18\x01R\x05hostsB\t\n" +
-	"\a_server\"\x89\x02\n" +
+	"\x06server\x18\x02 \x01(\bB\b\xa2\xb5\x18\x04trueH\x00R\x06server\x88\x01\x01\x12(\n" +
+	"\x05hosts\x18\x03 \x03(\v2\x12.squall.v1.LabHostR\x05hostsB\t\n" +
+	"\a_server\"\x85\x04\n" +
 	"\aLabHost\x120\n" +
 	"\x04name\x18\x01 \x01(\tB\x1c\x88\xb5\x18\x01µ\x18\x14[a-z][a-z0-9-]{0,30}R\x04name\x12\x12\n" +
 	"\x04room\x18\x02 \x01(\tR\x04room\x12\x12\n" +
 	"\x04role\x18\x03 \x03(\tR\x04role\x126\n" +
 	"\x06labels\x18\x04 \x03(\v2\x1e.squall.v1.LabHost.LabelsEntryR\x06labels\x121\n" +
-	"\tworkloads\x18\x05 \x03(\v2\x13.squall.v1.WorkloadR\tworkloads\x1a9\n" +
+	"\tworkloads\x18\x05 \x03(\v2\x13.squall.v1.WorkloadR\tworkloads\x12<\n" +
+	"\bcommands\x18\x06 \x03(\v2 .squall.v1.LabHost.CommandsEntryR\bcommands\x12=\n" +
+	"\x15allow_undeclared_kill\x18\a \x01(\bB\t\xa2\xb5\x18\x05falseR\x13allowUndeclaredKill\x12(\n" +
+	"\n" +
+	"allow_hold\x18\b \x01(\bB\t\xa2\xb5\x18\x05falseR\tallowHold\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01*_\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1aS\n" +
+	"\rCommandsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12,\n" +
+	"\x05value\x18\x02 \x01(\v2\x16.squall.v1.HostCommandR\x05value:\x028\x01*_\n" +
 	"\fSquallPolicy\x12\x1d\n" +
 	"\x19SQUALL_POLICY_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13SQUALL_POLICY_ALLOW\x10\x01\x12\x17\n" +
@@ -1250,54 +1650,72 @@ func file_squall_v1_host_proto_rawDescGZIP() []byte {
 }
 
 var file_squall_v1_host_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_squall_v1_host_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_squall_v1_host_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_squall_v1_host_proto_goTypes = []any{
 	(SquallPolicy)(0),      // 0: squall.v1.SquallPolicy
 	(Presence)(0),          // 1: squall.v1.Presence
 	(AbilityState)(0),      // 2: squall.v1.AbilityState
 	(*HostConfig)(nil),     // 3: squall.v1.HostConfig
-	(*ManagementPeer)(nil), // 4: squall.v1.ManagementPeer
-	(*Workload)(nil),       // 5: squall.v1.Workload
-	(*Host)(nil),           // 6: squall.v1.Host
-	(*HostWorkload)(nil),   // 7: squall.v1.HostWorkload
-	(*Ability)(nil),        // 8: squall.v1.Ability
-	(*Fleet)(nil),          // 9: squall.v1.Fleet
-	(*Lab)(nil),            // 10: squall.v1.Lab
-	(*LabZone)(nil),        // 11: squall.v1.LabZone
-	(*LabHost)(nil),        // 12: squall.v1.LabHost
-	nil,                    // 13: squall.v1.HostConfig.LabelsEntry
-	nil,                    // 14: squall.v1.Workload.EnvEntry
-	nil,                    // 15: squall.v1.Host.LabelsEntry
-	nil,                    // 16: squall.v1.LabHost.LabelsEntry
-	(*Span)(nil),           // 17: squall.v1.Span
-	(*Probe)(nil),          // 18: squall.v1.Probe
+	(*HostCommand)(nil),    // 4: squall.v1.HostCommand
+	(*ManagementPeer)(nil), // 5: squall.v1.ManagementPeer
+	(*Workload)(nil),       // 6: squall.v1.Workload
+	(*LabFile)(nil),        // 7: squall.v1.LabFile
+	(*Host)(nil),           // 8: squall.v1.Host
+	(*HostWorkload)(nil),   // 9: squall.v1.HostWorkload
+	(*Ability)(nil),        // 10: squall.v1.Ability
+	(*Fleet)(nil),          // 11: squall.v1.Fleet
+	(*Lab)(nil),            // 12: squall.v1.Lab
+	(*LabHosts)(nil),       // 13: squall.v1.LabHosts
+	(*LabZone)(nil),        // 14: squall.v1.LabZone
+	(*LabHost)(nil),        // 15: squall.v1.LabHost
+	nil,                    // 16: squall.v1.HostConfig.LabelsEntry
+	nil,                    // 17: squall.v1.HostConfig.CommandsEntry
+	nil,                    // 18: squall.v1.Workload.EnvEntry
+	nil,                    // 19: squall.v1.Host.LabelsEntry
+	nil,                    // 20: squall.v1.LabHosts.LabelsEntry
+	nil,                    // 21: squall.v1.LabHosts.CommandsEntry
+	nil,                    // 22: squall.v1.LabHost.LabelsEntry
+	nil,                    // 23: squall.v1.LabHost.CommandsEntry
+	(*Span)(nil),           // 24: squall.v1.Span
+	(*Probe)(nil),          // 25: squall.v1.Probe
 }
 var file_squall_v1_host_proto_depIdxs = []int32{
-	13, // 0: squall.v1.HostConfig.labels:type_name -> squall.v1.HostConfig.LabelsEntry
-	5,  // 1: squall.v1.HostConfig.workloads:type_name -> squall.v1.Workload
+	16, // 0: squall.v1.HostConfig.labels:type_name -> squall.v1.HostConfig.LabelsEntry
+	6,  // 1: squall.v1.HostConfig.workloads:type_name -> squall.v1.Workload
 	0,  // 2: squall.v1.HostConfig.squall:type_name -> squall.v1.SquallPolicy
-	4,  // 3: squall.v1.HostConfig.management:type_name -> squall.v1.ManagementPeer
-	17, // 4: squall.v1.HostConfig.max_hold:type_name -> squall.v1.Span
-	14, // 5: squall.v1.Workload.env:type_name -> squall.v1.Workload.EnvEntry
-	18, // 6: squall.v1.Workload.ready:type_name -> squall.v1.Probe
-	15, // 7: squall.v1.Host.labels:type_name -> squall.v1.Host.LabelsEntry
-	7,  // 8: squall.v1.Host.workloads:type_name -> squall.v1.HostWorkload
-	0,  // 9: squall.v1.Host.squall:type_name -> squall.v1.SquallPolicy
-	17, // 10: squall.v1.Host.max_hold:type_name -> squall.v1.Span
-	4,  // 11: squall.v1.Host.management:type_name -> squall.v1.ManagementPeer
-	8,  // 12: squall.v1.Host.abilities:type_name -> squall.v1.Ability
-	1,  // 13: squall.v1.Host.presence:type_name -> squall.v1.Presence
-	2,  // 14: squall.v1.Ability.state:type_name -> squall.v1.AbilityState
-	6,  // 15: squall.v1.Fleet.hosts:type_name -> squall.v1.Host
-	11, // 16: squall.v1.Lab.zones:type_name -> squall.v1.LabZone
-	12, // 17: squall.v1.LabZone.hosts:type_name -> squall.v1.LabHost
-	16, // 18: squall.v1.LabHost.labels:type_name -> squall.v1.LabHost.LabelsEntry
-	5,  // 19: squall.v1.LabHost.workloads:type_name -> squall.v1.Workload
-	20, // [20:20] is the sub-list for method output_type
-	20, // [20:20] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	5,  // 3: squall.v1.HostConfig.management:type_name -> squall.v1.ManagementPeer
+	24, // 4: squall.v1.HostConfig.max_hold:type_name -> squall.v1.Span
+	17, // 5: squall.v1.HostConfig.commands:type_name -> squall.v1.HostConfig.CommandsEntry
+	18, // 6: squall.v1.Workload.env:type_name -> squall.v1.Workload.EnvEntry
+	25, // 7: squall.v1.Workload.ready:type_name -> squall.v1.Probe
+	24, // 8: squall.v1.Workload.ready_within:type_name -> squall.v1.Span
+	7,  // 9: squall.v1.Workload.files:type_name -> squall.v1.LabFile
+	19, // 10: squall.v1.Host.labels:type_name -> squall.v1.Host.LabelsEntry
+	9,  // 11: squall.v1.Host.workloads:type_name -> squall.v1.HostWorkload
+	0,  // 12: squall.v1.Host.squall:type_name -> squall.v1.SquallPolicy
+	24, // 13: squall.v1.Host.max_hold:type_name -> squall.v1.Span
+	5,  // 14: squall.v1.Host.management:type_name -> squall.v1.ManagementPeer
+	10, // 15: squall.v1.Host.abilities:type_name -> squall.v1.Ability
+	1,  // 16: squall.v1.Host.presence:type_name -> squall.v1.Presence
+	2,  // 17: squall.v1.Ability.state:type_name -> squall.v1.AbilityState
+	8,  // 18: squall.v1.Fleet.hosts:type_name -> squall.v1.Host
+	14, // 19: squall.v1.Lab.zones:type_name -> squall.v1.LabZone
+	13, // 20: squall.v1.Lab.hosts:type_name -> squall.v1.LabHosts
+	20, // 21: squall.v1.LabHosts.labels:type_name -> squall.v1.LabHosts.LabelsEntry
+	6,  // 22: squall.v1.LabHosts.workloads:type_name -> squall.v1.Workload
+	21, // 23: squall.v1.LabHosts.commands:type_name -> squall.v1.LabHosts.CommandsEntry
+	15, // 24: squall.v1.LabZone.hosts:type_name -> squall.v1.LabHost
+	22, // 25: squall.v1.LabHost.labels:type_name -> squall.v1.LabHost.LabelsEntry
+	6,  // 26: squall.v1.LabHost.workloads:type_name -> squall.v1.Workload
+	23, // 27: squall.v1.LabHost.commands:type_name -> squall.v1.LabHost.CommandsEntry
+	4,  // 28: squall.v1.HostConfig.CommandsEntry.value:type_name -> squall.v1.HostCommand
+	4,  // 29: squall.v1.LabHosts.CommandsEntry.value:type_name -> squall.v1.HostCommand
+	4,  // 30: squall.v1.LabHost.CommandsEntry.value:type_name -> squall.v1.HostCommand
+	31, // [31:31] is the sub-list for method output_type
+	31, // [31:31] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_squall_v1_host_proto_init() }
@@ -1308,15 +1726,15 @@ func file_squall_v1_host_proto_init() {
 	file_squall_v1_experiment_proto_init()
 	file_squall_v1_options_proto_init()
 	file_squall_v1_quantity_proto_init()
-	file_squall_v1_host_proto_msgTypes[4].OneofWrappers = []any{}
-	file_squall_v1_host_proto_msgTypes[8].OneofWrappers = []any{}
+	file_squall_v1_host_proto_msgTypes[6].OneofWrappers = []any{}
+	file_squall_v1_host_proto_msgTypes[11].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_squall_v1_host_proto_rawDesc), len(file_squall_v1_host_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   14,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

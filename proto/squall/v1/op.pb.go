@@ -885,7 +885,9 @@ type KillWorkloads struct {
 	// Kill also what no workload claims, but for pid 1, kernel threads, the agent and its helpers.
 	Undeclared bool `protobuf:"varint,3,opt,name=undeclared,proto3" json:"undeclared,omitempty"`
 	// Detach of this tag calls off a kill whose instant has not come.
-	Tag           string `protobuf:"bytes,4,opt,name=tag,proto3" json:"tag,omitempty"`
+	Tag string `protobuf:"bytes,4,opt,name=tag,proto3" json:"tag,omitempty"`
+	// Folders of tmpfs to empty once all are dead: a host without power forgets them.
+	Volatile      []string `protobuf:"bytes,5,rep,name=volatile,proto3" json:"volatile,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -946,6 +948,13 @@ func (x *KillWorkloads) GetTag() string {
 		return x.Tag
 	}
 	return ""
+}
+
+func (x *KillWorkloads) GetVolatile() []string {
+	if x != nil {
+		return x.Volatile
+	}
+	return nil
 }
 
 // StartWorkloads starts what does not run.
@@ -2163,14 +2172,15 @@ const file_squall_v1_op_proto_rawDesc = "" +
 	"\x04gate\x18\x02 \x01(\v2\x0f.squall.v1.GateR\x04gate\x12\x18\n" +
 	"\acgroups\x18\x03 \x03(\tR\acgroups\"\x1a\n" +
 	"\x06Detach\x12\x10\n" +
-	"\x03tag\x18\x01 \x01(\tR\x03tag\"\x81\x01\n" +
+	"\x03tag\x18\x01 \x01(\tR\x03tag\"\x9d\x01\n" +
 	"\rKillWorkloads\x12\x1a\n" +
 	"\bworkload\x18\x01 \x03(\tR\bworkload\x12\"\n" +
 	"\rat_boot_nanos\x18\x02 \x01(\x03R\vatBootNanos\x12\x1e\n" +
 	"\n" +
 	"undeclared\x18\x03 \x01(\bR\n" +
 	"undeclared\x12\x10\n" +
-	"\x03tag\x18\x04 \x01(\tR\x03tag\",\n" +
+	"\x03tag\x18\x04 \x01(\tR\x03tag\x12\x1a\n" +
+	"\bvolatile\x18\x05 \x03(\tR\bvolatile\",\n" +
 	"\x0eStartWorkloads\x12\x1a\n" +
 	"\bworkload\x18\x01 \x03(\tR\bworkload\"\xea\x02\n" +
 	"\x05Facts\x12-\n" +

@@ -1,0 +1,105 @@
+package experiments
+
+import (
+	"fmt"
+	"path"
+	"regexp"
+	"strings"
+
+	pb "squall/proto/squall/v1"
+)
+
+// checkLab looks at a lab file. What it says of hosts that are alike is checked
+// as it stands there, for they don't have their names yet.
+func (d *decoder) checkLab(l *pb.Lab) {
+	zones, hosts := map[string]bool{}, map[string]bool{}
+	for i, z := range l.GetZones() {
+		at := fmt.Sprintf("zones[%d]", i)
+		d.checkTaken(at+".name", "zone", z.GetName(), zones)
+		for j, h := range z.GetHosts() {
+			d.checkTaken(fmt.Sprintf("%s.hosts[%d].name", at, j), "host", h.GetName(), hosts)
+		}
+	}
+	for i, alike := range l.GetHosts() {
+		d.checkAlike(fmt.Sprintf("hosts[%d]", i), alike, zones, hosts)
+	}
+	for i, z := range l.GetZones() {
+		for j, h := range z.GetHosts() {
+			at := fmt.Sprintf("zones[%d].hosts[%d]", i, j)
+			d.checkLabWorkloads(at+".workloads", h.GetWorkloads(), hosts)
+			d.checkCommands(at+".commands", h.GetCommands())
+		}
+	}
+	for i, alike := range l.GetHosts() {
+		at := fmt.Sprintf("hosts[%d]", i)
+		d.checkLabWorkloads(at+".workloads", alike.GetWorkloads(), hosts)
+		d.checkCommands(at+".commands", alike.GetCommands())
+	}
+}
+
+// checkAlike gives hosts that are alike their names.
+func (d *decoder) checkAlike(at string, alike *pb.LabHosts, zones, hosts map[string]bool) {
+	for i, zone := range alike.GetZones() {
+		if !zones[zone] {
+			d.unknownName(fmt.Sprintf("%s.zones[%d]", at, i), "zone", zone, sortedNames(zones))
+		}
+		for n := range max(alike.GetInstances(), 1) {
+			d.checkTaken(at+".name", "host", AlikeName(alike, zone, int(n)+1), hosts)
+		}
+	}
+}
+
+// AlikeName is the name of a lab's n-th host of its kind in a zone, counted from 1.
+func AlikeName(alike *pb.LabHosts, zone string, n int) string {
+	return fmt.Sprintf("%s-%s%d", alike.GetName(), zone[strings.LastIndex(zone, "-")+1:], n)
+}
+
+func (d *decoder) checkLabWorkloads(at string, workloads []*pb.Workload, hosts map[string]bool) {
+	d.checkWorkloads(at, workloads)
+	d.checkHostRefs(at, workloads, hosts)
+	for i, w := range workloads {
+		d.checkInLab(fmt.Sprintf("%s[%d]", at, i), w)
+	}
+}
+
+// checkInLab refuses what a lab's hosts have not, systemd, and files that have
+// no one place.
+func (d *decoder) checkInLab(at string, w *pb.Workload) {
+	if w.GetUnit() != "" {
+		d.badPath(at+".unit", "hosts of a lab have no systemd", "write the unit's command line as `start:`, and its account as `user:`")
+	}
+	for i, f := range w.GetFiles() {
+		file := fmt.Sprintf("%s.files[%d]", at, i)
+		if p := f.GetPath(); path.IsAbs(p) || p != path.Clean(p) || p == ".." || strings.HasPrefix(p, "../") {
+			d.badPath(file+".path", fmt.Sprintf("path %s does not lie below ${data}", quoted(p)), "write it as app.yml or conf/app.yml, and name it in `start` as ${data}/app.yml")
+		}
+		if (f.GetContent() == "") == (f.GetFrom() == "") {
+			d.badPath(file, "a file has either content, or a file beside the lab file that it comes from", "write `content:` or `from:`")
+		}
+	}
+}
+
+var hostRef = regexp.MustCompile(`\$\{ip:([^}]*)\}`)
+
+// checkHostRefs finds ${ip:HOST} of hosts that the lab does not have.
+func (d *decoder) checkHostRefs(at string, workloads []*pb.Workload, hosts map[string]bool) {
+	for i, w := range workloads {
+		for j, arg := range w.GetStart() {
+			d.checkHostRef(fmt.Sprintf("%s[%d].start[%d]", at, i, j), arg, hosts)
+		}
+		for key, value := range w.GetEnv() {
+			d.checkHostRef(fmt.Sprintf("%s[%d].env.%s", at, i, key), value, hosts)
+		}
+		for j, f := range w.GetFiles() {
+			d.checkHostRef(fmt.Sprintf("%s[%d].files[%d].content", at, i, j), f.GetContent(), hosts)
+		}
+	}
+}
+
+func (d *decoder) checkHostRef(at, text string, hosts map[string]bool) {
+	for _, ref := range hostRef.FindAllStringSubmatch(text, -1) {
+		if !hosts[ref[1]] {
+			d.unknownName(at, "host", ref[1], sortedNames(hosts))
+		}
+	}
+}
