@@ -17,13 +17,7 @@ const maxBody = 1 << 20
 // getHTTP makes one request on a fresh connection, without a proxy, and follows
 // no redirect: where it leads is another probe's matter.
 func getHTTP(ctx context.Context, p *pb.HTTPProbe) error {
-	request, err := http.NewRequestWithContext(ctx, cmp.Or(p.GetMethod(), http.MethodGet), p.GetUrl(), http.NoBody)
-	if err != nil {
-		return err
-	}
-	request.Header.Set("User-Agent", "squall-probe")
-	transport := &http.Transport{DisableKeepAlives: true}
-	response, err := transport.RoundTrip(request)
+	response, err := request(ctx, cmp.Or(p.GetMethod(), http.MethodGet), p.GetUrl())
 	if err != nil {
 		return err
 	}
@@ -35,6 +29,19 @@ func getHTTP(ctx context.Context, p *pb.HTTPProbe) error {
 		return fmt.Errorf("status %d, want %s", response.StatusCode, want)
 	}
 	return nil
+}
+
+// userAgent is what those who are probed may know the requests by.
+const userAgent = "squall-probe"
+
+// request makes a request on a connection of its own; its caller closes the body.
+func request(ctx context.Context, method, url string) (*http.Response, error) {
+	r, err := http.NewRequestWithContext(ctx, method, url, http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("User-Agent", userAgent)
+	return (&http.Transport{DisableKeepAlives: true}).RoundTrip(r)
 }
 
 // matches holds a status against "200" or "2xx".

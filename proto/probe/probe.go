@@ -1,6 +1,7 @@
 // Package probe measures from the outside: it makes one HTTP request, one TCP
-// connection or one lookup, again and again, and closes a window of the readings
-// each second.
+// connection, one lookup, one health check or one query, again and again, and
+// closes a window of the readings each second. Programs, which kind exec runs,
+// are started by whoever may start processes.
 //
 // Agents and servers run the same probes, and neither may import the other:
 // hence its place beside the vocabulary. Sockets of probes carry no mark, so
@@ -9,6 +10,7 @@ package probe
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -34,31 +36,45 @@ type Reading struct {
 // Probe makes one attempt, bounded by the probe's timeout. It never fails: an
 // attempt that could not be made is a reading that is not OK.
 func Probe(ctx context.Context, p *pb.Probe) Reading {
-	ctx, cancel := context.WithTimeout(ctx, timeout(p))
+	ctx, cancel := context.WithTimeout(ctx, Timeout(p))
 	defer cancel()
+	return Measure(func() (*float64, error) { return attempt(ctx, p) })
+}
+
+// Measure makes one attempt of any kind, which may give a value, into a reading.
+func Measure(attempt func() (*float64, error)) Reading {
 	r := Reading{Start: time.Now()}
-	err := attempt(ctx, p)
+	value, err := attempt()
 	r.Duration, r.OK = time.Since(r.Start), err == nil
 	if err != nil {
 		r.Err = err.Error()
+	} else {
+		r.Value = value
 	}
 	return r
 }
 
-func attempt(ctx context.Context, p *pb.Probe) error {
+func attempt(ctx context.Context, p *pb.Probe) (*float64, error) {
 	switch k := p.GetKind().(type) {
 	case *pb.Probe_Http:
-		return getHTTP(ctx, k.Http)
+		return nil, getHTTP(ctx, k.Http)
 	case *pb.Probe_Tcp:
-		return dialTCP(ctx, k.Tcp)
+		return nil, dialTCP(ctx, k.Tcp)
 	case *pb.Probe_Dns:
-		return lookUp(ctx, k.Dns)
+		return nil, lookUp(ctx, k.Dns)
+	case *pb.Probe_Grpc:
+		return nil, checkHealth(ctx, k.Grpc)
+	case *pb.Probe_Promql:
+		return query(ctx, k.Promql)
+	case *pb.Probe_Exec:
+		return nil, errors.New("a probe of kind exec runs on hosts, whose configs say what it runs")
 	default:
-		return fmt.Errorf("probe: this build can't make a probe of kind %T", k)
+		return nil, fmt.Errorf("this build can't make a probe of kind %T", k)
 	}
 }
 
-func timeout(p *pb.Probe) time.Duration {
+// Timeout is how long one attempt may take.
+func Timeout(p *pb.Probe) time.Duration {
 	if n := p.GetTimeout().GetNanos(); n > 0 {
 		return time.Duration(n)
 	}

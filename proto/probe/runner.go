@@ -130,7 +130,7 @@ func (r *Runner) repeat(ctx context.Context, t *pb.ProbeTask) {
 }
 
 func (r *Runner) attempt(ctx context.Context, p *pb.PlannedProbe) Reading {
-	ctx, cancel := context.WithTimeout(ctx, timeout(p.GetProbe()))
+	ctx, cancel := context.WithTimeout(ctx, Timeout(p.GetProbe()))
 	defer cancel()
 	return r.options.Attempt(ctx, p)
 }
