@@ -166,7 +166,26 @@ func (d *decoder) checkProbe(e *pb.Experiment, path string, p *pb.Probe) {
 		}
 	}
 	d.checkAim(path, p)
+	d.checkCommand(path, p)
 }
+
+// checkCommand wants the name of a command, and a host to run it on: what it
+// runs is the word of the host's owner, and servers have no such word.
+func (d *decoder) checkCommand(path string, p *pb.Probe) {
+	if p.GetExec() == nil {
+		return
+	}
+	if argv := p.GetExec().GetArgv(); len(argv) > 1 || len(argv) == 1 && !commandName.MatchString(argv[0]) {
+		d.badPath(path+".exec.argv", fmt.Sprintf("%s is not the name of a command", quoted(strings.Join(argv, " "))),
+			"write the name under which the host's config lists the program in `commands`")
+	}
+	if len(p.GetFrom()) == 0 || slices.Contains(p.GetFrom(), "control") {
+		d.badPath(path+".exec", "a probe of kind exec runs on hosts, and control is the servers", "add `from:` with a target, a role of zones, or a zone")
+	}
+}
+
+// commandName is the name of a command in a host's config.
+var commandName = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]{0,62}$`)
 
 // checkAim looks at the address of a probe. ${…} in it is filled in later.
 func (d *decoder) checkAim(path string, p *pb.Probe) {

@@ -19,9 +19,6 @@ func (m *maker) lacks() {
 			m.lacksStep(index(index("timeline", i)+".faults", k), s)
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(m.e.GetProbes())) {
-		m.lacksProbe("probes."+name, m.e.GetProbes()[name])
-	}
 	if n := m.e.GetGuardrails().GetApprovals(); n > 0 {
 		m.lacking("guardrails.approvals", fmt.Sprintf("approvals (%d asked for)", n), "take it out; who starts the run is on the record")
 	}
@@ -79,18 +76,6 @@ func answers(mix *pb.AnswerMix) []string {
 		}
 	}
 	return names
-}
-
-func (m *maker) lacksProbe(path string, p *pb.Probe) {
-	const fix = "use http, tcp or dns"
-	switch p.GetKind().(type) {
-	case *pb.Probe_Grpc:
-		m.lacking(path+".grpc", "probe kind grpc", fix)
-	case *pb.Probe_Promql:
-		m.lacking(path+".promql", "probe kind promql", fix)
-	case *pb.Probe_Exec:
-		m.lacking(path+".exec", "probe kind exec", fix)
-	}
 }
 
 // enum is a value's spelling in files.

@@ -57,6 +57,10 @@ func TestRefusals(t *testing.T) {
 		{"an unknown host", with("", "host: web-a9", dark), nil, pb.Refusal_REFUSAL_UNKNOWN, `there is no host "web-a9"`},
 		{"a host that is gone", with("", "zone: zone-a", dark), change("web-a1", func(h *pb.Host) { h.Presence = pb.Presence_PRESENCE_LOST }), pb.Refusal_REFUSAL_ABSENT, "web-a1 is not connected"},
 		{"a missing mechanism", with("", "zone: zone-a", dark), change("web-a1", missing("silence")), pb.Refusal_REFUSAL_HOST, "web-a1 can't do power.off: silence is missing: no tcx in this kernel"},
+		{
+			"a command that no config has", strings.Replace(with("", "zone: zone-a", dark), "timeline", "probes: { rows: { from: it, exec: rows } }\ntimeline", 1),
+			change("web-a1", func(h *pb.Host) { h.Commands = []string{"rows"} }), pb.Refusal_REFUSAL_HOST, `db-a3, web-a2 are without command "rows"`,
+		},
 		{"a missing journal", with("", "zone: zone-a", "dns.fail: { target: it, for: 5s }"), change("web-a1", missing("journal")), pb.Refusal_REFUSAL_HOST, "journal is missing"},
 		{"a fault that the host refuses", with("", "zone: zone-a", dark), change("web-a1", func(h *pb.Host) { h.Refuse = []string{"power.off"} }), pb.Refusal_REFUSAL_HOST, "web-a1's own config refuses power.off"},
 		{"undeclared: kill", with("", "zone: zone-a", "power.off: { target: it, for: 5s, undeclared: kill }"), nil, pb.Refusal_REFUSAL_HOST, "refuses `undeclared: kill`"},

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"squall/experiments/near"
 	pb "squall/proto/squall/v1"
@@ -46,7 +47,24 @@ func (m *maker) probe(name string, p *pb.Probe) {
 	if len(planned.GetHosts()) == 0 && !planned.GetControl() {
 		m.problem(pb.Refusal_REFUSAL_EMPTY_TARGET, "probes."+name+".from", "probe "+quoted(name)+" runs nowhere", "name a target, a role, a zone, or control")
 	}
+	if p.GetExec() != nil {
+		m.commands("probes."+name+".exec", p.GetExec().GetArgv(), planned.GetHosts())
+	}
 	m.p.Probes = append(m.p.Probes, planned)
+}
+
+// commands wants the command of an exec probe in the config of every host that runs it.
+func (m *maker) commands(path string, argv, hosts []string) {
+	var lack []string
+	for _, host := range hosts {
+		if len(argv) != 1 || !slices.Contains(m.hosts[host].GetCommands(), argv[0]) {
+			lack = append(lack, host)
+		}
+	}
+	if len(lack) > 0 {
+		m.problem(pb.Refusal_REFUSAL_HOST, path, some(lack)+" without command "+quoted(strings.Join(argv, " ")),
+			"list it under `commands` in the host's config, or run the probe elsewhere")
+	}
 }
 
 // from resolves a place to run at: a target, a role of zones, or a zone.
