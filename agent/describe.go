@@ -3,6 +3,8 @@ package agent
 import (
 	"context"
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -27,7 +29,7 @@ func describe(f *pb.Facts) *pb.Host {
 		Role: c.GetRole(), Labels: c.GetLabels(), Address: c.GetAddress(), Squall: c.GetSquall(),
 		Refuse: c.GetRefuse(), AllowUndeclaredKill: c.GetAllowUndeclaredKill(), AllowHold: c.GetAllowHold(),
 		MaxHold: c.GetMaxHold(), Management: c.GetManagement(), Abilities: f.GetAbilities(),
-		Undeclared: f.GetUndeclared(),
+		Undeclared: f.GetUndeclared(), Commands: slices.Sorted(maps.Keys(c.GetCommands())),
 	}
 	if len(h.Address) == 0 {
 		h.Address = f.GetAddress()

@@ -14,19 +14,22 @@ type Attempt func(ctx context.Context, p *pb.Probe) probe.Reading
 
 // newMeasurer runs the probes of orders, and counts for them whether this
 // host's own workloads run. A closed window goes to the outbox.
-func newMeasurer(e *Engine, attempt Attempt, zone string, windows *outbox) *probe.Runner {
+func newMeasurer(e *Engine, attempt Attempt, config *pb.HostConfig, windows *outbox) *probe.Runner {
 	if attempt == nil {
 		attempt = probe.Probe
 	}
 	return probe.NewRunner(probe.Options{
-		Zone:   zone,
+		Zone:   config.GetZone(),
 		Now:    e.clusterNow,
 		Closed: func(w *pb.Window) { windows.add(w) },
 		Attempt: func(ctx context.Context, p *pb.PlannedProbe) probe.Reading {
-			if p.GetProbe() != nil {
-				return attempt(ctx, p.GetProbe())
+			switch {
+			case p.GetProbe() == nil:
+				return countAlive(ctx, e.host, p.GetWorkload())
+			case p.GetProbe().GetExec() != nil:
+				return host.RunCommand(ctx, config, p.GetProbe())
 			}
-			return countAlive(ctx, e.host, p.GetWorkload())
+			return attempt(ctx, p.GetProbe())
 		},
 	})
 }

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,8 +35,10 @@ const (
 type Process struct {
 	// Config is the host's own.
 	Config *pb.HostConfig
-	// State is the agent's folder: journal, locks, logs of workloads.
+	// State is the agent's folder: journal, locks.
 	State string
+	// Logs is the folder for what workloads print; empty is one in State.
+	Logs string
 	// Socket is the path of the host's own Unix socket; empty for none.
 	Socket string
 	// Cgroup holds the workloads without a cgroup of their own, relative to the
@@ -171,7 +174,7 @@ func (p *Process) options() (undo.Options, error) {
 func (p *Process) open(ready bool) (*host.Real, error) {
 	return host.Open(p.Config, host.Options{
 		Ready: ready,
-		Base:  p.Cgroup, Logs: filepath.Join(p.State, "logs"), Log: p.Log,
+		Base:  p.Cgroup, Logs: cmp.Or(p.Logs, filepath.Join(p.State, "logs")), Log: p.Log,
 		Exempt: &pb.Exempt{Mark: ExemptMark, Servers: p.Servers, Management: p.Config.GetManagement()},
 	})
 }

@@ -115,7 +115,7 @@ func (w *Worker) connect(ctx context.Context, group *errgroup.Group, engine *Eng
 	session := newSession(SessionConfig{
 		Engine: engine, Servers: w.Servers, Dial: w.Dial, Version: w.Version, BootID: w.Options.BootID, Log: w.Log,
 	}, clusterTime, windows)
-	measure := newMeasurer(engine, w.Attempt, w.Config.GetZone(), windows)
+	measure := newMeasurer(engine, w.Attempt, w.Config, windows)
 	group.Go(func() error {
 		defer measure.Close()
 		return session.run(ctx, hosts, measure.Set)

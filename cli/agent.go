@@ -37,6 +37,7 @@ type agentCmd struct {
 	socket     string
 	bundle     string
 	cgroup     string
+	logs       string
 	standalone bool
 	log        *slog.Logger
 }
@@ -68,7 +69,8 @@ func (c *agentCmd) register(cmd *cobra.Command) *cobra.Command {
 	cmd.PersistentPreRunE = func(*cobra.Command, []string) error { return nil }
 	flags := cmd.Flags()
 	flags.StringVar(&c.config, "config", "", "file with this host's config")
-	flags.StringVar(&c.state, "state", defaultState, "folder for the journal and the logs of workloads")
+	flags.StringVar(&c.state, "state", defaultState, "folder for the journal")
+	flags.StringVar(&c.logs, "logs", "", "folder for what workloads print (default logs in --state)")
 	flags.StringVar(&c.socket, "socket", defaultSocket, "path of this host's own socket")
 	flags.StringVar(&c.bundle, "bundle", "", "folder of the agent's certificate bundle")
 	flags.StringVar(&c.cgroup, "cgroup", "", "cgroup for workloads without one, relative to the v2 mount (default the agent's own)")
@@ -105,7 +107,7 @@ func (c *agentCmd) process() (*agent.Process, error) {
 		return nil, usage(err)
 	}
 	p := &agent.Process{
-		Config: config, State: c.state, Socket: c.socket, Cgroup: c.cgroup, Worker: c.workerArgs(),
+		Config: config, State: c.state, Logs: c.logs, Socket: c.socket, Cgroup: c.cgroup, Worker: c.workerArgs(),
 		Version: readBuildInfo().Version, Log: c.log,
 	}
 	if !c.standalone {
@@ -117,7 +119,7 @@ func (c *agentCmd) process() (*agent.Process, error) {
 // workerArgs are the supervisor's own, for the other process.
 func (c *agentCmd) workerArgs() []string {
 	args := []string{
-		workerCommand, "--config", c.config, "--state", c.state, "--socket", c.socket, "--cgroup", c.cgroup,
+		workerCommand, "--config", c.config, "--state", c.state, "--socket", c.socket, "--cgroup", c.cgroup, "--logs", c.logs,
 	}
 	if c.standalone {
 		return append(args, "--standalone")

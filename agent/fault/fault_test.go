@@ -3,6 +3,7 @@ package fault_test
 import (
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -119,6 +120,26 @@ func golden(t *testing.T, name, got string) {
 }
 
 // The host has the last word, and says which.
+// TestOnlyAWholeHostForgets: a workload that loses its power does not take the
+// host's memory with it.
+func TestOnlyAWholeHostForgets(t *testing.T) {
+	f := facts()
+	f.Config.Volatile = []string{"/tmp", "/run"}
+	for name, task := range map[string]*pb.Task{
+		"[/tmp /run]": powerOff(&pb.PowerOff{Back: none}),
+		"[]":          powerOff(&pb.PowerOff{}, "web"),
+	} {
+		changes, err := fault.Plan(f, step(task))
+		if err != nil {
+			t.Fatal(err)
+		}
+		kill := changes[len(changes)-1].GetDo().GetKillWorkloads()
+		if kill == nil || fmt.Sprint(kill.GetVolatile()) != name {
+			t.Errorf("it empties %v, want %s", kill.GetVolatile(), name)
+		}
+	}
+}
+
 func TestHostRefusesAndSaysWhy(t *testing.T) {
 	never := facts()
 	never.Config.Squall = pb.SquallPolicy_SQUALL_POLICY_NEVER

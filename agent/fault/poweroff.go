@@ -31,7 +31,7 @@ func powerOff(f *pb.Facts, s *Step) ([]*pb.Change, error) {
 		holdDown(s, dark),
 		silence(f, s, p, dark),
 	}
-	return append(changes, kill(s, p, dark)), nil
+	return append(changes, kill(f, s, p, dark)), nil
 }
 
 func powerOffAllowed(f *pb.Facts, s *Step, p *pb.PowerOff) error {
@@ -97,12 +97,15 @@ func silence(f *pb.Facts, s *Step, p *pb.PowerOff, dark []*pb.WorkloadFacts) *pb
 	return &pb.Change{Do: &pb.Op{Kind: &pb.Op_Silence{Silence: op}}, Undo: detach(op.GetTag())}
 }
 
-func kill(s *Step, p *pb.PowerOff, dark []*pb.WorkloadFacts) *pb.Change {
+func kill(f *pb.Facts, s *Step, p *pb.PowerOff, dark []*pb.WorkloadFacts) *pb.Change {
 	op := &pb.KillWorkloads{
 		Tag:         s.tag("kill"),
 		Workload:    names(dark),
 		AtBootNanos: int64(s.Start),
 		Undeclared:  p.GetUndeclared() == pb.Undeclared_UNDECLARED_KILL,
+	}
+	if len(s.Task.GetWorkload()) == 0 { // a whole host forgets what it has in memory
+		op.Volatile = f.GetConfig().GetVolatile()
 	}
 	return &pb.Change{Do: &pb.Op{Kind: &pb.Op_KillWorkloads{KillWorkloads: op}}, Undo: detach(op.GetTag())}
 }

@@ -57,7 +57,7 @@ func (r *Real) kill(ctx context.Context, op *pb.KillWorkloads) error {
 	if err != nil {
 		return fmt.Errorf("kill workloads: %w", err)
 	}
-	return r.verifyDead(context.WithoutCancel(ctx), k.groups)
+	return errors.Join(r.verifyDead(context.WithoutCancel(ctx), k.groups), emptyVolatile(op.GetVolatile()))
 }
 
 // armKill opens everything that the instant needs, so that it takes one write

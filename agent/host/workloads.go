@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -180,11 +179,12 @@ func (w *Workloads) spawn(ctx context.Context, workload *pb.Workload) error {
 		return err
 	}
 	defer out.Close()
-	argv := workload.GetStart()
-	cmd := exec.Command(argv[0], argv[1:]...) //nolint:noctx // it outlives this process
-	cmd.Env, cmd.Dir = environment(workload), workload.GetDir()
+	cmd, err := programOf(workload, workload.GetStart()).command()
+	if err != nil {
+		return err
+	}
 	cmd.Stdout, cmd.Stderr = out, out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, UseCgroupFD: true, CgroupFD: int(dir.Fd())}
+	cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(dir.Fd())
 	if err := cmd.Start(); err != nil {
 		return err
 	}
@@ -199,20 +199,6 @@ func (w *Workloads) output(name string) (*os.File, error) {
 	}
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
 	return f, wrap(err, "open log")
-}
-
-// environment is what the config says, and no more of ours than programs need.
-func environment(workload *pb.Workload) []string {
-	var env []string
-	for _, name := range []string{"PATH", "HOME", "LANG", "TZ"} {
-		if value, ok := os.LookupEnv(name); ok {
-			env = append(env, name+"="+value)
-		}
-	}
-	for name, value := range workload.GetEnv() {
-		env = append(env, name+"="+value)
-	}
-	return env
 }
 
 // reapLater lets no zombie stay for as long as this process lives, whoever may
