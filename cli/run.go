@@ -12,6 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"squall/experiments"
+	"squall/experiments/fault"
 	pb "squall/proto/squall/v1"
 )
 
@@ -141,7 +142,7 @@ func (a *app) confirm(ctx context.Context, c *client, req *pb.RunRequest, yes bo
 func cutsPower(e *pb.Experiment) bool {
 	for _, phase := range e.GetTimeline() {
 		for _, step := range phase.GetFaults() {
-			if step.GetFault().GetPowerOff() != nil {
+			if kind := fault.Of(step.GetFault()); kind != nil && kind.Harm == fault.Darkens {
 				return true
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"squall/experiments/internal/spell"
 	pb "squall/proto/squall/v1"
 )
 
@@ -138,7 +139,7 @@ func (d *decoder) file(src []byte, most limits, msg proto.Message) bool {
 func (d *decoder) message(n *yaml.Node, m protoreflect.Message, at where) {
 	md := m.Descriptor()
 	if scalar := scalarForm(md); scalar != nil && n.Kind != yaml.MappingNode {
-		d.field(n, m, scalar, at.key(spelling(scalar)))
+		d.field(n, m, scalar, at.key(spell.Key(scalar)))
 		return
 	}
 	if inline := inlineField(md); inline != nil {
@@ -179,7 +180,7 @@ func (d *decoder) body(n *yaml.Node, scopes ...scope) {
 
 func find(key string, scopes []scope) (scope, protoreflect.FieldDescriptor) {
 	for _, s := range scopes {
-		if fd := byKey(s.msg.Descriptor(), key); fd != nil {
+		if fd := spell.ByKey(s.msg.Descriptor(), key); fd != nil {
 			return s, fd
 		}
 	}
@@ -211,7 +212,7 @@ func (d *decoder) mayHold(key *yaml.Node, m protoreflect.Message, fd protoreflec
 		return true
 	}
 	if other := m.WhichOneof(of); other != nil && other != fd {
-		d.badNode(at, key, fmt.Sprintf("%s stands beside %s, and only one of them can", quoted(key.Value), quoted(spelling(other))), "keep one of the two")
+		d.badNode(at, key, fmt.Sprintf("%s stands beside %s, and only one of them can", quoted(key.Value), quoted(spell.Key(other))), "keep one of the two")
 		return false
 	}
 	return true
@@ -221,35 +222,43 @@ func (d *decoder) mayHold(key *yaml.Node, m protoreflect.Message, fd protoreflec
 func (d *decoder) missing(n *yaml.Node, s scope, seen map[string]bool) {
 	md := s.msg.Descriptor()
 	for fd := range fields(md) {
-		if key := spelling(fd); isRequired(fd) && !seen[key] && !d.wrong[s.at.key(key).path] {
+		if key := spell.Key(fd); isRequired(fd) && !seen[key] && !d.wrong[s.at.key(key).path] {
 			d.badNode(s.at.key(key), n, fmt.Sprintf("%s is missing from %s", quoted(key), s.at), howToAdd(fd))
 		}
 	}
-	if !option[bool](md, pb.E_OneOfRequired) {
+	if !spell.Option[bool](md, pb.E_OneOfRequired) {
 		return
 	}
 	arms := md.Oneofs().Get(0)
-	if s.msg.WhichOneof(arms) == nil && !d.anyArm(arms, seen) {
+	if s.msg.WhichOneof(arms) == nil && !anyArm(arms, seen) {
 		d.badNode(s.at, n, fmt.Sprintf("%s does not say which kind it is", s.at), "add one of "+oneOf(armKeys(arms)))
 	}
 }
 
-func (d *decoder) anyArm(arms protoreflect.OneofDescriptor, seen map[string]bool) bool {
-	return slices.ContainsFunc(armKeys(arms), func(key string) bool { return seen[key] })
+func anyArm(arms protoreflect.OneofDescriptor, seen map[string]bool) bool {
+	for i := range arms.Fields().Len() {
+		if seen[spell.Key(arms.Fields().Get(i))] {
+			return true
+		}
+	}
+	return false
 }
 
+// armKeys are the arms that this build can carry out.
 func armKeys(arms protoreflect.OneofDescriptor) []string {
 	var names []string
 	for i := range arms.Fields().Len() {
-		names = append(names, spelling(arms.Fields().Get(i)))
+		if arm := arms.Fields().Get(i); isOffered(arm) {
+			names = append(names, spell.Key(arm))
+		}
 	}
 	return names
 }
 
 // howToAdd is the fix of a missing field: an example, or what it is.
 func howToAdd(fd protoreflect.FieldDescriptor) string {
-	key := spelling(fd)
-	if example := option[string](fd, pb.E_Example); example != "" {
+	key := spell.Key(fd)
+	if example := spell.Option[string](fd, pb.E_Example); example != "" {
 		return fmt.Sprintf("add `%s: %s`", key, example)
 	}
 	if fd.Message() == nil && fd.Kind() != protoreflect.StringKind {

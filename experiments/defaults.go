@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"squall/experiments/internal/spell"
 	pb "squall/proto/squall/v1"
 )
 
@@ -37,39 +38,22 @@ func (f *filler) fill(m protoreflect.Message, path string) {
 	all := m.Descriptor().Fields()
 	for i := range all.Len() {
 		fd := all.Get(i)
-		at := join(path, spelling(fd))
+		at := join(path, spell.Key(fd))
 		if isInline(fd) {
 			at = path
 		}
 		if m.Has(fd) {
-			f.inside(m, fd, at)
+			eachSection(m, fd, at, f.fill)
 		} else {
 			f.absent(m, fd, at)
 		}
 	}
 }
 
-// inside fills the sections that a field holds.
-func (f *filler) inside(m protoreflect.Message, fd protoreflect.FieldDescriptor, at string) {
-	switch {
-	case fd.IsMap() && isSection(fd.MapValue()):
-		entries := m.Get(fd).Map()
-		for _, key := range sortedKeys(entries) {
-			f.fill(entries.Get(key).Message(), join(at, key.String()))
-		}
-	case fd.IsList() && isSection(fd):
-		for i := range m.Get(fd).List().Len() {
-			f.fill(m.Get(fd).List().Get(i).Message(), fmt.Sprintf("%s[%d]", at, i))
-		}
-	case !fd.IsMap() && !fd.IsList() && isSection(fd):
-		f.fill(m.Get(fd).Message(), at)
-	}
-}
-
 // absent fills a field that is left out. A section that is left out is filled
 // when nothing in it is required and something in it has a default.
 func (f *filler) absent(m protoreflect.Message, fd protoreflect.FieldDescriptor, at string) {
-	if text := option[string](fd, pb.E_Default); text != "" {
+	if text := spell.Option[string](fd, pb.E_Default); text != "" {
 		setDefault(m, fd, text)
 		f.applied = append(f.applied, at+" = "+text)
 		return
@@ -86,7 +70,7 @@ func (f *filler) absent(m protoreflect.Message, fd protoreflect.FieldDescriptor,
 }
 
 func fillable(md protoreflect.MessageDescriptor) bool {
-	if option[bool](md, pb.E_OneOfRequired) {
+	if spell.Option[bool](md, pb.E_OneOfRequired) {
 		return false
 	}
 	all := md.Fields()
@@ -101,7 +85,7 @@ func fillable(md protoreflect.MessageDescriptor) bool {
 // setDefault reads the default's text as a file would be read. A text that is
 // no value is a mistake in the proto, which a test finds.
 func setDefault(m protoreflect.Message, fd protoreflect.FieldDescriptor, text string) {
-	if problems := setText(m, fd, where{path: spelling(fd)}, text); len(problems) > 0 {
+	if problems := setText(m, fd, where{path: spell.Key(fd)}, text); len(problems) > 0 {
 		panic(fmt.Sprintf("default of %s: %v", fd.FullName(), problems))
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
+	"squall/experiments/internal/spell"
 	pb "squall/proto/squall/v1"
 )
 
@@ -26,7 +27,7 @@ func sections(visit func(path string, md protoreflect.MessageDescriptor)) {
 		}
 		for i := range md.Fields().Len() {
 			if fd := md.Fields().Get(i); fd.Message() != nil {
-				walk(join(path, spelling(fd)), fd.Message())
+				walk(join(path, spell.Key(fd)), fd.Message())
 			}
 		}
 	}
@@ -39,7 +40,7 @@ func everyField(visit func(path string, fd protoreflect.FieldDescriptor)) {
 	sections(func(path string, md protoreflect.MessageDescriptor) {
 		for i := range md.Fields().Len() {
 			fd := md.Fields().Get(i)
-			visit(join(path, spelling(fd)), fd)
+			visit(join(path, spell.Key(fd)), fd)
 		}
 	})
 }
@@ -48,7 +49,7 @@ func everyField(visit func(path string, fd protoreflect.FieldDescriptor)) {
 // field that was left out, and so be replaced by the default.
 func TestDefaultsNeedPresence(t *testing.T) {
 	everyField(func(path string, fd protoreflect.FieldDescriptor) {
-		text := option[string](fd, pb.E_Default)
+		text := spell.Option[string](fd, pb.E_Default)
 		if text == "" || fd.HasPresence() || fd.IsList() {
 			return
 		}
@@ -68,7 +69,7 @@ func zeroText(fd protoreflect.FieldDescriptor) (string, bool) {
 	zero := map[protoreflect.Kind]string{
 		protoreflect.BoolKind: "false", protoreflect.Uint32Kind: "0", protoreflect.Uint64Kind: "0",
 	}[fd.Kind()]
-	return zero, setText(newMessage(fd.ContainingMessage()), fd, where{path: spelling(fd)}, zero) == nil
+	return zero, setText(newMessage(fd.ContainingMessage()), fd, where{path: spell.Key(fd)}, zero) == nil
 }
 
 func newMessage(md protoreflect.MessageDescriptor) protoreflect.Message {
@@ -81,10 +82,10 @@ func newMessage(md protoreflect.MessageDescriptor) protoreflect.Message {
 
 func TestOptionsReadAsTheirFields(t *testing.T) {
 	everyField(func(path string, fd protoreflect.FieldDescriptor) {
-		if p := option[string](fd, pb.E_Pattern); p != "" {
+		if p := spell.Option[string](fd, pb.E_Pattern); p != "" {
 			regexp.MustCompile(p)
 		}
-		for label, text := range map[string]string{"default": option[string](fd, pb.E_Default), "example": option[string](fd, pb.E_Example)} {
+		for label, text := range map[string]string{"default": spell.Option[string](fd, pb.E_Default), "example": spell.Option[string](fd, pb.E_Example)} {
 			if text == "" {
 				continue
 			}
@@ -92,7 +93,7 @@ func TestOptionsReadAsTheirFields(t *testing.T) {
 				text = text[1 : len(text)-1]
 			}
 			m := newMessage(fd.ContainingMessage())
-			if problems := setText(m, fd, where{path: spelling(fd)}, text); problems != nil {
+			if problems := setText(m, fd, where{path: spell.Key(fd)}, text); problems != nil {
 				t.Errorf("%s: %s %q: %v", path, label, text, problems)
 			}
 		}
@@ -125,7 +126,7 @@ func TestEveryFieldHasAKindThatFilesCanHold(t *testing.T) {
 			t.Errorf("%s: keys of files are text", path)
 		}
 		ramp := fd.Message() != nil && fd.Message().FullName() == "squall.v1.Ramp"
-		if ramp != (option[pb.Unit](fd, pb.E_Ramp) != pb.Unit_UNIT_UNSPECIFIED) {
+		if ramp != (spell.Option[pb.Unit](fd, pb.E_Ramp) != pb.Unit_UNIT_UNSPECIFIED) {
 			t.Errorf("%s: a Ramp has a unit, and nothing else has", path)
 		}
 	})
@@ -138,8 +139,8 @@ func TestFaultKeysDoNotClash(t *testing.T) {
 	arms := faultKinds().Fields()
 	for i := range arms.Len() {
 		for fd := range fields(arms.Get(i).Message()) {
-			if byKey(step, spelling(fd)) != nil {
-				t.Errorf("%s: key %q is also a key of every step", arms.Get(i).JSONName(), spelling(fd))
+			if spell.ByKey(step, spell.Key(fd)) != nil {
+				t.Errorf("%s: key %q is also a key of every step", arms.Get(i).JSONName(), spell.Key(fd))
 			}
 		}
 	}

@@ -1,8 +1,11 @@
 package experiments
 
 import (
+	"slices"
 	"strings"
 	"testing"
+
+	"squall/experiments/fault"
 )
 
 // TestDocsDecode reads every whole file that the docs show, as a reader would who copies it.
@@ -24,12 +27,18 @@ func TestDocsDecode(t *testing.T) {
 	}
 }
 
-// TestDocsNameEveryFaultAndSection keeps the reference whole.
+// TestDocsNameEveryFaultAndSection keeps the reference whole, and free of what
+// this build lacks.
 func TestDocsNameEveryFaultAndSection(t *testing.T) {
 	docs := string(read(t, "../docs/experiment-file.md"))
 	for _, name := range append(FaultNames(), keys(roots["experiment"])...) {
 		if !strings.Contains(docs, "`"+name+"`") {
 			t.Errorf("docs/experiment-file.md does not name `%s`", name)
+		}
+	}
+	for _, name := range fault.All() {
+		if !slices.Contains(FaultNames(), name) && strings.Contains(docs, name) {
+			t.Errorf("docs/experiment-file.md offers %s, which this build lacks", name)
 		}
 	}
 }

@@ -8,6 +8,8 @@ import (
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"squall/experiments/fault"
+	"squall/experiments/internal/spell"
 	pb "squall/proto/squall/v1"
 )
 
@@ -35,7 +37,7 @@ func Explain(path string) (string, error) {
 	md, ok := roots[root]
 	if !ok {
 		root, rest, md = "experiment", path, roots["experiment"]
-		if slices.Contains(FaultNames(), path) {
+		if slices.Contains(fault.All(), path) {
 			rest = "timeline.faults." + path
 		}
 	}
@@ -71,7 +73,10 @@ func walk(md protoreflect.MessageDescriptor, at, rest string) (string, protorefl
 		}
 		return "", nil, noSuchField(md, at, rest)
 	}
-	at = join(at, spelling(fd))
+	at = join(at, spell.Key(fd))
+	if !isOffered(fd) {
+		return "", nil, fmt.Errorf("explain %s: this build can't carry it out", quoted(at))
+	}
 	if below == "" {
 		return at, fd, nil
 	}
@@ -165,15 +170,15 @@ func facts(fd protoreflect.FieldDescriptor) []string {
 		label string
 		text  string
 	}{
-		{"default ", option[string](fd, pb.E_Default)},
-		{"form ", option[string](fd, pb.E_Pattern)},
-		{"example ", option[string](fd, pb.E_Example)},
+		{"default ", spell.Option[string](fd, pb.E_Default)},
+		{"form ", spell.Option[string](fd, pb.E_Pattern)},
+		{"example ", spell.Option[string](fd, pb.E_Example)},
 	} {
 		add(o.text != "", o.label+o.text)
 	}
 	add(low+high != "", "range "+inWords(fd))
-	add(option[bool](fd, pb.E_Incident), "incident time: divided by clock.speed")
-	add(option[bool](fd, pb.E_Expression), "an expression over probes and targets")
+	add(spell.Option[bool](fd, pb.E_Incident), "incident time: divided by clock.speed")
+	add(spell.Option[bool](fd, pb.E_Expression), "an expression over probes and targets")
 	add(isMeasured(fd), "measured: only a fleet file may say it")
 	return lines
 }
@@ -196,7 +201,7 @@ func single(fd protoreflect.FieldDescriptor) string {
 		return describe(fd)
 	}
 	if scalar := scalarForm(fd.Message()); scalar != nil {
-		return fmt.Sprintf("keys and values, or just its %s: %s", spelling(scalar), describe(scalar))
+		return fmt.Sprintf("keys and values, or just its %s: %s", spell.Key(scalar), describe(scalar))
 	}
 	return "keys and values"
 }
@@ -214,14 +219,14 @@ func children(b *strings.Builder, md protoreflect.MessageDescriptor) {
 }
 
 func keyList(b *strings.Builder, md protoreflect.MessageDescriptor) {
-	for fd := range fields(md) {
+	for fd := range offered(md) {
 		star := " "
 		if isRequired(fd) {
 			star = "*"
 		}
-		fmt.Fprintf(b, " %s%-18s %s\n", star, spelling(fd), strings.Join(facts(fd)[:1], ""))
+		fmt.Fprintf(b, " %s%-18s %s\n", star, spell.Key(fd), strings.Join(facts(fd)[:1], ""))
 		says := comment(fd)
-		if text := option[string](fd, pb.E_Default); text != "" {
+		if text := spell.Option[string](fd, pb.E_Default); text != "" {
 			says += " Default " + text + "."
 		}
 		if says != "" {
@@ -233,8 +238,8 @@ func keyList(b *strings.Builder, md protoreflect.MessageDescriptor) {
 func enumValues(b *strings.Builder, ed protoreflect.EnumDescriptor) {
 	fmt.Fprintf(b, "\nvalues\n")
 	for i := range ed.Values().Len() {
-		if v := ed.Values().Get(i); v.Number() != 0 {
-			fmt.Fprintf(b, "  %-18s %s\n", enumText(v), comment(v))
+		if v := ed.Values().Get(i); v.Number() != 0 && isOffered(v) {
+			fmt.Fprintf(b, "  %-18s %s\n", spell.Word(v), comment(v))
 		}
 	}
 }

@@ -1,10 +1,13 @@
 package experiments
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"squall/experiments/fault"
 )
 
 func TestExplainSaysWhatTheProtoSays(t *testing.T) {
@@ -18,7 +21,7 @@ func TestExplainSaysWhatTheProtoSays(t *testing.T) {
 		"timeline[1].faults[0].until":  {"a moment", "incident time"},
 		"targets.machines.zone":        {"experiment.targets.zone"},
 		"guardrails.lease":             {"default 10s", "range 5s to 10m", "without word from a quorum"},
-		"dns.fail":                     {"share", "30%, or 5% -> 95%"},
+		"dns.fail":                     {"share", "a share, such as 30%"},
 		"host.squall":                  {"never", "default allow"},
 		"host.workloads":               {"allow_undeclared_kill", " *name"},
 		"fleet.hosts.presence":         {"measured"},
@@ -54,15 +57,65 @@ func TestExplainSuggestsTheRightPath(t *testing.T) {
 	}
 }
 
-// TestEveryPathIsExplained asks for every field by the path that problems carry.
+// TestEveryPathIsExplained asks for every field by the path that problems
+// carry. What this build lacks is told from what there is not.
 func TestEveryPathIsExplained(t *testing.T) {
 	everyField(func(path string, fd protoreflect.FieldDescriptor) {
 		path = strings.Replace(path, "faults.fault", "faults", 1)
 		if isInline(fd) {
 			return
 		}
-		if _, err := Explain(path); err != nil {
+		_, err := Explain(path)
+		if err != nil && (isOffered(fd) && reachable(path) || !strings.Contains(err.Error(), "this build can't carry it out")) {
 			t.Errorf("%v", err)
 		}
+		if err == nil && !isOffered(fd) {
+			t.Errorf("%s is explained, and this build lacks it", path)
+		}
 	})
+}
+
+// reachable says that no section around a path is one that this build lacks.
+func reachable(path string) bool {
+	for i := range path {
+		if _, err := Explain(path[:i]); path[i] == '.' && err != nil && strings.Contains(err.Error(), "this build can't") {
+			return false
+		}
+	}
+	return true
+}
+
+// TestNothingIsOfferedThatThisBuildLacks reads every text that lists what may
+// be written.
+func TestNothingIsOfferedThatThisBuildLacks(t *testing.T) {
+	var missing []string
+	for _, name := range fault.All() {
+		if !slices.Contains(FaultNames(), name) {
+			missing = append(missing, name)
+		}
+	}
+	missing = append(missing, "nxdomain", "servfail", "unreachable", "cron", "approvals", "flap")
+	everyField(func(path string, fd protoreflect.FieldDescriptor) {
+		text, err := Explain(strings.Replace(path, "faults.fault", "faults", 1))
+		if err != nil {
+			return
+		}
+		for line := range strings.Lines(text) {
+			word := strings.TrimLeft(line, " *")
+			word, _, _ = strings.Cut(word, " ")
+			if slices.Contains(missing, strings.TrimSpace(word)) {
+				t.Errorf("explain %s offers %s", path, line)
+			}
+		}
+	})
+	for _, name := range FaultNames() {
+		f, _ := NewFault(name)
+		for _, flag := range Flags(armOf(f)) {
+			for _, word := range missing {
+				if strings.Contains(flag.Name, word) || strings.Contains(flag.Takes, word) {
+					t.Errorf("%s --%s takes %s", name, flag.Name, flag.Takes)
+				}
+			}
+		}
+	}
 }

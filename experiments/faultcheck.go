@@ -3,9 +3,12 @@ package experiments
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"squall/experiments/fault"
+	"squall/experiments/internal/spell"
 	"squall/experiments/quantity"
 	pb "squall/proto/squall/v1"
 )
@@ -18,22 +21,23 @@ func (d *decoder) checkFault(e *pb.Experiment, path string, s *pb.Step) {
 	}
 	body := path + "." + name
 	d.checkMagnitudes(path, body, s)
-	switch kind := s.GetFault().GetKind().(type) {
-	case *pb.Fault_DnsFail:
-		d.checkAnswers(body+".answer", kind.DnsFail.GetAnswer())
-	case *pb.Fault_NetDelay:
-		d.checkPeers(e, body+".to", kind.NetDelay.GetTo())
-	case *pb.Fault_LoadFlood:
-		d.checkFlood(body+".rate", kind.LoadFlood.GetRate())
-	case *pb.Fault_PowerOff:
-		d.checkWayBack(body+".back", kind.PowerOff.GetBack())
+	kind := fault.Of(s.GetFault())
+	if kind == nil {
+		return
+	}
+	for _, wrong := range kind.Check(s.GetFault()) {
+		if at := body + "." + wrong.Field; !d.anyWrongBelow(at) {
+			d.badPath(at, wrong.Message, wrong.Fix)
+		}
+	}
+	if peers := kind.Peers(s.GetFault()); peers != nil {
+		d.checkPeers(e, body+"."+peers.Field, peers.Peers)
 	}
 }
 
 // checkMagnitudes holds `ramp` against the magnitudes: one without the other means nothing.
 func (d *decoder) checkMagnitudes(path, body string, s *pb.Step) {
-	m := s.GetFault().ProtoReflect()
-	m = m.Get(m.WhichOneof(faultKinds())).Message()
+	m := fault.Body(s.GetFault()).ProtoReflect()
 	moves := false
 	m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 		if fd.Message() == nil || fd.IsList() || fd.IsMap() {
@@ -43,14 +47,14 @@ func (d *decoder) checkMagnitudes(path, body string, s *pb.Step) {
 		if !ok {
 			return true
 		}
-		at := body + "." + spelling(fd)
+		at := body + "." + spell.Key(fd)
 		if ramp.GetFrom() != ramp.GetTo() {
 			moves = true
 			if s.GetRamp() == nil && !d.wrong[path+".ramp"] {
-				d.badPath(at, fmt.Sprintf("%s: %s moves, but not how fast", spelling(fd), quoted(quantity.FormatRamp(ramp))), "add `ramp:` with the time from the first value to the last")
+				d.badPath(at, fmt.Sprintf("%s: %s moves, but not how fast", spell.Key(fd), quoted(quantity.FormatRamp(ramp))), "add `ramp:` with the time from the first value to the last")
 			}
 		} else if ramp.GetFrom() == 0 {
-			d.badPath(at, fmt.Sprintf("%s: %s does nothing", spelling(fd), quoted(quantity.FormatRamp(ramp))), "write more than 0, or two values such as "+nonZero(ramp))
+			d.badPath(at, fmt.Sprintf("%s: %s does nothing", spell.Key(fd), quoted(quantity.FormatRamp(ramp))), "write more than 0, or two values such as "+nonZero(ramp))
 		}
 		return true
 	})
@@ -69,31 +73,14 @@ func nonZero(r *pb.Ramp) string {
 // anyWrongBelow says whether a field below path has a problem already.
 func (d *decoder) anyWrongBelow(path string) bool {
 	for wrong := range d.wrong {
-		if len(wrong) > len(path) && wrong[:len(path)] == path {
+		if rest, ok := strings.CutPrefix(wrong, path); ok && rest != "" && (rest[0] == '.' || rest[0] == '[') {
 			return true
 		}
 	}
 	return false
 }
 
-func (d *decoder) checkAnswers(path string, mix *pb.AnswerMix) {
-	if mix == nil || d.anyWrongBelow(path) {
-		return
-	}
-	sum := uint64(0)
-	mix.ProtoReflect().Range(func(_ protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		sum += uint64(v.Message().Interface().(*pb.Share).GetPpm())
-		return true
-	})
-	if sum != 1_000_000 {
-		d.badPath(path, fmt.Sprintf("the answers sum to %s", quantity.FormatShare(uint32(sum))), "let them sum to 100%; what else a failing query gets stands here too")
-	}
-}
-
 func (d *decoder) checkPeers(e *pb.Experiment, path string, to *pb.Peers) {
-	if to == nil {
-		return
-	}
 	if len(to.GetZone())+len(to.GetRoom())+len(to.GetHost())+len(to.GetPrefix()) == 0 && !d.anyWrongBelow(path) {
 		d.badPath(path, "to: names no peer", "add zone, room, host or prefix, or leave `to` out for every peer")
 	}
@@ -117,24 +104,5 @@ func (d *decoder) checkPrefix(path, text string) {
 		d.badPath(path, fmt.Sprintf("%s is neither an address nor a prefix", quoted(text)), "write one such as 10.20.0.0/16 or 2001:db8::/32")
 	case prefix.Masked() != prefix:
 		d.badPath(path, fmt.Sprintf("prefix %s has bits beyond its length", quoted(text)), "write "+prefix.Masked().String())
-	}
-}
-
-func (d *decoder) checkFlood(path string, r *pb.Rate) {
-	unit, values := rateUnit(r)
-	switch {
-	case unit == "bits" || unit == "bytes":
-		d.badPath(path, fmt.Sprintf("rate: %s does not count calls", quoted(quantity.FormatRate(r))), "write calls a second, such as 500/s, or times the base, such as 20x")
-	case len(values) > 0 && values[0] == 0:
-		d.badPath(path, fmt.Sprintf("rate: %s does nothing", quoted(quantity.FormatRate(r))), "write more than 0")
-	}
-}
-
-func (d *decoder) checkWayBack(path string, b *pb.WayBack) {
-	if b.GetStart() != pb.BackStart_BACK_START_NONE {
-		return
-	}
-	if b.GetSpread() != nil || b.GetAtOnce() != 0 || b.GetNever() != nil || b.GetBootLimit() != nil {
-		d.badPath(path, "back: start is none, so there is nothing to pace", "write `back: none` alone, or let workloads start")
 	}
 }

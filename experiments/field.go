@@ -11,6 +11,7 @@ import (
 	"go.yaml.in/yaml/v3"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"squall/experiments/internal/spell"
 	"squall/experiments/quantity"
 	pb "squall/proto/squall/v1"
 )
@@ -180,7 +181,7 @@ func lintQuotes(n *yaml.Node, fd protoreflect.FieldDescriptor) error {
 func parseEnum(ed protoreflect.EnumDescriptor, text string) (protoreflect.Value, error) {
 	values := ed.Values()
 	for i := range values.Len() {
-		if v := values.Get(i); v.Number() != 0 && enumText(v) == text {
+		if v := values.Get(i); v.Number() != 0 && spell.Word(v) == text {
 			return protoreflect.ValueOfEnum(v.Number()), nil
 		}
 	}
@@ -202,9 +203,9 @@ var plainWords = regexp.MustCompile(`^[A-Za-z]+(\|[A-Za-z]+)+$`)
 // checkText holds a string against the field's pattern. Empty text would read
 // as a field that was left out, so it is legal only inside lists and maps.
 func checkText(fd protoreflect.FieldDescriptor, text string) error {
-	pattern := option[string](fd, pb.E_Pattern)
+	pattern := spell.Option[string](fd, pb.E_Pattern)
 	inMap := fd.ContainingMessage().IsMapEntry()
-	expression := option[bool](fd, pb.E_Expression)
+	expression := spell.Option[bool](fd, pb.E_Expression)
 	if strings.TrimSpace(text) == "" && (expression || text == "" && !fd.IsList() && !inMap) {
 		return quantity.Mistakef("write a text, or leave the key out", "the text is empty")
 	}
@@ -215,7 +216,7 @@ func checkText(fd protoreflect.FieldDescriptor, text string) error {
 		return quantity.Mistakef(withNear(text, strings.Split(pattern, "|")), "%s is not known here", quoted(text))
 	}
 	fix := "write text of the form " + pattern
-	if example := option[string](fd, pb.E_Example); example != "" {
+	if example := spell.Option[string](fd, pb.E_Example); example != "" {
 		fix += ", such as " + example
 	}
 	return quantity.Mistakef(fix, "%s has the wrong form", quoted(text))

@@ -6,6 +6,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"squall/experiments/internal/spell"
 	"squall/experiments/quantity"
 	pb "squall/proto/squall/v1"
 )
@@ -33,16 +34,16 @@ type Flag struct {
 // call reads all of the comments, which takes a while.
 func (f Flag) Usage() string { return firstSentence(comment(f.says)) }
 
-// Flags are all values of a message, nested ones by their path, in the order
-// of the proto. Inline fields are left out: they are chosen by name.
+// Flags are all values of a message that this build can carry out, nested ones
+// by their path, in the order of the proto. Inline fields are left out: they are chosen by name.
 func Flags(msg proto.Message) []Flag {
 	return flagsOf(msg.ProtoReflect().Descriptor(), "")
 }
 
 func flagsOf(md protoreflect.MessageDescriptor, path string) []Flag {
 	var flags []Flag
-	for fd := range fields(md) {
-		name := join(path, spelling(fd))
+	for fd := range offered(md) {
+		name := join(path, spell.Key(fd))
 		switch {
 		case fd.IsMap() && isSection(fd.MapValue()) || fd.IsList() && isSection(fd):
 			// Lists of sections are for files.
@@ -63,7 +64,7 @@ func flagOf(fd protoreflect.FieldDescriptor, name string, says protoreflect.Fiel
 	f := Flag{
 		Name:     name,
 		Takes:    describe(fd),
-		Default:  option[string](fd, pb.E_Default),
+		Default:  spell.Option[string](fd, pb.E_Default),
 		Required: isRequired(fd) && fd == says,
 		Repeated: fd.IsList() || fd.IsMap(),
 		Bool:     fd.Kind() == protoreflect.BoolKind,
@@ -98,7 +99,7 @@ func SetField(msg proto.Message, path, text string) error {
 // cutKey is the field that a dotted path begins with, and what is below it.
 func cutKey(md protoreflect.MessageDescriptor, path string) (protoreflect.FieldDescriptor, string) {
 	for fd := range fields(md) {
-		if rest, ok := strings.CutPrefix(path, spelling(fd)); ok && (rest == "" || rest[0] == '.') {
+		if rest, ok := strings.CutPrefix(path, spell.Key(fd)); ok && (rest == "" || rest[0] == '.') {
 			return fd, strings.TrimPrefix(rest, ".")
 		}
 	}

@@ -7,6 +7,8 @@ import (
 
 	"go.yaml.in/yaml/v3"
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"squall/experiments/internal/spell"
 )
 
 // elsewhere are words that people bring from other tools, and ours.
@@ -23,7 +25,7 @@ func (d *decoder) unknownKey(key *yaml.Node, scopes []scope) {
 	message := fmt.Sprintf("unknown key %s in %s", quoted(key.Value), at)
 	d.badNode(at.entry(key.Value), key, message, d.keyFix(key.Value, scopes))
 	if in, fd := find(meant(key.Value, scopes), scopes); fd != nil {
-		d.wrong[in.at.key(spelling(fd)).path] = true
+		d.wrong[in.at.key(spell.Key(fd)).path] = true
 	}
 	if at.path == "" {
 		d.misplaced = true
@@ -38,7 +40,7 @@ func (d *decoder) keyFix(key string, scopes []scope) string {
 		return "put it under " + quoted(below)
 	}
 	for i := len(d.around) - 1; i >= 0; i-- {
-		if byKey(d.around[i].msg.Descriptor(), key) != nil {
+		if spell.ByKey(d.around[i].msg.Descriptor(), key) != nil {
 			return fmt.Sprintf("put it in %s, further out", d.around[i].at)
 		}
 	}
@@ -61,8 +63,8 @@ func holder(key string, scopes []scope) string {
 			if fd.IsMap() {
 				value = fd.MapValue()
 			}
-			if isSection(value) && byKey(value.Message(), key) != nil {
-				return spelling(fd)
+			if isSection(value) && spell.ByKey(value.Message(), key) != nil {
+				return spell.Key(fd)
 			}
 		}
 	}
@@ -82,7 +84,7 @@ func (d *decoder) inline(n *yaml.Node, m protoreflect.Message, fd protoreflect.F
 		d.oneKey(n, m, fd, at)
 		return
 	}
-	arm := byKey(fd.Message(), key.Value)
+	arm := spell.ByKey(fd.Message(), key.Value)
 	if arm == nil {
 		d.badNode(at, key, fmt.Sprintf("unknown %s %s", fd.Name(), quoted(key.Value)), suggest(key.Value, arms))
 		return
@@ -111,7 +113,7 @@ func (d *decoder) noBody(key, value *yaml.Node, m protoreflect.Message, at where
 func (d *decoder) oneKey(n *yaml.Node, m protoreflect.Message, fd protoreflect.FieldDescriptor, at where) {
 	var first *yaml.Node
 	for i := 0; i < len(n.Content); i += 2 {
-		if byKey(fd.Message(), n.Content[i].Value) == nil {
+		if spell.ByKey(fd.Message(), n.Content[i].Value) == nil {
 			continue
 		}
 		if first != nil {

@@ -6,6 +6,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"squall/experiments/fault"
+	"squall/experiments/internal/spell"
 	"squall/experiments/quantity"
 	pb "squall/proto/squall/v1"
 )
@@ -26,19 +28,32 @@ var quantities = map[protoreflect.FullName]form{
 	"squall.v1.Instant": formOf(quantity.ParseInstant, quantity.FormatInstant, `a moment: "20:04" in quotes, T+1h06m, or the name of a phase`),
 	"squall.v1.Ramp": {
 		parse: func(fd protoreflect.FieldDescriptor, text string) (proto.Message, error) {
-			return quantity.ParseRamp(option[pb.Unit](fd, pb.E_Ramp), text)
+			return quantity.ParseRamp(spell.Option[pb.Unit](fd, pb.E_Ramp), text)
 		},
 		format: func(m proto.Message) string { return quantity.FormatRamp(m.(*pb.Ramp)) },
 		means: func(fd protoreflect.FieldDescriptor) string {
-			switch option[pb.Unit](fd, pb.E_Ramp) {
-			case pb.Unit_UNIT_SPAN:
+			switch unit := spell.Option[pb.Unit](fd, pb.E_Ramp); {
+			case !fault.Moves(fd):
+				return still(unit)
+			case unit == pb.Unit_UNIT_SPAN:
 				return "a length of time, or two: 250ms, or 1500ms -> 0ms with `ramp`"
-			case pb.Unit_UNIT_RATE:
+			case unit == pb.Unit_UNIT_RATE:
 				return "a rate, or two: 500/s, or 0/s -> 500/s with `ramp`"
 			}
 			return "a share, or two: 30%, or 5% -> 95% with `ramp`"
 		},
 	},
+}
+
+// still is what a magnitude takes that this build can't move.
+func still(unit pb.Unit) string {
+	switch unit {
+	case pb.Unit_UNIT_SPAN:
+		return "a length of time, such as 250ms"
+	case pb.Unit_UNIT_RATE:
+		return "a rate, such as 500/s"
+	}
+	return "a share, such as 30%"
 }
 
 // formOf wraps a typed parser and printer.
@@ -63,7 +78,7 @@ func parseQuantity(fd protoreflect.FieldDescriptor, text string) (proto.Message,
 
 // bounds are the two sides of a field's range as they would be written; either may be empty.
 func bounds(fd protoreflect.FieldDescriptor) (low, high string) {
-	low, high, _ = strings.Cut(option[string](fd, pb.E_Range), "..")
+	low, high, _ = strings.Cut(spell.Option[string](fd, pb.E_Range), "..")
 	return low, high
 }
 

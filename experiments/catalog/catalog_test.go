@@ -84,7 +84,7 @@ func TestEveryFaultIsUsed(t *testing.T) {
 			}
 		}
 	}
-	for _, fault := range []string{"power.off", "dns.fail", "net.delay"} {
+	for _, fault := range experiments.FaultNames() {
 		if !used[fault] {
 			t.Errorf("no scenario uses %s", fault)
 		}

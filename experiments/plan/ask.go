@@ -5,50 +5,50 @@ import (
 	"slices"
 
 	"squall/experiments"
+	"squall/experiments/fault"
 	"squall/experiments/quantity"
 	pb "squall/proto/squall/v1"
 )
-
-// needs lists the mechanisms that each kind of fault is made of.
-var needs = map[string][]string{
-	"power.off": {"journal", "silence", "cgroup.kill", "hold.exec"},
-	"dns.fail":  {"journal", "dns.drop"},
-	"net.delay": {"journal", "delay.line"},
-}
 
 // ask holds every step against what each of its hosts can do, and against the
 // word of the host's owner.
 func (m *maker) ask() {
 	for _, step := range m.p.GetSteps() {
-		if !carriedOut(step) {
+		kind := fault.Of(step.GetFault())
+		if kind == nil {
 			continue
 		}
 		path := m.stepPath(step.GetId())
 		for _, slot := range step.GetSlots() {
 			h := m.hosts[slot.GetHost()]
-			m.able(path, step, h)
+			m.able(path, kind, h)
 			m.willing(path, step, slot, h)
-			m.returns(path, step, h)
+			for _, f := range kind.OnHost(step.GetFault(), h, touched(step, h)) {
+				m.finding(path, f)
+			}
 		}
 	}
 }
 
-// carriedOut tells whether this build can inject a step.
-func carriedOut(step *pb.PlannedStep) bool {
-	return needs[experiments.FaultName(step.GetFault())] != nil
+// finding is a warning where it does not refuse.
+func (m *maker) finding(path string, f fault.Finding) {
+	if f.Refusal == pb.Refusal_REFUSAL_UNSPECIFIED {
+		m.warn(path, f.Message, f.Fix)
+		return
+	}
+	m.problem(f.Refusal, path, f.Message, f.Fix)
 }
 
-func (m *maker) able(path string, step *pb.PlannedStep, h *pb.Host) {
-	name := experiments.FaultName(step.GetFault())
+func (m *maker) able(path string, kind *fault.Kind, h *pb.Host) {
 	for _, a := range h.GetAbilities() {
-		if !slices.Contains(needs[name], a.GetName()) {
+		if !slices.Contains(kind.Needs, a.GetName()) {
 			continue
 		}
 		switch a.GetState() {
 		case pb.AbilityState_ABILITY_STATE_MISSING:
-			m.problem(pb.Refusal_REFUSAL_HOST, path, fmt.Sprintf("%s can't do %s: %s is missing: %s", h.GetName(), name, a.GetName(), a.GetDetail()), "see `squall doctor` there, or exclude the host")
+			m.problem(pb.Refusal_REFUSAL_HOST, path, fmt.Sprintf("%s can't do %s: %s is missing: %s", h.GetName(), kind.Name, a.GetName(), a.GetDetail()), "see `squall doctor` there, or exclude the host")
 		case pb.AbilityState_ABILITY_STATE_WARN:
-			m.warn(path, fmt.Sprintf("%s does %s less well: %s: %s", h.GetName(), name, a.GetName(), a.GetDetail()), "")
+			m.warn(path, fmt.Sprintf("%s does %s less well: %s: %s", h.GetName(), kind.Name, a.GetName(), a.GetDetail()), "")
 		}
 	}
 	if a := ability(h, "realtime"); a.GetState() == pb.AbilityState_ABILITY_STATE_MISSING {
@@ -74,9 +74,6 @@ func (m *maker) willing(path string, step *pb.PlannedStep, slot *pb.HostSlot, h 
 	if slices.Contains(h.GetRefuse(), name) {
 		no("%s", name)
 	}
-	if step.GetFault().GetPowerOff().GetUndeclared() == pb.Undeclared_UNDECLARED_KILL && !h.GetAllowUndeclaredKill() {
-		no("`undeclared: kill`")
-	}
 	if step.GetLostContact() == pb.LostContact_LOST_CONTACT_HOLD && !h.GetAllowHold() {
 		no("`lost_contact: hold`")
 	}
@@ -88,23 +85,6 @@ func (m *maker) willing(path string, step *pb.PlannedStep, slot *pb.HostSlot, h 
 		if w.GetProtect() && slices.Contains(step.GetWorkload(), w.GetName()) {
 			no("faults on its protected workload %s", quoted(w.GetName()))
 		}
-	}
-}
-
-// returns refuses to kill what nobody could start again.
-func (m *maker) returns(path string, step *pb.PlannedStep, h *pb.Host) {
-	off := step.GetFault().GetPowerOff()
-	if off == nil || off.GetBack().GetStart() == pb.BackStart_BACK_START_NONE {
-		return
-	}
-	killed := touched(step, h)
-	for _, w := range killed {
-		if w.CanStart != nil && !w.GetCanStart() {
-			m.problem(pb.Refusal_REFUSAL_NO_WAY_BACK, path, fmt.Sprintf("workload %s on %s has no way back", quoted(w.GetName()), h.GetName()), "give it a unit or `start` in the host's config, or say `back: none`")
-		}
-	}
-	if len(killed) == 0 {
-		m.warn(path, fmt.Sprintf("%s has no workload to kill: it only falls silent", h.GetName()), "")
 	}
 }
 

@@ -5,40 +5,17 @@ import (
 	"iter"
 	"slices"
 
-	"squall/experiments"
+	"squall/experiments/fault"
 	pb "squall/proto/squall/v1"
 )
 
-// taken is a resource under a host that a fault takes.
-type taken struct {
-	name   string
-	shared bool
-}
-
-// takes lists what a step takes on each of its hosts. A dark host is taken
-// whole; anything else shares the host and takes its one mechanism alone.
-func takes(step *pb.PlannedStep) []taken {
-	switch step.GetFault().GetKind().(type) {
-	case *pb.Fault_PowerOff:
-		if len(step.GetWorkload()) == 0 {
-			return []taken{{"", false}}
-		}
-		return scoped("/workload", step.GetWorkload())
-	case *pb.Fault_DnsFail:
-		if len(step.GetWorkload()) == 0 {
-			return []taken{{"", true}, {"/dns", false}}
-		}
-		return append(scoped("/dns", step.GetWorkload()), taken{"/dns", true})
+// takes lists what a step takes on each of its hosts. A kind that this build
+// lacks takes nothing: its plan is refused.
+func takes(step *pb.PlannedStep) []fault.Claim {
+	if kind := fault.Of(step.GetFault()); kind != nil {
+		return kind.Claims(step.GetWorkload())
 	}
-	return []taken{{"", true}, {"/" + experiments.FaultName(step.GetFault()), false}}
-}
-
-func scoped(what string, workloads []string) []taken {
-	list := []taken{{"", true}}
-	for _, w := range workloads {
-		list = append(list, taken{what + "/" + w, false})
-	}
-	return list
+	return nil
 }
 
 // claim lists the resources of every step, each until its host's deadline, and
@@ -48,7 +25,7 @@ func (m *maker) claim() {
 		for _, slot := range step.GetSlots() {
 			for _, t := range takes(step) {
 				m.p.Claims = append(m.p.Claims, &pb.Claim{
-					Resource: "host/" + slot.GetHost() + t.name, Shared: t.shared, Step: step.GetId(), Host: slot.GetHost(),
+					Resource: "host/" + slot.GetHost() + t.Resource, Shared: t.Shared, Step: step.GetId(), Host: slot.GetHost(),
 					StartNanos: slot.GetStartNanos(), EndNanos: slot.GetDeadlineNanos(),
 				})
 			}
@@ -90,7 +67,7 @@ func exclusive(step *pb.PlannedStep) iter.Seq2[string, hold] {
 		for _, slot := range step.GetSlots() {
 			for _, t := range takes(step) {
 				h := hold{step.GetId(), slot.GetStartNanos(), slot.GetEndNanos()}
-				if !t.shared && !yield("host/"+slot.GetHost()+t.name, h) {
+				if !t.Shared && !yield("host/"+slot.GetHost()+t.Resource, h) {
 					return
 				}
 			}

@@ -74,7 +74,7 @@ func (m *maker) watchers() {
 	dark := map[string]bool{}
 	for _, s := range m.p.GetSteps() {
 		for _, slot := range s.GetSlots() {
-			if s.GetFault().GetPowerOff() != nil && len(s.GetWorkload()) == 0 {
+			if silences(s) {
 				dark[slot.GetHost()] = true
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"squall/experiments"
+	"squall/experiments/fault"
 	"squall/experiments/quantity"
 	pb "squall/proto/squall/v1"
 )
@@ -220,7 +221,7 @@ func newBlast(p *pb.Plan, w World) *blast {
 		b.hosts[h.GetName()] = h
 	}
 	for _, step := range p.GetSteps() {
-		if carriedOut(step) {
+		if fault.Of(step.GetFault()) != nil {
 			for _, s := range step.GetSlots() {
 				b.edges = append(b.edges, edge{s.GetStartNanos(), 1, s.GetHost()}, edge{s.GetEndNanos(), -1, s.GetHost()})
 			}

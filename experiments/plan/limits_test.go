@@ -72,7 +72,7 @@ func TestRefusals(t *testing.T) {
 		{"a flap", with("", "zone: zone-a", "dns.fail: { target: it, for: 50s, flap: { period: 5s } }"), nil, pb.Refusal_REFUSAL_UNSUPPORTED, "this build has no flapping faults"},
 		{"another mode", with("", "zone: zone-a", "power.off: { target: it, for: 50s, mode: reset }"), nil, pb.Refusal_REFUSAL_UNSUPPORTED, "this build has no power.off mode reset"},
 		{"single names", with("", "zone: zone-a", "dns.fail: { target: it, for: 50s, names: [a.test] }"), nil, pb.Refusal_REFUSAL_UNSUPPORTED, "this build has no dns.fail for single names"},
-		{"approvals", with("approvals: 2", "zone: zone-a", dark), nil, pb.Refusal_REFUSAL_UNSUPPORTED, "this build has no approvals (2 asked for)"},
+		{"approvals", with("approvals: 2", "zone: zone-a", dark), nil, pb.Refusal_REFUSAL_UNSUPPORTED, "this build has no approvals"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p, e := planned(t, c.text, plan.World{Hosts: c.hosts})

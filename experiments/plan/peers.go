@@ -13,8 +13,7 @@ import (
 
 // peers resolves the other side of a connection to prefixes, adds them to the
 // plan's sets, and gives their digest.
-func (m *maker) peers(path string, to *pb.Peers) string {
-	at := path + ".net.delay.to"
+func (m *maker) peers(at string, to *pb.Peers) string {
 	var prefixes []string
 	for _, name := range m.peerHosts(at, to) {
 		for _, address := range m.hosts[name].GetAddress() {

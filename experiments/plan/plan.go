@@ -14,8 +14,8 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"squall/experiments"
-	"squall/experiments/near"
 	"squall/experiments/judge"
+	"squall/experiments/near"
 	pb "squall/proto/squall/v1"
 )
 
@@ -76,7 +76,9 @@ type maker struct {
 func Make(e *pb.Experiment, src Source, w World) *pb.Plan {
 	m := newMaker(e, src, w)
 	m.aim()
-	m.lacks()
+	experiments.Lacking(m.e, func(path, message, fix string) {
+		m.problem(pb.Refusal_REFUSAL_UNSUPPORTED, path, message, fix)
+	})
 	m.schedule()
 	m.steps()
 	m.compile()

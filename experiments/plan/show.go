@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 
+	"squall/experiments/fault"
 	pb "squall/proto/squall/v1"
 )
 
@@ -14,7 +15,7 @@ func (m *maker) show() {
 	for _, step := range m.p.GetSteps() {
 		for _, slot := range step.GetSlots() {
 			h := slot.GetHost()
-			hit[h] = hit[h] || carriedOut(step)
+			hit[h] = hit[h] || fault.Of(step.GetFault()) != nil
 			dark[h] = dark[h] || silences(step)
 			if workloads[h] == nil {
 				workloads[h] = map[string]bool{}
@@ -36,5 +37,6 @@ func (m *maker) show() {
 
 // silences tells whether a step makes whole hosts silent.
 func silences(step *pb.PlannedStep) bool {
-	return step.GetFault().GetPowerOff() != nil && len(step.GetWorkload()) == 0
+	kind := fault.Of(step.GetFault())
+	return kind != nil && kind.Harm == fault.Darkens && len(step.GetWorkload()) == 0
 }

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"squall/experiments"
+	"squall/experiments/fault"
 	pb "squall/proto/squall/v1"
 )
 
@@ -58,13 +59,29 @@ func (m *maker) step(path, id, phase string, s *pb.Step, at stepTime, hosts []st
 		StartNanos: m.time.real(at.start), EndNanos: m.time.real(at.end),
 	}
 	m.slots(path, step, m.time.scale(s.GetSpread().GetNanos()), hosts)
-	if off := step.GetFault().GetPowerOff(); off != nil {
-		m.wayBack(step, off.GetBack(), hosts)
+	if back := wayBack(step.GetFault()); back != nil {
+		m.pace(step, back, hosts)
 	}
-	if d := step.GetFault().GetNetDelay(); d.GetTo() != nil {
-		step.AddressSet = m.peers(path, d.GetTo())
+	if kind := fault.Of(s.GetFault()); kind != nil {
+		m.narrows(kind, path, s.GetTarget())
+		if to := kind.Peers(s.GetFault()); to != nil {
+			step.AddressSet = m.peers(path+"."+kind.Name+"."+to.Field, to.Peers)
+		}
 	}
 	m.p.Steps = append(m.p.Steps, step)
+}
+
+// narrows refuses a fault that would reach beyond its target, because it can't
+// be narrowed to a part of it.
+func (m *maker) narrows(kind *fault.Kind, path, target string) {
+	t := m.e.GetTargets()[target].ProtoReflect()
+	for part, why := range kind.Narrows {
+		if why != fault.Narrowed && t.Has(t.Descriptor().Fields().ByName(protoreflect.Name(part))) {
+			m.problem(pb.Refusal_REFUSAL_UNSUPPORTED, path+"."+kind.Name+".target",
+				fmt.Sprintf("%s can't be narrowed to a %s: %s", kind.Name, part, why),
+				fmt.Sprintf("aim it at a target without `%s`, if it may touch the whole host", part))
+		}
+	}
 }
 
 // realFault is the fault with every span of incident time in real time.
@@ -103,9 +120,9 @@ func (m *maker) slots(path string, step *pb.PlannedStep, spread int64, hosts []s
 	}
 }
 
-// wayBack paces the return of machines: each at its own instant, in seeded
+// pace spreads the return of machines: each at its own instant, in seeded
 // order, and some not before the end of the run.
-func (m *maker) wayBack(step *pb.PlannedStep, back *pb.WayBack, hosts []string) {
+func (m *maker) pace(step *pb.PlannedStep, back *pb.WayBack, hosts []string) {
 	step.BootTokens, step.BootLimitNanos = back.GetAtOnce(), back.GetBootLimit().GetNanos()
 	never := shuffled(m.e.GetSeed(), step.GetId()+"/never", hosts)[:portion(back.GetNever(), len(hosts))]
 	returning := slices.DeleteFunc(slices.Clone(hosts), func(h string) bool { return slices.Contains(never, h) })

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"squall/experiments"
+	"squall/experiments/fault"
 	"squall/experiments/quantity"
 	pb "squall/proto/squall/v1"
 )
@@ -159,13 +160,8 @@ func (t *text) faultsOn(host string) string {
 // faultText is a fault with what matters most of it.
 func faultText(s *pb.PlannedStep) string {
 	name := experiments.FaultName(s.GetFault())
-	switch f := s.GetFault().GetKind().(type) {
-	case *pb.Fault_PowerOff:
-		return name + " " + enum(f.PowerOff.GetMode().String(), "POWER_MODE_")
-	case *pb.Fault_DnsFail:
-		return name + " " + quantity.FormatRamp(f.DnsFail.GetShare())
-	case *pb.Fault_NetDelay:
-		return fmt.Sprintf("%s %s %s", name, quantity.FormatSpan(f.NetDelay.GetDelay().GetNanos()), enum(f.NetDelay.GetDirection().String(), "DIRECTION_"))
+	if kind := fault.Of(s.GetFault()); kind != nil {
+		return strings.TrimRight(name+" "+kind.Magnitude(s.GetFault()), " ")
 	}
 	return name
 }
@@ -219,7 +215,7 @@ func (t *text) paced(planned *pb.PlannedStep, s *pb.Step) string {
 	if n := s.GetSpread().GetNanos(); n > 0 {
 		parts = append(parts, "spread "+t.both(n, t.real(n)))
 	}
-	if back := s.GetFault().GetPowerOff().GetBack(); back.GetSpread().GetNanos() > 0 {
+	if back := wayBack(s.GetFault()); back.GetSpread().GetNanos() > 0 {
 		parts = append(parts, "back over "+t.both(back.GetSpread().GetNanos(), t.real(back.GetSpread().GetNanos())))
 	}
 	if planned.GetBootTokens() > 0 {
@@ -228,7 +224,7 @@ func (t *text) paced(planned *pb.PlannedStep, s *pb.Step) string {
 	if planned.GetLostContact() == pb.LostContact_LOST_CONTACT_HOLD {
 		parts = append(parts, "held without contact")
 	}
-	if !carriedOut(planned) {
+	if fault.Of(planned.GetFault()) == nil {
 		parts = append(parts, "this build lacks it")
 	}
 	return strings.Join(parts, ", ")

@@ -1,10 +1,10 @@
 package plan
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
+	"squall/experiments/fault"
 	"squall/experiments/quantity"
 	pb "squall/proto/squall/v1"
 )
@@ -53,44 +53,22 @@ func (t *text) rules() {
 func (t *text) undo() {
 	label := "undo"
 	for _, s := range t.p.GetSteps() {
-		if carriedOut(s) {
-			t.line(label, "%s: %s", s.GetId(), t.undone(s))
+		if kind := fault.Of(s.GetFault()); kind != nil {
+			t.line(label, "%s: %s", s.GetId(), kind.Undone(t.scene(s)))
 			label = ""
 		}
 	}
 }
 
-func (t *text) undone(s *pb.PlannedStep) string {
-	on := plural(len(s.GetSlots()), "host")
-	switch f := s.GetFault().GetKind().(type) {
-	case *pb.Fault_PowerOff:
-		return "silence lifted, " + t.started(s, f.PowerOff.GetBack())
-	case *pb.Fault_DnsFail:
-		return "lookups pass again on " + on + ", our programs gone"
-	}
-	return "packets pass undelayed on " + on + ", our delay line gone"
-}
-
-// started says what the way back starts, and when.
-func (t *text) started(s *pb.PlannedStep, back *pb.WayBack) string {
-	on := plural(len(s.GetSlots()), "host")
-	if back.GetStart() == pb.BackStart_BACK_START_NONE {
-		return "nothing started on " + on
-	}
-	never := 0
+// scene counts what a step touches.
+func (t *text) scene(s *pb.PlannedStep) *fault.Scene {
+	scene := &fault.Scene{Fault: s.GetFault(), Hosts: len(s.GetSlots()), Workloads: t.workloads(s), AtOnce: s.GetBootTokens()}
 	for _, slot := range s.GetSlots() {
 		if slot.GetNeverBack() {
-			never++
+			scene.NeverBack++
 		}
 	}
-	line := fmt.Sprintf("%s started on %s", plural(t.workloads(s), "workload"), on)
-	if n := s.GetBootTokens(); n > 0 {
-		line += fmt.Sprintf(", %d at once", n)
-	}
-	if never > 0 {
-		line += fmt.Sprintf(", %d of them only when the run ends", never)
-	}
-	return line
+	return scene
 }
 
 // workloads counts what a step kills, and its way back starts.

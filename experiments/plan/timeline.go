@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"squall/experiments"
+	"squall/experiments/fault"
 	"squall/experiments/quantity"
 	pb "squall/proto/squall/v1"
 )
@@ -153,8 +154,16 @@ func (m *maker) stepTime(path string, s *pb.Step, start int64) stepTime {
 	if st.end <= st.start {
 		m.problem(pb.Refusal_REFUSAL_INVALID, path, experiments.FaultName(s.GetFault())+" has no length", "add `until:` or `for:`")
 	}
-	st.done = st.end + s.GetFault().GetPowerOff().GetBack().GetSpread().GetNanos()
+	st.done = st.end + wayBack(s.GetFault()).GetSpread().GetNanos()
 	return st
+}
+
+// wayBack is how a fault's targets come back; nil where they are there when it ends.
+func wayBack(f *pb.Fault) *pb.WayBack {
+	if kind := fault.Of(f); kind != nil {
+		return kind.Return(f)
+	}
+	return nil
 }
 
 func (m *maker) floors() []floor {

@@ -1,0 +1,36 @@
+package fault
+
+import (
+	"squall/experiments/internal/spell"
+	"squall/experiments/quantity"
+	pb "squall/proto/squall/v1"
+)
+
+var netDelay = Kind{
+	Name:   "net.delay",
+	Begins: "Packets towards the peers, or from them, are held back, each by the same time.",
+	Ends:   "Packets pass undelayed; those that are still held leave at once.",
+	Needs:  []string{"journal", "delay.line"},
+	Harm:   Degrades,
+	Narrows: map[string]string{
+		"workload": "packets are held on the interfaces of the whole host, whoever sends them",
+	},
+	Check: noCheck,
+	Peers: func(f *pb.Fault) *Peers {
+		if to := f.GetNetDelay().GetTo(); to != nil {
+			return &Peers{"to", to}
+		}
+		return nil
+	},
+	Return: backAtOnce,
+	OnHost: anyHost,
+	Claims: func(workloads []string) []Claim { return shareHost("/net.delay", workloads) },
+	Magnitude: func(f *pb.Fault) string {
+		d := f.GetNetDelay()
+		return quantity.FormatSpan(d.GetDelay().GetNanos()) + " " + spell.Enum(d.GetDirection())
+	},
+	Undone: func(s *Scene) string {
+		return "packets pass undelayed on " + plural(s.Hosts, "host") + ", our delay line gone"
+	},
+	Lacks: []Lack{},
+}
