@@ -228,18 +228,3 @@ func (d *decoder) checkAddress(path, text string) {
 		d.badPath(path, fmt.Sprintf("%s is not an address with a port", quoted(text)), "write host:port, such as 10.0.1.11:5432 or [2001:db8::1]:5432")
 	}
 }
-
-func (d *decoder) checkSchedule(s *pb.Schedule) {
-	switch {
-	case s == nil:
-	case s.GetCron() == "" && s.GetEvery() == "":
-		d.badPath("schedule", "schedule does not say when", "add `cron` or `every`, such as `every: first tuesday at 14:30`")
-	case s.GetCron() != "" && s.GetEvery() != "":
-		d.badPath("schedule.every", `"every" stands beside "cron", and only one of them can`, "keep one of the two")
-	case s.GetCron() != "" && len(strings.Fields(s.GetCron())) != 5:
-		d.badPath("schedule.cron", fmt.Sprintf("cron: %s does not have five fields", quoted(s.GetCron())), `write minute, hour, day, month and weekday, such as "0 10 * * THU"`)
-	}
-	if w := s.GetWindow(); w != "" && !window.MatchString(w) {
-		d.badPath("schedule.window", fmt.Sprintf("window: %s is not two times of day", quoted(w)), `write both in quotes, such as "10:00-16:00"`)
-	}
-}

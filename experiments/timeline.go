@@ -25,12 +25,16 @@ type chart struct {
 	origin moment
 	// starts are the phases' starts; a phase is in it once its own line has been read.
 	starts map[string]moment
+	// untils are where phases end that say so, and lastFault is where the faults
+	// of the last phase have ended.
+	untils    map[string]moment
+	lastFault moment
 }
 
 // checkTimeline follows the timeline from line to line: times only go forward,
 // every fault ends, and every name exists.
 func (d *decoder) checkTimeline(e *pb.Experiment) {
-	c := &chart{decoder: d, e: e, origin: originOf(e.GetClock()), starts: map[string]moment{}}
+	c := &chart{decoder: d, e: e, origin: originOf(e.GetClock()), starts: map[string]moment{}, untils: map[string]moment{}}
 	before := moment{known: true}
 	for i, p := range e.GetTimeline() {
 		before = c.phaseStart(i, p, before)
@@ -38,6 +42,7 @@ func (d *decoder) checkTimeline(e *pb.Experiment) {
 	for i, p := range e.GetTimeline() {
 		c.phase(fmt.Sprintf("timeline[%d]", i), p)
 	}
+	c.checkOver()
 }
 
 func originOf(clock *pb.Clock) moment {
@@ -74,7 +79,9 @@ func (c *chart) phase(path string, p *pb.Phase) {
 	if p.GetUntil() != nil {
 		end := c.resolve(path+".until", p.GetUntil(), start)
 		c.endsAfter(path+".until", "phase "+quoted(p.GetPhase()), start, end)
+		c.untils[p.GetPhase()] = end
 	}
+	c.lastFault = moment{known: true}
 	for i, s := range p.GetFaults() {
 		c.step(fmt.Sprintf("%s.faults[%d]", path, i), s, start)
 	}
@@ -88,6 +95,8 @@ func (c *chart) step(path string, s *pb.Step, start moment) {
 		start = c.resolve(path+".at", s.GetAt(), start)
 	}
 	length := c.length(path, s, start)
+	c.lastFault.known = c.lastFault.known && start.known && length.known
+	c.lastFault.nanos = max(c.lastFault.nanos, start.nanos+length.nanos)
 	c.fits(path+".ramp", "ramp", s.GetRamp(), length)
 	c.fits(path+".spread", "spread", s.GetSpread(), length)
 	c.fits(path+".flap.period", "period", s.GetFlap().GetPeriod(), length)
