@@ -47,7 +47,7 @@ func TestMistakesInExpressionsHaveTheirPlace(t *testing.T) {
 		{"zones.lit.exists(z, z.aliv < 1)", "aliv ", `there is no "aliv"`, `did you mean "alive"?`},
 		{"checkout.success", "checkout", `"checkout.success" is not a statement that holds or does not`, "compare it with something, such as >= 0.99"},
 		{"checkout.success > 'x'", "> 'x'", "no matching overload", "compare numbers"},
-		{"checkout.success >", "", "Syntax error", ""},
+		{"checkout.success >", "", "the expression ends too early", "write a comparison"},
 		{"residue.cont == 0", "cont", `there is no "cont"`, `did you mean "count"?`},
 	} {
 		for _, style := range []string{"    check: %s\n", "    check: \"%s\"\n"} {

@@ -96,7 +96,11 @@ func (v *vocabulary) compile(text string) (*expression, *wrong) {
 // explain says the first issue in our words.
 func (v *vocabulary) explain(text string, issues *cel.Issues) *wrong {
 	first := issues.Errors()[0]
-	w := &wrong{column: max(first.Location.Column(), 0), message: first.Message, fix: "see `squall explain experiment.expect` for what expressions may say"}
+	if w := inMeasures(text); w != nil {
+		return w
+	}
+	w := &wrong{column: max(first.Location.Column(), 0)}
+	w.message, w.fix = unreadable(first.Message)
 	if first.Location.Line() > 1 {
 		w.column = 0
 	}
