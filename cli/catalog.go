@@ -3,8 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -54,7 +56,7 @@ func (a *app) listCatalog() error {
 // readExperiment reads a file or, where there is none of that name, a scenario
 // of the catalog.
 func readExperiment(nameOrPath string) (string, []byte, error) {
-	src, err := os.ReadFile(nameOrPath)
+	src, err := readFile(nameOrPath)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return nameOrPath, src, err
 	}
@@ -64,11 +66,37 @@ func readExperiment(nameOrPath string) (string, []byte, error) {
 	return nameOrPath, nil, fmt.Errorf("read experiment %s: there is no such file, nor such a scenario; %s", nameOrPath, near.Fix(nameOrPath, "scenario", catalog.List()))
 }
 
-// decodeExperiment reads and decodes a file or a scenario.
+// readFile reads a file that somebody named. What is longer than any legal file
+// is cut off, and so refused by the decoder.
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("read file: %w", err)
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.IsDir() {
+		return nil, fmt.Errorf("read %s: it is a folder; name the files in it, such as %s", path, filepath.Join(path, "*.yaml"))
+	}
+	return readAll(path, f)
+}
+
+func readAll(name string, in io.Reader) ([]byte, error) {
+	src, err := io.ReadAll(io.LimitReader(in, 32<<20))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	return src, nil
+}
+
+// decodeExperiment reads and decodes a file, a scenario or a saved plan.
 func decodeExperiment(nameOrPath string) (*pb.RunRequest, experiments.Source, error) {
 	file, src, err := readExperiment(nameOrPath)
 	if err != nil {
 		return nil, experiments.Source{}, usage(err)
+	}
+	if req, ok := savedPlan(src); ok {
+		_, at, problems := experiments.Decode(req.GetFile(), req.GetSource())
+		return req, at, usage(problems.Err())
 	}
 	e, at, problems := experiments.Decode(file, src)
 	if err := problems.Err(); err != nil {

@@ -51,8 +51,12 @@ func (a *app) plan(ctx context.Context, name string, o planOptions) error {
 	if err != nil {
 		return err
 	}
-	if req.Aim, err = parseAim(o.aim); err != nil {
+	aim, err := parseAim(o.aim)
+	if err != nil {
 		return err
+	}
+	if len(aim) > 0 {
+		req.Aim = aim
 	}
 	if o.seed != 0 {
 		req.Experiment.Seed = o.seed
@@ -61,6 +65,7 @@ func (a *app) plan(ctx context.Context, name string, o planOptions) error {
 	if err != nil {
 		return err
 	}
+	p.Problems = append(p.Problems, stale(req.GetDigest(), p)...)
 	if err := a.showPlan(p, req.GetExperiment()); err != nil {
 		return err
 	}
@@ -68,6 +73,17 @@ func (a *app) plan(ctx context.Context, name string, o planOptions) error {
 		return exit(code)
 	}
 	return savePlan(o.out, req, p)
+}
+
+// stale is the problem of a saved plan that would not be made again.
+func stale(digest string, p *pb.Plan) []*pb.Problem {
+	if digest == "" || digest == p.GetDigest() || len(p.GetProblems()) > 0 {
+		return nil
+	}
+	return []*pb.Problem{{
+		Refusal: pb.Refusal_REFUSAL_STALE_PLAN, Message: "this plan has changed since it was saved: its targets, its seed or what it is aimed at",
+		Fix: "read it again, and save it anew with --out",
+	}}
 }
 
 // makePlan plans here against a fleet file, or asks the control plane.
@@ -97,7 +113,7 @@ func (a *app) makePlan(ctx context.Context, req *pb.RunRequest, at experiments.S
 }
 
 func readFleet(file string) ([]*pb.Host, error) {
-	src, err := os.ReadFile(file)
+	src, err := readFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("read fleet: %w", err)
 	}

@@ -3,8 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"io"
-	"os"
 	"slices"
 	"strings"
 
@@ -63,6 +61,10 @@ func (a *app) validateFile(file, kind string) (validation, error) {
 	if err != nil {
 		return validation{}, err
 	}
+	if req, ok := savedPlan(src); ok && kind == "" {
+		_, _, problems := experiments.Decode(req.GetFile(), req.GetSource())
+		return validation{File: file, Kind: "saved plan", Problems: problems}, nil
+	}
 	v := validation{File: file, Kind: kind}
 	if v.Kind == "" {
 		v.Kind = experiments.Kind(src)
@@ -74,23 +76,12 @@ func (a *app) validateFile(file, kind string) (validation, error) {
 	return v, nil
 }
 
-// readSource reads a file, or standard input for "-". What is longer than any
-// legal file is cut off, and so refused by the decoder.
+// readSource reads a file, or standard input for "-".
 func (a *app) readSource(file string) ([]byte, error) {
-	in := a.stdin
-	if file != "-" {
-		f, err := os.Open(file)
-		if err != nil {
-			return nil, fmt.Errorf("read file: %w", err)
-		}
-		defer f.Close()
-		in = f
+	if file == "-" {
+		return readAll("standard input", a.stdin)
 	}
-	src, err := io.ReadAll(io.LimitReader(in, 32<<20))
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", file, err)
-	}
-	return src, nil
+	return readFile(file)
 }
 
 // MarshalJSON prints the problems as their proto JSON.
