@@ -52,6 +52,7 @@ var verdicts = map[pb.Verdict]int{
 	pb.Verdict_VERDICT_INCONCLUSIVE: ExitInconclusive,
 	pb.Verdict_VERDICT_ERROR:        ExitInternal,
 	pb.Verdict_VERDICT_NOT_STARTED:  ExitNotStarted,
+	pb.Verdict_VERDICT_DONE:         ExitPass,
 }
 
 // ExitCode is the exit code of a refusal; an unknown one is an internal error.

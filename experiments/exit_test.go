@@ -43,6 +43,7 @@ func TestResidueOutranksEveryVerdict(t *testing.T) {
 	want := map[pb.Verdict]int{
 		pb.Verdict_VERDICT_UNSPECIFIED: 1, pb.Verdict_VERDICT_PASS: 0, pb.Verdict_VERDICT_FAIL: 10, pb.Verdict_VERDICT_ABORTED: 11,
 		pb.Verdict_VERDICT_HALTED: 12, pb.Verdict_VERDICT_INCONCLUSIVE: 13, pb.Verdict_VERDICT_ERROR: 1, pb.Verdict_VERDICT_NOT_STARTED: 3,
+		pb.Verdict_VERDICT_DONE: 0,
 	}
 	for number := range pb.Verdict_name {
 		v := pb.Verdict(number)

@@ -406,9 +406,13 @@ type StepStatus struct {
 	ReadyAgain bool `protobuf:"varint,15,opt,name=ready_again,json=readyAgain,proto3" json:"ready_again,omitempty"`
 	// The order under which the host got ready; with READY. One from before the
 	// run was admitted, or of an earlier epoch, says nothing.
-	Order         *OrderMark `protobuf:"bytes,16,opt,name=order,proto3" json:"order,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Order *OrderMark `protobuf:"bytes,16,opt,name=order,proto3" json:"order,omitempty"`
+	// Cluster time from which on all workloads of the step ran again, Unix nanoseconds; with ready_again. 0: it was not noted.
+	ReadyUnixNanos int64 `protobuf:"varint,17,opt,name=ready_unix_nanos,json=readyUnixNanos,proto3" json:"ready_unix_nanos,omitempty"`
+	// Workloads that did not come back within the boot limit, each at most once.
+	RecoveryFailures []*RecoveryFailure `protobuf:"bytes,18,rep,name=recovery_failures,json=recoveryFailures,proto3" json:"recovery_failures,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *StepStatus) Reset() {
@@ -553,6 +557,92 @@ func (x *StepStatus) GetOrder() *OrderMark {
 	return nil
 }
 
+func (x *StepStatus) GetReadyUnixNanos() int64 {
+	if x != nil {
+		return x.ReadyUnixNanos
+	}
+	return 0
+}
+
+func (x *StepStatus) GetRecoveryFailures() []*RecoveryFailure {
+	if x != nil {
+		return x.RecoveryFailures
+	}
+	return nil
+}
+
+// RecoveryFailure is a workload that was started again and did not get ready in time.
+type RecoveryFailure struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Workload string                 `protobuf:"bytes,1,opt,name=workload,proto3" json:"workload,omitempty"`
+	// What is wrong, in one sentence: it exited, never listened, its start failed.
+	Why string `protobuf:"bytes,2,opt,name=why,proto3" json:"why,omitempty"`
+	// The last lines that it logged, oldest first; bounded.
+	Log []string `protobuf:"bytes,3,rep,name=log,proto3" json:"log,omitempty"`
+	// When the host gave up waiting for it, cluster time.
+	AtUnixNanos   int64 `protobuf:"varint,4,opt,name=at_unix_nanos,json=atUnixNanos,proto3" json:"at_unix_nanos,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecoveryFailure) Reset() {
+	*x = RecoveryFailure{}
+	mi := &file_squall_v1_agent_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecoveryFailure) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecoveryFailure) ProtoMessage() {}
+
+func (x *RecoveryFailure) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_agent_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecoveryFailure.ProtoReflect.Descriptor instead.
+func (*RecoveryFailure) Descriptor() ([]byte, []int) {
+	return file_squall_v1_agent_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *RecoveryFailure) GetWorkload() string {
+	if x != nil {
+		return x.Workload
+	}
+	return ""
+}
+
+func (x *RecoveryFailure) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+func (x *RecoveryFailure) GetLog() []string {
+	if x != nil {
+		return x.Log
+	}
+	return nil
+}
+
+func (x *RecoveryFailure) GetAtUnixNanos() int64 {
+	if x != nil {
+		return x.AtUnixNanos
+	}
+	return 0
+}
+
 // JournalMark is one entry of a host's journal about a step.
 type JournalMark struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -568,7 +658,7 @@ type JournalMark struct {
 
 func (x *JournalMark) Reset() {
 	*x = JournalMark{}
-	mi := &file_squall_v1_agent_proto_msgTypes[5]
+	mi := &file_squall_v1_agent_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -580,7 +670,7 @@ func (x *JournalMark) String() string {
 func (*JournalMark) ProtoMessage() {}
 
 func (x *JournalMark) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_agent_proto_msgTypes[5]
+	mi := &file_squall_v1_agent_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -593,7 +683,7 @@ func (x *JournalMark) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JournalMark.ProtoReflect.Descriptor instead.
 func (*JournalMark) Descriptor() ([]byte, []int) {
-	return file_squall_v1_agent_proto_rawDescGZIP(), []int{5}
+	return file_squall_v1_agent_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *JournalMark) GetSeq() uint64 {
@@ -649,7 +739,7 @@ type Evidence struct {
 
 func (x *Evidence) Reset() {
 	*x = Evidence{}
-	mi := &file_squall_v1_agent_proto_msgTypes[6]
+	mi := &file_squall_v1_agent_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -661,7 +751,7 @@ func (x *Evidence) String() string {
 func (*Evidence) ProtoMessage() {}
 
 func (x *Evidence) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_agent_proto_msgTypes[6]
+	mi := &file_squall_v1_agent_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -674,7 +764,7 @@ func (x *Evidence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Evidence.ProtoReflect.Descriptor instead.
 func (*Evidence) Descriptor() ([]byte, []int) {
-	return file_squall_v1_agent_proto_rawDescGZIP(), []int{6}
+	return file_squall_v1_agent_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Evidence) GetName() string {
@@ -725,7 +815,7 @@ type Windows struct {
 
 func (x *Windows) Reset() {
 	*x = Windows{}
-	mi := &file_squall_v1_agent_proto_msgTypes[7]
+	mi := &file_squall_v1_agent_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -737,7 +827,7 @@ func (x *Windows) String() string {
 func (*Windows) ProtoMessage() {}
 
 func (x *Windows) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_agent_proto_msgTypes[7]
+	mi := &file_squall_v1_agent_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -750,7 +840,7 @@ func (x *Windows) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Windows.ProtoReflect.Descriptor instead.
 func (*Windows) Descriptor() ([]byte, []int) {
-	return file_squall_v1_agent_proto_rawDescGZIP(), []int{7}
+	return file_squall_v1_agent_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Windows) GetBatch() uint64 {
@@ -794,13 +884,17 @@ type Window struct {
 	HasValue bool    `protobuf:"varint,10,opt,name=has_value,json=hasValue,proto3" json:"has_value,omitempty"`
 	// The newest attempt in it, cluster time.
 	NewestUnixNanos int64 `protobuf:"varint,11,opt,name=newest_unix_nanos,json=newestUnixNanos,proto3" json:"newest_unix_nanos,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// When the first and the last attempt that failed in it began, cluster time; 0
+	// where none failed. They may lie before its second: an attempt belongs where it ended.
+	FirstFailureUnixNanos int64 `protobuf:"varint,12,opt,name=first_failure_unix_nanos,json=firstFailureUnixNanos,proto3" json:"first_failure_unix_nanos,omitempty"`
+	LastFailureUnixNanos  int64 `protobuf:"varint,13,opt,name=last_failure_unix_nanos,json=lastFailureUnixNanos,proto3" json:"last_failure_unix_nanos,omitempty"`
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
 }
 
 func (x *Window) Reset() {
 	*x = Window{}
-	mi := &file_squall_v1_agent_proto_msgTypes[8]
+	mi := &file_squall_v1_agent_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -812,7 +906,7 @@ func (x *Window) String() string {
 func (*Window) ProtoMessage() {}
 
 func (x *Window) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_agent_proto_msgTypes[8]
+	mi := &file_squall_v1_agent_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -825,7 +919,7 @@ func (x *Window) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Window.ProtoReflect.Descriptor instead.
 func (*Window) Descriptor() ([]byte, []int) {
-	return file_squall_v1_agent_proto_rawDescGZIP(), []int{8}
+	return file_squall_v1_agent_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Window) GetRun() string {
@@ -905,6 +999,20 @@ func (x *Window) GetNewestUnixNanos() int64 {
 	return 0
 }
 
+func (x *Window) GetFirstFailureUnixNanos() int64 {
+	if x != nil {
+		return x.FirstFailureUnixNanos
+	}
+	return 0
+}
+
+func (x *Window) GetLastFailureUnixNanos() int64 {
+	if x != nil {
+		return x.LastFailureUnixNanos
+	}
+	return 0
+}
+
 // Histogram holds latencies so that merging loses nothing.
 type Histogram struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -918,7 +1026,7 @@ type Histogram struct {
 
 func (x *Histogram) Reset() {
 	*x = Histogram{}
-	mi := &file_squall_v1_agent_proto_msgTypes[9]
+	mi := &file_squall_v1_agent_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -930,7 +1038,7 @@ func (x *Histogram) String() string {
 func (*Histogram) ProtoMessage() {}
 
 func (x *Histogram) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_agent_proto_msgTypes[9]
+	mi := &file_squall_v1_agent_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -943,7 +1051,7 @@ func (x *Histogram) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Histogram.ProtoReflect.Descriptor instead.
 func (*Histogram) Descriptor() ([]byte, []int) {
-	return file_squall_v1_agent_proto_rawDescGZIP(), []int{9}
+	return file_squall_v1_agent_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Histogram) GetIndex() []uint32 {
@@ -977,7 +1085,7 @@ type NeedSets struct {
 
 func (x *NeedSets) Reset() {
 	*x = NeedSets{}
-	mi := &file_squall_v1_agent_proto_msgTypes[10]
+	mi := &file_squall_v1_agent_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -989,7 +1097,7 @@ func (x *NeedSets) String() string {
 func (*NeedSets) ProtoMessage() {}
 
 func (x *NeedSets) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_agent_proto_msgTypes[10]
+	mi := &file_squall_v1_agent_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1002,7 +1110,7 @@ func (x *NeedSets) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NeedSets.ProtoReflect.Descriptor instead.
 func (*NeedSets) Descriptor() ([]byte, []int) {
-	return file_squall_v1_agent_proto_rawDescGZIP(), []int{10}
+	return file_squall_v1_agent_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *NeedSets) GetDigest() []string {
@@ -1030,7 +1138,7 @@ type SessionResponse struct {
 
 func (x *SessionResponse) Reset() {
 	*x = SessionResponse{}
-	mi := &file_squall_v1_agent_proto_msgTypes[11]
+	mi := &file_squall_v1_agent_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1042,7 +1150,7 @@ func (x *SessionResponse) String() string {
 func (*SessionResponse) ProtoMessage() {}
 
 func (x *SessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_agent_proto_msgTypes[11]
+	mi := &file_squall_v1_agent_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1055,7 +1163,7 @@ func (x *SessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionResponse.ProtoReflect.Descriptor instead.
 func (*SessionResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_agent_proto_rawDescGZIP(), []int{11}
+	return file_squall_v1_agent_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *SessionResponse) GetKind() isSessionResponse_Kind {
@@ -1172,7 +1280,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_squall_v1_agent_proto_msgTypes[12]
+	mi := &file_squall_v1_agent_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1184,7 +1292,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_agent_proto_msgTypes[12]
+	mi := &file_squall_v1_agent_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1197,7 +1305,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_squall_v1_agent_proto_rawDescGZIP(), []int{12}
+	return file_squall_v1_agent_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Welcome) GetServer() string {
@@ -1239,7 +1347,7 @@ type Pong struct {
 
 func (x *Pong) Reset() {
 	*x = Pong{}
-	mi := &file_squall_v1_agent_proto_msgTypes[13]
+	mi := &file_squall_v1_agent_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1251,7 +1359,7 @@ func (x *Pong) String() string {
 func (*Pong) ProtoMessage() {}
 
 func (x *Pong) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_agent_proto_msgTypes[13]
+	mi := &file_squall_v1_agent_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1264,7 +1372,7 @@ func (x *Pong) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pong.ProtoReflect.Descriptor instead.
 func (*Pong) Descriptor() ([]byte, []int) {
-	return file_squall_v1_agent_proto_rawDescGZIP(), []int{13}
+	return file_squall_v1_agent_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Pong) GetSeq() uint64 {
@@ -1349,7 +1457,7 @@ type Order struct {
 
 func (x *Order) Reset() {
 	*x = Order{}
-	mi := &file_squall_v1_agent_proto_msgTypes[14]
+	mi := &file_squall_v1_agent_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1361,7 +1469,7 @@ func (x *Order) String() string {
 func (*Order) ProtoMessage() {}
 
 func (x *Order) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_agent_proto_msgTypes[14]
+	mi := &file_squall_v1_agent_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1374,7 +1482,7 @@ func (x *Order) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Order.ProtoReflect.Descriptor instead.
 func (*Order) Descriptor() ([]byte, []int) {
-	return file_squall_v1_agent_proto_rawDescGZIP(), []int{14}
+	return file_squall_v1_agent_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Order) GetEpoch() uint64 {
@@ -1437,7 +1545,7 @@ type StepKey struct {
 
 func (x *StepKey) Reset() {
 	*x = StepKey{}
-	mi := &file_squall_v1_agent_proto_msgTypes[15]
+	mi := &file_squall_v1_agent_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1449,7 +1557,7 @@ func (x *StepKey) String() string {
 func (*StepKey) ProtoMessage() {}
 
 func (x *StepKey) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_agent_proto_msgTypes[15]
+	mi := &file_squall_v1_agent_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1462,7 +1570,7 @@ func (x *StepKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepKey.ProtoReflect.Descriptor instead.
 func (*StepKey) Descriptor() ([]byte, []int) {
-	return file_squall_v1_agent_proto_rawDescGZIP(), []int{15}
+	return file_squall_v1_agent_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *StepKey) GetRun() string {
@@ -1492,7 +1600,7 @@ type ProbeTask struct {
 
 func (x *ProbeTask) Reset() {
 	*x = ProbeTask{}
-	mi := &file_squall_v1_agent_proto_msgTypes[16]
+	mi := &file_squall_v1_agent_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1504,7 +1612,7 @@ func (x *ProbeTask) String() string {
 func (*ProbeTask) ProtoMessage() {}
 
 func (x *ProbeTask) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_agent_proto_msgTypes[16]
+	mi := &file_squall_v1_agent_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1517,7 +1625,7 @@ func (x *ProbeTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeTask.ProtoReflect.Descriptor instead.
 func (*ProbeTask) Descriptor() ([]byte, []int) {
-	return file_squall_v1_agent_proto_rawDescGZIP(), []int{16}
+	return file_squall_v1_agent_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ProbeTask) GetRun() string {
@@ -1551,7 +1659,7 @@ type WindowsAck struct {
 
 func (x *WindowsAck) Reset() {
 	*x = WindowsAck{}
-	mi := &file_squall_v1_agent_proto_msgTypes[17]
+	mi := &file_squall_v1_agent_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1563,7 +1671,7 @@ func (x *WindowsAck) String() string {
 func (*WindowsAck) ProtoMessage() {}
 
 func (x *WindowsAck) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_agent_proto_msgTypes[17]
+	mi := &file_squall_v1_agent_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1576,7 +1684,7 @@ func (x *WindowsAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WindowsAck.ProtoReflect.Descriptor instead.
 func (*WindowsAck) Descriptor() ([]byte, []int) {
-	return file_squall_v1_agent_proto_rawDescGZIP(), []int{17}
+	return file_squall_v1_agent_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *WindowsAck) GetBatch() uint64 {
@@ -1596,7 +1704,7 @@ type AddressSets struct {
 
 func (x *AddressSets) Reset() {
 	*x = AddressSets{}
-	mi := &file_squall_v1_agent_proto_msgTypes[18]
+	mi := &file_squall_v1_agent_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1608,7 +1716,7 @@ func (x *AddressSets) String() string {
 func (*AddressSets) ProtoMessage() {}
 
 func (x *AddressSets) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_agent_proto_msgTypes[18]
+	mi := &file_squall_v1_agent_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1621,7 +1729,7 @@ func (x *AddressSets) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddressSets.ProtoReflect.Descriptor instead.
 func (*AddressSets) Descriptor() ([]byte, []int) {
-	return file_squall_v1_agent_proto_rawDescGZIP(), []int{18}
+	return file_squall_v1_agent_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *AddressSets) GetSets() []*AddressSet {
@@ -1657,7 +1765,7 @@ const file_squall_v1_agent_proto_rawDesc = "" +
 	"\x05order\x18\x03 \x01(\v2\x14.squall.v1.OrderMarkR\x05order\x12(\n" +
 	"\x10round_trip_nanos\x18\x04 \x01(\x03R\x0eroundTripNanos\"5\n" +
 	"\x06Report\x12+\n" +
-	"\x05steps\x18\x01 \x03(\v2\x15.squall.v1.StepStatusR\x05steps\"\xaa\x04\n" +
+	"\x05steps\x18\x01 \x03(\v2\x15.squall.v1.StepStatusR\x05steps\"\x9d\x05\n" +
 	"\n" +
 	"StepStatus\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x12\n" +
@@ -1677,7 +1785,14 @@ const file_squall_v1_agent_proto_rawDesc = "" +
 	"\x06engine\x18\x0e \x01(\tR\x06engine\x12\x1f\n" +
 	"\vready_again\x18\x0f \x01(\bR\n" +
 	"readyAgain\x12*\n" +
-	"\x05order\x18\x10 \x01(\v2\x14.squall.v1.OrderMarkR\x05order\"\xd3\x01\n" +
+	"\x05order\x18\x10 \x01(\v2\x14.squall.v1.OrderMarkR\x05order\x12(\n" +
+	"\x10ready_unix_nanos\x18\x11 \x01(\x03R\x0ereadyUnixNanos\x12G\n" +
+	"\x11recovery_failures\x18\x12 \x03(\v2\x1a.squall.v1.RecoveryFailureR\x10recoveryFailures\"u\n" +
+	"\x0fRecoveryFailure\x12\x1a\n" +
+	"\bworkload\x18\x01 \x01(\tR\bworkload\x12\x10\n" +
+	"\x03why\x18\x02 \x01(\tR\x03why\x12\x10\n" +
+	"\x03log\x18\x03 \x03(\tR\x03log\x12\"\n" +
+	"\rat_unix_nanos\x18\x04 \x01(\x03R\vatUnixNanos\"\xd3\x01\n" +
 	"\vJournalMark\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12*\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x14.squall.v1.StepStateR\x05state\x12,\n" +
@@ -1693,7 +1808,7 @@ const file_squall_v1_agent_proto_rawDesc = "" +
 	"\aWindows\x12\x14\n" +
 	"\x05batch\x18\x01 \x01(\x04R\x05batch\x12+\n" +
 	"\awindows\x18\x02 \x03(\v2\x11.squall.v1.WindowR\awindows\x12\x14\n" +
-	"\x05again\x18\x03 \x01(\bR\x05again\"\xb1\x02\n" +
+	"\x05again\x18\x03 \x01(\bR\x05again\"\xa1\x03\n" +
 	"\x06Window\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x14\n" +
 	"\x05probe\x18\x02 \x01(\tR\x05probe\x12\x12\n" +
@@ -1706,7 +1821,9 @@ const file_squall_v1_agent_proto_rawDesc = "" +
 	"\x05value\x18\t \x01(\x01R\x05value\x12\x1b\n" +
 	"\thas_value\x18\n" +
 	" \x01(\bR\bhasValue\x12*\n" +
-	"\x11newest_unix_nanos\x18\v \x01(\x03R\x0fnewestUnixNanos\"I\n" +
+	"\x11newest_unix_nanos\x18\v \x01(\x03R\x0fnewestUnixNanos\x127\n" +
+	"\x18first_failure_unix_nanos\x18\f \x01(\x03R\x15firstFailureUnixNanos\x125\n" +
+	"\x17last_failure_unix_nanos\x18\r \x01(\x03R\x14lastFailureUnixNanos\"I\n" +
 	"\tHistogram\x12\x14\n" +
 	"\x05index\x18\x01 \x03(\rR\x05index\x12\x14\n" +
 	"\x05count\x18\x02 \x03(\x04R\x05count\x12\x10\n" +
@@ -1770,78 +1887,80 @@ func file_squall_v1_agent_proto_rawDescGZIP() []byte {
 	return file_squall_v1_agent_proto_rawDescData
 }
 
-var file_squall_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_squall_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_squall_v1_agent_proto_goTypes = []any{
 	(*SessionRequest)(nil),  // 0: squall.v1.SessionRequest
 	(*Hello)(nil),           // 1: squall.v1.Hello
 	(*Ping)(nil),            // 2: squall.v1.Ping
 	(*Report)(nil),          // 3: squall.v1.Report
 	(*StepStatus)(nil),      // 4: squall.v1.StepStatus
-	(*JournalMark)(nil),     // 5: squall.v1.JournalMark
-	(*Evidence)(nil),        // 6: squall.v1.Evidence
-	(*Windows)(nil),         // 7: squall.v1.Windows
-	(*Window)(nil),          // 8: squall.v1.Window
-	(*Histogram)(nil),       // 9: squall.v1.Histogram
-	(*NeedSets)(nil),        // 10: squall.v1.NeedSets
-	(*SessionResponse)(nil), // 11: squall.v1.SessionResponse
-	(*Welcome)(nil),         // 12: squall.v1.Welcome
-	(*Pong)(nil),            // 13: squall.v1.Pong
-	(*Order)(nil),           // 14: squall.v1.Order
-	(*StepKey)(nil),         // 15: squall.v1.StepKey
-	(*ProbeTask)(nil),       // 16: squall.v1.ProbeTask
-	(*WindowsAck)(nil),      // 17: squall.v1.WindowsAck
-	(*AddressSets)(nil),     // 18: squall.v1.AddressSets
-	(*Host)(nil),            // 19: squall.v1.Host
-	(*OrderMark)(nil),       // 20: squall.v1.OrderMark
-	(*HaltLatch)(nil),       // 21: squall.v1.HaltLatch
-	(StepState)(0),          // 22: squall.v1.StepState
-	(RevertCause)(0),        // 23: squall.v1.RevertCause
-	(*Problem)(nil),         // 24: squall.v1.Problem
-	(*Task)(nil),            // 25: squall.v1.Task
-	(*PlannedProbe)(nil),    // 26: squall.v1.PlannedProbe
-	(*AddressSet)(nil),      // 27: squall.v1.AddressSet
+	(*RecoveryFailure)(nil), // 5: squall.v1.RecoveryFailure
+	(*JournalMark)(nil),     // 6: squall.v1.JournalMark
+	(*Evidence)(nil),        // 7: squall.v1.Evidence
+	(*Windows)(nil),         // 8: squall.v1.Windows
+	(*Window)(nil),          // 9: squall.v1.Window
+	(*Histogram)(nil),       // 10: squall.v1.Histogram
+	(*NeedSets)(nil),        // 11: squall.v1.NeedSets
+	(*SessionResponse)(nil), // 12: squall.v1.SessionResponse
+	(*Welcome)(nil),         // 13: squall.v1.Welcome
+	(*Pong)(nil),            // 14: squall.v1.Pong
+	(*Order)(nil),           // 15: squall.v1.Order
+	(*StepKey)(nil),         // 16: squall.v1.StepKey
+	(*ProbeTask)(nil),       // 17: squall.v1.ProbeTask
+	(*WindowsAck)(nil),      // 18: squall.v1.WindowsAck
+	(*AddressSets)(nil),     // 19: squall.v1.AddressSets
+	(*Host)(nil),            // 20: squall.v1.Host
+	(*OrderMark)(nil),       // 21: squall.v1.OrderMark
+	(*HaltLatch)(nil),       // 22: squall.v1.HaltLatch
+	(StepState)(0),          // 23: squall.v1.StepState
+	(RevertCause)(0),        // 24: squall.v1.RevertCause
+	(*Problem)(nil),         // 25: squall.v1.Problem
+	(*Task)(nil),            // 26: squall.v1.Task
+	(*PlannedProbe)(nil),    // 27: squall.v1.PlannedProbe
+	(*AddressSet)(nil),      // 28: squall.v1.AddressSet
 }
 var file_squall_v1_agent_proto_depIdxs = []int32{
 	1,  // 0: squall.v1.SessionRequest.hello:type_name -> squall.v1.Hello
 	2,  // 1: squall.v1.SessionRequest.ping:type_name -> squall.v1.Ping
 	3,  // 2: squall.v1.SessionRequest.report:type_name -> squall.v1.Report
-	7,  // 3: squall.v1.SessionRequest.windows:type_name -> squall.v1.Windows
-	10, // 4: squall.v1.SessionRequest.need_sets:type_name -> squall.v1.NeedSets
-	19, // 5: squall.v1.SessionRequest.host:type_name -> squall.v1.Host
-	19, // 6: squall.v1.Hello.host:type_name -> squall.v1.Host
-	20, // 7: squall.v1.Hello.order:type_name -> squall.v1.OrderMark
-	21, // 8: squall.v1.Hello.halt:type_name -> squall.v1.HaltLatch
-	20, // 9: squall.v1.Ping.order:type_name -> squall.v1.OrderMark
+	8,  // 3: squall.v1.SessionRequest.windows:type_name -> squall.v1.Windows
+	11, // 4: squall.v1.SessionRequest.need_sets:type_name -> squall.v1.NeedSets
+	20, // 5: squall.v1.SessionRequest.host:type_name -> squall.v1.Host
+	20, // 6: squall.v1.Hello.host:type_name -> squall.v1.Host
+	21, // 7: squall.v1.Hello.order:type_name -> squall.v1.OrderMark
+	22, // 8: squall.v1.Hello.halt:type_name -> squall.v1.HaltLatch
+	21, // 9: squall.v1.Ping.order:type_name -> squall.v1.OrderMark
 	4,  // 10: squall.v1.Report.steps:type_name -> squall.v1.StepStatus
-	22, // 11: squall.v1.StepStatus.state:type_name -> squall.v1.StepState
-	23, // 12: squall.v1.StepStatus.cause:type_name -> squall.v1.RevertCause
-	24, // 13: squall.v1.StepStatus.refused:type_name -> squall.v1.Problem
-	5,  // 14: squall.v1.StepStatus.journal:type_name -> squall.v1.JournalMark
-	6,  // 15: squall.v1.StepStatus.evidence:type_name -> squall.v1.Evidence
-	20, // 16: squall.v1.StepStatus.order:type_name -> squall.v1.OrderMark
-	22, // 17: squall.v1.JournalMark.state:type_name -> squall.v1.StepState
-	23, // 18: squall.v1.JournalMark.cause:type_name -> squall.v1.RevertCause
-	8,  // 19: squall.v1.Windows.windows:type_name -> squall.v1.Window
-	9,  // 20: squall.v1.Window.latency:type_name -> squall.v1.Histogram
-	13, // 21: squall.v1.SessionResponse.pong:type_name -> squall.v1.Pong
-	14, // 22: squall.v1.SessionResponse.order:type_name -> squall.v1.Order
-	17, // 23: squall.v1.SessionResponse.windows_ack:type_name -> squall.v1.WindowsAck
-	18, // 24: squall.v1.SessionResponse.address_sets:type_name -> squall.v1.AddressSets
-	21, // 25: squall.v1.SessionResponse.halt:type_name -> squall.v1.HaltLatch
-	12, // 26: squall.v1.SessionResponse.welcome:type_name -> squall.v1.Welcome
-	25, // 27: squall.v1.Order.tasks:type_name -> squall.v1.Task
-	16, // 28: squall.v1.Order.probes:type_name -> squall.v1.ProbeTask
-	15, // 29: squall.v1.Order.confirmed:type_name -> squall.v1.StepKey
-	21, // 30: squall.v1.Order.halt:type_name -> squall.v1.HaltLatch
-	26, // 31: squall.v1.ProbeTask.probe:type_name -> squall.v1.PlannedProbe
-	27, // 32: squall.v1.AddressSets.sets:type_name -> squall.v1.AddressSet
-	0,  // 33: squall.v1.AgentService.Session:input_type -> squall.v1.SessionRequest
-	11, // 34: squall.v1.AgentService.Session:output_type -> squall.v1.SessionResponse
-	34, // [34:35] is the sub-list for method output_type
-	33, // [33:34] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	23, // 11: squall.v1.StepStatus.state:type_name -> squall.v1.StepState
+	24, // 12: squall.v1.StepStatus.cause:type_name -> squall.v1.RevertCause
+	25, // 13: squall.v1.StepStatus.refused:type_name -> squall.v1.Problem
+	6,  // 14: squall.v1.StepStatus.journal:type_name -> squall.v1.JournalMark
+	7,  // 15: squall.v1.StepStatus.evidence:type_name -> squall.v1.Evidence
+	21, // 16: squall.v1.StepStatus.order:type_name -> squall.v1.OrderMark
+	5,  // 17: squall.v1.StepStatus.recovery_failures:type_name -> squall.v1.RecoveryFailure
+	23, // 18: squall.v1.JournalMark.state:type_name -> squall.v1.StepState
+	24, // 19: squall.v1.JournalMark.cause:type_name -> squall.v1.RevertCause
+	9,  // 20: squall.v1.Windows.windows:type_name -> squall.v1.Window
+	10, // 21: squall.v1.Window.latency:type_name -> squall.v1.Histogram
+	14, // 22: squall.v1.SessionResponse.pong:type_name -> squall.v1.Pong
+	15, // 23: squall.v1.SessionResponse.order:type_name -> squall.v1.Order
+	18, // 24: squall.v1.SessionResponse.windows_ack:type_name -> squall.v1.WindowsAck
+	19, // 25: squall.v1.SessionResponse.address_sets:type_name -> squall.v1.AddressSets
+	22, // 26: squall.v1.SessionResponse.halt:type_name -> squall.v1.HaltLatch
+	13, // 27: squall.v1.SessionResponse.welcome:type_name -> squall.v1.Welcome
+	26, // 28: squall.v1.Order.tasks:type_name -> squall.v1.Task
+	17, // 29: squall.v1.Order.probes:type_name -> squall.v1.ProbeTask
+	16, // 30: squall.v1.Order.confirmed:type_name -> squall.v1.StepKey
+	22, // 31: squall.v1.Order.halt:type_name -> squall.v1.HaltLatch
+	27, // 32: squall.v1.ProbeTask.probe:type_name -> squall.v1.PlannedProbe
+	28, // 33: squall.v1.AddressSets.sets:type_name -> squall.v1.AddressSet
+	0,  // 34: squall.v1.AgentService.Session:input_type -> squall.v1.SessionRequest
+	12, // 35: squall.v1.AgentService.Session:output_type -> squall.v1.SessionResponse
+	35, // [35:36] is the sub-list for method output_type
+	34, // [34:35] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_squall_v1_agent_proto_init() }
@@ -1860,7 +1979,7 @@ func file_squall_v1_agent_proto_init() {
 		(*SessionRequest_NeedSets)(nil),
 		(*SessionRequest_Host)(nil),
 	}
-	file_squall_v1_agent_proto_msgTypes[11].OneofWrappers = []any{
+	file_squall_v1_agent_proto_msgTypes[12].OneofWrappers = []any{
 		(*SessionResponse_Pong)(nil),
 		(*SessionResponse_Order)(nil),
 		(*SessionResponse_WindowsAck)(nil),
@@ -1874,7 +1993,7 @@ func file_squall_v1_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_squall_v1_agent_proto_rawDesc), len(file_squall_v1_agent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   19,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1661,7 +1661,9 @@ type Proof struct {
 	// Trailing stretch of real time; left out, the longer of 1s and twice the probes' `every`.
 	Over *Span `protobuf:"bytes,3,opt,name=over,proto3" json:"over,omitempty"`
 	// Phases, or left out, all of them.
-	During        []string `protobuf:"bytes,4,rep,name=during,proto3" json:"during,omitempty"`
+	During []string `protobuf:"bytes,4,rep,name=during,proto3" json:"during,omitempty"`
+	// It shows what the fault leaves alone: `check` must hold before the fault too, and is no sign that it bit. Left out, `check` must turn: be false before the fault, and true in it.
+	Stays         bool `protobuf:"varint,5,opt,name=stays,proto3" json:"stays,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1722,6 +1724,13 @@ func (x *Proof) GetDuring() []string {
 		return x.During
 	}
 	return nil
+}
+
+func (x *Proof) GetStays() bool {
+	if x != nil {
+		return x.Stays
+	}
+	return false
 }
 
 // Expectation is what must go on working.
@@ -2289,13 +2298,14 @@ const file_squall_v1_experiment_proto_rawDesc = "" +
 	" \x01(\v2\x10.squall.v1.FaultB\b\x88\xb5\x18\x01е\x18\x01R\x05fault\"{\n" +
 	"\x04Flap\x129\n" +
 	"\x06period\x18\x01 \x01(\v2\x0f.squall.v1.SpanB\x10\x88\xb5\x18\x01\x90\xb5\x18\x01\xaa\xb5\x18\x041s..R\x06period\x128\n" +
-	"\x04duty\x18\x02 \x01(\v2\x10.squall.v1.ShareB\x12\xa2\xb5\x18\x0350%\xaa\xb5\x18\a1%..99%R\x04duty\"\x8a\x01\n" +
+	"\x04duty\x18\x02 \x01(\v2\x10.squall.v1.ShareB\x12\xa2\xb5\x18\x0350%\xaa\xb5\x18\a1%..99%R\x04duty\"\xab\x01\n" +
 	"\x05Proof\x12\x18\n" +
 	"\x04name\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01R\x04name\x12\x1e\n" +
 	"\x05check\x18\x02 \x01(\tB\b\x88\xb5\x18\x01ȵ\x18\x01R\x05check\x12/\n" +
 	"\x04over\x18\x03 \x01(\v2\x0f.squall.v1.SpanB\n" +
 	"\xaa\xb5\x18\x061s..1hR\x04over\x12\x16\n" +
-	"\x06during\x18\x04 \x03(\tR\x06during\"\xd9\x01\n" +
+	"\x06during\x18\x04 \x03(\tR\x06during\x12\x1f\n" +
+	"\x05stays\x18\x05 \x01(\bB\t\xa2\xb5\x18\x05falseR\x05stays\"\xd9\x01\n" +
 	"\vExpectation\x12\x18\n" +
 	"\x04name\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01R\x04name\x12\x1e\n" +
 	"\x05check\x18\x02 \x01(\tB\b\x88\xb5\x18\x01ȵ\x18\x01R\x05check\x12/\n" +

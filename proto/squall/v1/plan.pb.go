@@ -724,7 +724,9 @@ type PlannedHost struct {
 	// Processes that live on behind a silence.
 	Undeclared []string `protobuf:"bytes,5,rep,name=undeclared,proto3" json:"undeclared,omitempty"`
 	// Management traffic that stays open.
-	Management    []*ManagementPeer `protobuf:"bytes,6,rep,name=management,proto3" json:"management,omitempty"`
+	Management []*ManagementPeer `protobuf:"bytes,6,rep,name=management,proto3" json:"management,omitempty"`
+	// It runs a control server.
+	Server        bool `protobuf:"varint,7,opt,name=server,proto3" json:"server,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -799,6 +801,13 @@ func (x *PlannedHost) GetManagement() []*ManagementPeer {
 		return x.Management
 	}
 	return nil
+}
+
+func (x *PlannedHost) GetServer() bool {
+	if x != nil {
+		return x.Server
+	}
+	return false
 }
 
 // Claim is a resource that a step takes for a stretch of real time. Two claims
@@ -1181,7 +1190,7 @@ const file_squall_v1_plan_proto_rawDesc = "" +
 	"\x05probe\x18\x02 \x01(\v2\x10.squall.v1.ProbeR\x05probe\x12\x14\n" +
 	"\x05hosts\x18\x03 \x03(\tR\x05hosts\x12\x18\n" +
 	"\acontrol\x18\x04 \x01(\bR\acontrol\x12\x1a\n" +
-	"\bworkload\x18\x05 \x03(\tR\bworkload\"\xbe\x01\n" +
+	"\bworkload\x18\x05 \x03(\tR\bworkload\"\xd6\x01\n" +
 	"\vPlannedHost\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04zone\x18\x02 \x01(\tR\x04zone\x12\x10\n" +
@@ -1192,7 +1201,8 @@ const file_squall_v1_plan_proto_rawDesc = "" +
 	"undeclared\x129\n" +
 	"\n" +
 	"management\x18\x06 \x03(\v2\x19.squall.v1.ManagementPeerR\n" +
-	"management\"\xa1\x01\n" +
+	"management\x12\x16\n" +
+	"\x06server\x18\a \x01(\bR\x06server\"\xa1\x01\n" +
 	"\x05Claim\x12\x1a\n" +
 	"\bresource\x18\x01 \x01(\tR\bresource\x12\x16\n" +
 	"\x06shared\x18\x02 \x01(\bR\x06shared\x12\x1f\n" +

@@ -156,6 +156,8 @@ const (
 	Verdict_VERDICT_ERROR        Verdict = 6
 	// Steady state not met; nothing was injected.
 	Verdict_VERDICT_NOT_STARTED Verdict = 7
+	// An ad hoc fault bit, came to its end, and nothing was expected of anyone.
+	Verdict_VERDICT_DONE Verdict = 8
 )
 
 // Enum value maps for Verdict.
@@ -169,6 +171,7 @@ var (
 		5: "VERDICT_INCONCLUSIVE",
 		6: "VERDICT_ERROR",
 		7: "VERDICT_NOT_STARTED",
+		8: "VERDICT_DONE",
 	}
 	Verdict_value = map[string]int32{
 		"VERDICT_UNSPECIFIED":  0,
@@ -179,6 +182,7 @@ var (
 		"VERDICT_INCONCLUSIVE": 5,
 		"VERDICT_ERROR":        6,
 		"VERDICT_NOT_STARTED":  7,
+		"VERDICT_DONE":         8,
 	}
 )
 
@@ -221,6 +225,10 @@ const (
 	FindingKind_FINDING_KIND_VERIFY       FindingKind = 5
 	FindingKind_FINDING_KIND_RESIDUE      FindingKind = 6
 	FindingKind_FINDING_KIND_STEP         FindingKind = 7
+	// What one probe saw in one phase: told, never judged.
+	FindingKind_FINDING_KIND_GAP FindingKind = 8
+	// A workload that did not come back.
+	FindingKind_FINDING_KIND_RECOVERY FindingKind = 9
 )
 
 // Enum value maps for FindingKind.
@@ -234,6 +242,8 @@ var (
 		5: "FINDING_KIND_VERIFY",
 		6: "FINDING_KIND_RESIDUE",
 		7: "FINDING_KIND_STEP",
+		8: "FINDING_KIND_GAP",
+		9: "FINDING_KIND_RECOVERY",
 	}
 	FindingKind_value = map[string]int32{
 		"FINDING_KIND_UNSPECIFIED":  0,
@@ -244,6 +254,8 @@ var (
 		"FINDING_KIND_VERIFY":       5,
 		"FINDING_KIND_RESIDUE":      6,
 		"FINDING_KIND_STEP":         7,
+		"FINDING_KIND_GAP":          8,
+		"FINDING_KIND_RECOVERY":     9,
 	}
 )
 
@@ -1449,9 +1461,13 @@ type Finding struct {
 	// The expression, the worst value seen, the limit.
 	Text string `protobuf:"bytes,4,opt,name=text,proto3" json:"text,omitempty"`
 	// When it first broke, or first held, cluster time.
-	AtUnixNanos   int64  `protobuf:"varint,5,opt,name=at_unix_nanos,json=atUnixNanos,proto3" json:"at_unix_nanos,omitempty"`
-	Phase         string `protobuf:"bytes,6,opt,name=phase,proto3" json:"phase,omitempty"`
-	Host          string `protobuf:"bytes,7,opt,name=host,proto3" json:"host,omitempty"`
+	AtUnixNanos int64  `protobuf:"varint,5,opt,name=at_unix_nanos,json=atUnixNanos,proto3" json:"at_unix_nanos,omitempty"`
+	Phase       string `protobuf:"bytes,6,opt,name=phase,proto3" json:"phase,omitempty"`
+	Host        string `protobuf:"bytes,7,opt,name=host,proto3" json:"host,omitempty"`
+	// Whose readings it rests on, one for each probe and count that it names.
+	Basis []*Basis `protobuf:"bytes,8,rep,name=basis,proto3" json:"basis,omitempty"`
+	// With a finding about gaps.
+	Gap           *Gap `protobuf:"bytes,9,opt,name=gap,proto3" json:"gap,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1535,6 +1551,176 @@ func (x *Finding) GetHost() string {
 	return ""
 }
 
+func (x *Finding) GetBasis() []*Basis {
+	if x != nil {
+		return x.Basis
+	}
+	return nil
+}
+
+func (x *Finding) GetGap() *Gap {
+	if x != nil {
+		return x.Gap
+	}
+	return nil
+}
+
+// Basis is whose readings of one probe a finding rests on. Bitmaps are over the
+// planned probe's hosts, or over the servers by name, lowest bit first.
+type Basis struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As the planned probe is called: "checkout", "target/machines".
+	Probe string `protobuf:"bytes,1,opt,name=probe,proto3" json:"probe,omitempty"`
+	// Those that were heard in what was judged.
+	Heard []byte `protobuf:"bytes,2,opt,name=heard,proto3" json:"heard,omitempty"`
+	// Those whose readings were missing at some second of it.
+	Missing []byte `protobuf:"bytes,3,opt,name=missing,proto3" json:"missing,omitempty"`
+	// Those that the run itself kept silent at some second of it.
+	Dark []byte `protobuf:"bytes,4,opt,name=dark,proto3" json:"dark,omitempty"`
+	// The bitmaps are over the servers.
+	Control       bool `protobuf:"varint,5,opt,name=control,proto3" json:"control,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Basis) Reset() {
+	*x = Basis{}
+	mi := &file_squall_v1_state_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Basis) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Basis) ProtoMessage() {}
+
+func (x *Basis) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Basis.ProtoReflect.Descriptor instead.
+func (*Basis) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Basis) GetProbe() string {
+	if x != nil {
+		return x.Probe
+	}
+	return ""
+}
+
+func (x *Basis) GetHeard() []byte {
+	if x != nil {
+		return x.Heard
+	}
+	return nil
+}
+
+func (x *Basis) GetMissing() []byte {
+	if x != nil {
+		return x.Missing
+	}
+	return nil
+}
+
+func (x *Basis) GetDark() []byte {
+	if x != nil {
+		return x.Dark
+	}
+	return nil
+}
+
+func (x *Basis) GetControl() bool {
+	if x != nil {
+		return x.Control
+	}
+	return false
+}
+
+// Gap is how a probe fared in one phase, whatever an expectation averages over.
+// Instants are when attempts begin, Unix nanoseconds of cluster time.
+type Gap struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The first good attempt after the first that failed; 0 where none failed, or none was good again.
+	FirstGoodUnixNanos int64 `protobuf:"varint,1,opt,name=first_good_unix_nanos,json=firstGoodUnixNanos,proto3" json:"first_good_unix_nanos,omitempty"`
+	// From the first of a row of failures to the first good attempt after it, and when the longest began.
+	LongestNanos     int64 `protobuf:"varint,2,opt,name=longest_nanos,json=longestNanos,proto3" json:"longest_nanos,omitempty"`
+	LongestUnixNanos int64 `protobuf:"varint,3,opt,name=longest_unix_nanos,json=longestUnixNanos,proto3" json:"longest_unix_nanos,omitempty"`
+	// Since when none failed to the end of the phase; 0 where the last one failed.
+	GoodSinceUnixNanos int64 `protobuf:"varint,4,opt,name=good_since_unix_nanos,json=goodSinceUnixNanos,proto3" json:"good_since_unix_nanos,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *Gap) Reset() {
+	*x = Gap{}
+	mi := &file_squall_v1_state_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Gap) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Gap) ProtoMessage() {}
+
+func (x *Gap) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Gap.ProtoReflect.Descriptor instead.
+func (*Gap) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Gap) GetFirstGoodUnixNanos() int64 {
+	if x != nil {
+		return x.FirstGoodUnixNanos
+	}
+	return 0
+}
+
+func (x *Gap) GetLongestNanos() int64 {
+	if x != nil {
+		return x.LongestNanos
+	}
+	return 0
+}
+
+func (x *Gap) GetLongestUnixNanos() int64 {
+	if x != nil {
+		return x.LongestUnixNanos
+	}
+	return 0
+}
+
+func (x *Gap) GetGoodSinceUnixNanos() int64 {
+	if x != nil {
+		return x.GoodSinceUnixNanos
+	}
+	return 0
+}
+
 // RecordSteps carries what hosts reported.
 type RecordSteps struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1545,7 +1731,7 @@ type RecordSteps struct {
 
 func (x *RecordSteps) Reset() {
 	*x = RecordSteps{}
-	mi := &file_squall_v1_state_proto_msgTypes[12]
+	mi := &file_squall_v1_state_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1557,7 +1743,7 @@ func (x *RecordSteps) String() string {
 func (*RecordSteps) ProtoMessage() {}
 
 func (x *RecordSteps) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[12]
+	mi := &file_squall_v1_state_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1570,7 +1756,7 @@ func (x *RecordSteps) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordSteps.ProtoReflect.Descriptor instead.
 func (*RecordSteps) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{12}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RecordSteps) GetSteps() []*StepStatus {
@@ -1590,7 +1776,7 @@ type RecordWindows struct {
 
 func (x *RecordWindows) Reset() {
 	*x = RecordWindows{}
-	mi := &file_squall_v1_state_proto_msgTypes[13]
+	mi := &file_squall_v1_state_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1602,7 +1788,7 @@ func (x *RecordWindows) String() string {
 func (*RecordWindows) ProtoMessage() {}
 
 func (x *RecordWindows) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[13]
+	mi := &file_squall_v1_state_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1615,7 +1801,7 @@ func (x *RecordWindows) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordWindows.ProtoReflect.Descriptor instead.
 func (*RecordWindows) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{13}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RecordWindows) GetWindows() []*Window {
@@ -1637,7 +1823,7 @@ type GrantTokens struct {
 
 func (x *GrantTokens) Reset() {
 	*x = GrantTokens{}
-	mi := &file_squall_v1_state_proto_msgTypes[14]
+	mi := &file_squall_v1_state_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1649,7 +1835,7 @@ func (x *GrantTokens) String() string {
 func (*GrantTokens) ProtoMessage() {}
 
 func (x *GrantTokens) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[14]
+	mi := &file_squall_v1_state_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1662,7 +1848,7 @@ func (x *GrantTokens) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrantTokens.ProtoReflect.Descriptor instead.
 func (*GrantTokens) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{14}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *GrantTokens) GetRun() string {
@@ -1697,7 +1883,7 @@ type Halt struct {
 
 func (x *Halt) Reset() {
 	*x = Halt{}
-	mi := &file_squall_v1_state_proto_msgTypes[15]
+	mi := &file_squall_v1_state_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1709,7 +1895,7 @@ func (x *Halt) String() string {
 func (*Halt) ProtoMessage() {}
 
 func (x *Halt) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[15]
+	mi := &file_squall_v1_state_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1722,7 +1908,7 @@ func (x *Halt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Halt.ProtoReflect.Descriptor instead.
 func (*Halt) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{15}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Halt) GetId() string {
@@ -1749,7 +1935,7 @@ type Resume struct {
 
 func (x *Resume) Reset() {
 	*x = Resume{}
-	mi := &file_squall_v1_state_proto_msgTypes[16]
+	mi := &file_squall_v1_state_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1761,7 +1947,7 @@ func (x *Resume) String() string {
 func (*Resume) ProtoMessage() {}
 
 func (x *Resume) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[16]
+	mi := &file_squall_v1_state_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1774,7 +1960,7 @@ func (x *Resume) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resume.ProtoReflect.Descriptor instead.
 func (*Resume) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{16}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Resume) GetId() string {
@@ -1794,7 +1980,7 @@ type SetGuardrails struct {
 
 func (x *SetGuardrails) Reset() {
 	*x = SetGuardrails{}
-	mi := &file_squall_v1_state_proto_msgTypes[17]
+	mi := &file_squall_v1_state_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1806,7 +1992,7 @@ func (x *SetGuardrails) String() string {
 func (*SetGuardrails) ProtoMessage() {}
 
 func (x *SetGuardrails) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[17]
+	mi := &file_squall_v1_state_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1819,7 +2005,7 @@ func (x *SetGuardrails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetGuardrails.ProtoReflect.Descriptor instead.
 func (*SetGuardrails) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{17}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *SetGuardrails) GetGuardrails() *Guardrails {
@@ -1838,7 +2024,7 @@ type RaiseEpoch struct {
 
 func (x *RaiseEpoch) Reset() {
 	*x = RaiseEpoch{}
-	mi := &file_squall_v1_state_proto_msgTypes[18]
+	mi := &file_squall_v1_state_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1850,7 +2036,7 @@ func (x *RaiseEpoch) String() string {
 func (*RaiseEpoch) ProtoMessage() {}
 
 func (x *RaiseEpoch) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[18]
+	mi := &file_squall_v1_state_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1863,7 +2049,7 @@ func (x *RaiseEpoch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RaiseEpoch.ProtoReflect.Descriptor instead.
 func (*RaiseEpoch) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{18}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{20}
 }
 
 // SetRules raises the rule version under which Apply decides.
@@ -1876,7 +2062,7 @@ type SetRules struct {
 
 func (x *SetRules) Reset() {
 	*x = SetRules{}
-	mi := &file_squall_v1_state_proto_msgTypes[19]
+	mi := &file_squall_v1_state_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1888,7 +2074,7 @@ func (x *SetRules) String() string {
 func (*SetRules) ProtoMessage() {}
 
 func (x *SetRules) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[19]
+	mi := &file_squall_v1_state_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1901,7 +2087,7 @@ func (x *SetRules) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetRules.ProtoReflect.Descriptor instead.
 func (*SetRules) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{19}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *SetRules) GetVersion() uint32 {
@@ -1922,7 +2108,7 @@ type BeginPhase struct {
 
 func (x *BeginPhase) Reset() {
 	*x = BeginPhase{}
-	mi := &file_squall_v1_state_proto_msgTypes[20]
+	mi := &file_squall_v1_state_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1934,7 +2120,7 @@ func (x *BeginPhase) String() string {
 func (*BeginPhase) ProtoMessage() {}
 
 func (x *BeginPhase) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[20]
+	mi := &file_squall_v1_state_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1947,7 +2133,7 @@ func (x *BeginPhase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginPhase.ProtoReflect.Descriptor instead.
 func (*BeginPhase) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{20}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *BeginPhase) GetRun() string {
@@ -1978,7 +2164,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_squall_v1_state_proto_msgTypes[21]
+	mi := &file_squall_v1_state_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1990,7 +2176,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[21]
+	mi := &file_squall_v1_state_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2003,7 +2189,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{21}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Outcome) GetIndex() uint64 {
@@ -2061,7 +2247,7 @@ type Run struct {
 
 func (x *Run) Reset() {
 	*x = Run{}
-	mi := &file_squall_v1_state_proto_msgTypes[22]
+	mi := &file_squall_v1_state_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2073,7 +2259,7 @@ func (x *Run) String() string {
 func (*Run) ProtoMessage() {}
 
 func (x *Run) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[22]
+	mi := &file_squall_v1_state_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2086,7 +2272,7 @@ func (x *Run) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Run.ProtoReflect.Descriptor instead.
 func (*Run) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{22}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Run) GetId() string {
@@ -2237,7 +2423,7 @@ type ProbeTotal struct {
 
 func (x *ProbeTotal) Reset() {
 	*x = ProbeTotal{}
-	mi := &file_squall_v1_state_proto_msgTypes[23]
+	mi := &file_squall_v1_state_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2249,7 +2435,7 @@ func (x *ProbeTotal) String() string {
 func (*ProbeTotal) ProtoMessage() {}
 
 func (x *ProbeTotal) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[23]
+	mi := &file_squall_v1_state_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2262,7 +2448,7 @@ func (x *ProbeTotal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeTotal.ProtoReflect.Descriptor instead.
 func (*ProbeTotal) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{23}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ProbeTotal) GetTotal() *Window {
@@ -2298,7 +2484,7 @@ type StepHosts struct {
 
 func (x *StepHosts) Reset() {
 	*x = StepHosts{}
-	mi := &file_squall_v1_state_proto_msgTypes[24]
+	mi := &file_squall_v1_state_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2310,7 +2496,7 @@ func (x *StepHosts) String() string {
 func (*StepHosts) ProtoMessage() {}
 
 func (x *StepHosts) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[24]
+	mi := &file_squall_v1_state_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2323,7 +2509,7 @@ func (x *StepHosts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepHosts.ProtoReflect.Descriptor instead.
 func (*StepHosts) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{24}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *StepHosts) GetHosts() map[string]*StepStatus {
@@ -2361,7 +2547,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_squall_v1_state_proto_msgTypes[25]
+	mi := &file_squall_v1_state_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2373,7 +2559,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[25]
+	mi := &file_squall_v1_state_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2386,7 +2572,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{25}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Event) GetIndex() uint64 {
@@ -2478,7 +2664,7 @@ type Registered struct {
 
 func (x *Registered) Reset() {
 	*x = Registered{}
-	mi := &file_squall_v1_state_proto_msgTypes[26]
+	mi := &file_squall_v1_state_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2490,7 +2676,7 @@ func (x *Registered) String() string {
 func (*Registered) ProtoMessage() {}
 
 func (x *Registered) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[26]
+	mi := &file_squall_v1_state_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2503,7 +2689,7 @@ func (x *Registered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Registered.ProtoReflect.Descriptor instead.
 func (*Registered) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{26}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Registered) GetHost() *Host {
@@ -2579,7 +2765,7 @@ type AuditRecord struct {
 
 func (x *AuditRecord) Reset() {
 	*x = AuditRecord{}
-	mi := &file_squall_v1_state_proto_msgTypes[27]
+	mi := &file_squall_v1_state_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2591,7 +2777,7 @@ func (x *AuditRecord) String() string {
 func (*AuditRecord) ProtoMessage() {}
 
 func (x *AuditRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[27]
+	mi := &file_squall_v1_state_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2604,7 +2790,7 @@ func (x *AuditRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditRecord.ProtoReflect.Descriptor instead.
 func (*AuditRecord) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{27}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *AuditRecord) GetIndex() uint64 {
@@ -2682,7 +2868,7 @@ type State struct {
 
 func (x *State) Reset() {
 	*x = State{}
-	mi := &file_squall_v1_state_proto_msgTypes[28]
+	mi := &file_squall_v1_state_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2694,7 +2880,7 @@ func (x *State) String() string {
 func (*State) ProtoMessage() {}
 
 func (x *State) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[28]
+	mi := &file_squall_v1_state_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2707,7 +2893,7 @@ func (x *State) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use State.ProtoReflect.Descriptor instead.
 func (*State) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{28}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *State) GetIndex() uint64 {
@@ -2812,7 +2998,7 @@ type AppliedCommand struct {
 
 func (x *AppliedCommand) Reset() {
 	*x = AppliedCommand{}
-	mi := &file_squall_v1_state_proto_msgTypes[29]
+	mi := &file_squall_v1_state_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2824,7 +3010,7 @@ func (x *AppliedCommand) String() string {
 func (*AppliedCommand) ProtoMessage() {}
 
 func (x *AppliedCommand) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[29]
+	mi := &file_squall_v1_state_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2837,7 +3023,7 @@ func (x *AppliedCommand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppliedCommand.ProtoReflect.Descriptor instead.
 func (*AppliedCommand) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{29}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *AppliedCommand) GetId() string {
@@ -2926,7 +3112,7 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x06Finish\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12,\n" +
 	"\averdict\x18\x02 \x01(\x0e2\x12.squall.v1.VerdictR\averdict\x12.\n" +
-	"\bfindings\x18\x03 \x03(\v2\x12.squall.v1.FindingR\bfindings\"\xda\x01\n" +
+	"\bfindings\x18\x03 \x03(\v2\x12.squall.v1.FindingR\bfindings\"\xa4\x02\n" +
 	"\aFinding\x12*\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x16.squall.v1.FindingKindR\x04kind\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12-\n" +
@@ -2934,7 +3120,20 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x04text\x18\x04 \x01(\tR\x04text\x12\"\n" +
 	"\rat_unix_nanos\x18\x05 \x01(\x03R\vatUnixNanos\x12\x14\n" +
 	"\x05phase\x18\x06 \x01(\tR\x05phase\x12\x12\n" +
-	"\x04host\x18\a \x01(\tR\x04host\":\n" +
+	"\x04host\x18\a \x01(\tR\x04host\x12&\n" +
+	"\x05basis\x18\b \x03(\v2\x10.squall.v1.BasisR\x05basis\x12 \n" +
+	"\x03gap\x18\t \x01(\v2\x0e.squall.v1.GapR\x03gap\"{\n" +
+	"\x05Basis\x12\x14\n" +
+	"\x05probe\x18\x01 \x01(\tR\x05probe\x12\x14\n" +
+	"\x05heard\x18\x02 \x01(\fR\x05heard\x12\x18\n" +
+	"\amissing\x18\x03 \x01(\fR\amissing\x12\x12\n" +
+	"\x04dark\x18\x04 \x01(\fR\x04dark\x12\x18\n" +
+	"\acontrol\x18\x05 \x01(\bR\acontrol\"\xbe\x01\n" +
+	"\x03Gap\x121\n" +
+	"\x15first_good_unix_nanos\x18\x01 \x01(\x03R\x12firstGoodUnixNanos\x12#\n" +
+	"\rlongest_nanos\x18\x02 \x01(\x03R\flongestNanos\x12,\n" +
+	"\x12longest_unix_nanos\x18\x03 \x01(\x03R\x10longestUnixNanos\x121\n" +
+	"\x15good_since_unix_nanos\x18\x04 \x01(\x03R\x12goodSinceUnixNanos\":\n" +
 	"\vRecordSteps\x12+\n" +
 	"\x05steps\x18\x01 \x03(\v2\x15.squall.v1.StepStatusR\x05steps\"<\n" +
 	"\rRecordWindows\x12+\n" +
@@ -3086,7 +3285,7 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x14END_CAUSE_ABORT_RULE\x10\x04\x12\x12\n" +
 	"\x0eEND_CAUSE_HALT\x10\x05\x12\x12\n" +
 	"\x0eEND_CAUSE_UNDO\x10\x06\x12\x15\n" +
-	"\x11END_CAUSE_RUNTIME\x10\a*\xb5\x01\n" +
+	"\x11END_CAUSE_RUNTIME\x10\a*\xc7\x01\n" +
 	"\aVerdict\x12\x17\n" +
 	"\x13VERDICT_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fVERDICT_PASS\x10\x01\x12\x10\n" +
@@ -3095,7 +3294,8 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x0eVERDICT_HALTED\x10\x04\x12\x18\n" +
 	"\x14VERDICT_INCONCLUSIVE\x10\x05\x12\x11\n" +
 	"\rVERDICT_ERROR\x10\x06\x12\x17\n" +
-	"\x13VERDICT_NOT_STARTED\x10\a*\xdd\x01\n" +
+	"\x13VERDICT_NOT_STARTED\x10\a\x12\x10\n" +
+	"\fVERDICT_DONE\x10\b*\x8e\x02\n" +
 	"\vFindingKind\x12\x1c\n" +
 	"\x18FINDING_KIND_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19FINDING_KIND_STEADY_STATE\x10\x01\x12\x16\n" +
@@ -3104,7 +3304,9 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x12FINDING_KIND_ABORT\x10\x04\x12\x17\n" +
 	"\x13FINDING_KIND_VERIFY\x10\x05\x12\x18\n" +
 	"\x14FINDING_KIND_RESIDUE\x10\x06\x12\x15\n" +
-	"\x11FINDING_KIND_STEP\x10\a*{\n" +
+	"\x11FINDING_KIND_STEP\x10\a\x12\x14\n" +
+	"\x10FINDING_KIND_GAP\x10\b\x12\x19\n" +
+	"\x15FINDING_KIND_RECOVERY\x10\t*{\n" +
 	"\fFindingState\x12\x1d\n" +
 	"\x19FINDING_STATE_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13FINDING_STATE_HOLDS\x10\x01\x12\x18\n" +
@@ -3142,7 +3344,7 @@ func file_squall_v1_state_proto_rawDescGZIP() []byte {
 }
 
 var file_squall_v1_state_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_squall_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_squall_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
 var file_squall_v1_state_proto_goTypes = []any{
 	(Role)(0),              // 0: squall.v1.Role
 	(EndCause)(0),          // 1: squall.v1.EndCause
@@ -3163,40 +3365,42 @@ var file_squall_v1_state_proto_goTypes = []any{
 	(*Recover)(nil),        // 16: squall.v1.Recover
 	(*Finish)(nil),         // 17: squall.v1.Finish
 	(*Finding)(nil),        // 18: squall.v1.Finding
-	(*RecordSteps)(nil),    // 19: squall.v1.RecordSteps
-	(*RecordWindows)(nil),  // 20: squall.v1.RecordWindows
-	(*GrantTokens)(nil),    // 21: squall.v1.GrantTokens
-	(*Halt)(nil),           // 22: squall.v1.Halt
-	(*Resume)(nil),         // 23: squall.v1.Resume
-	(*SetGuardrails)(nil),  // 24: squall.v1.SetGuardrails
-	(*RaiseEpoch)(nil),     // 25: squall.v1.RaiseEpoch
-	(*SetRules)(nil),       // 26: squall.v1.SetRules
-	(*BeginPhase)(nil),     // 27: squall.v1.BeginPhase
-	(*Outcome)(nil),        // 28: squall.v1.Outcome
-	(*Run)(nil),            // 29: squall.v1.Run
-	(*ProbeTotal)(nil),     // 30: squall.v1.ProbeTotal
-	(*StepHosts)(nil),      // 31: squall.v1.StepHosts
-	(*Event)(nil),          // 32: squall.v1.Event
-	(*Registered)(nil),     // 33: squall.v1.Registered
-	(*AuditRecord)(nil),    // 34: squall.v1.AuditRecord
-	(*State)(nil),          // 35: squall.v1.State
-	(*AppliedCommand)(nil), // 36: squall.v1.AppliedCommand
-	nil,                    // 37: squall.v1.Run.EnteredUnixNanosEntry
-	nil,                    // 38: squall.v1.Run.StepsEntry
-	nil,                    // 39: squall.v1.StepHosts.HostsEntry
-	nil,                    // 40: squall.v1.StepHosts.TokenUnixNanosEntry
-	nil,                    // 41: squall.v1.State.HostsEntry
-	nil,                    // 42: squall.v1.State.RunsEntry
-	nil,                    // 43: squall.v1.State.OrderIndexEntry
-	(*Host)(nil),           // 44: squall.v1.Host
-	(*Experiment)(nil),     // 45: squall.v1.Experiment
-	(*Plan)(nil),           // 46: squall.v1.Plan
-	(*StepStatus)(nil),     // 47: squall.v1.StepStatus
-	(*Window)(nil),         // 48: squall.v1.Window
-	(*Guardrails)(nil),     // 49: squall.v1.Guardrails
-	(*Problem)(nil),        // 50: squall.v1.Problem
-	(*StepKey)(nil),        // 51: squall.v1.StepKey
-	(*HaltLatch)(nil),      // 52: squall.v1.HaltLatch
+	(*Basis)(nil),          // 19: squall.v1.Basis
+	(*Gap)(nil),            // 20: squall.v1.Gap
+	(*RecordSteps)(nil),    // 21: squall.v1.RecordSteps
+	(*RecordWindows)(nil),  // 22: squall.v1.RecordWindows
+	(*GrantTokens)(nil),    // 23: squall.v1.GrantTokens
+	(*Halt)(nil),           // 24: squall.v1.Halt
+	(*Resume)(nil),         // 25: squall.v1.Resume
+	(*SetGuardrails)(nil),  // 26: squall.v1.SetGuardrails
+	(*RaiseEpoch)(nil),     // 27: squall.v1.RaiseEpoch
+	(*SetRules)(nil),       // 28: squall.v1.SetRules
+	(*BeginPhase)(nil),     // 29: squall.v1.BeginPhase
+	(*Outcome)(nil),        // 30: squall.v1.Outcome
+	(*Run)(nil),            // 31: squall.v1.Run
+	(*ProbeTotal)(nil),     // 32: squall.v1.ProbeTotal
+	(*StepHosts)(nil),      // 33: squall.v1.StepHosts
+	(*Event)(nil),          // 34: squall.v1.Event
+	(*Registered)(nil),     // 35: squall.v1.Registered
+	(*AuditRecord)(nil),    // 36: squall.v1.AuditRecord
+	(*State)(nil),          // 37: squall.v1.State
+	(*AppliedCommand)(nil), // 38: squall.v1.AppliedCommand
+	nil,                    // 39: squall.v1.Run.EnteredUnixNanosEntry
+	nil,                    // 40: squall.v1.Run.StepsEntry
+	nil,                    // 41: squall.v1.StepHosts.HostsEntry
+	nil,                    // 42: squall.v1.StepHosts.TokenUnixNanosEntry
+	nil,                    // 43: squall.v1.State.HostsEntry
+	nil,                    // 44: squall.v1.State.RunsEntry
+	nil,                    // 45: squall.v1.State.OrderIndexEntry
+	(*Host)(nil),           // 46: squall.v1.Host
+	(*Experiment)(nil),     // 47: squall.v1.Experiment
+	(*Plan)(nil),           // 48: squall.v1.Plan
+	(*StepStatus)(nil),     // 49: squall.v1.StepStatus
+	(*Window)(nil),         // 50: squall.v1.Window
+	(*Guardrails)(nil),     // 51: squall.v1.Guardrails
+	(*Problem)(nil),        // 52: squall.v1.Problem
+	(*StepKey)(nil),        // 53: squall.v1.StepKey
+	(*HaltLatch)(nil),      // 54: squall.v1.HaltLatch
 }
 var file_squall_v1_state_proto_depIdxs = []int32{
 	8,  // 0: squall.v1.Command.by:type_name -> squall.v1.Principal
@@ -3208,69 +3412,71 @@ var file_squall_v1_state_proto_depIdxs = []int32{
 	15, // 6: squall.v1.Command.end_run:type_name -> squall.v1.EndRun
 	16, // 7: squall.v1.Command.recover:type_name -> squall.v1.Recover
 	17, // 8: squall.v1.Command.finish:type_name -> squall.v1.Finish
-	19, // 9: squall.v1.Command.record_steps:type_name -> squall.v1.RecordSteps
-	20, // 10: squall.v1.Command.record_windows:type_name -> squall.v1.RecordWindows
-	21, // 11: squall.v1.Command.grant_tokens:type_name -> squall.v1.GrantTokens
-	22, // 12: squall.v1.Command.halt:type_name -> squall.v1.Halt
-	23, // 13: squall.v1.Command.resume:type_name -> squall.v1.Resume
-	24, // 14: squall.v1.Command.set_guardrails:type_name -> squall.v1.SetGuardrails
-	25, // 15: squall.v1.Command.raise_epoch:type_name -> squall.v1.RaiseEpoch
-	26, // 16: squall.v1.Command.set_rules:type_name -> squall.v1.SetRules
-	27, // 17: squall.v1.Command.begin_phase:type_name -> squall.v1.BeginPhase
+	21, // 9: squall.v1.Command.record_steps:type_name -> squall.v1.RecordSteps
+	22, // 10: squall.v1.Command.record_windows:type_name -> squall.v1.RecordWindows
+	23, // 11: squall.v1.Command.grant_tokens:type_name -> squall.v1.GrantTokens
+	24, // 12: squall.v1.Command.halt:type_name -> squall.v1.Halt
+	25, // 13: squall.v1.Command.resume:type_name -> squall.v1.Resume
+	26, // 14: squall.v1.Command.set_guardrails:type_name -> squall.v1.SetGuardrails
+	27, // 15: squall.v1.Command.raise_epoch:type_name -> squall.v1.RaiseEpoch
+	28, // 16: squall.v1.Command.set_rules:type_name -> squall.v1.SetRules
+	29, // 17: squall.v1.Command.begin_phase:type_name -> squall.v1.BeginPhase
 	0,  // 18: squall.v1.Principal.role:type_name -> squall.v1.Role
 	10, // 19: squall.v1.UpdateHosts.hosts:type_name -> squall.v1.HostUpdate
-	44, // 20: squall.v1.HostUpdate.host:type_name -> squall.v1.Host
-	45, // 21: squall.v1.AdmitRun.experiment:type_name -> squall.v1.Experiment
-	46, // 22: squall.v1.AdmitRun.plan:type_name -> squall.v1.Plan
+	46, // 20: squall.v1.HostUpdate.host:type_name -> squall.v1.Host
+	47, // 21: squall.v1.AdmitRun.experiment:type_name -> squall.v1.Experiment
+	48, // 22: squall.v1.AdmitRun.plan:type_name -> squall.v1.Plan
 	1,  // 23: squall.v1.EndRun.cause:type_name -> squall.v1.EndCause
 	2,  // 24: squall.v1.Finish.verdict:type_name -> squall.v1.Verdict
 	18, // 25: squall.v1.Finish.findings:type_name -> squall.v1.Finding
 	3,  // 26: squall.v1.Finding.kind:type_name -> squall.v1.FindingKind
 	4,  // 27: squall.v1.Finding.state:type_name -> squall.v1.FindingState
-	47, // 28: squall.v1.RecordSteps.steps:type_name -> squall.v1.StepStatus
-	48, // 29: squall.v1.RecordWindows.windows:type_name -> squall.v1.Window
-	49, // 30: squall.v1.SetGuardrails.guardrails:type_name -> squall.v1.Guardrails
-	50, // 31: squall.v1.Outcome.refused:type_name -> squall.v1.Problem
-	45, // 32: squall.v1.Run.experiment:type_name -> squall.v1.Experiment
-	46, // 33: squall.v1.Run.plan:type_name -> squall.v1.Plan
-	8,  // 34: squall.v1.Run.by:type_name -> squall.v1.Principal
-	5,  // 35: squall.v1.Run.state:type_name -> squall.v1.RunState
-	37, // 36: squall.v1.Run.entered_unix_nanos:type_name -> squall.v1.Run.EnteredUnixNanosEntry
-	1,  // 37: squall.v1.Run.end_cause:type_name -> squall.v1.EndCause
-	38, // 38: squall.v1.Run.steps:type_name -> squall.v1.Run.StepsEntry
-	2,  // 39: squall.v1.Run.verdict:type_name -> squall.v1.Verdict
-	18, // 40: squall.v1.Run.findings:type_name -> squall.v1.Finding
-	32, // 41: squall.v1.Run.events:type_name -> squall.v1.Event
-	30, // 42: squall.v1.Run.totals:type_name -> squall.v1.ProbeTotal
-	48, // 43: squall.v1.ProbeTotal.total:type_name -> squall.v1.Window
-	48, // 44: squall.v1.ProbeTotal.worst:type_name -> squall.v1.Window
-	39, // 45: squall.v1.StepHosts.hosts:type_name -> squall.v1.StepHosts.HostsEntry
-	40, // 46: squall.v1.StepHosts.token_unix_nanos:type_name -> squall.v1.StepHosts.TokenUnixNanosEntry
-	6,  // 47: squall.v1.Event.kind:type_name -> squall.v1.EventKind
-	47, // 48: squall.v1.Event.step:type_name -> squall.v1.StepStatus
-	5,  // 49: squall.v1.Event.state:type_name -> squall.v1.RunState
-	2,  // 50: squall.v1.Event.verdict:type_name -> squall.v1.Verdict
-	44, // 51: squall.v1.Registered.host:type_name -> squall.v1.Host
-	51, // 52: squall.v1.Registered.strays:type_name -> squall.v1.StepKey
-	8,  // 53: squall.v1.AuditRecord.by:type_name -> squall.v1.Principal
-	41, // 54: squall.v1.State.hosts:type_name -> squall.v1.State.HostsEntry
-	42, // 55: squall.v1.State.runs:type_name -> squall.v1.State.RunsEntry
-	48, // 56: squall.v1.State.windows:type_name -> squall.v1.Window
-	52, // 57: squall.v1.State.halt:type_name -> squall.v1.HaltLatch
-	49, // 58: squall.v1.State.guardrails:type_name -> squall.v1.Guardrails
-	36, // 59: squall.v1.State.applied:type_name -> squall.v1.AppliedCommand
-	34, // 60: squall.v1.State.audit:type_name -> squall.v1.AuditRecord
-	43, // 61: squall.v1.State.order_index:type_name -> squall.v1.State.OrderIndexEntry
-	28, // 62: squall.v1.AppliedCommand.outcome:type_name -> squall.v1.Outcome
-	31, // 63: squall.v1.Run.StepsEntry.value:type_name -> squall.v1.StepHosts
-	47, // 64: squall.v1.StepHosts.HostsEntry.value:type_name -> squall.v1.StepStatus
-	33, // 65: squall.v1.State.HostsEntry.value:type_name -> squall.v1.Registered
-	29, // 66: squall.v1.State.RunsEntry.value:type_name -> squall.v1.Run
-	67, // [67:67] is the sub-list for method output_type
-	67, // [67:67] is the sub-list for method input_type
-	67, // [67:67] is the sub-list for extension type_name
-	67, // [67:67] is the sub-list for extension extendee
-	0,  // [0:67] is the sub-list for field type_name
+	19, // 28: squall.v1.Finding.basis:type_name -> squall.v1.Basis
+	20, // 29: squall.v1.Finding.gap:type_name -> squall.v1.Gap
+	49, // 30: squall.v1.RecordSteps.steps:type_name -> squall.v1.StepStatus
+	50, // 31: squall.v1.RecordWindows.windows:type_name -> squall.v1.Window
+	51, // 32: squall.v1.SetGuardrails.guardrails:type_name -> squall.v1.Guardrails
+	52, // 33: squall.v1.Outcome.refused:type_name -> squall.v1.Problem
+	47, // 34: squall.v1.Run.experiment:type_name -> squall.v1.Experiment
+	48, // 35: squall.v1.Run.plan:type_name -> squall.v1.Plan
+	8,  // 36: squall.v1.Run.by:type_name -> squall.v1.Principal
+	5,  // 37: squall.v1.Run.state:type_name -> squall.v1.RunState
+	39, // 38: squall.v1.Run.entered_unix_nanos:type_name -> squall.v1.Run.EnteredUnixNanosEntry
+	1,  // 39: squall.v1.Run.end_cause:type_name -> squall.v1.EndCause
+	40, // 40: squall.v1.Run.steps:type_name -> squall.v1.Run.StepsEntry
+	2,  // 41: squall.v1.Run.verdict:type_name -> squall.v1.Verdict
+	18, // 42: squall.v1.Run.findings:type_name -> squall.v1.Finding
+	34, // 43: squall.v1.Run.events:type_name -> squall.v1.Event
+	32, // 44: squall.v1.Run.totals:type_name -> squall.v1.ProbeTotal
+	50, // 45: squall.v1.ProbeTotal.total:type_name -> squall.v1.Window
+	50, // 46: squall.v1.ProbeTotal.worst:type_name -> squall.v1.Window
+	41, // 47: squall.v1.StepHosts.hosts:type_name -> squall.v1.StepHosts.HostsEntry
+	42, // 48: squall.v1.StepHosts.token_unix_nanos:type_name -> squall.v1.StepHosts.TokenUnixNanosEntry
+	6,  // 49: squall.v1.Event.kind:type_name -> squall.v1.EventKind
+	49, // 50: squall.v1.Event.step:type_name -> squall.v1.StepStatus
+	5,  // 51: squall.v1.Event.state:type_name -> squall.v1.RunState
+	2,  // 52: squall.v1.Event.verdict:type_name -> squall.v1.Verdict
+	46, // 53: squall.v1.Registered.host:type_name -> squall.v1.Host
+	53, // 54: squall.v1.Registered.strays:type_name -> squall.v1.StepKey
+	8,  // 55: squall.v1.AuditRecord.by:type_name -> squall.v1.Principal
+	43, // 56: squall.v1.State.hosts:type_name -> squall.v1.State.HostsEntry
+	44, // 57: squall.v1.State.runs:type_name -> squall.v1.State.RunsEntry
+	50, // 58: squall.v1.State.windows:type_name -> squall.v1.Window
+	54, // 59: squall.v1.State.halt:type_name -> squall.v1.HaltLatch
+	51, // 60: squall.v1.State.guardrails:type_name -> squall.v1.Guardrails
+	38, // 61: squall.v1.State.applied:type_name -> squall.v1.AppliedCommand
+	36, // 62: squall.v1.State.audit:type_name -> squall.v1.AuditRecord
+	45, // 63: squall.v1.State.order_index:type_name -> squall.v1.State.OrderIndexEntry
+	30, // 64: squall.v1.AppliedCommand.outcome:type_name -> squall.v1.Outcome
+	33, // 65: squall.v1.Run.StepsEntry.value:type_name -> squall.v1.StepHosts
+	49, // 66: squall.v1.StepHosts.HostsEntry.value:type_name -> squall.v1.StepStatus
+	35, // 67: squall.v1.State.HostsEntry.value:type_name -> squall.v1.Registered
+	31, // 68: squall.v1.State.RunsEntry.value:type_name -> squall.v1.Run
+	69, // [69:69] is the sub-list for method output_type
+	69, // [69:69] is the sub-list for method input_type
+	69, // [69:69] is the sub-list for extension type_name
+	69, // [69:69] is the sub-list for extension extendee
+	0,  // [0:69] is the sub-list for field type_name
 }
 
 func init() { file_squall_v1_state_proto_init() }
@@ -3308,7 +3514,7 @@ func file_squall_v1_state_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_squall_v1_state_proto_rawDesc), len(file_squall_v1_state_proto_rawDesc)),
 			NumEnums:      7,
-			NumMessages:   37,
+			NumMessages:   39,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
