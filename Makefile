@@ -11,7 +11,7 @@ GEN := $(GO) tool -modfile=.tools/gen/go.mod
 BUF := $(GO) tool -modfile=.tools/buf/go.mod buf
 LINT := $(GO) tool -modfile=.tools/lint/go.mod golangci-lint
 # Packages whose promises are about goroutines: they run under the race detector.
-RACE := ./agent ./agent/undo ./server/... ./proto/clock ./proto/probe
+RACE := ./agent ./agent/process ./agent/session ./agent/step ./agent/undo ./server/... ./proto/clock ./proto/probe
 
 .DEFAULT_GOAL := help
 

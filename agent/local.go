@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"squall/agent/step"
 	"squall/agent/undo"
 	"squall/experiments"
 	pb "squall/proto/squall/v1"
@@ -29,7 +30,7 @@ const (
 // local serves the host's own Unix socket. It works with every server gone.
 type local struct {
 	pb.UnimplementedLocalServiceServer
-	engine *Engine
+	engine *step.Engine
 	// standalone takes injections; otherwise faults come from servers.
 	standalone bool
 	// server names the one in use.
@@ -82,7 +83,7 @@ func (l *local) refuseInject(in *pb.LocalInjectRequest) *pb.Problem {
 		}
 	}
 	if h := l.engine.Halted(); h != nil {
-		return haltedProblem(h)
+		return step.HaltedProblem(h)
 	}
 	return nil
 }
@@ -157,7 +158,7 @@ func (l *local) Status(ctx context.Context, _ *pb.LocalStatusRequest) (*pb.Local
 		return nil, status.Error(codes.Internal, err.Error())
 	}
 	return &pb.LocalStatusResponse{
-		Host: l.engine.name, Standalone: l.standalone, Server: l.server(),
+		Host: l.engine.Name(), Standalone: l.standalone, Server: l.server(),
 		LeaseLeftNanos: int64(l.engine.LeaseLeft()), Halt: l.engine.Halted(), Steps: l.engine.Statuses(),
 		Residue: left, SupervisorPid: uint32(os.Getppid()), WorkerPid: uint32(os.Getpid()),
 	}, nil
@@ -169,14 +170,16 @@ func (l *local) Doctor(ctx context.Context, _ *pb.LocalDoctorRequest) (*pb.Local
 	ctx, cancel := context.WithTimeout(ctx, localPatience)
 	defer cancel()
 	for {
-		facts, err := l.engine.host.Facts(ctx)
+		facts, err := l.engine.Host().Facts(ctx)
 		if err != nil {
 			return nil, status.Error(codes.Internal, err.Error())
 		}
 		if len(facts.GetAbilities()) > 0 {
 			return &pb.LocalDoctorResponse{Abilities: facts.GetAbilities()}, nil
 		}
-		if rest(ctx, doctorPace); ctx.Err() != nil {
+		select {
+		case <-time.After(doctorPace):
+		case <-ctx.Done():
 			return nil, status.FromContextError(ctx.Err()).Err()
 		}
 	}

@@ -14,6 +14,8 @@ import (
 
 	"squall/agent/host"
 	"squall/agent/host/hosttest"
+	"squall/agent/process"
+	"squall/agent/step"
 	"squall/agent/undo"
 	pb "squall/proto/squall/v1"
 )
@@ -134,14 +136,14 @@ func inRegion(t *testing.T, test func(*region)) {
 		}
 		ctx, cancel := context.WithCancel(context.Background())
 		inside, outside := net.Pipe()
-		s := &Supervisor{
+		s := &process.Supervisor{
 			Boot: r.fake.Boot, Log: slog.New(slog.DiscardHandler),
-			Start:   func(context.Context) (Child, error) { return &idleChild{outside, make(chan struct{})}, nil },
+			Start:   func(context.Context) (process.Child, error) { return &idleChild{outside, make(chan struct{})}, nil },
 			Recover: func(context.Context, pb.RevertCause) error { return nil },
 		}
 		w := &Worker{
 			Config: testConfig(), Host: r.fake, Journal: dir, Options: undo.Options{BootID: "fake-boot", Size: 1 << 20},
-			Pipe: inside, Supervisor: fed{}, Servers: []string{"s1", "s2", "s3"}, Dial: r.dial, Local: r.local.listen(),
+			Pipe: inside, Supervisor: idle{}, Servers: []string{"s1", "s2", "s3"}, Dial: r.dial, Local: r.local.listen(),
 			Log: slog.New(slog.DiscardHandler),
 		}
 		var both sync.WaitGroup
@@ -216,7 +218,7 @@ func (r *region) lease() time.Duration {
 func (r *region) fire(d *door, index uint64) *pb.Task {
 	start := r.fake.Boot() + d.ahead + 2*time.Second
 	task := &pb.Task{
-		Run: "run-1", Step: "power.off", Fire: true, LeaseNanos: int64(DefaultLease),
+		Run: "run-1", Step: "power.off", Fire: true, LeaseNanos: int64(step.DefaultLease),
 		Fault:          &pb.Fault{Kind: &pb.Fault_PowerOff{PowerOff: &pb.PowerOff{}}},
 		StartUnixNanos: int64(start), EndUnixNanos: int64(start + time.Hour), DeadlineUnixNanos: int64(start + 2*time.Hour),
 	}
@@ -239,7 +241,7 @@ func TestSessionCarriesOrdersAndReports(t *testing.T) {
 				t.Errorf("reported: %v", last)
 			}
 		})
-		time.Sleep(5 * DefaultLease)
+		time.Sleep(5 * step.DefaultLease)
 		if runs(r.fake) {
 			t.Error("the lease was not renewed")
 		}
@@ -310,7 +312,7 @@ func TestAllServersGoneRevertsAtTheLease(t *testing.T) {
 		for !runs(r.fake) && time.Since(cut) < time.Minute {
 			time.Sleep(10 * time.Millisecond)
 		}
-		if took := time.Since(cut); took > DefaultLease+time.Second {
+		if took := time.Since(cut); took > step.DefaultLease+time.Second {
 			t.Errorf("reverted %s after contact was lost", took)
 		}
 	})

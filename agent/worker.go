@@ -12,6 +12,9 @@ import (
 	"google.golang.org/grpc"
 
 	"squall/agent/host"
+	"squall/agent/process"
+	"squall/agent/session"
+	"squall/agent/step"
 	"squall/agent/undo"
 	pb "squall/proto/squall/v1"
 )
@@ -27,13 +30,13 @@ type Worker struct {
 	// Pipe leads to the supervisor.
 	Pipe io.ReadWriteCloser
 	// Supervisor is asked why it is silent.
-	Supervisor Scheduled
+	Supervisor process.Scheduled
 	// Servers are the agent doors to begin with, host:port or unix:PATH. Without
 	// any, the agent is standalone: its supervisor grants the lease.
 	Servers []string
-	Dial    Dial
+	Dial    session.Dial
 	// Attempt makes one attempt of a probe; nil is probe.Probe.
-	Attempt Attempt
+	Attempt session.Attempt
 	// Local is the host's own socket; nil for none.
 	Local net.Listener
 	// Rest gives memory back when the worker has begun; nil does nothing.
@@ -54,7 +57,7 @@ func (w *Worker) Run(ctx context.Context) error {
 		w.Log.Error("recover", "err", err)
 	}
 	worked := w.work(ctx, journal)
-	if errors.Is(worked, errOrphaned) || errors.Is(worked, context.Canceled) {
+	if errors.Is(worked, process.ErrOrphaned) || errors.Is(worked, context.Canceled) {
 		w.Log.Info("worker ends", "why", worked)
 		worked = nil
 	}
@@ -66,27 +69,29 @@ func (w *Worker) Run(ctx context.Context) error {
 func (w *Worker) work(ctx context.Context, journal *undo.Journal) error {
 	group, ctx := errgroup.WithContext(ctx)
 	standalone := len(w.Servers) == 0
-	clusterTime := &measured{boot: w.Host.Boot}
-	var clock ClusterClock = clusterTime
+	clusterTime := session.NewClock(w.Host.Boot)
+	var clock step.ClusterClock = clusterTime
 	if standalone {
-		clock = newAlone(w.Host.Boot())
+		clock = session.NewAlone(w.Host.Boot())
 	}
-	pulse := newPulse(w.Pipe, w.Supervisor, standalone)
-	engine := NewEngine(EngineConfig{
-		Name: w.Config.GetName(), Host: watchedHost{w.Host, pulse.quicken}, Journal: journal, Clock: clock, Log: w.Log,
+	heartbeat := process.NewHeartbeat(w.Pipe, w.Supervisor, standalone)
+	engine := step.NewEngine(step.EngineConfig{
+		Name: w.Config.GetName(), Host: heartbeat.Watched(w.Host), Journal: journal, Clock: clock, Log: w.Log,
 	})
-	pulse.engine = engine
+	heartbeat.Follow(engine)
 	server := func() string { return "" }
 	group.Go(func() error { return engine.Run(ctx) })
-	group.Go(func() error { return pulse.run(ctx) })
+	group.Go(func() error { return heartbeat.Run(ctx) })
 	group.Go(func() error { return w.warm(ctx) })
 	if !standalone {
-		server = w.connect(ctx, group, engine, clusterTime)
+		contact := w.contact(engine, clusterTime)
+		server = contact.Server
+		group.Go(func() error { return contact.Run(ctx) })
 	}
 	if w.Local != nil {
 		group.Go(func() error {
 			return serveLocal(ctx, w.Local, &local{
-				engine: engine, standalone: standalone, server: server, quicken: pulse.quicken,
+				engine: engine, standalone: standalone, server: server, quicken: heartbeat.Quicken,
 			})
 		})
 	}
@@ -108,20 +113,12 @@ func (w *Worker) warm(ctx context.Context) error {
 	return nil
 }
 
-// connect keeps in touch with the servers, and measures for them. It returns
-// how to ask which server is in use.
-func (w *Worker) connect(ctx context.Context, group *errgroup.Group, engine *Engine, clusterTime *measured) func() string {
-	windows, hosts := &outbox{}, make(chan *pb.Host)
-	session := newSession(SessionConfig{
-		Engine: engine, Servers: w.Servers, Dial: w.Dial, Version: w.Version, BootID: w.Options.BootID, Log: w.Log,
-	}, clusterTime, windows)
-	measure := newMeasurer(engine, w.Attempt, w.Config, windows)
-	group.Go(func() error {
-		defer measure.Close()
-		return session.run(ctx, hosts, measure.Set)
+// contact is the worker's session with the servers.
+func (w *Worker) contact(engine *step.Engine, clock *session.Clock) *session.Session {
+	return session.New(session.Config{
+		Engine: engine, Clock: clock, Host: w.Config, Attempt: w.Attempt, Servers: w.Servers, Dial: w.Dial,
+		Version: w.Version, BootID: w.Options.BootID, Log: w.Log,
 	})
-	group.Go(func() error { return describeHost(ctx, w.Host, hosts, w.Log) })
-	return session.Server
 }
 
 // serveLocal serves the host's own socket until ctx ends.

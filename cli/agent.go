@@ -18,6 +18,7 @@ import (
 
 	"squall/agent"
 	"squall/agent/host"
+	"squall/agent/session"
 	"squall/experiments"
 	"squall/proto/pki"
 )
@@ -149,7 +150,7 @@ const window = 1 << 20
 
 // dialMarked dials without DNS and marks its sockets, so that the agent's own
 // stream, and nothing else, is exempt from our faults.
-func dialMarked(bundle *pki.Bundle) agent.Dial {
+func dialMarked(bundle *pki.Bundle) session.Dial {
 	marked := &net.Dialer{Control: host.SocketMark(agent.ExemptMark)}
 	dial := func(ctx context.Context, address string) (net.Conn, error) {
 		if path, ok := strings.CutPrefix(address, "unix:"); ok {

@@ -61,6 +61,12 @@ func TestWhoImportsWhom(t *testing.T) {
 			{"agent imports neither server nor cli", below(p.ImportPath, "squall/agent"), false, func(d string) bool {
 				return below(d, "squall/server", "squall/cli")
 			}},
+			{"steps know nothing of sessions and processes", below(p.ImportPath, "squall/agent/step"), false, func(d string) bool {
+				return below(d, "squall/agent/session", "squall/agent/process")
+			}},
+			{"processes know nothing of sessions and steps", below(p.ImportPath, "squall/agent/process"), false, func(d string) bool {
+				return below(d, "squall/agent/session", "squall/agent/step", "squall/agent/undo")
+			}},
 			{"server imports neither agent nor cli", below(p.ImportPath, "squall/server"), false, func(d string) bool {
 				return below(d, "squall/agent", "squall/cli")
 			}},

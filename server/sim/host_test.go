@@ -14,6 +14,8 @@ import (
 
 	"squall/agent"
 	"squall/agent/host/hosttest"
+	"squall/agent/process"
+	"squall/agent/session"
 	"squall/agent/undo"
 	"squall/proto/pki"
 	"squall/proto/probe"
@@ -52,8 +54,8 @@ func startMachine(t *testing.T, c machineConfig) *machine {
 	folder := filepath.Join(t.TempDir(), "journal")
 	options := undo.Options{BootID: "boot-" + c.name, Size: 1 << 20, Sync: func(*os.File) error { return nil }}
 	log := c.log.With("host", c.name)
-	supervisor := &agent.Supervisor{
-		Start: func(context.Context) (agent.Child, error) {
+	supervisor := &process.Supervisor{
+		Start: func(context.Context) (process.Child, error) {
 			m.mu.Lock()
 			defer m.mu.Unlock()
 			m.worker = m.startWorker(config, c, folder, options, log)
@@ -110,7 +112,7 @@ func (m *machine) dies() {
 	m.worker.kill()
 }
 
-func (c machineConfig) dialer() agent.Dial {
+func (c machineConfig) dialer() session.Dial {
 	options := []grpc.DialOption{
 		grpc.WithTransportCredentials(credentials.NewTLS(c.bundle.ClientTLS())),
 		grpc.WithContextDialer(c.net.dialer(c.name)),

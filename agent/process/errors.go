@@ -1,4 +1,4 @@
-package agent
+package process
 
 import "errors"
 
@@ -7,6 +7,6 @@ var (
 	errDied = errors.New("worker died")
 	// errHung says that the worker lives and does not do its work.
 	errHung = errors.New("worker hangs")
-	// errOrphaned says that the supervisor is gone.
-	errOrphaned = errors.New("supervisor is gone")
+	// ErrOrphaned says that the supervisor is gone.
+	ErrOrphaned = errors.New("supervisor is gone")
 )

@@ -1,4 +1,4 @@
-package agent
+package step
 
 import (
 	"fmt"
@@ -86,7 +86,8 @@ func (e *Engine) release(h *pb.HaltLatch) error {
 	return nil
 }
 
-func haltedProblem(h *pb.HaltLatch) *pb.Problem {
+// HaltedProblem refuses what a halted host is asked for.
+func HaltedProblem(h *pb.HaltLatch) *pb.Problem {
 	fix := "resume the cluster: squall resume"
 	if h.GetLocal() {
 		fix = "resume on this host: squall resume --local"

@@ -1,4 +1,4 @@
-package agent
+package step
 
 import (
 	"context"
@@ -251,7 +251,7 @@ func (s *step) nap(ctx context.Context, until time.Duration) {
 // once: a host that has only just found its servers has no lease yet.
 func (s *step) prepare(ctx context.Context) bool {
 	if h := s.e.Halted(); h != nil {
-		s.refuse(haltedProblem(h))
+		s.refuse(HaltedProblem(h))
 		return false
 	}
 	changes, err := s.plan(ctx, s.nominal())
@@ -350,7 +350,7 @@ func (s *step) letGo(m move) {
 	s.closeSchedule(m.cause)
 	p := &pb.Problem{Refusal: pb.Refusal_REFUSAL_HOST, Message: "not injected: " + m.why}
 	if h := s.e.Halted(); h != nil && m.cause == pb.RevertCause_REVERT_CAUSE_HALT {
-		p = haltedProblem(h)
+		p = HaltedProblem(h)
 	}
 	s.change(func() { s.status.Cause = m.cause })
 	s.refuse(p)

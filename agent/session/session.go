@@ -1,4 +1,4 @@
-package agent
+package session
 
 import (
 	"context"
@@ -10,6 +10,9 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
+	"squall/agent/step"
 	"squall/agent/undo"
 	"squall/proto/clock"
 	pb "squall/proto/squall/v1"
@@ -29,9 +32,15 @@ const (
 	lastRetry  = 3 * time.Second
 )
 
-// SessionConfig is what a session works with.
-type SessionConfig struct {
-	Engine *Engine
+// Config is what a session works with.
+type Config struct {
+	Engine *step.Engine
+	// Clock is the engine's, too.
+	Clock *Clock
+	// Host is the host's own config.
+	Host *pb.HostConfig
+	// Attempt makes one attempt of a probe; nil is probe.Probe.
+	Attempt Attempt
 	// Servers are the agent doors to begin with, host:port or unix:PATH.
 	Servers []string
 	Dial    Dial
@@ -44,14 +53,16 @@ type SessionConfig struct {
 // one standing by at another server. Orders, halts and leases go to the engine;
 // its statuses and windows go out, again and again until they are confirmed.
 type Session struct {
-	engine  *Engine
-	clock   *measured
+	engine  *step.Engine
+	clock   *Clock
 	dial    Dial
 	version string
 	bootID  string
 	log     *slog.Logger
 	boot    func() time.Duration
 	windows *outbox
+	attempt Attempt
+	config  *pb.HostConfig
 
 	news    chan heard
 	closing chan struct{}
@@ -77,11 +88,11 @@ type retry struct {
 	pause time.Duration
 }
 
-// newSession makes a session. The clock is the engine's, too.
-func newSession(c SessionConfig, clock *measured, windows *outbox) *Session {
+// New makes a session.
+func New(c Config) *Session {
 	return &Session{
-		engine: c.Engine, clock: clock, dial: c.Dial, version: c.Version, bootID: c.BootID, log: c.Log,
-		boot: clock.boot, windows: windows, servers: turned(c.Servers, c.Engine.name),
+		engine: c.Engine, clock: c.Clock, dial: c.Dial, version: c.Version, bootID: c.BootID, log: c.Log,
+		boot: c.Clock.boot, windows: &outbox{}, attempt: c.Attempt, config: c.Host, servers: turned(c.Servers, c.Engine.Name()),
 		news: make(chan heard, queued), closing: make(chan struct{}),
 		retry: map[string]retry{}, reported: map[key]*pb.StepStatus{},
 	}
@@ -106,9 +117,21 @@ func (s *Session) Server() string {
 	return s.server
 }
 
-// run keeps in touch until ctx ends. It sends what hosts yields, and sets the
-// probes of each order.
-func (s *Session) run(ctx context.Context, hosts <-chan *pb.Host, probes func([]*pb.ProbeTask)) error {
+// Run keeps in touch with the servers, describes the host to them and measures
+// for them, until ctx ends.
+func (s *Session) Run(ctx context.Context) error {
+	hosts := make(chan *pb.Host)
+	measure := newMeasurer(s.engine, s.attempt, s.config, s.windows)
+	defer measure.Close()
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return describeHost(ctx, s.engine.Host(), hosts, s.log) })
+	group.Go(func() error { return s.talkToServers(ctx, hosts, measure.Set) })
+	return group.Wait()
+}
+
+// talkToServers keeps in touch until ctx ends. It sends what hosts yields, and
+// sets the probes of each order.
+func (s *Session) talkToServers(ctx context.Context, hosts <-chan *pb.Host, probes func([]*pb.ProbeTask)) error {
 	s.probes = probes
 	defer func() {
 		s.drop(s.active)
@@ -375,7 +398,7 @@ func (s *Session) ping(l *link) {
 
 // pingStandby finds out in time that the stream that stands by is dead.
 func (s *Session) pingStandby(now time.Duration) {
-	if s.engine.idle() && now < s.glanced+aside {
+	if s.engine.Idle() && now < s.glanced+aside {
 		return
 	}
 	s.glanced = now

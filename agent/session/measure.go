@@ -1,10 +1,11 @@
-package agent
+package session
 
 import (
 	"context"
 	"time"
 
 	"squall/agent/host"
+	"squall/agent/step"
 	"squall/proto/probe"
 	pb "squall/proto/squall/v1"
 )
@@ -14,30 +15,24 @@ type Attempt func(ctx context.Context, p *pb.Probe) probe.Reading
 
 // newMeasurer runs the probes of orders, and counts for them whether this
 // host's own workloads run. A closed window goes to the outbox.
-func newMeasurer(e *Engine, attempt Attempt, config *pb.HostConfig, windows *outbox) *probe.Runner {
+func newMeasurer(e *step.Engine, attempt Attempt, config *pb.HostConfig, windows *outbox) *probe.Runner {
 	if attempt == nil {
 		attempt = probe.Probe
 	}
 	return probe.NewRunner(probe.Options{
 		Zone:   config.GetZone(),
-		Now:    e.clusterNow,
+		Now:    e.ClusterNow,
 		Closed: func(w *pb.Window) { windows.add(w) },
 		Attempt: func(ctx context.Context, p *pb.PlannedProbe) probe.Reading {
 			switch {
 			case p.GetProbe() == nil:
-				return countAlive(ctx, e.host, p.GetWorkload())
+				return countAlive(ctx, e.Host(), p.GetWorkload())
 			case p.GetProbe().GetExec() != nil:
 				return host.RunCommand(ctx, config, p.GetProbe())
 			}
 			return attempt(ctx, p.GetProbe())
 		},
 	})
-}
-
-// clusterNow is cluster time in Unix nanoseconds.
-func (e *Engine) clusterNow() (int64, bool) {
-	offset, _, ok := e.clock.Offset()
-	return int64(e.host.Boot() + offset), ok
 }
 
 // countAlive reads whether the named workloads, or all, run.
@@ -48,6 +43,6 @@ func countAlive(ctx context.Context, h host.Host, workloads []string) probe.Read
 		r.Err = err.Error()
 		return r
 	}
-	r.Duration, r.OK = time.Since(r.Start), alive(running, workloads)
+	r.Duration, r.OK = time.Since(r.Start), step.Alive(running, workloads)
 	return r
 }

@@ -1,10 +1,13 @@
-package agent
+package session
 
 import (
 	"google.golang.org/protobuf/proto"
 
 	pb "squall/proto/squall/v1"
 )
+
+// key names a step.
+type key struct{ run, step string }
 
 // report sends the statuses that have changed, or all that are not confirmed.
 func (s *Session) report(all bool) {

@@ -1,4 +1,4 @@
-package agent
+package step
 
 import (
 	"context"
@@ -273,13 +273,11 @@ func (e *Engine) Pace() time.Duration {
 
 const minPace = 20 * time.Millisecond
 
-// Granted is the boot time from which the newest lease counts; negative
-// before the first.
-func (e *Engine) Granted() time.Duration {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.granted
-}
+// Name is the host's.
+func (e *Engine) Name() string { return e.name }
+
+// Host is what the engine works on.
+func (e *Engine) Host() host.Host { return e.host }
 
 // Newest is the highest order that this host has accepted.
 func (e *Engine) Newest() *pb.OrderMark { return e.runner.Order() }

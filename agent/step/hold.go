@@ -1,4 +1,4 @@
-package agent
+package step
 
 import (
 	"context"
@@ -197,11 +197,11 @@ const readyEvery = 250 * time.Millisecond
 // allRun says that every workload of the step has a process.
 func (s *step) allRun(ctx context.Context, workloads []string) bool {
 	running, err := s.e.host.Running(ctx)
-	return err == nil && alive(running, workloads)
+	return err == nil && Alive(running, workloads)
 }
 
-// alive says that the named workloads, or all of the host, run.
-func alive(running map[string]bool, names []string) bool {
+// Alive says that the named workloads, or all of the host, run.
+func Alive(running map[string]bool, names []string) bool {
 	if len(names) == 0 {
 		names = slices.Collect(maps.Keys(running))
 	}

@@ -10,19 +10,15 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"time"
 
 	"squall/agent/host"
+	"squall/agent/process"
+	"squall/agent/session"
 	"squall/agent/undo"
 	pb "squall/proto/squall/v1"
 )
 
 const (
-	// pipeFD is the worker's end of the pipe to its supervisor.
-	pipeFD = 3
-	// orphanTime is how long a worker without a supervisor may take to revert
-	// before the next agent on this host ends it.
-	orphanTime = 2 * time.Second
 	// workers is how many threads of a worker may run Go at one time. On a large
 	// machine more would only look for work, each time something wakes it up; on
 	// a small one, fewer would let a beat wait for a program that is being loaded.
@@ -46,7 +42,7 @@ type Process struct {
 	Cgroup string
 	// Servers are the agent doors, host:port or unix:PATH; none is standalone.
 	Servers []string
-	Dial    Dial
+	Dial    session.Dial
 	// Worker starts this binary again as the worker.
 	Worker []string
 	// Hook is called by the journal around each durable write; nil for none.
@@ -67,7 +63,7 @@ func (p *Process) Supervise(ctx context.Context) error {
 	}
 	defer lock.Close()
 	runtime.GOMAXPROCS(1) // it does one thing at a time, and little
-	s := &Supervisor{Start: p.start, Recover: p.recover, Boot: host.BootTime, Log: p.Log}
+	s := &process.Supervisor{Start: p.start, Recover: p.recover, Boot: host.BootTime, Log: p.Log}
 	if len(p.Servers) == 0 {
 		s.Lease = StandaloneLease
 	}
@@ -77,16 +73,12 @@ func (p *Process) Supervise(ctx context.Context) error {
 // Work is the worker's life.
 func (p *Process) Work(ctx context.Context) error {
 	runtime.GOMAXPROCS(workers)
-	pipe, err := host.Inherited(pipeFD)
+	pipe, supervisor, err := process.Inherited()
 	if err != nil {
-		return fmt.Errorf("find supervisor: %w", err)
-	}
-	supervisor, err := host.OpenPidfd(os.Getppid())
-	if err != nil {
-		return fmt.Errorf("find supervisor: %w", err)
+		return err
 	}
 	defer supervisor.Close()
-	writing, err := p.own(ctx)
+	writing, err := process.Own(ctx, filepath.Join(p.State, "journal.lock"), p.Log)
 	if err != nil {
 		return err
 	}
@@ -111,7 +103,7 @@ func (p *Process) Work(ctx context.Context) error {
 
 // recover reverts from the journal, which nobody else writes by then.
 func (p *Process) recover(ctx context.Context, cause pb.RevertCause) error {
-	writing, err := p.own(ctx)
+	writing, err := process.Own(ctx, filepath.Join(p.State, "journal.lock"), p.Log)
 	if err != nil {
 		return err
 	}
@@ -126,40 +118,6 @@ func (p *Process) recover(ctx context.Context, cause pb.RevertCause) error {
 	}
 	err = errors.Join(Recover(ctx, h, p.journal(), o, cause, p.Log), h.Close())
 	return errors.Join(err, host.Rest()) // a supervisor is idle for the rest of its life
-}
-
-// own becomes the one that writes the journal. A worker that lost its
-// supervisor reverts and ends; one that can't is ended, by the kernel's word on
-// who it is.
-func (p *Process) own(ctx context.Context) (*os.File, error) {
-	path := filepath.Join(p.State, "journal.lock")
-	for began := host.BootTime(); ; rest(ctx, brisk/10) {
-		f, err := host.LockFile(path)
-		if held := new(host.Locked); !errors.As(err, &held) {
-			return f, err
-		} else if host.BootTime()-began > orphanTime && held.Pid > 0 {
-			p.Log.Warn("end a worker without a supervisor", "pid", held.Pid)
-			if err := end(ctx, held.Pid); err != nil {
-				return nil, fmt.Errorf("end worker %d: %w", held.Pid, err)
-			}
-		}
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-	}
-}
-
-// end kills a process and waits until it is dead.
-func end(ctx context.Context, pid int) error {
-	process, err := host.OpenPidfd(pid)
-	if err != nil {
-		return err
-	}
-	defer process.Close()
-	if err := process.Kill(); err != nil {
-		return err
-	}
-	return process.Wait(ctx)
 }
 
 func (p *Process) journal() string { return filepath.Join(p.State, "journal") }
@@ -197,51 +155,7 @@ func (p *Process) listen() (net.Listener, error) {
 	return l, nil
 }
 
-// start starts the worker, out of reach of the supervisor's terminal.
-func (p *Process) start(ctx context.Context) (Child, error) {
-	ours, theirs, err := host.Pair()
-	if err != nil {
-		return nil, err
-	}
-	defer theirs.Close()
-	// Urgent, or a revert on a busy host would wait in line with the very
-	// processes that it starts.
-	o := host.ChildOptions{Files: []*os.File{theirs}, Session: true, Urgent: true}
-	process, err := host.StartSelf(ctx, p.Worker, o)
-	if err != nil {
-		return nil, errors.Join(err, ours.Close())
-	}
-	w := &workerProcess{File: ours, process: process, dead: make(chan struct{})}
-	go w.reap(p.Log)
-	return w, nil
-}
-
-// workerProcess is a Child on a real host.
-type workerProcess struct {
-	*os.File
-	process *host.Child
-	dead    chan struct{}
-}
-
-// Kill implements Child.
-func (w *workerProcess) Kill() error {
-	if err := w.process.Kill(); !errors.Is(err, os.ErrClosed) {
-		return err
-	}
-	return nil // it is dead, and reaped
-}
-
-// Dead implements Child.
-func (w *workerProcess) Dead() <-chan struct{} { return w.dead }
-
-// Processor implements Child.
-func (w *workerProcess) Processor() (wants bool, had time.Duration) { return w.process.Processor() }
-
-// reap waits for the death; its owner waits for Dead.
-func (w *workerProcess) reap(log *slog.Logger) {
-	defer close(w.dead)
-	if err := w.process.Wait(context.Background()); err != nil {
-		log.Info("worker ended", "pid", w.process.Pid, "err", err)
-	}
-	w.process.Close()
+// start starts the worker.
+func (p *Process) start(ctx context.Context) (process.Child, error) {
+	return process.StartWorker(ctx, p.Worker, p.Log)
 }

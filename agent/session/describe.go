@@ -1,4 +1,4 @@
-package agent
+package session
 
 import (
 	"context"
@@ -65,7 +65,17 @@ func describeHost(ctx context.Context, h host.Host, out chan<- *pb.Host, log *sl
 			case <-ctx.Done():
 			}
 		}
-		rest(ctx, pause)
+		pauseFor(ctx, pause)
 	}
 	return ctx.Err()
+}
+
+// pauseFor waits for d or for ctx.
+func pauseFor(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }
