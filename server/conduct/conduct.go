@@ -29,23 +29,28 @@ func Decide(now time.Time, v *state.View, run string) Decision {
 	return new(Decider).Decide(now, v, run)
 }
 
-// Decider decides faster than Decide: it keeps compiled expressions, and
-// judges abort rules once for each second. Forgetting both changes no decision
-// that matters. Its zero value is ready; it is for one goroutine.
+// Decider decides faster than Decide about one run: it keeps compiled
+// expressions, and judges abort rules once for each second. Forgetting both
+// changes no decision that matters. Its zero value is ready; it is for one
+// goroutine.
 type Decider struct {
 	// Commit is how long a commit takes here; 0 stands for 5 ms.
 	Commit time.Duration
+	// Slop is how much later than asked this leader has looked of late; less
+	// than 20 ms stands for that.
+	Slop time.Duration
+	// Since is the cluster time at which this leader's term began: what hosts
+	// said before may be still on its way. The zero time is long ago.
+	Since time.Time
 
-	judges map[string]*judge.Judge
-	judged map[string]int64 // run -> cluster second for which abort rules were judged
+	judge  *judge.Judge
+	judged int64 // cluster second for which abort rules were judged
 }
 
-// Decide says what comes next for a run.
+// Decide says what comes next for a run, the same one at each call.
 func (d *Decider) Decide(now time.Time, v *state.View, run string) Decision {
 	r := v.Run(run)
 	if r == nil || r.GetState() == pb.RunState_RUN_STATE_DONE {
-		delete(d.judges, run)
-		delete(d.judged, run)
 		return Decision{}
 	}
 	l := &look{d: d, now: now, v: v, run: r, judge: d.judgeOf(r)}
@@ -58,18 +63,12 @@ func (d *Decider) Decide(now time.Time, v *state.View, run string) Decision {
 }
 
 func (d *Decider) judgeOf(r *pb.Run) *judge.Judge {
-	if j := d.judges[r.GetId()]; j != nil {
-		return j
+	if d.judge == nil {
+		if j, problems := judge.Compile(r.GetExperiment(), unplaced{}); len(problems) == 0 {
+			d.judge = j
+		}
 	}
-	j, problems := judge.Compile(r.GetExperiment(), unplaced{})
-	if len(problems) > 0 {
-		return nil
-	}
-	if d.judges == nil {
-		d.judges, d.judged = make(map[string]*judge.Judge), make(map[string]int64)
-	}
-	d.judges[r.GetId()] = j
-	return j
+	return d.judge
 }
 
 // unplaced makes problems of expressions that were placed in their file long ago.

@@ -3,7 +3,7 @@ package conduct
 import (
 	"context"
 	"log/slog"
-	"slices"
+	"sync"
 	"time"
 
 	pb "squall/proto/squall/v1"
@@ -11,15 +11,17 @@ import (
 )
 
 const (
-	// pause is how long the conductor waits after a command that came to
-	// nothing, so that it never spins.
+	// pause is how long a run waits after a command that came to nothing, so
+	// that the conductor never spins.
 	pause = 100 * time.Millisecond
-	// commits is how many commits the estimate of the next one looks back on.
+	// commits is how many commits and wake-ups the estimates of the next one
+	// look back on.
 	commits = 16
 )
 
 // Proposer commits commands. An error means that it is not known whether the
-// command took effect: it may be proposed again under the same id.
+// command took effect: it may be proposed again under the same id. It is safe
+// for concurrent use.
 type Proposer interface {
 	Propose(ctx context.Context, c *pb.Command) (*pb.Outcome, error)
 }
@@ -44,17 +46,28 @@ type Conductor struct {
 	// Now is cluster time.
 	Now func() time.Time
 	Log *slog.Logger
+
+	// decide replaces Decider.Decide in tests.
+	decide func(d *Decider, now time.Time, v *state.View, run string) Decision
 }
 
 // Lead conducts all runs until ctx ends: for one term, once everything that
-// was committed before it is applied. It returns the cause of ctx's end.
+// was committed before it is applied. Each run is conducted by itself, so that
+// none waits for another's commits or judging. It returns the cause of ctx's end.
 func (c *Conductor) Lead(ctx context.Context) error {
-	t := &term{Conductor: c, pushed: c.Machine.View().Index()}
-	for ctx.Err() == nil {
-		v := c.Machine.View()
+	t := &term{
+		Conductor: c, since: c.Now(), pushed: c.Machine.View().Index(),
+		seats: newSeats(), desks: make(map[string]*desk),
+	}
+	defer t.work.Wait()
+	before := c.Machine.View()
+	for v := before; ctx.Err() == nil; v = c.Machine.View() {
 		t.push(ctx, v)
-		if wake, idle := t.round(ctx, v); idle {
-			t.sleep(ctx, v.Stale(), wake)
+		t.attend(ctx, before, v)
+		before = v
+		select {
+		case <-v.Stale():
+		case <-ctx.Done():
 		}
 	}
 	return context.Cause(ctx)
@@ -63,9 +76,13 @@ func (c *Conductor) Lead(ctx context.Context) error {
 // term is what one leader remembers.
 type term struct {
 	*Conductor
-	decider Decider
-	pushed  uint64 // index up to which changed orders were handed on
-	took    []time.Duration
+	since  time.Time // cluster time at which it began
+	pushed uint64    // index up to which changed orders were handed on
+	seats  *seats
+	desks  map[string]*desk // by run; of the goroutine of Lead alone
+	work   sync.WaitGroup
+	commit estimate
+	slop   estimate
 }
 
 // push hands on the orders that have changed.
@@ -88,55 +105,51 @@ func (t *term) push(ctx context.Context, v *state.View) {
 	t.Pusher.Push(ctx, orders)
 }
 
-// round makes a decision for every run. It is idle when there was nothing to
-// propose, and then says for how long nothing will be due.
-func (t *term) round(ctx context.Context, v *state.View) (wake time.Duration, idle bool) {
-	wake, idle = time.Hour, true
+// attend gives every run that is not done a desk, and tells those of it whose
+// decision may have changed between two views.
+func (t *term) attend(ctx context.Context, before, v *state.View) {
+	for id, d := range t.desks {
+		if !v.Same(before, id) || waitsForHosts(v.Run(id)) {
+			d.tell()
+		}
+		if closed(v.Run(id)) {
+			delete(t.desks, id) // its desk sees the same and ends
+		}
+	}
 	for _, r := range v.Active() {
-		d := t.decider.Decide(t.Now(), v, r.GetId())
-		if len(d.Record) > 0 {
-			idle = false
-			t.record(ctx, d.Record)
-			t.push(ctx, t.Machine.View())
-		} else if !d.Wake.IsZero() {
-			wake = min(wake, max(d.Wake.Sub(t.Now()), time.Millisecond))
+		if id := r.GetId(); t.desks[id] == nil {
+			d := &desk{term: t, run: id, news: make(chan struct{}, 1)}
+			t.desks[id] = d
+			t.work.Go(func() { d.conduct(ctx) })
 		}
-	}
-	return wake, idle
-}
-
-// record proposes the commands of one decision, until one comes to nothing.
-func (t *term) record(ctx context.Context, commands []*pb.Command) {
-	for _, c := range commands {
-		began := time.Now()
-		outcome, err := t.Proposer.Propose(ctx, c)
-		if err == nil && outcome.GetRefused() == nil && !outcome.GetRepeatedCommand() {
-			t.learn(time.Since(began))
-			continue
-		}
-		if ctx.Err() == nil {
-			t.Log.Warn("decision came to nothing", "command", c.GetId(),
-				"err", err, "refused", outcome.GetRefused().GetMessage())
-		}
-		t.sleep(ctx, nil, pause)
-		return
 	}
 }
 
-// learn takes the slowest of the last commits for the next one.
-func (t *term) learn(took time.Duration) {
-	t.took = append(t.took, took)
-	t.took = t.took[max(0, len(t.took)-commits):]
-	t.decider.Commit = slices.Max(t.took)
+// waitsForHosts tells whether a decision about a run depends on which hosts are
+// connected.
+func waitsForHosts(r *pb.Run) bool { return r.GetState() == pb.RunState_RUN_STATE_PREPARING }
+
+func closed(r *pb.Run) bool { return r == nil || r.GetState() == pb.RunState_RUN_STATE_DONE }
+
+// estimate is the longest of the last durations. It is safe for concurrent use.
+type estimate struct {
+	mu   sync.Mutex // guards last
+	last []time.Duration
 }
 
-// sleep waits for news, or until it is time.
-func (t *term) sleep(ctx context.Context, news <-chan struct{}, wait time.Duration) {
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-news:
-	case <-ctx.Done():
+func (e *estimate) add(d time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.last = append(e.last, d)
+	e.last = e.last[max(0, len(e.last)-commits):]
+}
+
+// longest is 0 before the first.
+func (e *estimate) longest() (d time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, took := range e.last {
+		d = max(d, took)
 	}
+	return d
 }

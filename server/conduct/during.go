@@ -41,10 +41,10 @@ func (l *look) abort() *pb.Finding {
 		return nil
 	}
 	l.wakeNextSecond()
-	if l.d.judged[l.run.GetId()] == l.now.Unix() {
+	if l.d.judged == l.now.Unix() {
 		return nil
 	}
-	l.d.judged[l.run.GetId()] = l.now.Unix()
+	l.d.judged = l.now.Unix()
 	return l.judge.Abort(l.run, l.v.Readings(l.run.GetId()), l.now)
 }
 

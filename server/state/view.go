@@ -107,6 +107,9 @@ func (v *View) Run(id string) *pb.Run {
 	return nil
 }
 
+// Same tells whether a run, its readings included, is the same in two views.
+func (v *View) Same(other *View, run string) bool { return v.runs[run] == other.runs[run] }
+
 // Runs are all runs that are kept, oldest first: those that are not done, and
 // the newest 100 that are.
 func (v *View) Runs() []*pb.Run { return v.pick(func(*pb.Run) bool { return true }) }
