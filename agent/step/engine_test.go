@@ -297,6 +297,33 @@ func TestLateOrderStartsAtOnceAndSaysSo(t *testing.T) {
 	})
 }
 
+// A run from a file begins together or not at all: a host that hears of the
+// instant when it has passed stays ready for the next one.
+func TestFiringThatComesTooLateIsNotObeyed(t *testing.T) {
+	bubble(t, func(r *rig) {
+		r.pass(time.Second)
+		task := r.task(-10*time.Millisecond, time.Minute)
+		task.ObeyUntilUnixNanos = task.GetStartUnixNanos()
+		r.order(task)
+		r.pass(2 * time.Second)
+		r.want(ready, none)
+		r.wantDark(false)
+		again := r.task(time.Second, time.Minute)
+		again.ObeyUntilUnixNanos = again.GetStartUnixNanos()
+		r.order(again)
+		r.pass(2 * time.Second)
+		r.want(held, none)
+		for _, m := range r.status().GetJournal() {
+			if off := time.Duration(m.GetActualUnixNanos() - again.GetStartUnixNanos()); m.GetState() == held && off.Abs() > time.Millisecond {
+				t.Errorf("held %s after the second instant", off)
+			}
+		}
+		if r.status().GetOrder().GetIndex() == 0 {
+			t.Error("the host does not say under which order it got ready")
+		}
+	})
+}
+
 func TestReturnWaitsForItsToken(t *testing.T) {
 	bubble(t, func(r *rig) {
 		r.pass(time.Second)

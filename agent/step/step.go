@@ -47,6 +47,9 @@ type step struct {
 	done                 bool
 	start, end, deadline time.Duration
 	born, scheduled      time.Duration
+	// missed is until when the firing that came too late was to be obeyed, in
+	// Unix nanoseconds; 0 when none did.
+	missed int64
 	// stopArming ends an injection that is under way; nil when there is none.
 	stopArming context.CancelFunc
 
@@ -96,9 +99,9 @@ func (e *Engine) adopt(known *undo.Step) *step {
 }
 
 // learn takes a newer version of the task. The caller holds e.mu. Instants
-// never move once the step has fired: they were converted once.
+// never move once a firing was obeyed: they were converted once.
 func (s *step) learn(t *pb.Task) {
-	if s.task.GetFire() {
+	if s.obeys() {
 		fired := proto.CloneOf(s.task)
 		fired.Token = fired.GetToken() || t.GetToken()
 		t = fired
@@ -211,12 +214,36 @@ func (s *step) view() view {
 	defer s.e.mu.Unlock()
 	v := view{
 		now: now, state: s.status.GetState(), start: s.start, end: s.end, deadline: s.deadline,
-		fired: s.task.GetFire(), needsToken: s.task.GetNeedsToken(), token: s.task.GetToken(),
+		fired: s.obeys(), needsToken: s.task.GetNeedsToken(), token: s.task.GetToken(),
 		hold: s.task.GetHoldWithoutLease(), dropped: s.dropped, lease: s.leaseEnd(), injecting: s.injection != nil,
 	}
 	near := s.start-s.scheduled <= s.lease()
 	v.renewed = near || s.e.granted >= s.scheduled
 	return v
+}
+
+// obeys says that the step has fired, in time. The caller holds e.mu.
+func (s *step) obeys() bool {
+	until := s.task.GetObeyUntilUnixNanos()
+	return s.task.GetFire() && (until == 0 || until != s.missed)
+}
+
+// tooLate says that a firing is not obeyed any more at a cluster time: others
+// may have heard of it before its instant, and nobody is to begin alone.
+func tooLate(t *pb.Task, unix time.Duration) bool {
+	until := time.Duration(t.GetObeyUntilUnixNanos())
+	return until != 0 && unix > until
+}
+
+// miss lets a firing go by, and learns of one that came meanwhile. The caller
+// holds e.mu.
+func (s *step) miss(t *pb.Task) {
+	s.missed = t.GetObeyUntilUnixNanos()
+	for _, newer := range s.e.order.GetTasks() {
+		if newer.GetRun() == s.key.run && newer.GetStep() == s.key.step {
+			s.learn(newer)
+		}
+	}
 }
 
 // leaseEnd is when the step's lease runs out. A step that is only prepared
@@ -262,6 +289,7 @@ func (s *step) prepare(ctx context.Context) bool {
 	s.awaitLease(ctx)
 	s.change(func() {
 		s.status.State = pb.StepState_STEP_STATE_READY
+		s.status.Order = &pb.OrderMark{Epoch: s.e.order.GetEpoch(), Index: s.e.order.GetIndex()}
 		s.status.Touches = fault.Describe(changes)
 		s.status.Engine = engineOf(s.facts, s.task.GetFault())
 		s.status.ArmNanos = int64(s.e.armCost)
@@ -325,6 +353,10 @@ func (s *step) schedule(ctx context.Context) bool {
 	task := proto.CloneOf(s.current())
 	start := time.Duration(task.GetStartUnixNanos()) - offset
 	now := s.e.host.Boot()
+	if tooLate(task, now+offset) {
+		s.change(func() { s.miss(task) })
+		return true
+	}
 	later := now < start-lead
 	if later {
 		record := &pb.ScheduleRecord{Task: task, UnixMinusBootNanos: int64(offset)}

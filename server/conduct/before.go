@@ -23,9 +23,16 @@ const (
 	// from a file: nobody waits at a prompt, and a host that is busy for a moment
 	// must not cost the run.
 	calmLead = time.Second
-	// fireGrace is how long acknowledgements may take where none is cancelled
-	// for being late: of an ad hoc fault, or between two leaders.
+	// fireGrace is how long acknowledgements of an ad hoc fault may take: there
+	// nobody is cancelled for being late.
 	fireGrace = 3 * time.Second
+	// ackGrace is how long acknowledgements that waited for a leader may take to
+	// arrive when there is one again.
+	ackGrace = 500 * time.Millisecond
+	// usualSlop is how late a look is taken to be where none was later.
+	usualSlop = 20 * time.Millisecond
+	// maxFires is how often a run's firing may come too late for everyone.
+	maxFires = 3
 	// usualCommit is how long a commit takes where nobody measured it.
 	usualCommit = 5 * time.Millisecond
 )
@@ -98,9 +105,16 @@ func refusals(slots []slot) string {
 	return fmt.Sprintf("refused by %s: %s", hostsOf(slots), first.status.GetRefused().GetMessage())
 }
 
+// fire sets the instant. Each attempt has a number and so an id of its own.
 func (l *look) fire() {
+	number, decision := l.run.GetFires()+1, "fire"
+	if number > 1 {
+		decision = fmt.Sprintf("fire/%d", number)
+	}
 	t0 := l.now.Add(l.lead()).UnixNano()
-	l.propose("fire", &pb.Command{Kind: &pb.Command_Fire{Fire: &pb.Fire{Run: l.run.GetId(), T0UnixNanos: t0}}})
+	l.propose(decision, &pb.Command{Kind: &pb.Command_Fire{
+		Fire: &pb.Fire{Run: l.run.GetId(), T0UnixNanos: t0, Number: number},
+	}})
 }
 
 // lead is how far ahead the start lies: the order is committed and travels, and
@@ -117,7 +131,7 @@ func (l *look) lead() time.Duration {
 	if l.run.GetAdHoc() {
 		return arm + l.roundTrip() + l.commit()
 	}
-	lead := arm + 3*l.roundTrip() + 3*l.commit()
+	lead := arm + 3*l.roundTrip() + 3*l.commit() + l.slop()
 	return max(calmLead, lead+lead/4)
 }
 
@@ -139,31 +153,44 @@ func (l *look) commit() time.Duration {
 	return usualCommit
 }
 
-// fired waits until everyone has armed. While a cancel can still arrive in
-// time, somebody who is missing then cancels the run. When that moment passed
-// without a leader, the harm may have begun everywhere: the new leader gives
-// acknowledgements that waited for it time to arrive. An ad hoc fault is to
-// begin now, not together: who arms late begins late, and its skew tells.
+// slop is how much later than asked this leader may look.
+func (l *look) slop() time.Duration { return max(l.d.Slop, usualSlop) }
+
+// fired waits until everyone has armed. Who is missing when a cancel could just
+// still arrive before the start, or at any time after it, ends the run: half of
+// the hosts must not be hurt alone. Only what waited for a leader is given time
+// to arrive. An ad hoc fault is to begin now, not together: who arms late begins
+// late, and its skew tells.
 func (l *look) fired() {
 	missing := slices.DeleteFunc(l.slots(), slot.acknowledged)
 	refused := slices.DeleteFunc(slices.Clone(missing), func(s slot) bool { return !s.refused() })
-	late := l.t0().Add(fireGrace)
-	cancel := late
-	if !l.run.GetAdHoc() {
-		cancel = l.t0().Add(-l.roundTrip() - l.commit())
+	patience := later(l.cancel(), l.d.Since.Add(ackGrace))
+	if l.run.GetAdHoc() {
+		patience = l.t0().Add(fireGrace)
 	}
 	switch {
 	case len(refused) > 0:
 		l.end(pb.EndCause_END_CAUSE_NOT_READY, refusals(refused))
 	case len(missing) == 0:
 		l.propose("hold", &pb.Command{Kind: &pb.Command_Hold{Hold: &pb.Hold{Run: l.run.GetId()}}})
-	case l.now.Before(cancel):
-		l.wake(cancel)
-	case l.now.Before(l.t0()) || !l.now.Before(late):
-		l.end(pb.EndCause_END_CAUSE_NOT_READY, "not armed in time: "+hostsOf(missing))
+	case l.now.Before(patience):
+		l.wake(patience)
+	case l.unheeded():
+		l.fire()
 	default:
-		l.wake(late)
+		l.end(pb.EndCause_END_CAUSE_NOT_READY, "not armed in time: "+hostsOf(missing))
 	}
+}
+
+// cancel is when the end of a run must be proposed to reach hosts before the start.
+func (l *look) cancel() time.Time { return l.t0().Add(-l.roundTrip() - l.commit() - l.slop()) }
+
+// unheeded tells whether the firing was committed so late, by a leader that was
+// no more, that no host obeyed it: all are as ready as before.
+func (l *look) unheeded() bool {
+	heeded := func(s slot) bool { return s.state() != pb.StepState_STEP_STATE_READY }
+	return !l.run.GetAdHoc() && l.d.Since.After(l.cancel()) && l.run.GetFires() < maxFires &&
+		!slices.ContainsFunc(l.slots(), heeded)
 }
 
 // acknowledged tells whether a host has done what must be done before the start.

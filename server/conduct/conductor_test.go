@@ -138,7 +138,7 @@ func TestStartLiesAsFarAheadAsCommitsTake(t *testing.T) {
 		{true, time.Millisecond, 6 * time.Millisecond},
 		{true, 40 * time.Millisecond, 45 * time.Millisecond},
 		{false, time.Millisecond, time.Second},
-		{false, 400 * time.Millisecond, 1506250 * time.Microsecond},
+		{false, 400 * time.Millisecond, 1531250 * time.Microsecond},
 	} {
 		s := scenes["complete"]
 		s.play = func(w *world) { w.adHoc = c.adHoc }

@@ -211,7 +211,7 @@ func TestNewLeaderGoesOnWhereTheOldOneStopped(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			whole := stage(t, s)
 			whole.play()
-			for _, how := range []accident{lost, silenced, repeated} {
+			for _, how := range []accident{lost, silenced, repeated, delayed} {
 				for at := range whole.decisions {
 					w := stage(t, s)
 					w.crash = func(decision int) accident {

@@ -45,6 +45,7 @@ const (
 	lost              // it dies before the decision leaves it
 	silenced          // it dies after the decision was committed
 	repeated          // the decision is committed, and sent again by the next leader
+	delayed           // the decision is committed with the next leader's first entry
 )
 
 type event struct {
@@ -211,7 +212,7 @@ func (w *world) carryOut(d Decision) {
 	if w.crash != nil {
 		happens = w.crash(w.decisions)
 	}
-	if happens != lost {
+	if happens != lost && happens != delayed {
 		for _, c := range d.Record {
 			w.propose(c)
 		}
@@ -225,8 +226,16 @@ func (w *world) carryOut(d Decision) {
 			}
 		})
 	}
+	if happens == delayed {
+		w.after(failover, func() {
+			for _, c := range d.Record {
+				w.propose(c)
+			}
+		})
+	}
 	if happens != none {
-		w.d, w.leaderless = new(Decider), w.now.Add(failover)
+		w.leaderless = w.now.Add(failover)
+		w.d = &Decider{Since: w.leaderless}
 	}
 }
 
@@ -296,6 +305,9 @@ func (h *host) take(t *pb.Task) {
 // schedule keeps the task: from here on the host needs nobody.
 func (h *host) schedule(t *pb.Task) {
 	step := t.GetStep()
+	if until := t.GetObeyUntilUnixNanos(); until != 0 && h.w.now.UnixNano() > until {
+		return // it came too late
+	}
 	h.move(step, pb.StepState_STEP_STATE_SCHEDULED)
 	if h.slow {
 		return

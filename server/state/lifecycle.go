@@ -81,6 +81,8 @@ func (t *change) prepare(c *pb.Prepare) *pb.Problem {
 	return p
 }
 
+// fire sets a run's instant. A later attempt counts while every host is as ready
+// as before the one that came too late.
 func (t *change) fire(c *pb.Fire) *pb.Problem {
 	if c.GetT0UnixNanos() <= 0 {
 		return refuse(pb.Refusal_REFUSAL_INVALID, "", "run %q: the instant is missing", c.GetRun())
@@ -89,9 +91,32 @@ func (t *change) fire(c *pb.Fire) *pb.Problem {
 		return unknownRun(c.GetRun())
 	}
 	r := t.edit(c.GetRun())
-	r.run.T0UnixNanos = c.GetT0UnixNanos() // undone with the whole change when the move is refused
-	_, p := t.move(c.GetRun(), pb.RunState_RUN_STATE_FIRED)
-	return p
+	first := r.run.GetFires() == 0
+	if n := max(c.GetNumber(), 1); n != r.run.GetFires()+1 {
+		return refuse(pb.Refusal_REFUSAL_INVALID, "", "run %q: firing %d comes after %d", c.GetRun(), n, r.run.GetFires())
+	}
+	r.run.T0UnixNanos, r.run.Fires = c.GetT0UnixNanos(), r.run.GetFires()+1 // undone with the whole change when it is refused
+	if first {
+		_, p := t.move(c.GetRun(), pb.RunState_RUN_STATE_FIRED)
+		return p
+	}
+	return t.fireAgain(r)
+}
+
+func (t *change) fireAgain(r *record) *pb.Problem {
+	if r.run.GetState() != pb.RunState_RUN_STATE_FIRED {
+		return refuse(pb.Refusal_REFUSAL_INVALID, "", "run %q is %s and can't fire again", r.run.GetId(), stateName(r.run.GetState()))
+	}
+	for _, hosts := range r.run.GetSteps() {
+		for name, s := range hosts.GetHosts() {
+			if s.GetState() != pb.StepState_STEP_STATE_READY {
+				return refuse(pb.Refusal_REFUSAL_INVALID, "", "run %q: %s obeyed the firing before", r.run.GetId(), name)
+			}
+		}
+	}
+	t.enter(r, pb.RunState_RUN_STATE_FIRED)
+	t.reorder(concerned(r.run)...)
+	return nil
 }
 
 func (t *change) hold(c *pb.Hold) *pb.Problem {

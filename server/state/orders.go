@@ -81,6 +81,9 @@ func task(r *pb.Run, s *pb.PlannedStep, slot *pb.HostSlot) *pb.Task {
 	}
 	t0 := r.GetT0UnixNanos() // 0 until the run fires: hosts then know the lengths
 	t.Fire = t0 != 0
+	if t.Fire && !r.GetAdHoc() {
+		t.ObeyUntilUnixNanos = t0
+	}
 	t.StartUnixNanos, t.EndUnixNanos = t0+slot.GetStartNanos(), t0+slot.GetEndNanos()
 	t.DeadlineUnixNanos = t0 + slot.GetDeadlineNanos()
 	return t

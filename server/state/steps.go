@@ -48,6 +48,9 @@ func (t *change) recordStep(s *pb.StepStatus) {
 	if r.slots[s.GetHost()][s.GetStep()] == nil {
 		return // a host speaks for its own steps alone
 	}
+	if t.outdated(r.run, s) {
+		return
+	}
 	before := r.run.GetSteps()[s.GetStep()].GetHosts()[s.GetHost()]
 	after := merge(before, s)
 	if proto.Equal(before, after) {
@@ -66,6 +69,14 @@ func (t *change) recordStep(s *pb.StepStatus) {
 	if Ended(before) != Ended(after) {
 		t.reorder(s.GetHost()) // its task goes, its end is confirmed
 	}
+}
+
+// outdated tells whether a host got ready under an order of before a restore, or
+// of before the run was let in: what it is ready for is not this run.
+func (t *change) outdated(r *pb.Run, s *pb.StepStatus) bool {
+	under := s.GetOrder()
+	return s.GetState() == pb.StepState_STEP_STATE_READY && under != nil &&
+		(under.GetEpoch() != t.epoch || under.GetIndex() < r.GetAdmittedIndex())
 }
 
 func (t *change) tellStep(r *record, s *pb.StepStatus) {

@@ -126,3 +126,25 @@ func TestUnknownIsNeverClean(t *testing.T) {
 		t.Errorf("residue counts %d", n)
 	}
 }
+
+// Getting ready for what was before a restore, or before the run, says nothing.
+func TestReadyCountsUnderTheRunsOwnOrdersOnly(t *testing.T) {
+	b := newBench(t)
+	b.must(hosts("s1", 1, "a"), admit("r", planOf(0, "a")))
+	admission := b.run("r").GetAdmittedIndex()
+	for _, c := range []struct {
+		epoch, index uint64
+		want         pb.StepState
+	}{
+		{1, admission - 1, pb.StepState_STEP_STATE_UNSPECIFIED},
+		{2, admission, pb.StepState_STEP_STATE_UNSPECIFIED},
+		{1, admission, pb.StepState_STEP_STATE_READY},
+	} {
+		ready := status("r", "a", pb.StepState_STEP_STATE_READY)
+		ready.Order = &pb.OrderMark{Epoch: c.epoch, Index: c.index}
+		b.must(steps(ready))
+		if got := b.run("r").GetSteps()["dark.dns.fail"].GetHosts()["a"].GetState(); got != c.want {
+			t.Errorf("ready under %d/%d: got %v, want %v", c.epoch, c.index, got, c.want)
+		}
+	}
+}

@@ -1,0 +1,97 @@
+package conduct
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	pb "squall/proto/squall/v1"
+)
+
+// fireWithout plays a run to its firing; one of its hosts does not arm.
+func fireWithout(t *testing.T, host string) *world {
+	t.Helper()
+	w := stage(t, scene{hosts: abc, play: func(w *world) { w.host(host).slow = true }})
+	for w.run().GetState() != pb.RunState_RUN_STATE_FIRED {
+		if !w.step() {
+			t.Fatal("the run does not fire")
+		}
+	}
+	for len(w.queue) > 0 && w.queue[0].at.Before(w.now.Add(100*time.Millisecond)) {
+		next := w.queue[0]
+		w.queue, w.now = w.queue[1:], next.at
+		next.do()
+	}
+	return w
+}
+
+// A leader that looks late, before the start or after it, ends a run that is
+// not whole at once. Half of the hosts would be hurt alone.
+func TestMissingHostEndsTheRunAtOnceHoweverLateTheLook(t *testing.T) {
+	w := fireWithout(t, "c")
+	t0 := time.Unix(0, w.run().GetT0UnixNanos())
+	wake := Decide(w.now, w.m.View(), "r").Wake
+	if margin := t0.Sub(wake); margin < usualSlop {
+		t.Errorf("the cancel is due %s before the start: a look that is a little late misses it", margin)
+	}
+	for _, late := range []time.Duration{0, 8 * time.Millisecond, 30 * time.Millisecond, time.Second, time.Minute} {
+		d := Decide(wake.Add(late), w.m.View(), "r")
+		if len(d.Record) != 1 || d.Record[0].GetEndRun().GetCause() != pb.EndCause_END_CAUSE_NOT_READY {
+			t.Errorf("looked at %s late: %v", late, d.Record)
+		}
+	}
+}
+
+// The bound follows the leader's own lateness.
+func TestCancelLeavesRoomForTheSlopOfTheLeader(t *testing.T) {
+	w := fireWithout(t, "c")
+	t0 := time.Unix(0, w.run().GetT0UnixNanos())
+	d := Decider{Slop: 200 * time.Millisecond}
+	if margin := t0.Sub(d.Decide(w.now, w.m.View(), "r").Wake); margin < d.Slop {
+		t.Errorf("the cancel is due %s before the start of a leader that is up to %s late", margin, d.Slop)
+	}
+}
+
+// Acknowledgements that waited for a leader get time to arrive, and no more.
+func TestNewLeaderWaitsForAcknowledgementsOnTheirWay(t *testing.T) {
+	w := fireWithout(t, "c")
+	t0 := time.Unix(0, w.run().GetT0UnixNanos()).UTC()
+	d := Decider{Since: t0.Add(time.Second)}
+	got := d.Decide(d.Since, w.m.View(), "r")
+	if len(got.Record) != 0 || !got.Wake.Equal(d.Since.Add(ackGrace)) {
+		t.Errorf("the new leader does %v and looks again at %v", got.Record, got.Wake)
+	}
+	if got := d.Decide(got.Wake, w.m.View(), "r"); len(got.Record) != 1 || got.Record[0].GetEndRun() == nil {
+		t.Errorf("the new leader still waits: %v", got.Record)
+	}
+}
+
+// An old leader's firing that commits after its instant hurts nobody late: it
+// is tried again under a new number.
+func TestFiringThatCommitsTooLateIsTriedAgain(t *testing.T) {
+	w := stage(t, scenes["complete"])
+	w.crash = func(decision int) accident {
+		if decision == 1 {
+			return delayed
+		}
+		return none
+	}
+	w.play()
+	w.checkHosts()
+	if w.run().GetFires() != 2 || w.run().GetVerdict() != pb.Verdict_VERDICT_PASS {
+		t.Errorf("%d firings, %v\n%s", w.run().GetFires(), w.run().GetVerdict(), w.trace.String())
+	}
+	if !strings.Contains(w.trace.String(), "fire/2") {
+		t.Errorf("no second firing:\n%s", w.trace.String())
+	}
+}
+
+// A firing that somebody obeyed is not tried again.
+func TestFiringThatSomebodyObeyedIsNotTriedAgain(t *testing.T) {
+	w := fireWithout(t, "c")
+	again := &pb.Command{Id: "again", Kind: &pb.Command_Fire{Fire: &pb.Fire{Run: "r", Number: 2, T0UnixNanos: w.now.Add(time.Hour).UnixNano()}}}
+	before := w.run().GetT0UnixNanos()
+	if o := w.commit(again); o.GetRefused() == nil || w.run().GetT0UnixNanos() != before {
+		t.Errorf("the instant moved although hosts have armed: %v", o)
+	}
+}
