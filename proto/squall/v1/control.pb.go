@@ -23,6 +23,70 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Standing is how a run's faults stand on a host.
+type Standing int32
+
+const (
+	Standing_STANDING_UNSPECIFIED Standing = 0
+	// Nothing has been injected, or nothing yet.
+	Standing_STANDING_UNTOUCHED Standing = 1
+	// A fault is armed or held, and the host is heard from.
+	Standing_STANDING_HELD Standing = 2
+	// Everything has ended and was shown clean.
+	Standing_STANDING_REVERTED Standing = 3
+	// Not heard from since: it may hold its fault until the deadline.
+	Standing_STANDING_UNKNOWN Standing = 4
+	// Something is left that could not be shown clean.
+	Standing_STANDING_RESIDUE Standing = 5
+)
+
+// Enum value maps for Standing.
+var (
+	Standing_name = map[int32]string{
+		0: "STANDING_UNSPECIFIED",
+		1: "STANDING_UNTOUCHED",
+		2: "STANDING_HELD",
+		3: "STANDING_REVERTED",
+		4: "STANDING_UNKNOWN",
+		5: "STANDING_RESIDUE",
+	}
+	Standing_value = map[string]int32{
+		"STANDING_UNSPECIFIED": 0,
+		"STANDING_UNTOUCHED":   1,
+		"STANDING_HELD":        2,
+		"STANDING_REVERTED":    3,
+		"STANDING_UNKNOWN":     4,
+		"STANDING_RESIDUE":     5,
+	}
+)
+
+func (x Standing) Enum() *Standing {
+	p := new(Standing)
+	*p = x
+	return p
+}
+
+func (x Standing) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Standing) Descriptor() protoreflect.EnumDescriptor {
+	return file_squall_v1_control_proto_enumTypes[0].Descriptor()
+}
+
+func (Standing) Type() protoreflect.EnumType {
+	return &file_squall_v1_control_proto_enumTypes[0]
+}
+
+func (x Standing) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Standing.Descriptor instead.
+func (Standing) EnumDescriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{0}
+}
+
 // PlanRequest names an experiment.
 type PlanRequest struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
@@ -536,8 +600,10 @@ type HostClean struct {
 	// Every step is reverted and shown clean.
 	Clean bool `protobuf:"varint,2,opt,name=clean,proto3" json:"clean,omitempty"`
 	// Not heard from.
-	Unknown       bool     `protobuf:"varint,3,opt,name=unknown,proto3" json:"unknown,omitempty"`
-	Residue       []string `protobuf:"bytes,4,rep,name=residue,proto3" json:"residue,omitempty"`
+	Unknown bool     `protobuf:"varint,3,opt,name=unknown,proto3" json:"unknown,omitempty"`
+	Residue []string `protobuf:"bytes,4,rep,name=residue,proto3" json:"residue,omitempty"`
+	// The same in one word, as everything that people read tells it.
+	Standing      Standing `protobuf:"varint,5,opt,name=standing,proto3,enum=squall.v1.Standing" json:"standing,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -598,6 +664,13 @@ func (x *HostClean) GetResidue() []string {
 		return x.Residue
 	}
 	return nil
+}
+
+func (x *HostClean) GetStanding() Standing {
+	if x != nil {
+		return x.Standing
+	}
+	return Standing_STANDING_UNSPECIFIED
 }
 
 // ResumeRequest lets go of the lever.
@@ -894,7 +967,9 @@ type StatusResponse struct {
 	ClusterUnixNanos int64                  `protobuf:"varint,12,opt,name=cluster_unix_nanos,json=clusterUnixNanos,proto3" json:"cluster_unix_nanos,omitempty"`
 	UncertaintyNanos int64                  `protobuf:"varint,13,opt,name=uncertainty_nanos,json=uncertaintyNanos,proto3" json:"uncertainty_nanos,omitempty"`
 	// Cluster time minus the median of the servers' wall clocks.
-	WallOffNanos  int64 `protobuf:"varint,14,opt,name=wall_off_nanos,json=wallOffNanos,proto3" json:"wall_off_nanos,omitempty"`
+	WallOffNanos int64 `protobuf:"varint,14,opt,name=wall_off_nanos,json=wallOffNanos,proto3" json:"wall_off_nanos,omitempty"`
+	// No leader has confirmed that this is all: what is said here is from before, and no all-clear.
+	Unconfirmed   bool `protobuf:"varint,15,opt,name=unconfirmed,proto3" json:"unconfirmed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1027,6 +1102,13 @@ func (x *StatusResponse) GetWallOffNanos() int64 {
 	return 0
 }
 
+func (x *StatusResponse) GetUnconfirmed() bool {
+	if x != nil {
+		return x.Unconfirmed
+	}
+	return false
+}
+
 // ServerStatus is one server as seen from the one asked.
 type ServerStatus struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1108,9 +1190,12 @@ type RunSummary struct {
 	T0UnixNanos       int64                  `protobuf:"varint,7,opt,name=t0_unix_nanos,json=t0UnixNanos,proto3" json:"t0_unix_nanos,omitempty"`
 	EndsUnixNanos     int64                  `protobuf:"varint,8,opt,name=ends_unix_nanos,json=endsUnixNanos,proto3" json:"ends_unix_nanos,omitempty"`
 	Hosts             uint32                 `protobuf:"varint,9,opt,name=hosts,proto3" json:"hosts,omitempty"`
-	Residue           uint32                 `protobuf:"varint,10,opt,name=residue,proto3" json:"residue,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// Hosts that are unknown or have residue.
+	Residue uint32 `protobuf:"varint,10,opt,name=residue,proto3" json:"residue,omitempty"`
+	// Hosts that hold a fault and are heard from.
+	Held          uint32 `protobuf:"varint,11,opt,name=held,proto3" json:"held,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RunSummary) Reset() {
@@ -1213,6 +1298,13 @@ func (x *RunSummary) GetResidue() uint32 {
 	return 0
 }
 
+func (x *RunSummary) GetHeld() uint32 {
+	if x != nil {
+		return x.Held
+	}
+	return 0
+}
+
 // ActiveStep is a fault that some host holds.
 type ActiveStep struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1222,6 +1314,8 @@ type ActiveStep struct {
 	Hosts         []string               `protobuf:"bytes,4,rep,name=hosts,proto3" json:"hosts,omitempty"`
 	EndsUnixNanos int64                  `protobuf:"varint,5,opt,name=ends_unix_nanos,json=endsUnixNanos,proto3" json:"ends_unix_nanos,omitempty"`
 	State         StepState              `protobuf:"varint,6,opt,name=state,proto3,enum=squall.v1.StepState" json:"state,omitempty"`
+	// Held, or unknown where the hosts are not heard from.
+	Standing      Standing `protobuf:"varint,7,opt,name=standing,proto3,enum=squall.v1.Standing" json:"standing,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1296,6 +1390,13 @@ func (x *ActiveStep) GetState() StepState {
 		return x.State
 	}
 	return StepState_STEP_STATE_UNSPECIFIED
+}
+
+func (x *ActiveStep) GetStanding() Standing {
+	if x != nil {
+		return x.Standing
+	}
+	return Standing_STANDING_UNSPECIFIED
 }
 
 // GetRequest asks for a list.
@@ -1422,6 +1523,113 @@ func (x *GetResponse) GetRun() []*Run {
 	return nil
 }
 
+// ForgetHostRequest names a host that is gone for good.
+type ForgetHostRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Host          string                 `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ForgetHostRequest) Reset() {
+	*x = ForgetHostRequest{}
+	mi := &file_squall_v1_control_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ForgetHostRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ForgetHostRequest) ProtoMessage() {}
+
+func (x *ForgetHostRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ForgetHostRequest.ProtoReflect.Descriptor instead.
+func (*ForgetHostRequest) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *ForgetHostRequest) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *ForgetHostRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// ForgetHostResponse confirms.
+type ForgetHostResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Index uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	// What was not shown clean there.
+	Open          []*OpenStep `protobuf:"bytes,2,rep,name=open,proto3" json:"open,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ForgetHostResponse) Reset() {
+	*x = ForgetHostResponse{}
+	mi := &file_squall_v1_control_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ForgetHostResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ForgetHostResponse) ProtoMessage() {}
+
+func (x *ForgetHostResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ForgetHostResponse.ProtoReflect.Descriptor instead.
+func (*ForgetHostResponse) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *ForgetHostResponse) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *ForgetHostResponse) GetOpen() []*OpenStep {
+	if x != nil {
+		return x.Open
+	}
+	return nil
+}
+
 // ReportRequest names a run.
 type ReportRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1432,7 +1640,7 @@ type ReportRequest struct {
 
 func (x *ReportRequest) Reset() {
 	*x = ReportRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[20]
+	mi := &file_squall_v1_control_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1444,7 +1652,7 @@ func (x *ReportRequest) String() string {
 func (*ReportRequest) ProtoMessage() {}
 
 func (x *ReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[20]
+	mi := &file_squall_v1_control_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1457,7 +1665,7 @@ func (x *ReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportRequest.ProtoReflect.Descriptor instead.
 func (*ReportRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{20}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ReportRequest) GetRun() string {
@@ -1477,7 +1685,7 @@ type ReportResponse struct {
 
 func (x *ReportResponse) Reset() {
 	*x = ReportResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[21]
+	mi := &file_squall_v1_control_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1489,7 +1697,7 @@ func (x *ReportResponse) String() string {
 func (*ReportResponse) ProtoMessage() {}
 
 func (x *ReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[21]
+	mi := &file_squall_v1_control_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1502,7 +1710,7 @@ func (x *ReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportResponse.ProtoReflect.Descriptor instead.
 func (*ReportResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{21}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ReportResponse) GetReport() *RunReport {
@@ -1535,7 +1743,7 @@ type RunReport struct {
 
 func (x *RunReport) Reset() {
 	*x = RunReport{}
-	mi := &file_squall_v1_control_proto_msgTypes[22]
+	mi := &file_squall_v1_control_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1547,7 +1755,7 @@ func (x *RunReport) String() string {
 func (*RunReport) ProtoMessage() {}
 
 func (x *RunReport) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[22]
+	mi := &file_squall_v1_control_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1560,7 +1768,7 @@ func (x *RunReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunReport.ProtoReflect.Descriptor instead.
 func (*RunReport) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{22}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *RunReport) GetSummary() *RunSummary {
@@ -1673,7 +1881,7 @@ type PhaseReport struct {
 
 func (x *PhaseReport) Reset() {
 	*x = PhaseReport{}
-	mi := &file_squall_v1_control_proto_msgTypes[23]
+	mi := &file_squall_v1_control_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1685,7 +1893,7 @@ func (x *PhaseReport) String() string {
 func (*PhaseReport) ProtoMessage() {}
 
 func (x *PhaseReport) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[23]
+	mi := &file_squall_v1_control_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1698,7 +1906,7 @@ func (x *PhaseReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PhaseReport.ProtoReflect.Descriptor instead.
 func (*PhaseReport) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{23}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *PhaseReport) GetPlanned() *PlannedPhase {
@@ -1732,15 +1940,17 @@ type StepReport struct {
 	// Actual start minus planned start over the hosts, nanoseconds.
 	Skew *Spread `protobuf:"bytes,5,opt,name=skew,proto3" json:"skew,omitempty"`
 	// Actual revert minus planned end.
-	Late          *Spread  `protobuf:"bytes,6,opt,name=late,proto3" json:"late,omitempty"`
-	Engines       []string `protobuf:"bytes,7,rep,name=engines,proto3" json:"engines,omitempty"`
+	Late    *Spread  `protobuf:"bytes,6,opt,name=late,proto3" json:"late,omitempty"`
+	Engines []string `protobuf:"bytes,7,rep,name=engines,proto3" json:"engines,omitempty"`
+	// How the step stands on each host of its plan.
+	Standing      map[string]Standing `protobuf:"bytes,8,rep,name=standing,proto3" json:"standing,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value,enum=squall.v1.Standing"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StepReport) Reset() {
 	*x = StepReport{}
-	mi := &file_squall_v1_control_proto_msgTypes[24]
+	mi := &file_squall_v1_control_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1752,7 +1962,7 @@ func (x *StepReport) String() string {
 func (*StepReport) ProtoMessage() {}
 
 func (x *StepReport) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[24]
+	mi := &file_squall_v1_control_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1765,7 +1975,7 @@ func (x *StepReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepReport.ProtoReflect.Descriptor instead.
 func (*StepReport) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{24}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *StepReport) GetId() string {
@@ -1817,6 +2027,13 @@ func (x *StepReport) GetEngines() []string {
 	return nil
 }
 
+func (x *StepReport) GetStanding() map[string]Standing {
+	if x != nil {
+		return x.Standing
+	}
+	return nil
+}
+
 // Spread summarises a figure over hosts, nanoseconds.
 type Spread struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1831,7 +2048,7 @@ type Spread struct {
 
 func (x *Spread) Reset() {
 	*x = Spread{}
-	mi := &file_squall_v1_control_proto_msgTypes[25]
+	mi := &file_squall_v1_control_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1843,7 +2060,7 @@ func (x *Spread) String() string {
 func (*Spread) ProtoMessage() {}
 
 func (x *Spread) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[25]
+	mi := &file_squall_v1_control_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1856,7 +2073,7 @@ func (x *Spread) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Spread.ProtoReflect.Descriptor instead.
 func (*Spread) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{25}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Spread) GetCount() uint32 {
@@ -1914,7 +2131,7 @@ type ProbeReport struct {
 
 func (x *ProbeReport) Reset() {
 	*x = ProbeReport{}
-	mi := &file_squall_v1_control_proto_msgTypes[26]
+	mi := &file_squall_v1_control_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1926,7 +2143,7 @@ func (x *ProbeReport) String() string {
 func (*ProbeReport) ProtoMessage() {}
 
 func (x *ProbeReport) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[26]
+	mi := &file_squall_v1_control_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1939,7 +2156,7 @@ func (x *ProbeReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeReport.ProtoReflect.Descriptor instead.
 func (*ProbeReport) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{26}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ProbeReport) GetName() string {
@@ -2015,7 +2232,7 @@ type ProposeRequest struct {
 
 func (x *ProposeRequest) Reset() {
 	*x = ProposeRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[27]
+	mi := &file_squall_v1_control_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2027,7 +2244,7 @@ func (x *ProposeRequest) String() string {
 func (*ProposeRequest) ProtoMessage() {}
 
 func (x *ProposeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[27]
+	mi := &file_squall_v1_control_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2040,7 +2257,7 @@ func (x *ProposeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeRequest.ProtoReflect.Descriptor instead.
 func (*ProposeRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{27}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ProposeRequest) GetCommand() *Command {
@@ -2060,7 +2277,7 @@ type ProposeResponse struct {
 
 func (x *ProposeResponse) Reset() {
 	*x = ProposeResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[28]
+	mi := &file_squall_v1_control_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2072,7 +2289,7 @@ func (x *ProposeResponse) String() string {
 func (*ProposeResponse) ProtoMessage() {}
 
 func (x *ProposeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[28]
+	mi := &file_squall_v1_control_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2085,10 +2302,101 @@ func (x *ProposeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeResponse.ProtoReflect.Descriptor instead.
 func (*ProposeResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{28}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ProposeResponse) GetOutcome() *Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return nil
+}
+
+// ProposeLargeRequest is a part of a command.
+type ProposeLargeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The command's bytes, in order.
+	Part          []byte `protobuf:"bytes,1,opt,name=part,proto3" json:"part,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProposeLargeRequest) Reset() {
+	*x = ProposeLargeRequest{}
+	mi := &file_squall_v1_control_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProposeLargeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProposeLargeRequest) ProtoMessage() {}
+
+func (x *ProposeLargeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProposeLargeRequest.ProtoReflect.Descriptor instead.
+func (*ProposeLargeRequest) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *ProposeLargeRequest) GetPart() []byte {
+	if x != nil {
+		return x.Part
+	}
+	return nil
+}
+
+// ProposeLargeResponse is its outcome.
+type ProposeLargeResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Outcome       *Outcome               `protobuf:"bytes,1,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProposeLargeResponse) Reset() {
+	*x = ProposeLargeResponse{}
+	mi := &file_squall_v1_control_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProposeLargeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProposeLargeResponse) ProtoMessage() {}
+
+func (x *ProposeLargeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProposeLargeResponse.ProtoReflect.Descriptor instead.
+func (*ProposeLargeResponse) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *ProposeLargeResponse) GetOutcome() *Outcome {
 	if x != nil {
 		return x.Outcome
 	}
@@ -2110,7 +2418,7 @@ type ConfirmRequest struct {
 
 func (x *ConfirmRequest) Reset() {
 	*x = ConfirmRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[29]
+	mi := &file_squall_v1_control_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2122,7 +2430,7 @@ func (x *ConfirmRequest) String() string {
 func (*ConfirmRequest) ProtoMessage() {}
 
 func (x *ConfirmRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[29]
+	mi := &file_squall_v1_control_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2135,7 +2443,7 @@ func (x *ConfirmRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmRequest.ProtoReflect.Descriptor instead.
 func (*ConfirmRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{29}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ConfirmRequest) GetServer() string {
@@ -2189,7 +2497,7 @@ type ConfirmResponse struct {
 
 func (x *ConfirmResponse) Reset() {
 	*x = ConfirmResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[30]
+	mi := &file_squall_v1_control_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2201,7 +2509,7 @@ func (x *ConfirmResponse) String() string {
 func (*ConfirmResponse) ProtoMessage() {}
 
 func (x *ConfirmResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[30]
+	mi := &file_squall_v1_control_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2214,7 +2522,7 @@ func (x *ConfirmResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmResponse.ProtoReflect.Descriptor instead.
 func (*ConfirmResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{30}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ConfirmResponse) GetLeader() bool {
@@ -2297,7 +2605,7 @@ type PushRequest struct {
 
 func (x *PushRequest) Reset() {
 	*x = PushRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[31]
+	mi := &file_squall_v1_control_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2309,7 +2617,7 @@ func (x *PushRequest) String() string {
 func (*PushRequest) ProtoMessage() {}
 
 func (x *PushRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[31]
+	mi := &file_squall_v1_control_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2322,7 +2630,7 @@ func (x *PushRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PushRequest.ProtoReflect.Descriptor instead.
 func (*PushRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{31}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *PushRequest) GetOrders() map[string]*Order {
@@ -2341,7 +2649,7 @@ type PushResponse struct {
 
 func (x *PushResponse) Reset() {
 	*x = PushResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[32]
+	mi := &file_squall_v1_control_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2353,7 +2661,7 @@ func (x *PushResponse) String() string {
 func (*PushResponse) ProtoMessage() {}
 
 func (x *PushResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[32]
+	mi := &file_squall_v1_control_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2366,7 +2674,7 @@ func (x *PushResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PushResponse.ProtoReflect.Descriptor instead.
 func (*PushResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{32}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{36}
 }
 
 // AlarmRequest tells of a halt.
@@ -2379,7 +2687,7 @@ type AlarmRequest struct {
 
 func (x *AlarmRequest) Reset() {
 	*x = AlarmRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[33]
+	mi := &file_squall_v1_control_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2391,7 +2699,7 @@ func (x *AlarmRequest) String() string {
 func (*AlarmRequest) ProtoMessage() {}
 
 func (x *AlarmRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[33]
+	mi := &file_squall_v1_control_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2404,7 +2712,7 @@ func (x *AlarmRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlarmRequest.ProtoReflect.Descriptor instead.
 func (*AlarmRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{33}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *AlarmRequest) GetHalt() *HaltLatch {
@@ -2424,7 +2732,7 @@ type AlarmResponse struct {
 
 func (x *AlarmResponse) Reset() {
 	*x = AlarmResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[34]
+	mi := &file_squall_v1_control_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2436,7 +2744,7 @@ func (x *AlarmResponse) String() string {
 func (*AlarmResponse) ProtoMessage() {}
 
 func (x *AlarmResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[34]
+	mi := &file_squall_v1_control_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2449,7 +2757,7 @@ func (x *AlarmResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlarmResponse.ProtoReflect.Descriptor instead.
 func (*AlarmResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{34}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *AlarmResponse) GetHosts() []string {
@@ -2509,12 +2817,13 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"wait_nanos\x18\x03 \x01(\x03R\twaitNanos\"X\n" +
 	"\fHaltResponse\x12\x1c\n" +
 	"\tcommitted\x18\x01 \x01(\bR\tcommitted\x12*\n" +
-	"\x05hosts\x18\x02 \x03(\v2\x14.squall.v1.HostCleanR\x05hosts\"i\n" +
+	"\x05hosts\x18\x02 \x03(\v2\x14.squall.v1.HostCleanR\x05hosts\"\x9a\x01\n" +
 	"\tHostClean\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x12\x14\n" +
 	"\x05clean\x18\x02 \x01(\bR\x05clean\x12\x18\n" +
 	"\aunknown\x18\x03 \x01(\bR\aunknown\x12\x18\n" +
-	"\aresidue\x18\x04 \x03(\tR\aresidue\"7\n" +
+	"\aresidue\x18\x04 \x03(\tR\aresidue\x12/\n" +
+	"\bstanding\x18\x05 \x01(\x0e2\x13.squall.v1.StandingR\bstanding\"7\n" +
 	"\rResumeRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"6\n" +
@@ -2531,7 +2840,7 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x05hosts\x18\x01 \x03(\v2\x14.squall.v1.HostCleanR\x05hosts\x12\x12\n" +
 	"\x04runs\x18\x02 \x03(\tR\x04runs\x12!\n" +
 	"\fended_before\x18\x03 \x03(\tR\vendedBefore\"\x0f\n" +
-	"\rStatusRequest\"\x9e\x04\n" +
+	"\rStatusRequest\"\xc0\x04\n" +
 	"\x0eStatusResponse\x12\x16\n" +
 	"\x06leader\x18\x01 \x01(\tR\x06leader\x12\x16\n" +
 	"\x06server\x18\x02 \x01(\tR\x06server\x12\x14\n" +
@@ -2548,12 +2857,13 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\aservers\x18\v \x03(\v2\x17.squall.v1.ServerStatusR\aservers\x12,\n" +
 	"\x12cluster_unix_nanos\x18\f \x01(\x03R\x10clusterUnixNanos\x12+\n" +
 	"\x11uncertainty_nanos\x18\r \x01(\x03R\x10uncertaintyNanos\x12$\n" +
-	"\x0ewall_off_nanos\x18\x0e \x01(\x03R\fwallOffNanos\"n\n" +
+	"\x0ewall_off_nanos\x18\x0e \x01(\x03R\fwallOffNanos\x12 \n" +
+	"\vunconfirmed\x18\x0f \x01(\bR\vunconfirmed\"n\n" +
 	"\fServerStatus\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x16\n" +
 	"\x06leader\x18\x03 \x01(\bR\x06leader\x12\x1c\n" +
-	"\treachable\x18\x04 \x01(\bR\treachable\"\xe7\x02\n" +
+	"\treachable\x18\x04 \x01(\bR\treachable\"\xfb\x02\n" +
 	"\n" +
 	"RunSummary\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1e\n" +
@@ -2568,7 +2878,8 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x0fends_unix_nanos\x18\b \x01(\x03R\rendsUnixNanos\x12\x14\n" +
 	"\x05hosts\x18\t \x01(\rR\x05hosts\x12\x18\n" +
 	"\aresidue\x18\n" +
-	" \x01(\rR\aresidue\"\xb2\x01\n" +
+	" \x01(\rR\aresidue\x12\x12\n" +
+	"\x04held\x18\v \x01(\rR\x04held\"\xe3\x01\n" +
 	"\n" +
 	"ActiveStep\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x12\n" +
@@ -2576,7 +2887,8 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x05fault\x18\x03 \x01(\tR\x05fault\x12\x14\n" +
 	"\x05hosts\x18\x04 \x03(\tR\x05hosts\x12&\n" +
 	"\x0fends_unix_nanos\x18\x05 \x01(\x03R\rendsUnixNanos\x12*\n" +
-	"\x05state\x18\x06 \x01(\x0e2\x14.squall.v1.StepStateR\x05state\"4\n" +
+	"\x05state\x18\x06 \x01(\x0e2\x14.squall.v1.StepStateR\x05state\x12/\n" +
+	"\bstanding\x18\a \x01(\x0e2\x13.squall.v1.StandingR\bstanding\"4\n" +
 	"\n" +
 	"GetRequest\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
@@ -2585,7 +2897,13 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x05hosts\x18\x01 \x03(\v2\x15.squall.v1.RegisteredR\x05hosts\x12)\n" +
 	"\x04runs\x18\x02 \x03(\v2\x15.squall.v1.RunSummaryR\x04runs\x12,\n" +
 	"\x05audit\x18\x03 \x03(\v2\x16.squall.v1.AuditRecordR\x05audit\x12 \n" +
-	"\x03run\x18\x04 \x03(\v2\x0e.squall.v1.RunR\x03run\"!\n" +
+	"\x03run\x18\x04 \x03(\v2\x0e.squall.v1.RunR\x03run\"?\n" +
+	"\x11ForgetHostRequest\x12\x12\n" +
+	"\x04host\x18\x01 \x01(\tR\x04host\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"S\n" +
+	"\x12ForgetHostResponse\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\x12'\n" +
+	"\x04open\x18\x02 \x03(\v2\x13.squall.v1.OpenStepR\x04open\"!\n" +
 	"\rReportRequest\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\">\n" +
 	"\x0eReportResponse\x12,\n" +
@@ -2612,7 +2930,7 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\vPhaseReport\x121\n" +
 	"\aplanned\x18\x01 \x01(\v2\x17.squall.v1.PlannedPhaseR\aplanned\x12(\n" +
 	"\x10start_unix_nanos\x18\x02 \x01(\x03R\x0estartUnixNanos\x12$\n" +
-	"\x0eend_unix_nanos\x18\x03 \x01(\x03R\fendUnixNanos\"\xdd\x01\n" +
+	"\x0eend_unix_nanos\x18\x03 \x01(\x03R\fendUnixNanos\"\xf0\x02\n" +
 	"\n" +
 	"StepReport\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
@@ -2621,7 +2939,11 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x05hosts\x18\x04 \x03(\v2\x15.squall.v1.StepStatusR\x05hosts\x12%\n" +
 	"\x04skew\x18\x05 \x01(\v2\x11.squall.v1.SpreadR\x04skew\x12%\n" +
 	"\x04late\x18\x06 \x01(\v2\x11.squall.v1.SpreadR\x04late\x12\x18\n" +
-	"\aengines\x18\a \x03(\tR\aengines\"f\n" +
+	"\aengines\x18\a \x03(\tR\aengines\x12?\n" +
+	"\bstanding\x18\b \x03(\v2#.squall.v1.StepReport.StandingEntryR\bstanding\x1aP\n" +
+	"\rStandingEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12)\n" +
+	"\x05value\x18\x02 \x01(\x0e2\x13.squall.v1.StandingR\x05value:\x028\x01\"f\n" +
 	"\x06Spread\x12\x14\n" +
 	"\x05count\x18\x01 \x01(\rR\x05count\x12\x10\n" +
 	"\x03p50\x18\x02 \x01(\x03R\x03p50\x12\x10\n" +
@@ -2644,6 +2966,10 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x0eProposeRequest\x12,\n" +
 	"\acommand\x18\x01 \x01(\v2\x12.squall.v1.CommandR\acommand\"?\n" +
 	"\x0fProposeResponse\x12,\n" +
+	"\aoutcome\x18\x01 \x01(\v2\x12.squall.v1.OutcomeR\aoutcome\")\n" +
+	"\x13ProposeLargeRequest\x12\x12\n" +
+	"\x04part\x18\x01 \x01(\fR\x04part\"D\n" +
+	"\x14ProposeLargeResponse\x12,\n" +
 	"\aoutcome\x18\x01 \x01(\v2\x12.squall.v1.OutcomeR\aoutcome\"\x90\x01\n" +
 	"\x0eConfirmRequest\x12\x16\n" +
 	"\x06server\x18\x01 \x01(\tR\x06server\x12&\n" +
@@ -2671,7 +2997,14 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\fAlarmRequest\x12(\n" +
 	"\x04halt\x18\x01 \x01(\v2\x14.squall.v1.HaltLatchR\x04halt\"%\n" +
 	"\rAlarmResponse\x12\x14\n" +
-	"\x05hosts\x18\x01 \x03(\tR\x05hosts2\xa2\x04\n" +
+	"\x05hosts\x18\x01 \x03(\tR\x05hosts*\x92\x01\n" +
+	"\bStanding\x12\x18\n" +
+	"\x14STANDING_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12STANDING_UNTOUCHED\x10\x01\x12\x11\n" +
+	"\rSTANDING_HELD\x10\x02\x12\x15\n" +
+	"\x11STANDING_REVERTED\x10\x03\x12\x14\n" +
+	"\x10STANDING_UNKNOWN\x10\x04\x12\x14\n" +
+	"\x10STANDING_RESIDUE\x10\x052\xed\x04\n" +
 	"\x0eControlService\x127\n" +
 	"\x04Plan\x12\x16.squall.v1.PlanRequest\x1a\x17.squall.v1.PlanResponse\x124\n" +
 	"\x03Run\x12\x15.squall.v1.RunRequest\x1a\x16.squall.v1.RunResponse\x12<\n" +
@@ -2680,10 +3013,13 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x06Resume\x12\x18.squall.v1.ResumeRequest\x1a\x19.squall.v1.ResumeResponse\x127\n" +
 	"\x04Undo\x12\x16.squall.v1.UndoRequest\x1a\x17.squall.v1.UndoResponse\x12=\n" +
 	"\x06Status\x12\x18.squall.v1.StatusRequest\x1a\x19.squall.v1.StatusResponse\x124\n" +
-	"\x03Get\x12\x15.squall.v1.GetRequest\x1a\x16.squall.v1.GetResponse\x12=\n" +
-	"\x06Report\x12\x18.squall.v1.ReportRequest\x1a\x19.squall.v1.ReportResponse2\x86\x02\n" +
+	"\x03Get\x12\x15.squall.v1.GetRequest\x1a\x16.squall.v1.GetResponse\x12I\n" +
+	"\n" +
+	"ForgetHost\x12\x1c.squall.v1.ForgetHostRequest\x1a\x1d.squall.v1.ForgetHostResponse\x12=\n" +
+	"\x06Report\x12\x18.squall.v1.ReportRequest\x1a\x19.squall.v1.ReportResponse2\xd9\x02\n" +
 	"\vPeerService\x12@\n" +
-	"\aPropose\x12\x19.squall.v1.ProposeRequest\x1a\x1a.squall.v1.ProposeResponse\x12@\n" +
+	"\aPropose\x12\x19.squall.v1.ProposeRequest\x1a\x1a.squall.v1.ProposeResponse\x12Q\n" +
+	"\fProposeLarge\x12\x1e.squall.v1.ProposeLargeRequest\x1a\x1f.squall.v1.ProposeLargeResponse(\x01\x12@\n" +
 	"\aConfirm\x12\x19.squall.v1.ConfirmRequest\x1a\x1a.squall.v1.ConfirmResponse\x127\n" +
 	"\x04Push\x12\x16.squall.v1.PushRequest\x1a\x17.squall.v1.PushResponse\x12:\n" +
 	"\x05Alarm\x12\x17.squall.v1.AlarmRequest\x1a\x18.squall.v1.AlarmResponseB\x1bZ\x19squall/proto/squall/v1;pbb\x06proto3"
@@ -2700,143 +3036,161 @@ func file_squall_v1_control_proto_rawDescGZIP() []byte {
 	return file_squall_v1_control_proto_rawDescData
 }
 
-var file_squall_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
+var file_squall_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_squall_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
 var file_squall_v1_control_proto_goTypes = []any{
-	(*PlanRequest)(nil),     // 0: squall.v1.PlanRequest
-	(*PlanResponse)(nil),    // 1: squall.v1.PlanResponse
-	(*RunRequest)(nil),      // 2: squall.v1.RunRequest
-	(*RunResponse)(nil),     // 3: squall.v1.RunResponse
-	(*WatchRequest)(nil),    // 4: squall.v1.WatchRequest
-	(*WatchResponse)(nil),   // 5: squall.v1.WatchResponse
-	(*HaltRequest)(nil),     // 6: squall.v1.HaltRequest
-	(*HaltResponse)(nil),    // 7: squall.v1.HaltResponse
-	(*HostClean)(nil),       // 8: squall.v1.HostClean
-	(*ResumeRequest)(nil),   // 9: squall.v1.ResumeRequest
-	(*ResumeResponse)(nil),  // 10: squall.v1.ResumeResponse
-	(*UndoRequest)(nil),     // 11: squall.v1.UndoRequest
-	(*UndoResponse)(nil),    // 12: squall.v1.UndoResponse
-	(*StatusRequest)(nil),   // 13: squall.v1.StatusRequest
-	(*StatusResponse)(nil),  // 14: squall.v1.StatusResponse
-	(*ServerStatus)(nil),    // 15: squall.v1.ServerStatus
-	(*RunSummary)(nil),      // 16: squall.v1.RunSummary
-	(*ActiveStep)(nil),      // 17: squall.v1.ActiveStep
-	(*GetRequest)(nil),      // 18: squall.v1.GetRequest
-	(*GetResponse)(nil),     // 19: squall.v1.GetResponse
-	(*ReportRequest)(nil),   // 20: squall.v1.ReportRequest
-	(*ReportResponse)(nil),  // 21: squall.v1.ReportResponse
-	(*RunReport)(nil),       // 22: squall.v1.RunReport
-	(*PhaseReport)(nil),     // 23: squall.v1.PhaseReport
-	(*StepReport)(nil),      // 24: squall.v1.StepReport
-	(*Spread)(nil),          // 25: squall.v1.Spread
-	(*ProbeReport)(nil),     // 26: squall.v1.ProbeReport
-	(*ProposeRequest)(nil),  // 27: squall.v1.ProposeRequest
-	(*ProposeResponse)(nil), // 28: squall.v1.ProposeResponse
-	(*ConfirmRequest)(nil),  // 29: squall.v1.ConfirmRequest
-	(*ConfirmResponse)(nil), // 30: squall.v1.ConfirmResponse
-	(*PushRequest)(nil),     // 31: squall.v1.PushRequest
-	(*PushResponse)(nil),    // 32: squall.v1.PushResponse
-	(*AlarmRequest)(nil),    // 33: squall.v1.AlarmRequest
-	(*AlarmResponse)(nil),   // 34: squall.v1.AlarmResponse
-	nil,                     // 35: squall.v1.PlanRequest.AimEntry
-	nil,                     // 36: squall.v1.RunRequest.AimEntry
-	nil,                     // 37: squall.v1.PushRequest.OrdersEntry
-	(*Experiment)(nil),      // 38: squall.v1.Experiment
-	(*Plan)(nil),            // 39: squall.v1.Plan
-	(*Problem)(nil),         // 40: squall.v1.Problem
-	(*Event)(nil),           // 41: squall.v1.Event
-	(*HaltLatch)(nil),       // 42: squall.v1.HaltLatch
-	(RunState)(0),           // 43: squall.v1.RunState
-	(Verdict)(0),            // 44: squall.v1.Verdict
-	(*Principal)(nil),       // 45: squall.v1.Principal
-	(StepState)(0),          // 46: squall.v1.StepState
-	(*Registered)(nil),      // 47: squall.v1.Registered
-	(*AuditRecord)(nil),     // 48: squall.v1.AuditRecord
-	(*Run)(nil),             // 49: squall.v1.Run
-	(*Finding)(nil),         // 50: squall.v1.Finding
-	(EndCause)(0),           // 51: squall.v1.EndCause
-	(*PlannedPhase)(nil),    // 52: squall.v1.PlannedPhase
-	(*StepStatus)(nil),      // 53: squall.v1.StepStatus
-	(*Command)(nil),         // 54: squall.v1.Command
-	(*Outcome)(nil),         // 55: squall.v1.Outcome
-	(*ZoneRole)(nil),        // 56: squall.v1.ZoneRole
-	(*Order)(nil),           // 57: squall.v1.Order
+	(Standing)(0),                // 0: squall.v1.Standing
+	(*PlanRequest)(nil),          // 1: squall.v1.PlanRequest
+	(*PlanResponse)(nil),         // 2: squall.v1.PlanResponse
+	(*RunRequest)(nil),           // 3: squall.v1.RunRequest
+	(*RunResponse)(nil),          // 4: squall.v1.RunResponse
+	(*WatchRequest)(nil),         // 5: squall.v1.WatchRequest
+	(*WatchResponse)(nil),        // 6: squall.v1.WatchResponse
+	(*HaltRequest)(nil),          // 7: squall.v1.HaltRequest
+	(*HaltResponse)(nil),         // 8: squall.v1.HaltResponse
+	(*HostClean)(nil),            // 9: squall.v1.HostClean
+	(*ResumeRequest)(nil),        // 10: squall.v1.ResumeRequest
+	(*ResumeResponse)(nil),       // 11: squall.v1.ResumeResponse
+	(*UndoRequest)(nil),          // 12: squall.v1.UndoRequest
+	(*UndoResponse)(nil),         // 13: squall.v1.UndoResponse
+	(*StatusRequest)(nil),        // 14: squall.v1.StatusRequest
+	(*StatusResponse)(nil),       // 15: squall.v1.StatusResponse
+	(*ServerStatus)(nil),         // 16: squall.v1.ServerStatus
+	(*RunSummary)(nil),           // 17: squall.v1.RunSummary
+	(*ActiveStep)(nil),           // 18: squall.v1.ActiveStep
+	(*GetRequest)(nil),           // 19: squall.v1.GetRequest
+	(*GetResponse)(nil),          // 20: squall.v1.GetResponse
+	(*ForgetHostRequest)(nil),    // 21: squall.v1.ForgetHostRequest
+	(*ForgetHostResponse)(nil),   // 22: squall.v1.ForgetHostResponse
+	(*ReportRequest)(nil),        // 23: squall.v1.ReportRequest
+	(*ReportResponse)(nil),       // 24: squall.v1.ReportResponse
+	(*RunReport)(nil),            // 25: squall.v1.RunReport
+	(*PhaseReport)(nil),          // 26: squall.v1.PhaseReport
+	(*StepReport)(nil),           // 27: squall.v1.StepReport
+	(*Spread)(nil),               // 28: squall.v1.Spread
+	(*ProbeReport)(nil),          // 29: squall.v1.ProbeReport
+	(*ProposeRequest)(nil),       // 30: squall.v1.ProposeRequest
+	(*ProposeResponse)(nil),      // 31: squall.v1.ProposeResponse
+	(*ProposeLargeRequest)(nil),  // 32: squall.v1.ProposeLargeRequest
+	(*ProposeLargeResponse)(nil), // 33: squall.v1.ProposeLargeResponse
+	(*ConfirmRequest)(nil),       // 34: squall.v1.ConfirmRequest
+	(*ConfirmResponse)(nil),      // 35: squall.v1.ConfirmResponse
+	(*PushRequest)(nil),          // 36: squall.v1.PushRequest
+	(*PushResponse)(nil),         // 37: squall.v1.PushResponse
+	(*AlarmRequest)(nil),         // 38: squall.v1.AlarmRequest
+	(*AlarmResponse)(nil),        // 39: squall.v1.AlarmResponse
+	nil,                          // 40: squall.v1.PlanRequest.AimEntry
+	nil,                          // 41: squall.v1.RunRequest.AimEntry
+	nil,                          // 42: squall.v1.StepReport.StandingEntry
+	nil,                          // 43: squall.v1.PushRequest.OrdersEntry
+	(*Experiment)(nil),           // 44: squall.v1.Experiment
+	(*Plan)(nil),                 // 45: squall.v1.Plan
+	(*Problem)(nil),              // 46: squall.v1.Problem
+	(*Event)(nil),                // 47: squall.v1.Event
+	(*HaltLatch)(nil),            // 48: squall.v1.HaltLatch
+	(RunState)(0),                // 49: squall.v1.RunState
+	(Verdict)(0),                 // 50: squall.v1.Verdict
+	(*Principal)(nil),            // 51: squall.v1.Principal
+	(StepState)(0),               // 52: squall.v1.StepState
+	(*Registered)(nil),           // 53: squall.v1.Registered
+	(*AuditRecord)(nil),          // 54: squall.v1.AuditRecord
+	(*Run)(nil),                  // 55: squall.v1.Run
+	(*OpenStep)(nil),             // 56: squall.v1.OpenStep
+	(*Finding)(nil),              // 57: squall.v1.Finding
+	(EndCause)(0),                // 58: squall.v1.EndCause
+	(*PlannedPhase)(nil),         // 59: squall.v1.PlannedPhase
+	(*StepStatus)(nil),           // 60: squall.v1.StepStatus
+	(*Command)(nil),              // 61: squall.v1.Command
+	(*Outcome)(nil),              // 62: squall.v1.Outcome
+	(*ZoneRole)(nil),             // 63: squall.v1.ZoneRole
+	(*Order)(nil),                // 64: squall.v1.Order
 }
 var file_squall_v1_control_proto_depIdxs = []int32{
-	38, // 0: squall.v1.PlanRequest.experiment:type_name -> squall.v1.Experiment
-	35, // 1: squall.v1.PlanRequest.aim:type_name -> squall.v1.PlanRequest.AimEntry
-	39, // 2: squall.v1.PlanResponse.plan:type_name -> squall.v1.Plan
-	38, // 3: squall.v1.RunRequest.experiment:type_name -> squall.v1.Experiment
-	36, // 4: squall.v1.RunRequest.aim:type_name -> squall.v1.RunRequest.AimEntry
-	39, // 5: squall.v1.RunResponse.plan:type_name -> squall.v1.Plan
-	40, // 6: squall.v1.RunResponse.refused:type_name -> squall.v1.Problem
-	41, // 7: squall.v1.WatchResponse.event:type_name -> squall.v1.Event
-	8,  // 8: squall.v1.HaltResponse.hosts:type_name -> squall.v1.HostClean
-	8,  // 9: squall.v1.UndoResponse.hosts:type_name -> squall.v1.HostClean
-	42, // 10: squall.v1.StatusResponse.halt:type_name -> squall.v1.HaltLatch
-	16, // 11: squall.v1.StatusResponse.runs:type_name -> squall.v1.RunSummary
-	17, // 12: squall.v1.StatusResponse.active:type_name -> squall.v1.ActiveStep
-	8,  // 13: squall.v1.StatusResponse.residue:type_name -> squall.v1.HostClean
-	15, // 14: squall.v1.StatusResponse.servers:type_name -> squall.v1.ServerStatus
-	43, // 15: squall.v1.RunSummary.state:type_name -> squall.v1.RunState
-	44, // 16: squall.v1.RunSummary.verdict:type_name -> squall.v1.Verdict
-	45, // 17: squall.v1.RunSummary.by:type_name -> squall.v1.Principal
-	46, // 18: squall.v1.ActiveStep.state:type_name -> squall.v1.StepState
-	47, // 19: squall.v1.GetResponse.hosts:type_name -> squall.v1.Registered
-	16, // 20: squall.v1.GetResponse.runs:type_name -> squall.v1.RunSummary
-	48, // 21: squall.v1.GetResponse.audit:type_name -> squall.v1.AuditRecord
-	49, // 22: squall.v1.GetResponse.run:type_name -> squall.v1.Run
-	22, // 23: squall.v1.ReportResponse.report:type_name -> squall.v1.RunReport
-	16, // 24: squall.v1.RunReport.summary:type_name -> squall.v1.RunSummary
-	50, // 25: squall.v1.RunReport.findings:type_name -> squall.v1.Finding
-	23, // 26: squall.v1.RunReport.phases:type_name -> squall.v1.PhaseReport
-	24, // 27: squall.v1.RunReport.steps:type_name -> squall.v1.StepReport
-	26, // 28: squall.v1.RunReport.probes:type_name -> squall.v1.ProbeReport
-	8,  // 29: squall.v1.RunReport.residue:type_name -> squall.v1.HostClean
-	41, // 30: squall.v1.RunReport.events:type_name -> squall.v1.Event
-	39, // 31: squall.v1.RunReport.plan:type_name -> squall.v1.Plan
-	51, // 32: squall.v1.RunReport.end_cause:type_name -> squall.v1.EndCause
-	52, // 33: squall.v1.PhaseReport.planned:type_name -> squall.v1.PlannedPhase
-	53, // 34: squall.v1.StepReport.hosts:type_name -> squall.v1.StepStatus
-	25, // 35: squall.v1.StepReport.skew:type_name -> squall.v1.Spread
-	25, // 36: squall.v1.StepReport.late:type_name -> squall.v1.Spread
-	54, // 37: squall.v1.ProposeRequest.command:type_name -> squall.v1.Command
-	55, // 38: squall.v1.ProposeResponse.outcome:type_name -> squall.v1.Outcome
-	37, // 39: squall.v1.PushRequest.orders:type_name -> squall.v1.PushRequest.OrdersEntry
-	42, // 40: squall.v1.AlarmRequest.halt:type_name -> squall.v1.HaltLatch
-	56, // 41: squall.v1.PlanRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
-	56, // 42: squall.v1.RunRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
-	57, // 43: squall.v1.PushRequest.OrdersEntry.value:type_name -> squall.v1.Order
-	0,  // 44: squall.v1.ControlService.Plan:input_type -> squall.v1.PlanRequest
-	2,  // 45: squall.v1.ControlService.Run:input_type -> squall.v1.RunRequest
-	4,  // 46: squall.v1.ControlService.Watch:input_type -> squall.v1.WatchRequest
-	6,  // 47: squall.v1.ControlService.Halt:input_type -> squall.v1.HaltRequest
-	9,  // 48: squall.v1.ControlService.Resume:input_type -> squall.v1.ResumeRequest
-	11, // 49: squall.v1.ControlService.Undo:input_type -> squall.v1.UndoRequest
-	13, // 50: squall.v1.ControlService.Status:input_type -> squall.v1.StatusRequest
-	18, // 51: squall.v1.ControlService.Get:input_type -> squall.v1.GetRequest
-	20, // 52: squall.v1.ControlService.Report:input_type -> squall.v1.ReportRequest
-	27, // 53: squall.v1.PeerService.Propose:input_type -> squall.v1.ProposeRequest
-	29, // 54: squall.v1.PeerService.Confirm:input_type -> squall.v1.ConfirmRequest
-	31, // 55: squall.v1.PeerService.Push:input_type -> squall.v1.PushRequest
-	33, // 56: squall.v1.PeerService.Alarm:input_type -> squall.v1.AlarmRequest
-	1,  // 57: squall.v1.ControlService.Plan:output_type -> squall.v1.PlanResponse
-	3,  // 58: squall.v1.ControlService.Run:output_type -> squall.v1.RunResponse
-	5,  // 59: squall.v1.ControlService.Watch:output_type -> squall.v1.WatchResponse
-	7,  // 60: squall.v1.ControlService.Halt:output_type -> squall.v1.HaltResponse
-	10, // 61: squall.v1.ControlService.Resume:output_type -> squall.v1.ResumeResponse
-	12, // 62: squall.v1.ControlService.Undo:output_type -> squall.v1.UndoResponse
-	14, // 63: squall.v1.ControlService.Status:output_type -> squall.v1.StatusResponse
-	19, // 64: squall.v1.ControlService.Get:output_type -> squall.v1.GetResponse
-	21, // 65: squall.v1.ControlService.Report:output_type -> squall.v1.ReportResponse
-	28, // 66: squall.v1.PeerService.Propose:output_type -> squall.v1.ProposeResponse
-	30, // 67: squall.v1.PeerService.Confirm:output_type -> squall.v1.ConfirmResponse
-	32, // 68: squall.v1.PeerService.Push:output_type -> squall.v1.PushResponse
-	34, // 69: squall.v1.PeerService.Alarm:output_type -> squall.v1.AlarmResponse
-	57, // [57:70] is the sub-list for method output_type
-	44, // [44:57] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	44, // 0: squall.v1.PlanRequest.experiment:type_name -> squall.v1.Experiment
+	40, // 1: squall.v1.PlanRequest.aim:type_name -> squall.v1.PlanRequest.AimEntry
+	45, // 2: squall.v1.PlanResponse.plan:type_name -> squall.v1.Plan
+	44, // 3: squall.v1.RunRequest.experiment:type_name -> squall.v1.Experiment
+	41, // 4: squall.v1.RunRequest.aim:type_name -> squall.v1.RunRequest.AimEntry
+	45, // 5: squall.v1.RunResponse.plan:type_name -> squall.v1.Plan
+	46, // 6: squall.v1.RunResponse.refused:type_name -> squall.v1.Problem
+	47, // 7: squall.v1.WatchResponse.event:type_name -> squall.v1.Event
+	9,  // 8: squall.v1.HaltResponse.hosts:type_name -> squall.v1.HostClean
+	0,  // 9: squall.v1.HostClean.standing:type_name -> squall.v1.Standing
+	9,  // 10: squall.v1.UndoResponse.hosts:type_name -> squall.v1.HostClean
+	48, // 11: squall.v1.StatusResponse.halt:type_name -> squall.v1.HaltLatch
+	17, // 12: squall.v1.StatusResponse.runs:type_name -> squall.v1.RunSummary
+	18, // 13: squall.v1.StatusResponse.active:type_name -> squall.v1.ActiveStep
+	9,  // 14: squall.v1.StatusResponse.residue:type_name -> squall.v1.HostClean
+	16, // 15: squall.v1.StatusResponse.servers:type_name -> squall.v1.ServerStatus
+	49, // 16: squall.v1.RunSummary.state:type_name -> squall.v1.RunState
+	50, // 17: squall.v1.RunSummary.verdict:type_name -> squall.v1.Verdict
+	51, // 18: squall.v1.RunSummary.by:type_name -> squall.v1.Principal
+	52, // 19: squall.v1.ActiveStep.state:type_name -> squall.v1.StepState
+	0,  // 20: squall.v1.ActiveStep.standing:type_name -> squall.v1.Standing
+	53, // 21: squall.v1.GetResponse.hosts:type_name -> squall.v1.Registered
+	17, // 22: squall.v1.GetResponse.runs:type_name -> squall.v1.RunSummary
+	54, // 23: squall.v1.GetResponse.audit:type_name -> squall.v1.AuditRecord
+	55, // 24: squall.v1.GetResponse.run:type_name -> squall.v1.Run
+	56, // 25: squall.v1.ForgetHostResponse.open:type_name -> squall.v1.OpenStep
+	25, // 26: squall.v1.ReportResponse.report:type_name -> squall.v1.RunReport
+	17, // 27: squall.v1.RunReport.summary:type_name -> squall.v1.RunSummary
+	57, // 28: squall.v1.RunReport.findings:type_name -> squall.v1.Finding
+	26, // 29: squall.v1.RunReport.phases:type_name -> squall.v1.PhaseReport
+	27, // 30: squall.v1.RunReport.steps:type_name -> squall.v1.StepReport
+	29, // 31: squall.v1.RunReport.probes:type_name -> squall.v1.ProbeReport
+	9,  // 32: squall.v1.RunReport.residue:type_name -> squall.v1.HostClean
+	47, // 33: squall.v1.RunReport.events:type_name -> squall.v1.Event
+	45, // 34: squall.v1.RunReport.plan:type_name -> squall.v1.Plan
+	58, // 35: squall.v1.RunReport.end_cause:type_name -> squall.v1.EndCause
+	59, // 36: squall.v1.PhaseReport.planned:type_name -> squall.v1.PlannedPhase
+	60, // 37: squall.v1.StepReport.hosts:type_name -> squall.v1.StepStatus
+	28, // 38: squall.v1.StepReport.skew:type_name -> squall.v1.Spread
+	28, // 39: squall.v1.StepReport.late:type_name -> squall.v1.Spread
+	42, // 40: squall.v1.StepReport.standing:type_name -> squall.v1.StepReport.StandingEntry
+	61, // 41: squall.v1.ProposeRequest.command:type_name -> squall.v1.Command
+	62, // 42: squall.v1.ProposeResponse.outcome:type_name -> squall.v1.Outcome
+	62, // 43: squall.v1.ProposeLargeResponse.outcome:type_name -> squall.v1.Outcome
+	43, // 44: squall.v1.PushRequest.orders:type_name -> squall.v1.PushRequest.OrdersEntry
+	48, // 45: squall.v1.AlarmRequest.halt:type_name -> squall.v1.HaltLatch
+	63, // 46: squall.v1.PlanRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	63, // 47: squall.v1.RunRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	0,  // 48: squall.v1.StepReport.StandingEntry.value:type_name -> squall.v1.Standing
+	64, // 49: squall.v1.PushRequest.OrdersEntry.value:type_name -> squall.v1.Order
+	1,  // 50: squall.v1.ControlService.Plan:input_type -> squall.v1.PlanRequest
+	3,  // 51: squall.v1.ControlService.Run:input_type -> squall.v1.RunRequest
+	5,  // 52: squall.v1.ControlService.Watch:input_type -> squall.v1.WatchRequest
+	7,  // 53: squall.v1.ControlService.Halt:input_type -> squall.v1.HaltRequest
+	10, // 54: squall.v1.ControlService.Resume:input_type -> squall.v1.ResumeRequest
+	12, // 55: squall.v1.ControlService.Undo:input_type -> squall.v1.UndoRequest
+	14, // 56: squall.v1.ControlService.Status:input_type -> squall.v1.StatusRequest
+	19, // 57: squall.v1.ControlService.Get:input_type -> squall.v1.GetRequest
+	21, // 58: squall.v1.ControlService.ForgetHost:input_type -> squall.v1.ForgetHostRequest
+	23, // 59: squall.v1.ControlService.Report:input_type -> squall.v1.ReportRequest
+	30, // 60: squall.v1.PeerService.Propose:input_type -> squall.v1.ProposeRequest
+	32, // 61: squall.v1.PeerService.ProposeLarge:input_type -> squall.v1.ProposeLargeRequest
+	34, // 62: squall.v1.PeerService.Confirm:input_type -> squall.v1.ConfirmRequest
+	36, // 63: squall.v1.PeerService.Push:input_type -> squall.v1.PushRequest
+	38, // 64: squall.v1.PeerService.Alarm:input_type -> squall.v1.AlarmRequest
+	2,  // 65: squall.v1.ControlService.Plan:output_type -> squall.v1.PlanResponse
+	4,  // 66: squall.v1.ControlService.Run:output_type -> squall.v1.RunResponse
+	6,  // 67: squall.v1.ControlService.Watch:output_type -> squall.v1.WatchResponse
+	8,  // 68: squall.v1.ControlService.Halt:output_type -> squall.v1.HaltResponse
+	11, // 69: squall.v1.ControlService.Resume:output_type -> squall.v1.ResumeResponse
+	13, // 70: squall.v1.ControlService.Undo:output_type -> squall.v1.UndoResponse
+	15, // 71: squall.v1.ControlService.Status:output_type -> squall.v1.StatusResponse
+	20, // 72: squall.v1.ControlService.Get:output_type -> squall.v1.GetResponse
+	22, // 73: squall.v1.ControlService.ForgetHost:output_type -> squall.v1.ForgetHostResponse
+	24, // 74: squall.v1.ControlService.Report:output_type -> squall.v1.ReportResponse
+	31, // 75: squall.v1.PeerService.Propose:output_type -> squall.v1.ProposeResponse
+	33, // 76: squall.v1.PeerService.ProposeLarge:output_type -> squall.v1.ProposeLargeResponse
+	35, // 77: squall.v1.PeerService.Confirm:output_type -> squall.v1.ConfirmResponse
+	37, // 78: squall.v1.PeerService.Push:output_type -> squall.v1.PushResponse
+	39, // 79: squall.v1.PeerService.Alarm:output_type -> squall.v1.AlarmResponse
+	65, // [65:80] is the sub-list for method output_type
+	50, // [50:65] is the sub-list for method input_type
+	50, // [50:50] is the sub-list for extension type_name
+	50, // [50:50] is the sub-list for extension extendee
+	0,  // [0:50] is the sub-list for field type_name
 }
 
 func init() { file_squall_v1_control_proto_init() }
@@ -2854,13 +3208,14 @@ func file_squall_v1_control_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_squall_v1_control_proto_rawDesc), len(file_squall_v1_control_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   38,
+			NumEnums:      1,
+			NumMessages:   43,
 			NumExtensions: 0,
 			NumServices:   2,
 		},
 		GoTypes:           file_squall_v1_control_proto_goTypes,
 		DependencyIndexes: file_squall_v1_control_proto_depIdxs,
+		EnumInfos:         file_squall_v1_control_proto_enumTypes,
 		MessageInfos:      file_squall_v1_control_proto_msgTypes,
 	}.Build()
 	File_squall_v1_control_proto = out.File

@@ -21,15 +21,16 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	ControlService_Plan_FullMethodName   = "/squall.v1.ControlService/Plan"
-	ControlService_Run_FullMethodName    = "/squall.v1.ControlService/Run"
-	ControlService_Watch_FullMethodName  = "/squall.v1.ControlService/Watch"
-	ControlService_Halt_FullMethodName   = "/squall.v1.ControlService/Halt"
-	ControlService_Resume_FullMethodName = "/squall.v1.ControlService/Resume"
-	ControlService_Undo_FullMethodName   = "/squall.v1.ControlService/Undo"
-	ControlService_Status_FullMethodName = "/squall.v1.ControlService/Status"
-	ControlService_Get_FullMethodName    = "/squall.v1.ControlService/Get"
-	ControlService_Report_FullMethodName = "/squall.v1.ControlService/Report"
+	ControlService_Plan_FullMethodName       = "/squall.v1.ControlService/Plan"
+	ControlService_Run_FullMethodName        = "/squall.v1.ControlService/Run"
+	ControlService_Watch_FullMethodName      = "/squall.v1.ControlService/Watch"
+	ControlService_Halt_FullMethodName       = "/squall.v1.ControlService/Halt"
+	ControlService_Resume_FullMethodName     = "/squall.v1.ControlService/Resume"
+	ControlService_Undo_FullMethodName       = "/squall.v1.ControlService/Undo"
+	ControlService_Status_FullMethodName     = "/squall.v1.ControlService/Status"
+	ControlService_Get_FullMethodName        = "/squall.v1.ControlService/Get"
+	ControlService_ForgetHost_FullMethodName = "/squall.v1.ControlService/ForgetHost"
+	ControlService_Report_FullMethodName     = "/squall.v1.ControlService/Report"
 )
 
 // ControlServiceClient is the client API for ControlService service.
@@ -54,6 +55,8 @@ type ControlServiceClient interface {
 	Status(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (*StatusResponse, error)
 	// Get lists hosts, runs, zones or audit records.
 	Get(ctx context.Context, in *GetRequest, opts ...grpc.CallOption) (*GetResponse, error)
+	// ForgetHost takes a lost host out of the registry.
+	ForgetHost(ctx context.Context, in *ForgetHostRequest, opts ...grpc.CallOption) (*ForgetHostResponse, error)
 	// Report is everything about one run.
 	Report(ctx context.Context, in *ReportRequest, opts ...grpc.CallOption) (*ReportResponse, error)
 }
@@ -155,6 +158,16 @@ func (c *controlServiceClient) Get(ctx context.Context, in *GetRequest, opts ...
 	return out, nil
 }
 
+func (c *controlServiceClient) ForgetHost(ctx context.Context, in *ForgetHostRequest, opts ...grpc.CallOption) (*ForgetHostResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ForgetHostResponse)
+	err := c.cc.Invoke(ctx, ControlService_ForgetHost_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *controlServiceClient) Report(ctx context.Context, in *ReportRequest, opts ...grpc.CallOption) (*ReportResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ReportResponse)
@@ -187,6 +200,8 @@ type ControlServiceServer interface {
 	Status(context.Context, *StatusRequest) (*StatusResponse, error)
 	// Get lists hosts, runs, zones or audit records.
 	Get(context.Context, *GetRequest) (*GetResponse, error)
+	// ForgetHost takes a lost host out of the registry.
+	ForgetHost(context.Context, *ForgetHostRequest) (*ForgetHostResponse, error)
 	// Report is everything about one run.
 	Report(context.Context, *ReportRequest) (*ReportResponse, error)
 	mustEmbedUnimplementedControlServiceServer()
@@ -222,6 +237,9 @@ func (UnimplementedControlServiceServer) Status(context.Context, *StatusRequest)
 }
 func (UnimplementedControlServiceServer) Get(context.Context, *GetRequest) (*GetResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Get not implemented")
+}
+func (UnimplementedControlServiceServer) ForgetHost(context.Context, *ForgetHostRequest) (*ForgetHostResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ForgetHost not implemented")
 }
 func (UnimplementedControlServiceServer) Report(context.Context, *ReportRequest) (*ReportResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Report not implemented")
@@ -384,6 +402,24 @@ func _ControlService_Get_Handler(srv interface{}, ctx context.Context, dec func(
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ControlService_ForgetHost_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ForgetHostRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServiceServer).ForgetHost(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ControlService_ForgetHost_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServiceServer).ForgetHost(ctx, req.(*ForgetHostRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _ControlService_Report_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ReportRequest)
 	if err := dec(in); err != nil {
@@ -438,6 +474,10 @@ var ControlService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _ControlService_Get_Handler,
 		},
 		{
+			MethodName: "ForgetHost",
+			Handler:    _ControlService_ForgetHost_Handler,
+		},
+		{
 			MethodName: "Report",
 			Handler:    _ControlService_Report_Handler,
 		},
@@ -453,10 +493,11 @@ var ControlService_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
-	PeerService_Propose_FullMethodName = "/squall.v1.PeerService/Propose"
-	PeerService_Confirm_FullMethodName = "/squall.v1.PeerService/Confirm"
-	PeerService_Push_FullMethodName    = "/squall.v1.PeerService/Push"
-	PeerService_Alarm_FullMethodName   = "/squall.v1.PeerService/Alarm"
+	PeerService_Propose_FullMethodName      = "/squall.v1.PeerService/Propose"
+	PeerService_ProposeLarge_FullMethodName = "/squall.v1.PeerService/ProposeLarge"
+	PeerService_Confirm_FullMethodName      = "/squall.v1.PeerService/Confirm"
+	PeerService_Push_FullMethodName         = "/squall.v1.PeerService/Push"
+	PeerService_Alarm_FullMethodName        = "/squall.v1.PeerService/Alarm"
 )
 
 // PeerServiceClient is the client API for PeerService service.
@@ -467,6 +508,8 @@ const (
 type PeerServiceClient interface {
 	// Propose forwards a command to the leader.
 	Propose(ctx context.Context, in *ProposeRequest, opts ...grpc.CallOption) (*ProposeResponse, error)
+	// ProposeLarge forwards a command that is too large for one message.
+	ProposeLarge(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[ProposeLargeRequest, ProposeLargeResponse], error)
 	// Confirm asks the leader: are you it, what time is it, how far have you applied?
 	Confirm(ctx context.Context, in *ConfirmRequest, opts ...grpc.CallOption) (*ConfirmResponse, error)
 	// Push hands changed orders to the server that holds the agents, ahead of its own log.
@@ -492,6 +535,19 @@ func (c *peerServiceClient) Propose(ctx context.Context, in *ProposeRequest, opt
 	}
 	return out, nil
 }
+
+func (c *peerServiceClient) ProposeLarge(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[ProposeLargeRequest, ProposeLargeResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &PeerService_ServiceDesc.Streams[0], PeerService_ProposeLarge_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ProposeLargeRequest, ProposeLargeResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PeerService_ProposeLargeClient = grpc.ClientStreamingClient[ProposeLargeRequest, ProposeLargeResponse]
 
 func (c *peerServiceClient) Confirm(ctx context.Context, in *ConfirmRequest, opts ...grpc.CallOption) (*ConfirmResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -531,6 +587,8 @@ func (c *peerServiceClient) Alarm(ctx context.Context, in *AlarmRequest, opts ..
 type PeerServiceServer interface {
 	// Propose forwards a command to the leader.
 	Propose(context.Context, *ProposeRequest) (*ProposeResponse, error)
+	// ProposeLarge forwards a command that is too large for one message.
+	ProposeLarge(grpc.ClientStreamingServer[ProposeLargeRequest, ProposeLargeResponse]) error
 	// Confirm asks the leader: are you it, what time is it, how far have you applied?
 	Confirm(context.Context, *ConfirmRequest) (*ConfirmResponse, error)
 	// Push hands changed orders to the server that holds the agents, ahead of its own log.
@@ -549,6 +607,9 @@ type UnimplementedPeerServiceServer struct{}
 
 func (UnimplementedPeerServiceServer) Propose(context.Context, *ProposeRequest) (*ProposeResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Propose not implemented")
+}
+func (UnimplementedPeerServiceServer) ProposeLarge(grpc.ClientStreamingServer[ProposeLargeRequest, ProposeLargeResponse]) error {
+	return status.Error(codes.Unimplemented, "method ProposeLarge not implemented")
 }
 func (UnimplementedPeerServiceServer) Confirm(context.Context, *ConfirmRequest) (*ConfirmResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Confirm not implemented")
@@ -597,6 +658,13 @@ func _PeerService_Propose_Handler(srv interface{}, ctx context.Context, dec func
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _PeerService_ProposeLarge_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(PeerServiceServer).ProposeLarge(&grpc.GenericServerStream[ProposeLargeRequest, ProposeLargeResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PeerService_ProposeLargeServer = grpc.ClientStreamingServer[ProposeLargeRequest, ProposeLargeResponse]
 
 func _PeerService_Confirm_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ConfirmRequest)
@@ -676,6 +744,12 @@ var PeerService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _PeerService_Alarm_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "ProposeLarge",
+			Handler:       _PeerService_ProposeLarge_Handler,
+			ClientStreams: true,
+		},
+	},
 	Metadata: "squall/v1/control.proto",
 }

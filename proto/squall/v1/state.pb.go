@@ -500,6 +500,7 @@ type Command struct {
 	//	*Command_RaiseEpoch
 	//	*Command_SetRules
 	//	*Command_BeginPhase
+	//	*Command_ForgetHost
 	Kind          isCommand_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -716,6 +717,15 @@ func (x *Command) GetBeginPhase() *BeginPhase {
 	return nil
 }
 
+func (x *Command) GetForgetHost() *ForgetHost {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_ForgetHost); ok {
+			return x.ForgetHost
+		}
+	}
+	return nil
+}
+
 type isCommand_Kind interface {
 	isCommand_Kind()
 }
@@ -797,6 +807,11 @@ type Command_BeginPhase struct {
 	BeginPhase *BeginPhase `protobuf:"bytes,26,opt,name=begin_phase,json=beginPhase,proto3,oneof"`
 }
 
+type Command_ForgetHost struct {
+	// A host that is gone for good leaves the registry.
+	ForgetHost *ForgetHost `protobuf:"bytes,27,opt,name=forget_host,json=forgetHost,proto3,oneof"`
+}
+
 func (*Command_UpdateHosts) isCommand_Kind() {}
 
 func (*Command_AdmitRun) isCommand_Kind() {}
@@ -830,6 +845,8 @@ func (*Command_RaiseEpoch) isCommand_Kind() {}
 func (*Command_SetRules) isCommand_Kind() {}
 
 func (*Command_BeginPhase) isCommand_Kind() {}
+
+func (*Command_ForgetHost) isCommand_Kind() {}
 
 // Principal is who did something, as certificates say.
 type Principal struct {
@@ -969,8 +986,10 @@ type HostUpdate struct {
 	Version string `protobuf:"bytes,6,opt,name=version,proto3" json:"version,omitempty"`
 	// The lowest round trip to its server; 0 is not known.
 	RoundTripNanos int64 `protobuf:"varint,7,opt,name=round_trip_nanos,json=roundTripNanos,proto3" json:"round_trip_nanos,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// A session of another machine was turned away; nothing else is said then but the name.
+	Conflict      *HostConflict `protobuf:"bytes,8,opt,name=conflict,proto3" json:"conflict,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *HostUpdate) Reset() {
@@ -1050,6 +1069,13 @@ func (x *HostUpdate) GetRoundTripNanos() int64 {
 		return x.RoundTripNanos
 	}
 	return 0
+}
+
+func (x *HostUpdate) GetConflict() *HostConflict {
+	if x != nil {
+		return x.Conflict
+	}
+	return nil
 }
 
 // AdmitRun lets a run in, if guardrails, lever and claims allow it.
@@ -2097,6 +2123,51 @@ func (x *SetRules) GetVersion() uint32 {
 	return 0
 }
 
+// ForgetHost takes a lost host out of the registry, with what is known of its residue.
+type ForgetHost struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Host          string                 `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ForgetHost) Reset() {
+	*x = ForgetHost{}
+	mi := &file_squall_v1_state_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ForgetHost) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ForgetHost) ProtoMessage() {}
+
+func (x *ForgetHost) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ForgetHost.ProtoReflect.Descriptor instead.
+func (*ForgetHost) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *ForgetHost) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
 // BeginPhase says that cluster time has reached a phase.
 type BeginPhase struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2108,7 +2179,7 @@ type BeginPhase struct {
 
 func (x *BeginPhase) Reset() {
 	*x = BeginPhase{}
-	mi := &file_squall_v1_state_proto_msgTypes[22]
+	mi := &file_squall_v1_state_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2120,7 +2191,7 @@ func (x *BeginPhase) String() string {
 func (*BeginPhase) ProtoMessage() {}
 
 func (x *BeginPhase) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[22]
+	mi := &file_squall_v1_state_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2133,7 +2204,7 @@ func (x *BeginPhase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginPhase.ProtoReflect.Descriptor instead.
 func (*BeginPhase) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{22}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *BeginPhase) GetRun() string {
@@ -2164,7 +2235,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_squall_v1_state_proto_msgTypes[23]
+	mi := &file_squall_v1_state_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2176,7 +2247,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[23]
+	mi := &file_squall_v1_state_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2189,7 +2260,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{23}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Outcome) GetIndex() uint64 {
@@ -2247,7 +2318,7 @@ type Run struct {
 
 func (x *Run) Reset() {
 	*x = Run{}
-	mi := &file_squall_v1_state_proto_msgTypes[24]
+	mi := &file_squall_v1_state_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2259,7 +2330,7 @@ func (x *Run) String() string {
 func (*Run) ProtoMessage() {}
 
 func (x *Run) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[24]
+	mi := &file_squall_v1_state_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2272,7 +2343,7 @@ func (x *Run) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Run.ProtoReflect.Descriptor instead.
 func (*Run) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{24}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Run) GetId() string {
@@ -2423,7 +2494,7 @@ type ProbeTotal struct {
 
 func (x *ProbeTotal) Reset() {
 	*x = ProbeTotal{}
-	mi := &file_squall_v1_state_proto_msgTypes[25]
+	mi := &file_squall_v1_state_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2435,7 +2506,7 @@ func (x *ProbeTotal) String() string {
 func (*ProbeTotal) ProtoMessage() {}
 
 func (x *ProbeTotal) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[25]
+	mi := &file_squall_v1_state_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2448,7 +2519,7 @@ func (x *ProbeTotal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeTotal.ProtoReflect.Descriptor instead.
 func (*ProbeTotal) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{25}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ProbeTotal) GetTotal() *Window {
@@ -2484,7 +2555,7 @@ type StepHosts struct {
 
 func (x *StepHosts) Reset() {
 	*x = StepHosts{}
-	mi := &file_squall_v1_state_proto_msgTypes[26]
+	mi := &file_squall_v1_state_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2496,7 +2567,7 @@ func (x *StepHosts) String() string {
 func (*StepHosts) ProtoMessage() {}
 
 func (x *StepHosts) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[26]
+	mi := &file_squall_v1_state_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2509,7 +2580,7 @@ func (x *StepHosts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepHosts.ProtoReflect.Descriptor instead.
 func (*StepHosts) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{26}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *StepHosts) GetHosts() map[string]*StepStatus {
@@ -2547,7 +2618,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_squall_v1_state_proto_msgTypes[27]
+	mi := &file_squall_v1_state_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2559,7 +2630,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[27]
+	mi := &file_squall_v1_state_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2572,7 +2643,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{27}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Event) GetIndex() uint64 {
@@ -2657,14 +2728,18 @@ type Registered struct {
 	// The lowest round trip to its server; 0 is not known.
 	RoundTripNanos int64 `protobuf:"varint,7,opt,name=round_trip_nanos,json=roundTripNanos,proto3" json:"round_trip_nanos,omitempty"`
 	// Ends that it reported of runs which are no longer kept: confirmed, so that it forgets them. Bounded.
-	Strays        []*StepKey `protobuf:"bytes,8,rep,name=strays,proto3" json:"strays,omitempty"`
+	Strays []*StepKey `protobuf:"bytes,8,rep,name=strays,proto3" json:"strays,omitempty"`
+	// What runs left here that no clean report has cleared. It outlives the runs. Bounded.
+	Open []*OpenStep `protobuf:"bytes,9,rep,name=open,proto3" json:"open,omitempty"`
+	// Another machine with the host's certificate: nothing is injected here while it stands.
+	Conflict      *HostConflict `protobuf:"bytes,10,opt,name=conflict,proto3" json:"conflict,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Registered) Reset() {
 	*x = Registered{}
-	mi := &file_squall_v1_state_proto_msgTypes[28]
+	mi := &file_squall_v1_state_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2676,7 +2751,7 @@ func (x *Registered) String() string {
 func (*Registered) ProtoMessage() {}
 
 func (x *Registered) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[28]
+	mi := &file_squall_v1_state_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2689,7 +2764,7 @@ func (x *Registered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Registered.ProtoReflect.Descriptor instead.
 func (*Registered) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{28}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Registered) GetHost() *Host {
@@ -2748,6 +2823,154 @@ func (x *Registered) GetStrays() []*StepKey {
 	return nil
 }
 
+func (x *Registered) GetOpen() []*OpenStep {
+	if x != nil {
+		return x.Open
+	}
+	return nil
+}
+
+func (x *Registered) GetConflict() *HostConflict {
+	if x != nil {
+		return x.Conflict
+	}
+	return nil
+}
+
+// OpenStep is a step that a host has not shown clean after its run was done, or
+// that it reported residue of.
+type OpenStep struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Run   string                 `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
+	Step  string                 `protobuf:"bytes,2,opt,name=step,proto3" json:"step,omitempty"`
+	// Empty where the end was never heard of: then it is unknown.
+	Residue        []string `protobuf:"bytes,3,rep,name=residue,proto3" json:"residue,omitempty"`
+	SinceUnixNanos int64    `protobuf:"varint,4,opt,name=since_unix_nanos,json=sinceUnixNanos,proto3" json:"since_unix_nanos,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *OpenStep) Reset() {
+	*x = OpenStep{}
+	mi := &file_squall_v1_state_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpenStep) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpenStep) ProtoMessage() {}
+
+func (x *OpenStep) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpenStep.ProtoReflect.Descriptor instead.
+func (*OpenStep) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *OpenStep) GetRun() string {
+	if x != nil {
+		return x.Run
+	}
+	return ""
+}
+
+func (x *OpenStep) GetStep() string {
+	if x != nil {
+		return x.Step
+	}
+	return ""
+}
+
+func (x *OpenStep) GetResidue() []string {
+	if x != nil {
+		return x.Residue
+	}
+	return nil
+}
+
+func (x *OpenStep) GetSinceUnixNanos() int64 {
+	if x != nil {
+		return x.SinceUnixNanos
+	}
+	return 0
+}
+
+// HostConflict is two machines that say they are one host.
+type HostConflict struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The boot id of the machine whose session was turned away, and the server that did.
+	BootId string `protobuf:"bytes,1,opt,name=boot_id,json=bootId,proto3" json:"boot_id,omitempty"`
+	Server string `protobuf:"bytes,2,opt,name=server,proto3" json:"server,omitempty"`
+	// When it last tried, cluster time.
+	LastUnixNanos int64 `protobuf:"varint,3,opt,name=last_unix_nanos,json=lastUnixNanos,proto3" json:"last_unix_nanos,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HostConflict) Reset() {
+	*x = HostConflict{}
+	mi := &file_squall_v1_state_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HostConflict) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HostConflict) ProtoMessage() {}
+
+func (x *HostConflict) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HostConflict.ProtoReflect.Descriptor instead.
+func (*HostConflict) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *HostConflict) GetBootId() string {
+	if x != nil {
+		return x.BootId
+	}
+	return ""
+}
+
+func (x *HostConflict) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *HostConflict) GetLastUnixNanos() int64 {
+	if x != nil {
+		return x.LastUnixNanos
+	}
+	return 0
+}
+
 // AuditRecord is one act. Its hash covers the record and the hash before it.
 type AuditRecord struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
@@ -2765,7 +2988,7 @@ type AuditRecord struct {
 
 func (x *AuditRecord) Reset() {
 	*x = AuditRecord{}
-	mi := &file_squall_v1_state_proto_msgTypes[29]
+	mi := &file_squall_v1_state_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2777,7 +3000,7 @@ func (x *AuditRecord) String() string {
 func (*AuditRecord) ProtoMessage() {}
 
 func (x *AuditRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[29]
+	mi := &file_squall_v1_state_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2790,7 +3013,7 @@ func (x *AuditRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditRecord.ProtoReflect.Descriptor instead.
 func (*AuditRecord) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{29}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *AuditRecord) GetIndex() uint64 {
@@ -2868,7 +3091,7 @@ type State struct {
 
 func (x *State) Reset() {
 	*x = State{}
-	mi := &file_squall_v1_state_proto_msgTypes[30]
+	mi := &file_squall_v1_state_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2880,7 +3103,7 @@ func (x *State) String() string {
 func (*State) ProtoMessage() {}
 
 func (x *State) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[30]
+	mi := &file_squall_v1_state_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2893,7 +3116,7 @@ func (x *State) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use State.ProtoReflect.Descriptor instead.
 func (*State) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{30}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *State) GetIndex() uint64 {
@@ -2998,7 +3221,7 @@ type AppliedCommand struct {
 
 func (x *AppliedCommand) Reset() {
 	*x = AppliedCommand{}
-	mi := &file_squall_v1_state_proto_msgTypes[31]
+	mi := &file_squall_v1_state_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3010,7 +3233,7 @@ func (x *AppliedCommand) String() string {
 func (*AppliedCommand) ProtoMessage() {}
 
 func (x *AppliedCommand) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[31]
+	mi := &file_squall_v1_state_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3023,7 +3246,7 @@ func (x *AppliedCommand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppliedCommand.ProtoReflect.Descriptor instead.
 func (*AppliedCommand) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{31}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *AppliedCommand) GetId() string {
@@ -3044,7 +3267,7 @@ var File_squall_v1_state_proto protoreflect.FileDescriptor
 
 const file_squall_v1_state_proto_rawDesc = "" +
 	"\n" +
-	"\x15squall/v1/state.proto\x12\tsquall.v1\x1a\x15squall/v1/agent.proto\x1a\x1asquall/v1/experiment.proto\x1a\x14squall/v1/host.proto\x1a\x12squall/v1/op.proto\x1a\x14squall/v1/plan.proto\"\xe1\a\n" +
+	"\x15squall/v1/state.proto\x12\tsquall.v1\x1a\x15squall/v1/agent.proto\x1a\x1asquall/v1/experiment.proto\x1a\x14squall/v1/host.proto\x1a\x12squall/v1/op.proto\x1a\x14squall/v1/plan.proto\"\x9b\b\n" +
 	"\aCommand\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\"\n" +
 	"\rat_unix_nanos\x18\x02 \x01(\x03R\vatUnixNanos\x12$\n" +
@@ -3068,7 +3291,9 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"raiseEpoch\x122\n" +
 	"\tset_rules\x18\x19 \x01(\v2\x13.squall.v1.SetRulesH\x00R\bsetRules\x128\n" +
 	"\vbegin_phase\x18\x1a \x01(\v2\x15.squall.v1.BeginPhaseH\x00R\n" +
-	"beginPhaseB\x06\n" +
+	"beginPhase\x128\n" +
+	"\vforget_host\x18\x1b \x01(\v2\x15.squall.v1.ForgetHostH\x00R\n" +
+	"forgetHostB\x06\n" +
 	"\x04kind\"\x82\x01\n" +
 	"\tPrincipal\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12#\n" +
@@ -3077,7 +3302,7 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x06server\x18\x04 \x01(\tR\x06server\x12\x10\n" +
 	"\x03why\x18\x05 \x01(\tR\x03why\":\n" +
 	"\vUpdateHosts\x12+\n" +
-	"\x05hosts\x18\x01 \x03(\v2\x15.squall.v1.HostUpdateR\x05hosts\"\xd4\x01\n" +
+	"\x05hosts\x18\x01 \x03(\v2\x15.squall.v1.HostUpdateR\x05hosts\"\x89\x02\n" +
 	"\n" +
 	"HostUpdate\x12#\n" +
 	"\x04host\x18\x01 \x01(\v2\x0f.squall.v1.HostR\x04host\x12\x12\n" +
@@ -3086,7 +3311,8 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\asession\x18\x04 \x01(\x04R\asession\x12\x17\n" +
 	"\aboot_id\x18\x05 \x01(\tR\x06bootId\x12\x18\n" +
 	"\aversion\x18\x06 \x01(\tR\aversion\x12(\n" +
-	"\x10round_trip_nanos\x18\a \x01(\x03R\x0eroundTripNanos\"\xa7\x01\n" +
+	"\x10round_trip_nanos\x18\a \x01(\x03R\x0eroundTripNanos\x123\n" +
+	"\bconflict\x18\b \x01(\v2\x17.squall.v1.HostConflictR\bconflict\"\xa7\x01\n" +
 	"\bAdmitRun\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x125\n" +
 	"\n" +
@@ -3154,7 +3380,10 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\n" +
 	"RaiseEpoch\"$\n" +
 	"\bSetRules\x12\x18\n" +
-	"\aversion\x18\x01 \x01(\rR\aversion\"4\n" +
+	"\aversion\x18\x01 \x01(\rR\aversion\" \n" +
+	"\n" +
+	"ForgetHost\x12\x12\n" +
+	"\x04host\x18\x01 \x01(\tR\x04host\"4\n" +
 	"\n" +
 	"BeginPhase\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x14\n" +
@@ -3220,7 +3449,7 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x05state\x18\b \x01(\x0e2\x13.squall.v1.RunStateR\x05state\x12,\n" +
 	"\averdict\x18\t \x01(\x0e2\x12.squall.v1.VerdictR\averdict\x12.\n" +
 	"\x13incident_unix_nanos\x18\n" +
-	" \x01(\x03R\x11incidentUnixNanos\"\x9a\x02\n" +
+	" \x01(\x03R\x11incidentUnixNanos\"\xf8\x02\n" +
 	"\n" +
 	"Registered\x12#\n" +
 	"\x04host\x18\x01 \x01(\v2\x0f.squall.v1.HostR\x04host\x12\x16\n" +
@@ -3230,7 +3459,19 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\aversion\x18\x05 \x01(\tR\aversion\x12,\n" +
 	"\x12changed_unix_nanos\x18\x06 \x01(\x03R\x10changedUnixNanos\x12(\n" +
 	"\x10round_trip_nanos\x18\a \x01(\x03R\x0eroundTripNanos\x12*\n" +
-	"\x06strays\x18\b \x03(\v2\x12.squall.v1.StepKeyR\x06strays\"\xc3\x01\n" +
+	"\x06strays\x18\b \x03(\v2\x12.squall.v1.StepKeyR\x06strays\x12'\n" +
+	"\x04open\x18\t \x03(\v2\x13.squall.v1.OpenStepR\x04open\x123\n" +
+	"\bconflict\x18\n" +
+	" \x01(\v2\x17.squall.v1.HostConflictR\bconflict\"t\n" +
+	"\bOpenStep\x12\x10\n" +
+	"\x03run\x18\x01 \x01(\tR\x03run\x12\x12\n" +
+	"\x04step\x18\x02 \x01(\tR\x04step\x12\x18\n" +
+	"\aresidue\x18\x03 \x03(\tR\aresidue\x12(\n" +
+	"\x10since_unix_nanos\x18\x04 \x01(\x03R\x0esinceUnixNanos\"g\n" +
+	"\fHostConflict\x12\x17\n" +
+	"\aboot_id\x18\x01 \x01(\tR\x06bootId\x12\x16\n" +
+	"\x06server\x18\x02 \x01(\tR\x06server\x12&\n" +
+	"\x0flast_unix_nanos\x18\x03 \x01(\x03R\rlastUnixNanos\"\xc3\x01\n" +
 	"\vAuditRecord\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\"\n" +
 	"\rat_unix_nanos\x18\x02 \x01(\x03R\vatUnixNanos\x12$\n" +
@@ -3344,7 +3585,7 @@ func file_squall_v1_state_proto_rawDescGZIP() []byte {
 }
 
 var file_squall_v1_state_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_squall_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
+var file_squall_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
 var file_squall_v1_state_proto_goTypes = []any{
 	(Role)(0),              // 0: squall.v1.Role
 	(EndCause)(0),          // 1: squall.v1.EndCause
@@ -3375,32 +3616,35 @@ var file_squall_v1_state_proto_goTypes = []any{
 	(*SetGuardrails)(nil),  // 26: squall.v1.SetGuardrails
 	(*RaiseEpoch)(nil),     // 27: squall.v1.RaiseEpoch
 	(*SetRules)(nil),       // 28: squall.v1.SetRules
-	(*BeginPhase)(nil),     // 29: squall.v1.BeginPhase
-	(*Outcome)(nil),        // 30: squall.v1.Outcome
-	(*Run)(nil),            // 31: squall.v1.Run
-	(*ProbeTotal)(nil),     // 32: squall.v1.ProbeTotal
-	(*StepHosts)(nil),      // 33: squall.v1.StepHosts
-	(*Event)(nil),          // 34: squall.v1.Event
-	(*Registered)(nil),     // 35: squall.v1.Registered
-	(*AuditRecord)(nil),    // 36: squall.v1.AuditRecord
-	(*State)(nil),          // 37: squall.v1.State
-	(*AppliedCommand)(nil), // 38: squall.v1.AppliedCommand
-	nil,                    // 39: squall.v1.Run.EnteredUnixNanosEntry
-	nil,                    // 40: squall.v1.Run.StepsEntry
-	nil,                    // 41: squall.v1.StepHosts.HostsEntry
-	nil,                    // 42: squall.v1.StepHosts.TokenUnixNanosEntry
-	nil,                    // 43: squall.v1.State.HostsEntry
-	nil,                    // 44: squall.v1.State.RunsEntry
-	nil,                    // 45: squall.v1.State.OrderIndexEntry
-	(*Host)(nil),           // 46: squall.v1.Host
-	(*Experiment)(nil),     // 47: squall.v1.Experiment
-	(*Plan)(nil),           // 48: squall.v1.Plan
-	(*StepStatus)(nil),     // 49: squall.v1.StepStatus
-	(*Window)(nil),         // 50: squall.v1.Window
-	(*Guardrails)(nil),     // 51: squall.v1.Guardrails
-	(*Problem)(nil),        // 52: squall.v1.Problem
-	(*StepKey)(nil),        // 53: squall.v1.StepKey
-	(*HaltLatch)(nil),      // 54: squall.v1.HaltLatch
+	(*ForgetHost)(nil),     // 29: squall.v1.ForgetHost
+	(*BeginPhase)(nil),     // 30: squall.v1.BeginPhase
+	(*Outcome)(nil),        // 31: squall.v1.Outcome
+	(*Run)(nil),            // 32: squall.v1.Run
+	(*ProbeTotal)(nil),     // 33: squall.v1.ProbeTotal
+	(*StepHosts)(nil),      // 34: squall.v1.StepHosts
+	(*Event)(nil),          // 35: squall.v1.Event
+	(*Registered)(nil),     // 36: squall.v1.Registered
+	(*OpenStep)(nil),       // 37: squall.v1.OpenStep
+	(*HostConflict)(nil),   // 38: squall.v1.HostConflict
+	(*AuditRecord)(nil),    // 39: squall.v1.AuditRecord
+	(*State)(nil),          // 40: squall.v1.State
+	(*AppliedCommand)(nil), // 41: squall.v1.AppliedCommand
+	nil,                    // 42: squall.v1.Run.EnteredUnixNanosEntry
+	nil,                    // 43: squall.v1.Run.StepsEntry
+	nil,                    // 44: squall.v1.StepHosts.HostsEntry
+	nil,                    // 45: squall.v1.StepHosts.TokenUnixNanosEntry
+	nil,                    // 46: squall.v1.State.HostsEntry
+	nil,                    // 47: squall.v1.State.RunsEntry
+	nil,                    // 48: squall.v1.State.OrderIndexEntry
+	(*Host)(nil),           // 49: squall.v1.Host
+	(*Experiment)(nil),     // 50: squall.v1.Experiment
+	(*Plan)(nil),           // 51: squall.v1.Plan
+	(*StepStatus)(nil),     // 52: squall.v1.StepStatus
+	(*Window)(nil),         // 53: squall.v1.Window
+	(*Guardrails)(nil),     // 54: squall.v1.Guardrails
+	(*Problem)(nil),        // 55: squall.v1.Problem
+	(*StepKey)(nil),        // 56: squall.v1.StepKey
+	(*HaltLatch)(nil),      // 57: squall.v1.HaltLatch
 }
 var file_squall_v1_state_proto_depIdxs = []int32{
 	8,  // 0: squall.v1.Command.by:type_name -> squall.v1.Principal
@@ -3420,63 +3664,67 @@ var file_squall_v1_state_proto_depIdxs = []int32{
 	26, // 14: squall.v1.Command.set_guardrails:type_name -> squall.v1.SetGuardrails
 	27, // 15: squall.v1.Command.raise_epoch:type_name -> squall.v1.RaiseEpoch
 	28, // 16: squall.v1.Command.set_rules:type_name -> squall.v1.SetRules
-	29, // 17: squall.v1.Command.begin_phase:type_name -> squall.v1.BeginPhase
-	0,  // 18: squall.v1.Principal.role:type_name -> squall.v1.Role
-	10, // 19: squall.v1.UpdateHosts.hosts:type_name -> squall.v1.HostUpdate
-	46, // 20: squall.v1.HostUpdate.host:type_name -> squall.v1.Host
-	47, // 21: squall.v1.AdmitRun.experiment:type_name -> squall.v1.Experiment
-	48, // 22: squall.v1.AdmitRun.plan:type_name -> squall.v1.Plan
-	1,  // 23: squall.v1.EndRun.cause:type_name -> squall.v1.EndCause
-	2,  // 24: squall.v1.Finish.verdict:type_name -> squall.v1.Verdict
-	18, // 25: squall.v1.Finish.findings:type_name -> squall.v1.Finding
-	3,  // 26: squall.v1.Finding.kind:type_name -> squall.v1.FindingKind
-	4,  // 27: squall.v1.Finding.state:type_name -> squall.v1.FindingState
-	19, // 28: squall.v1.Finding.basis:type_name -> squall.v1.Basis
-	20, // 29: squall.v1.Finding.gap:type_name -> squall.v1.Gap
-	49, // 30: squall.v1.RecordSteps.steps:type_name -> squall.v1.StepStatus
-	50, // 31: squall.v1.RecordWindows.windows:type_name -> squall.v1.Window
-	51, // 32: squall.v1.SetGuardrails.guardrails:type_name -> squall.v1.Guardrails
-	52, // 33: squall.v1.Outcome.refused:type_name -> squall.v1.Problem
-	47, // 34: squall.v1.Run.experiment:type_name -> squall.v1.Experiment
-	48, // 35: squall.v1.Run.plan:type_name -> squall.v1.Plan
-	8,  // 36: squall.v1.Run.by:type_name -> squall.v1.Principal
-	5,  // 37: squall.v1.Run.state:type_name -> squall.v1.RunState
-	39, // 38: squall.v1.Run.entered_unix_nanos:type_name -> squall.v1.Run.EnteredUnixNanosEntry
-	1,  // 39: squall.v1.Run.end_cause:type_name -> squall.v1.EndCause
-	40, // 40: squall.v1.Run.steps:type_name -> squall.v1.Run.StepsEntry
-	2,  // 41: squall.v1.Run.verdict:type_name -> squall.v1.Verdict
-	18, // 42: squall.v1.Run.findings:type_name -> squall.v1.Finding
-	34, // 43: squall.v1.Run.events:type_name -> squall.v1.Event
-	32, // 44: squall.v1.Run.totals:type_name -> squall.v1.ProbeTotal
-	50, // 45: squall.v1.ProbeTotal.total:type_name -> squall.v1.Window
-	50, // 46: squall.v1.ProbeTotal.worst:type_name -> squall.v1.Window
-	41, // 47: squall.v1.StepHosts.hosts:type_name -> squall.v1.StepHosts.HostsEntry
-	42, // 48: squall.v1.StepHosts.token_unix_nanos:type_name -> squall.v1.StepHosts.TokenUnixNanosEntry
-	6,  // 49: squall.v1.Event.kind:type_name -> squall.v1.EventKind
-	49, // 50: squall.v1.Event.step:type_name -> squall.v1.StepStatus
-	5,  // 51: squall.v1.Event.state:type_name -> squall.v1.RunState
-	2,  // 52: squall.v1.Event.verdict:type_name -> squall.v1.Verdict
-	46, // 53: squall.v1.Registered.host:type_name -> squall.v1.Host
-	53, // 54: squall.v1.Registered.strays:type_name -> squall.v1.StepKey
-	8,  // 55: squall.v1.AuditRecord.by:type_name -> squall.v1.Principal
-	43, // 56: squall.v1.State.hosts:type_name -> squall.v1.State.HostsEntry
-	44, // 57: squall.v1.State.runs:type_name -> squall.v1.State.RunsEntry
-	50, // 58: squall.v1.State.windows:type_name -> squall.v1.Window
-	54, // 59: squall.v1.State.halt:type_name -> squall.v1.HaltLatch
-	51, // 60: squall.v1.State.guardrails:type_name -> squall.v1.Guardrails
-	38, // 61: squall.v1.State.applied:type_name -> squall.v1.AppliedCommand
-	36, // 62: squall.v1.State.audit:type_name -> squall.v1.AuditRecord
-	45, // 63: squall.v1.State.order_index:type_name -> squall.v1.State.OrderIndexEntry
-	30, // 64: squall.v1.AppliedCommand.outcome:type_name -> squall.v1.Outcome
-	33, // 65: squall.v1.Run.StepsEntry.value:type_name -> squall.v1.StepHosts
-	49, // 66: squall.v1.StepHosts.HostsEntry.value:type_name -> squall.v1.StepStatus
-	35, // 67: squall.v1.State.HostsEntry.value:type_name -> squall.v1.Registered
-	31, // 68: squall.v1.State.RunsEntry.value:type_name -> squall.v1.Run
-	69, // [69:69] is the sub-list for method output_type
-	69, // [69:69] is the sub-list for method input_type
-	69, // [69:69] is the sub-list for extension type_name
-	69, // [69:69] is the sub-list for extension extendee
-	0,  // [0:69] is the sub-list for field type_name
+	30, // 17: squall.v1.Command.begin_phase:type_name -> squall.v1.BeginPhase
+	29, // 18: squall.v1.Command.forget_host:type_name -> squall.v1.ForgetHost
+	0,  // 19: squall.v1.Principal.role:type_name -> squall.v1.Role
+	10, // 20: squall.v1.UpdateHosts.hosts:type_name -> squall.v1.HostUpdate
+	49, // 21: squall.v1.HostUpdate.host:type_name -> squall.v1.Host
+	38, // 22: squall.v1.HostUpdate.conflict:type_name -> squall.v1.HostConflict
+	50, // 23: squall.v1.AdmitRun.experiment:type_name -> squall.v1.Experiment
+	51, // 24: squall.v1.AdmitRun.plan:type_name -> squall.v1.Plan
+	1,  // 25: squall.v1.EndRun.cause:type_name -> squall.v1.EndCause
+	2,  // 26: squall.v1.Finish.verdict:type_name -> squall.v1.Verdict
+	18, // 27: squall.v1.Finish.findings:type_name -> squall.v1.Finding
+	3,  // 28: squall.v1.Finding.kind:type_name -> squall.v1.FindingKind
+	4,  // 29: squall.v1.Finding.state:type_name -> squall.v1.FindingState
+	19, // 30: squall.v1.Finding.basis:type_name -> squall.v1.Basis
+	20, // 31: squall.v1.Finding.gap:type_name -> squall.v1.Gap
+	52, // 32: squall.v1.RecordSteps.steps:type_name -> squall.v1.StepStatus
+	53, // 33: squall.v1.RecordWindows.windows:type_name -> squall.v1.Window
+	54, // 34: squall.v1.SetGuardrails.guardrails:type_name -> squall.v1.Guardrails
+	55, // 35: squall.v1.Outcome.refused:type_name -> squall.v1.Problem
+	50, // 36: squall.v1.Run.experiment:type_name -> squall.v1.Experiment
+	51, // 37: squall.v1.Run.plan:type_name -> squall.v1.Plan
+	8,  // 38: squall.v1.Run.by:type_name -> squall.v1.Principal
+	5,  // 39: squall.v1.Run.state:type_name -> squall.v1.RunState
+	42, // 40: squall.v1.Run.entered_unix_nanos:type_name -> squall.v1.Run.EnteredUnixNanosEntry
+	1,  // 41: squall.v1.Run.end_cause:type_name -> squall.v1.EndCause
+	43, // 42: squall.v1.Run.steps:type_name -> squall.v1.Run.StepsEntry
+	2,  // 43: squall.v1.Run.verdict:type_name -> squall.v1.Verdict
+	18, // 44: squall.v1.Run.findings:type_name -> squall.v1.Finding
+	35, // 45: squall.v1.Run.events:type_name -> squall.v1.Event
+	33, // 46: squall.v1.Run.totals:type_name -> squall.v1.ProbeTotal
+	53, // 47: squall.v1.ProbeTotal.total:type_name -> squall.v1.Window
+	53, // 48: squall.v1.ProbeTotal.worst:type_name -> squall.v1.Window
+	44, // 49: squall.v1.StepHosts.hosts:type_name -> squall.v1.StepHosts.HostsEntry
+	45, // 50: squall.v1.StepHosts.token_unix_nanos:type_name -> squall.v1.StepHosts.TokenUnixNanosEntry
+	6,  // 51: squall.v1.Event.kind:type_name -> squall.v1.EventKind
+	52, // 52: squall.v1.Event.step:type_name -> squall.v1.StepStatus
+	5,  // 53: squall.v1.Event.state:type_name -> squall.v1.RunState
+	2,  // 54: squall.v1.Event.verdict:type_name -> squall.v1.Verdict
+	49, // 55: squall.v1.Registered.host:type_name -> squall.v1.Host
+	56, // 56: squall.v1.Registered.strays:type_name -> squall.v1.StepKey
+	37, // 57: squall.v1.Registered.open:type_name -> squall.v1.OpenStep
+	38, // 58: squall.v1.Registered.conflict:type_name -> squall.v1.HostConflict
+	8,  // 59: squall.v1.AuditRecord.by:type_name -> squall.v1.Principal
+	46, // 60: squall.v1.State.hosts:type_name -> squall.v1.State.HostsEntry
+	47, // 61: squall.v1.State.runs:type_name -> squall.v1.State.RunsEntry
+	53, // 62: squall.v1.State.windows:type_name -> squall.v1.Window
+	57, // 63: squall.v1.State.halt:type_name -> squall.v1.HaltLatch
+	54, // 64: squall.v1.State.guardrails:type_name -> squall.v1.Guardrails
+	41, // 65: squall.v1.State.applied:type_name -> squall.v1.AppliedCommand
+	39, // 66: squall.v1.State.audit:type_name -> squall.v1.AuditRecord
+	48, // 67: squall.v1.State.order_index:type_name -> squall.v1.State.OrderIndexEntry
+	31, // 68: squall.v1.AppliedCommand.outcome:type_name -> squall.v1.Outcome
+	34, // 69: squall.v1.Run.StepsEntry.value:type_name -> squall.v1.StepHosts
+	52, // 70: squall.v1.StepHosts.HostsEntry.value:type_name -> squall.v1.StepStatus
+	36, // 71: squall.v1.State.HostsEntry.value:type_name -> squall.v1.Registered
+	32, // 72: squall.v1.State.RunsEntry.value:type_name -> squall.v1.Run
+	73, // [73:73] is the sub-list for method output_type
+	73, // [73:73] is the sub-list for method input_type
+	73, // [73:73] is the sub-list for extension type_name
+	73, // [73:73] is the sub-list for extension extendee
+	0,  // [0:73] is the sub-list for field type_name
 }
 
 func init() { file_squall_v1_state_proto_init() }
@@ -3507,6 +3755,7 @@ func file_squall_v1_state_proto_init() {
 		(*Command_RaiseEpoch)(nil),
 		(*Command_SetRules)(nil),
 		(*Command_BeginPhase)(nil),
+		(*Command_ForgetHost)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -3514,7 +3763,7 @@ func file_squall_v1_state_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_squall_v1_state_proto_rawDesc), len(file_squall_v1_state_proto_rawDesc)),
 			NumEnums:      7,
-			NumMessages:   39,
+			NumMessages:   42,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
