@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc"
 
 	pb "squall/proto/squall/v1"
+	"squall/server/report"
 	"squall/server/state"
 )
 
@@ -31,7 +32,7 @@ func (d *controlDoor) Status(ctx context.Context, _ *pb.StatusRequest) (*pb.Stat
 	if err != nil {
 		view, leader = d.machine.View(), ""
 	}
-	res := view.Status()
+	res := report.Status(view)
 	res.Leader, res.Server, res.Servers = leader, d.id, d.serverStatus(ctx, leader)
 	if latch := d.engaged(); latch != nil && !res.GetHalt().GetEngaged() {
 		res.Halt = latch // heard, not committed
@@ -96,11 +97,11 @@ func getRuns(view *state.View, name string) (*pb.GetResponse, error) {
 		if run == nil {
 			return nil, unknownRun(name)
 		}
-		return &pb.GetResponse{Runs: []*pb.RunSummary{state.Summary(run)}, Run: []*pb.Run{run}}, nil
+		return &pb.GetResponse{Runs: []*pb.RunSummary{report.Summary(view, run)}, Run: []*pb.Run{run}}, nil
 	}
 	res := &pb.GetResponse{}
 	for _, r := range view.Runs() {
-		res.Runs = append(res.Runs, state.Summary(r))
+		res.Runs = append(res.Runs, report.Summary(view, r))
 	}
 	return res, nil
 }
@@ -111,11 +112,11 @@ func (d *controlDoor) Report(ctx context.Context, req *pb.ReportRequest) (*pb.Re
 	if err != nil {
 		return nil, err
 	}
-	report := view.Report(req.GetRun())
-	if report == nil {
+	made := report.Run(view, req.GetRun())
+	if made == nil {
 		return nil, unknownRun(req.GetRun())
 	}
-	return &pb.ReportResponse{Report: report}, nil
+	return &pb.ReportResponse{Report: made}, nil
 }
 
 // Watch follows a run to its end, or all runs for as long as the caller listens.

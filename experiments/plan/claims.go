@@ -75,45 +75,55 @@ func exclusive(step *pb.PlannedStep) iter.Seq2[string, hold] {
 	}
 }
 
-// heldClaims are the claims that other runs still hold: until their step has
-// ended on their host or, when nobody hears of that, until its deadline. Until
-// a run has fired, its claims have no instants, and hold.
-func heldClaims(w World) map[string][]heldClaim {
-	held := map[string][]heldClaim{}
-	for _, a := range w.Active {
-		for _, c := range a.Plan.GetClaims() {
-			passed := a.T0UnixNanos != 0 && a.T0UnixNanos+c.GetEndNanos() <= w.NowUnixNanos
-			if !passed && !a.Over[On{c.GetStep(), c.GetHost()}] {
-				held[c.GetResource()] = append(held[c.GetResource()], heldClaim{a.Run, c.GetShared()})
-			}
-		}
+// ClaimsByResource finds a plan's claims by what they take.
+func ClaimsByResource(p *pb.Plan) map[string][]*pb.Claim {
+	index := make(map[string][]*pb.Claim, len(p.GetClaims()))
+	for _, c := range p.GetClaims() {
+		index[c.GetResource()] = append(index[c.GetResource()], c)
 	}
-	return held
+	return index
 }
 
-type heldClaim struct {
-	run    string
-	shared bool
+// clashing is a claim of another run that stands in the way of one of ours. A
+// claim is held until its step has ended on its host or, when nobody hears of
+// that, until its deadline. Until a run has fired, its claims have no instants,
+// and hold.
+func (a Active) clashing(c *pb.Claim, now int64) bool {
+	return slices.ContainsFunc(a.Claims[c.GetResource()], func(held *pb.Claim) bool {
+		passed := a.T0UnixNanos != 0 && a.T0UnixNanos+held.GetEndNanos() <= now
+		free := passed || a.over(held.GetStep(), held.GetHost()) || a.Done && a.T0UnixNanos == 0
+		return !free && (!c.GetShared() || !held.GetShared())
+	})
 }
 
 // conflicts refuses claims that another run holds.
 func conflicts(p *pb.Plan, w World) []refusal {
-	held := heldClaims(w)
 	told := map[string]bool{}
 	var found []refusal
-	for _, c := range p.GetClaims() {
-		i := slices.IndexFunc(held[c.GetResource()], func(h heldClaim) bool { return !c.GetShared() || !h.shared })
-		if i < 0 {
-			continue
+	for _, a := range w.Active {
+		if a.Claims == nil {
+			a.Claims = ClaimsByResource(a.Plan)
 		}
-		run := held[c.GetResource()][i].run
-		if key := run + " " + c.GetStep(); !told[key] {
-			told[key] = true
-			found = append(found, refusal{
-				pb.Refusal_REFUSAL_CLAIM, "", fmt.Sprintf("%s takes %s, which run %s holds", c.GetStep(), c.GetResource(), run),
-				"wait until that run has ended, or end it with `squall undo " + run + "`",
-			})
+		for _, c := range p.GetClaims() {
+			if key := a.Run + " " + c.GetStep(); !told[key] && a.clashing(c, w.NowUnixNanos) {
+				told[key] = true
+				found = append(found, a.refuses(c))
+			}
 		}
 	}
 	return found
+}
+
+func (a Active) refuses(c *pb.Claim) refusal {
+	message := fmt.Sprintf("%s takes %s, which run %s ", c.GetStep(), c.GetResource(), a.Run)
+	if a.Done {
+		return refusal{
+			pb.Refusal_REFUSAL_CLAIM, "", message + "may still hold: its host has not been heard from",
+			"bring the host back, or wait until the deadline of what it may hold",
+		}
+	}
+	return refusal{
+		pb.Refusal_REFUSAL_CLAIM, "", message + "holds",
+		"wait until that run has ended, or end it with `squall undo " + a.Run + "`",
+	}
 }

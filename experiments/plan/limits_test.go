@@ -151,9 +151,9 @@ func TestTwoRunsCanNotBothSlipThrough(t *testing.T) {
 		{"another zone after every deadline", second, e, plan.Active{Run: "r1", Plan: first, T0UnixNanos: t0}, after, 0},
 		{"a dark host", same, f, plan.Active{Run: "r1", Plan: first, T0UnixNanos: t0}, t0 + 5e9, pb.Refusal_REFUSAL_CLAIM},
 		{"a host that was dark", same, f, plan.Active{Run: "r1", Plan: first, T0UnixNanos: t0}, after, 0},
-		{"a host that came back early", same, f, plan.Active{Run: "r1", Plan: first, T0UnixNanos: t0, Over: allOver}, t0 + 5e9, 0},
-		{"a host that is still dark among others that came back", same, f, plan.Active{Run: "r1", Plan: first, T0UnixNanos: t0, Over: over}, t0 + 5e9, pb.Refusal_REFUSAL_CLAIM},
-		{"another zone while the first is still watched", second, e, plan.Active{Run: "r1", Plan: first, T0UnixNanos: t0, Over: allOver}, t0 + 5e9, pb.Refusal_REFUSAL_GUARDRAIL},
+		{"a host that came back early", same, f, plan.Active{Run: "r1", Plan: first, T0UnixNanos: t0, Over: has(allOver)}, t0 + 5e9, 0},
+		{"a host that is still dark among others that came back", same, f, plan.Active{Run: "r1", Plan: first, T0UnixNanos: t0, Over: has(over)}, t0 + 5e9, pb.Refusal_REFUSAL_CLAIM},
+		{"another zone while the first is still watched", second, e, plan.Active{Run: "r1", Plan: first, T0UnixNanos: t0, Over: has(allOver)}, t0 + 5e9, pb.Refusal_REFUSAL_GUARDRAIL},
 		{"another zone, no guardrail", same, f, plan.Active{Run: "r2", Plan: second, T0UnixNanos: t0}, t0, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -166,6 +166,11 @@ func TestTwoRunsCanNotBothSlipThrough(t *testing.T) {
 			}
 		})
 	}
+}
+
+// has tells which steps are over.
+func has(over map[plan.On]bool) func(plan.On) bool {
+	return func(on plan.On) bool { return over[on] }
 }
 
 func TestClusterGuardrailsOutrankTheFiles(t *testing.T) {

@@ -23,27 +23,45 @@ import (
 type World struct {
 	// Hosts is the registry, or a fleet file.
 	Hosts []*pb.Host
+	// Registry is the same hosts, indexed; nil where nobody keeps an index.
+	Registry *Registry
 	// Aim puts other zones in the place of a role of the file's `zones`.
 	Aim map[string]*pb.ZoneRole
 	// Guardrails are the cluster-wide ones, which outrank the file's; nil where there are none.
 	Guardrails *pb.Guardrails
-	// Active are the other runs that have not ended.
+	// Active are the other runs that may hold something.
 	Active []Active
 	// NowUnixNanos is the cluster time at which the plan is made or admitted.
 	NowUnixNanos int64
 	// Seed is taken where the experiment gives none.
 	Seed uint64
+	// Command says that no file stands behind the experiment: it can't mean the control servers.
+	Command bool
 }
 
-// Active is another run that has not ended.
+func (w World) registry() *Registry {
+	if w.Registry != nil {
+		return w.Registry
+	}
+	return NewRegistry(w.Hosts)
+}
+
+// Active is another run that has not ended, or that some host has not been
+// heard from since.
 type Active struct {
 	Run  string
 	Plan *pb.Plan
+	// Guardrails are its file's, as written; nil where it has none.
+	Guardrails *pb.Guardrails
 	// T0UnixNanos is when it fired, in cluster time; 0 until then.
 	T0UnixNanos int64
-	// Over are the steps that have ended on their hosts for good. What they took
-	// is free, although the run may still be watched.
-	Over map[On]bool
+	// Done says that the run is over. It still holds what is not Over.
+	Done bool
+	// Over tells which steps have ended on their hosts for good; nil is none. What
+	// they took is free, although the run may still be watched.
+	Over func(On) bool
+	// Claims are the plan's, by resource; nil where nobody keeps an index.
+	Claims map[string][]*pb.Claim
 }
 
 // On is a step on a host.
@@ -68,6 +86,8 @@ type maker struct {
 	zones  []string
 	// targets holds what targets were resolved to.
 	targets map[string][]string
+	// spoilt are targets with a problem of their own: that they are empty is no news.
+	spoilt map[string]bool
 }
 
 // Make plans an experiment that was decoded without problems. Everything that
@@ -107,7 +127,7 @@ func inOrder(list []*pb.Problem) {
 }
 
 func newMaker(e *pb.Experiment, src Source, w World) *maker {
-	m := &maker{e: experiments.WithDefaults(e), src: src, w: w, hosts: map[string]*pb.Host{}, targets: map[string][]string{}}
+	m := &maker{e: experiments.WithDefaults(e), src: src, w: w, hosts: map[string]*pb.Host{}, targets: map[string][]string{}, spoilt: map[string]bool{}}
 	if m.e.GetSeed() == 0 {
 		m.e.Seed = w.Seed
 	}

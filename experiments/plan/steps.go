@@ -60,7 +60,7 @@ func (m *maker) step(path, id, phase string, s *pb.Step, at stepTime, hosts []st
 	}
 	m.slots(path, step, m.time.scale(s.GetSpread().GetNanos()), hosts)
 	if back := wayBack(step.GetFault()); back != nil {
-		m.pace(step, back, hosts)
+		m.pace(path+"."+fault.Of(step.GetFault()).Name, step, back, hosts)
 	}
 	if kind := fault.Of(s.GetFault()); kind != nil {
 		m.narrows(kind, path, s.GetTarget())
@@ -122,9 +122,9 @@ func (m *maker) slots(path string, step *pb.PlannedStep, spread int64, hosts []s
 
 // pace spreads the return of machines: each at its own instant, in seeded
 // order, and some not before the end of the run.
-func (m *maker) pace(step *pb.PlannedStep, back *pb.WayBack, hosts []string) {
+func (m *maker) pace(path string, step *pb.PlannedStep, back *pb.WayBack, hosts []string) {
 	step.BootTokens, step.BootLimitNanos = back.GetAtOnce(), back.GetBootLimit().GetNanos()
-	never := shuffled(m.e.GetSeed(), step.GetId()+"/never", hosts)[:portion(back.GetNever(), len(hosts))]
+	never := shuffled(m.e.GetSeed(), step.GetId()+"/never", hosts)[:m.portion(path+".back.never", "never", back.GetNever(), len(hosts))]
 	returning := slices.DeleteFunc(slices.Clone(hosts), func(h string) bool { return slices.Contains(never, h) })
 	place, spread := m.places(step.GetId()+"/back", returning), back.GetSpread().GetNanos()
 	deadline := step.GetEndNanos() + spread + step.GetBootLimitNanos() + grace

@@ -7,23 +7,20 @@ import (
 	"strings"
 
 	"squall/experiments/near"
+	"squall/experiments/quantity"
 	pb "squall/proto/squall/v1"
 )
-
-// serverRole is the role of the control plane's own servers. No target has
-// them, unless it names them.
-const serverRole = "squall-server"
 
 // resolve gives the hosts that a target's faults touch, sorted by name.
 func (m *maker) resolve(name string) []string {
 	if hosts, ok := m.targets[name]; ok {
 		return hosts
 	}
-	path, t := "targets."+name, m.e.GetTargets()[name]
+	path, t, before := "targets."+name, m.e.GetTargets()[name], len(m.p.GetProblems())
 	hosts := m.allowed(path, t, m.selected(path, t))
 	hosts = m.pick(path, name, t, hosts)
 	m.present(path, hosts)
-	m.targets[name] = hosts
+	m.targets[name], m.spoilt[name] = hosts, len(m.p.GetProblems()) > before
 	return hosts
 }
 
@@ -107,7 +104,7 @@ func excluded(h *pb.Host, zones []string, x *pb.Exclude) bool {
 // allowed takes out the hosts that must not be touched. One that the target
 // names is a problem; the others are told of.
 func (m *maker) allowed(path string, t *pb.Target, hosts []string) []string {
-	var kept []string
+	var kept, servers []string
 	left := map[string][]string{}
 	for _, name := range hosts {
 		why, refusal := m.untouchable(m.hosts[name], t)
@@ -116,28 +113,35 @@ func (m *maker) allowed(path string, t *pb.Target, hosts []string) []string {
 			kept = append(kept, name)
 		case slices.Contains(t.GetHost(), name):
 			m.problem(refusal, path+".host", fmt.Sprintf("%s can't be touched: %s", name, why), "take it out of the target")
+		case why == m.serverWhy() && slices.Contains(t.GetRole(), serverRole):
+			servers = append(servers, name)
 		default:
 			left[why] = append(left[why], name)
 		}
 	}
+	if len(servers) > 0 {
+		m.problem(pb.Refusal_REFUSAL_GUARDRAIL, path+".role", some(servers)+" part of the control plane, and "+whyNotServers(m.w.Command), fixServers(m.w.Command))
+	}
 	for _, why := range slices.Sorted(maps.Keys(left)) {
-		if why != serverWhy {
+		if why != m.serverWhy() {
 			m.warn(path, fmt.Sprintf("%s left out: %s", some(left[why]), why), "")
 		}
 	}
 	return kept
 }
 
-const serverWhy = "it runs the control plane, and the target does not name the role " + serverRole
+func (m *maker) serverWhy() string {
+	return "it runs the control plane, and " + whyNotServers(m.w.Command)
+}
 
 // untouchable says why no fault of a target may touch a host; "" where it may.
 func (m *maker) untouchable(h *pb.Host, t *pb.Target) (string, pb.Refusal) {
 	if h.GetSquall() == pb.SquallPolicy_SQUALL_POLICY_NEVER {
 		return "its own config says `squall: never`", pb.Refusal_REFUSAL_HOST
 	}
-	named := slices.Contains(t.GetRole(), serverRole) || slices.Contains(t.GetHost(), h.GetName())
+	named := meansServers(t, m.w.Command)
 	if isServer(h, t.GetWorkload()) && !named {
-		return serverWhy, pb.Refusal_REFUSAL_GUARDRAIL
+		return m.serverWhy(), pb.Refusal_REFUSAL_GUARDRAIL
 	}
 	for _, g := range []*pb.Guardrails{m.w.Guardrails, m.e.GetGuardrails()} {
 		for _, rule := range g.GetProtect() {
@@ -147,16 +151,6 @@ func (m *maker) untouchable(h *pb.Host, t *pb.Target) (string, pb.Refusal) {
 		}
 	}
 	return "", 0
-}
-
-// isServer tells whether a host, or one of the workloads, is a control server.
-func isServer(h *pb.Host, workloads []string) bool {
-	if slices.Contains(h.GetRole(), serverRole) {
-		return true
-	}
-	return slices.ContainsFunc(h.GetWorkloads(), func(w *pb.HostWorkload) bool {
-		return w.GetRole() == serverRole && any1(workloads, w.GetName())
-	})
 }
 
 // protects tells whether a rule such as role=db speaks of a host.
@@ -183,19 +177,31 @@ func (m *maker) pick(path, name string, t *pb.Target, hosts []string) []string {
 	if t.GetPick() == nil {
 		return hosts
 	}
-	n := portion(t.GetPick(), len(hosts))
-	if c := t.GetPick().GetCount(); int(c) > len(hosts) && len(hosts) > 0 {
-		m.warn(path+".pick", fmt.Sprintf("picks %d of %d hosts", c, len(hosts)), "")
-	}
+	n := m.portion(path+".pick", "pick", t.GetPick(), len(hosts))
 	return slices.Sorted(slices.Values(shuffled(m.e.GetSeed(), "pick/"+name, hosts)[:n]))
 }
 
-// portion is a count, or a share rounded up, of n things.
+// portion is a count, or a share, of hosts that a field asks for. One that
+// can't be had is a problem: it never shrinks to what there is.
+func (m *maker) portion(path, what string, a *pb.Amount, hosts int) int {
+	n := portion(a, hosts)
+	switch {
+	case a == nil || hosts == 0: // an empty target is told of elsewhere
+		return 0
+	case n == 0:
+		m.problem(pb.Refusal_REFUSAL_EMPTY_TARGET, path, fmt.Sprintf("%s: %s of %d hosts is none, since shares round down", what, quantity.FormatAmount(a), hosts), "ask for a larger share, or for a count")
+	case n > hosts:
+		m.problem(pb.Refusal_REFUSAL_EMPTY_TARGET, path, fmt.Sprintf("%s: %d hosts are asked for, and there are %d", what, n, hosts), "ask for at most "+number(uint64(hosts))+", or widen the target")
+	}
+	return min(n, hosts)
+}
+
+// portion is a count, or a share rounded down, of n things; a count may be more.
 func portion(a *pb.Amount, n int) int {
 	if s := a.GetShare(); s != nil {
-		return int((int64(n)*int64(s.GetPpm()) + 999_999) / 1_000_000)
+		return int(int64(n) * int64(s.GetPpm()) / 1_000_000)
 	}
-	return min(int(a.GetCount()), n)
+	return int(a.GetCount())
 }
 
 // present refuses hosts that are not connected.
@@ -219,8 +225,8 @@ func (m *maker) usable(path, name string) ([]string, bool) {
 		return nil, false
 	}
 	hosts := m.resolve(name)
-	if len(hosts) > 0 {
-		return hosts, true
+	if len(hosts) > 0 || m.spoilt[name] {
+		return hosts, len(hosts) > 0
 	}
 	const message = " selects no host"
 	if m.e.GetGuardrails().GetEmptyTarget() == pb.EmptyTarget_EMPTY_TARGET_SKIP {

@@ -89,46 +89,11 @@ func (m *merger) merge(w *pb.Window) bool {
 		m.merged[k] = proto.CloneOf(w)
 		return true
 	}
-	if overlap(into.GetHosts(), w.GetHosts()) || hist.Check(w.GetLatency()) != nil {
+	if hist.Overlap(into, w) || hist.Check(w.GetLatency()) != nil || hist.Check(into.GetLatency()) != nil {
 		return false
 	}
-	if into.Latency == nil {
-		into.Latency = &pb.Histogram{}
-	}
-	if err := hist.Merge(into.Latency, w.GetLatency()); err != nil {
-		return false
-	}
-	join(into, w)
+	hist.AddWindow(into, w)
 	return true
-}
-
-// join adds up everything but latencies.
-func join(into, w *pb.Window) {
-	into.Hosts = union(into.GetHosts(), w.GetHosts())
-	into.Count += w.GetCount()
-	into.Success += w.GetSuccess()
-	if w.GetHasValue() && (!into.GetHasValue() || w.GetNewestUnixNanos() >= into.GetNewestUnixNanos()) {
-		into.Value, into.HasValue = w.GetValue(), true
-	}
-	into.NewestUnixNanos = max(into.GetNewestUnixNanos(), w.GetNewestUnixNanos())
-}
-
-func overlap(a, b []byte) bool {
-	for i := range min(len(a), len(b)) {
-		if a[i]&b[i] != 0 {
-			return true
-		}
-	}
-	return false
-}
-
-func union(a, b []byte) []byte {
-	out := make([]byte, max(len(a), len(b)))
-	copy(out, a)
-	for i := range b {
-		out[i] |= b[i]
-	}
-	return out
 }
 
 // bitOf is a bitmap with one bit set, lowest first.

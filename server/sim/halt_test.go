@@ -8,6 +8,7 @@ import (
 	"time"
 
 	pb "squall/proto/squall/v1"
+	"squall/server/report"
 )
 
 // halt pulls the lever at a server, and says whether it was committed.
@@ -40,7 +41,7 @@ func (r *region) halted(run string, cause pb.RevertCause, verdict ...pb.Verdict)
 	r.t.Helper()
 	r.until("the halt to be committed", 20*time.Second, func() bool { return r.view().Halt().GetEngaged() })
 	r.ends(run, verdict...)
-	for _, s := range r.view().Report(run).GetSteps() {
+	for _, s := range report.Run(r.view(), run).GetSteps() {
 		for _, h := range s.GetHosts() {
 			if h.GetState() != pb.StepState_STEP_STATE_REVERTED || h.GetCause() != cause {
 				r.t.Errorf("%s is %v by %v", h.GetHost(), h.GetState(), h.GetCause())

@@ -19,6 +19,7 @@ import (
 	pb "squall/proto/squall/v1"
 	"squall/server"
 	"squall/server/consensus"
+	"squall/server/report"
 	"squall/server/state"
 )
 
@@ -277,7 +278,7 @@ func (r *region) until(what string, most time.Duration, yes func() bool) {
 func (r *region) waitReady() {
 	r.t.Helper()
 	r.until("a leader and all hosts", 30*time.Second, func() bool {
-		return r.leader() != nil && int(r.view().Status().GetHostsConnected()) == len(r.machines)
+		return r.leader() != nil && int(report.Status(r.view()).GetHostsConnected()) == len(r.machines)
 	})
 }
 

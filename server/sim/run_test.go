@@ -11,6 +11,7 @@ import (
 
 	"squall/agent/host"
 	pb "squall/proto/squall/v1"
+	"squall/server/report"
 )
 
 // short takes zone-b's names, then its power.
@@ -62,7 +63,7 @@ func (r *region) checkPromises(run string) {
 			r.t.Errorf("%s: its workload is dead", m.name)
 		}
 	}
-	for _, s := range r.view().Report(run).GetSteps() {
+	for _, s := range report.Run(r.view(), run).GetSteps() {
 		for _, h := range s.GetHosts() {
 			r.checkStep(h)
 		}
@@ -136,7 +137,7 @@ func (r *region) checkStep(s *pb.StepStatus) {
 func (r *region) passes(run string) {
 	r.t.Helper()
 	r.until("the end of the run", 5*time.Minute, func() bool { return r.done(run) })
-	rep := r.view().Report(run)
+	rep := report.Run(r.view(), run)
 	if got := rep.GetSummary().GetVerdict(); got != pb.Verdict_VERDICT_PASS {
 		r.t.Errorf("the verdict is %v: %v %q\n%v", got, rep.GetEndCause(), rep.GetEndDetail(), rep.GetFindings())
 	}
@@ -148,9 +149,9 @@ func (r *region) passes(run string) {
 func (r *region) agree(run string) {
 	r.t.Helper()
 	r.until("all servers to tell one story", 30*time.Second, func() bool {
-		first := r.alive()[0].server.State().Report(run)
+		first := report.Run(r.alive()[0].server.State(), run)
 		return !slices.ContainsFunc(r.alive(), func(c *control) bool {
-			return !finished(c, run) || !proto.Equal(first, c.server.State().Report(run))
+			return !finished(c, run) || !proto.Equal(first, report.Run(c.server.State(), run))
 		})
 	})
 }

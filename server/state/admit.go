@@ -1,6 +1,8 @@
 package state
 
 import (
+	"slices"
+
 	"squall/experiments/plan"
 	pb "squall/proto/squall/v1"
 )
@@ -14,10 +16,10 @@ func (t *change) admit(c *pb.AdmitRun) *pb.Problem {
 	if p := t.admissible(c); p != nil {
 		return p
 	}
-	r := &record{slots: slotsOf(c.GetPlan()), run: &pb.Run{
+	r := recordOf(&pb.Run{
 		Id: c.GetRun(), Experiment: c.GetExperiment(), Plan: c.GetPlan(), Source: c.GetSource(),
 		By: t.cmd.GetBy(), AdHoc: c.GetAdHoc(), AdmittedIndex: t.index,
-	}}
+	})
 	t.owned[r] = true
 	own(t, &t.runs)
 	t.runs[c.GetRun()] = r
@@ -43,36 +45,59 @@ func (t *change) admissible(c *pb.AdmitRun) *pb.Problem {
 	case len(t.Active()) >= maxActive:
 		return refuse(pb.Refusal_REFUSAL_GUARDRAIL, "wait for one to end", "%d runs are under way, the most that may be", maxActive)
 	}
-	if ps := plan.Admissible(c.GetPlan(), c.GetExperiment(), t.World()); len(ps) > 0 {
+	w := t.World()
+	w.Command = c.GetAdHoc() || len(c.GetSource()) == 0
+	if ps := plan.Admissible(c.GetPlan(), c.GetExperiment(), w); len(ps) > 0 {
 		return ps[0]
 	}
 	return nil
 }
 
 // World is what a plan made now is judged against: registry, cluster-wide
-// guardrails and the runs that are not done.
+// guardrails, the runs that are not done, and those that are but may still hold
+// a host which nobody has heard from.
 func (v *View) World() plan.World {
-	w := plan.World{Guardrails: v.guardrails, NowUnixNanos: v.last}
-	for _, h := range v.Hosts() {
-		w.Hosts = append(w.Hosts, h.GetHost())
-	}
-	for _, r := range v.Active() {
+	all := v.counted()
+	w := plan.World{Hosts: all.hosts, Registry: all.registry, Guardrails: v.guardrails, NowUnixNanos: v.last}
+	for _, r := range v.pick(func(r *pb.Run) bool { return active(r) || mayHold(r, v.last) }) {
 		w.Active = append(w.Active, plan.Active{
-			Run: r.GetId(), Plan: r.GetPlan(), T0UnixNanos: r.GetT0UnixNanos(), Over: over(r),
+			Run: r.GetId(), Plan: r.GetPlan(), Guardrails: r.GetExperiment().GetGuardrails(), T0UnixNanos: r.GetT0UnixNanos(),
+			Done: !active(r), Over: over(r), Claims: v.runs[r.GetId()].claims,
 		})
 	}
 	return w
 }
 
-// over are the steps of a run that have ended on their hosts.
-func over(r *pb.Run) map[plan.On]bool {
-	out := make(map[plan.On]bool)
-	for step, hosts := range r.GetSteps() {
-		for host, s := range hosts.GetHosts() {
-			if Ended(s) {
-				out[plan.On{Step: step, Host: host}] = true
+// mayHold tells whether a run that is done left a host which nobody has heard
+// from, and which may hold its fault still.
+func mayHold(r *pb.Run, now int64) bool {
+	if r.GetT0UnixNanos() == 0 || r.GetT0UnixNanos()+r.GetPlan().GetDeadlineNanos() <= now {
+		return false
+	}
+	return slices.ContainsFunc(unheard(r), func(s unheardSlot) bool {
+		return r.GetT0UnixNanos()+s.slot.GetDeadlineNanos() > now
+	})
+}
+
+// unheardSlot is a step on a host whose end nobody has heard of.
+type unheardSlot struct {
+	step string
+	slot *pb.HostSlot
+}
+
+func unheard(r *pb.Run) []unheardSlot {
+	var out []unheardSlot
+	for _, step := range r.GetPlan().GetSteps() {
+		for _, slot := range step.GetSlots() {
+			if r.GetT0UnixNanos() != 0 && !Ended(r.GetSteps()[step.GetId()].GetHosts()[slot.GetHost()]) {
+				out = append(out, unheardSlot{step.GetId(), slot})
 			}
 		}
 	}
 	return out
+}
+
+// over tells which steps of a run have ended on their hosts.
+func over(r *pb.Run) func(plan.On) bool {
+	return func(on plan.On) bool { return Ended(r.GetSteps()[on.Step].GetHosts()[on.Host]) }
 }

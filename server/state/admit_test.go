@@ -18,9 +18,50 @@ func TestSecondRunOnTheSameResourceIsRefused(t *testing.T) {
 	b.must(admit("elsewhere", planOf(0, "d")))
 }
 
-func TestClaimIsFreeWhenItsRunIsDone(t *testing.T) {
+func TestHostThatWasNotHeardFromIsHeldUntilItsDeadline(t *testing.T) {
 	b := holding(t)
-	b.must(endRun("r", pb.EndCause_END_CAUSE_UNDO), recovers("r"), finish("r"), admit("second", planOf(0, "a")))
+	b.must(endRun("r", pb.EndCause_END_CAUSE_UNDO), steps(status("r", "b", pb.StepState_STEP_STATE_REVERTED)), recovers("r"), finish("r"))
+	b.must(lost(1, "a"))
+	b.refused(forget("a"), pb.Refusal_REFUSAL_CLAIM)
+	b.must(hosts("s1", 2, "a"))
+	b.refused(admit("second", planOf(0, "a")), pb.Refusal_REFUSAL_CLAIM)
+	b.must(admit("other", planOf(0, "b")))
+	limited := admit("limited", planOf(0, "d"))
+	limited.GetAdmitRun().Experiment.Guardrails = &pb.Guardrails{MaxHosts: &pb.Amount{Of: &pb.Amount_Count{Count: 3}}}
+	b.refused(limited, pb.Refusal_REFUSAL_GUARDRAIL) // a and c of the first run, b of the second, and d
+	b.now = t0 + 21e9
+	b.must(admit("second", planOf(0, "a")))
+}
+
+func TestLimitsOfARunUnderWayStandAgainstAnAdHocOne(t *testing.T) {
+	b := newBench(t)
+	b.must(hosts("s1", 1, "a", "b"))
+	first := admit("first", planOf(0, "a"))
+	first.GetAdmitRun().Experiment.Guardrails = &pb.Guardrails{MaxHosts: &pb.Amount{Of: &pb.Amount_Count{Count: 1}}}
+	b.must(first)
+	p := b.refused(admit("second", planOf(0, "b")), pb.Refusal_REFUSAL_GUARDRAIL)
+	if !strings.Contains(p.GetMessage(), "max_hosts of run first: 2 hosts") {
+		t.Errorf("says %q", p.GetMessage())
+	}
+}
+
+func TestOnlyAFileAimsAtServers(t *testing.T) {
+	b := newBench(t)
+	c := hosts("s1", 1, "s-1", "s-2", "s-3")
+	for _, u := range c.GetUpdateHosts().GetHosts() {
+		u.Host.Role = []string{"squall-server"}
+	}
+	b.must(c)
+	aimed := func(run string, source []byte, names ...string) *pb.Command {
+		c := admit(run, planOf(0, names...))
+		c.GetAdmitRun().Experiment.Targets = map[string]*pb.Target{"all": {Role: []string{"squall-server"}}}
+		c.GetAdmitRun().Source = source
+		return c
+	}
+	b.refused(aimed("a command", nil, "s-1"), pb.Refusal_REFUSAL_GUARDRAIL)
+	b.refused(aimed("most", []byte("version: 1"), "s-1", "s-2"), pb.Refusal_REFUSAL_GUARDRAIL)
+	b.must(aimed("one", []byte("version: 1"), "s-1"))
+	b.refused(aimed("another", []byte("version: 1"), "s-2"), pb.Refusal_REFUSAL_GUARDRAIL)
 }
 
 func TestClaimIsFreeAsSoonAsItsStepHasEnded(t *testing.T) {

@@ -73,6 +73,8 @@ func actOf(c *pb.Command) (act, object string) {
 		return "halt", k.Halt.GetId()
 	case *pb.Command_Resume:
 		return "resume", k.Resume.GetId()
+	case *pb.Command_ForgetHost:
+		return "forget", k.ForgetHost.GetHost()
 	case *pb.Command_SetGuardrails:
 		return "guardrails", ""
 	case *pb.Command_RaiseEpoch:

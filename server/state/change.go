@@ -59,6 +59,8 @@ func (t *change) apply() *pb.Problem {
 		return t.recordSteps(k.RecordSteps)
 	case *pb.Command_RecordWindows:
 		return t.recordWindows(k.RecordWindows)
+	case *pb.Command_ForgetHost:
+		return t.forgetHost(k.ForgetHost)
 	case *pb.Command_GrantTokens:
 		return t.grantTokens(k.GrantTokens)
 	case *pb.Command_Halt:
@@ -119,7 +121,7 @@ func (t *change) edit(id string) *record {
 	if r == nil || t.owned[r] {
 		return r
 	}
-	r = &record{run: shallow(r.run), slots: r.slots, windows: r.windows}
+	r = &record{run: shallow(r.run), slots: r.slots, claims: r.claims, windows: r.windows}
 	t.owned[r] = true
 	own(t, &t.runs)
 	t.runs[id] = r

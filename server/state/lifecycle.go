@@ -165,6 +165,7 @@ func (t *change) finish(c *pb.Finish) *pb.Problem {
 	}
 	r.run.Verdict, r.run.Findings = c.GetVerdict(), c.GetFindings()
 	r.run.Totals, r.windows = r.windows.totals(), nil
+	t.leaveOpen(r.run)
 	for _, f := range r.run.Findings {
 		t.tell(r, &pb.Event{Kind: pb.EventKind_EVENT_KIND_FINDING, Phase: f.GetPhase(), Text: findingText(f)})
 	}
@@ -173,10 +174,11 @@ func (t *change) finish(c *pb.Finish) *pb.Problem {
 	return nil
 }
 
-// prune drops the oldest runs that are done. The hosts that they concern get
-// new orders, since ends are no longer confirmed for them.
+// prune drops the oldest runs that are done, but none that may hold something
+// still. The hosts that they concern get new orders, since ends are no longer
+// confirmed for them.
 func (t *change) prune() {
-	done := t.pick(func(r *pb.Run) bool { return !active(r) })
+	done := t.pick(func(r *pb.Run) bool { return !active(r) && !mayHold(r, t.last) })
 	for len(done) > maxDone {
 		own(t, &t.runs)
 		delete(t.runs, done[0].GetId())

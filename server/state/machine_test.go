@@ -160,6 +160,10 @@ func resume(id string) *pb.Command {
 	return &pb.Command{Kind: &pb.Command_Resume{Resume: &pb.Resume{Id: id}}}
 }
 
+func forget(host string) *pb.Command {
+	return &pb.Command{Kind: &pb.Command_ForgetHost{ForgetHost: &pb.ForgetHost{Host: host}}}
+}
+
 func steps(statuses ...*pb.StepStatus) *pb.Command {
 	return &pb.Command{Kind: &pb.Command_RecordSteps{RecordSteps: &pb.RecordSteps{Steps: statuses}}}
 }
@@ -185,6 +189,9 @@ func randomCommand(r *rand.Rand, now int64) *pb.Command {
 	st := status(run, host, pb.StepState(r.IntN(8)))
 	st.ReadyAgain = r.IntN(4) == 0
 	st.Journal = []*pb.JournalMark{{Seq: r.Uint64N(9), State: st.State}}
+	if r.IntN(4) == 0 {
+		st.Residue = []string{"web still runs"}
+	}
 	w := &pb.Window{
 		Run: run, Probe: "shop", Zone: "zone-a", Second: now/1e9 - r.Int64N(5),
 		Hosts: []byte{byte(1 << r.IntN(3))}, Count: 2, Success: r.Uint64N(3),
@@ -195,7 +202,7 @@ func randomCommand(r *rand.Rand, now int64) *pb.Command {
 		prepare(run), fire(run, now+1e8), hold(run), phase(run, "dark"), phase(run, "after"),
 		endRun(run, pb.EndCause(1+r.IntN(7))), recovers(run), finish(run),
 		steps(st), steps(st), steps(st), recorded(w), recorded(w), tokens(run, host),
-		halt(fmt.Sprint("halt-", r.IntN(9))), resume(fmt.Sprint("halt-", r.IntN(9))), resume(fmt.Sprint("halt-", r.IntN(9))),
+		forget(host), halt(fmt.Sprint("halt-", r.IntN(9))), resume(fmt.Sprint("halt-", r.IntN(9))), resume(fmt.Sprint("halt-", r.IntN(9))),
 		{Kind: &pb.Command_RaiseEpoch{RaiseEpoch: &pb.RaiseEpoch{}}},
 		{Kind: &pb.Command_SetGuardrails{SetGuardrails: &pb.SetGuardrails{Guardrails: &pb.Guardrails{MaxZones: uint32(1 + r.IntN(4))}}}},
 		{},
@@ -381,13 +388,13 @@ func FuzzApply(f *testing.F) {
 
 // readAll calls everything that readers call.
 func readAll(v *View) {
-	v.Status()
 	v.World()
 	for _, h := range []string{"a", "b", "nobody"} {
 		v.Order(h)
 	}
 	for _, r := range v.Runs() {
-		v.Report(r.GetId())
+		Clean(r)
+		v.Readings(r.GetId()).Totals()
 		v.Events(r.GetId(), v.Index()/2)
 		v.Readings(r.GetId()).Residue()
 	}

@@ -43,10 +43,10 @@ func (v *View) Reordered(after uint64) (hosts []string, all bool) {
 func (v *View) orderRun(o *pb.Order, r *pb.Run, host string) {
 	mine := v.runs[r.GetId()].slots[host]
 	for _, s := range r.GetPlan().GetSteps() {
-		slot := mine[s.GetId()]
+		slot, status := mine[s.GetId()], r.GetSteps()[s.GetId()].GetHosts()[host]
 		switch {
-		case slot == nil, booting(r, s.GetId(), host) && Ended(r.GetSteps()[s.GetId()].GetHosts()[host]):
-		case Ended(r.GetSteps()[s.GetId()].GetHosts()[host]):
+		case slot == nil, Ended(status) && (booting(r, s.GetId(), host) || !Shown(status)):
+		case Ended(status):
 			o.Confirmed = append(o.Confirmed, &pb.StepKey{Run: r.GetId(), Step: s.GetId()})
 		case ordered(r.GetState()):
 			o.Tasks = append(o.Tasks, task(r, s, slot))

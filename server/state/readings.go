@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"slices"
 
-	"google.golang.org/protobuf/proto"
-
 	"squall/experiments/judge"
 	"squall/proto/hist"
 	pb "squall/proto/squall/v1"
@@ -94,54 +92,13 @@ func hasProbe(r *pb.Run, name string) bool {
 func (t *change) recordWindow(w *pb.Window) {
 	known := t.runs[w.GetRun()].windows.at(series{w.GetProbe(), w.GetZone()}, w.GetSecond())
 	if known != nil {
-		if overlap(known.GetHosts(), w.GetHosts()) {
+		if hist.Overlap(known, w) {
 			return
 		}
-		w = join(known, w)
+		w = hist.Join(known, w)
 	}
 	r := t.edit(w.GetRun())
 	r.windows = r.windows.with(w).since(w, w.GetSecond()-maxSeconds)
-}
-
-func overlap(a, b []byte) bool {
-	for i := range min(len(a), len(b)) {
-		if a[i]&b[i] != 0 {
-			return true
-		}
-	}
-	return false
-}
-
-// join merges two windows of one second.
-func join(a, b *pb.Window) *pb.Window {
-	out := shallow(a)
-	out.Hosts = union(a.GetHosts(), b.GetHosts())
-	out.Count += b.GetCount()
-	out.Success += b.GetSuccess()
-	out.Latency = joinLatency(a.GetLatency(), b.GetLatency())
-	if b.GetHasValue() && (!a.GetHasValue() || b.GetNewestUnixNanos() >= a.GetNewestUnixNanos()) {
-		out.Value, out.HasValue = b.GetValue(), true
-	}
-	out.NewestUnixNanos = max(a.GetNewestUnixNanos(), b.GetNewestUnixNanos())
-	return out
-}
-
-func union(a, b []byte) []byte {
-	out := make([]byte, max(len(a), len(b)))
-	copy(out, a)
-	for i := range b {
-		out[i] |= b[i]
-	}
-	return out
-}
-
-func joinLatency(a, b *pb.Histogram) *pb.Histogram {
-	if a == nil {
-		return b
-	}
-	out := proto.CloneOf(a)
-	_ = hist.Merge(out, b) // checked when it came in
-	return out
 }
 
 // since drops the chunks of a window's series that lie before a second.
@@ -167,16 +124,24 @@ func (w windows) totals() []*pb.ProbeTotal {
 func total(all []*pb.Window) *pb.ProbeTotal {
 	t := &pb.ProbeTotal{Total: all[0], Worst: all[0]}
 	for i, w := range all[1:] {
-		t.Total = join(t.Total, w)
+		t.Total = hist.Join(t.Total, w)
 		t.Gaps += uint32(w.GetSecond() - all[i].GetSecond() - 1)
-		if worse(w, t.Worst) {
+		if Worse(w, t.Worst) {
 			t.Worst = w
 		}
 	}
 	return t
 }
 
-// worse compares shares of successes without dividing.
-func worse(a, b *pb.Window) bool {
+// Totals fold each probe and zone into one; those of a run that is done are kept.
+func (r Readings) Totals() []*pb.ProbeTotal {
+	if kept := r.run.run.GetTotals(); len(kept) > 0 {
+		return kept
+	}
+	return r.run.windows.totals()
+}
+
+// Worse tells whether a window has a lower share of successes, without dividing.
+func Worse(a, b *pb.Window) bool {
 	return a.GetSuccess()*b.GetCount() < b.GetSuccess()*a.GetCount()
 }

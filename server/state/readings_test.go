@@ -74,12 +74,12 @@ func TestWindowsAreFoldedWhenTheRunIsDone(t *testing.T) {
 			b.must(recorded(b.window(0, first+i, success)))
 		}
 	}
-	before := b.m.View().Report("r").GetProbes()[0]
+	before := b.m.View().Readings("r").Totals()[0]
 	b.must(endRun("r", pb.EndCause_END_CAUSE_UNDO), recovers("r"), finish("r"))
-	after := b.m.View().Report("r").GetProbes()[0]
-	for _, p := range []*pb.ProbeReport{before, after} {
-		if p.GetCount() != 9 || p.GetGaps() != 1 || p.GetWorstSecond() != first+4 || p.GetWorstSuccess() != 0 {
-			t.Errorf("the probe's report is %v", p)
+	after := b.m.View().Readings("r").Totals()[0]
+	for _, p := range []*pb.ProbeTotal{before, after} {
+		if p.GetTotal().GetCount() != 9 || p.GetGaps() != 1 || p.GetWorst().GetSecond() != first+4 || p.GetWorst().GetSuccess() != 0 {
+			t.Errorf("the probe's total is %v", p)
 		}
 	}
 	if n := len(b.m.Snapshot().GetWindows()); n != 0 {

@@ -83,6 +83,40 @@ func (t *change) editHost(name string) *pb.Registered {
 	}
 	t.owned[h] = true
 	own(t, &t.hosts)
-	t.hosts[name] = h
+	t.hosts[name], t.census = h, &census{}
 	return h
+}
+
+// forgetHost takes a host that is gone for good out of the registry, so that
+// nothing is a share of it any more. One that may hold a fault stays.
+func (t *change) forgetHost(c *pb.ForgetHost) *pb.Problem {
+	name := c.GetHost()
+	switch {
+	case t.hosts[name] == nil:
+		return refuse(pb.Refusal_REFUSAL_UNKNOWN, "list them with: squall get hosts", "there is no host %q", name)
+	case t.hosts[name].GetServer() != "":
+		return refuse(pb.Refusal_REFUSAL_HOST, "stop its agent first", "host %q is connected", name)
+	}
+	if run := t.holder(name); run != "" {
+		return refuse(pb.Refusal_REFUSAL_CLAIM, "wait until its deadline has passed",
+			"run %q may hold a fault on host %q", run, name)
+	}
+	own(t, &t.hosts)
+	delete(t.hosts, name)
+	t.census = &census{}
+	t.reorder(name) // the ends of strays that it told are not confirmed any more
+	return nil
+}
+
+// holder is a run that may hold a fault on a host, by its deadlines alone.
+func (v *View) holder(host string) string {
+	for _, r := range v.pick(func(r *pb.Run) bool { return active(r) || mayHold(r, v.last) }) {
+		for step, slot := range v.runs[r.GetId()].slots[host] {
+			passed := r.GetT0UnixNanos() != 0 && r.GetT0UnixNanos()+slot.GetDeadlineNanos() <= v.last
+			if !passed && !Ended(r.GetSteps()[step].GetHosts()[host]) {
+				return r.GetId()
+			}
+		}
+	}
+	return ""
 }

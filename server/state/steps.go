@@ -24,6 +24,9 @@ func Ended(s *pb.StepStatus) bool {
 	return false
 }
 
+// Shown tells whether a step has ended on a host and was shown clean.
+func Shown(s *pb.StepStatus) bool { return Ended(s) && len(s.GetResidue()) == 0 }
+
 // booting tells whether a host that has come back still owes its boot token.
 // Its end is not confirmed before: a host forgets what is confirmed.
 func booting(r *pb.Run, step, host string) bool {
@@ -66,7 +69,8 @@ func (t *change) recordStep(s *pb.StepStatus) {
 	if before.GetState() != after.GetState() {
 		t.tellStep(r, after)
 	}
-	if Ended(before) != Ended(after) {
+	t.settle(after)
+	if Ended(before) != Ended(after) || Shown(before) != Shown(after) {
 		t.reorder(s.GetHost()) // its task goes, its end is confirmed
 	}
 }
@@ -87,21 +91,6 @@ func (t *change) tellStep(r *record, s *pb.StepStatus) {
 			Refused: s.GetRefused(), Engine: s.GetEngine(),
 		},
 	})
-}
-
-// stray confirms the end of a step of a run that is no longer kept: otherwise
-// the host would report it for ever.
-func (t *change) stray(s *pb.StepStatus) {
-	key := &pb.StepKey{Run: s.GetRun(), Step: s.GetStep()}
-	h := t.hosts[s.GetHost()]
-	known := func(k *pb.StepKey) bool { return proto.Equal(k, key) }
-	if h == nil || !Ended(s) || slices.ContainsFunc(h.GetStrays(), known) {
-		return
-	}
-	h = t.editHost(s.GetHost())
-	h.Strays = append(slices.Clone(h.GetStrays()), key)
-	h.Strays = h.Strays[max(0, len(h.Strays)-maxStrays):]
-	t.reorder(s.GetHost())
 }
 
 // merge is what is known of a step on a host after one more report.

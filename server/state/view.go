@@ -5,8 +5,10 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
+	"squall/experiments/plan"
 	pb "squall/proto/squall/v1"
 )
 
@@ -24,13 +26,40 @@ type View struct {
 	orders       map[string]uint64 // host -> index at which its order last changed
 	floor        uint64            // index at which every order last changed
 	stale        chan struct{}     // closed when a newer view is published
+	census       *census           // of the hosts; shared until one changes
 }
 
-// record is a run with the windows of its probes.
+// record is a run with the windows of its probes, and its plan by what it is
+// looked up by.
 type record struct {
 	run     *pb.Run
 	slots   slots
+	claims  map[string][]*pb.Claim // by resource
 	windows windows
+}
+
+func recordOf(r *pb.Run) *record {
+	return &record{run: r, slots: slotsOf(r.GetPlan()), claims: plan.ClaimsByResource(r.GetPlan())}
+}
+
+// census is the registry in order, made when it is first asked for.
+type census struct {
+	once     sync.Once
+	sorted   []*pb.Registered
+	hosts    []*pb.Host
+	registry *plan.Registry
+}
+
+func (v *View) counted() *census {
+	c := v.census
+	c.once.Do(func() {
+		for _, name := range slices.Sorted(maps.Keys(v.hosts)) {
+			c.sorted = append(c.sorted, v.hosts[name])
+			c.hosts = append(c.hosts, v.hosts[name].GetHost())
+		}
+		c.registry = plan.NewRegistry(c.hosts)
+	})
+	return c
 }
 
 // slots finds a plan's slots by host, then step. It is made once for a run.
@@ -50,7 +79,7 @@ func slotsOf(p *pb.Plan) slots {
 }
 
 func newView() *View {
-	return &View{epoch: 1, rules: Rules, stale: make(chan struct{})}
+	return &View{epoch: 1, rules: Rules, stale: make(chan struct{}), census: &census{}}
 }
 
 // at is the view at a later index with nothing else changed.
@@ -90,14 +119,8 @@ func (v *View) Audit() []*pb.AuditRecord { return v.audit }
 // Host is a host of the registry, nil when it is not known.
 func (v *View) Host(name string) *pb.Registered { return v.hosts[name] }
 
-// Hosts are all hosts of the registry, by name.
-func (v *View) Hosts() []*pb.Registered {
-	out := make([]*pb.Registered, 0, len(v.hosts))
-	for _, name := range slices.Sorted(maps.Keys(v.hosts)) {
-		out = append(out, v.hosts[name])
-	}
-	return out
-}
+// Hosts are all hosts of the registry, by name. The list is shared.
+func (v *View) Hosts() []*pb.Registered { return v.counted().sorted }
 
 // Run is a run by its id, nil when it is not known.
 func (v *View) Run(id string) *pb.Run {
@@ -163,7 +186,7 @@ func viewOf(s *pb.State) (*View, error) {
 		if r.GetId() != id {
 			return nil, fmt.Errorf("run %q: its id is %q", id, r.GetId())
 		}
-		v.runs[id] = &record{run: r, slots: slotsOf(r.GetPlan())}
+		v.runs[id] = recordOf(r)
 	}
 	for _, w := range s.GetWindows() {
 		r := v.runs[w.GetRun()]

@@ -1,0 +1,102 @@
+package report
+
+import (
+	"maps"
+	"slices"
+
+	"squall/experiments"
+	pb "squall/proto/squall/v1"
+	"squall/server/state"
+)
+
+// Run is everything about a run, nil when it is not known.
+func Run(v *state.View, run string) *pb.RunReport {
+	r := v.Run(run)
+	if r == nil {
+		return nil
+	}
+	out := &pb.RunReport{
+		Summary: Summary(v, r), Title: r.GetExperiment().GetTitle(), Hypothesis: r.GetExperiment().GetHypothesis(),
+		Seed: r.GetPlan().GetSeed(), Findings: r.GetFindings(), Events: r.GetEvents(), Plan: r.GetPlan(),
+		Source: r.GetSource(), EndCause: r.GetEndCause(), EndDetail: r.GetEndDetail(),
+		Phases: phaseReports(r), Probes: probeReports(v, r),
+		Residue: left(hosts(v, r)),
+	}
+	for _, p := range r.GetPlan().GetSteps() {
+		out.Steps = append(out.Steps, stepReport(v, r, p))
+	}
+	return out
+}
+
+// phaseReports: a phase that had not begun when the run ended has no instants.
+func phaseReports(r *pb.Run) []*pb.PhaseReport {
+	var out []*pb.PhaseReport
+	ended := r.GetEnteredUnixNanos()[uint32(pb.RunState_RUN_STATE_REVERTING)]
+	for i, p := range r.GetPlan().GetPhases() {
+		rep := &pb.PhaseReport{Planned: p}
+		if i < int(r.GetPhasesBegun()) {
+			rep.StartUnixNanos = r.GetT0UnixNanos() + p.GetStartNanos()
+			rep.EndUnixNanos = r.GetT0UnixNanos() + p.GetEndNanos()
+			if ended != 0 {
+				rep.EndUnixNanos = max(rep.StartUnixNanos, min(rep.EndUnixNanos, ended))
+			}
+		}
+		out = append(out, rep)
+	}
+	return out
+}
+
+func stepReport(v *state.View, r *pb.Run, p *pb.PlannedStep) *pb.StepReport {
+	out := &pb.StepReport{Id: p.GetId(), Phase: p.GetPhase(), Fault: experiments.FaultName(p.GetFault())}
+	out.Standing = make(map[string]pb.Standing, len(p.GetSlots()))
+	for _, slot := range p.GetSlots() {
+		out.Standing[slot.GetHost()] = standing(v, r, p.GetId(), slot)
+	}
+	var skew, late []int64
+	hosts := r.GetSteps()[p.GetId()].GetHosts()
+	for _, host := range slices.Sorted(maps.Keys(hosts)) {
+		s := hosts[host]
+		out.Hosts = append(out.Hosts, s)
+		if s.GetEngine() != "" && !slices.Contains(out.Engines, s.GetEngine()) {
+			out.Engines = append(out.Engines, s.GetEngine())
+		}
+		token := max(r.GetSteps()[p.GetId()].GetTokenUnixNanos()[host], -r.GetSteps()[p.GetId()].GetTokenUnixNanos()[host])
+		skew = append(skew, startSkew(s)...)
+		late = append(late, off(s, pb.StepState_STEP_STATE_REVERTED, token)...)
+	}
+	slices.Sort(out.Engines)
+	out.Skew, out.Late = spread(skew), spread(late)
+	return out
+}
+
+// startSkew is how far from its plan a step began: where processes die, when
+// the last of them was killed.
+func startSkew(s *pb.StepStatus) []int64 {
+	skew := off(s, pb.StepState_STEP_STATE_HELD, 0)
+	for _, e := range s.GetEvidence() {
+		if e.GetName() == "last_kill_nanos" && len(skew) > 0 {
+			skew[0] = max(skew[0], int64(e.GetValue()))
+		}
+	}
+	return skew
+}
+
+// off is how far from its plan a mark of the journal was. A host that had to
+// wait for a boot token is late only from the token's grant on.
+func off(s *pb.StepStatus, state pb.StepState, token int64) []int64 {
+	for _, m := range s.GetJournal() {
+		if m.GetState() == state && m.GetPlannedUnixNanos() != 0 {
+			return []int64{m.GetActualUnixNanos() - max(m.GetPlannedUnixNanos(), token)}
+		}
+	}
+	return nil
+}
+
+func spread(v []int64) *pb.Spread {
+	if len(v) == 0 {
+		return nil
+	}
+	slices.Sort(v)
+	at := func(percent int) int64 { return v[min(len(v)-1, len(v)*percent/100)] }
+	return &pb.Spread{Count: uint32(len(v)), Min: v[0], P50: at(50), P99: at(99), Max: v[len(v)-1]}
+}
