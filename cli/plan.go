@@ -96,7 +96,9 @@ func (a *app) makePlan(ctx context.Context, req *pb.RunRequest, at experiments.S
 		if err != nil {
 			return nil, usage(err)
 		}
-		return plan.Make(req.GetExperiment(), at, plan.World{Hosts: hosts, Aim: req.GetAim(), Seed: drawSeed()}), nil
+		return plan.Make(req.GetExperiment(), at, plan.World{
+			Hosts: hosts, Aim: req.GetAim(), Seed: drawSeed(), Command: len(req.GetSource()) == 0,
+		}), nil
 	}
 	c, err := a.connect()
 	if err != nil {

@@ -62,6 +62,7 @@ func newRootCmd(a *app) *cobra.Command {
 		newDoctorCmd(a),
 		newExplainCmd(a),
 		newGetCmd(a),
+		newForgetCmd(a),
 		newHaltCmd(a),
 		newHelperCmd(a),
 		newInitCmd(a),

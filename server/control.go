@@ -116,7 +116,7 @@ func (d *controlDoor) plan(view *state.View, w draft) (e *pb.Experiment, made *p
 	}
 	e.Seed = seedOr(cmp.Or(w.experiment.GetSeed(), e.GetSeed()))
 	world := view.World()
-	world.Aim, world.NowUnixNanos = w.aim, d.now().UnixNano()
+	world.Aim, world.NowUnixNanos, world.Command = w.aim, d.now().UnixNano(), len(w.source) == 0
 	made = plan.Make(e, src, world)
 	return aimed(e, w.aim), made, nil
 }
