@@ -119,3 +119,24 @@ func FuzzMerge(f *testing.F) {
 		hist.Quantile(into, 0.99)
 	})
 }
+
+func TestJoinKeepsAllOfBothWindows(t *testing.T) {
+	of := func(hosts byte, newest, first, last int64) *pb.Window {
+		w := &pb.Window{Probe: "p", Hosts: []byte{hosts}, Count: 3, Success: 1, NewestUnixNanos: newest, FirstFailureUnixNanos: first, LastFailureUnixNanos: last, Latency: &pb.Histogram{}}
+		hist.Add(w.Latency, 5)
+		return w
+	}
+	a, b := of(1, 9, 0, 0), of(2, 8, 3, 4)
+	want := &pb.Window{
+		Probe: "p", Hosts: []byte{3}, Count: 6, Success: 2, NewestUnixNanos: 9, FirstFailureUnixNanos: 3, LastFailureUnixNanos: 4,
+		Latency: &pb.Histogram{Index: []uint32{5}, Count: []uint64{2}, Max: 5},
+	}
+	for _, got := range []*pb.Window{hist.Join(a, b), hist.Join(b, a)} {
+		if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
+			t.Errorf("joined (-want +got):\n%s", diff)
+		}
+	}
+	if b.GetFirstFailureUnixNanos() != 3 || a.GetLastFailureUnixNanos() != 0 || a.GetCount() != 3 {
+		t.Error("joining changed what it joined")
+	}
+}

@@ -38,6 +38,16 @@ func AddWindow(into, from *pb.Window) {
 		into.Value, into.HasValue = from.GetValue(), true
 	}
 	into.NewestUnixNanos = max(into.GetNewestUnixNanos(), from.GetNewestUnixNanos())
+	into.FirstFailureUnixNanos = earliest(into.GetFirstFailureUnixNanos(), from.GetFirstFailureUnixNanos())
+	into.LastFailureUnixNanos = max(into.GetLastFailureUnixNanos(), from.GetLastFailureUnixNanos())
+}
+
+// earliest is the smaller of two instants, of which 0 is none.
+func earliest(a, b int64) int64 {
+	if a == 0 || b == 0 {
+		return a + b
+	}
+	return min(a, b)
 }
 
 func union(a, b []byte) []byte {

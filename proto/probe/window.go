@@ -32,12 +32,23 @@ func (o *window) add(t *pb.ProbeTask, zone string, ended int64, r Reading) (clos
 		// Only successes have a latency: a refusal is quick, and good for nothing.
 		o.w.Success++
 		hist.Add(o.w.Latency, r.Duration.Nanoseconds())
+	} else {
+		o.failed(ended - r.Duration.Nanoseconds())
 	}
 	if r.Value != nil {
 		o.w.Value, o.w.HasValue = *r.Value, true
 	}
 	o.w.NewestUnixNanos = max(o.w.NewestUnixNanos, ended)
 	return closed
+}
+
+// failed notes when an attempt that failed began: how long a failure lasts is
+// told from beginnings, since failing takes as long as the timeout.
+func (o *window) failed(began int64) {
+	if o.w.GetFirstFailureUnixNanos() == 0 || began < o.w.GetFirstFailureUnixNanos() {
+		o.w.FirstFailureUnixNanos = began
+	}
+	o.w.LastFailureUnixNanos = max(o.w.GetLastFailureUnixNanos(), began)
 }
 
 // close returns the window if its second is over at a cluster time.

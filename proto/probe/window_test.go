@@ -37,3 +37,26 @@ func TestSecondIsClosedOnce(t *testing.T) {
 		}
 	}
 }
+
+// TestWindowTellsWhenFailuresBegan: by an attempt's beginning, since the end of
+// one that fails is its timeout's.
+func TestWindowTellsWhenFailuresBegan(t *testing.T) {
+	const second = int64(1e9)
+	var w window
+	task := &pb.ProbeTask{}
+	w.add(task, "", 10*second+1, Reading{OK: true, Duration: 1})
+	w.add(task, "", 10*second+500, Reading{Duration: 3e9})
+	w.add(task, "", 10*second+600, Reading{Duration: 3e9 + 200})
+	w.add(task, "", 10*second+900, Reading{Duration: 300})
+	closed := w.close(11 * second)
+	if got := closed.GetFirstFailureUnixNanos(); got != 7*second+400 {
+		t.Errorf("the first failure began at %d, want %d", got, 7*second+400)
+	}
+	if got := closed.GetLastFailureUnixNanos(); got != 10*second+600 {
+		t.Errorf("the last failure began at %d, want %d", got, 10*second+600)
+	}
+	w.add(task, "", 11*second+1, Reading{OK: true, Duration: 1})
+	if closed = w.close(12 * second); closed.GetFirstFailureUnixNanos() != 0 || closed.GetLastFailureUnixNanos() != 0 {
+		t.Error("a window without a failure has the instants of one")
+	}
+}
