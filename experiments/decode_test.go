@@ -194,7 +194,7 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-func glob(t *testing.T, pattern string) []string {
+func glob(t testing.TB, pattern string) []string {
 	t.Helper()
 	files, err := filepath.Glob(pattern)
 	if err != nil || len(files) == 0 {
@@ -203,7 +203,7 @@ func glob(t *testing.T, pattern string) []string {
 	return files
 }
 
-func read(t *testing.T, file string) []byte {
+func read(t testing.TB, file string) []byte {
 	t.Helper()
 	src, err := os.ReadFile(file)
 	if err != nil {
@@ -212,7 +212,7 @@ func read(t *testing.T, file string) []byte {
 	return src
 }
 
-func golden(t *testing.T, file, got string) {
+func golden(t testing.TB, file, got string) {
 	t.Helper()
 	if *update {
 		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {

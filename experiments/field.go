@@ -114,12 +114,18 @@ func (d *decoder) scalar(n *yaml.Node, fd protoreflect.FieldDescriptor, at where
 }
 
 func (d *decoder) badText(n *yaml.Node, at where, err error) {
-	message, fix := err.Error(), ""
+	message, fix := told(at, err)
+	d.badNode(at, n, message, fix)
+}
+
+// told is what is wrong with a field's value, and the fix.
+func told(at where, err error) (message, fix string) {
+	message = err.Error()
 	if m, ok := errors.AsType[*quantity.Mistake](err); ok {
 		message, fix = m.Message, m.Fix
 	}
 	name := at.path[strings.LastIndexByte(at.path, '.')+1:]
-	d.badNode(at, n, printable(name)+": "+message, fix)
+	return printable(name) + ": " + message, fix
 }
 
 func (d *decoder) convert(n *yaml.Node, fd protoreflect.FieldDescriptor) (protoreflect.Value, error) {

@@ -90,10 +90,14 @@ type maker struct {
 	spoilt map[string]bool
 }
 
-// Make plans an experiment that was decoded without problems. Everything that
-// stops the run is in the plan's problems; it is never nil. Neither the
-// experiment nor the world is changed.
+// Make plans an experiment, whether it was decoded or came as a message: one
+// that breaks the rules of files gets a plan of nothing but its problems.
+// Everything that stops the run is in the plan's problems; it is never nil.
+// Neither the experiment nor the world is changed.
 func Make(e *pb.Experiment, src Source, w World) *pb.Plan {
+	if problems := experiments.Check(e); len(problems) > 0 {
+		return &pb.Plan{Experiment: e.GetName(), Problems: placed(problems, src)}
+	}
 	m := newMaker(e, src, w)
 	m.aim()
 	experiments.Lacking(m.e, func(path, message, fix string) {
@@ -114,6 +118,16 @@ func Make(e *pb.Experiment, src Source, w World) *pb.Plan {
 	inOrder(m.p.GetProblems())
 	inOrder(m.p.GetWarnings())
 	return m.p
+}
+
+// placed gives problems their place in the file, where there is one.
+func placed(problems []*pb.Problem, src Source) []*pb.Problem {
+	list := make([]*pb.Problem, len(problems))
+	for i, p := range problems {
+		list[i] = src.Problem(p.GetPath(), p.GetMessage(), p.GetFix())
+		list[i].Refusal = p.GetRefusal()
+	}
+	return list
 }
 
 // inOrder puts problems in the order of the file; those without a place come last.
