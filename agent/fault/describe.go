@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/protobuf/reflect/protoreflect"
+
 	pb "squall/proto/squall/v1"
 )
 
@@ -26,25 +28,39 @@ func Describe(changes []*pb.Change) []string {
 	return lines
 }
 
+// descriptions is the one table of how operations read, by the name of the arm
+// in pb.Op; empty where there is nothing to say.
+var descriptions = map[protoreflect.Name]func(*pb.Op) string{
+	"silence":    func(op *pb.Op) string { return describeSilence(op.GetSilence()) },
+	"drop_dns":   func(op *pb.Op) string { return describeDrop(op.GetDropDns()) },
+	"delay_line": func(op *pb.Op) string { return describeDelay(op.GetDelayLine()) },
+	"hold_down": func(op *pb.Op) string {
+		return "keep down what starts in " + strings.Join(op.GetHoldDown().GetCgroups(), " ")
+	},
+	"detach":          func(op *pb.Op) string { return "detach " + op.GetDetach().GetTag() },
+	"kill_workloads":  func(op *pb.Op) string { return describeKill(op.GetKillWorkloads()) },
+	"start_workloads": func(op *pb.Op) string { return "start " + strings.Join(op.GetStartWorkloads().GetWorkload(), " ") },
+	"nothing":         func(*pb.Op) string { return "" },
+}
+
 func describe(op *pb.Op) string {
-	switch k := op.GetKind().(type) {
-	case *pb.Op_Silence:
-		return describeSilence(k.Silence)
-	case *pb.Op_DropDns:
-		return fmt.Sprintf("drop %s of lookups for %s", percent(k.DropDns.GetSharePpm()), scope(k.DropDns.GetCgroups()))
-	case *pb.Op_DelayLine:
-		return describeDelay(k.DelayLine)
-	case *pb.Op_HoldDown:
-		return "keep down what starts in " + strings.Join(k.HoldDown.GetCgroups(), " ")
-	case *pb.Op_KillWorkloads:
-		return describeKill(k.KillWorkloads)
-	case *pb.Op_StartWorkloads:
-		return "start " + strings.Join(k.StartWorkloads.GetWorkload(), " ")
-	case *pb.Op_Detach:
-		return "detach " + k.Detach.GetTag()
-	default:
+	if say := descriptions[armOf(op)]; say != nil {
+		return say(op)
+	}
+	return ""
+}
+
+func armOf(op *pb.Op) protoreflect.Name {
+	m := op.ProtoReflect()
+	arm := m.WhichOneof(m.Descriptor().Oneofs().ByName("kind"))
+	if arm == nil {
 		return ""
 	}
+	return arm.Name()
+}
+
+func describeDrop(d *pb.DropDNS) string {
+	return fmt.Sprintf("drop %s of lookups for %s", percent(d.GetSharePpm()), scope(d.GetCgroups()))
 }
 
 func describeSilence(s *pb.Silence) string {

@@ -13,9 +13,8 @@ import (
 	"slices"
 	"time"
 
-	"google.golang.org/protobuf/reflect/protoreflect"
-
 	"squall/experiments"
+	kind "squall/experiments/fault"
 	pb "squall/proto/squall/v1"
 )
 
@@ -31,12 +30,12 @@ type Step struct {
 // Planner turns facts and a step into changes, in the order in which they are made.
 type Planner func(*pb.Facts, *Step) ([]*pb.Change, error)
 
-// planners is the one table of what this build can inject, by the name of the
-// arm in pb.Fault.
-var planners = map[protoreflect.Name]Planner{
-	"power_off": powerOff,
-	"dns_fail":  dnsFail,
-	"net_delay": netDelay,
+// planners is the one table of how kinds of fault are carried out, by their
+// dotted names. What the language knows of them is in squall/experiments/fault.
+var planners = map[string]Planner{
+	"power.off": powerOff,
+	"dns.fail":  dnsFail,
+	"net.delay": netDelay,
 }
 
 // Refused says that a host will not or can not take a step. Nothing was touched.
@@ -54,18 +53,33 @@ func (r *Refused) Error() string {
 // *Refused: the host's config has the last word, and a missing mechanism is
 // named with the piece of the kernel that it lacks.
 func Plan(f *pb.Facts, s *Step) ([]*pb.Change, error) {
-	name := experiments.FaultName(s.Task.GetFault())
-	if err := allowed(f, s, name); err != nil {
-		return nil, err
+	name := kind.Name(s.Task.GetFault())
+	if name == "" {
+		return nil, refuse(pb.Refusal_REFUSAL_INVALID, "name a fault", "the step has no fault")
 	}
-	m := s.Task.GetFault().ProtoReflect()
-	arm := m.WhichOneof(m.Descriptor().Oneofs().ByName("kind"))
-	planner, ok := planners[arm.Name()]
-	if !ok {
+	k, planner := kind.ByName(name), planners[name]
+	if k == nil || planner == nil {
 		return nil, refuse(pb.Refusal_REFUSAL_UNSUPPORTED, "use a build that has it",
 			"this build can't inject %s", name)
 	}
+	for _, check := range []func(*pb.Facts, *Step, *kind.Kind) error{complete, carriedOut, narrows, allowed, able} {
+		if err := check(f, s, k); err != nil {
+			return nil, err
+		}
+	}
 	return planner(f, s)
+}
+
+// Engine is what the host found to carry a fault out with; empty where it has
+// not tried.
+func Engine(f *pb.Facts, fault *pb.Fault) string {
+	k := kind.Of(fault)
+	for _, a := range f.GetAbilities() {
+		if k != nil && a.GetName() == k.Needs[0] {
+			return a.GetDetail()
+		}
+	}
+	return ""
 }
 
 // Tag is the name under which everything of a step is attached.
@@ -87,18 +101,42 @@ func (s *Step) gate() *pb.Gate {
 	}
 }
 
+// complete refuses a fault without its required keys, or with values out of
+// their range: not every way in reads a file.
+func complete(_ *pb.Facts, s *Step, _ *kind.Kind) error {
+	for _, p := range experiments.CheckFault(s.Task.GetFault()) {
+		return &Refused{p}
+	}
+	return nil
+}
+
+// carriedOut refuses what the kind says that this build lacks.
+func carriedOut(_ *pb.Facts, s *Step, _ *kind.Kind) error {
+	for _, lack := range kind.Lacking(experiments.WithDefaults(s.Task.GetFault())) {
+		return refuse(pb.Refusal_REFUSAL_UNSUPPORTED, lack.Fix, "%s", lack.Message)
+	}
+	return nil
+}
+
+// narrows refuses to touch more than the workloads that are named.
+func narrows(_ *pb.Facts, s *Step, k *kind.Kind) error {
+	if why := k.Narrows["workload"]; why != kind.Narrowed && len(s.Task.GetWorkload()) > 0 {
+		return refuse(pb.Refusal_REFUSAL_UNSUPPORTED, "name no workload, if it may touch the whole host",
+			"%s can't be narrowed to a workload: %s", k.Name, why)
+	}
+	return nil
+}
+
 // allowed holds a step against the host's own config.
-func allowed(f *pb.Facts, s *Step, name string) error {
+func allowed(f *pb.Facts, s *Step, k *kind.Kind) error {
 	c := f.GetConfig()
 	switch {
-	case name == "":
-		return refuse(pb.Refusal_REFUSAL_INVALID, "name a fault", "the step has no fault")
 	case c.GetSquall() == pb.SquallPolicy_SQUALL_POLICY_NEVER:
 		return refuse(pb.Refusal_REFUSAL_HOST, "leave the host out of the target",
 			"host %s takes no faults: its config says squall: never", c.GetName())
-	case slices.Contains(c.GetRefuse(), name):
+	case slices.Contains(c.GetRefuse(), k.Name):
 		return refuse(pb.Refusal_REFUSAL_HOST, "leave the host out of the target",
-			"host %s refuses %s in its config", c.GetName(), name)
+			"host %s refuses %s in its config", c.GetName(), k.Name)
 	case s.Task.GetHoldWithoutLease() && !c.GetAllowHold():
 		return refuse(pb.Refusal_REFUSAL_HOST, "drop lost_contact: hold, or set allow_hold in the host's config",
 			"host %s does not allow lost_contact: hold", c.GetName())
@@ -106,6 +144,17 @@ func allowed(f *pb.Facts, s *Step, name string) error {
 		return refuse(pb.Refusal_REFUSAL_HOST, "shorten the fault, or raise max_hold in the host's config",
 			"host %s holds a fault for at most %s, and this one lasts %s", c.GetName(),
 			time.Duration(c.GetMaxHold().GetNanos()), s.End-s.Start)
+	}
+	return unprotected(f, s)
+}
+
+// unprotected refuses to touch a protected workload by its name.
+func unprotected(f *pb.Facts, s *Step) error {
+	for _, w := range f.GetWorkloads() {
+		if w.GetProtect() && slices.Contains(s.Task.GetWorkload(), w.GetName()) {
+			return refuse(pb.Refusal_REFUSAL_HOST, "leave it out of the target",
+				"workload %s on host %s is protected", w.GetName(), f.GetConfig().GetName())
+		}
 	}
 	return nil
 }
@@ -115,10 +164,11 @@ func tooLong(c *pb.HostConfig, s *Step) bool {
 	return limit > 0 && s.End-s.Start > limit
 }
 
-// need refuses a step when one of the mechanisms did not work when it was tried.
-func need(f *pb.Facts, mechanisms ...string) error {
+// able refuses a step when one of its mechanisms did not work when it was tried.
+func able(f *pb.Facts, _ *Step, k *kind.Kind) error {
 	for _, a := range f.GetAbilities() {
-		if a.GetState() == pb.AbilityState_ABILITY_STATE_MISSING && slices.Contains(mechanisms, a.GetName()) {
+		needed := a.GetName() == kind.Journal || slices.Contains(k.Needs, a.GetName())
+		if a.GetState() == pb.AbilityState_ABILITY_STATE_MISSING && needed {
 			return refuse(pb.Refusal_REFUSAL_HOST, "see `squall doctor` on that host",
 				"host %s can't do %s: %s", f.GetConfig().GetName(), a.GetName(), a.GetDetail())
 		}

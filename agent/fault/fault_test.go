@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,7 +15,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"squall/agent/fault"
-	"squall/experiments"
+	kind "squall/experiments/fault"
 	pb "squall/proto/squall/v1"
 )
 
@@ -46,9 +47,9 @@ func dnsFail(p *pb.DNSFail, workload ...string) *pb.Task {
 	return &pb.Task{Fault: &pb.Fault{Kind: &pb.Fault_DnsFail{DnsFail: p}}, Workload: workload, Seed: 91}
 }
 
-func netDelay(p *pb.NetDelay) *pb.Task {
+func netDelay(p *pb.NetDelay, workload ...string) *pb.Task {
 	p.Delay = &pb.Span{Nanos: 40e6}
-	return &pb.Task{Fault: &pb.Fault{Kind: &pb.Fault_NetDelay{NetDelay: p}}}
+	return &pb.Task{Fault: &pb.Fault{Kind: &pb.Fault_NetDelay{NetDelay: p}}, Workload: workload}
 }
 
 // none is a way back that starts nothing: the batch workload has no other.
@@ -65,7 +66,7 @@ func TestPlansReadAsTheyDid(t *testing.T) {
 		"power.off.workload": step(powerOff(&pb.PowerOff{}, "web", "db")),
 		"power.off.token":    step(token),
 		"dns.fail.host":      step(dnsFail(&pb.DNSFail{})),
-		"dns.fail.workload":  step(dnsFail(&pb.DNSFail{Share: &pb.Ramp{From: 300_000, To: 300_000}}, "web")),
+		"dns.fail.workload":  step(dnsFail(&pb.DNSFail{Share: &pb.Ramp{Unit: pb.Unit_UNIT_SHARE, From: 300_000, To: 300_000}}, "web")),
 		"net.delay.all":      step(netDelay(&pb.NetDelay{})),
 		"net.delay.peers": {
 			Task: step(netDelay(&pb.NetDelay{To: &pb.Peers{}, Direction: pb.Direction_DIRECTION_BOTH})).Task,
@@ -167,11 +168,14 @@ func TestHostRefusesAndSaysWhy(t *testing.T) {
 		{facts(), powerOff(&pb.PowerOff{}), pb.Refusal_REFUSAL_NO_WAY_BACK, "workload batch on host web-a1 has no way back"},
 		{facts(), powerOff(&pb.PowerOff{}, "sentry"), pb.Refusal_REFUSAL_HOST, "workload sentry on host web-a1 is protected"},
 		{facts(), powerOff(&pb.PowerOff{}, "wbe"), pb.Refusal_REFUSAL_UNKNOWN, `no workload "wbe"`},
-		{facts(), powerOff(&pb.PowerOff{Mode: pb.PowerMode_POWER_MODE_RESET}), pb.Refusal_REFUSAL_UNSUPPORTED, "RESET"},
+		{facts(), powerOff(&pb.PowerOff{Mode: pb.PowerMode_POWER_MODE_RESET}), pb.Refusal_REFUSAL_UNSUPPORTED, "no power.off mode reset"},
 		{facts(), powerOff(&pb.PowerOff{Undeclared: pb.Undeclared_UNDECLARED_KILL}), pb.Refusal_REFUSAL_HOST, "undeclared: kill"},
 		{facts(), powerOff(&pb.PowerOff{Undeclared: pb.Undeclared_UNDECLARED_KILL}, "web"), pb.Refusal_REFUSAL_INVALID, "names workloads"},
-		{facts(), dnsFail(&pb.DNSFail{Names: []string{"a.test"}}), pb.Refusal_REFUSAL_UNSUPPORTED, "every name"},
-		{facts(), dnsFail(&pb.DNSFail{Answer: &pb.AnswerMix{Servfail: &pb.Share{Ppm: 1e6}}}), pb.Refusal_REFUSAL_UNSUPPORTED, "no other answer"},
+		{facts(), dnsFail(&pb.DNSFail{Names: []string{"a.test"}}), pb.Refusal_REFUSAL_UNSUPPORTED, "no dns.fail for single names"},
+		{facts(), dnsFail(&pb.DNSFail{Answer: &pb.AnswerMix{Servfail: &pb.Share{Ppm: 1e6}}}), pb.Refusal_REFUSAL_UNSUPPORTED, "no dns.fail answer servfail"},
+		{facts(), dnsFail(&pb.DNSFail{}, "sentry"), pb.Refusal_REFUSAL_HOST, "workload sentry on host web-a1 is protected"},
+		{facts(), netDelay(&pb.NetDelay{}, "web"), pb.Refusal_REFUSAL_UNSUPPORTED, "net.delay can't be narrowed to a workload"},
+		{facts(), &pb.Task{Fault: &pb.Fault{Kind: &pb.Fault_NetDelay{NetDelay: &pb.NetDelay{}}}}, pb.Refusal_REFUSAL_INVALID, `"delay" is missing`},
 		{facts(), netDelay(&pb.NetDelay{To: &pb.Peers{Zone: []string{"x"}}}), pb.Refusal_REFUSAL_EMPTY_TARGET, "has no peer"},
 		{facts(), &pb.Task{Fault: &pb.Fault{Kind: &pb.Fault_DiskStall{DiskStall: &pb.DiskStall{}}}}, pb.Refusal_REFUSAL_UNSUPPORTED, "can't inject disk.stall"},
 		{facts(), &pb.Task{}, pb.Refusal_REFUSAL_INVALID, "no fault"},
@@ -191,23 +195,36 @@ func TestHostRefusesAndSaysWhy(t *testing.T) {
 	}
 }
 
-// Every kind of fault in the language is either planned here or refused as
-// one that this build lacks; none falls through.
+// Every kind that the language offers has its planner and a golden file; what
+// it does not offer is refused as one that this build lacks.
 func TestEveryFaultIsPlannedOrRefused(t *testing.T) {
-	for _, name := range experiments.FaultNames() {
-		f, ok := experiments.NewFault(name)
-		if !ok {
-			t.Fatalf("no fault %s", name)
-		}
+	golden, err := filepath.Glob("testdata/*.golden")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range kind.All() {
+		f, _ := kind.New(name)
 		_, err := fault.Plan(facts(), step(&pb.Task{Fault: f, Workload: []string{"web"}}))
-		var refused *fault.Refused
-		if err != nil && !errors.As(err, &refused) {
-			t.Errorf("%s: %v", name, err)
+		lacking := err != nil && strings.Contains(err.Error(), "this build can't inject "+name)
+		if offered := kind.ByName(name) != nil; offered == lacking {
+			t.Errorf("%s: offered %t, planned with %v", name, offered, err)
+		}
+		shown := slices.ContainsFunc(golden, func(file string) bool { return strings.HasPrefix(filepath.Base(file), name+".") })
+		if kind.ByName(name) != nil && !shown {
+			t.Errorf("%s has no golden file", name)
 		}
 	}
-	arms := (&pb.Fault{}).ProtoReflect().Descriptor().Oneofs().ByName("kind").Fields()
-	if arms.Len() != len(experiments.FaultNames()) {
-		t.Errorf("%d faults in the language, %d names", arms.Len(), len(experiments.FaultNames()))
+}
+
+// Every operation of the proto is described.
+func TestEveryOperationIsDescribed(t *testing.T) {
+	arms := (&pb.Op{}).ProtoReflect().Descriptor().Oneofs().ByName("kind").Fields()
+	for i := range arms.Len() {
+		op := &pb.Op{}
+		op.ProtoReflect().Set(arms.Get(i), op.ProtoReflect().NewField(arms.Get(i)))
+		if !fault.Described(op) {
+			t.Errorf("operation %s has no description", arms.Get(i).Name())
+		}
 	}
 }
 

@@ -7,9 +7,6 @@ import (
 // netDelay holds packets back on their way to and from its peers. Left without
 // peers, it holds every packet but the exempt stream's.
 func netDelay(f *pb.Facts, s *Step) ([]*pb.Change, error) {
-	if err := need(f, "delay.line"); err != nil {
-		return nil, err
-	}
 	p := s.Task.GetFault().GetNetDelay()
 	prefixes := s.Prefixes
 	if p.GetTo() == nil {

@@ -22,7 +22,7 @@ func powerOff(f *pb.Facts, s *Step) ([]*pb.Change, error) {
 	if err != nil {
 		return nil, err
 	}
-	dark, err = killable(f, s, p, dark)
+	dark, err = killable(f, p, dark)
 	if err != nil {
 		return nil, err
 	}
@@ -35,9 +35,6 @@ func powerOff(f *pb.Facts, s *Step) ([]*pb.Change, error) {
 }
 
 func powerOffAllowed(f *pb.Facts, s *Step, p *pb.PowerOff) error {
-	if mode := p.GetMode(); mode != pb.PowerMode_POWER_MODE_SILENT && mode != pb.PowerMode_POWER_MODE_UNSPECIFIED {
-		return refuse(pb.Refusal_REFUSAL_UNSUPPORTED, "use mode: silent", "this build has no power.off mode %s", mode)
-	}
 	if p.GetUndeclared() == pb.Undeclared_UNDECLARED_KILL {
 		if len(s.Task.GetWorkload()) > 0 {
 			return refuse(pb.Refusal_REFUSAL_INVALID, "aim the step at the host, or drop undeclared: kill",
@@ -48,19 +45,15 @@ func powerOffAllowed(f *pb.Facts, s *Step, p *pb.PowerOff) error {
 				"host %s does not allow undeclared: kill", f.GetConfig().GetName())
 		}
 	}
-	return need(f, "silence", "cgroup.kill")
+	return nil
 }
 
 // killable is what of the targets may die. Protected workloads outlive a host's
-// darkness behind the silence; named one by one, they are refused.
-func killable(f *pb.Facts, s *Step, p *pb.PowerOff, ws []*pb.WorkloadFacts) ([]*pb.WorkloadFacts, error) {
-	named := len(s.Task.GetWorkload()) > 0
+// darkness behind the silence.
+func killable(f *pb.Facts, p *pb.PowerOff, ws []*pb.WorkloadFacts) ([]*pb.WorkloadFacts, error) {
 	var dark []*pb.WorkloadFacts
 	for _, w := range ws {
 		switch {
-		case w.GetProtect() && named:
-			return nil, refuse(pb.Refusal_REFUSAL_HOST, "leave it out of the target",
-				"workload %s on host %s is protected", w.GetName(), f.GetConfig().GetName())
 		case w.GetProtect():
 			continue
 		case !w.GetCanStart() && p.GetBack().GetStart() != pb.BackStart_BACK_START_NONE:

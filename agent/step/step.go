@@ -291,7 +291,7 @@ func (s *step) prepare(ctx context.Context) bool {
 		s.status.State = pb.StepState_STEP_STATE_READY
 		s.status.Order = &pb.OrderMark{Epoch: s.e.order.GetEpoch(), Index: s.e.order.GetIndex()}
 		s.status.Touches = fault.Describe(changes)
-		s.status.Engine = engineOf(s.facts, s.task.GetFault())
+		s.status.Engine = fault.Engine(s.facts, s.task.GetFault())
 		s.status.ArmNanos = int64(s.e.armCost)
 	})
 	return true

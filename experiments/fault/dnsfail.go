@@ -9,7 +9,7 @@ var dnsFail = Kind{
 	Name:    "dns.fail",
 	Begins:  "Lookups get no answer: queries over UDP and TCP port 53 and TCP port 853 vanish.",
 	Ends:    "Lookups are answered again. What a process has cached of failures stays until it asks anew.",
-	Needs:   []string{"journal", "dns.drop"},
+	Needs:   []string{"dns.drop"},
 	Harm:    Degrades,
 	Narrows: map[string]string{"workload": Narrowed},
 	Check:   func(f *pb.Fault) []Mistake { return checkAnswers(f.GetDnsFail().GetAnswer()) },

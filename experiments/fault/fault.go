@@ -25,7 +25,8 @@ type Kind struct {
 	Name string
 	// Begins and Ends say, in a sentence each, what happens on a target at its start and at its end.
 	Begins, Ends string
-	// Needs names the abilities of a host without which it can't be injected.
+	// Needs names the abilities of a host without which it can't be injected,
+	// beside Journal. What the first of them found is the engine that reports name.
 	Needs []string
 	// Harm is what it does to a host that it is aimed at as a whole.
 	Harm Harm
@@ -59,6 +60,9 @@ const (
 	// Darkens takes the host away.
 	Darkens
 )
+
+// Journal is the ability that every kind needs: the undo is on disk first.
+const Journal = "journal"
 
 // Narrowed is the entry of a part of a target that narrows the fault.
 const Narrowed = ""

@@ -11,7 +11,7 @@ var powerOff = Kind{
 	Name:    "power.off",
 	Begins:  "The machine, or the workloads, fall silent; then their processes are killed, and what starts there meanwhile is killed too.",
 	Ends:    "The silence lifts, then what was killed is started, as `back` says.",
-	Needs:   []string{"journal", "silence", "cgroup.kill", "hold.exec"},
+	Needs:   []string{"silence", "cgroup.kill", "hold.exec"},
 	Harm:    Darkens,
 	Narrows: map[string]string{"workload": Narrowed},
 	Check:   func(f *pb.Fault) []Mistake { return checkWayBack(f.GetPowerOff().GetBack()) },

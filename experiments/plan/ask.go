@@ -41,7 +41,7 @@ func (m *maker) finding(path string, f fault.Finding) {
 
 func (m *maker) able(path string, kind *fault.Kind, h *pb.Host) {
 	for _, a := range h.GetAbilities() {
-		if !slices.Contains(kind.Needs, a.GetName()) {
+		if a.GetName() != fault.Journal && !slices.Contains(kind.Needs, a.GetName()) {
 			continue
 		}
 		switch a.GetState() {
