@@ -14,6 +14,7 @@ import (
 	"squall/agent/step"
 	"squall/agent/undo"
 	"squall/experiments"
+	kind "squall/experiments/fault"
 	pb "squall/proto/squall/v1"
 )
 
@@ -46,14 +47,15 @@ func (l *local) Inject(ctx context.Context, in *pb.LocalInjectRequest) (*pb.Loca
 	}
 	ctx, cancel := context.WithTimeout(ctx, localPatience)
 	defer cancel()
-	task := localTask(in)
+	task, prefixes := localTask(in), peersOf(in.GetFault()).GetPrefix()
 	if in.GetDryRun() {
-		return injected(l.engine.Preview(ctx, task, in.GetPrefix())), nil
+		return injected(l.engine.Preview(ctx, task, prefixes)), nil
 	}
 	l.quicken()
-	length := time.Duration(in.GetForNanos()) + paced(in, task.GetRun())
-	grace := localGrace + time.Duration(in.GetBackSpreadNanos()+task.GetBootLimitNanos())
-	step, err := l.engine.Inject(ctx, task, in.GetPrefix(), length, grace)
+	spread := wayBack(task.GetFault()).GetSpread().GetNanos()
+	length := time.Duration(in.GetForNanos()) + paced(spread, task.GetRun())
+	grace := localGrace + time.Duration(spread+task.GetBootLimitNanos())
+	step, err := l.engine.Inject(ctx, task, prefixes, length, grace)
 	switch {
 	case errors.Is(err, undo.ErrOnce):
 		return nil, status.Error(codes.AlreadyExists, err.Error())
@@ -81,6 +83,11 @@ func (l *local) refuseInject(in *pb.LocalInjectRequest) *pb.Problem {
 		return &pb.Problem{
 			Refusal: pb.Refusal_REFUSAL_INVALID, Message: "the fault has no end", Fix: "say how long, as in --for 30s",
 		}
+	case unknownHere(peersOf(in.GetFault())):
+		return &pb.Problem{
+			Refusal: pb.Refusal_REFUSAL_UNKNOWN, Message: "a host alone knows no zones, rooms or hosts",
+			Fix: "name the peers by prefix",
+		}
 	}
 	if h := l.engine.Halted(); h != nil {
 		return step.HaltedProblem(h)
@@ -99,10 +106,31 @@ func localTask(in *pb.LocalInjectRequest) *pb.Task {
 		Run: run, Step: experiments.FaultName(fault), Fault: fault, Workload: in.GetWorkload(),
 		LeaseNanos: int64(StandaloneLease), Seed: seedOf(run),
 	}
-	if off := fault.GetPowerOff(); off != nil {
-		t.BootLimitNanos = off.GetBack().GetBootLimit().GetNanos()
-	}
+	t.BootLimitNanos = wayBack(fault).GetBootLimit().GetNanos()
 	return t
+}
+
+// wayBack is how a fault's targets come back; nil where they are there when it ends.
+func wayBack(f *pb.Fault) *pb.WayBack {
+	if k := kind.Of(f); k != nil {
+		return k.Return(f)
+	}
+	return nil
+}
+
+// peersOf is the other side of connections that a fault names, nil where it names none.
+func peersOf(f *pb.Fault) *pb.Peers {
+	if k := kind.Of(f); k != nil {
+		if peers := k.Peers(f); peers != nil {
+			return peers.Peers
+		}
+	}
+	return nil
+}
+
+// unknownHere says that peers are named by what only servers know.
+func unknownHere(p *pb.Peers) bool {
+	return len(p.GetZone())+len(p.GetRoom())+len(p.GetHost()) > 0
 }
 
 // seedOf makes a run's choices repeatable by its name.
@@ -112,12 +140,12 @@ func seedOf(run string) uint64 {
 	return h.Sum64()
 }
 
-// paced is this host's place in the spread of the way back.
-func paced(in *pb.LocalInjectRequest, run string) time.Duration {
-	if in.GetBackSpreadNanos() <= 0 {
+// paced is this host's place in the spread of the way back, in nanoseconds.
+func paced(spread int64, run string) time.Duration {
+	if spread <= 0 {
 		return 0
 	}
-	return time.Duration(seedOf(run) % uint64(in.GetBackSpreadNanos()))
+	return time.Duration(seedOf(run) % uint64(spread))
 }
 
 // Undo implements LocalService.

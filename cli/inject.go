@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,6 +13,8 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"squall/experiments"
+	kind "squall/experiments/fault"
+	"squall/experiments/quantity"
 	pb "squall/proto/squall/v1"
 )
 
@@ -70,7 +74,6 @@ var stepFlags = map[string]bool{"spread": true, "ramp": true, "lost_contact": tr
 func newInjectFaultCmd(a *app, name string) *cobra.Command {
 	fault, _ := experiments.NewFault(name) // the name is from the same table
 	in := &injection{fault: fault, step: &pb.Step{}, target: &pb.Target{}, fields: map[string]field{}}
-	body := faultBody(fault)
 	c := &cobra.Command{
 		Use:  name,
 		Args: cobra.NoArgs,
@@ -85,7 +88,7 @@ func newInjectFaultCmd(a *app, name string) *cobra.Command {
 			return a.carryOut(c.Context(), req, in.opts, allActive())
 		},
 	}
-	in.register(c.Flags(), body, func(string) bool { return true })
+	in.register(c.Flags(), kind.Body(fault), func(string) bool { return true })
 	in.register(c.Flags(), in.target, func(n string) bool { return true })
 	in.register(c.Flags(), in.step, func(n string) bool { return stepFlags[n] })
 	c.Flags().StringVar(&in.length, "for", "", "how long, such as 20s (required)")
@@ -93,17 +96,12 @@ func newInjectFaultCmd(a *app, name string) *cobra.Command {
 	in.opts.register(c)
 	in.local.register(c.Flags())
 	completeFlags(c, a.targetCompletions())
+	completeFlags(c, in.words())
 	beforeHelp(c, func() {
 		c.Short = summary(name)
 		in.describe(c.Flags())
 	})
 	return c
-}
-
-func faultBody(f *pb.Fault) proto.Message {
-	m := f.ProtoReflect()
-	arm := m.WhichOneof(m.Descriptor().Oneofs().ByName("kind"))
-	return m.Get(arm).Message().Interface()
 }
 
 // summary is what a kind of fault does, in one line: what explain says of it
@@ -132,10 +130,24 @@ func (in *injection) register(set *pflag.FlagSet, message proto.Message, wanted 
 	}
 }
 
+// words complete the flags that take one of a few.
+func (in *injection) words() map[string]completion {
+	all := map[string]completion{}
+	for name, f := range in.fields {
+		if len(f.flag.Words) > 0 {
+			all[name] = cobra.FixedCompletions(f.flag.Words, cobra.ShellCompDirectiveNoFileComp)
+		}
+	}
+	return all
+}
+
 // describe gives the flags of fields their texts.
 func (in *injection) describe(set *pflag.FlagSet) {
 	for name, f := range in.fields {
 		text := f.flag.Usage()
+		if f.flag.Required {
+			text += " (required)"
+		}
 		if f.flag.Default != "" {
 			text += " (default " + f.flag.Default + ")"
 		}
@@ -160,11 +172,31 @@ func (in *injection) read(set *pflag.FlagSet) (time.Duration, error) {
 	if in.at != "now" {
 		return 0, usagef("--at %s: an ad hoc fault starts now; write an experiment for any other time", in.at)
 	}
-	length, err := time.ParseDuration(in.length)
-	if err != nil || length <= 0 {
-		return 0, usagef("--for %q: every fault has an end; give a length of time, such as 20s", in.length)
+	if in.length == "" {
+		return 0, usagef("--for is missing: every fault has an end; give a length of time, such as --for 20s")
 	}
-	return length, in.setFields(set)
+	length, err := quantity.ParseSpan(in.length)
+	if err != nil {
+		return 0, usage(fmt.Errorf("--for: %w", err))
+	}
+	if length.GetNanos() == 0 {
+		return 0, usagef("--for: %q is no time at all: give a length of time, such as --for 20s", in.length)
+	}
+	if err := in.setFields(set); err != nil {
+		return 0, err
+	}
+	return time.Duration(length.GetNanos()), in.missing(set)
+}
+
+// missing asks for a flag that can't be left out. Whoever gets the fault asks
+// for its keys again; here they are told as flags.
+func (in *injection) missing(set *pflag.FlagSet) error {
+	for _, name := range slices.Sorted(maps.Keys(in.fields)) {
+		if f := in.fields[name]; f.flag.Required && !set.Changed(name) {
+			return usagef("--%s is missing: give %s", name, f.flag.Takes)
+		}
+	}
+	return nil
 }
 
 // injectLocal holds the fault on this host alone.
@@ -173,12 +205,28 @@ func (in *injection) injectLocal(ctx context.Context, a *app, set *pflag.FlagSet
 	if err != nil {
 		return err
 	}
+	if err := in.onlyHere(set); err != nil {
+		return err
+	}
 	req := &pb.LocalInjectRequest{
 		Fault: in.fault, Workload: in.target.GetWorkload(), ForNanos: length.Nanoseconds(), Why: in.opts.why,
-		BackSpreadNanos: in.fault.GetPowerOff().GetBack().GetSpread().GetNanos(),
-		Prefix:          in.fault.GetNetDelay().GetTo().GetPrefix(),
 	}
 	return in.local.do(a, func(l *localClient) error { return l.inject(ctx, req, in.opts.detach) })
+}
+
+// onlyHere refuses flags that a host alone would ignore.
+func (in *injection) onlyHere(set *pflag.FlagSet) error {
+	var ignored string
+	set.Visit(func(f *pflag.Flag) {
+		of := in.fields[f.Name].message
+		if of == in.step || of == in.target && f.Name != "workload" {
+			ignored = f.Name
+		}
+	})
+	if ignored != "" {
+		return usagef("--%s means nothing with --local, which acts on this host alone; leave it out", ignored)
+	}
+	return nil
 }
 
 func (in *injection) setFields(set *pflag.FlagSet) error {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"squall/experiments"
+	kind "squall/experiments/fault"
 	"squall/experiments/judge"
 )
 
@@ -98,5 +99,49 @@ func TestValidateFindsMisspeltProbesInExpressions(t *testing.T) {
 	code, out, _ := squall(t, strings.ReplaceAll(text, "users.age", "usres.age"), "validate", "-")
 	if code != 2 || !strings.Contains(out, "usres") {
 		t.Errorf("validate exits with %d and prints\n%s", code, out)
+	}
+}
+
+// TestInjectNamesTheFlagThatIsMissing: nothing is guessed on the command line
+// either, and nobody is asked before it is whole.
+func TestInjectNamesTheFlagThatIsMissing(t *testing.T) {
+	for _, c := range []struct{ args, says string }{
+		{"net.delay --zone zone-b --for 20s", "--delay is missing: give a length of time"},
+		{"net.delay --zone zone-b --for 20s --delay 40", `--delay: delay: "40" has no unit`},
+		{"dns.fail --zone zone-b", "--for is missing: every fault has an end"},
+		{"dns.fail --zone zone-b --for 10", `--for: "10" has no unit: write a unit, such as 10s or 10m`},
+		{"dns.fail --zone zone-b --for 0s", `--for: "0s" is no time at all`},
+		{"dns.fail --for 20s", "no target"},
+		{"dns.fail --local --for 20s --zone zone-b", "--zone means nothing with --local"},
+		{"dns.fail --local --for 20s --spread 5s", "--spread means nothing with --local"},
+		{"net.delay --local --for 20s", "--delay is missing"},
+	} {
+		code, _, progress := squall(t, "", append([]string{"inject"}, strings.Fields(c.args)...)...)
+		if code != 2 || !strings.Contains(progress, c.says) {
+			t.Errorf("inject %s exits with %d: %s", c.args, code, progress)
+		}
+	}
+}
+
+// TestInjectOffersWhatThisBuildHas: help and completion list no fault and no
+// word that this build would refuse.
+func TestInjectOffersWhatThisBuildHas(t *testing.T) {
+	_, help, _ := squall(t, "", "inject", "--help")
+	_, listed, _ := squall(t, "", "get", "faults")
+	_, completed, _ := squall(t, "", "__complete", "inject", "")
+	for _, name := range kind.All() {
+		offered := kind.ByName(name) != nil
+		for where, text := range map[string]string{"inject --help": help, "get faults": listed, "completion": completed} {
+			if strings.Contains(text, name) != offered {
+				t.Errorf("%s names %s: %t, this build has it: %t", where, name, !offered, offered)
+			}
+		}
+	}
+	_, modes, _ := squall(t, "", "__complete", "inject", "power.off", "--mode", "")
+	if !strings.Contains(modes, "silent") || strings.Contains(modes, "reset") {
+		t.Errorf("--mode completes to %s", modes)
+	}
+	if _, flags, _ := squall(t, "", "inject", "dns.fail", "--help"); strings.Contains(flags, "servfail") || strings.Contains(flags, "--names") {
+		t.Errorf("inject dns.fail offers\n%s", flags)
 	}
 }

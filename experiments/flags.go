@@ -17,6 +17,8 @@ type Flag struct {
 	Name string
 	// Takes says what the value looks like: "a length of time, such as 250ms or 1h06m".
 	Takes string
+	// Words are the values that it takes, where they are only a few.
+	Words []string
 	// Default applies when the flag is left out; empty is none.
 	Default string
 	// Required flags can't be left out.
@@ -70,8 +72,13 @@ func flagOf(fd protoreflect.FieldDescriptor, name string, says protoreflect.Fiel
 		Bool:     fd.Kind() == protoreflect.BoolKind,
 		says:     says,
 	}
-	if fd.IsMap() {
+	switch {
+	case fd.IsMap():
 		f.Takes = "key=value"
+	case fd.Enum() != nil:
+		f.Words = enumTexts(fd.Enum())
+	case f.Bool:
+		f.Words = []string{"true", "false"}
 	}
 	return f
 }

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"squall/agent/fault"
+	kind "squall/experiments/fault"
 	pb "squall/proto/squall/v1"
 )
 
@@ -177,7 +178,7 @@ func (s *step) showReverted(m *pb.Mark, after []*pb.Evidence) {
 func (s *step) watchReady(ctx context.Context) {
 	task := s.current()
 	limit := time.Duration(task.GetBootLimitNanos())
-	if task.GetFault().GetPowerOff() == nil {
+	if k := kind.Of(task.GetFault()); k == nil || k.Return(task.GetFault()) == nil {
 		return
 	}
 	for until := s.e.host.Boot() + limit; ctx.Err() == nil && s.e.host.Boot() < until; {

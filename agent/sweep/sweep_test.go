@@ -49,7 +49,7 @@ var faults = []struct {
 		Fault: &pb.Fault{Kind: &pb.Fault_NetDelay{NetDelay: &pb.NetDelay{
 			Delay: &pb.Span{Nanos: int64(20 * time.Millisecond)}, Direction: pb.Direction_DIRECTION_OUT,
 			To: &pb.Peers{Prefix: []string{"10.77.0.2/32"}},
-		}}}, Prefix: []string{"10.77.0.2/32"},
+		}}},
 	}},
 }
 
@@ -119,7 +119,7 @@ func (l *lane) points(f int) (all []string, held int) {
 func (l *lane) inject(f int) (*pb.LocalInjectResponse, error) {
 	in := faults[f].in
 	in = &pb.LocalInjectRequest{
-		Run: "sweep", Fault: in.GetFault(), Workload: in.GetWorkload(), Prefix: in.GetPrefix(), ForNanos: int64(time.Minute),
+		Run: "sweep", Fault: in.GetFault(), Workload: in.GetWorkload(), ForNanos: int64(time.Minute),
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()

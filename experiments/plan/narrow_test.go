@@ -68,3 +68,15 @@ func refusedToNarrow(t *testing.T, p *pb.Plan, message string) {
 	}
 	t.Errorf("no %q in %v", message, experiments.Problems(p.GetProblems()))
 }
+
+// TestPlanHoldsMessagesToTheRulesOfFiles: what came without a file is refused
+// for what no file could say.
+func TestPlanHoldsMessagesToTheRulesOfFiles(t *testing.T) {
+	f, _ := experiments.NewFault("net.delay")
+	e := experiments.AdHoc(f, nil, &pb.Target{Host: []string{"db-a3"}}, 5e9)
+	p := plan.Make(e, experiments.Source{}, plan.World{Hosts: region(), Seed: 1})
+	if len(p.GetProblems()) != 1 || !strings.Contains(p.GetProblems()[0].GetMessage(), `"delay" is missing`) ||
+		p.GetProblems()[0].GetRefusal() != pb.Refusal_REFUSAL_INVALID {
+		t.Errorf("problems %v", experiments.Problems(p.GetProblems()))
+	}
+}

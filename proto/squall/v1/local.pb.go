@@ -23,17 +23,13 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// LocalInjectRequest is a fault for this host.
+// LocalInjectRequest is a fault for this host, the same message as in a step.
 type LocalInjectRequest struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Run      string                 `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
 	Fault    *Fault                 `protobuf:"bytes,2,opt,name=fault,proto3" json:"fault,omitempty"`
 	Workload []string               `protobuf:"bytes,3,rep,name=workload,proto3" json:"workload,omitempty"`
 	ForNanos int64                  `protobuf:"varint,4,opt,name=for_nanos,json=forNanos,proto3" json:"for_nanos,omitempty"`
-	// Paces the way back of power.off.
-	BackSpreadNanos int64 `protobuf:"varint,5,opt,name=back_spread_nanos,json=backSpreadNanos,proto3" json:"back_spread_nanos,omitempty"`
-	// Prefixes of net.* faults.
-	Prefix []string `protobuf:"bytes,6,rep,name=prefix,proto3" json:"prefix,omitempty"`
 	// Only say what it would touch.
 	DryRun        bool   `protobuf:"varint,7,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
 	Why           string `protobuf:"bytes,8,opt,name=why,proto3" json:"why,omitempty"`
@@ -97,20 +93,6 @@ func (x *LocalInjectRequest) GetForNanos() int64 {
 		return x.ForNanos
 	}
 	return 0
-}
-
-func (x *LocalInjectRequest) GetBackSpreadNanos() int64 {
-	if x != nil {
-		return x.BackSpreadNanos
-	}
-	return 0
-}
-
-func (x *LocalInjectRequest) GetPrefix() []string {
-	if x != nil {
-		return x.Prefix
-	}
-	return nil
 }
 
 func (x *LocalInjectRequest) GetDryRun() bool {
@@ -785,16 +767,14 @@ var File_squall_v1_local_proto protoreflect.FileDescriptor
 
 const file_squall_v1_local_proto_rawDesc = "" +
 	"\n" +
-	"\x15squall/v1/local.proto\x12\tsquall.v1\x1a\x15squall/v1/agent.proto\x1a\x15squall/v1/fault.proto\x1a\x14squall/v1/host.proto\x1a\x12squall/v1/op.proto\x1a\x14squall/v1/plan.proto\"\xf6\x01\n" +
+	"\x15squall/v1/local.proto\x12\tsquall.v1\x1a\x15squall/v1/agent.proto\x1a\x15squall/v1/fault.proto\x1a\x14squall/v1/host.proto\x1a\x12squall/v1/op.proto\x1a\x14squall/v1/plan.proto\"\xbe\x01\n" +
 	"\x12LocalInjectRequest\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12&\n" +
 	"\x05fault\x18\x02 \x01(\v2\x10.squall.v1.FaultR\x05fault\x12\x1a\n" +
 	"\bworkload\x18\x03 \x03(\tR\bworkload\x12\x1b\n" +
-	"\tfor_nanos\x18\x04 \x01(\x03R\bforNanos\x12*\n" +
-	"\x11back_spread_nanos\x18\x05 \x01(\x03R\x0fbackSpreadNanos\x12\x16\n" +
-	"\x06prefix\x18\x06 \x03(\tR\x06prefix\x12\x17\n" +
+	"\tfor_nanos\x18\x04 \x01(\x03R\bforNanos\x12\x17\n" +
 	"\adry_run\x18\a \x01(\bR\x06dryRun\x12\x10\n" +
-	"\x03why\x18\b \x01(\tR\x03why\"n\n" +
+	"\x03why\x18\b \x01(\tR\x03whyJ\x04\b\x05\x10\x06J\x04\b\x06\x10\a\"n\n" +
 	"\x13LocalInjectResponse\x12)\n" +
 	"\x04step\x18\x01 \x01(\v2\x15.squall.v1.StepStatusR\x04step\x12,\n" +
 	"\arefused\x18\x02 \x01(\v2\x12.squall.v1.ProblemR\arefused\"$\n" +
