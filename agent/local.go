@@ -148,10 +148,14 @@ func paced(spread int64, run string) time.Duration {
 	return time.Duration(seedOf(run) % uint64(spread))
 }
 
-// Undo implements LocalService.
+// Undo implements LocalService. Who undoes on the host has seen what the journal
+// lost, if anything.
 func (l *local) Undo(ctx context.Context, in *pb.LocalUndoRequest) (*pb.LocalUndoResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, localPatience)
 	defer cancel()
+	if err := l.engine.Confirm(); err != nil {
+		return nil, status.Error(codes.Internal, err.Error())
+	}
 	return &pb.LocalUndoResponse{Steps: l.engine.Undo(ctx, in.GetRun(), pb.RevertCause_REVERT_CAUSE_LOCAL)}, nil
 }
 
@@ -171,7 +175,7 @@ func (l *local) Halt(ctx context.Context, in *pb.LocalHaltRequest) (*pb.LocalHal
 
 // Resume implements LocalService.
 func (l *local) Resume(context.Context, *pb.LocalResumeRequest) (*pb.LocalResumeResponse, error) {
-	if err := l.engine.Resume(); err != nil {
+	if err := errors.Join(l.engine.Resume(), l.engine.Confirm()); err != nil {
 		return nil, status.Error(codes.Internal, err.Error())
 	}
 	return &pb.LocalResumeResponse{Halt: l.engine.Halted()}, nil

@@ -98,3 +98,7 @@ func HaltedProblem(h *pb.HaltLatch) *pb.Problem {
 		Fix:     fix,
 	}
 }
+
+// Confirm says that somebody on the host has seen what the journal lost, if
+// anything: faults may begin again.
+func (e *Engine) Confirm() error { return e.runner.Confirm() }

@@ -360,7 +360,7 @@ func (s *step) schedule(ctx context.Context) bool {
 	later := now < start-lead
 	if later {
 		record := &pb.ScheduleRecord{Task: task, UnixMinusBootNanos: int64(offset)}
-		if err := s.e.runner.Schedule(record); err != nil {
+		if err := s.e.runner.Schedule(ctx, record); err != nil {
 			s.refuse(problemOf(err))
 			return false
 		}

@@ -1,6 +1,7 @@
 package undo
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -21,32 +22,35 @@ func (r *Runner) Step(run, step string) (*Step, bool) {
 	return r.journal.memory.step(key{run, step})
 }
 
-// Mark records durably that a step has moved on.
+// Mark records that a step has moved on. It does not wait for the disk.
 func (r *Runner) Mark(m *pb.Mark) error {
-	return r.journal.append("mark", r.record(&pb.Record{Kind: &pb.Record_Mark{Mark: m}}))
+	return r.journal.take("mark", r.record(&pb.Record{Kind: &pb.Record_Mark{Mark: m}}))
 }
 
-// Schedule records a fired task, with its conversion to boot time, until it arms.
-func (r *Runner) Schedule(s *pb.ScheduleRecord) error {
-	return r.journal.admit(r.record(&pb.Record{Kind: &pb.Record_Schedule{Schedule: s}}))
+// Schedule records a fired task, with its conversion to boot time, until it
+// arms. It returns when that is on disk. When it fails, the caller refuses the
+// step with a mark.
+func (r *Runner) Schedule(ctx context.Context, s *pb.ScheduleRecord) error {
+	err := r.journal.add(ctx, "schedule", r.record(&pb.Record{Kind: &pb.Record_Schedule{Schedule: s}}))
+	if err != nil {
+		return fmt.Errorf("schedule %s of %s: %w", s.GetTask().GetStep(), s.GetTask().GetRun(), err)
+	}
+	return nil
 }
 
 // Forget drops the tombstone of a step that has ended, when the control plane
-// has recorded it.
+// has recorded it. A step with residue is dropped once it is clean.
 func (r *Runner) Forget(run, step string) error {
 	if s, ok := r.Step(run, step); !ok || s.Open() {
 		return nil
 	}
-	r.mu.Lock()
-	delete(r.busy, key{run, step})
-	r.mu.Unlock()
-	return r.journal.append("forget", r.record(&pb.Record{
+	return r.journal.take("forget", r.record(&pb.Record{
 		Kind: &pb.Record_Forget{Forget: &pb.Forget{Run: run, Step: step}},
 	}))
 }
 
-// Accept records the highest order held. One that is older is refused with
-// ErrBehind; the same one again is no news.
+// Accept keeps the highest order held, and does not wait for the disk. One that
+// is older is refused with ErrBehind; the same one again is no news.
 func (r *Runner) Accept(o *pb.OrderMark) error {
 	held := r.Order()
 	if newer(held, o) {
@@ -56,7 +60,7 @@ func (r *Runner) Accept(o *pb.OrderMark) error {
 	if !newer(o, held) {
 		return nil
 	}
-	return r.journal.append("order", r.record(&pb.Record{Kind: &pb.Record_Order{Order: o}}))
+	return r.journal.take("order", r.record(&pb.Record{Kind: &pb.Record_Order{Order: o}}))
 }
 
 // Order is the highest order held; nil before the first.
@@ -66,9 +70,10 @@ func (r *Runner) Order() *pb.OrderMark {
 	return r.journal.memory.order.GetOrder()
 }
 
-// Latch engages or lifts the halt. A local latch is lifted only by a local one.
+// Latch engages or lifts the halt, at once: see Unrecorded for whether the disk
+// has it. A local latch is lifted only by a local one.
 func (r *Runner) Latch(l *pb.HaltLatch) error {
-	return r.journal.append("halt", r.record(&pb.Record{Kind: &pb.Record_Halt{Halt: l}}))
+	return r.journal.take("halt", r.record(&pb.Record{Kind: &pb.Record_Halt{Halt: l}}))
 }
 
 // Halted is the latch that is engaged, the local one first, or nil.
@@ -83,9 +88,35 @@ func (r *Runner) Halted() *pb.HaltLatch {
 	return nil
 }
 
-// Damaged says that part of the journal could not be read and that the host has
-// not been swept since.
-func (r *Runner) Damaged() bool { return r.journal.Damaged() }
+// Unrecorded is what stands and is not on disk yet, oldest first, and what the
+// disk answered last; nil when it just has not.
+func (r *Runner) Unrecorded() ([]*pb.Record, error) { return r.journal.Unrecorded() }
+
+// Recorded returns when everything that stands now is on disk, or ctx ends.
+func (r *Runner) Recorded(ctx context.Context) error { return r.journal.Recorded(ctx) }
+
+// Damage is what could not be read of the journal, until Confirm; nil for none.
+// A tombstone or a latch may be missing: no fault begins meanwhile.
+func (r *Runner) Damage() *pb.Damage {
+	r.journal.mu.Lock()
+	defer r.journal.mu.Unlock()
+	return r.journal.damaged()
+}
+
+// Damaged says that there is damage that nobody has confirmed.
+func (r *Runner) Damaged() bool { return r.Damage() != nil }
+
+// Confirm says that somebody who knows what ran here has taken note of the
+// damage: faults may begin again. Without damage it does nothing.
+func (r *Runner) Confirm() error {
+	d := r.Damage()
+	if d == nil {
+		return nil
+	}
+	return r.journal.take("confirm", r.record(&pb.Record{
+		Kind: &pb.Record_Damage{Damage: &pb.Damage{What: d.GetWhat(), Confirmed: true}},
+	}))
+}
 
 func (r *Runner) record(rec *pb.Record) *pb.Record {
 	rec.BootNanos, rec.UnixNanos = int64(r.host.Boot()), time.Now().UnixNano()

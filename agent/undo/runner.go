@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 
-	"squall/agent/fault"
 	"squall/agent/host"
 	pb "squall/proto/squall/v1"
 )
@@ -33,6 +31,8 @@ type Runner struct {
 type hold struct {
 	mu     sync.Mutex // held while the step is being changed
 	cancel context.CancelFunc
+	// users hold it or wait for it; with the last it goes.
+	users int
 }
 
 // NewRunner makes a runner on a journal that nobody else writes.
@@ -53,10 +53,22 @@ func (r *Runner) Inject(ctx context.Context, in *pb.Intent) error {
 	if s, ok := r.Step(k.run, k.step); ok && s.State != pb.StepState_STEP_STATE_SCHEDULED {
 		return fmt.Errorf("inject %s of %s: %w", k.step, k.run, ErrOnce)
 	}
-	if err := r.journal.admit(r.record(&pb.Record{Kind: &pb.Record_Intent{Intent: in}})); err != nil {
-		return fmt.Errorf("inject %s of %s: %w", k.step, k.run, err)
+	if err := r.journal.add(ctx, "intent", r.record(&pb.Record{Kind: &pb.Record_Intent{Intent: in}})); err != nil {
+		return r.notBegun(ctx, in, fmt.Errorf("inject %s of %s: %w", k.step, k.run, err))
 	}
 	return r.carryOut(ctx, k, in.GetChanges())
+}
+
+// notBegun closes a step whose intent the disk did not take. Nothing was
+// touched; where somebody cancelled it, the step is theirs to end.
+func (r *Runner) notBegun(ctx context.Context, in *pb.Intent, err error) error {
+	if _, known := r.Step(in.GetRun(), in.GetStep()); !known || ctx.Err() != nil {
+		return err
+	}
+	return errors.Join(err, r.Mark(&pb.Mark{
+		Run: in.GetRun(), Step: in.GetStep(), State: pb.StepState_STEP_STATE_REFUSED, Local: in.GetLocal(),
+		ActualBootNanos: int64(r.host.Boot()),
+	}))
 }
 
 // carryOut makes changes in order. The first that fails takes the step back;
@@ -75,123 +87,6 @@ func (r *Runner) carryOut(ctx context.Context, k key, changes []*pb.Change) erro
 		return errors.Join(err, undo)
 	}
 	return nil
-}
-
-// Revert undoes a step, newest change first and past every error, shows that
-// nothing of it is left, and records that it ended. It is legal in every state
-// and may be repeated: what was residue once may be clean now. What could not
-// be undone or shown is in the mark's residue; the error is for a journal that
-// can't be written, and the undo has been run all the same. What it was shown by
-// is returned too; a step that was clean before is not shown again.
-func (r *Runner) Revert(ctx context.Context, run, step string, cause pb.RevertCause) (*pb.Mark, []*pb.Evidence, error) {
-	k := key{run, step}
-	r.interrupt(k)
-	ctx, done := r.enter(context.WithoutCancel(ctx), k)
-	defer done()
-	s, ok := r.Step(run, step)
-	if !ok {
-		return &pb.Mark{Run: run, Step: step, State: pb.StepState_STEP_STATE_REVERTED, Cause: cause}, nil, nil
-	}
-	if !s.Open() && len(s.Residue) == 0 {
-		return s.Marks[len(s.Marks)-1].GetMark(), nil, nil
-	}
-	state := pb.StepState_STEP_STATE_REVERTED
-	if !s.Open() {
-		state, cause = s.State, s.Cause
-	}
-	return r.revert(ctx, k, state, cause)
-}
-
-func (r *Runner) revert(ctx context.Context, k key, state pb.StepState, cause pb.RevertCause) (*pb.Mark, []*pb.Evidence, error) {
-	s, _ := r.Step(k.run, k.step)
-	m := &pb.Mark{Run: k.run, Step: k.step, State: state, Cause: cause, PlannedBootNanos: plannedEnd(s, cause)}
-	for _, c := range slices.Backward(s.Intent.GetChanges()) {
-		if err := r.do(ctx, c.GetUndo()); err != nil {
-			m.Residue = append(m.Residue, err.Error())
-			r.log.Error("undo", "run", k.run, "step", k.step, "err", err)
-		}
-	}
-	m.ActualBootNanos = int64(r.host.Boot())
-	shown, left := r.left(ctx, s)
-	m.Residue = append(m.Residue, left...)
-	return m, shown, r.Mark(m)
-}
-
-// plannedEnd is the instant that the revert is measured against; 0 where it
-// came unplanned.
-func plannedEnd(s *Step, cause pb.RevertCause) int64 {
-	if cause != pb.RevertCause_REVERT_CAUSE_END {
-		return 0
-	}
-	return s.Intent.GetEndBootNanos()
-}
-
-// left is what still shows of a step after its undo, and how one looked.
-func (r *Runner) left(ctx context.Context, s *Step) (shown []*pb.Evidence, residue []string) {
-	if s.Intent == nil {
-		return nil, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, opTimeout)
-	defer cancel()
-	shown, err := r.host.Evidence(ctx, fault.Tag(s.Run, s.Step), true)
-	if err != nil {
-		return nil, []string{fmt.Sprintf("show that %s is clean: %v", s.Step, err)}
-	}
-	for _, e := range shown {
-		e.After = true
-		if !e.GetHolds() {
-			residue = append(residue, e.GetText())
-		}
-	}
-	return shown, residue
-}
-
-// Recover ends every step that is open, newest first, and then removes
-// whatever of ours no step speaks of. It is how an agent begins, and how a
-// supervisor follows a worker's death. What it returns is still changed.
-func (r *Runner) Recover(ctx context.Context, cause pb.RevertCause) error {
-	var errs []error
-	for _, s := range slices.Backward(r.Steps()) {
-		if !s.Open() {
-			continue
-		}
-		why := cause
-		if s.BootID != "" && s.BootID != r.journal.options.BootID {
-			why = pb.RevertCause_REVERT_CAUSE_REBOOT
-		}
-		m, _, err := r.Revert(ctx, s.Run, s.Step, why)
-		errs = append(errs, err)
-		for _, left := range m.GetResidue() {
-			errs = append(errs, fmt.Errorf("recover %s of %s: %s", s.Step, s.Run, left))
-		}
-	}
-	return errors.Join(append(errs, r.Sweep(ctx))...)
-}
-
-// Sweep removes whatever of ours belongs to no open step. What it can't remove
-// is in the error.
-func (r *Runner) Sweep(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), opTimeout)
-	defer cancel()
-	var held []string
-	for _, s := range r.Steps() {
-		if s.Open() {
-			held = append(held, fault.Tag(s.Run, s.Step))
-		}
-	}
-	left, err := r.host.Leftovers(ctx, held)
-	if err != nil {
-		return fmt.Errorf("sweep: %w", err)
-	}
-	if r.journal.Damaged() {
-		r.log.Error("sweep after damage to the journal", "left", left)
-		r.journal.Swept()
-	}
-	var errs []error
-	for _, what := range left {
-		errs = append(errs, fmt.Errorf("sweep: left %s", what))
-	}
-	return errors.Join(errs...)
 }
 
 // do carries out one operation under its own time limit.
@@ -226,13 +121,23 @@ func (r *Runner) enter(ctx context.Context, k key) (context.Context, func()) {
 		h = &hold{}
 		r.busy[k] = h
 	}
+	h.users++
 	r.mu.Unlock()
 	h.mu.Lock()
 	ctx, cancel := context.WithCancel(ctx)
 	r.mu.Lock()
 	h.cancel = cancel
 	r.mu.Unlock()
-	return ctx, func() { cancel(); h.mu.Unlock() }
+	return ctx, func() { cancel(); h.mu.Unlock(); r.leave(k, h) }
+}
+
+// leave lets go of what nobody uses any more.
+func (r *Runner) leave(k key, h *hold) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if h.users--; h.users == 0 {
+		delete(r.busy, k)
+	}
 }
 
 // interrupt cancels what is under way in a step.

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
+	"runtime"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -41,6 +44,11 @@ type bench struct {
 	dir    string
 	runner *undo.Runner
 	hook   func(string)
+	// last is the journal in use; nil after a crash.
+	last *undo.Journal
+	// mirror is the path of the mirror; empty is none.
+	mirror string
+	disk   undo.Disk
 }
 
 func newBench(t *testing.T) *bench {
@@ -53,14 +61,20 @@ func newBench(t *testing.T) *bench {
 // open is an agent's start on what an earlier one left.
 func (b *bench) open(t *testing.T) {
 	t.Helper()
+	if b.last != nil {
+		if err := b.last.Close(); err != nil {
+			t.Error(err)
+		}
+	}
 	j, err := undo.Open(b.dir, undo.Options{
-		BootID: "boot", Size: 512 << 10, Hook: func(p string) { b.hook(p) },
+		BootID: "boot", Size: 512 << 10, Hook: func(p string) { b.hook(p) }, Mirror: b.mirror, Disk: b.disk,
 		Sync: func(*os.File) error { return nil },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { j.Close() })
+	b.last = j
 	b.runner = undo.NewRunner(b.host, j, slog.New(slog.DiscardHandler))
 }
 
@@ -83,72 +97,78 @@ func (b *bench) intent(t *testing.T, task *pb.Task) *pb.Intent {
 	}
 }
 
-type crash struct{}
-
-// crashAt lets the process die at the nth point that it passes.
-func (b *bench) crashAt(n int) (passed *int) {
-	passed = new(int)
+// crashAt lets the process die at the nth point that it passes: its goroutines
+// end where they next would write or act.
+func (b *bench) crashAt(n int64) (passed *atomic.Int64) {
+	passed = new(atomic.Int64)
 	b.hook = func(string) {
-		if *passed++; *passed == n {
-			panic(crash{})
+		if passed.Add(1) >= n {
+			runtime.Goexit()
 		}
 	}
 	return passed
 }
 
+// survive runs f in a process that may die, and says whether it did.
 func survive(f func()) (crashed bool) {
-	defer func() {
-		if r := recover(); r != nil {
-			if _, ok := r.(crash); !ok {
-				panic(r)
-			}
-			crashed = true
-		}
+	crashed = true
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+		crashed = false
 	}()
-	f()
-	return false
+	<-done
+	return crashed
 }
 
 // The promise of the whole house: whatever the fault, and wherever the agent
 // dies on the way in or out, recovery leaves the host as it was.
 func TestRecoveryAfterACrashAnywhereLeavesTheHostAsItWas(t *testing.T) {
 	for name, task := range faults() {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				for n := 1; ; n++ {
-					if done := crashOnce(t, task, n); done {
-						if n < 6 {
-							t.Fatalf("only %d points to crash at", n)
-						}
-						return
+		for _, mirrored := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, mirror %t", name, mirrored), func(t *testing.T) {
+				for n := int64(1); ; n++ {
+					done := false
+					synctest.Test(t, func(t *testing.T) { done = crashOnce(t, task, n, mirrored) })
+					if !done {
+						continue
 					}
+					if n < 6 {
+						t.Fatalf("only %d points to crash at", n)
+					}
+					return
 				}
 			})
-		})
+		}
 	}
 }
 
-func crashOnce(t *testing.T, task *pb.Task, n int) (done bool) {
+func crashOnce(t *testing.T, task *pb.Task, n int64, mirrored bool) (done bool) {
 	b := newBench(t)
+	if mirrored {
+		b.mirror = filepath.Join(t.TempDir(), "mirror")
+		b.open(t)
+	}
 	before := b.host.String()
 	in := b.intent(t, task)
 	b.host.Renew(b.host.Boot() + time.Hour)
 	passed := b.crashAt(n)
-	crashed := survive(func() {
-		if err := b.runner.Schedule(&pb.ScheduleRecord{Task: in.GetTask()}); err != nil {
-			t.Fatalf("schedule: %v", err)
+	life := func() {
+		ctx := context.WithoutCancel(t.Context())
+		err := b.runner.Schedule(ctx, &pb.ScheduleRecord{Task: in.GetTask()})
+		if err == nil {
+			err = b.runner.Inject(ctx, in)
 		}
-		if err := b.runner.Inject(t.Context(), in); err != nil {
-			t.Fatalf("inject: %v", err)
+		_, _, reverted := b.runner.Revert(ctx, "r1", "dark.fault", pb.RevertCause_REVERT_CAUSE_END)
+		if err = errors.Join(err, reverted, b.runner.Recorded(ctx)); err != nil && passed.Load() < n {
+			t.Error(err)
 		}
-		if _, _, err := b.runner.Revert(t.Context(), "r1", "dark.fault", pb.RevertCause_REVERT_CAUSE_END); err != nil {
-			t.Fatalf("revert: %v", err)
-		}
-	})
-	if !crashed {
-		return *passed < n
 	}
-	b.hook = func(string) {}
+	if !survive(life) && passed.Load() < n {
+		return true
+	}
+	b.hook, b.last = func(string) {}, nil
 	b.host.Crash()
 	b.open(t)
 	if err := b.runner.Recover(t.Context(), pb.RevertCause_REVERT_CAUSE_CRASH); err != nil {

@@ -3,7 +3,8 @@
 //
 // The invariant: when a change has been made, its undo is on disk. So normal
 // end, abort, halt, lost lease, crash and reboot all run the same undo from the
-// same journal, and nothing needs to be remembered by a process.
+// same journal, and nothing needs to be remembered by a process. What takes
+// away never waits for that disk.
 package undo
 
 import "errors"
@@ -18,6 +19,9 @@ var (
 	ErrBehind = errors.New("order is older than the one held")
 	// ErrClosed says that the journal is closed.
 	ErrClosed = errors.New("journal is closed")
-	// ErrDamaged says that a part of the journal can't be read.
+	// ErrDamaged says that a part of the journal could not be read, and nobody
+	// has confirmed yet that new faults may begin all the same.
 	ErrDamaged = errors.New("journal is damaged")
+	// ErrDisk says that the journal's disk does not answer, or has not been read yet.
+	ErrDisk = errors.New("the journal's disk does not answer")
 )

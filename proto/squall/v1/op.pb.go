@@ -1449,6 +1449,7 @@ type Record struct {
 	//	*Record_Halt
 	//	*Record_Schedule
 	//	*Record_Forget
+	//	*Record_Damage
 	Kind          isRecord_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1573,6 +1574,15 @@ func (x *Record) GetForget() *Forget {
 	return nil
 }
 
+func (x *Record) GetDamage() *Damage {
+	if x != nil {
+		if x, ok := x.Kind.(*Record_Damage); ok {
+			return x.Damage
+		}
+	}
+	return nil
+}
+
 type isRecord_Kind interface {
 	isRecord_Kind()
 }
@@ -1607,6 +1617,11 @@ type Record_Forget struct {
 	Forget *Forget `protobuf:"bytes,15,opt,name=forget,proto3,oneof"`
 }
 
+type Record_Damage struct {
+	// Part of the journal could not be read, or somebody has taken note of it.
+	Damage *Damage `protobuf:"bytes,16,opt,name=damage,proto3,oneof"`
+}
+
 func (*Record_Intent) isRecord_Kind() {}
 
 func (*Record_Mark) isRecord_Kind() {}
@@ -1619,6 +1634,8 @@ func (*Record_Schedule) isRecord_Kind() {}
 
 func (*Record_Forget) isRecord_Kind() {}
 
+func (*Record_Damage) isRecord_Kind() {}
+
 // Intent holds all changes of a step, written and synced before the first is made.
 type Intent struct {
 	state             protoimpl.MessageState `protogen:"open.v1"`
@@ -1630,8 +1647,11 @@ type Intent struct {
 	// When it starts and ends by plan, in boot time.
 	StartBootNanos int64 `protobuf:"varint,6,opt,name=start_boot_nanos,json=startBootNanos,proto3" json:"start_boot_nanos,omitempty"`
 	EndBootNanos   int64 `protobuf:"varint,7,opt,name=end_boot_nanos,json=endBootNanos,proto3" json:"end_boot_nanos,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Asked for on the host itself: no order brings the step back, so its
+	// tombstone may go by itself.
+	Local         bool `protobuf:"varint,8,opt,name=local,proto3" json:"local,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Intent) Reset() {
@@ -1713,6 +1733,13 @@ func (x *Intent) GetEndBootNanos() int64 {
 	return 0
 }
 
+func (x *Intent) GetLocal() bool {
+	if x != nil {
+		return x.Local
+	}
+	return false
+}
+
 // Mark says that a step reached a state.
 type Mark struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1726,8 +1753,12 @@ type Mark struct {
 	PlannedBootNanos int64    `protobuf:"varint,6,opt,name=planned_boot_nanos,json=plannedBootNanos,proto3" json:"planned_boot_nanos,omitempty"`
 	ActualBootNanos  int64    `protobuf:"varint,7,opt,name=actual_boot_nanos,json=actualBootNanos,proto3" json:"actual_boot_nanos,omitempty"`
 	Drift            []string `protobuf:"bytes,8,rep,name=drift,proto3" json:"drift,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// Why, with REFUSED.
+	Refused *Problem `protobuf:"bytes,9,opt,name=refused,proto3" json:"refused,omitempty"`
+	// As in Intent.
+	Local         bool `protobuf:"varint,10,opt,name=local,proto3" json:"local,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Mark) Reset() {
@@ -1814,6 +1845,20 @@ func (x *Mark) GetDrift() []string {
 		return x.Drift
 	}
 	return nil
+}
+
+func (x *Mark) GetRefused() *Problem {
+	if x != nil {
+		return x.Refused
+	}
+	return nil
+}
+
+func (x *Mark) GetLocal() bool {
+	if x != nil {
+		return x.Local
+	}
+	return false
 }
 
 // OrderMark is the highest (epoch, index) that the host has accepted.
@@ -2066,7 +2111,7 @@ func (x *ScheduleRecord) GetUnixMinusBootNanos() int64 {
 	return 0
 }
 
-// Forget drops a tombstone.
+// Forget drops a tombstone. One with residue stays until it is clean.
 type Forget struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Run           string                 `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
@@ -2119,11 +2164,66 @@ func (x *Forget) GetStep() string {
 	return ""
 }
 
+// Damage stands until it is confirmed: a tombstone or a latch may be lost, so
+// nothing is injected before whoever knows of them has had a say.
+type Damage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What could not be read, a line each.
+	What          []string `protobuf:"bytes,1,rep,name=what,proto3" json:"what,omitempty"`
+	Confirmed     bool     `protobuf:"varint,2,opt,name=confirmed,proto3" json:"confirmed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Damage) Reset() {
+	*x = Damage{}
+	mi := &file_squall_v1_op_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Damage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Damage) ProtoMessage() {}
+
+func (x *Damage) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_op_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Damage.ProtoReflect.Descriptor instead.
+func (*Damage) Descriptor() ([]byte, []int) {
+	return file_squall_v1_op_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *Damage) GetWhat() []string {
+	if x != nil {
+		return x.What
+	}
+	return nil
+}
+
+func (x *Damage) GetConfirmed() bool {
+	if x != nil {
+		return x.Confirmed
+	}
+	return false
+}
+
 var File_squall_v1_op_proto protoreflect.FileDescriptor
 
 const file_squall_v1_op_proto_rawDesc = "" +
 	"\n" +
-	"\x12squall/v1/op.proto\x12\tsquall.v1\x1a\x15squall/v1/fault.proto\x1a\x14squall/v1/host.proto\"\xbe\x03\n" +
+	"\x12squall/v1/op.proto\x12\tsquall.v1\x1a\x15squall/v1/fault.proto\x1a\x14squall/v1/host.proto\x1a\x14squall/v1/plan.proto\"\xbe\x03\n" +
 	"\x02Op\x12.\n" +
 	"\asilence\x18\x01 \x01(\v2\x12.squall.v1.SilenceH\x00R\asilence\x12/\n" +
 	"\bdrop_dns\x18\x02 \x01(\v2\x12.squall.v1.DropDNSH\x00R\adropDns\x125\n" +
@@ -2229,7 +2329,7 @@ const file_squall_v1_op_proto_rawDesc = "" +
 	"\vaddress_set\x18\x0f \x01(\tR\n" +
 	"addressSet\x12\x12\n" +
 	"\x04fire\x18\x10 \x01(\bR\x04fire\x121\n" +
-	"\x15obey_until_unix_nanos\x18\x11 \x01(\x03R\x12obeyUntilUnixNanos\"\x8d\x03\n" +
+	"\x15obey_until_unix_nanos\x18\x11 \x01(\x03R\x12obeyUntilUnixNanos\"\xba\x03\n" +
 	"\x06Record\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x1d\n" +
 	"\n" +
@@ -2243,8 +2343,9 @@ const file_squall_v1_op_proto_rawDesc = "" +
 	"\x05order\x18\f \x01(\v2\x14.squall.v1.OrderMarkH\x00R\x05order\x12*\n" +
 	"\x04halt\x18\r \x01(\v2\x14.squall.v1.HaltLatchH\x00R\x04halt\x127\n" +
 	"\bschedule\x18\x0e \x01(\v2\x19.squall.v1.ScheduleRecordH\x00R\bschedule\x12+\n" +
-	"\x06forget\x18\x0f \x01(\v2\x11.squall.v1.ForgetH\x00R\x06forgetB\x06\n" +
-	"\x04kind\"\x80\x02\n" +
+	"\x06forget\x18\x0f \x01(\v2\x11.squall.v1.ForgetH\x00R\x06forget\x12+\n" +
+	"\x06damage\x18\x10 \x01(\v2\x11.squall.v1.DamageH\x00R\x06damageB\x06\n" +
+	"\x04kind\"\x96\x02\n" +
 	"\x06Intent\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\tR\x04step\x12+\n" +
@@ -2252,7 +2353,8 @@ const file_squall_v1_op_proto_rawDesc = "" +
 	"\x13deadline_boot_nanos\x18\x04 \x01(\x03R\x11deadlineBootNanos\x12#\n" +
 	"\x04task\x18\x05 \x01(\v2\x0f.squall.v1.TaskR\x04task\x12(\n" +
 	"\x10start_boot_nanos\x18\x06 \x01(\x03R\x0estartBootNanos\x12$\n" +
-	"\x0eend_boot_nanos\x18\a \x01(\x03R\fendBootNanos\"\x90\x02\n" +
+	"\x0eend_boot_nanos\x18\a \x01(\x03R\fendBootNanos\x12\x14\n" +
+	"\x05local\x18\b \x01(\bR\x05local\"\xd4\x02\n" +
 	"\x04Mark\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\tR\x04step\x12*\n" +
@@ -2261,7 +2363,10 @@ const file_squall_v1_op_proto_rawDesc = "" +
 	"\aresidue\x18\x05 \x03(\tR\aresidue\x12,\n" +
 	"\x12planned_boot_nanos\x18\x06 \x01(\x03R\x10plannedBootNanos\x12*\n" +
 	"\x11actual_boot_nanos\x18\a \x01(\x03R\x0factualBootNanos\x12\x14\n" +
-	"\x05drift\x18\b \x03(\tR\x05drift\"7\n" +
+	"\x05drift\x18\b \x03(\tR\x05drift\x12,\n" +
+	"\arefused\x18\t \x01(\v2\x12.squall.v1.ProblemR\arefused\x12\x14\n" +
+	"\x05local\x18\n" +
+	" \x01(\bR\x05local\"7\n" +
 	"\tOrderMark\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\x04R\x05index\"\xa0\x01\n" +
@@ -2280,7 +2385,10 @@ const file_squall_v1_op_proto_rawDesc = "" +
 	"\x15unix_minus_boot_nanos\x18\x02 \x01(\x03R\x12unixMinusBootNanos\".\n" +
 	"\x06Forget\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x12\n" +
-	"\x04step\x18\x02 \x01(\tR\x04step*\xcd\x01\n" +
+	"\x04step\x18\x02 \x01(\tR\x04step\":\n" +
+	"\x06Damage\x12\x12\n" +
+	"\x04what\x18\x01 \x03(\tR\x04what\x12\x1c\n" +
+	"\tconfirmed\x18\x02 \x01(\bR\tconfirmed*\xcd\x01\n" +
 	"\tStepState\x12\x1a\n" +
 	"\x16STEP_STATE_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10STEP_STATE_READY\x10\x01\x12\x18\n" +
@@ -2314,7 +2422,7 @@ func file_squall_v1_op_proto_rawDescGZIP() []byte {
 }
 
 var file_squall_v1_op_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_squall_v1_op_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_squall_v1_op_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_squall_v1_op_proto_goTypes = []any{
 	(StepState)(0),         // 0: squall.v1.StepState
 	(RevertCause)(0),       // 1: squall.v1.RevertCause
@@ -2341,11 +2449,13 @@ var file_squall_v1_op_proto_goTypes = []any{
 	(*HaltSeal)(nil),       // 22: squall.v1.HaltSeal
 	(*ScheduleRecord)(nil), // 23: squall.v1.ScheduleRecord
 	(*Forget)(nil),         // 24: squall.v1.Forget
-	(*ManagementPeer)(nil), // 25: squall.v1.ManagementPeer
-	(Direction)(0),         // 26: squall.v1.Direction
-	(*HostConfig)(nil),     // 27: squall.v1.HostConfig
-	(*Ability)(nil),        // 28: squall.v1.Ability
-	(*Fault)(nil),          // 29: squall.v1.Fault
+	(*Damage)(nil),         // 25: squall.v1.Damage
+	(*ManagementPeer)(nil), // 26: squall.v1.ManagementPeer
+	(Direction)(0),         // 27: squall.v1.Direction
+	(*HostConfig)(nil),     // 28: squall.v1.HostConfig
+	(*Ability)(nil),        // 29: squall.v1.Ability
+	(*Fault)(nil),          // 30: squall.v1.Fault
+	(*Problem)(nil),        // 31: squall.v1.Problem
 }
 var file_squall_v1_op_proto_depIdxs = []int32{
 	5,  // 0: squall.v1.Op.silence:type_name -> squall.v1.Silence
@@ -2358,36 +2468,38 @@ var file_squall_v1_op_proto_depIdxs = []int32{
 	3,  // 7: squall.v1.Op.nothing:type_name -> squall.v1.Nothing
 	4,  // 8: squall.v1.Silence.gate:type_name -> squall.v1.Gate
 	6,  // 9: squall.v1.Silence.exempt:type_name -> squall.v1.Exempt
-	25, // 10: squall.v1.Exempt.management:type_name -> squall.v1.ManagementPeer
+	26, // 10: squall.v1.Exempt.management:type_name -> squall.v1.ManagementPeer
 	4,  // 11: squall.v1.DropDNS.gate:type_name -> squall.v1.Gate
 	4,  // 12: squall.v1.DelayLine.gate:type_name -> squall.v1.Gate
-	26, // 13: squall.v1.DelayLine.direction:type_name -> squall.v1.Direction
+	27, // 13: squall.v1.DelayLine.direction:type_name -> squall.v1.Direction
 	6,  // 14: squall.v1.DelayLine.exempt:type_name -> squall.v1.Exempt
 	4,  // 15: squall.v1.HoldDown.gate:type_name -> squall.v1.Gate
-	27, // 16: squall.v1.Facts.config:type_name -> squall.v1.HostConfig
+	28, // 16: squall.v1.Facts.config:type_name -> squall.v1.HostConfig
 	14, // 17: squall.v1.Facts.workloads:type_name -> squall.v1.WorkloadFacts
-	28, // 18: squall.v1.Facts.abilities:type_name -> squall.v1.Ability
+	29, // 18: squall.v1.Facts.abilities:type_name -> squall.v1.Ability
 	6,  // 19: squall.v1.Facts.exempt:type_name -> squall.v1.Exempt
 	2,  // 20: squall.v1.Change.do:type_name -> squall.v1.Op
 	2,  // 21: squall.v1.Change.undo:type_name -> squall.v1.Op
-	29, // 22: squall.v1.Task.fault:type_name -> squall.v1.Fault
+	30, // 22: squall.v1.Task.fault:type_name -> squall.v1.Fault
 	18, // 23: squall.v1.Record.intent:type_name -> squall.v1.Intent
 	19, // 24: squall.v1.Record.mark:type_name -> squall.v1.Mark
 	20, // 25: squall.v1.Record.order:type_name -> squall.v1.OrderMark
 	21, // 26: squall.v1.Record.halt:type_name -> squall.v1.HaltLatch
 	23, // 27: squall.v1.Record.schedule:type_name -> squall.v1.ScheduleRecord
 	24, // 28: squall.v1.Record.forget:type_name -> squall.v1.Forget
-	15, // 29: squall.v1.Intent.changes:type_name -> squall.v1.Change
-	16, // 30: squall.v1.Intent.task:type_name -> squall.v1.Task
-	0,  // 31: squall.v1.Mark.state:type_name -> squall.v1.StepState
-	1,  // 32: squall.v1.Mark.cause:type_name -> squall.v1.RevertCause
-	22, // 33: squall.v1.HaltLatch.seal:type_name -> squall.v1.HaltSeal
-	16, // 34: squall.v1.ScheduleRecord.task:type_name -> squall.v1.Task
-	35, // [35:35] is the sub-list for method output_type
-	35, // [35:35] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	25, // 29: squall.v1.Record.damage:type_name -> squall.v1.Damage
+	15, // 30: squall.v1.Intent.changes:type_name -> squall.v1.Change
+	16, // 31: squall.v1.Intent.task:type_name -> squall.v1.Task
+	0,  // 32: squall.v1.Mark.state:type_name -> squall.v1.StepState
+	1,  // 33: squall.v1.Mark.cause:type_name -> squall.v1.RevertCause
+	31, // 34: squall.v1.Mark.refused:type_name -> squall.v1.Problem
+	22, // 35: squall.v1.HaltLatch.seal:type_name -> squall.v1.HaltSeal
+	16, // 36: squall.v1.ScheduleRecord.task:type_name -> squall.v1.Task
+	37, // [37:37] is the sub-list for method output_type
+	37, // [37:37] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_squall_v1_op_proto_init() }
@@ -2397,6 +2509,7 @@ func file_squall_v1_op_proto_init() {
 	}
 	file_squall_v1_fault_proto_init()
 	file_squall_v1_host_proto_init()
+	file_squall_v1_plan_proto_init()
 	file_squall_v1_op_proto_msgTypes[0].OneofWrappers = []any{
 		(*Op_Silence)(nil),
 		(*Op_DropDns)(nil),
@@ -2414,6 +2527,7 @@ func file_squall_v1_op_proto_init() {
 		(*Record_Halt)(nil),
 		(*Record_Schedule)(nil),
 		(*Record_Forget)(nil),
+		(*Record_Damage)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2421,7 +2535,7 @@ func file_squall_v1_op_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_squall_v1_op_proto_rawDesc), len(file_squall_v1_op_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   23,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
