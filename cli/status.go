@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"squall/proto/clock"
 	pb "squall/proto/squall/v1"
 )
 
@@ -79,6 +80,9 @@ func printStatus(w io.Writer, st *pb.StatusResponse, wide bool) {
 	}
 	fmt.Fprintf(w, "HOSTS\t%d of %d connected\n", st.GetHostsConnected(), st.GetHostsKnown())
 	fmt.Fprintf(w, "SERVERS\t%s\n", serverLine(st))
+	if off := time.Duration(st.GetWallOffNanos()); off.Abs() > clock.Astray {
+		fmt.Fprintf(w, "CLOCK\tcluster time is %s off the servers' wall clocks: set those that are wrong; it follows slowly\n", span(off.Abs()))
+	}
 	if wide {
 		fmt.Fprintf(w, "CLOCK\t%s\t±%s\tindex %d\tepoch %d\n", clockTime(st.GetClusterUnixNanos()),
 			span(time.Duration(st.GetUncertaintyNanos())), st.GetIndex(), st.GetEpoch())

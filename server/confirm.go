@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"squall/proto/clock"
 	pb "squall/proto/squall/v1"
 	"squall/server/consensus"
 )
@@ -67,16 +66,17 @@ func (s *Server) askLeader(ctx context.Context, verify bool) (uint64, error) {
 		return 0, err
 	}
 	sent := s.local()
-	res, err := leader.Confirm(ctx, &pb.ConfirmRequest{Server: s.id, SentMonoNanos: int64(sent), Verify: verify})
+	res, err := leader.Confirm(ctx, &pb.ConfirmRequest{
+		Server: s.id, SentMonoNanos: int64(sent), Verify: verify, WallUnixNanos: s.cfg.Wall().UnixNano(),
+	})
 	if err != nil {
 		return 0, err
 	}
 	if !res.GetLeader() {
 		return 0, consensus.ErrNotLeader
 	}
-	s.clock.Observe(sent, clock.Reading{
-		Unix: res.GetClusterUnixNanos(), Doubt: time.Duration(res.GetUncertaintyNanos()), Term: res.GetTerm(),
-	}, s.local())
+	s.clock.Observe(sent, readingOf(res), s.local())
+	s.walls.off.Store(res.GetWallOffNanos())
 	return res.GetCommitIndex(), nil
 }
 

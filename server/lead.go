@@ -34,14 +34,14 @@ func (s *Server) begin(ctx context.Context, t consensus.Term) (stop func()) {
 	if !t.Leading {
 		return func() {}
 	}
-	s.clock.Applied(s.machine.View().Now().UnixNano())
-	s.clock.Lead(s.local(), s.cfg.Now().UnixNano(), t.Number)
+	s.takeTime(ctx, t.Number)
 	s.roll.begin(s.serverIDs(), s.local())
 	s.term.Store(t.Number)
 	s.log.Info("leads", "term", t.Number)
 	ctx, cancel := context.WithCancel(ctx)
 	var work sync.WaitGroup
 	work.Go(func() { s.conduct(ctx) })
+	work.Go(func() { s.steer(ctx) })
 	return func() {
 		s.term.Store(0)
 		s.clock.Follow(s.local())

@@ -38,7 +38,7 @@ func (d *controlDoor) Status(ctx context.Context, _ *pb.StatusRequest) (*pb.Stat
 		res.Halt = latch // heard, not committed
 	}
 	now, _ := d.clusterTime()
-	res.ClusterUnixNanos, res.UncertaintyNanos = now.Unix, int64(now.Doubt)
+	res.ClusterUnixNanos, res.UncertaintyNanos, res.WallOffNanos = now.Unix, int64(now.Doubt), d.walls.off.Load()
 	return res, nil
 }
 

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -34,8 +35,17 @@ func (d *peerDoor) Confirm(ctx context.Context, req *pb.ConfirmRequest) (*pb.Con
 	s := d.server
 	id, _ := caller(ctx)
 	s.roll.answer(id.Name, s.local())
+	if wall := req.GetWallUnixNanos(); wall != 0 {
+		s.walls.note(id.Name, time.Duration(wall)-s.local())
+	}
 	res := &pb.ConfirmResponse{SentMonoNanos: req.GetSentMonoNanos(), Term: s.term.Load()}
+	now, ok := s.clusterTime()
+	if ok {
+		res.ClusterUnixNanos, res.UncertaintyNanos = now.Unix, int64(now.Doubt)
+		res.SlewedNanos, res.SlewPpm, res.WallOffNanos = int64(now.Slewed), now.SlewPPM, s.walls.off.Load()
+	}
 	if res.GetTerm() == 0 {
+		res.Term = now.Term // not of a leader: of the one whose time it is
 		return res, nil
 	}
 	res.CommitIndex = s.consensus.Applied()
@@ -46,9 +56,7 @@ func (d *peerDoor) Confirm(ctx context.Context, req *pb.ConfirmRequest) (*pb.Con
 		}
 		res.CommitIndex = index
 	}
-	now, ok := s.clusterTime()
 	res.Leader, res.Epoch = ok, s.machine.View().Epoch()
-	res.ClusterUnixNanos, res.UncertaintyNanos = now.Unix, int64(now.Doubt)
 	return res, nil
 }
 

@@ -63,8 +63,8 @@ type Config struct {
 	Stores    *consensus.Stores
 	// Attempt makes one attempt of a probe; nil is the real one.
 	Attempt func(context.Context, *pb.PlannedProbe) probe.Reading
-	// Now reads the wall clock, with its monotonic part; nil is time.Now.
-	Now func() time.Time
+	// Wall reads the wall clock, which may step; nil is time.Now.
+	Wall func() time.Time
 	Log *slog.Logger
 }
 
@@ -87,6 +87,7 @@ type Server struct {
 	// confirmed is the local time at which the newest confirmation was asked for.
 	confirmed atomic.Int64
 	roll      roll
+	walls     walls
 	// calls are those that nobody waits for.
 	calls sync.WaitGroup
 	fatal chan error
@@ -94,12 +95,12 @@ type Server struct {
 
 // New opens a server's state and starts its part in consensus.
 func New(cfg Config) (*Server, error) {
-	if cfg.Now == nil {
-		cfg.Now = time.Now
+	if cfg.Wall == nil {
+		cfg.Wall = time.Now
 	}
 	s := &Server{
 		cfg: cfg, id: cfg.Bundle.Identity.Name, log: cfg.Log.With("server", cfg.Bundle.Identity.Name),
-		machine: state.New(), began: cfg.Now(), fatal: make(chan error, 1),
+		machine: state.New(), began: time.Now(), fatal: make(chan error, 1),
 	}
 	s.alarms = newAlarms()
 	s.confirmed.Store(never)
@@ -214,7 +215,10 @@ func (s *Server) fleetConfig() fleet.Config {
 }
 
 // local is this server's monotonic time.
-func (s *Server) local() time.Duration { return s.cfg.Now().Sub(s.began) }
+func (s *Server) local() time.Duration { return time.Since(s.began) }
+
+// wall is what to add to local time to get this server's wall clock.
+func (s *Server) wall() time.Duration { return time.Duration(s.cfg.Wall().UnixNano()) - s.local() }
 
 // clusterTime is not ok before the first word from a leader.
 func (s *Server) clusterTime() (clock.Reading, bool) {
@@ -227,7 +231,7 @@ func (s *Server) now() time.Time {
 	if now, ok := s.clusterTime(); ok {
 		return time.Unix(0, now.Unix).UTC()
 	}
-	return s.cfg.Now().UTC()
+	return s.cfg.Wall().UTC()
 }
 
 // principal is who a call comes from, as the log records it.

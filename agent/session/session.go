@@ -355,6 +355,7 @@ func (s *Session) pong(h heard, p *pb.Pong) {
 	if p.GetClusterUnixNanos() != 0 {
 		s.clock.add(sent, clock.Reading{
 			Unix: p.GetClusterUnixNanos(), Doubt: time.Duration(p.GetUncertaintyNanos()), Term: p.GetTerm(),
+			Slewed: time.Duration(p.GetSlewedNanos()), SlewPPM: p.GetSlewPpm(),
 		}, h.at)
 	}
 	if !p.GetRenewed() {

@@ -35,14 +35,22 @@ func TestUncertaintiesAddUpAndGrow(t *testing.T) {
 	}
 }
 
-func TestEstimateIsNotOKWithoutARecentMeasurement(t *testing.T) {
+// What was known is never dropped: it counts with growing doubt, also when the
+// first word after a long silence is worth less.
+func TestEstimateIsKeptWithGrowingDoubt(t *testing.T) {
 	var e Estimator
 	if _, _, ok := e.Estimate(0); ok {
 		t.Error("ok before any measurement")
 	}
-	e.Add(0, Reading{Unix: 1000}, ms)
-	if _, _, ok := e.Estimate(ms + Window + 1); ok {
-		t.Error("ok after the window")
+	e.Add(0, Reading{Unix: 1000}, 2*ms)
+	const day = 24 * time.Hour
+	offset, doubt, ok := e.Estimate(2*ms + day)
+	if want := ms + day*driftPPM/1_000_000; !ok || offset != 1000-ms || doubt != want {
+		t.Errorf("after a day: offset %s, doubt %s (want %s), %v", offset, doubt, want, ok)
+	}
+	e.Add(day, Reading{Unix: int64(day + time.Hour)}, day+2*time.Hour) // stopped while it asked
+	if kept, _, _ := e.Estimate(day + 2*time.Hour); kept != offset {
+		t.Errorf("an answer that took two hours moved the estimate by %s", kept-offset)
 	}
 }
 
@@ -98,6 +106,62 @@ func TestNewLeaderCarriesTheTimeOn(t *testing.T) {
 	}
 	if now.Doubt < ms {
 		t.Errorf("uncertainty %s forgot that of the estimate", now.Doubt)
+	}
+}
+
+// A minute without a leader, or a day, and clocks that step meanwhile: cluster
+// time goes on as if nothing had been.
+func TestNewLeaderTrustsNoWallClockOnceTheTimeIsKnown(t *testing.T) {
+	for _, silence := range []time.Duration{Window, time.Hour, 24 * time.Hour} {
+		for _, step := range []time.Duration{-time.Hour, time.Hour} {
+			var c Cluster
+			c.Observe(0, Reading{Unix: int64(9 * time.Hour), Term: 4}, 2*ms)
+			c.Lead(silence, int64(9*time.Hour+silence+step), 5)
+			now, _ := c.Now(silence)
+			if off := (time.Duration(now.Unix) - 9*time.Hour - silence).Abs(); off > now.Doubt || now.Doubt > ms+silence/1000 {
+				t.Errorf("%s of silence, clocks stepped by %s: off by %s with a doubt of %s", silence, step, off, now.Doubt)
+			}
+		}
+	}
+}
+
+// Cluster time goes to the median wall clock at 500 ppm, while nothing is held.
+func TestTimeIsSlewedWhileNothingIsHeld(t *testing.T) {
+	const at = int64(100 * time.Hour)
+	var c, follower Cluster
+	c.Lead(0, at, 1)
+	now := time.Duration(0)
+	walls := func(off time.Duration) []time.Duration {
+		return []time.Duration{time.Duration(at) + off, time.Duration(at) + off, 0} // one is decades off
+	}
+	pass := func(d time.Duration, off time.Duration, hold bool) (from, to Reading, told time.Duration) {
+		from, _ = c.Now(now)
+		for end := now + d; now < end; now += time.Second {
+			told, _ = c.Steer(now, walls(off), hold)
+			r, _ := c.Now(now)
+			follower.Observe(now, r, now)
+		}
+		to, _ = c.Now(now)
+		return from, to, told
+	}
+	from, to, told := pass(time.Minute, 2*time.Second, true)
+	if time.Duration(to.Unix-from.Unix) != time.Minute || told != -2*time.Second {
+		t.Errorf("slewed while a fault is held: %s in a minute, told %s", time.Duration(to.Unix-from.Unix), told)
+	}
+	from, to, _ = pass(time.Minute, 2*time.Second, false)
+	if gained := time.Duration(to.Unix-from.Unix) - time.Minute; gained != 30*ms {
+		t.Errorf("gained %s in a minute, not 500 ppm", gained)
+	}
+	if f, ok := follower.Now(now); !ok || (time.Duration(f.Unix-to.Unix)).Abs() > f.Doubt || f.Doubt > 10*ms {
+		t.Errorf("a follower is off by %s with a doubt of %s", time.Duration(f.Unix-to.Unix), f.Doubt)
+	}
+	from, to, _ = pass(time.Minute, -2*time.Second, false)
+	if lost := time.Minute - time.Duration(to.Unix-from.Unix); lost != 30*ms {
+		t.Errorf("lost %s in a minute, not 500 ppm", lost)
+	}
+	_, _, told = pass(3*time.Hour, -2*time.Second, false)
+	if told.Abs() > slewTo {
+		t.Errorf("still off by %s", told)
 	}
 }
 

@@ -33,6 +33,7 @@ func (s *session) ping(p *pb.Ping) {
 	}
 	if ok {
 		pong.ClusterUnixNanos, pong.UncertaintyNanos, pong.Term = now.Unix, int64(now.Doubt), now.Term
+		pong.SlewedNanos, pong.SlewPpm = int64(now.Slewed), now.SlewPPM
 	}
 	pong.Renewed = pong.WhyNot == ""
 	s.out.setPong(pong)

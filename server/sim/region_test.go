@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -41,7 +42,7 @@ type control struct {
 	id        string
 	region    *region
 	stores    *consensus.Stores
-	skew      time.Duration // of its wall clock
+	skew      atomic.Int64 // of its wall clock, nanoseconds
 	transport *raft.InmemTransport
 	server    *server.Server // nil while it is dead
 	stop      context.CancelFunc
@@ -75,7 +76,7 @@ func newRegion(t *testing.T, s settings) *region {
 	for i, d := range r.doors {
 		c := &control{id: d.ID, region: r, stores: consensus.MemoryStores()}
 		if i < len(s.skew) {
-			c.skew = s.skew[i]
+			c.skew.Store(int64(s.skew[i]))
 		}
 		r.servers = append(r.servers, c)
 	}
@@ -156,7 +157,7 @@ func (c *control) start() {
 	s, err := server.New(server.Config{
 		Bundle: r.bundle(pb.Role_ROLE_SERVER, c.id), Doors: []net.Listener{r.net.listen(c.id)}, RaftPeers: peers,
 		Timing: r.timing, Dial: r.net.dialer(c.id), Transport: c.transport, Stores: c.stores,
-		Now: func() time.Time { return time.Now().Add(c.skew) }, Log: r.log,
+		Wall: func() time.Time { return time.Now().Add(c.wallStep()) }, Log: r.log,
 	})
 	if err != nil {
 		r.t.Fatal(err)
@@ -171,6 +172,9 @@ func (c *control) start() {
 		}
 	}()
 }
+
+// wallStep is how far its wall clock is off.
+func (c *control) wallStep() time.Duration { return time.Duration(c.skew.Load()) }
 
 func (c *control) joinRaft(other *control) {
 	c.transport.Connect(raft.ServerAddress(other.id), other.transport)

@@ -1,0 +1,111 @@
+package server
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"squall/proto/clock"
+	pb "squall/proto/squall/v1"
+)
+
+const (
+	// steerEvery is how often the leader holds cluster time against wall clocks.
+	steerEvery = time.Second
+	// recallTime is how long a new leader that never heard the time asks others.
+	recallTime = 300 * time.Millisecond
+	// remindEvery is how often an alarm about the clock is repeated.
+	remindEvery = time.Minute
+)
+
+// takeTime begins a term's time: from what this server knows, or another, or,
+// where nobody ever knew it, from the wall clock.
+func (s *Server) takeTime(ctx context.Context, term uint64) {
+	s.clock.Applied(s.machine.View().Now().UnixNano())
+	if !s.clock.Known(s.local()) {
+		s.recallTime(ctx)
+	}
+	s.clock.Lead(s.local(), s.cfg.Wall().UnixNano(), term)
+}
+
+// recallTime asks the other servers what they know: this one has only just come
+// up, and its wall clock may have stepped while nobody led.
+func (s *Server) recallTime(ctx context.Context) {
+	s.peers.each(ctx, recallTime, func(ctx context.Context, _ string, peer pb.PeerServiceClient) {
+		sent := s.local()
+		res, err := peer.Confirm(ctx, &pb.ConfirmRequest{Server: s.id, WallUnixNanos: s.cfg.Wall().UnixNano()})
+		if err == nil && res.GetClusterUnixNanos() != 0 {
+			s.clock.Observe(sent, readingOf(res), s.local())
+		}
+	})
+}
+
+func readingOf(r *pb.ConfirmResponse) clock.Reading {
+	return clock.Reading{
+		Unix: r.GetClusterUnixNanos(), Doubt: time.Duration(r.GetUncertaintyNanos()), Term: r.GetTerm(),
+		Slewed: time.Duration(r.GetSlewedNanos()), SlewPPM: r.GetSlewPpm(),
+	}
+}
+
+// steer slews cluster time towards the servers' wall clocks while nothing is
+// held, and says so when it is far from them.
+func (s *Server) steer(ctx context.Context) {
+	tick := time.NewTicker(steerEvery)
+	defer tick.Stop()
+	var told time.Time
+	for {
+		view := s.machine.View()
+		s.walls.note(s.id, s.wall())
+		off, ok := s.clock.Steer(s.local(), s.walls.all(s.serverIDs()), len(view.Active()) > 0)
+		if ok {
+			s.walls.off.Store(int64(off))
+		}
+		if ok && off.Abs() > clock.Astray && time.Since(told) >= remindEvery {
+			told = time.Now()
+			s.log.Error("cluster time is astray from the servers' wall clocks; set those that are wrong, it follows slowly", "off", off)
+		}
+		select {
+		case <-tick.C:
+		case <-view.Stale():
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// walls are the servers' wall clocks, as the leader heard them.
+type walls struct {
+	// off is cluster time minus their median, nanoseconds, as the leader says.
+	off atomic.Int64
+
+	mu    sync.Mutex // guards known
+	known map[string]time.Duration
+}
+
+// note takes what to add to local time to get a server's wall clock.
+func (w *walls) note(server string, offset time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.known == nil {
+		w.known = make(map[string]time.Duration)
+	}
+	w.known[server] = offset
+}
+
+// all are those known, none while they are fewer than a majority of servers.
+func (w *walls) all(servers []string) []time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var all []time.Duration
+	for _, id := range servers {
+		if offset, ok := w.known[id]; ok {
+			all = append(all, offset)
+		}
+	}
+	if len(all) <= len(servers)/2 {
+		return nil
+	}
+	return slices.Clip(all)
+}
