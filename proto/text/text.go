@@ -97,8 +97,9 @@ func walk(m protoreflect.Message, path string, see func(path, s string) string) 
 		switch {
 		case fd.IsMap():
 			walkMap(fd, v.Map(), at, see)
-		case fd.IsList():
+		case fd.IsList() && (fd.Kind() == protoreflect.StringKind || fd.Message() != nil):
 			walkList(fd, v.List(), at, see)
+		case fd.IsList(): // of numbers
 		case fd.Kind() == protoreflect.StringKind:
 			if s := v.String(); see(at, s) != s {
 				m.Set(fd, protoreflect.ValueOfString(see(at, s)))
@@ -113,13 +114,10 @@ func walk(m protoreflect.Message, path string, see func(path, s string) string) 
 func walkList(fd protoreflect.FieldDescriptor, list protoreflect.List, path string, see func(path, s string) string) {
 	for i := range list.Len() {
 		at := fmt.Sprintf("%s[%d]", path, i)
-		switch {
-		case fd.Kind() == protoreflect.StringKind:
-			if s := list.Get(i).String(); see(at, s) != s {
-				list.Set(i, protoreflect.ValueOfString(see(at, s)))
-			}
-		case fd.Message() != nil:
+		if fd.Message() != nil {
 			walk(list.Get(i).Message(), at, see)
+		} else if s := list.Get(i).String(); see(at, s) != s {
+			list.Set(i, protoreflect.ValueOfString(see(at, s)))
 		}
 	}
 }

@@ -44,8 +44,10 @@ const (
 // newCrowd admits runs, each on as many hosts of its own.
 func newCrowd(t testing.TB, runs, hosts int) *crowd {
 	t.Helper()
-	c := &crowd{t: t, m: state.New(), moved: map[string]time.Time{}, heard: map[string]time.Time{},
-		late: map[string]time.Duration{}, steps: map[string]pb.StepState{}}
+	c := &crowd{
+		t: t, m: state.New(), moved: map[string]time.Time{}, heard: map[string]time.Time{},
+		late: map[string]time.Duration{}, steps: map[string]pb.StepState{},
+	}
 	c.mustCommit(&pb.Command{Id: "bystander", Kind: &pb.Command_UpdateHosts{UpdateHosts: &pb.UpdateHosts{Hosts: []*pb.HostUpdate{
 		{Name: "bystander", Server: "s1", Session: 1, Host: &pb.Host{Name: "bystander", Zone: "zone-z"}},
 	}}}})
