@@ -52,7 +52,7 @@ func (l *local) Inject(ctx context.Context, in *pb.LocalInjectRequest) (*pb.Loca
 		return injected(l.engine.Preview(ctx, task, prefixes)), nil
 	}
 	l.quicken()
-	spread := wayBack(task.GetFault()).GetSpread().GetNanos()
+	spread := kind.WayBack(task.GetFault()).GetSpread().GetNanos()
 	length := time.Duration(in.GetForNanos()) + paced(spread, task.GetRun())
 	grace := localGrace + time.Duration(spread+task.GetBootLimitNanos())
 	step, err := l.engine.Inject(ctx, task, prefixes, length, grace)
@@ -106,24 +106,14 @@ func localTask(in *pb.LocalInjectRequest) *pb.Task {
 		Run: run, Step: experiments.FaultName(fault), Fault: fault, Workload: in.GetWorkload(),
 		LeaseNanos: int64(StandaloneLease), Seed: seedOf(run),
 	}
-	t.BootLimitNanos = wayBack(fault).GetBootLimit().GetNanos()
+	t.BootLimitNanos = kind.WayBack(fault).GetBootLimit().GetNanos()
 	return t
-}
-
-// wayBack is how a fault's targets come back; nil where they are there when it ends.
-func wayBack(f *pb.Fault) *pb.WayBack {
-	if k := kind.Of(f); k != nil {
-		return k.Return(f)
-	}
-	return nil
 }
 
 // peersOf is the other side of connections that a fault names, nil where it names none.
 func peersOf(f *pb.Fault) *pb.Peers {
-	if k := kind.Of(f); k != nil {
-		if peers := k.Peers(f); peers != nil {
-			return peers.Peers
-		}
+	if peers := kind.PeersOf(f); peers != nil {
+		return peers.Peers
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
+	"squall/cli/show"
 	"squall/experiments"
 	"squall/experiments/plan"
 	pb "squall/proto/squall/v1"
@@ -134,7 +135,7 @@ func (a *app) showPlan(p *pb.Plan, e *pb.Experiment) error {
 	case "json", "yaml", "name":
 		return a.show(view{message: p, names: []string{p.GetDigest()}})
 	}
-	_, err := fmt.Fprint(a.stdout, escape(plan.Text(p, e)))
+	_, err := fmt.Fprint(a.stdout, escape(show.Plan(p, e)))
 	return err
 }
 

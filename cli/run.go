@@ -142,7 +142,7 @@ func (a *app) confirm(ctx context.Context, c *client, req *pb.RunRequest, yes bo
 func cutsPower(e *pb.Experiment) bool {
 	for _, phase := range e.GetTimeline() {
 		for _, step := range phase.GetFaults() {
-			if kind := fault.Of(step.GetFault()); kind != nil && kind.Harm == fault.Darkens {
+			if fault.TakesHosts(step.GetFault(), nil) {
 				return true
 			}
 		}

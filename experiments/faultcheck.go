@@ -30,7 +30,7 @@ func (d *decoder) checkFault(e *pb.Experiment, path string, s *pb.Step) {
 			d.badPath(at, wrong.Message, wrong.Fix)
 		}
 	}
-	if peers := kind.Peers(s.GetFault()); peers != nil {
+	if peers := fault.PeersOf(s.GetFault()); peers != nil {
 		d.checkPeers(e, body+"."+peers.Field, peers.Peers)
 	}
 }

@@ -178,7 +178,7 @@ func (s *step) showReverted(m *pb.Mark, after []*pb.Evidence) {
 func (s *step) watchReady(ctx context.Context) {
 	task := s.current()
 	limit := time.Duration(task.GetBootLimitNanos())
-	if k := kind.Of(task.GetFault()); k == nil || k.Return(task.GetFault()) == nil {
+	if kind.WayBack(task.GetFault()) == nil {
 		return
 	}
 	for until := s.e.host.Boot() + limit; ctx.Err() == nil && s.e.host.Boot() < until; {

@@ -178,3 +178,28 @@ func Body(f *pb.Fault) proto.Message {
 func Arms() protoreflect.OneofDescriptor {
 	return (&pb.Fault{}).ProtoReflect().Descriptor().Oneofs().ByName("kind")
 }
+
+// WayBack is how a fault's targets come back after its end; nil where they are
+// there at once, and for kinds that this build lacks.
+func WayBack(f *pb.Fault) *pb.WayBack {
+	if k := Of(f); k != nil {
+		return k.Return(f)
+	}
+	return nil
+}
+
+// PeersOf are the other side of connections that a fault names; nil where it
+// names none, and for kinds that this build lacks.
+func PeersOf(f *pb.Fault) *Peers {
+	if k := Of(f); k != nil {
+		return k.Peers(f)
+	}
+	return nil
+}
+
+// TakesHosts says whether a fault takes whole hosts away, aimed at those
+// workloads or, where there are none, at hosts.
+func TakesHosts(f *pb.Fault, workloads []string) bool {
+	k := Of(f)
+	return k != nil && k.Harm == Darkens && len(workloads) == 0
+}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"squall/experiments/fault"
 	"squall/experiments/quantity"
 	pb "squall/proto/squall/v1"
 )
@@ -74,7 +75,7 @@ func (m *maker) watchers() {
 	dark := map[string]bool{}
 	for _, s := range m.p.GetSteps() {
 		for _, slot := range s.GetSlots() {
-			if silences(s) {
+			if fault.TakesHosts(s.GetFault(), s.GetWorkload()) {
 				dark[slot.GetHost()] = true
 			}
 		}

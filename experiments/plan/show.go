@@ -16,7 +16,7 @@ func (m *maker) show() {
 		for _, slot := range step.GetSlots() {
 			h := slot.GetHost()
 			hit[h] = hit[h] || fault.Of(step.GetFault()) != nil
-			dark[h] = dark[h] || silences(step)
+			dark[h] = dark[h] || fault.TakesHosts(step.GetFault(), step.GetWorkload())
 			if workloads[h] == nil {
 				workloads[h] = map[string]bool{}
 			}
@@ -33,10 +33,4 @@ func (m *maker) show() {
 		}
 		m.p.Hosts = append(m.p.Hosts, shown)
 	}
-}
-
-// silences tells whether a step makes whole hosts silent.
-func silences(step *pb.PlannedStep) bool {
-	kind := fault.Of(step.GetFault())
-	return kind != nil && kind.Harm == fault.Darkens && len(step.GetWorkload()) == 0
 }

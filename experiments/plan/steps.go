@@ -27,6 +27,18 @@ func (m *maker) steps() {
 	}
 }
 
+// Steps are the steps of an experiment by the ids that plans give them, in the
+// order of the file.
+func Steps(e *pb.Experiment) iter.Seq2[string, *pb.Step] {
+	return func(yield func(string, *pb.Step) bool) {
+		for ref := range written(e) {
+			if !yield(ref.id, ref.step) {
+				return
+			}
+		}
+	}
+}
+
 // stepRef is a step where it stands in the file.
 type stepRef struct {
 	id, path, phase string
@@ -59,14 +71,14 @@ func (m *maker) step(path, id, phase string, s *pb.Step, at stepTime, hosts []st
 		StartNanos: m.time.real(at.start), EndNanos: m.time.real(at.end),
 	}
 	m.slots(path, step, m.time.scale(s.GetSpread().GetNanos()), hosts)
-	if back := wayBack(step.GetFault()); back != nil {
+	if back := fault.WayBack(step.GetFault()); back != nil {
 		m.pace(path+"."+fault.Of(step.GetFault()).Name, step, back, hosts)
 	}
 	if kind := fault.Of(s.GetFault()); kind != nil {
 		m.narrows(kind, path, s.GetTarget())
-		if to := kind.Peers(s.GetFault()); to != nil {
-			step.AddressSet = m.peers(path+"."+kind.Name+"."+to.Field, to.Peers)
-		}
+	}
+	if to := fault.PeersOf(s.GetFault()); to != nil {
+		step.AddressSet = m.peers(path+"."+experiments.FaultName(s.GetFault())+"."+to.Field, to.Peers)
 	}
 	m.p.Steps = append(m.p.Steps, step)
 }

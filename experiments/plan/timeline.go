@@ -41,9 +41,15 @@ type shift struct{ from, by int64 }
 // floor is a stretch of incident time with its least length in real time.
 type floor struct{ start, end, least int64 }
 
+// Real is a length of incident time in real time, in nanoseconds, at a speed in thousandths.
+func Real(span int64, milliSpeed uint64) int64 {
+	milli := int64(max(milliSpeed, 1))
+	return span/milli*1000 + span%milli*1000/milli
+}
+
 // scale divides a length of incident time by the speed.
 func (t *timeline) scale(span int64) int64 {
-	return span/t.milli*1000 + span%t.milli*1000/t.milli
+	return Real(span, uint64(t.milli))
 }
 
 // real is when an instant comes, in real time.
@@ -154,16 +160,8 @@ func (m *maker) stepTime(path string, s *pb.Step, start int64) stepTime {
 	if st.end <= st.start {
 		m.problem(pb.Refusal_REFUSAL_INVALID, path, experiments.FaultName(s.GetFault())+" has no length", "add `until:` or `for:`")
 	}
-	st.done = st.end + wayBack(s.GetFault()).GetSpread().GetNanos()
+	st.done = st.end + fault.WayBack(s.GetFault()).GetSpread().GetNanos()
 	return st
-}
-
-// wayBack is how a fault's targets come back; nil where they are there when it ends.
-func wayBack(f *pb.Fault) *pb.WayBack {
-	if kind := fault.Of(f); kind != nil {
-		return kind.Return(f)
-	}
-	return nil
 }
 
 func (m *maker) floors() []floor {

@@ -1,4 +1,9 @@
-package plan
+// Package show renders what the control plane and the planner tell, for people
+// to read.
+//
+// It has no I/O: messages in, text out. Escaping what a terminal would obey is
+// left to whoever writes to one.
+package show
 
 import (
 	"fmt"
@@ -9,13 +14,14 @@ import (
 
 	"squall/experiments"
 	"squall/experiments/fault"
+	"squall/experiments/plan"
 	"squall/experiments/quantity"
 	pb "squall/proto/squall/v1"
 )
 
-// Text is the plan as people read it: what is wrong first, then who, when and
-// how it is undone.
-func Text(p *pb.Plan, e *pb.Experiment) string {
+// Plan is a plan as people read it: what is wrong first, then who, when and
+// how it is undone. What others wrote stands in it as they wrote it.
+func Plan(p *pb.Plan, e *pb.Experiment) string {
 	t := &text{p: p, e: e, used: experiments.WithDefaults(e)}
 	t.head()
 	t.problems("refused", p.GetProblems())
@@ -144,7 +150,7 @@ func (t *text) faultsOn(host string) string {
 			continue
 		}
 		name := faultText(s)
-		if silences(s) {
+		if fault.TakesHosts(s.GetFault(), s.GetWorkload()) {
 			sign = "+"
 		}
 		if !slices.Contains(names, name) {
@@ -169,27 +175,27 @@ func faultText(s *pb.PlannedStep) string {
 // times shows phases and steps in both clocks.
 func (t *text) times() {
 	rows := [][]string{{"incident", "real", "for", "what"}}
-	for i, p := range t.p.GetPhases() {
+	for _, p := range t.p.GetPhases() {
 		rows = append(rows, []string{
 			t.clock(p.GetIncidentStartNanos()), "+" + quantity.FormatSpan(p.GetStartNanos()),
 			t.both(p.GetIncidentEndNanos()-p.GetIncidentStartNanos(), p.GetEndNanos()-p.GetStartNanos()), p.GetName() + "  " + p.GetSay(),
 		})
-		for ref := range written(t.used) {
-			if ref.i == i {
-				rows = append(rows, t.stepRows(ref)...)
-			}
-		}
+		rows = append(rows, t.stepRows(p.GetName())...)
 	}
 	t.columns(rows)
 }
 
-func (t *text) stepRows(ref stepRef) [][]string {
-	for _, s := range t.p.GetSteps() {
-		if s.GetId() == ref.id {
-			return [][]string{{"", "+" + quantity.FormatSpan(s.GetStartNanos()), quantity.FormatSpan(s.GetEndNanos() - s.GetStartNanos()), "  " + t.paced(s, ref.step)}}
+// stepRows are the steps of a phase.
+func (t *text) stepRows(phase string) [][]string {
+	var rows [][]string
+	for id, step := range plan.Steps(t.used) {
+		for _, s := range t.p.GetSteps() {
+			if s.GetId() == id && s.GetPhase() == phase {
+				rows = append(rows, []string{"", "+" + quantity.FormatSpan(s.GetStartNanos()), quantity.FormatSpan(s.GetEndNanos() - s.GetStartNanos()), "  " + t.paced(s, step)})
+			}
 		}
 	}
-	return nil
+	return rows
 }
 
 // columns prints rows of equal length, each column as wide as its widest cell.
@@ -215,7 +221,7 @@ func (t *text) paced(planned *pb.PlannedStep, s *pb.Step) string {
 	if n := s.GetSpread().GetNanos(); n > 0 {
 		parts = append(parts, "spread "+t.both(n, t.real(n)))
 	}
-	if back := wayBack(s.GetFault()); back.GetSpread().GetNanos() > 0 {
+	if back := fault.WayBack(s.GetFault()); back.GetSpread().GetNanos() > 0 {
 		parts = append(parts, "back over "+t.both(back.GetSpread().GetNanos(), t.real(back.GetSpread().GetNanos())))
 	}
 	if planned.GetBootTokens() > 0 {
@@ -231,7 +237,7 @@ func (t *text) paced(planned *pb.PlannedStep, s *pb.Step) string {
 }
 
 func (t *text) real(incident int64) int64 {
-	return (&timeline{milli: int64(t.p.GetMilliSpeed())}).scale(incident)
+	return plan.Real(incident, t.p.GetMilliSpeed())
 }
 
 // both is a length in both times, where they differ.

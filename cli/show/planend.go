@@ -1,4 +1,4 @@
-package plan
+package show
 
 import (
 	"slices"
@@ -77,7 +77,7 @@ func (t *text) workloads(s *pb.PlannedStep) int {
 	for _, h := range t.p.GetHosts() {
 		if slices.ContainsFunc(s.GetSlots(), func(slot *pb.HostSlot) bool { return slot.GetHost() == h.GetName() }) {
 			for _, w := range h.GetWorkload() {
-				if any1(s.GetWorkload(), w) {
+				if len(s.GetWorkload()) == 0 || slices.Contains(s.GetWorkload(), w) {
 					n++
 				}
 			}
