@@ -44,7 +44,7 @@ const (
 // Output runs the program until its end, or kills it with its session at ctx's
 // end, and returns the beginning of what it printed. A code other than 0 is an error.
 func (p Program) Output(ctx context.Context) ([]byte, error) {
-	cmd, err := p.command()
+	cmd, err := p.Command(context.WithoutCancel(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -65,12 +65,13 @@ func (p Program) Output(ctx context.Context) ([]byte, error) {
 	return out.kept, nil
 }
 
-// command is the program, ready to be started in a session of its own.
-func (p Program) command() (*exec.Cmd, error) {
+// Command is the program, ready to be started in a session of its own; the
+// kernel ends it alone when ctx ends. It fails where the account is unknown.
+func (p Program) Command(ctx context.Context) (*exec.Cmd, error) {
 	if len(p.Argv) == 0 {
 		return nil, errors.New("start program: it has no name")
 	}
-	cmd := exec.Command(p.Argv[0], p.Argv[1:]...) //nolint:noctx // a workload outlives this process
+	cmd := exec.CommandContext(ctx, p.Argv[0], p.Argv[1:]...)
 	cmd.Dir, cmd.SysProcAttr = p.Dir, &syscall.SysProcAttr{Setsid: true}
 	var as map[string]string
 	if p.User != "" {

@@ -179,7 +179,7 @@ func (w *Workloads) spawn(ctx context.Context, workload *pb.Workload) error {
 		return err
 	}
 	defer out.Close()
-	cmd, err := programOf(workload, workload.GetStart()).command()
+	cmd, err := programOf(workload, workload.GetStart()).Command(context.Background()) // it outlives this process
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"squall/agent/host"
 )
 
 // Command is a command line to run on a host of the lab.
@@ -19,6 +22,12 @@ type Command struct {
 	Folder Folder
 	Host   string
 	Argv   []string
+	// Workload, if any, is the one beside which it runs: in its cgroup, so that
+	// what is done to the workload is done to it, as its account, and with its
+	// environment and folder. Without one it runs as root, in a cgroup of its own.
+	Workload string
+	// Env is added to the little that a program needs, NAME=VALUE.
+	Env []string
 	// Standard streams, as in os/exec.
 	Stdin, Stdout, Stderr *os.File
 }
@@ -50,6 +59,10 @@ func (c *Command) runHere(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	defer unix.Close(init)
+	as, err := c.as()
+	if err != nil {
+		return 0, err
+	}
 	group, err := c.cgroup()
 	if err != nil {
 		return 0, err
@@ -58,9 +71,15 @@ func (c *Command) runHere(ctx context.Context) (int, error) {
 	if err := enter(init); err != nil {
 		return 0, err
 	}
-	cmd := exec.CommandContext(ctx, c.Argv[0], c.Argv[1:]...)
+	cmd, err := as.Command(ctx)
+	if err != nil {
+		return 0, err
+	}
+	cmd.Env = append(terminal(cmd.Env), c.Env...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = c.Stdin, c.Stdout, c.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(group.Fd())}
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Credential: cmd.SysProcAttr.Credential, UseCgroupFD: true, CgroupFD: int(group.Fd()),
+	}
 	err = cmd.Run()
 	var ended *exec.ExitError
 	if errors.As(err, &ended) {
@@ -69,13 +88,42 @@ func (c *Command) runHere(ctx context.Context) (int, error) {
 	return 0, err
 }
 
-// cgroup is where people's own commands on a host live.
+// as is the program, with the account, environment and folder of its workload.
+func (c *Command) as() (host.Program, error) {
+	if c.Workload == "" {
+		return host.Program{Argv: c.Argv, Dir: "/", Env: map[string]string{"HOME": "/root"}}, nil
+	}
+	config, err := c.Folder.config(c.Host)
+	if err != nil {
+		return host.Program{}, err
+	}
+	for _, w := range config.GetWorkloads() {
+		if w.GetName() == c.Workload {
+			return host.Program{Argv: c.Argv, Dir: cmp.Or(w.GetDir(), "/"), Env: w.GetEnv(), User: w.GetUser()}, nil
+		}
+	}
+	return host.Program{}, fmt.Errorf("it has no workload %q", c.Workload)
+}
+
+// terminal adds what programs need to know of a person's terminal.
+func terminal(env []string) []string {
+	if t, ok := os.LookupEnv("TERM"); ok {
+		return append(env, "TERM="+t)
+	}
+	return env
+}
+
+// cgroup is where the command lives: the workload's, or one for people's own
+// commands on a host.
 func (c *Command) cgroup() (*os.File, error) {
 	lab, err := c.Folder.cgroup()
 	if err != nil {
 		return nil, err
 	}
 	group := cgroup(filepath.Join(string(lab), c.Host, "exec"))
+	if c.Workload != "" {
+		group = cgroup(filepath.Join(string(lab), c.Host, host.WorkloadsFolder, c.Workload))
+	}
 	if err := group.make(); err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"squall/experiments"
@@ -27,7 +28,50 @@ func Load(nameOrPath string) (*pb.Lab, error) {
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
-	return lab, nil
+	return lab, readFrom(lab, filepath.Dir(file))
+}
+
+// maxFrom bounds a file that a lab file names.
+const maxFrom = 1 << 20
+
+// readFrom reads the files beside a lab file that it names.
+func readFrom(lab *pb.Lab, dir string) error {
+	for _, f := range allFiles(lab) {
+		if f.GetFrom() == "" {
+			continue
+		}
+		path := f.GetFrom()
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(dir, path)
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return fmt.Errorf("read lab: file %s: %w", f.GetPath(), err)
+		}
+		if len(content) > maxFrom {
+			return fmt.Errorf("read lab: file %s: %s has %d bytes, at most %d are taken", f.GetPath(), path, len(content), maxFrom)
+		}
+		f.Content = string(content)
+	}
+	return nil
+}
+
+// allFiles are those of all workloads of a lab.
+func allFiles(lab *pb.Lab) (files []*pb.LabFile) {
+	add := func(workloads []*pb.Workload) {
+		for _, w := range workloads {
+			files = append(files, w.GetFiles()...)
+		}
+	}
+	for _, z := range lab.GetZones() {
+		for _, h := range z.GetHosts() {
+			add(h.GetWorkloads())
+		}
+	}
+	for _, alike := range lab.GetHosts() {
+		add(alike.GetWorkloads())
+	}
+	return files
 }
 
 func source(nameOrPath string) (string, []byte, error) {

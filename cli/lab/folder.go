@@ -36,8 +36,16 @@ func (f Folder) path(parts ...string) string {
 // Host is the folder of one host.
 func (f Folder) Host(name string) string { return f.path("hosts", name) }
 
+// Data holds a folder for each workload of a host.
+func (f Folder) Data(host string) string { return f.path("data", host) }
+
+// Log is what a workload of a host prints.
+func (f Folder) Log(host, workload string) string {
+	return filepath.Join(f.Host(host), "logs", workload+".log")
+}
+
 // Socket is the Unix socket on which the server of that host listens.
-func (f Folder) Socket(host string) string { return f.path(host + ".sock") }
+func (f Folder) Socket(host string) string { return filepath.Join(f.Host(host), "server.sock") }
 
 // Bundle is the certificate bundle of a server, an agent or a user.
 func (f Folder) Bundle(name string) string { return f.path("pki", name) }

@@ -2,12 +2,15 @@ package lab
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
 
+	"squall/experiments"
 	pb "squall/proto/squall/v1"
 )
 
@@ -23,12 +26,13 @@ type words struct {
 // keep a program of this binary from looking for another user's.
 func (v words) workload(w *pb.Workload) (*pb.Workload, error) {
 	out := proto.CloneOf(w)
-	data := filepath.Join(v.folder.Host(v.host.Name), "data", w.GetName())
+	data := v.data(w)
+	out.Files = nil // they are written by now
 	var failed error
 	replace := func(text string) string {
 		s, err := v.replace(text, data)
 		if err != nil && failed == nil {
-			failed = fmt.Errorf("host %s, workload %s: %w", v.host.Name, w.GetName(), err)
+			failed = fmt.Errorf("workload %s: %w", w.GetName(), err)
 		}
 		return s
 	}
@@ -48,10 +52,16 @@ func (v words) replace(text, data string) (string, error) {
 	var b strings.Builder
 	for {
 		before, rest, ok := strings.Cut(text, "${")
-		b.WriteString(before)
 		if !ok {
+			b.WriteString(before)
 			return b.String(), nil
 		}
+		if plain, ok := strings.CutSuffix(before, "$"); ok { // $${ is a plain ${
+			b.WriteString(plain + "${")
+			text = rest
+			continue
+		}
+		b.WriteString(before)
 		name, after, ok := strings.Cut(rest, "}")
 		if !ok {
 			return "", fmt.Errorf("%q: ${ without }", text)
@@ -92,12 +102,25 @@ func (v words) value(name, data string) (string, error) {
 	return "", fmt.Errorf("${%s}: the lab has no host %q", name, other)
 }
 
+// config reads the config of a host.
+func (f Folder) config(name string) (*pb.HostConfig, error) {
+	file := filepath.Join(f.Host(name), "host.yaml")
+	src, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	config, problems := experiments.DecodeHostConfig(file, src)
+	return config, problems.Err()
+}
+
 // config is the host's config with nothing left to replace.
 func (v words) config() (*pb.HostConfig, error) {
 	h := v.host
 	c := &pb.HostConfig{
 		Name: h.Name, Zone: h.Zone, Room: h.Room, Environment: Environment, Role: h.Roles, Labels: h.Labels,
-		Address: []string{h.Link.V4.String(), h.Link.V6.String()},
+		Address:  []string{h.Link.V4.String(), h.Link.V6.String()},
+		Commands: h.Commands, AllowUndeclaredKill: h.AllowUndeclaredKill, AllowHold: h.AllowHold,
+		Volatile: slices.Sorted(maps.Keys(volatile)),
 	}
 	for _, w := range h.Workloads {
 		out, err := v.workload(w)
@@ -109,31 +132,34 @@ func (v words) config() (*pb.HostConfig, error) {
 	return c, nil
 }
 
-// write makes the host's folder: its config, names and resolver settings, and
-// a data folder for each workload.
+// write makes the host's folder: its config, its place, names and resolver
+// settings. The folder is root's alone; what workloads need lies elsewhere.
 func (v words) write() error {
 	dir := v.folder.Host(v.host.Name)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
 	config, err := v.config()
 	if err != nil {
 		return err
 	}
-	for _, w := range config.GetWorkloads() {
-		if err := os.MkdirAll(filepath.Join(dir, "data", w.GetName()), 0o700); err != nil {
-			return fmt.Errorf("write host %s: %w", v.host.Name, err)
-		}
-	}
 	text, err := formatYAML(config)
 	if err != nil {
-		return fmt.Errorf("write host %s: %w", v.host.Name, err)
+		return err
 	}
 	for name, content := range map[string]string{
 		"host.yaml": text, "hosts": v.region.hostsFile(), "resolv.conf": v.region.resolvConf(v.host),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
-			return fmt.Errorf("write host %s: %w", v.host.Name, err)
+			return err
 		}
 	}
-	return nil
+	for _, w := range v.host.Workloads {
+		if err := v.writeData(w); err != nil {
+			return fmt.Errorf("workload %s: %w", w.GetName(), err)
+		}
+	}
+	return v.folder.write(place{Host: *v.host, Squall: v.squall}, "hosts", v.host.Name, placeFile)
 }
 
 // hostsFile is /etc/hosts of every host.

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,13 +12,13 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"squall/agent/host"
-	"squall/experiments"
 	pb "squall/proto/squall/v1"
 )
 
@@ -41,29 +42,36 @@ func RunHost(ctx context.Context, folder Folder, name string) error {
 }
 
 func runHost(ctx context.Context, folder Folder, name string, say *os.File) error {
-	region, err := folder.Region()
-	if err != nil {
+	p := &place{}
+	if err := folder.read(p, "hosts", name, placeFile); err != nil {
 		return err
 	}
-	h := region.Host(name)
-	if h == nil {
-		return fmt.Errorf("the lab has no host %q", name)
-	}
 	if os.Getenv(sealed) == "" {
-		return seal(folder, h)
+		return seal(folder, p)
 	}
 	unix.CloseOnExec(4)
-	return (&hostInit{folder: folder, host: h, say: say}).run(ctx)
+	return (&hostInit{folder: folder, host: &p.Host, say: say}).run(ctx)
 }
+
+// place is what a host's init needs to know of the region: all else is not for
+// its eyes.
+type place struct {
+	Host Host
+	// Squall is the path of this very binary.
+	Squall string
+}
+
+const placeFile = "place.json"
 
 // seal makes the host's mounts, name and network, and starts the second stage.
 // It returns only when it could not.
-func seal(folder Folder, h *Host) error {
+func seal(folder Folder, p *place) error {
+	h := &p.Host
 	runtime.LockOSThread()
 	if err := unix.Unshare(unix.CLONE_NEWCGROUP); err != nil {
 		return fmt.Errorf("make cgroup namespace: %w", err)
 	}
-	if err := errors.Join(hostMounts(folder.Host(h.Name)), unix.Sethostname([]byte(h.Name))); err != nil {
+	if err := errors.Join(hostMounts(folder, p), unix.Sethostname([]byte(h.Name))); err != nil {
 		return err
 	}
 	wired := os.NewFile(3, "wired")
@@ -77,53 +85,20 @@ func seal(folder Folder, h *Host) error {
 	return unix.Exec("/proc/self/exe", os.Args, env)
 }
 
-// hostMounts shows the host its own processes, network and cgroups, and its
-// own names and resolver settings.
-func hostMounts(dir string) error {
-	if err := ownMounts(); err != nil {
-		return err
-	}
-	const plain = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
-	if err := unix.Mount("sysfs", "/sys", "sysfs", plain, ""); err != nil {
-		return fmt.Errorf("mount /sys: %w", err)
-	}
-	if err := unix.Mount("cgroup2", "/sys/fs/cgroup", "cgroup2", plain, ""); err != nil {
-		return fmt.Errorf("mount cgroup2: %w", err)
-	}
-	for _, name := range []string{"hosts", "resolv.conf"} {
-		if err := bindFile(filepath.Join(dir, name), "/etc/"+name); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// bindFile shows from at the place of to. Where to is a link, as resolv.conf
-// often is, the file that it leads to is covered.
-func bindFile(from, to string) error {
-	real, err := filepath.EvalSymlinks(to)
-	if err != nil {
-		return fmt.Errorf("bind %s: %w", to, err)
-	}
-	if err := unix.Mount(from, real, "", unix.MS_BIND, ""); err != nil {
-		return fmt.Errorf("bind %s: %w", to, err)
-	}
-	return nil
-}
-
 // hostInit is the second stage: what systemd is on a machine.
 type hostInit struct {
-	folder Folder
-	host   *Host
-	say    *os.File
+	folder  Folder
+	host    *Host
+	say     *os.File
+	config  *pb.HostConfig
+	starter *host.Workloads
 }
 
 func (i *hostInit) run(ctx context.Context) error {
 	if err := os.Unsetenv(sealed); err != nil {
 		return err
 	}
-	config, err := i.config()
-	if err != nil {
+	if err := i.open(); err != nil {
 		return err
 	}
 	door, err := net.Listen("unix", i.folder.initSocket(i.host.Name))
@@ -133,48 +108,88 @@ func (i *hostInit) run(ctx context.Context) error {
 	defer door.Close()
 	// It waits in the kernel for as long as there are children, so it ends with
 	// this process, and the host with both.
-	go reap(ctx)
+	go reapOrphans(ctx)
 	tasks, ctx := errgroup.WithContext(ctx)
 	tasks.Go(func() error { i.keepAgent(ctx); return nil })
-	tasks.Go(func() error { return i.startWorkloads(ctx, config) })
+	tasks.Go(func() error { i.serveDoor(ctx, door); return nil })
+	tasks.Go(func() error { return i.startWorkloads(ctx) })
 	return tasks.Wait()
 }
 
 func (i *hostInit) dir() string { return i.folder.Host(i.host.Name) }
 
-func (i *hostInit) config() (*pb.HostConfig, error) {
-	file := filepath.Join(i.dir(), "host.yaml")
-	src, err := os.ReadFile(file)
+// open reads the host's config.
+func (i *hostInit) open() error {
+	config, err := i.folder.config(i.host.Name)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	config, problems := experiments.DecodeHostConfig(file, src)
-	return config, problems.Err()
+	i.config = config
+	i.starter, err = host.OpenWorkloads("", filepath.Join(i.dir(), "logs"))
+	return err
 }
 
-// startWorkloads starts everything at once, and says when all is ready. What
-// ends later stays down until somebody starts it: an agent's undo, or a person.
-func (i *hostInit) startWorkloads(ctx context.Context, config *pb.HostConfig) error {
-	starter, err := host.OpenWorkloads("", filepath.Join(i.dir(), "logs"))
-	if err != nil {
-		return err
-	}
-	all, starting := errgroup.WithContext(ctx)
-	for _, w := range config.GetWorkloads() {
-		all.Go(func() error {
-			if err := starter.Start(starting, w); err != nil {
-				return err
-			}
-			return awaitReady(starting, starter, w)
-		})
-	}
-	if err := all.Wait(); err != nil {
-		return err
+// startWorkloads starts everything, each after those that it names, and says
+// when all is ready, or what is not. What ends later stays down until somebody
+// starts it: an agent's undo, or a person.
+func (i *hostInit) startWorkloads(ctx context.Context) error {
+	failed := i.startAll(ctx)
+	if len(failed) > 0 {
+		line, err := json.Marshal(failed)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(i.say, string(line))
+		return failures(failed)
 	}
 	fmt.Fprintln(i.say, readyLine)
 	i.say.Close()
 	<-ctx.Done()
 	return nil
+}
+
+// startAll returns those workloads that did not get ready. Those that were to
+// come after them are not started, and not to blame.
+func (i *hostInit) startAll(ctx context.Context) (failed []failure) {
+	done := map[string]chan struct{}{} // closed when the workload is ready or never will be
+	ready := map[string]bool{}
+	for _, w := range i.config.GetWorkloads() {
+		done[w.GetName()] = make(chan struct{})
+	}
+	var mu sync.Mutex // guards ready and failed
+	var all sync.WaitGroup
+	for _, w := range i.config.GetWorkloads() {
+		all.Go(func() {
+			defer close(done[w.GetName()])
+			for _, before := range w.GetAfter() {
+				<-done[before]
+				mu.Lock()
+				ok := ready[before]
+				mu.Unlock()
+				if !ok {
+					return
+				}
+			}
+			err := i.start(ctx, w)
+			mu.Lock()
+			defer mu.Unlock()
+			ready[w.GetName()] = err == nil
+			if err != nil {
+				failed = append(failed, i.blame(w, err))
+			}
+		})
+	}
+	all.Wait()
+	return failed
+}
+
+// blame says why a workload is not up.
+func (i *hostInit) blame(w *pb.Workload, err error) failure {
+	return failure{
+		Host: i.host.Name, Workload: w.GetName(), Why: strings.TrimSpace(err.Error()),
+		Died: !errors.Is(err, errLate),
+		Said: lastOf(i.folder.Log(i.host.Name, w.GetName())),
+	}
 }
 
 // keepAgent starts the agent again whenever it ends, as systemd would.
@@ -206,22 +221,10 @@ func (i *hostInit) runAgent(ctx context.Context) error {
 func (i *hostInit) agentArgs() []string {
 	return []string{
 		"agent", "--config", filepath.Join(i.dir(), "host.yaml"), "--bundle", i.folder.Bundle("agent-" + i.host.Name),
-		"--state", filepath.Join(i.dir(), "state"), "--socket", i.folder.AgentSocket(i.host.Name),
+		"--state", filepath.Join(i.dir(), "state"), "--logs", filepath.Join(i.dir(), "logs"), "--socket", i.folder.AgentSocket(i.host.Name),
 	}
 }
 
 // initSocket is where a host's init can be found: who connects learns its
 // process id in the caller's own pid namespace.
 func (f Folder) initSocket(name string) string { return filepath.Join(f.Host(name), "init.sock") }
-
-// readyLimit is how long a workload may take to get ready.
-const readyLimit = 30 * time.Second
-
-// notReady is what is said of a workload that did not get ready.
-func notReady(w *pb.Workload, last error) error {
-	why := "it was never asked"
-	if last != nil {
-		why = strings.TrimSpace(last.Error())
-	}
-	return fmt.Errorf("workload %s is not ready after %v: %s; its log may say why", w.GetName(), readyLimit, why)
-}

@@ -118,13 +118,15 @@ func TestAHostSeesAMachineOfItsOwn(t *testing.T) {
 }
 
 func TestHostsReachEachOtherOverARouter(t *testing.T) {
+	hosttest.RequireProgram(t, "ping", "iputils-ping")
+	hosttest.RequireProgram(t, "ip", "iproute2")
 	folder := labUp(t, twoHosts("/bin/sleep", "1000"))
 	for _, address := range []string{"10.77.2.11", "fd77:2::11"} {
-		if got := on(t, folder, "web-a1", "/bin/ping", "-c1", "-W2", address); !strings.Contains(got, "ttl=63") {
+		if got := on(t, folder, "web-a1", "ping", "-c1", "-W2", address); !strings.Contains(got, "ttl=63") {
 			t.Errorf("%s is not one router away:\n%s", address, got)
 		}
 	}
-	if got := on(t, folder, "web-a1", "/sbin/ip", "neigh"); strings.Count(got, "PERMANENT") != 2 {
+	if got := on(t, folder, "web-a1", "ip", "neigh"); strings.Count(got, "PERMANENT") != 2 {
 		t.Errorf("its router is not a permanent neighbour:\n%s", got)
 	}
 }

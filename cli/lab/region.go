@@ -2,10 +2,14 @@ package lab
 
 import (
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
+	"time"
 
+	"squall/experiments"
 	pb "squall/proto/squall/v1"
 )
 
@@ -30,6 +34,9 @@ type Host struct {
 	Link             Link
 	// Workloads are as in the file, with nothing replaced.
 	Workloads []*pb.Workload `json:"-"`
+	// Commands, AllowUndeclaredKill and AllowHold go into the host's config.
+	Commands                       map[string]*pb.HostCommand `json:"-"`
+	AllowUndeclaredKill, AllowHold bool                       `json:"-"`
 }
 
 // Link is a host's wire to the router. Both ends know each other's hardware
@@ -58,15 +65,34 @@ func NewRegion(file *pb.Lab) (*Region, error) {
 		return nil, fmt.Errorf("lab %s: %d zones, at most %d have an address", r.Name, len(file.GetZones()), lastZone)
 	}
 	for i, zone := range file.GetZones() {
-		if err := r.addZone(i+1, zone); err != nil {
+		if err := r.addZone(i+1, zone, hostsOf(file, zone)); err != nil {
 			return nil, fmt.Errorf("lab %s: %w", r.Name, err)
 		}
 	}
 	return r, r.checkNames()
 }
 
-func (r *Region) addZone(number int, zone *pb.LabZone) error {
-	if n := len(zone.GetHosts()); n > lastNumber-firstNumber+1 {
+// hostsOf are the hosts of a zone: its own, then those that are alike, each
+// under a name of its own.
+func hostsOf(file *pb.Lab, zone *pb.LabZone) []*pb.LabHost {
+	hosts := slices.Clone(zone.GetHosts())
+	for _, a := range file.GetHosts() {
+		if !slices.Contains(a.GetZones(), zone.GetName()) {
+			continue
+		}
+		for n := range int(max(a.GetInstances(), 1)) {
+			hosts = append(hosts, &pb.LabHost{
+				Name: experiments.AlikeName(a, zone.GetName(), n+1), Room: a.GetRoom(), Role: a.GetRole(), Labels: a.GetLabels(),
+				Workloads: a.GetWorkloads(), Commands: a.GetCommands(),
+				AllowUndeclaredKill: a.GetAllowUndeclaredKill(), AllowHold: a.GetAllowHold(),
+			})
+		}
+	}
+	return hosts
+}
+
+func (r *Region) addZone(number int, zone *pb.LabZone, hosts []*pb.LabHost) error {
+	if n := len(hosts); n > lastNumber-firstNumber+1 {
 		return fmt.Errorf("zone %s: %d hosts, at most %d have an address", zone.GetName(), n, lastNumber-firstNumber+1)
 	}
 	if zone.Server == nil || zone.GetServer() {
@@ -76,11 +102,12 @@ func (r *Region) addZone(number int, zone *pb.LabZone) error {
 			Workloads: []*pb.Workload{serverWorkload()},
 		})
 	}
-	for j, h := range zone.GetHosts() {
+	for j, h := range hosts {
 		r.Hosts = append(r.Hosts, &Host{
 			Name: h.GetName(), Zone: zone.GetName(), Room: h.GetRoom(), Roles: h.GetRole(), Labels: h.GetLabels(),
 			Link:      newLink(number, firstNumber+j),
-			Workloads: h.GetWorkloads(),
+			Workloads: h.GetWorkloads(), Commands: h.GetCommands(),
+			AllowUndeclaredKill: h.GetAllowUndeclaredKill(), AllowHold: h.GetAllowHold(),
 		})
 	}
 	return nil
@@ -89,7 +116,7 @@ func (r *Region) addZone(number int, zone *pb.LabZone) error {
 // serverWorkload is a control server: a workload like any other.
 func serverWorkload() *pb.Workload {
 	return &pb.Workload{
-		Name: "server", Role: ServerRole,
+		Name: "server", Role: ServerRole, ReadyWithin: &pb.Span{Nanos: int64(30 * time.Second)},
 		Start: []string{"${squall}", "server", "--bundle", "${bundle}", "--dir", "${data}", "--socket", "${socket}"},
 	}
 }
@@ -146,12 +173,7 @@ func (r *Region) Servers() []*Host {
 func (h *Host) IsServer() bool { return h.hasRole(ServerRole) }
 
 func (h *Host) hasRole(role string) bool {
-	for _, r := range h.Roles {
-		if r == role {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(h.Roles, role)
 }
 
 // Fleet is the region as a fleet file, to plan against while no lab is up.
@@ -172,6 +194,7 @@ func (h *Host) registry() *pb.Host {
 		Name: h.Name, Zone: h.Zone, Room: h.Room, Environment: Environment, Role: h.Roles, Labels: h.Labels,
 		Address:  []string{h.Link.V4.String(), h.Link.V6.String()},
 		Squall:   pb.SquallPolicy_SQUALL_POLICY_ALLOW,
+		Commands: slices.Sorted(maps.Keys(h.Commands)), AllowUndeclaredKill: h.AllowUndeclaredKill, AllowHold: h.AllowHold,
 		Presence: pb.Presence_PRESENCE_CONNECTED,
 	}
 	for _, w := range h.Workloads {

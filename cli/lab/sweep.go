@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -39,6 +40,9 @@ func Sweep(ctx context.Context) ([]string, error) {
 // that two sweeps, or a sweep and a start, never meet.
 func (f Folder) sweep(ctx context.Context) (bool, error) {
 	lock, err := f.lock()
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil // its holder was faster
+	}
 	if err != nil || lock == nil {
 		return false, err
 	}

@@ -42,6 +42,9 @@ func Up(ctx context.Context, file *pb.Lab, progress func(string)) (Folder, error
 	if err := startHolder(ctx, folder, progress); err != nil {
 		return folder, fmt.Errorf("start lab %s: %w", region.Name, err)
 	}
+	if err := folder.checkAlive(ctx, region); err != nil {
+		return folder, errors.Join(fmt.Errorf("start lab %s: %w", region.Name, err), folder.KeepLogs())
+	}
 	return folder, nil
 }
 
@@ -49,6 +52,9 @@ func Up(ctx context.Context, file *pb.Lab, progress func(string)) (Folder, error
 func build(folder Folder, region *Region) error {
 	if folder.Alive() {
 		return ErrUp
+	}
+	if err := os.RemoveAll(folder.Failed()); err != nil {
+		return fmt.Errorf("remove the logs of the last failure: %w", err)
 	}
 	if err := folder.create(); err != nil {
 		return err
@@ -58,12 +64,12 @@ func build(folder Folder, region *Region) error {
 		return err
 	}
 	for _, h := range region.Hosts {
-		if n := len(folder.AgentSocket(h.Name)); n > maxSocketPath {
+		if n := len(folder.Socket(h.Name)); n > maxSocketPath {
 			return fmt.Errorf("path of %s's socket: %d bytes, at most %d work; set TMPDIR to a shorter folder", h.Name, n, maxSocketPath)
 		}
 		v := words{region: region, host: h, folder: folder, squall: squall}
 		if err := v.write(); err != nil {
-			return err
+			return fmt.Errorf("write host %s: %w", h.Name, err)
 		}
 	}
 	if err := writeBundles(folder, region); err != nil {
@@ -98,6 +104,9 @@ func startHolder(ctx context.Context, folder Folder, progress func(string)) erro
 	return follow(ctx, said, progress)
 }
 
+// maxSaid bounds a line that a lab says of its start: the last words of all its logs.
+const maxSaid = 4 << 20
+
 // readyLine ends a good start, and failedMark begins the line of a bad one.
 const (
 	readyLine  = "ready"
@@ -106,12 +115,16 @@ const (
 
 func follow(ctx context.Context, said *os.File, progress func(string)) error {
 	lines := bufio.NewScanner(said)
+	lines.Buffer(nil, maxSaid)
 	for lines.Scan() {
 		line := lines.Text()
 		if line == readyLine {
 			return nil
 		}
 		if why, ok := strings.CutPrefix(line, failedMark); ok {
+			if all, err := strconv.Unquote(why); err == nil {
+				why = all
+			}
 			return errors.New(why)
 		}
 		progress(line)
@@ -128,7 +141,7 @@ func Hold(ctx context.Context, folder Folder) error {
 	say := os.NewFile(3, "status")
 	err := hold(ctx, folder, say)
 	if err != nil {
-		fmt.Fprintln(say, failedMark+oneLine(err))
+		fmt.Fprintln(say, failedMark+strconv.Quote(err.Error()))
 	}
 	return err
 }
@@ -150,6 +163,9 @@ func hold(ctx context.Context, folder Folder, say *os.File) error {
 		return err
 	}
 	runErr := runRegion(folder, group, say)
+	if errors.Is(runErr, errFailed) {
+		runErr = folder.KeepLogs() // it has said why itself
+	}
 	sweep, cancel := context.WithTimeout(context.WithoutCancel(ctx), sweepLimit)
 	defer cancel()
 	return errors.Join(runErr, folder.remove(sweep))
@@ -172,11 +188,17 @@ func runRegion(folder Folder, group cgroup, say *os.File) error {
 	say.Close()
 	err := cmd.Wait()
 	var ended *exec.ExitError
-	if errors.As(err, &ended) {
-		return nil // by `lab down`, or it has said why itself
+	switch {
+	case errors.As(err, &ended) && ended.Exited():
+		return errFailed
+	case errors.As(err, &ended):
+		return nil // by `lab down`
 	}
 	return err
 }
+
+// errFailed says that a region could not be started.
+var errFailed = errors.New("the region ended by itself")
 
 // startIn starts cmd as a member of a cgroup from its first instruction.
 func startIn(cmd *exec.Cmd, group cgroup) error {

@@ -42,16 +42,21 @@ func plain(m protoreflect.Message) (any, error) {
 func plainField(f protoreflect.FieldDescriptor, v protoreflect.Value) (any, error) {
 	switch {
 	case f.IsMap():
-		out := map[string]any{}
-		v.Map().Range(func(k protoreflect.MapKey, v protoreflect.Value) bool {
-			out[k.String()] = v.Interface()
-			return true
-		})
-		return out, nil
+		return plainMap(f.MapValue(), v.Map())
 	case f.IsList():
 		return plainList(f, v.List())
 	}
 	return plainScalar(f, v)
+}
+
+func plainMap(f protoreflect.FieldDescriptor, m protoreflect.Map) (any, error) {
+	out := map[string]any{}
+	var failed error
+	m.Range(func(k protoreflect.MapKey, v protoreflect.Value) bool {
+		out[k.String()], failed = plainScalar(f, v)
+		return failed == nil
+	})
+	return out, failed
 }
 
 func plainList(f protoreflect.FieldDescriptor, list protoreflect.List) (any, error) {
