@@ -28,7 +28,8 @@ func newLabCmd(a *app) *cobra.Command {
 		}
 		return a.prepareLab(c.Context())
 	}
-	c.AddCommand(newLabUpCmd(a), newLabStatusCmd(a), newLabDownCmd(a), newLabExecCmd(a), newLabRunCmd(a))
+	c.AddCommand(newLabUpCmd(a), newLabStatusCmd(a), newLabDownCmd(a), newLabExecCmd(a), newLabRunCmd(a),
+		newLabStartCmd(a), newLabStopCmd(a), newLabLogsCmd(a))
 	return c
 }
 
@@ -78,15 +79,32 @@ func (a *app) labUp(ctx context.Context, name string) (lab.Folder, error) {
 	}
 	if err == nil {
 		err = a.awaitFleet(ctx, file, folder)
+		if err == nil {
+			err = folder.CheckAlive(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
+			err = errors.Join(err, folder.KeepLogs())
+		}
 	}
 	if err != nil {
-		return "", errors.Join(err, lab.Down(context.WithoutCancel(ctx), folder))
+		return "", takeDown(context.WithoutCancel(ctx), folder, err)
 	}
 	fmt.Fprintf(a.stderr, "lab %s is up after %v\n", file.GetName(), time.Since(began).Round(time.Millisecond))
 	if file.GetSay() != "" {
 		fmt.Fprint(a.stderr, escape(file.GetSay()))
 	}
 	return folder, nil
+}
+
+// takeDown clears up after a lab that did not come up, and says where its logs are.
+func takeDown(ctx context.Context, folder lab.Folder, why error) error {
+	if err := lab.Down(ctx, folder); err != nil {
+		return errors.Join(why, err)
+	}
+	if _, err := os.Stat(folder.Failed()); err == nil {
+		return fmt.Errorf("%w\nall its logs are in %s", why, folder.Failed())
+	}
+	return why
 }
 
 func newLabStatusCmd(a *app) *cobra.Command {
@@ -101,7 +119,7 @@ func newLabStatusCmd(a *app) *cobra.Command {
 				fmt.Fprintln(a.stderr, "no lab is up; try: squall lab up")
 			}
 			for _, f := range up {
-				if err := a.printLab(f); err != nil {
+				if err := a.printLab(c.Context(), f); err != nil {
 					return err
 				}
 			}
@@ -110,21 +128,36 @@ func newLabStatusCmd(a *app) *cobra.Command {
 	}
 }
 
-func (a *app) printLab(f lab.Folder) error {
+func (a *app) printLab(ctx context.Context, f lab.Folder) error {
 	region, err := f.Region()
 	if err != nil {
 		return err
 	}
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "LAB\tZONE\tHOST\tROLES\tV4\tV6\tINIT")
+	fmt.Fprintln(w, "LAB\tZONE\tHOST\tROLES\tV4\tV6\tINIT\tWORKLOADS")
 	for _, h := range region.Hosts {
-		state := "runs"
-		if !f.HostAlive(h.Name) {
-			state = "ended"
+		init, workloads := "runs", "-"
+		if states, err := f.States(ctx, h.Name); err != nil {
+			init = "ended"
+		} else {
+			workloads = workloadStates(states)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", region.Name, h.Zone, h.Name, strings.Join(h.Roles, ","), h.Link.V4, h.Link.V6, state)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", region.Name, h.Zone, h.Name, strings.Join(h.Roles, ","), h.Link.V4, h.Link.V6, init, workloads)
 	}
 	return w.Flush()
+}
+
+// workloadStates says of each workload whether it runs.
+func workloadStates(states []lab.WorkloadState) string {
+	var words []string
+	for _, s := range states {
+		state := " ended"
+		if s.Runs {
+			state = " runs"
+		}
+		words = append(words, s.Name+state)
+	}
+	return strings.Join(words, ", ")
 }
 
 func newLabDownCmd(a *app) *cobra.Command {
@@ -156,32 +189,6 @@ func labsNamed(args []string) ([]lab.Folder, error) {
 		return nil, usagef("no lab %q is up", args[0])
 	}
 	return []lab.Folder{f}, nil
-}
-
-func newLabExecCmd(a *app) *cobra.Command {
-	var name string
-	c := &cobra.Command{
-		Use: "exec HOST -- CMD…", Short: "Run a command on a host of the lab; exits with its code", Args: cobra.MinimumNArgs(2),
-		RunE: func(c *cobra.Command, args []string) error {
-			folder, err := labOf(name, args[0])
-			if err != nil {
-				return err
-			}
-			argv := args[1:]
-			if argv[0] == "--" {
-				argv = argv[1:]
-			}
-			cmd := &lab.Command{Folder: folder, Host: args[0], Argv: argv, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
-			code, err := cmd.Run(c.Context())
-			if err != nil {
-				return err
-			}
-			return exit(code)
-		},
-	}
-	c.Flags().StringVar(&name, "lab", "", "the lab, where several are up")
-	c.Flags().SetInterspersed(false)
-	return c
 }
 
 // labOf is the lab that has the host: the one named, or the only one.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -59,8 +60,7 @@ func fleetMissing(ctx context.Context, c *client, hosts int) error {
 }
 
 func newLabRunCmd(a *app) *cobra.Command {
-	var o runOptions
-	var labName string
+	var o labRunOptions
 	c := &cobra.Command{
 		Use:   "run SCENARIO|FILE",
 		Short: "Up, run, report, down; exits with the run's code",
@@ -68,20 +68,30 @@ func newLabRunCmd(a *app) *cobra.Command {
 
 		ValidArgsFunction: completeScenarios,
 		RunE: func(c *cobra.Command, args []string) error {
-			req, err := a.runRequest(args[0], o)
+			req, err := a.runRequest(args[0], o.runOptions)
 			if err != nil {
 				return err
 			}
 			if role := ownZone(req.GetExperiment()); role != "" && len(o.aim) == 0 {
 				req.Aim = map[string]*pb.ZoneRole{role: {Zone: []string{leaderZone}}}
 			}
-			return a.labRun(c.Context(), labFor(labName, req), req, o)
+			return a.labRun(c.Context(), labFor(o.lab, req), req, o)
 		},
 	}
-	c.Flags().StringVar(&labName, "lab", "", "lab file, or a built-in one's name; left out, the one whose name ends the scenario's, else "+lab.Default)
+	c.Flags().StringVar(&o.lab, "lab", "", "lab file, or a built-in one's name; left out, the one whose name ends the scenario's, else "+lab.Default)
 	c.Flags().StringArrayVar(&o.aim, "aim", nil, aimUsage)
 	c.Flags().StringVar(&o.why, "why", "", "the reason, for the record")
+	c.Flags().BoolVar(&o.keep, "keep", false, "leave the lab up after the run")
+	c.Flags().StringVar(&o.out, "out", "", "folder for the report, the events and all logs of the lab; made if need be")
 	return c
+}
+
+// labRunOptions are those of a run, and what is left of it.
+type labRunOptions struct {
+	runOptions
+	lab  string
+	keep bool
+	out  string
 }
 
 // labFor is the lab for a run: the one asked for, else a built-in one after
@@ -98,8 +108,13 @@ func labFor(asked string, req *pb.RunRequest) string {
 	return lab.Default
 }
 
-// labRun leaves nothing, however the run ends.
-func (a *app) labRun(ctx context.Context, name string, req *pb.RunRequest, o runOptions) error {
+// labRun leaves nothing, however the run ends, but what it was asked to keep.
+func (a *app) labRun(ctx context.Context, name string, req *pb.RunRequest, o labRunOptions) error {
+	if o.out != "" { // found out before anything is built
+		if err := os.MkdirAll(o.out, 0o755); err != nil {
+			return usage(err)
+		}
+	}
 	folder, err := a.labUpOrSignal(ctx, name)
 	if err != nil {
 		return err
@@ -107,9 +122,14 @@ func (a *app) labRun(ctx context.Context, name string, req *pb.RunRequest, o run
 	// The lab of this command, whatever else is up or configured.
 	a.settings.Bundle, a.settings.Server = folder.UserBundle(), nil
 	o.yes = true // the lab never asks
-	err = a.carryOut(ctx, req, o, nil)
-	if errors.Is(err, errDetached) {
-		fmt.Fprintln(a.stderr, "the lab stays up; squall lab down ends it")
+	err = a.carryOut(ctx, req, o.runOptions, nil)
+	if o.out != "" {
+		if keepErr := a.keepRun(context.WithoutCancel(ctx), folder, o.out); keepErr != nil {
+			err = errors.Join(err, keepErr)
+		}
+	}
+	if o.keep || errors.Is(err, errDetached) {
+		fmt.Fprintf(a.stderr, "the lab stays up; squall lab down %s ends it\n", folder.Name())
 		return err
 	}
 	if downErr := lab.Down(context.WithoutCancel(ctx), folder); downErr != nil {

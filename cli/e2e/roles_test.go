@@ -119,9 +119,5 @@ func attached([]string) int {
 
 // selfArgs are the words that make a host play a role of this binary.
 func selfArgs(role string, args ...string) []string {
-	self, err := os.Executable()
-	if err != nil {
-		panic(err)
-	}
 	return append([]string{"/usr/bin/env", roleEnv + "=" + role, self}, args...)
 }
