@@ -65,7 +65,7 @@ type Config struct {
 	Attempt func(context.Context, *pb.PlannedProbe) probe.Reading
 	// Wall reads the wall clock, which may step; nil is time.Now.
 	Wall func() time.Time
-	Log *slog.Logger
+	Log  *slog.Logger
 }
 
 // Server is one control server.

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -24,6 +25,8 @@ func RunRegion(ctx context.Context, folder Folder) error {
 	say := os.NewFile(3, "status")
 	unix.CloseOnExec(3)
 	if err := startRegion(ctx, folder, say); err != nil {
+		// Before it is said: who hears it takes the lab down.
+		err = errors.Join(err, folder.KeepLogs())
 		fmt.Fprintln(say, failedMark+strconv.Quote(err.Error()))
 		return err
 	}

@@ -163,9 +163,6 @@ func hold(ctx context.Context, folder Folder, say *os.File) error {
 		return err
 	}
 	runErr := runRegion(folder, group, say)
-	if errors.Is(runErr, errFailed) {
-		runErr = folder.KeepLogs() // it has said why itself
-	}
 	sweep, cancel := context.WithTimeout(context.WithoutCancel(ctx), sweepLimit)
 	defer cancel()
 	return errors.Join(runErr, folder.remove(sweep))
@@ -188,17 +185,11 @@ func runRegion(folder Folder, group cgroup, say *os.File) error {
 	say.Close()
 	err := cmd.Wait()
 	var ended *exec.ExitError
-	switch {
-	case errors.As(err, &ended) && ended.Exited():
-		return errFailed
-	case errors.As(err, &ended):
-		return nil // by `lab down`
+	if errors.As(err, &ended) {
+		return nil // by `lab down`, or it has said why itself
 	}
 	return err
 }
-
-// errFailed says that a region could not be started.
-var errFailed = errors.New("the region ended by itself")
 
 // startIn starts cmd as a member of a cgroup from its first instruction.
 func startIn(cmd *exec.Cmd, group cgroup) error {

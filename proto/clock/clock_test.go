@@ -152,7 +152,7 @@ func TestTimeIsSlewedWhileNothingIsHeld(t *testing.T) {
 	if gained := time.Duration(to.Unix-from.Unix) - time.Minute; gained != 30*ms {
 		t.Errorf("gained %s in a minute, not 500 ppm", gained)
 	}
-	if f, ok := follower.Now(now); !ok || (time.Duration(f.Unix-to.Unix)).Abs() > f.Doubt || f.Doubt > 10*ms {
+	if f, ok := follower.Now(now); !ok || time.Duration(f.Unix-to.Unix).Abs() > f.Doubt || f.Doubt > 10*ms {
 		t.Errorf("a follower is off by %s with a doubt of %s", time.Duration(f.Unix-to.Unix), f.Doubt)
 	}
 	from, to, _ = pass(time.Minute, -2*time.Second, false)
