@@ -3,6 +3,8 @@ package agent
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -23,6 +25,8 @@ const (
 	// machine more would only look for work, each time something wakes it up; on
 	// a small one, fewer would let a beat wait for a program that is being loaded.
 	workers = 4
+	// runFolder is where systems keep what does not outlive the boot.
+	runFolder = "/run"
 	// ExemptMark is on the sockets of the agent's own stream.
 	ExemptMark = 0x53514c
 )
@@ -31,8 +35,13 @@ const (
 type Process struct {
 	// Config is the host's own.
 	Config *pb.HostConfig
-	// State is the agent's folder: journal, locks.
+	// State is the agent's folder, for its journal.
 	State string
+	// Run is a folder on a file system in memory, for locks and the journal's
+	// mirror: what must not hang with a disk. Empty is one of its own in
+	// /run/squall; where that is no such file system, locks are in State, and
+	// there is no mirror.
+	Run string
 	// Logs is the folder for what workloads print; empty is one in State.
 	Logs string
 	// Socket is the path of the host's own Unix socket; empty for none.
@@ -49,15 +58,22 @@ type Process struct {
 	Hook    func(point string)
 	Version string
 	Log     *slog.Logger
+
+	lock *process.JournalLock
+	// begun says that this supervisor has started a worker: whoever else holds
+	// the journal then is past all patience.
+	begun bool
+	// left is what the last recovery could not do.
+	left error
 }
 
 // Supervise is the supervisor's life: until ctx ends, no other agent can run on
 // the same folder.
 func (p *Process) Supervise(ctx context.Context) error {
-	if err := os.MkdirAll(p.State, 0o700); err != nil {
-		return fmt.Errorf("make state folder: %w", err)
+	if err := p.settle(); err != nil {
+		return err
 	}
-	lock, err := host.LockFile(filepath.Join(p.State, "agent.lock"))
+	lock, err := host.LockFile(filepath.Join(p.Run, "agent.lock"))
 	if err != nil {
 		return fmt.Errorf("be the only agent in %s: %w", p.State, err)
 	}
@@ -67,7 +83,12 @@ func (p *Process) Supervise(ctx context.Context) error {
 	if len(p.Servers) == 0 {
 		s.Lease = StandaloneLease
 	}
-	return s.Run(ctx)
+	err = s.Run(ctx)
+	if p.left == nil && p.mirror() != "" {
+		// Everything is on disk, and whoever removes that may begin afresh.
+		err = errors.Join(err, os.Remove(p.mirror()))
+	}
+	return err
 }
 
 // Work is the worker's life.
@@ -78,11 +99,13 @@ func (p *Process) Work(ctx context.Context) error {
 		return err
 	}
 	defer supervisor.Close()
-	writing, err := process.Own(ctx, filepath.Join(p.State, "journal.lock"), p.Log)
-	if err != nil {
+	if err := p.settle(); err != nil {
 		return err
 	}
-	defer writing.Close()
+	if err := p.lock.Take(ctx, process.OrphanTime); err != nil {
+		return err
+	}
+	defer p.lock.Release()
 	w := &Worker{
 		Rest: host.Rest, Config: p.Config, Journal: p.journal(), Pipe: pipe, Supervisor: supervisor,
 		Servers: p.Servers, Dial: p.Dial, Version: p.Version, Log: p.Log,
@@ -103,11 +126,19 @@ func (p *Process) Work(ctx context.Context) error {
 
 // recover reverts from the journal, which nobody else writes by then.
 func (p *Process) recover(ctx context.Context, cause pb.RevertCause) error {
-	writing, err := process.Own(ctx, filepath.Join(p.State, "journal.lock"), p.Log)
-	if err != nil {
+	p.left = p.revert(ctx, cause)
+	return p.left
+}
+
+func (p *Process) revert(ctx context.Context, cause pb.RevertCause) error {
+	patience := process.OrphanTime
+	if p.begun {
+		patience = 0
+	}
+	if err := p.lock.Take(ctx, patience); err != nil {
 		return err
 	}
-	defer writing.Close()
+	defer p.lock.Release()
 	o, err := p.options()
 	if err != nil {
 		return err
@@ -122,9 +153,47 @@ func (p *Process) recover(ctx context.Context, cause pb.RevertCause) error {
 
 func (p *Process) journal() string { return filepath.Join(p.State, "journal") }
 
+// settle finds the folder for what must not hang with a disk.
+func (p *Process) settle() error {
+	if p.Run == "" {
+		p.Run = p.ownRun()
+	}
+	if err := os.MkdirAll(p.Run, 0o700); err != nil {
+		return fmt.Errorf("make folder for locks: %w", err)
+	}
+	if !host.InMemory(p.Run) {
+		p.Log.Warn("locks are on a disk, and the journal has no mirror: letting go may wait for that disk", "folder", p.Run)
+	}
+	p.lock = process.NewJournalLock(filepath.Join(p.Run, "journal.lock"), p.Log)
+	return nil
+}
+
+// ownRun is the folder of the agent whose journal is in State.
+func (p *Process) ownRun() string {
+	if !host.InMemory(runFolder) {
+		return p.State
+	}
+	at, err := filepath.Abs(p.State)
+	if err != nil {
+		at = p.State
+	}
+	sum := sha256.Sum256([]byte(at))
+	return filepath.Join(runFolder, "squall", hex.EncodeToString(sum[:6]))
+}
+
+// mirror is the path of the journal's mirror; empty is none.
+func (p *Process) mirror() string {
+	if !host.InMemory(p.Run) {
+		return ""
+	}
+	return filepath.Join(p.Run, "mirror")
+}
+
 func (p *Process) options() (undo.Options, error) {
 	boot, err := host.BootID()
-	return undo.Options{BootID: boot, Sync: host.Datasync, Hook: p.Hook}, err
+	return undo.Options{
+		BootID: boot, Sync: host.Datasync, Hook: p.Hook, Mirror: p.mirror(), Own: p.lock.Disk,
+	}, err
 }
 
 // open opens the host; ready is for a worker of many hosts that fire at one
@@ -157,5 +226,6 @@ func (p *Process) listen() (net.Listener, error) {
 
 // start starts the worker.
 func (p *Process) start(ctx context.Context) (process.Child, error) {
+	p.begun = true
 	return process.StartWorker(ctx, p.Worker, p.Log)
 }

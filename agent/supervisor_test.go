@@ -3,10 +3,13 @@ package agent
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
+	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -18,6 +21,7 @@ import (
 	"squall/agent/host/hosttest"
 	"squall/agent/process"
 	"squall/agent/undo"
+	"squall/agent/undo/undotest"
 	pb "squall/proto/squall/v1"
 )
 
@@ -66,6 +70,8 @@ type life struct {
 	fake   *hosttest.Fake
 	cancel context.CancelFunc
 	dead   chan struct{}
+	// stuck hangs in the kernel when it is killed, until it is closed.
+	stuck chan struct{}
 }
 
 func (l *life) Kill() error {
@@ -85,7 +91,12 @@ func (l *life) Kill() error {
 	return nil
 }
 
-func (l *life) Dead() <-chan struct{} { return l.dead }
+func (l *life) Dead() <-chan struct{} {
+	if l.stuck != nil {
+		return l.stuck
+	}
+	return l.dead
+}
 
 func (l *life) Processor() (wants bool, had time.Duration) { return false, 0 }
 
@@ -102,6 +113,9 @@ type couple struct {
 	stop  context.CancelFunc
 	done  chan struct{}
 	local *memory
+	disk  *undotest.Disk
+	// lock has a token in it while nobody writes the disk.
+	lock chan struct{}
 }
 
 func marry(t *testing.T, test func(*couple)) {
@@ -109,6 +123,9 @@ func marry(t *testing.T, test func(*couple)) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		c := &couple{t: t, fake: hosttest.NewFake(testConfig()), dir: dir, done: make(chan struct{}), local: newMemory()}
+		c.disk, c.lock = undotest.NewDisk(), make(chan struct{}, 1)
+		c.lock <- struct{}{}
+		defer c.disk.Thaw()
 		log := slog.New(slog.DiscardHandler)
 		ctx, cancel := context.WithCancel(context.Background())
 		c.stop = cancel
@@ -125,7 +142,25 @@ func marry(t *testing.T, test func(*couple)) {
 	})
 }
 
-func (c *couple) options() undo.Options { return undo.Options{BootID: "fake-boot", Size: 1 << 20} }
+func (c *couple) options() undo.Options {
+	return undo.Options{
+		BootID: "fake-boot", Size: 1 << 20, Disk: c.disk, Mirror: filepath.Join(c.dir, "mirror"), Own: c.own,
+	}
+}
+
+// own is the lock on the journal's disk: a thread that hangs there holds it.
+func (c *couple) own(ctx context.Context) (io.Closer, error) {
+	select {
+	case <-c.lock:
+		return giveBack(c.lock), nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+type giveBack chan struct{}
+
+func (g giveBack) Close() error { g <- struct{}{}; return nil }
 
 func (c *couple) start(context.Context) (process.Child, error) {
 	c.mu.Lock()
@@ -212,6 +247,49 @@ func TestRevertAfterWorkerIsKilled(t *testing.T) {
 		time.Sleep(500 * time.Millisecond)
 		c.wantEnded(pb.RevertCause_REVERT_CAUSE_CRASH)
 		c.life(1)
+	})
+}
+
+// A worker that hangs in the kernel with a frozen disk is killed and does not
+// die: the supervisor reverts from the mirror, and the next worker begins.
+func TestWorkerStuckWithAFrozenDiskIsNotWaitedFor(t *testing.T) {
+	marry(t, func(c *couple) {
+		c.inject()
+		stuck := c.life(0)
+		stuck.stuck = make(chan struct{})
+		defer close(stuck.stuck)
+		c.disk.Freeze(nil)
+		client, done := c.local.dial(t)
+		defer done()
+		_, err := client.Inject(context.Background(), &pb.LocalInjectRequest{
+			Run: "more", ForNanos: int64(time.Hour), Fault: &pb.Fault{Kind: &pb.Fault_DnsFail{DnsFail: &pb.DNSFail{}}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range c.fake.Events() {
+			if e.What == "attach" && strings.Contains(e.Name, "more") {
+				t.Errorf("injected without a disk: %v", e)
+			}
+		}
+		_ = stuck.Kill()
+		time.Sleep(3 * time.Second)
+		c.wantRunning(true)
+		if acting := c.fake.Acting(); len(acting) > 0 {
+			t.Fatalf("acting: %v", acting)
+		}
+		c.life(1)
+		answer, err := client.Halt(context.Background(), &pb.LocalHaltRequest{Reason: "enough"})
+		if err != nil || !answer.GetHalt().GetEngaged() {
+			t.Errorf("halt without a disk: %v, %v", answer, err)
+		}
+		c.disk.Thaw()
+		time.Sleep(3 * time.Second)
+		for _, s := range c.status().GetSteps() {
+			if s.GetState() != reverted && s.GetState() != pb.StepState_STEP_STATE_REFUSED {
+				t.Errorf("with the disk back: %v", s)
+			}
+		}
 	})
 }
 

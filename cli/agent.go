@@ -35,6 +35,7 @@ const (
 type agentCmd struct {
 	config     string
 	state      string
+	runFolder  string
 	socket     string
 	bundle     string
 	cgroup     string
@@ -71,6 +72,7 @@ func (c *agentCmd) register(cmd *cobra.Command) *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringVar(&c.config, "config", "", "file with this host's config")
 	flags.StringVar(&c.state, "state", defaultState, "folder for the journal")
+	flags.StringVar(&c.runFolder, "run", "", "folder in memory for locks and the journal's mirror (default one of its own in /run/squall)")
 	flags.StringVar(&c.logs, "logs", "", "folder for what workloads print (default logs in --state)")
 	flags.StringVar(&c.socket, "socket", defaultSocket, "path of this host's own socket")
 	flags.StringVar(&c.bundle, "bundle", "", "folder of the agent's certificate bundle")
@@ -108,7 +110,7 @@ func (c *agentCmd) process() (*agent.Process, error) {
 		return nil, usage(err)
 	}
 	p := &agent.Process{
-		Config: config, State: c.state, Logs: c.logs, Socket: c.socket, Cgroup: c.cgroup, Worker: c.workerArgs(),
+		Config: config, State: c.state, Run: c.runFolder, Logs: c.logs, Socket: c.socket, Cgroup: c.cgroup, Worker: c.workerArgs(),
 		Version: readBuildInfo().Version, Log: c.log,
 	}
 	if !c.standalone {
@@ -120,7 +122,7 @@ func (c *agentCmd) process() (*agent.Process, error) {
 // workerArgs are the supervisor's own, for the other process.
 func (c *agentCmd) workerArgs() []string {
 	args := []string{
-		workerCommand, "--config", c.config, "--state", c.state, "--socket", c.socket, "--cgroup", c.cgroup, "--logs", c.logs,
+		workerCommand, "--config", c.config, "--state", c.state, "--run", c.runFolder, "--socket", c.socket, "--cgroup", c.cgroup, "--logs", c.logs,
 	}
 	if c.standalone {
 		return append(args, "--standalone")

@@ -59,6 +59,14 @@ func FreeSpace(path string) (uint64, error) {
 	return s.Bavail * uint64(s.Bsize), nil
 }
 
+// InMemory tells whether a folder is on a file system that lives in memory, and
+// so can't hang with a disk.
+func InMemory(path string) bool {
+	var s unix.Statfs_t
+	err := eachIntr(func() error { return unix.Statfs(path, &s) })
+	return err == nil && (s.Type == unix.TMPFS_MAGIC || s.Type == unix.RAMFS_MAGIC)
+}
+
 // eachIntr repeats a system call for as long as signals interrupt it.
 func eachIntr(call func() error) error {
 	for {

@@ -14,6 +14,9 @@ const (
 	// overdue is how long after a deadline in the journal the worker may still
 	// be at it.
 	overdue = time.Second
+	// stuck is how long a killed worker may take to die before it counts as stuck
+	// in the kernel: with a disk that hangs it may never.
+	stuck = time.Second
 	// parting is how long a worker has to revert and end by itself.
 	parting = 30 * time.Second
 	// steady is how long a worker must live to be started again at once.
@@ -40,7 +43,8 @@ type Supervisor struct {
 	// Start starts a worker.
 	Start func(ctx context.Context) (Child, error)
 	// Recover opens the journal, reverts what is open in it, sweeps, and closes
-	// it. It is called only while no worker lives.
+	// it. It is called only while no worker runs: each is dead, or killed and
+	// kept from dying by the kernel.
 	Recover func(ctx context.Context, cause pb.RevertCause) error
 	Boot    func() time.Duration
 	// Lease is what a standalone worker is granted with each answer; 0 for one
@@ -75,7 +79,7 @@ func (s *Supervisor) recover(ctx context.Context) {
 	}
 }
 
-// tend lives with one worker, and returns when it is dead.
+// tend lives with one worker, and returns when it is dead, or can't do any more.
 func (s *Supervisor) tend(ctx context.Context) error {
 	child, err := s.Start(ctx)
 	if err != nil {
@@ -95,8 +99,20 @@ func (s *Supervisor) tend(ctx context.Context) error {
 	if err != nil {
 		s.Log.Error("kill worker", "err", err)
 	}
-	<-child.Dead()
+	s.awaitDeath(child)
 	return why
+}
+
+// awaitDeath waits for a killed worker, for a while. One that hangs in the
+// kernel lets go of what it holds there when its leases run out.
+func (s *Supervisor) awaitDeath(child Child) {
+	patience := time.NewTimer(stuck)
+	defer patience.Stop()
+	select {
+	case <-child.Dead():
+	case <-patience.C:
+		s.Log.Error("the worker was killed and does not die; reverting without it", "after", stuck)
+	}
 }
 
 // watch answers beats until there is a reason to end the worker.

@@ -44,6 +44,7 @@ func newLane(t testing.TB) *lane {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	l.dir = dir
+	l.mirrored()
 	if l.log, err = os.Create(filepath.Join(dir, "log")); err != nil {
 		t.Fatal(err)
 	}
@@ -56,6 +57,19 @@ func newLane(t testing.TB) *lane {
 	l.client = pb.NewLocalServiceClient(l.conn)
 	l.startWorkloads()
 	return l
+}
+
+// mirrored gives the lane a folder in memory for locks and the journal's mirror.
+func (l *lane) mirrored() {
+	l.t.Helper()
+	run, err := os.MkdirTemp("/dev/shm", "sweep")
+	if err == nil {
+		l.t.Cleanup(func() { os.RemoveAll(run) })
+		err = os.Symlink(run, filepath.Join(l.dir, "run"))
+	}
+	if err != nil {
+		l.t.Fatal(err)
+	}
 }
 
 func (l *lane) startWorkloads() {
@@ -79,6 +93,7 @@ func (l *lane) begin(stopAt int) {
 	for _, old := range []string{"stopped", "stopped.go", "points", "state"} {
 		os.RemoveAll(filepath.Join(l.dir, old))
 	}
+	os.Remove(filepath.Join(l.dir, "run", "mirror"))
 	ctx, cancel := context.WithCancel(context.Background())
 	l.stop = cancel
 	env := append(os.Environ(), laneEnv+"="+l.dir, fmt.Sprintf("%s=%d", stopEnv, stopAt))

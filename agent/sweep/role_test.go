@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 func role(life, dir, cgroup string) int {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil)).With("pid", os.Getpid())
 	p := &agent.Process{
-		Config: config(), State: filepath.Join(dir, "state"), Socket: filepath.Join(dir, "sock"), Cgroup: cgroup,
+		Config: config(), State: filepath.Join(dir, "state"), Run: filepath.Join(dir, "run"), Socket: filepath.Join(dir, "sock"), Cgroup: cgroup,
 		Worker: []string{"agent-worker", dir, cgroup}, Hook: stopper(dir, life), Version: "sweep", Log: log,
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)

@@ -395,9 +395,13 @@ func (j *Journal) Recorded(ctx context.Context) error {
 func (j *Journal) Close() error {
 	j.mu.Lock()
 	j.closed = true
+	wait := parting
+	if !j.read {
+		wait = 0 // it has not even been read
+	}
 	j.mu.Unlock()
 	j.nudge()
-	timer := time.NewTimer(parting)
+	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
 	case <-j.writer.ended:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -44,18 +45,38 @@ type bench struct {
 	dir    string
 	runner *undo.Runner
 	hook   func(string)
+	// dead is the process that has the journal open.
+	dead *atomic.Bool
 	// last is the journal in use; nil after a crash.
 	last *undo.Journal
 	// mirror is the path of the mirror; empty is none.
 	mirror string
 	disk   undo.Disk
+	// own waits for the disk to be free; nil is at once.
+	own func(context.Context) error
 }
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	b := &bench{host: hosttest.NewFake(config()), dir: t.TempDir(), hook: func(string) {}}
+	return newBenchOn(t, nil, "")
+}
+
+func newBenchOn(t *testing.T, disk undo.Disk, mirror string) *bench {
+	t.Helper()
+	b := &bench{host: hosttest.NewFake(config()), dir: t.TempDir(), hook: func(string) {}, disk: disk, mirror: mirror}
 	b.open(t)
 	return b
+}
+
+// owner is undo.Options.Own.
+func (b *bench) owner() func(context.Context) (io.Closer, error) {
+	own := b.own
+	return func(ctx context.Context) (io.Closer, error) {
+		if own == nil {
+			return io.NopCloser(nil), nil
+		}
+		return io.NopCloser(nil), own(ctx)
+	}
 }
 
 // open is an agent's start on what an earlier one left.
@@ -66,8 +87,16 @@ func (b *bench) open(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	dead := new(atomic.Bool)
+	b.dead = dead
+	hook := func(p string) {
+		if dead.Load() {
+			runtime.Goexit()
+		}
+		b.hook(p)
+	}
 	j, err := undo.Open(b.dir, undo.Options{
-		BootID: "boot", Size: 512 << 10, Hook: func(p string) { b.hook(p) }, Mirror: b.mirror, Disk: b.disk,
+		BootID: "boot", Size: 512 << 10, Hook: hook, Mirror: b.mirror, Disk: b.disk, Own: b.owner(),
 		Sync: func(*os.File) error { return nil },
 	})
 	if err != nil {
