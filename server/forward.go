@@ -101,10 +101,12 @@ func (s *Server) readIndex(ctx context.Context) (uint64, error) {
 	return res.GetCommitIndex(), nil
 }
 
-// untilLed tries, with pauses that grow and differ, until a leader has done it.
+// untilLed tries, with pauses that grow and differ, until a leader has done it;
+// at once when there is news of one.
 func (s *Server) untilLed(ctx context.Context, try func(context.Context) error) error {
 	pause := firstPause
 	for {
+		news := s.consensus.LeaderNews()
 		attempt, cancel := context.WithTimeout(ctx, attemptTime)
 		err := try(attempt)
 		cancel()
@@ -113,10 +115,12 @@ func (s *Server) untilLed(ctx context.Context, try func(context.Context) error) 
 		}
 		select {
 		case <-time.After(pause/2 + rand.N(pause)):
+			pause = min(2*pause, lastPause)
+		case <-news:
+			pause = firstPause
 		case <-ctx.Done():
 			return fmt.Errorf("%w: %w", errNoLeader, err)
 		}
-		pause = min(2*pause, lastPause)
 	}
 }
 

@@ -95,10 +95,12 @@ type Timing struct {
 	SnapshotAfter uint64
 }
 
-// LAN is for servers within a few milliseconds of one another.
+// LAN is for servers within a few milliseconds of one another. A follower that
+// hears nothing stands for election one to three heartbeat times later; a leader
+// that is kept from running for less than its lease stays one.
 func LAN() Timing {
 	return Timing{
-		Heartbeat: 300 * time.Millisecond, Lease: 150 * time.Millisecond, Commit: 25 * time.Millisecond,
+		Heartbeat: 200 * time.Millisecond, Lease: 200 * time.Millisecond, Commit: 25 * time.Millisecond,
 		Store: 3 * time.Second, SnapshotAfter: 8192,
 	}
 }
@@ -118,6 +120,11 @@ type Consensus struct {
 	trans   Transport
 	stores  *Stores
 	log     *slog.Logger
+
+	teller *teller
+	// leader is closed and replaced when this server hears of another leader.
+	leader atomic.Pointer[chan struct{}]
+	heard  chan raft.Observation
 
 	notify chan bool
 	terms  chan Term
@@ -197,6 +204,9 @@ func (c *Consensus) Leader() string {
 	return string(id)
 }
 
+// LeaderNews is closed when this server hears of another leader, or of none.
+func (c *Consensus) LeaderNews() <-chan struct{} { return *c.leader.Load() }
+
 // Snapshot takes a snapshot now.
 func (c *Consensus) Snapshot() error {
 	if err := c.raft.Snapshot().Error(); err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) {
@@ -225,6 +235,7 @@ func (c *Consensus) Stop(ctx context.Context) error {
 	if closer, ok := c.trans.(raft.WithClose); ok {
 		err = errors.Join(err, closer.Close())
 	}
+	c.teller.stop()
 	if err := errors.Join(err, c.stores.close()); err != nil {
 		return fmt.Errorf("stop consensus: %w", err)
 	}

@@ -27,7 +27,24 @@ func (c *Consensus) followLeadership() {
 			return
 		case leading := <-c.notify:
 			c.turn(leading)
+		case <-c.heard:
+			c.replaceLeaderNews()
 		}
+	}
+}
+
+func (c *Consensus) replaceLeaderNews() {
+	next := make(chan struct{})
+	if old := c.leader.Swap(&next); old != nil {
+		close(*old)
+	}
+}
+
+// tellFollowers is called where entries are applied. Only a leader whose term
+// has begun here tells: in that term nobody else does.
+func (c *Consensus) tellFollowers(index, logTerm uint64) {
+	if term := c.ready.Load(); term != 0 {
+		c.teller.tell(commit{index: index, logTerm: logTerm, term: term})
 	}
 }
 

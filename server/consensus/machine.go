@@ -18,6 +18,9 @@ type machine struct {
 	inner Machine
 	log   *slog.Logger
 
+	// committed is told the last entry of each batch that holds a command.
+	committed func(index, term uint64)
+
 	mu    sync.Mutex // guards index and moved
 	index uint64
 	moved chan struct{} // closed and replaced when index grows
@@ -41,6 +44,9 @@ func (m *machine) ApplyBatch(logs []*raft.Log) []any {
 		}
 	}
 	m.advance(index)
+	if last := logs[len(logs)-1]; m.committed != nil {
+		m.committed(last.Index, last.Term)
+	}
 	return outcomes
 }
 

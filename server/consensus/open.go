@@ -57,18 +57,30 @@ func open(cfg Config) (*Consensus, error) {
 		trans = newTransport(cfg, logger)
 	}
 	c := &Consensus{
-		machine: newMachine(cfg.Machine, cfg.Log), trans: trans, stores: stores, log: cfg.Log,
+		machine: newMachine(cfg.Machine, cfg.Log), trans: trans, teller: newTeller(cfg.ID, cfg.Peers, trans),
+		heard: make(chan raft.Observation, notices), stores: stores, log: cfg.Log,
 		notify: make(chan bool, notices), terms: make(chan Term, 1),
 		quit: make(chan struct{}), done: make(chan struct{}),
 	}
+	c.machine.committed = c.tellFollowers
+	c.replaceLeaderNews()
 	guarded := watch(stores, cfg.Timing.Store, c.failStop(cfg.Fatal))
 	if err := bootstrap(cfg, guarded, stores.Snapshots, trans, logger); err != nil {
 		return nil, errors.Join(err, c.abandon())
+	}
+	if full, ok := trans.(fullTransport); ok {
+		waits := newPatient(full)
+		defer func() { waits.raft.Store(c.raft) }()
+		trans = waits
 	}
 	c.raft, err = raft.NewRaft(raftConfig(cfg, c.notify, logger), c.machine, guarded, guarded, stores.Snapshots, trans)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start from %s: %w", cfg.Dir, err), c.abandon())
 	}
+	c.raft.RegisterObserver(raft.NewObserver(c.heard, false, func(o *raft.Observation) bool {
+		_, ok := o.Data.(raft.LeaderObservation)
+		return ok
+	}))
 	return c, nil
 }
 
@@ -90,6 +102,7 @@ func (c *Consensus) abandon() error {
 	if closer, ok := c.trans.(raft.WithClose); ok {
 		err = closer.Close()
 	}
+	c.teller.stop()
 	return errors.Join(err, c.stores.close())
 }
 
