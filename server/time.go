@@ -14,8 +14,9 @@ import (
 const (
 	// steerEvery is how often the leader holds cluster time against wall clocks.
 	steerEvery = time.Second
-	// recallTime is how long a new leader that never heard the time asks others.
-	recallTime = 300 * time.Millisecond
+	// recallTime is how long a new leader that never heard the time asks others who
+	// may have.
+	recallTime = 3 * time.Second
 	// remindEvery is how often an alarm about the clock is repeated.
 	remindEvery = time.Minute
 )
@@ -25,21 +26,47 @@ const (
 func (s *Server) takeTime(ctx context.Context, term uint64) {
 	s.clock.Applied(s.machine.View().Now().UnixNano())
 	if !s.clock.Known(s.local()) {
-		s.recallTime(ctx)
+		s.recall(ctx)
 	}
 	s.clock.Lead(s.local(), s.cfg.Wall().UnixNano(), term)
 }
 
-// recallTime asks the other servers what they know: this one has only just come
-// up, and its wall clock may have stepped while nobody led.
-func (s *Server) recallTime(ctx context.Context) {
-	s.peers.each(ctx, recallTime, func(ctx context.Context, _ string, peer pb.PeerServiceClient) {
+// recall asks the other servers what they know, until one does or all have
+// answered: this one has only just come up, and wall clocks may have stepped
+// while nobody led. In a new cluster nobody is to know anything.
+func (s *Server) recall(ctx context.Context) {
+	most := recallTime
+	if s.machine.View().Now().UnixNano() == 0 {
+		most = recallTime / 10
+	}
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	for ctx.Err() == nil && !s.clock.Known(s.local()) {
+		if s.askTime(ctx) == len(s.cfg.Bundle.Servers)-1 {
+			return
+		}
+		select {
+		case <-time.After(recallTime / 30):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// askTime asks all others once, and tells how many have answered.
+func (s *Server) askTime(ctx context.Context) int {
+	var answered atomic.Int32
+	s.peers.each(ctx, recallTime/10, func(ctx context.Context, _ string, peer pb.PeerServiceClient) {
 		sent := s.local()
 		res, err := peer.Confirm(ctx, &pb.ConfirmRequest{Server: s.id, WallUnixNanos: s.cfg.Wall().UnixNano()})
-		if err == nil && res.GetClusterUnixNanos() != 0 {
+		if err != nil {
+			return
+		}
+		answered.Add(1)
+		if res.GetClusterUnixNanos() != 0 {
 			s.clock.Observe(sent, readingOf(res), s.local())
 		}
 	})
+	return int(answered.Load())
 }
 
 func readingOf(r *pb.ConfirmResponse) clock.Reading {

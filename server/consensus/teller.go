@@ -2,8 +2,15 @@ package consensus
 
 import (
 	"sync"
+	"time"
 
 	"github.com/hashicorp/raft"
+)
+
+// Pauses before a peer that lacks an entry is told of its commit again.
+const (
+	firstPause = time.Millisecond
+	lastPause  = 16 * time.Millisecond
 )
 
 // teller tells followers of a commit as soon as it is applied here. Raft alone
@@ -60,8 +67,25 @@ func (t *teller) serve(p *toldPeer) {
 	for {
 		select {
 		case c := <-p.news:
-			// A peer that can't be told hears of it from raft.
-			_ = t.trans.AppendEntries(p.id, p.address, t.message(c), new(raft.AppendEntriesResponse))
+			t.deliver(p, c)
+		case <-t.quit:
+			return
+		}
+	}
+}
+
+// deliver tells a peer of a commit, again where the entry itself is still on its
+// way to it, until it is time to tell of a newer one. A peer that can't be told
+// hears of it from raft.
+func (t *teller) deliver(p *toldPeer, c commit) {
+	for pause := firstPause; pause <= lastPause; pause *= 2 {
+		var res raft.AppendEntriesResponse
+		err := t.trans.AppendEntries(p.id, p.address, t.message(c), &res)
+		if err != nil || res.Success || res.Term > c.term || len(p.news) > 0 {
+			return
+		}
+		select {
+		case <-time.After(pause):
 		case <-t.quit:
 			return
 		}

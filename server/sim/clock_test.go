@@ -42,6 +42,12 @@ func TestClocksThatStepWithoutALeaderMoveNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRegion(t, settings{})
+				for _, c := range r.servers {
+					r.until("all to know the time", 5*time.Second, func() bool {
+						_, doubt := r.clusterTime(c.id)
+						return doubt > 0 || c == r.leader()
+					})
+				}
 				before, _ := r.clusterTime("s1")
 				began := time.Now()
 				for _, c := range r.servers {
