@@ -36,9 +36,20 @@ func (a *app) show(v view) error {
 		}
 		return nil
 	}
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	w := tabwriter.NewWriter(plainWriter{a.stdout}, 0, 0, 2, ' ', 0)
 	v.table(w, a.settings.Output == "wide")
 	return w.Flush()
+}
+
+// plainWriter lets nothing through that a terminal obeys, whoever wrote it.
+type plainWriter struct{ out io.Writer }
+
+// Write reports the length of what it was given, as its callers count.
+func (p plainWriter) Write(b []byte) (int, error) {
+	if _, err := io.WriteString(p.out, escape(string(b))); err != nil {
+		return 0, err
+	}
+	return len(b), nil
 }
 
 // printJSON prints a proto message as its proto JSON, and anything else as

@@ -3,13 +3,13 @@ package experiments
 import (
 	"fmt"
 	"strings"
-	"unicode"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"squall/experiments/internal/spell"
 	pb "squall/proto/squall/v1"
+	"squall/proto/text"
 )
 
 // Check says what is wrong with an experiment that came as a message, by the
@@ -17,6 +17,10 @@ import (
 // and local socket give messages. Problems have paths instead of lines.
 func Check(e *pb.Experiment) Problems {
 	d := newDecoder("", "experiment")
+	if size := proto.Size(e); size > fileLimits.bytes {
+		d.absent(where{}, fmt.Sprintf("the experiment has %d bytes", size), fmt.Sprintf("keep it under %d bytes", fileLimits.bytes))
+		return d.settled()
+	}
 	d.whole(e.ProtoReflect(), where{})
 	if len(d.problems) == 0 {
 		d.checkExperiment(e)
@@ -33,6 +37,9 @@ func CheckFault(f *pb.Fault) Problems {
 
 // whole holds a message against its descriptors, with all that is below it.
 func (d *decoder) whole(m protoreflect.Message, at where) {
+	if len(m.GetUnknown()) > 0 {
+		d.absent(at, of(at)+" has fields that this build does not know", "use a client of the servers' build")
+	}
 	all := m.Descriptor().Fields()
 	for i := range all.Len() {
 		fd := all.Get(i)
@@ -118,22 +125,21 @@ func (d *decoder) wholeValue(fd protoreflect.FieldDescriptor, v protoreflect.Val
 // read as the same, and lies in its range.
 func sayable(fd protoreflect.FieldDescriptor, v protoreflect.Value) error {
 	m := v.Message().Interface()
-	text := quantities[fd.Message().FullName()].format(m)
-	same, err := parseQuantity(fd, text)
+	said := quantities[fd.Message().FullName()].format(m)
+	same, err := parseQuantity(fd, said)
 	if err != nil {
 		return err
 	}
 	if !proto.Equal(same, m) {
-		return fmt.Errorf("%s is not what it seems", quoted(text))
+		return fmt.Errorf("%s is not what it seems", quoted(said))
 	}
-	return checkRange(fd, text, v)
+	return checkRange(fd, said, v)
 }
 
 // wholeText refuses what a terminal would obey instead of show.
-func (d *decoder) wholeText(text string, at where) {
-	control := func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }
-	if strings.ContainsFunc(text, control) {
-		d.absent(at, quoted(text)+" has control characters", "take them out")
+func (d *decoder) wholeText(said string, at where) {
+	if strings.ContainsFunc(said, func(r rune) bool { return !text.Legible(r) }) {
+		d.absent(at, quoted(said)+" has control characters", "take them out")
 	}
 }
 

@@ -46,6 +46,9 @@ func TestMessagesAreHeldToTheRulesOfFiles(t *testing.T) {
 		"a name that moves a cursor":  {func(e *pb.Experiment) { e.Title = "x\x1b[2J" }, "has control characters"},
 		"a phase of no name's form":   {func(e *pb.Experiment) { e.Timeline[0].Phase = "Not Plain" }, `has the wrong form`},
 		"a share above the whole":     {func(e *pb.Experiment) { e.Guardrails = &pb.Guardrails{MaxHosts: share(2e6)} }, `is more than the whole`},
+		"text that runs backwards":    {func(e *pb.Experiment) { e.Title = "x\u202ey" }, "has control characters"},
+		"more than a file may hold":   {func(e *pb.Experiment) { e.Hypothesis = strings.Repeat("x", 1<<20) }, "the experiment has 1048"},
+		"fields of another build":     {func(e *pb.Experiment) { e.ProtoReflect().SetUnknown([]byte{0xf8, 0x7f, 1}) }, "fields that this build does not know"},
 		"a target of nothing":         {func(e *pb.Experiment) { e.Targets["it"] = &pb.Target{} }, `does not say which hosts`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -3,20 +3,23 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/encoding"
+	_ "google.golang.org/grpc/encoding/proto" // registers the codec that ours stands on
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"squall/proto/pki"
 	pb "squall/proto/squall/v1"
+	"squall/proto/text"
+	"squall/server/access"
 )
 
 const (
@@ -31,19 +34,13 @@ const (
 	callTime = 30 * time.Second
 )
 
-// doorRoles says who may call which service. What is not listed is refused.
-var doorRoles = map[string][]pb.Role{
-	pb.AgentService_ServiceDesc.ServiceName:   {pb.Role_ROLE_AGENT},
-	pb.ControlService_ServiceDesc.ServiceName: {pb.Role_ROLE_USER, pb.Role_ROLE_SERVER},
-	pb.PeerService_ServiceDesc.ServiceName:    {pb.Role_ROLE_SERVER},
-}
-
 // newDoor makes the gRPC server. TLS lets in any role of ours; each service
 // then has its own.
 func (s *Server) newDoor() *grpc.Server {
 	tls := s.cfg.Bundle.ServerTLS(pb.Role_ROLE_SERVER, pb.Role_ROLE_AGENT, pb.Role_ROLE_USER)
 	g := grpc.NewServer(
 		grpc.Creds(credentials.NewTLS(tls)),
+		grpc.ForceServerCodecV2(mendingCodec{encoding.GetCodecV2(codecName)}),
 		grpc.MaxRecvMsgSize(maxRequest),
 		grpc.MaxHeaderListSize(maxHeaders),
 		grpc.MaxConcurrentStreams(maxStreams),
@@ -65,6 +62,9 @@ func checkUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next g
 	if err := allowed(ctx, info.FullMethod); err != nil {
 		return nil, err
 	}
+	if err := access.Words(info.FullMethod, req); err != nil {
+		return nil, refusef(pb.Refusal_REFUSAL_INVALID, "take it out", "%v", err)
+	}
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, callTime)
@@ -78,24 +78,36 @@ func checkStream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo,
 	if err := allowed(stream.Context(), info.FullMethod); err != nil {
 		return err
 	}
-	return statusOf(next(srv, stream))
+	return statusOf(next(srv, wordStream{stream, info.FullMethod}))
 }
 
-// allowed holds the caller's role against the service's.
+// wordStream checks the texts of each message that comes in.
+type wordStream struct {
+	grpc.ServerStream
+	method string
+}
+
+// RecvMsg takes a message whose texts are checked or mended.
+func (s wordStream) RecvMsg(m any) error {
+	if err := s.ServerStream.RecvMsg(m); err != nil {
+		return err
+	}
+	if err := access.Words(s.method, m); err != nil {
+		return refusef(pb.Refusal_REFUSAL_INVALID, "take it out", "%v", err)
+	}
+	return nil
+}
+
+// allowed holds the caller's role against the method's.
 func allowed(ctx context.Context, method string) error {
 	id, err := identify(ctx)
 	if err != nil {
 		return status.Error(codes.Unauthenticated, err.Error())
 	}
-	service, _, _ := strings.Cut(strings.TrimPrefix(method, "/"), "/")
-	if slices.Contains(doorRoles[service], id.Role) {
-		return nil
+	if err := access.Check(method, id); err != nil {
+		return refusef(pb.Refusal_REFUSAL_ROLE, "use a bundle of another role: squall server init makes them", "%s", status.Convert(err).Message())
 	}
-	return refusal(&pb.Problem{
-		Refusal: pb.Refusal_REFUSAL_ROLE,
-		Message: fmt.Sprintf("the certificate of %s does not open %s", id, service),
-		Fix:     "use a bundle of another role: squall server init makes them",
-	})
+	return nil
 }
 
 func identify(ctx context.Context) (pki.Identity, error) {
@@ -130,4 +142,21 @@ type agentDoor struct {
 func (d *agentDoor) Session(stream grpc.BidiStreamingServer[pb.SessionRequest, pb.SessionResponse]) error {
 	id, _ := caller(stream.Context())
 	return d.server.fleet.Serve(stream, id.Name)
+}
+
+// codecName is that of gRPC's own codec.
+const codecName = "proto"
+
+// mendingCodec reads messages whose texts are not all UTF-8, since a name on a
+// host that was cut inside a letter must not cut off its agent.
+type mendingCodec struct{ encoding.CodecV2 }
+
+// Unmarshal tries again with the texts mended where the plain way fails.
+func (c mendingCodec) Unmarshal(data mem.BufferSlice, v any) error {
+	err := c.CodecV2.Unmarshal(data, v)
+	m, ok := v.(proto.Message)
+	if err == nil || !ok {
+		return err
+	}
+	return text.Unmarshal(data.Materialize(), m)
 }

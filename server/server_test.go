@@ -405,3 +405,36 @@ func problem(err error) *pb.Problem {
 	}
 	return nil
 }
+
+// TestNameCutInsideALetterDoesNotCutTheAgentOff: any local user can name a
+// process so, and agents of other builds may send it as it is.
+func TestNameCutInsideALetterDoesNotCutTheAgentOff(t *testing.T) {
+	r := newRegion(t)
+	host := &pb.Host{Name: "web-a1", Zone: "zone-a"}
+	host.ProtoReflect().SetUnknown(append([]byte{0x82, 0x01, 8}, "cut-her\xc3"...)) // undeclared = 16, past the check of what marshals
+	r.agentWith(r.leader(), "web-a1", &pb.Hello{Host: host})
+	r.wait("the host", func() bool {
+		known := r.leader().State().Host("web-a1").GetHost()
+		return known.GetPresence() == pb.Presence_PRESENCE_CONNECTED && len(known.GetUndeclared()) == 1
+	})
+	if got := r.leader().State().Host("web-a1").GetHost().GetUndeclared()[0]; got != "cut-her\uFFFD" {
+		t.Errorf("knows the process as %q", got)
+	}
+}
+
+func TestWordsThatATerminalObeysAreRefused(t *testing.T) {
+	r := newRegion(t)
+	r.leader()
+	user := r.user(r.servers[0])
+	_, err := user.Run(within(t, 10*time.Second), &pb.RunRequest{Id: "one", Why: "\x1b[2J", Source: source("2s"), File: "dark.yaml"})
+	if status.Code(err) != codes.InvalidArgument {
+		t.Errorf("run: %v", err)
+	}
+	if _, err := user.Halt(within(t, 10*time.Second), &pb.HaltRequest{Id: "h", Reason: "\x1b[2Jsmoke"}); err != nil {
+		t.Errorf("halt: %v", err)
+	}
+	r.wait("the halt", func() bool { return r.servers[0].State().Halt().GetEngaged() })
+	if got := r.servers[0].State().Halt().GetReason(); got != "\uFFFD[2Jsmoke" {
+		t.Errorf("its reason is %q", got)
+	}
+}

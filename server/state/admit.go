@@ -2,9 +2,12 @@ package state
 
 import (
 	"slices"
+	"strings"
+	"unicode/utf8"
 
 	"squall/experiments/plan"
 	pb "squall/proto/squall/v1"
+	"squall/proto/text"
 )
 
 // maxActive is how many runs may be under way at one time.
@@ -35,6 +38,8 @@ func (t *change) admissible(c *pb.AdmitRun) *pb.Problem {
 	switch {
 	case c.GetRun() == "" || len(c.GetPlan().GetSteps()) == 0 || c.GetExperiment() == nil:
 		return refuse(pb.Refusal_REFUSAL_INVALID, "", "the command names no run, no experiment, or a plan without steps")
+	case !goodName(c.GetRun()):
+		return refuse(pb.Refusal_REFUSAL_INVALID, "choose a short one of plain letters", "the run's id %q can't be one", c.GetRun())
 	case t.runs[c.GetRun()] != nil:
 		return refuse(pb.Refusal_REFUSAL_INVALID, "choose another id", "run %q exists already", c.GetRun())
 	case t.halt.GetEngaged():
@@ -45,12 +50,26 @@ func (t *change) admissible(c *pb.AdmitRun) *pb.Problem {
 	case len(t.Active()) >= maxActive:
 		return refuse(pb.Refusal_REFUSAL_GUARDRAIL, "wait for one to end", "%d runs are under way, the most that may be", maxActive)
 	}
+	if p := plan.Bounded(c.GetPlan()); p != nil {
+		return p
+	}
 	w := t.World()
 	w.Command = c.GetAdHoc() || len(c.GetSource()) == 0
 	if ps := plan.Admissible(c.GetPlan(), c.GetExperiment(), w); len(ps) > 0 {
 		return ps[0]
 	}
 	return nil
+}
+
+// maxName is the longest id, in bytes.
+const maxName = 128
+
+// goodName tells whether an id can be shown and looked up: it is short, and a
+// single line without anything that a terminal obeys.
+func goodName(id string) bool {
+	return id != "" && len(id) <= maxName && utf8.ValidString(id) && !strings.ContainsFunc(id, func(r rune) bool {
+		return !text.Legible(r) || r == '\n' || r == '\t'
+	})
 }
 
 // World is what a plan made now is judged against: registry, cluster-wide

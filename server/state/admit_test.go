@@ -109,3 +109,16 @@ func TestPlanWithProblemsIsRefusedByItsOwnWord(t *testing.T) {
 	b.refused(admit("r", p), pb.Refusal_REFUSAL_NO_WAY_BACK)
 	b.refused(admit("r", &pb.Plan{}), pb.Refusal_REFUSAL_INVALID)
 }
+
+func TestAdmissionAsksForBoundsAndNamesAgain(t *testing.T) {
+	b := newBench(t)
+	long := planOf(0, "d")
+	long.LeaseNanos = int64(20 * 365 * 24 * 3600e9)
+	b.refused(admit("r", long), pb.Refusal_REFUSAL_INVALID)
+	for _, id := range []string{"\x1b[2J", "two\nlines", strings.Repeat("x", 129), "back\u202ewards"} {
+		b.refused(admit(id, planOf(0, "d")), pb.Refusal_REFUSAL_INVALID)
+		b.refused(halt(id), pb.Refusal_REFUSAL_INVALID)
+	}
+	b.must(admit("r", planOf(0, "d")))
+	b.refused(fire("r", b.now+2*3600e9), pb.Refusal_REFUSAL_INVALID)
+}

@@ -8,6 +8,10 @@ import (
 	pb "squall/proto/squall/v1"
 )
 
+// maxFireAhead is how far ahead of cluster time an instant may be, in
+// nanoseconds: so sums of it and of a plan's numbers never leave 64 bits.
+const maxFireAhead = int64(3600e9)
+
 // maxDone is how many runs are kept after they are done.
 const maxDone = 100
 
@@ -86,6 +90,9 @@ func (t *change) prepare(c *pb.Prepare) *pb.Problem {
 func (t *change) fire(c *pb.Fire) *pb.Problem {
 	if c.GetT0UnixNanos() <= 0 {
 		return refuse(pb.Refusal_REFUSAL_INVALID, "", "run %q: the instant is missing", c.GetRun())
+	}
+	if c.GetT0UnixNanos()-t.last > maxFireAhead {
+		return refuse(pb.Refusal_REFUSAL_INVALID, "", "run %q: the instant lies more than an hour ahead", c.GetRun())
 	}
 	if t.runs[c.GetRun()] == nil {
 		return unknownRun(c.GetRun())

@@ -1,0 +1,95 @@
+// Package access says who may call what. Its one table has every method of
+// every service: which roles it opens to, what it acts on, and what becomes of
+// texts that no terminal should be given. What is not in the table is refused.
+package access
+
+import (
+	"fmt"
+	"slices"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"squall/proto/pki"
+	pb "squall/proto/squall/v1"
+	"squall/proto/text"
+)
+
+// Object is what a method acts on.
+type Object string
+
+// The objects. Reading changes nothing, whatever it reads.
+const (
+	Reading Object = "reading"
+	Run     Object = "run"
+	Host    Object = "host"
+	Lever   Object = "lever"
+	Session Object = "session"
+	Cluster Object = "cluster"
+)
+
+// Rule is what holds for a method.
+type Rule struct {
+	// Roles are those of the certificates that may call it.
+	Roles []pb.Role
+	// Object is what it acts on.
+	Object Object
+	// Mends says that texts which can't be shown are replaced and not refused:
+	// nothing about a call's words may hold up what takes harm away.
+	Mends bool
+}
+
+var (
+	people  = []pb.Role{pb.Role_ROLE_USER, pb.Role_ROLE_SERVER}
+	servers = []pb.Role{pb.Role_ROLE_SERVER}
+	agents  = []pb.Role{pb.Role_ROLE_AGENT}
+)
+
+var rules = map[string]Rule{
+	pb.AgentService_Session_FullMethodName: {Roles: agents, Object: Session, Mends: true},
+
+	pb.ControlService_Plan_FullMethodName:       {Roles: people, Object: Reading},
+	pb.ControlService_Run_FullMethodName:        {Roles: people, Object: Run},
+	pb.ControlService_Watch_FullMethodName:      {Roles: people, Object: Reading},
+	pb.ControlService_Halt_FullMethodName:       {Roles: people, Object: Lever, Mends: true},
+	pb.ControlService_Resume_FullMethodName:     {Roles: people, Object: Lever},
+	pb.ControlService_Undo_FullMethodName:       {Roles: people, Object: Run, Mends: true},
+	pb.ControlService_Status_FullMethodName:     {Roles: people, Object: Reading},
+	pb.ControlService_Get_FullMethodName:        {Roles: people, Object: Reading},
+	pb.ControlService_ForgetHost_FullMethodName: {Roles: people, Object: Host},
+	pb.ControlService_Report_FullMethodName:     {Roles: people, Object: Reading},
+
+	pb.PeerService_Propose_FullMethodName:      {Roles: servers, Object: Cluster, Mends: true},
+	pb.PeerService_ProposeLarge_FullMethodName: {Roles: servers, Object: Cluster, Mends: true},
+	pb.PeerService_Confirm_FullMethodName:      {Roles: servers, Object: Cluster, Mends: true},
+	pb.PeerService_Push_FullMethodName:         {Roles: servers, Object: Cluster, Mends: true},
+	pb.PeerService_Alarm_FullMethodName:        {Roles: servers, Object: Lever, Mends: true},
+}
+
+// Of is the rule of a method by its full name, such as "/squall.v1.ControlService/Run".
+func Of(method string) (Rule, bool) {
+	r, ok := rules[method]
+	return r, ok
+}
+
+// Check refuses a caller whose role a method does not open to.
+func Check(method string, id pki.Identity) error {
+	if slices.Contains(rules[method].Roles, id.Role) {
+		return nil
+	}
+	return status.Error(codes.PermissionDenied, fmt.Sprintf("the certificate of %s does not open %s", id, method))
+}
+
+// Words checks the texts of a request, or mends them where the rule says so.
+func Words(method string, req any) error {
+	m, ok := req.(proto.Message)
+	if !ok {
+		return nil
+	}
+	if rules[method].Mends {
+		text.CleanMessage(m)
+		return nil
+	}
+	return text.Check(m)
+}
