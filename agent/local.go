@@ -24,6 +24,9 @@ const (
 	// localGrace is how long after its end a local step is reverted whatever
 	// happens, beside what the way back may take.
 	localGrace = 10 * time.Second
+	// recordPatience is how long a halt, which acts already, waits for the disk
+	// before it is told as engaged and not recorded.
+	recordPatience = time.Second
 	// localPatience bounds a call on the socket.
 	localPatience = time.Minute
 )
@@ -154,13 +157,11 @@ func (l *local) Halt(ctx context.Context, in *pb.LocalHaltRequest) (*pb.LocalHal
 	ctx, cancel := context.WithTimeout(ctx, localPatience)
 	defer cancel()
 	latch := &pb.HaltLatch{Id: "local-" + rand.Text()[:8], Engaged: true, Local: true, Reason: in.GetReason()}
-	err := l.engine.Halt(latch)
-	steps := l.engine.Undo(ctx, "", pb.RevertCause_REVERT_CAUSE_HALT)
-	if err != nil {
-		// Everything is reverted, but a restart would forget that it was halted.
-		return nil, status.Error(codes.DataLoss, err.Error())
+	if err := l.engine.Halt(latch); err != nil {
+		return nil, status.Error(codes.Unavailable, err.Error())
 	}
-	return &pb.LocalHaltResponse{Halt: latch, Steps: steps}, nil
+	steps := l.engine.Undo(ctx, "", pb.RevertCause_REVERT_CAUSE_HALT)
+	return &pb.LocalHaltResponse{Halt: l.engine.Recorded(ctx, latch, recordPatience), Steps: steps}, nil
 }
 
 // Resume implements LocalService.

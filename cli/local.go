@@ -155,8 +155,16 @@ func (c *localClient) halt(ctx context.Context, reason string) error {
 	if err != nil {
 		return refusal(err)
 	}
-	fmt.Fprintf(c.app.stderr, "halted: %s; squall resume --local lets go\n", answer.GetHalt().GetId())
+	fmt.Fprintf(c.app.stderr, "halted: %s%s; squall resume --local lets go\n", answer.GetHalt().GetId(), unrecorded(answer.GetHalt()))
 	return c.ended(answer.GetSteps(), answer)
+}
+
+// unrecorded says that a halt acts and would not outlive the agent.
+func unrecorded(h *pb.HaltLatch) string {
+	if h.GetUnrecorded() {
+		return " (engaged, not recorded: this host's disk does not take it)"
+	}
+	return ""
 }
 
 // resume lets go of a local halt.
@@ -267,7 +275,7 @@ func printLocalStatus(w io.Writer, m proto.Message) error {
 	lines := []string{fmt.Sprintf("%s: %s, lease left %s, supervisor %d, worker %d", s.GetHost(), escape(from),
 		time.Duration(s.GetLeaseLeftNanos()).Round(time.Millisecond), s.GetSupervisorPid(), s.GetWorkerPid())}
 	if h := s.GetHalt(); h.GetEngaged() {
-		lines = append(lines, fmt.Sprintf("halted: %s: %s", escape(h.GetId()), escape(h.GetReason())))
+		lines = append(lines, fmt.Sprintf("halted: %s: %s%s", escape(h.GetId()), escape(h.GetReason()), unrecorded(h)))
 	}
 	for _, r := range s.GetResidue() {
 		lines = append(lines, "left over: "+escape(r))

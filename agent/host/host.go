@@ -26,6 +26,14 @@ type Host interface {
 	// enough to be asked every second.
 	Running(ctx context.Context) (map[string]bool, error)
 
+	// Ready returns nil when a workload's processes run and its `ready`, if it has
+	// one, succeeds: one attempt. The error says what is wrong.
+	Ready(ctx context.Context, workload string) error
+
+	// LastLog is the last lines that a workload printed which this host started,
+	// oldest first; none where they went elsewhere.
+	LastLog(workload string, lines int) []string
+
 	// Do carries out one operation. It is idempotent. An operation that the
 	// kernel can't do fails with an error that wraps ErrUnsupported and names
 	// the missing piece, and leaves nothing behind.

@@ -213,6 +213,7 @@ func (s *Session) begin() {
 	s.server = s.active.address
 	s.mu.Unlock()
 	s.log.Info("session", "server", s.active.address)
+	s.engine.Retry()
 	s.windows.rewind()
 	s.ping(s.active)
 	s.report(true)

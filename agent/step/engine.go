@@ -5,17 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
+	"squall/agent/fault"
 	"squall/agent/host"
 	"squall/agent/undo"
 	pb "squall/proto/squall/v1"
 )
-
-// DefaultLease is the lease of a step that names none.
-const DefaultLease = 10 * time.Second
 
 // ClusterClock tells how far cluster time is from boot time.
 type ClusterClock interface {
@@ -36,9 +36,13 @@ type EngineConfig struct {
 	Log     *slog.Logger
 }
 
+// errEnded says that the engine no longer runs.
+var errEnded = errors.New("the agent is ending")
+
 // Engine moves the steps of a host. Orders, leases and halts go in; statuses
-// come out. Each step has a goroutine of its own, and Run owns them all.
-// Methods may be called from any goroutine.
+// come out. One goroutine, that of Run, owns the state; whatever may wait is
+// done beside it. Methods may be called from any goroutine; those that bring
+// news return when the news has been taken, not when it is carried out.
 type Engine struct {
 	name   string
 	host   host.Host
@@ -46,31 +50,27 @@ type Engine struct {
 	clock  ClusterClock
 	log    *slog.Logger
 
+	core *core // owned by Run's goroutine
+	now  atomic.Pointer[picture]
 	// changed has a token in it when a status may differ from the last look.
 	changed chan struct{}
-	group   sync.WaitGroup
-	// orders makes orders, halts and resumes come one after the other.
-	orders sync.Mutex
-	// committed is the id of the committed halt that was latched last. Guarded
-	// by orders.
-	committed string
+	news    chan posted
+	ended   chan struct{}
 
-	mu sync.Mutex // guards all below
-	// ctx is that of Run; nil before and after.
-	ctx   context.Context
-	steps map[key]*step
-	// order is the newest one that was accepted.
-	order *pb.Order
-	sets  map[string][]string
-	// granted is the boot time from which the newest lease counts; negative
-	// before the first.
-	granted time.Duration
-	// armCost is what arming took here lately.
-	armCost time.Duration
+	group  sync.WaitGroup
+	writer *queue
+	gates  chan time.Duration
+
+	mu sync.Mutex // guards cancel
+	// cancel ends what is under way for a step.
+	cancel map[key]map[*context.CancelFunc]bool
 }
 
-// key names a step.
-type key struct{ run, step string }
+// posted is news on its way, and who waits for it to be taken; nil for nobody.
+type posted struct {
+	news news
+	done chan struct{}
+}
 
 // NewEngine makes an engine that knows what the journal knows. Nothing moves
 // before Run.
@@ -78,219 +78,223 @@ func NewEngine(c EngineConfig) *Engine {
 	e := &Engine{
 		name: c.Name, host: c.Host, clock: c.Clock, log: c.Log,
 		runner:  undo.NewRunner(armingHost{c.Host}, c.Journal, c.Log),
-		changed: make(chan struct{}, 1),
-		steps:   map[key]*step{},
-		sets:    map[string][]string{},
-		granted: -1,
-		armCost: firstArmCost,
+		changed: make(chan struct{}, 1), news: make(chan posted, 64), ended: make(chan struct{}),
+		writer: newQueue(), gates: make(chan time.Duration, 1), cancel: map[key]map[*context.CancelFunc]bool{},
 	}
-	for _, known := range e.runner.Steps() {
-		e.steps[key{known.Run, known.Step}] = e.adopt(known)
-	}
+	e.core = newCore(c.Name, e.instant(), e.runner.Steps(), e.runner.Order(), e.runner.Halted())
+	e.now.Store(e.core.picture())
 	return e
 }
 
-// Run moves the steps until ctx ends. What is being injected then is reverted;
-// what is held stays for the caller to revert, who knows why it ends.
+// instant is now.
+func (e *Engine) instant() instant {
+	n := instant{boot: e.host.Boot()}
+	n.offset, n.doubt, n.known = e.clock.Offset()
+	return n
+}
+
+// Run moves the steps until ctx ends. What is being injected then is reverted
+// by the caller, as is what is held: it knows why it ends. Run is called once.
 func (e *Engine) Run(ctx context.Context) error {
-	e.mu.Lock()
-	e.ctx = ctx
-	for _, s := range e.steps {
-		e.start(s)
+	e.group.Go(func() { e.writer.run(ctx) })
+	e.group.Go(func() { e.moveGates(ctx) })
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		var n posted
+		select {
+		case <-ctx.Done():
+			continue
+		case n = <-e.news:
+		case <-timer.C:
+		}
+		for _, effect := range e.core.take(e.instant(), n.news) {
+			e.carryOut(ctx, effect)
+		}
+		e.publish()
+		if n.done != nil {
+			close(n.done)
+		}
+		timer.Reset(max(e.core.next()-e.host.Boot(), 0))
 	}
-	e.mu.Unlock()
-	<-ctx.Done()
-	e.mu.Lock()
-	e.ctx = nil
-	e.mu.Unlock()
+	close(e.ended)
 	e.group.Wait()
 	return ctx.Err()
 }
 
-// start lets a step move. The caller holds mu.
-func (e *Engine) start(s *step) {
-	if e.ctx == nil || s.started {
+// publish lets others see the state as it is now.
+func (e *Engine) publish() {
+	old := e.now.Swap(e.core.picture())
+	close(old.next)
+	if !e.core.told {
 		return
 	}
-	s.started = true
-	ctx := e.ctx
-	e.group.Go(func() { s.run(ctx) })
-}
-
-// Order takes a host's whole set. What is absent from it is reverted, what was
-// injected before is not injected again, and an order behind the newest is
-// refused with undo.ErrBehind.
-func (e *Engine) Order(o *pb.Order) error {
-	e.orders.Lock()
-	defer e.orders.Unlock()
-	if err := e.runner.Accept(&pb.OrderMark{Epoch: o.GetEpoch(), Index: o.GetIndex()}); err != nil {
-		return fmt.Errorf("accept order %d/%d: %w", o.GetEpoch(), o.GetIndex(), err)
-	}
-	err := e.lever(o.GetHalt())
-	e.take(o)
-	return errors.Join(err, e.forget(o))
-}
-
-// take brings the steps in line with an order.
-func (e *Engine) take(o *pb.Order) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.order = o
-	listed := map[key]bool{}
-	for _, t := range o.GetTasks() {
-		k := key{t.GetRun(), t.GetStep()}
-		listed[k] = true
-		e.update(k, t)
-	}
-	for k, s := range e.steps {
-		if !listed[k] && !s.local {
-			e.absent(k, s)
-		}
-	}
-	e.notify()
-}
-
-// update creates a step or tells it what has changed. The caller holds mu.
-func (e *Engine) update(k key, t *pb.Task) {
-	if s, ok := e.steps[k]; ok {
-		s.learn(t)
-		return
-	}
-	s := e.newStep(t)
-	e.steps[k] = s
-	e.start(s)
-}
-
-// absent ends a step that its order no longer lists. The caller holds mu.
-func (e *Engine) absent(k key, s *step) {
-	if s.status.GetState() == pb.StepState_STEP_STATE_REFUSED {
-		delete(e.steps, k)
-		return
-	}
-	s.drop(pb.RevertCause_REVERT_CAUSE_ORDER)
-}
-
-// newest is the order that was accepted last; nil before the first.
-func (e *Engine) newest() *pb.Order {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.order
-}
-
-// tidy forgets what the newest order confirms and what ended only afterwards.
-func (e *Engine) tidy() error {
-	e.orders.Lock()
-	defer e.orders.Unlock()
-	return e.forget(e.newest())
-}
-
-// forget drops the tombstones that the machine has recorded. One that the same
-// order still lists stays: it is what keeps the step from a second injection.
-func (e *Engine) forget(o *pb.Order) error {
-	var errs []error
-	for _, c := range o.GetConfirmed() {
-		k := key{c.GetRun(), c.GetStep()}
-		if listed(o, k) || !e.ended(k) {
-			continue
-		}
-		if err := e.runner.Forget(k.run, k.step); err != nil {
-			errs = append(errs, fmt.Errorf("forget %s %s: %w", k.run, k.step, err))
-			continue
-		}
-		e.mu.Lock()
-		delete(e.steps, k)
-		e.mu.Unlock()
-	}
-	return errors.Join(errs...)
-}
-
-func listed(o *pb.Order, k key) bool {
-	return slices.ContainsFunc(o.GetTasks(), func(t *pb.Task) bool {
-		return t.GetRun() == k.run && t.GetStep() == k.step
-	})
-}
-
-// ended says that a step is reverted or refused and its goroutine gone.
-func (e *Engine) ended(k key) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	s, ok := e.steps[k]
-	return ok && s.done
-}
-
-// Renewed says that a lease was granted, counted from a boot time: that at
-// which the ping was sent that the renewal answers.
-func (e *Engine) Renewed(from time.Duration) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if from <= e.granted {
-		return
-	}
-	e.dropLapsed()
-	e.granted = from
-	e.renewHost()
-	for _, s := range e.steps {
-		s.poke()
-	}
-}
-
-// dropLapsed ends what a lease that has run out held: after a stop of this
-// process, the renewal may be seen before the lapse. The caller holds mu.
-func (e *Engine) dropLapsed() {
-	now := e.host.Boot()
-	for _, s := range e.steps {
-		if s.injected() && !s.task.GetHoldWithoutLease() && now >= s.leaseEnd() {
-			s.drop(pb.RevertCause_REVERT_CAUSE_LEASE)
-		}
-	}
-}
-
-// renewHost moves the gates of everything attached. The caller holds mu.
-func (e *Engine) renewHost() {
-	if lease, any := e.lease(); any && e.granted >= 0 {
-		e.host.Renew(e.granted + lease)
-	}
-}
-
-// lease is the shortest lease of the steps that are not over. The caller holds mu.
-func (e *Engine) lease() (time.Duration, bool) {
-	shortest, any := forever, false
-	for _, s := range e.steps {
-		if !s.over() {
-			shortest, any = min(shortest, s.lease()), true
-		}
-	}
-	return shortest, any
-}
-
-// Pace is how often to ping: a tenth of the shortest lease, at most a second.
-func (e *Engine) Pace() time.Duration {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	lease, _ := e.lease()
-	return max(min(lease/10, time.Second), minPace)
-}
-
-const minPace = 20 * time.Millisecond
-
-// Name is the host's.
-func (e *Engine) Name() string { return e.name }
-
-// Host is what the engine works on.
-func (e *Engine) Host() host.Host { return e.host }
-
-// Newest is the highest order that this host has accepted.
-func (e *Engine) Newest() *pb.OrderMark { return e.runner.Order() }
-
-// Changed yields when a status may differ from the last look.
-func (e *Engine) Changed() <-chan struct{} { return e.changed }
-
-func (e *Engine) notify() {
+	e.core.told = false
 	select {
 	case e.changed <- struct{}{}:
 	default:
 	}
 }
 
-// Probes are what the newest order asks to measure.
-func (e *Engine) Probes() []*pb.ProbeTask { return e.newest().GetProbes() }
+// post brings news and does not wait for it to be taken.
+func (e *Engine) post(n news) {
+	select {
+	case e.news <- posted{news: n}:
+	case <-e.ended:
+	}
+}
+
+// bring brings news, and returns when it has been taken.
+func (e *Engine) bring(n news) error {
+	done := make(chan struct{})
+	select {
+	case e.news <- posted{n, done}:
+	case <-e.ended:
+		return errEnded
+	}
+	select {
+	case <-done:
+		return nil
+	case <-e.ended:
+		return errEnded
+	}
+}
+
+// await returns the first picture that a condition holds for, or the newest
+// when ctx or the engine ends.
+func (e *Engine) await(ctx context.Context, yes func(*picture) bool) *picture {
+	for {
+		p := e.now.Load()
+		if yes(p) {
+			return p
+		}
+		select {
+		case <-p.next:
+		case <-ctx.Done():
+			return p
+		case <-e.ended:
+			return p
+		}
+	}
+}
+
+// Order takes a host's whole set. What is absent from it is reverted, what was
+// injected before is not injected again, and an order behind the newest is
+// refused with undo.ErrBehind.
+func (e *Engine) Order(o *pb.Order) error {
+	n := &ordered{order: o}
+	return errors.Join(e.bring(n), n.err)
+}
+
+// Halt reverts everything and latches the halt: new steps are refused until a
+// committed resume names its id, or, for a local one, until Resume. It waits
+// for no disk: see Halted for whether the disk has it.
+func (e *Engine) Halt(h *pb.HaltLatch) error { return e.bring(&halting{h}) }
+
+// Recorded is a latch as it stands when the disk has it, or after patience: then
+// it says that it is unrecorded.
+func (e *Engine) Recorded(ctx context.Context, h *pb.HaltLatch, patience time.Duration) *pb.HaltLatch {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	p := e.await(ctx, func(p *picture) bool { return p.halted.GetId() != h.GetId() || !p.halted.GetUnrecorded() })
+	if p.halted.GetId() == h.GetId() {
+		return p.halted
+	}
+	return h
+}
+
+// Resume lets go of a local halt. One that servers committed stays.
+func (e *Engine) Resume() error { return e.bring(&resumed{}) }
+
+// Confirm says that somebody on the host has seen what the journal lost, if
+// anything: faults may begin again.
+func (e *Engine) Confirm() error { return e.runner.Confirm() }
+
+// Renewed says that a lease was granted, counted from a boot time: that at
+// which the ping was sent that the renewal answers.
+func (e *Engine) Renewed(from time.Duration) { e.post(&renewed{from}) }
+
+// Retry lets whatever could not be undone be tried again at once.
+func (e *Engine) Retry() { e.post(&retried{}) }
+
+// Undo reverts the steps of a run, or all when run is empty, tries again what
+// is left of ended ones, and waits until that is done. It returns them as they
+// are then.
+func (e *Engine) Undo(ctx context.Context, run string, cause pb.RevertCause) []*pb.StepStatus {
+	n := &undone{run: run, cause: cause}
+	if e.bring(n) != nil {
+		return nil
+	}
+	p := e.await(ctx, func(p *picture) bool {
+		for _, k := range n.keys {
+			if settled, known := p.settled[k]; known && !settled {
+				return false
+			}
+		}
+		return true
+	})
+	var all []*pb.StepStatus
+	for _, k := range n.keys {
+		if s := p.status(k); s != nil {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// Inject takes up a task from the host's own socket and waits until it is held
+// or over. The task starts as soon as arming allows and lasts for length; its
+// deadline comes grace later than its end.
+func (e *Engine) Inject(ctx context.Context, t *pb.Task, prefixes []string, length, grace time.Duration) (*pb.StepStatus, error) {
+	n := &asked{task: proto.CloneOf(t), prefixes: prefixes, length: length, grace: grace}
+	if err := errors.Join(e.bring(n), n.err); err != nil {
+		return nil, err
+	}
+	k := keyOf(t)
+	p := e.await(ctx, func(p *picture) bool { return p.states[k] >= pb.StepState_STEP_STATE_HELD })
+	switch {
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("inject %s: %w", k.step, ctx.Err())
+	case p.states[k] < pb.StepState_STEP_STATE_HELD:
+		return nil, fmt.Errorf("inject %s: %w", k.step, errEnded)
+	}
+	return p.status(k), nil
+}
+
+// Preview plans a task without touching anything, and says what it would touch.
+func (e *Engine) Preview(ctx context.Context, t *pb.Task, prefixes []string) *pb.StepStatus {
+	s := &pb.StepStatus{Run: t.GetRun(), Step: t.GetStep(), Host: e.name, State: pb.StepState_STEP_STATE_REFUSED}
+	if h := e.Halted(); h != nil {
+		s.Refused = HaltedProblem(h)
+		return s
+	}
+	now := e.host.Boot()
+	n := e.plan(ctx, planning{key: keyOf(t), at: &fault.Step{
+		Task: t, Prefixes: prefixes, Start: now,
+		End:      now + time.Duration(t.GetEndUnixNanos()-t.GetStartUnixNanos()),
+		Deadline: now + time.Duration(t.GetDeadlineUnixNanos()-t.GetStartUnixNanos()),
+	}})
+	if n.err != nil {
+		s.Refused = problemOf(n.err)
+		return s
+	}
+	s.State = pb.StepState_STEP_STATE_READY
+	s.Touches, s.Engine = fault.Describe(n.changes), fault.Engine(n.facts, t.GetFault())
+	s.ArmNanos = int64(e.now.Load().armCost)
+	return s
+}
+
+// Leftovers sweeps for what is ours and belongs to no step, and names what
+// could not be removed. No step begins meanwhile that the sweep doesn't know.
+func (e *Engine) Leftovers(ctx context.Context) ([]string, error) {
+	n := &sweep{done: make(chan struct{}), ctx: ctx}
+	if err := e.bring(n); err != nil {
+		return nil, err
+	}
+	select {
+	case <-n.done:
+		return n.left, n.err
+	case <-e.ended:
+		return nil, errEnded
+	}
+}

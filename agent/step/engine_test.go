@@ -81,9 +81,7 @@ func TestRenewalAfterTheLapseComesTooLate(t *testing.T) {
 	bubble(t, func(r *rig) {
 		r.order(r.task(2*time.Second, time.Minute))
 		r.pass(5 * time.Second)
-		r.engine.mu.Lock()
-		r.engine.granted -= DefaultLease // as if the process had been stopped
-		r.engine.mu.Unlock()
+		r.engine.core.granted -= DefaultLease // as if the process had been stopped; its owner waits
 		r.engine.Renewed(r.fake.Boot())
 		r.pass(time.Second)
 		r.want(reverted, pb.RevertCause_REVERT_CAUSE_LEASE)

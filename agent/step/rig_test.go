@@ -3,6 +3,7 @@ package step
 import (
 	"context"
 	"log/slog"
+	"os"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,6 +30,8 @@ type rig struct {
 	clock   testClock
 	index   uint64
 	stop    func()
+	// disk is what the journal's disk answers.
+	disk error
 }
 
 func testConfig() *pb.HostConfig {
@@ -55,7 +58,9 @@ func bubble(t *testing.T, test func(*rig)) {
 func (r *rig) begin() {
 	r.t.Helper()
 	var err error
-	r.journal, err = undo.Open(r.dir, undo.Options{BootID: "fake-boot", Size: 1 << 20})
+	r.journal, err = undo.Open(r.dir, undo.Options{
+		BootID: "fake-boot", Size: 1 << 20, Sync: func(*os.File) error { return r.disk },
+	})
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -47,6 +47,8 @@ type attached struct {
 type workload struct {
 	running  bool
 	respawns int
+	// unready is why it is not ready though it runs.
+	unready error
 }
 
 // Event is one thing that happened to the fake, in order.
@@ -212,6 +214,32 @@ func (f *Fake) Running(context.Context) (map[string]bool, error) {
 		running[name] = w.running
 	}
 	return running, nil
+}
+
+// Ready implements host.Host. A workload that runs is ready, unless FailReady
+// said otherwise.
+func (f *Fake) Ready(_ context.Context, name string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	w := f.workloads[name]
+	switch {
+	case w == nil:
+		return missing(name)
+	case !w.running:
+		return host.ErrNotRunning
+	}
+	return w.unready
+}
+
+// LastLog implements host.Host.
+func (f *Fake) LastLog(name string, _ int) []string { return []string{name + " logs this"} }
+
+// FailReady lets a workload never get ready from now on, for this reason; nil
+// lets it.
+func (f *Fake) FailReady(name string, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.workloads[name].unready = err
 }
 
 // Runs tells whether a workload runs now.

@@ -1926,7 +1926,9 @@ type HaltLatch struct {
 	Also []string `protobuf:"bytes,5,rep,name=also,proto3" json:"also,omitempty"`
 	// The server that let the halt in says so: without it an agent's word about a
 	// halt engages nothing. Of no meaning once the halt is committed.
-	Seal          *HaltSeal `protobuf:"bytes,6,opt,name=seal,proto3" json:"seal,omitempty"`
+	Seal *HaltSeal `protobuf:"bytes,6,opt,name=seal,proto3" json:"seal,omitempty"`
+	// It is engaged and not on this host's disk yet: told, never recorded.
+	Unrecorded    bool `protobuf:"varint,7,opt,name=unrecorded,proto3" json:"unrecorded,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2001,6 +2003,13 @@ func (x *HaltLatch) GetSeal() *HaltSeal {
 		return x.Seal
 	}
 	return nil
+}
+
+func (x *HaltLatch) GetUnrecorded() bool {
+	if x != nil {
+		return x.Unrecorded
+	}
+	return false
 }
 
 // HaltSeal is a server's signature of a halt's id and reason.
@@ -2369,14 +2378,17 @@ const file_squall_v1_op_proto_rawDesc = "" +
 	" \x01(\bR\x05local\"7\n" +
 	"\tOrderMark\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x14\n" +
-	"\x05index\x18\x02 \x01(\x04R\x05index\"\xa0\x01\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\"\xc0\x01\n" +
 	"\tHaltLatch\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aengaged\x18\x02 \x01(\bR\aengaged\x12\x14\n" +
 	"\x05local\x18\x03 \x01(\bR\x05local\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x12\n" +
 	"\x04also\x18\x05 \x03(\tR\x04also\x12'\n" +
-	"\x04seal\x18\x06 \x01(\v2\x13.squall.v1.HaltSealR\x04seal\"J\n" +
+	"\x04seal\x18\x06 \x01(\v2\x13.squall.v1.HaltSealR\x04seal\x12\x1e\n" +
+	"\n" +
+	"unrecorded\x18\a \x01(\bR\n" +
+	"unrecorded\"J\n" +
 	"\bHaltSeal\x12 \n" +
 	"\vcertificate\x18\x01 \x01(\fR\vcertificate\x12\x1c\n" +
 	"\tsignature\x18\x02 \x01(\fR\tsignature\"h\n" +
