@@ -104,6 +104,8 @@ var sections = []struct {
 	{"PROOF", pb.FindingKind_FINDING_KIND_PROOF},
 	{"ABORT", pb.FindingKind_FINDING_KIND_ABORT},
 	{"RECOVERY", pb.FindingKind_FINDING_KIND_VERIFY},
+	{"LOST", pb.FindingKind_FINDING_KIND_RECOVERY},
+	{"GAPS", pb.FindingKind_FINDING_KIND_GAP},
 	{"STEPS", pb.FindingKind_FINDING_KIND_STEP},
 }
 
@@ -190,6 +192,8 @@ func findingWord(f *pb.Finding) string {
 		return "ok"
 	case pb.FindingState_FINDING_STATE_BROKEN:
 		return "FAIL"
+	case pb.FindingState_FINDING_STATE_NOT_JUDGED:
+		return "-"
 	}
 	return "UNKNOWN"
 }

@@ -65,6 +65,21 @@ func newExpression(v *vocabulary, text string, checked *cel.Ast, program cel.Pro
 	return x
 }
 
+// sources are the planned probes whose readings it speaks of.
+func (x *expression) sources() []string {
+	names := slices.Clone(x.probes)
+	for _, t := range x.targets {
+		names = append(names, "target/"+t)
+	}
+	for _, r := range x.roles {
+		names = append(names, "zone/"+r)
+	}
+	return names
+}
+
+// namesTarget tells whether it counts the hosts of a target.
+func (x *expression) namesTarget(name string) bool { return slices.Contains(x.targets, name) }
+
 // names tells whether the expression's own name is meant, not one inside a macro.
 func (x *expression) names(name string) bool {
 	return slices.Contains(x.probes, name) || slices.Contains(x.targets, name)

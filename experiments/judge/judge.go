@@ -9,6 +9,7 @@ package judge
 import (
 	"maps"
 	"slices"
+	"time"
 
 	pb "squall/proto/squall/v1"
 )
@@ -71,4 +72,24 @@ func (j *Judge) used(names func(*expression) []string) []string {
 func (j *Judge) all() []*expression {
 	all := slices.Concat(j.steady, j.proof, j.expect, j.abort, j.verify, j.skip)
 	return slices.DeleteFunc(all, func(x *expression) bool { return x == nil })
+}
+
+// Verdict judges a run from its beginning; see Track.Verdict.
+func (j *Judge) Verdict(run *pb.Run, r Readings, now time.Time) (pb.Verdict, []*pb.Finding) {
+	return j.Track().Verdict(run, r, now)
+}
+
+// Abort judges the abort rules of a run; see Track.Abort.
+func (j *Judge) Abort(run *pb.Run, r Readings, now time.Time) *pb.Finding {
+	return j.Track().Abort(run, r, now)
+}
+
+// Verify judges what must hold after the revert; see Track.Verify.
+func (j *Judge) Verify(run *pb.Run, r Readings, now time.Time) (bool, []*pb.Finding) {
+	return j.Track().Verify(run, r, now)
+}
+
+// Steady judges the steady state; see Track.Steady.
+func (j *Judge) Steady(run *pb.Run, r Readings, now time.Time) (bool, []*pb.Finding) {
+	return j.Track().Steady(run, r, now)
 }

@@ -96,7 +96,7 @@ func (m *measured) put(probe, zone string, second int64, success, n uint64, bits
 	for _, b := range bits {
 		w.Hosts[0] |= 1 << b
 	}
-	for range n {
+	for range success {
 		hist.Add(w.Latency, 40e6)
 	}
 	m.windows[fmt.Sprint(probe, " ", zone, " ", second)] = w
@@ -134,6 +134,7 @@ func good() (*pb.Run, *measured) {
 	held := func() *pb.StepStatus {
 		return &pb.StepStatus{
 			State: pb.StepState_STEP_STATE_REVERTED, Cause: pb.RevertCause_REVERT_CAUSE_END,
+			Journal:  []*pb.JournalMark{{State: pb.StepState_STEP_STATE_HELD, ActualUnixNanos: t0 + 10e9}},
 			Evidence: []*pb.Evidence{{Name: "alive", Text: "0 alive", Holds: true}, {Name: "clean", Holds: true, After: true}},
 		}
 	}
@@ -154,7 +155,7 @@ func good() (*pb.Run, *measured) {
 		}
 		m.put("target/machines", "zone-a", s, alive, 2, 0, 1)
 		if s%10 == 0 {
-			m.put("slow", "", s, 1, 1)
+			m.put("slow", "", s, 1, 1, 0)
 		}
 	}
 	return run, m
@@ -227,12 +228,12 @@ func TestVerdictIsEarned(t *testing.T) {
 		{"a host that lost the fault early", checks, func(run *pb.Run, _ *measured) {
 			s := run.Steps["dark.power.off"].Hosts["a2"]
 			s.Cause = pb.RevertCause_REVERT_CAUSE_LEASE
-			s.Journal = []*pb.JournalMark{{State: pb.StepState_STEP_STATE_REVERTED, ActualUnixNanos: t0 + 20e9}}
+			s.Journal = append(s.Journal, &pb.JournalMark{State: pb.StepState_STEP_STATE_REVERTED, ActualUnixNanos: t0 + 20e9})
 		}, inconclusive, "dark.power.off BROKEN"},
 		{"a host undone by an order after its end", checks, func(run *pb.Run, _ *measured) {
 			s := run.Steps["dark.power.off"].Hosts["a2"]
 			s.Cause = pb.RevertCause_REVERT_CAUSE_ORDER
-			s.Journal = []*pb.JournalMark{{State: pb.StepState_STEP_STATE_REVERTED, ActualUnixNanos: t0 + 30e9}}
+			s.Journal = append(s.Journal, &pb.JournalMark{State: pb.StepState_STEP_STATE_REVERTED, ActualUnixNanos: t0 + 30e9})
 		}, pass, "dark.power.off HOLDS"},
 		{"a host that refused", checks, func(run *pb.Run, _ *measured) {
 			run.Steps["dark.power.off"].Hosts["a2"].State = pb.StepState_STEP_STATE_REFUSED
@@ -270,7 +271,7 @@ func TestVerdictIsEarned(t *testing.T) {
 		{"halted before the phase", checks, func(run *pb.Run, _ *measured) {
 			run.EndCause = pb.EndCause_END_CAUSE_HALT
 			run.EnteredUnixNanos[uint32(pb.RunState_RUN_STATE_REVERTING)] = t0 + 5e9
-		}, pb.Verdict_VERDICT_HALTED, "it is dark UNKNOWN"},
+		}, pb.Verdict_VERDICT_HALTED, "it is dark NOT_JUDGED: not judged: halted"},
 		{"undone", checks, func(run *pb.Run, _ *measured) { run.EndCause = pb.EndCause_END_CAUSE_UNDO }, pb.Verdict_VERDICT_HALTED, ""},
 		{"not armed in time", checks, func(run *pb.Run, _ *measured) {
 			run.EndCause, run.EndDetail = pb.EndCause_END_CAUSE_NOT_READY, "not armed in time: a2"
@@ -319,7 +320,7 @@ func TestFindingsShowWorstValueAndWhenItBroke(t *testing.T) {
 		"EXPECT served BROKEN: checkout.success worst 0.9, limit >= 0.99, checkout.p95 peak 40",
 		"(phase dark, at 1021)",
 		"PROOF it is dark HOLDS: machines.alive worst 0, limit == 0",
-		"EXPECT recovers BROKEN: after 12s, limit 5s",
+		"EXPECT recovers BROKEN: after 11s, limit 5s",
 		"VERIFY machines.alive == machines.total HOLDS: machines.alive worst 2, limit == machines.total 2",
 	} {
 		if !strings.Contains(list, want) {
@@ -410,13 +411,13 @@ func TestSteadyStateWantsEnoughData(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			run, m := good()
 			c.change(m)
-			if got, findings := j.Steady(run.GetPlan(), m, time.Unix(1000, 0)); got != c.want {
+			if got, findings := j.Steady(run, m, time.Unix(1000, 0)); got != c.want {
 				t.Errorf("steady %v, want %v:\n%s", got, c.want, told(findings))
 			}
 		})
 	}
 	_, none := compiled(t, "")
-	if ok, _ := none.Steady(&pb.Plan{}, &measured{}, time.Unix(1000, 0)); !ok {
+	if ok, _ := none.Steady(&pb.Run{Plan: &pb.Plan{}}, &measured{}, time.Unix(1000, 0)); !ok {
 		t.Error("an experiment without the section is not steady")
 	}
 }

@@ -1,7 +1,6 @@
 package judge
 
 import (
-	"slices"
 	"time"
 
 	pb "squall/proto/squall/v1"
@@ -14,96 +13,166 @@ const lag = 1
 // Steady tells whether the steady state held over the trailing stretch that
 // ends at now. Without enough data it has not. An experiment without the
 // section is always steady.
-func (j *Judge) Steady(p *pb.Plan, r Readings, now time.Time) (bool, []*pb.Finding) {
-	over := seconds(time.Duration(j.experiment.GetSteadyState().GetOver().GetNanos()))
-	end := now.Unix()
-	m := &moment{view: newView(p, r, end-over), end: end, over: over}
+func (t *Track) Steady(run *pb.Run, r Readings, now time.Time) (bool, []*pb.Finding) {
+	t.see(run, r)
+	over := seconds(t.judge.experiment.GetSteadyState().GetOver().GetNanos())
+	t.newest.move(now.Unix())
+	m := &moment{view: t.newest, over: over}
 	all := true
 	var findings []*pb.Finding
-	for _, x := range j.steady {
-		t := newTally(x)
-		if m.covers(x, over) {
-			t.add(m)
-		}
-		f := &pb.Finding{Kind: pb.FindingKind_FINDING_KIND_STEADY_STATE, Name: x.text, State: t.state(), Text: t.text(), AtUnixNanos: end * nanos}
+	for _, x := range t.judge.steady {
+		f := t.now(x, m, m.covers(x, over))
+		f.Kind = pb.FindingKind_FINDING_KIND_STEADY_STATE
 		all = all && f.State == pb.FindingState_FINDING_STATE_HOLDS
 		findings = append(findings, f)
 	}
 	return all, findings
 }
 
-// covers tells whether there are readings from the beginning of the stretch
-// on for everything that an expression names.
-func (m *moment) covers(x *expression, over int64) bool {
-	names := slices.Clone(x.probes)
-	for _, t := range x.targets {
-		names = append(names, "target/"+t)
+// now judges an expression at a moment, where there is enough data for it.
+func (t *Track) now(x *expression, m *moment, enough bool) *pb.Finding {
+	tally := newTally(x)
+	if enough {
+		tally.add(m)
 	}
-	for _, r := range x.roles {
-		names = append(names, "zone/"+r)
-	}
-	return !slices.ContainsFunc(names, func(name string) bool { return !m.covered(m.view.probes[name], over) })
+	return &pb.Finding{Name: x.text, State: tally.state(), Text: tally.text(), AtUnixNanos: m.at(), Basis: m.basis(x)}
 }
 
-func (m *moment) covered(s *source, over int64) bool {
-	if s == nil {
-		return false
-	}
-	from := m.end - over
-	for _, z := range s.zones {
-		if len(m.between(s, z, from, min(from+seconds(s.limit()), m.end))) == 0 {
+// covers tells whether there are readings from the beginning of the stretch
+// on, of every host that is to speak, for everything that an expression names.
+func (m *moment) covers(x *expression, over int64) bool {
+	for _, name := range x.sources() {
+		s := m.view.sources[name]
+		if s == nil || !m.covered(s, m.view.end-over) {
 			return false
 		}
 	}
 	return true
 }
 
+func (m *moment) covered(s *source, from int64) bool {
+	for _, z := range s.zones {
+		silent := map[int]bool{}
+		for _, bit := range z.bits {
+			silent[bit] = true
+		}
+		heard := false
+		for second := max(from, 0); second < min(from+seconds(s.limit()), m.view.end) && (len(silent) > 0 || !heard); second++ {
+			w := m.view.window(s, z, second)
+			heard = heard || w != nil
+			for bit := range silent {
+				if has(w.GetHosts(), bit) {
+					delete(silent, bit)
+				}
+			}
+		}
+		if !heard || len(silent) > 0 {
+			return false
+		}
+	}
+	return len(s.zones) > 0
+}
+
+// streak is for how many seconds an abort rule has been true without a break,
+// up to the end of a second.
+type streak struct{ end, lasted int64 }
+
 // Abort is the first rule that has been true without a break for its `for`,
-// or nil. Data that is missing counts as true. Rules are judged from T0 on,
-// one second behind now, since windows take time to arrive.
-func (j *Judge) Abort(run *pb.Run, r Readings, now time.Time) *pb.Finding {
-	g := newGrader(run, r, now)
+// or nil. Data that is missing counts as true, data that may still come as
+// neither. Rules are judged from T0 on, one second behind now, since windows
+// take time to arrive, with what is there by then.
+func (t *Track) Abort(run *pb.Run, r Readings, now time.Time) *pb.Finding {
+	t.see(run, r)
+	if t.t0 == 0 {
+		return nil
+	}
 	end := now.Unix() - lag
-	for i, rule := range j.experiment.GetAbort() {
-		x := j.abort[i]
-		lasted := max(seconds(time.Duration(rule.GetFor().GetNanos())), 1)
-		if run.GetT0UnixNanos() == 0 || !g.trueFor(x, end, lasted) {
+	for i, rule := range t.judge.experiment.GetAbort() {
+		lasts := max(seconds(rule.GetFor().GetNanos()), 1)
+		if t.streaks[i].end > end || t.streaks[i].end < end-lasts {
+			t.streaks[i] = streak{end: max(end-lasts, t.t0/nanos)}
+		}
+	}
+	for at := t.behind(end); at <= end; at++ {
+		t.newest.move(at)
+		t.judgeRules(at)
+	}
+	return t.aborts(end)
+}
+
+// behind is the end of the first second that one of the rules has not seen.
+func (t *Track) behind(end int64) int64 {
+	at := end + 1
+	for _, s := range t.streaks {
+		at = min(at, s.end+1)
+	}
+	return at
+}
+
+func (t *Track) judgeRules(end int64) {
+	for i, x := range t.judge.abort {
+		if t.streaks[i].end >= end {
 			continue
 		}
+		t.streaks[i].end = end
+		switch x.eval(&moment{view: t.newest}) {
+		case holds, missing:
+			t.streaks[i].lasted++
+		default:
+			t.streaks[i].lasted = 0
+		}
+	}
+}
+
+func (t *Track) aborts(end int64) *pb.Finding {
+	for i, rule := range t.judge.experiment.GetAbort() {
+		if t.streaks[i].lasted < max(seconds(rule.GetFor().GetNanos()), 1) {
+			continue
+		}
+		m := &moment{view: t.newest}
 		return &pb.Finding{
 			Kind: pb.FindingKind_FINDING_KIND_ABORT, Name: rule.GetName(), State: pb.FindingState_FINDING_STATE_BROKEN,
-			Text: x.seen(g.moment(end, 0, nil)), AtUnixNanos: end * nanos,
+			Text: t.judge.abort[i].seen(m), AtUnixNanos: end * nanos, Basis: m.basis(t.judge.abort[i]),
 		}
 	}
 	return nil
 }
 
-// trueFor tells whether an expression was true, or without data, at the end of
-// each of the last seconds up to end, all of them since T0.
-func (g *grader) trueFor(x *expression, end, lasted int64) bool {
-	if end-lasted < g.run.GetT0UnixNanos()/nanos {
-		return false
-	}
-	for ; lasted > 0; lasted-- {
-		if o := x.eval(g.moment(end, 0, nil)); o == broken {
-			return false
-		}
-		end--
-	}
-	return true
-}
-
 // Verify tells whether everything in `revert.verify` holds at now.
-func (j *Judge) Verify(run *pb.Run, r Readings, now time.Time) (bool, []*pb.Finding) {
-	g := newGrader(run, r, now)
+func (t *Track) Verify(run *pb.Run, r Readings, now time.Time) (bool, []*pb.Finding) {
+	t.see(run, r)
+	t.newest.move(now.Unix())
 	all := true
 	var findings []*pb.Finding
-	for _, x := range j.verify {
-		t := newTally(x)
-		t.add(g.moment(now.Unix(), 0, nil))
-		f := &pb.Finding{Kind: pb.FindingKind_FINDING_KIND_VERIFY, Name: x.text, State: t.state(), Text: t.text(), AtUnixNanos: now.UnixNano()}
+	for _, x := range t.judge.verify {
+		f := t.now(x, &moment{view: t.newest}, true)
+		f.Kind, f.AtUnixNanos = pb.FindingKind_FINDING_KIND_VERIFY, now.UnixNano()
 		all = all && f.State == pb.FindingState_FINDING_STATE_HOLDS
 		findings = append(findings, f)
 	}
 	return all, findings
+}
+
+// Premature are the proofs that speak against beginning: those that are true
+// before anything was done, and those of scope that are not. Then a run would
+// prove nothing, so that it is not begun.
+func (t *Track) Premature(run *pb.Run, r Readings, now time.Time) []*pb.Finding {
+	t.see(run, r)
+	t.newest.move(now.Unix())
+	var findings []*pb.Finding
+	for _, c := range t.checks {
+		wrong := map[bool]outcome{c.turns: holds, c.stays: broken}[true]
+		if !c.turns && !c.stays {
+			continue
+		}
+		m := &moment{view: t.newest, over: c.over}
+		if c.x.eval(m) != wrong {
+			continue
+		}
+		f := t.now(c.x, m, true)
+		f.Kind, f.Name, f.State = c.kind, c.name, pb.FindingState_FINDING_STATE_BROKEN
+		f.Text = map[bool]string{true: "true before the fault already, ", false: "does not hold before the fault either, "}[c.turns] + f.Text
+		findings = append(findings, f)
+	}
+	return findings
 }

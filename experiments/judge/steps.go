@@ -62,18 +62,58 @@ func heldOn(run *pb.Run, slot *pb.HostSlot, s *pb.StepStatus) (pb.FindingState, 
 		return broken, "refused: " + s.GetRefused().GetMessage()
 	case s.GetState() != pb.StepState_STEP_STATE_REVERTED:
 		return unknown, "not known to be reverted"
-	case s.GetCause() == pb.RevertCause_REVERT_CAUSE_END:
-		return pb.FindingState_FINDING_STATE_HOLDS, ""
 	}
-	end := run.GetT0UnixNanos() + slot.GetEndNanos()
-	left := let(s)
-	if left >= end {
+	start, end := run.GetT0UnixNanos()+slot.GetStartNanos(), run.GetT0UnixNanos()+slot.GetEndNanos()
+	began, left := markAt(s, pb.StepState_STEP_STATE_HELD), let(s)
+	tolerance := max(heldSlack, (end-start)/50)
+	switch {
+	case began == 0:
+		return unknown, "the host does not say when it began"
+	case began > start+tolerance && !run.GetAdHoc(): // which begins as soon as each host can
+		return broken, fmt.Sprintf("began %s late", tenths(began-start))
+	case left == 0 && s.GetCause() == pb.RevertCause_REVERT_CAUSE_END, left >= end-tolerance:
 		return pb.FindingState_FINDING_STATE_HOLDS, ""
-	}
-	if left == 0 {
+	case left == 0:
 		return broken, "reverted before its end: " + causes[s.GetCause()]
 	}
-	return broken, fmt.Sprintf("reverted %s before its end: %s", time.Duration(end-left).Round(time.Millisecond), causes[s.GetCause()])
+	return broken, fmt.Sprintf("reverted %s before its end: %s", tenths(end-left), causes[s.GetCause()])
+}
+
+// heldSlack is how far a step's start and end may be off in any case; of a
+// long one it is a fiftieth.
+const heldSlack = int64(250 * time.Millisecond)
+
+// markAt is when a host came to a state of a step, in cluster time; 0 where it does not say.
+func markAt(s *pb.StepStatus, state pb.StepState) int64 {
+	for _, mark := range s.GetJournal() {
+		if mark.GetState() == state {
+			return mark.GetActualUnixNanos()
+		}
+	}
+	return 0
+}
+
+// recovery lists the workloads that did not come back.
+func recovery(run *pb.Run) []*pb.Finding {
+	var findings []*pb.Finding
+	for _, step := range run.GetPlan().GetSteps() {
+		for _, slot := range step.GetSlots() {
+			for _, lost := range run.GetSteps()[step.GetId()].GetHosts()[slot.GetHost()].GetRecoveryFailures() {
+				findings = append(findings, lostWorkload(step, slot.GetHost(), lost))
+			}
+		}
+	}
+	return findings
+}
+
+func lostWorkload(step *pb.PlannedStep, host string, lost *pb.RecoveryFailure) *pb.Finding {
+	text := lost.GetWorkload() + " did not come back: " + lost.GetWhy()
+	if n := len(lost.GetLog()); n > 0 {
+		text += "; it logged last: " + lost.GetLog()[n-1]
+	}
+	f := stepFinding(step, pb.FindingState_FINDING_STATE_BROKEN, host, text)
+	f.Kind, f.AtUnixNanos = pb.FindingKind_FINDING_KIND_RECOVERY, lost.GetAtUnixNanos()
+	return f
 }
 
 var causes = map[pb.RevertCause]string{

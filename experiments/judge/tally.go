@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 
 	"cel.dev/cel-go/common/operators"
 
@@ -34,10 +33,10 @@ func (t *tally) add(m *moment) outcome {
 		return o
 	case broken:
 		t.broken++
-		t.brokenAt = first(t.brokenAt, m.end)
+		t.brokenAt = first(t.brokenAt, m.view.end)
 	case missing:
 		t.missing++
-		t.missingAt = first(t.missingAt, m.end)
+		t.missingAt = first(t.missingAt, m.view.end)
 	}
 	t.judged++
 	for i, term := range t.x.terms {
@@ -69,9 +68,9 @@ func (t *tally) state() pb.FindingState {
 // at is when it first broke, or first had no data; 0 where it held.
 func (t *tally) at() int64 {
 	if t.broken > 0 {
-		return t.brokenAt * int64(time.Second)
+		return t.brokenAt * nanos
 	}
-	return t.missingAt * int64(time.Second)
+	return t.missingAt * nanos
 }
 
 // text shows the worst values beside their limits.

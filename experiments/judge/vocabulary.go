@@ -86,7 +86,7 @@ func (v *vocabulary) compile(text string) (*expression, *wrong) {
 	if ast.OutputType() != types.BoolType {
 		return nil, &wrong{message: fmt.Sprintf("%q is not a statement that holds or does not", text), fix: "compare it with something, such as >= 0.99"}
 	}
-	program, err := v.env.Program(ast, cel.CostLimit(costLimit))
+	program, err := v.env.Program(ast, cel.CostLimit(costLimit), cel.CustomDecorator(finite))
 	if err != nil {
 		return nil, &wrong{message: "the expression can't be evaluated: " + err.Error(), fix: "write it more simply"}
 	}

@@ -27,7 +27,7 @@ func (m *maker) show() {
 	}
 	for _, name := range m.sorted {
 		h := m.hosts[name]
-		shown := &pb.PlannedHost{Name: name, Zone: h.GetZone(), Hit: hit[name], Workload: slices.Sorted(maps.Keys(workloads[name]))}
+		shown := &pb.PlannedHost{Name: name, Zone: h.GetZone(), Hit: hit[name], Server: isServer(h, nil), Workload: slices.Sorted(maps.Keys(workloads[name]))}
 		if dark[name] {
 			shown.Undeclared, shown.Management = h.GetUndeclared(), h.GetManagement()
 		}

@@ -140,3 +140,35 @@ func TestJoinKeepsAllOfBothWindows(t *testing.T) {
 		t.Error("joining changed what it joined")
 	}
 }
+
+func TestSlidingIsTheSumOfWhatIsInIt(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	var in []*pb.Histogram
+	var s hist.Sliding
+	for range 2000 {
+		h := &pb.Histogram{}
+		for range random.IntN(5) {
+			hist.Add(h, random.Int64N(1e10))
+		}
+		s.Add(h)
+		if in = append(in, h); len(in) > 20 {
+			s.Remove(in[0])
+			in = in[1:]
+		}
+		sum := &pb.Histogram{}
+		for _, h := range in {
+			if err := hist.Merge(sum, h); err != nil {
+				t.Fatal(err)
+			}
+		}
+		q := random.Float64()
+		want, wantOK := hist.Quantile(sum, q)
+		got, highest, ok := s.Quantile(q)
+		if highest {
+			got = min(got, sum.GetMax())
+		}
+		if got != want || ok != wantOK {
+			t.Fatalf("quantile %v is %d %v, want %d %v", q, got, ok, want, wantOK)
+		}
+	}
+}

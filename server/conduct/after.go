@@ -9,8 +9,6 @@ import (
 const (
 	// revertTimeout applies where the file does not say when all must be well.
 	revertTimeout = time.Minute
-	// settle is how long the last windows may take to be committed.
-	settle = 4 * time.Second
 )
 
 // revert waits until every host has shown its end. One that never does is
@@ -56,11 +54,15 @@ func (l *look) recover() {
 	}
 }
 
-// watch waits until the system is well after an instant.
+// watch waits until the system is well after an instant, and all seconds up to
+// it are judged.
 func (l *look) watch(from time.Time) {
 	limit := from.Add(l.revertTimeout())
 	well, _ := l.judge.Verify(l.run, l.v.Readings(l.run.GetId()), l.now)
-	if well && l.settled(from) || !l.now.Before(limit) {
+	if !l.follow() {
+		return
+	}
+	if well && !l.judge.Closed().Before(from.Truncate(time.Second)) || !l.now.Before(limit) {
 		l.verdict()
 		return
 	}
@@ -82,26 +84,6 @@ func later(a, b time.Time) time.Time {
 		return a
 	}
 	return b
-}
-
-// settled tells whether the windows up to an instant have arrived, or won't.
-func (l *look) settled(through time.Time) bool {
-	if !l.now.Before(through.Add(settle)) {
-		return true
-	}
-	readings := l.v.Readings(l.run.GetId())
-	for _, p := range l.run.GetPlan().GetProbes() {
-		zones := readings.Zones(p.GetName())
-		if len(zones) == 0 {
-			return false
-		}
-		for _, zone := range zones {
-			if readings.Window(p.GetName(), zone, through.Unix()-1) == nil {
-				return false
-			}
-		}
-	}
-	return true
 }
 
 // verdict closes the run.

@@ -39,7 +39,7 @@ const (
 
 // gate waits for the steady state. Until it holds nothing is touched.
 func (l *look) gate() {
-	steady, findings := l.judge.Steady(l.run.GetPlan(), l.v.Readings(l.run.GetId()), l.now)
+	steady, findings := l.judge.Steady(l.run, l.v.Readings(l.run.GetId()), l.now)
 	since := l.entered(pb.RunState_RUN_STATE_GATING)
 	whole, limit := since.Add(l.gateStretch()), since.Add(l.gateLimit())
 	switch {
@@ -105,8 +105,13 @@ func refusals(slots []slot) string {
 	return fmt.Sprintf("refused by %s: %s", hostsOf(slots), first.status.GetRefused().GetMessage())
 }
 
-// fire sets the instant. Each attempt has a number and so an id of its own.
+// fire sets the instant. Each attempt has a number and so an id of its own. A
+// run whose proof is true before anything was done would prove nothing.
 func (l *look) fire() {
+	if found := l.judge.Premature(l.run, l.v.Readings(l.run.GetId()), l.now); len(found) > 0 {
+		l.end(pb.EndCause_END_CAUSE_STEADY_STATE, fmt.Sprintf("proof %q: %s", found[0].GetName(), found[0].GetText()))
+		return
+	}
 	number, decision := l.run.GetFires()+1, "fire"
 	if number > 1 {
 		decision = fmt.Sprintf("fire/%d", number)

@@ -29,8 +29,8 @@ func Decide(now time.Time, v *state.View, run string) Decision {
 	return new(Decider).Decide(now, v, run)
 }
 
-// Decider decides faster than Decide about one run: it keeps compiled
-// expressions, and judges abort rules once for each second. Forgetting both
+// Decider decides faster than Decide about one run: it keeps what was judged,
+// and judges each second once. Forgetting both
 // changes no decision that matters. Its zero value is ready; it is for one
 // goroutine.
 type Decider struct {
@@ -43,7 +43,7 @@ type Decider struct {
 	// said before may be still on its way. The zero time is long ago.
 	Since time.Time
 
-	judge  *judge.Judge
+	judge  *judge.Track
 	judged int64 // cluster second for which abort rules were judged
 }
 
@@ -62,10 +62,10 @@ func (d *Decider) Decide(now time.Time, v *state.View, run string) Decision {
 	return l.out
 }
 
-func (d *Decider) judgeOf(r *pb.Run) *judge.Judge {
+func (d *Decider) judgeOf(r *pb.Run) *judge.Track {
 	if d.judge == nil {
 		if j, problems := judge.Compile(r.GetExperiment(), unplaced{}); len(problems) == 0 {
-			d.judge = j
+			d.judge = j.Track()
 		}
 	}
 	return d.judge

@@ -201,6 +201,7 @@ func (c *crowd) reverted(r *pb.Run) *pb.RecordSteps {
 			Run: r.GetId(), Step: r.GetPlan().GetSteps()[0].GetId(), Host: s.GetHost(),
 			State: pb.StepState_STEP_STATE_REVERTED, Cause: pb.RevertCause_REVERT_CAUSE_END,
 			Evidence: []*pb.Evidence{{Name: "dropped", Holds: true}},
+			Journal:  []*pb.JournalMark{{Seq: 1, State: pb.StepState_STEP_STATE_HELD, ActualUnixNanos: r.GetT0UnixNanos()}},
 		})
 	}
 	return out
@@ -211,12 +212,21 @@ func (c *crowd) measure(active []*pb.Run, second int64) {
 	for _, r := range active {
 		for zone := range 3 {
 			batch.Windows = append(batch.Windows, &pb.Window{
-				Run: r.GetId(), Probe: crowdProbe, Zone: fmt.Sprintf("zone-%c", 'a'+zone), Second: second, Hosts: []byte{1 << zone},
-				Count: 10, Success: 10, NewestUnixNanos: second*1e9 + 9e8,
+				Run: r.GetId(), Probe: crowdProbe, Zone: fmt.Sprintf("zone-%c", 'a'+zone), Second: second, Hosts: inZone(r, zone),
+				Count: 2, Success: 2, NewestUnixNanos: second*1e9 + 9e8,
 			})
 		}
 	}
 	c.mustCommit(&pb.Command{Id: fmt.Sprint("windows ", second), Kind: &pb.Command_RecordWindows{RecordWindows: batch}})
+}
+
+// inZone is a bitmap of a run's hosts in one of three zones.
+func inZone(r *pb.Run, zone int) []byte {
+	bits := make([]byte, len(r.GetPlan().GetProbes()[0].GetHosts())/8+1)
+	for i := zone; i < len(r.GetPlan().GetProbes()[0].GetHosts()); i += 3 {
+		bits[i/8] |= 1 << (i % 8)
+	}
+	return bits
 }
 
 // conduct conducts every run to its end. One of them may be slow to judge.

@@ -30,6 +30,7 @@ func (l *look) hold() {
 		return
 	}
 	l.wake(runtime)
+	l.follow()
 	l.phases()
 	l.tokens()
 	l.ends()
@@ -46,6 +47,19 @@ func (l *look) abort() *pb.Finding {
 	}
 	l.d.judged = l.now.Unix()
 	return l.judge.Abort(l.run, l.v.Readings(l.run.GetId()), l.now)
+}
+
+// follow judges the seconds that have come to be known, as they do: then the
+// verdict is there when the run is over. It reports whether it has caught up.
+func (l *look) follow() bool {
+	caughtUp := l.judge.Follow(l.run, l.v.Readings(l.run.GetId()), l.now)
+	switch {
+	case !caughtUp:
+		l.wake(l.now)
+	case len(l.run.GetExperiment().GetProof())+len(l.run.GetExperiment().GetExpect()) > 0:
+		l.wakeNextSecond()
+	}
+	return caughtUp
 }
 
 // phases tells the phases that cluster time has reached.

@@ -17,7 +17,7 @@ type look struct {
 	now   time.Time
 	v     *state.View
 	run   *pb.Run
-	judge *judge.Judge
+	judge *judge.Track
 	out   Decision
 }
 

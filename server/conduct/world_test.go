@@ -154,7 +154,7 @@ func (w *world) measure() {
 		share := w.success(p.GetName(), int(second-w.start.Unix()))
 		batch.Windows = append(batch.Windows, &pb.Window{
 			Run: "r", Probe: p.GetName(), Zone: "zone-b", Second: second, Hosts: []byte{1},
-			Count: 100, Success: uint64(share * 100), NewestUnixNanos: second*1e9 + 9e8,
+			Count: 5, Success: uint64(share * 5), NewestUnixNanos: second*1e9 + 9e8,
 		})
 	}
 	w.whenLed(func() {
@@ -318,7 +318,7 @@ func (h *host) schedule(t *pb.Task) {
 		arm = h.w.now
 	}
 	h.w.at(arm.Add(armTime+h.late), func() { h.moveFrom(step, pb.StepState_STEP_STATE_SCHEDULED, pb.StepState_STEP_STATE_ARMED) })
-	h.w.at(start, func() { h.moveFrom(step, pb.StepState_STEP_STATE_ARMED, pb.StepState_STEP_STATE_HELD) })
+	h.w.at(later(start, arm.Add(armTime+h.late)), func() { h.moveFrom(step, pb.StepState_STEP_STATE_ARMED, pb.StepState_STEP_STATE_HELD) })
 	h.w.at(end, func() {
 		if t.GetNeedsToken() {
 			h.moveFrom(step, pb.StepState_STEP_STATE_HELD, pb.StepState_STEP_STATE_RETURNING)

@@ -46,7 +46,7 @@ func (t *change) haltRuns(c *pb.Halt) {
 		case slices.Contains(moves[pb.RunState_RUN_STATE_REVERTING], r.GetState()):
 			t.end(r.GetId(), pb.EndCause_END_CAUSE_HALT, c.GetReason())
 		case haltedAhead(r):
-			rec.run.EndCause, rec.run.EndDetail = pb.EndCause_END_CAUSE_HALT, c.GetReason()
+			rec.run.EndCause, rec.run.EndDetail, rec.run.EndedBy = pb.EndCause_END_CAUSE_HALT, c.GetReason(), t.cmd.GetBy()
 		}
 	}
 }

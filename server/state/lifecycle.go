@@ -146,7 +146,7 @@ func (t *change) endRun(c *pb.EndRun) *pb.Problem {
 
 func (t *change) end(id string, cause pb.EndCause, detail string) *pb.Problem {
 	if r := t.edit(id); r != nil && r.run.GetEndCause() == pb.EndCause_END_CAUSE_UNSPECIFIED {
-		r.run.EndCause, r.run.EndDetail = cause, detail
+		r.run.EndCause, r.run.EndDetail, r.run.EndedBy = cause, detail, t.cmd.GetBy()
 	}
 	_, p := t.move(id, pb.RunState_RUN_STATE_REVERTING)
 	return p

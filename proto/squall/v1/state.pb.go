@@ -295,6 +295,8 @@ const (
 	FindingState_FINDING_STATE_BROKEN      FindingState = 2
 	// Data was missing.
 	FindingState_FINDING_STATE_UNKNOWN FindingState = 3
+	// The run was ended by a person before it could be.
+	FindingState_FINDING_STATE_NOT_JUDGED FindingState = 4
 )
 
 // Enum value maps for FindingState.
@@ -304,12 +306,14 @@ var (
 		1: "FINDING_STATE_HOLDS",
 		2: "FINDING_STATE_BROKEN",
 		3: "FINDING_STATE_UNKNOWN",
+		4: "FINDING_STATE_NOT_JUDGED",
 	}
 	FindingState_value = map[string]int32{
 		"FINDING_STATE_UNSPECIFIED": 0,
 		"FINDING_STATE_HOLDS":       1,
 		"FINDING_STATE_BROKEN":      2,
 		"FINDING_STATE_UNKNOWN":     3,
+		"FINDING_STATE_NOT_JUDGED":  4,
 	}
 )
 
@@ -2311,7 +2315,9 @@ type Run struct {
 	// What is kept of its windows when it is done.
 	Totals []*ProbeTotal `protobuf:"bytes,18,rep,name=totals,proto3" json:"totals,omitempty"`
 	// The number of the Fire that is in force.
-	Fires         uint32 `protobuf:"varint,19,opt,name=fires,proto3" json:"fires,omitempty"`
+	Fires uint32 `protobuf:"varint,19,opt,name=fires,proto3" json:"fires,omitempty"`
+	// Who ended it before its time; unset where nobody did.
+	EndedBy       *Principal `protobuf:"bytes,20,opt,name=ended_by,json=endedBy,proto3" json:"ended_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2477,6 +2483,13 @@ func (x *Run) GetFires() uint32 {
 		return x.Fires
 	}
 	return 0
+}
+
+func (x *Run) GetEndedBy() *Principal {
+	if x != nil {
+		return x.EndedBy
+	}
+	return nil
 }
 
 // ProbeTotal is a probe over a whole run.
@@ -3391,7 +3404,7 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\aOutcome\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12)\n" +
 	"\x10repeated_command\x18\x02 \x01(\bR\x0frepeatedCommand\x12,\n" +
-	"\arefused\x18\x03 \x01(\v2\x12.squall.v1.ProblemR\arefused\"\x97\a\n" +
+	"\arefused\x18\x03 \x01(\v2\x12.squall.v1.ProblemR\arefused\"\xc8\a\n" +
 	"\x03Run\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x125\n" +
 	"\n" +
@@ -3415,7 +3428,8 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x06events\x18\x10 \x03(\v2\x10.squall.v1.EventR\x06events\x12!\n" +
 	"\fphases_begun\x18\x11 \x01(\rR\vphasesBegun\x12-\n" +
 	"\x06totals\x18\x12 \x03(\v2\x15.squall.v1.ProbeTotalR\x06totals\x12\x14\n" +
-	"\x05fires\x18\x13 \x01(\rR\x05fires\x1aC\n" +
+	"\x05fires\x18\x13 \x01(\rR\x05fires\x12/\n" +
+	"\bended_by\x18\x14 \x01(\v2\x14.squall.v1.PrincipalR\aendedBy\x1aC\n" +
 	"\x15EnteredUnixNanosEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\rR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\x1aN\n" +
@@ -3547,12 +3561,13 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x14FINDING_KIND_RESIDUE\x10\x06\x12\x15\n" +
 	"\x11FINDING_KIND_STEP\x10\a\x12\x14\n" +
 	"\x10FINDING_KIND_GAP\x10\b\x12\x19\n" +
-	"\x15FINDING_KIND_RECOVERY\x10\t*{\n" +
+	"\x15FINDING_KIND_RECOVERY\x10\t*\x99\x01\n" +
 	"\fFindingState\x12\x1d\n" +
 	"\x19FINDING_STATE_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13FINDING_STATE_HOLDS\x10\x01\x12\x18\n" +
 	"\x14FINDING_STATE_BROKEN\x10\x02\x12\x19\n" +
-	"\x15FINDING_STATE_UNKNOWN\x10\x03*\xc7\x01\n" +
+	"\x15FINDING_STATE_UNKNOWN\x10\x03\x12\x1c\n" +
+	"\x18FINDING_STATE_NOT_JUDGED\x10\x04*\xc7\x01\n" +
 	"\bRunState\x12\x19\n" +
 	"\x15RUN_STATE_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10RUN_STATE_GATING\x10\x01\x12\x17\n" +
@@ -3694,37 +3709,38 @@ var file_squall_v1_state_proto_depIdxs = []int32{
 	18, // 44: squall.v1.Run.findings:type_name -> squall.v1.Finding
 	35, // 45: squall.v1.Run.events:type_name -> squall.v1.Event
 	33, // 46: squall.v1.Run.totals:type_name -> squall.v1.ProbeTotal
-	53, // 47: squall.v1.ProbeTotal.total:type_name -> squall.v1.Window
-	53, // 48: squall.v1.ProbeTotal.worst:type_name -> squall.v1.Window
-	44, // 49: squall.v1.StepHosts.hosts:type_name -> squall.v1.StepHosts.HostsEntry
-	45, // 50: squall.v1.StepHosts.token_unix_nanos:type_name -> squall.v1.StepHosts.TokenUnixNanosEntry
-	6,  // 51: squall.v1.Event.kind:type_name -> squall.v1.EventKind
-	52, // 52: squall.v1.Event.step:type_name -> squall.v1.StepStatus
-	5,  // 53: squall.v1.Event.state:type_name -> squall.v1.RunState
-	2,  // 54: squall.v1.Event.verdict:type_name -> squall.v1.Verdict
-	49, // 55: squall.v1.Registered.host:type_name -> squall.v1.Host
-	56, // 56: squall.v1.Registered.strays:type_name -> squall.v1.StepKey
-	37, // 57: squall.v1.Registered.open:type_name -> squall.v1.OpenStep
-	38, // 58: squall.v1.Registered.conflict:type_name -> squall.v1.HostConflict
-	8,  // 59: squall.v1.AuditRecord.by:type_name -> squall.v1.Principal
-	46, // 60: squall.v1.State.hosts:type_name -> squall.v1.State.HostsEntry
-	47, // 61: squall.v1.State.runs:type_name -> squall.v1.State.RunsEntry
-	53, // 62: squall.v1.State.windows:type_name -> squall.v1.Window
-	57, // 63: squall.v1.State.halt:type_name -> squall.v1.HaltLatch
-	54, // 64: squall.v1.State.guardrails:type_name -> squall.v1.Guardrails
-	41, // 65: squall.v1.State.applied:type_name -> squall.v1.AppliedCommand
-	39, // 66: squall.v1.State.audit:type_name -> squall.v1.AuditRecord
-	48, // 67: squall.v1.State.order_index:type_name -> squall.v1.State.OrderIndexEntry
-	31, // 68: squall.v1.AppliedCommand.outcome:type_name -> squall.v1.Outcome
-	34, // 69: squall.v1.Run.StepsEntry.value:type_name -> squall.v1.StepHosts
-	52, // 70: squall.v1.StepHosts.HostsEntry.value:type_name -> squall.v1.StepStatus
-	36, // 71: squall.v1.State.HostsEntry.value:type_name -> squall.v1.Registered
-	32, // 72: squall.v1.State.RunsEntry.value:type_name -> squall.v1.Run
-	73, // [73:73] is the sub-list for method output_type
-	73, // [73:73] is the sub-list for method input_type
-	73, // [73:73] is the sub-list for extension type_name
-	73, // [73:73] is the sub-list for extension extendee
-	0,  // [0:73] is the sub-list for field type_name
+	8,  // 47: squall.v1.Run.ended_by:type_name -> squall.v1.Principal
+	53, // 48: squall.v1.ProbeTotal.total:type_name -> squall.v1.Window
+	53, // 49: squall.v1.ProbeTotal.worst:type_name -> squall.v1.Window
+	44, // 50: squall.v1.StepHosts.hosts:type_name -> squall.v1.StepHosts.HostsEntry
+	45, // 51: squall.v1.StepHosts.token_unix_nanos:type_name -> squall.v1.StepHosts.TokenUnixNanosEntry
+	6,  // 52: squall.v1.Event.kind:type_name -> squall.v1.EventKind
+	52, // 53: squall.v1.Event.step:type_name -> squall.v1.StepStatus
+	5,  // 54: squall.v1.Event.state:type_name -> squall.v1.RunState
+	2,  // 55: squall.v1.Event.verdict:type_name -> squall.v1.Verdict
+	49, // 56: squall.v1.Registered.host:type_name -> squall.v1.Host
+	56, // 57: squall.v1.Registered.strays:type_name -> squall.v1.StepKey
+	37, // 58: squall.v1.Registered.open:type_name -> squall.v1.OpenStep
+	38, // 59: squall.v1.Registered.conflict:type_name -> squall.v1.HostConflict
+	8,  // 60: squall.v1.AuditRecord.by:type_name -> squall.v1.Principal
+	46, // 61: squall.v1.State.hosts:type_name -> squall.v1.State.HostsEntry
+	47, // 62: squall.v1.State.runs:type_name -> squall.v1.State.RunsEntry
+	53, // 63: squall.v1.State.windows:type_name -> squall.v1.Window
+	57, // 64: squall.v1.State.halt:type_name -> squall.v1.HaltLatch
+	54, // 65: squall.v1.State.guardrails:type_name -> squall.v1.Guardrails
+	41, // 66: squall.v1.State.applied:type_name -> squall.v1.AppliedCommand
+	39, // 67: squall.v1.State.audit:type_name -> squall.v1.AuditRecord
+	48, // 68: squall.v1.State.order_index:type_name -> squall.v1.State.OrderIndexEntry
+	31, // 69: squall.v1.AppliedCommand.outcome:type_name -> squall.v1.Outcome
+	34, // 70: squall.v1.Run.StepsEntry.value:type_name -> squall.v1.StepHosts
+	52, // 71: squall.v1.StepHosts.HostsEntry.value:type_name -> squall.v1.StepStatus
+	36, // 72: squall.v1.State.HostsEntry.value:type_name -> squall.v1.Registered
+	32, // 73: squall.v1.State.RunsEntry.value:type_name -> squall.v1.Run
+	74, // [74:74] is the sub-list for method output_type
+	74, // [74:74] is the sub-list for method input_type
+	74, // [74:74] is the sub-list for extension type_name
+	74, // [74:74] is the sub-list for extension extendee
+	0,  // [0:74] is the sub-list for field type_name
 }
 
 func init() { file_squall_v1_state_proto_init() }

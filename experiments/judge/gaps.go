@@ -1,0 +1,95 @@
+package judge
+
+import (
+	"fmt"
+	"time"
+
+	pb "squall/proto/squall/v1"
+)
+
+// gaps are when a probe failed: stretches from the beginning of the first of a
+// row of failed attempts to that of the next attempt that was good.
+type gaps struct {
+	source *source
+	list   []stretch
+}
+
+// note takes a window. Those of one second and of several zones may come in
+// any order, and an attempt that fails may have begun a timeout before its second.
+func (g *gaps) note(w *pb.Window) {
+	if w.GetFirstFailureUnixNanos() == 0 {
+		return
+	}
+	end := (w.GetSecond() + 1) * nanos
+	last := min(max(w.GetLastFailureUnixNanos(), w.GetFirstFailureUnixNanos()), end)
+	first := max(w.GetFirstFailureUnixNanos(), end-nanos-g.source.timeout-g.source.every)
+	g.add(stretch{start: min(first, last), end: last + g.source.every})
+}
+
+// add joins a stretch with those that it touches.
+func (g *gaps) add(s stretch) {
+	i := len(g.list)
+	for i > 0 && g.list[i-1].start > s.end {
+		i--
+	}
+	j := i
+	for j > 0 && g.list[j-1].end >= s.start {
+		j--
+		s = stretch{start: min(s.start, g.list[j].start), end: max(s.end, g.list[j].end)}
+	}
+	g.list = append(g.list[:j], append([]stretch{s}, g.list[i:]...)...)
+}
+
+// in sums up a phase; nil where nothing failed in it.
+func (g *gaps) in(p stretch) *pb.Gap {
+	out := &pb.Gap{}
+	any := false
+	for _, s := range g.list {
+		s.start, s.end = max(s.start, p.start), min(s.end, p.end)
+		if s.end <= s.start {
+			continue
+		}
+		if !any && s.end < p.end {
+			out.FirstGoodUnixNanos = s.end
+		}
+		if s.end-s.start > out.LongestNanos {
+			out.LongestNanos, out.LongestUnixNanos = s.end-s.start, s.start
+		}
+		out.GoodSinceUnixNanos, any = s.end, true
+	}
+	if !any {
+		return nil
+	}
+	if out.GoodSinceUnixNanos >= p.end {
+		out.GoodSinceUnixNanos = 0
+	}
+	return out
+}
+
+// finding tells a phase's gaps.
+func (g *gaps) finding(p stretch, t0 int64) *pb.Finding {
+	gap := g.in(p)
+	if gap == nil {
+		return nil
+	}
+	text := fmt.Sprintf("longest gap %s from %s", tenths(gap.GetLongestNanos()), afterStart(gap.GetLongestUnixNanos()-t0))
+	if gap.GetFirstGoodUnixNanos() != 0 {
+		text += ", first good at " + afterStart(gap.GetFirstGoodUnixNanos()-t0)
+	} else {
+		text += ", not good again"
+	}
+	return &pb.Finding{
+		Kind: pb.FindingKind_FINDING_KIND_GAP, Name: g.source.name, State: pb.FindingState_FINDING_STATE_HOLDS,
+		Text: text, Phase: p.name, AtUnixNanos: gap.GetLongestUnixNanos(), Gap: gap,
+	}
+}
+
+// tenths shows a length of time in tenths of a second, or finer where it is less.
+func tenths(n int64) string {
+	if n < int64(100*time.Millisecond) {
+		return time.Duration(n).Round(time.Millisecond).String()
+	}
+	return time.Duration(n).Round(100 * time.Millisecond).String()
+}
+
+func afterStart(n int64) string { return fmt.Sprintf("T%+.1fs", time.Duration(n).Seconds()) }

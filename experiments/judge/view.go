@@ -1,0 +1,109 @@
+package judge
+
+import pb "squall/proto/squall/v1"
+
+// view is what was measured up to the end of a second. It moves on second by
+// second, and keeps what makes the next one cheap.
+type view struct {
+	readings Readings
+	sources  map[string]*source
+	dark     *darkness
+	// since is the second before which there were no readings.
+	since int64
+	// end is the first second that is still to come.
+	end int64
+	// settled tells that seconds don't change once they were seen.
+	settled bool
+	// moves counts how often it moved on.
+	moves int
+
+	hearings  map[*source]*hearing
+	lenses    map[lensKey]*lens
+	standings map[standingKey]*standing
+}
+
+type standingKey struct {
+	source *source
+	begin  int64
+}
+
+func newView(sources map[string]*source, since int64, settled bool) *view {
+	v := &view{sources: sources, dark: &darkness{}, since: since, settled: settled}
+	v.clear()
+	return v
+}
+
+// clear forgets what was heard.
+func (v *view) clear() {
+	v.end = v.since
+	v.hearings, v.lenses = map[*source]*hearing{}, map[lensKey]*lens{}
+	for _, s := range v.sources {
+		v.hearings[s] = newHearing(s)
+	}
+}
+
+// move makes a second the first that is still to come. Where seconds may still
+// change, the last ones are heard again.
+func (v *view) move(end int64) {
+	if end < v.end {
+		v.clear()
+	}
+	v.standings = map[standingKey]*standing{}
+	v.moves++
+	for _, s := range v.sources {
+		h := v.hearings[s]
+		for second := max(v.since, v.end-v.again(s)); second < end; second++ {
+			for i, z := range s.zones {
+				if w := v.window(s, z, second); w != nil {
+					h.note(i, w)
+				}
+			}
+		}
+	}
+	v.end = end
+	for k, l := range v.lenses {
+		if l.to < end-1-v.again(k.source) {
+			delete(v.lenses, k) // nobody looks through it any more
+		}
+	}
+}
+
+// again is how many seconds of a source may still change.
+func (v *view) again(s *source) int64 {
+	if v.settled {
+		return 0
+	}
+	return seconds(s.limit() + patience)
+}
+
+// window is what a zone measured in a second, nil where that is nothing to go by.
+func (v *view) window(s *source, z *zoneSource, second int64) *pb.Window {
+	if w := v.readings.Window(s.name, z.name, second); s.credible(w) {
+		return w
+	}
+	return nil
+}
+
+// lens is the one of a source over a stretch that ends now.
+func (v *view) lens(s *source, over, begin int64) *lens {
+	k := lensKey{s, over, begin}
+	l := v.lenses[k]
+	if l == nil {
+		l = newLens(k)
+		v.lenses[k] = l
+	}
+	if l.moves != v.moves {
+		l.move(v, v.end, v.again(s))
+		l.moves = v.moves
+	}
+	return l
+}
+
+// standing is who has spoken of a source now, of what began with a second.
+func (v *view) standing(s *source, begin int64) *standing {
+	k := standingKey{s, max(begin, v.since)}
+	if v.standings[k] == nil {
+		v.standings[k] = v.hearings[s].stand(v.end*nanos, k.begin, v.dark)
+	}
+	return v.standings[k]
+}
