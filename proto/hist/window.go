@@ -1,6 +1,10 @@
 package hist
 
 import (
+	"cmp"
+	"math/bits"
+	"time"
+
 	"google.golang.org/protobuf/proto"
 
 	pb "squall/proto/squall/v1"
@@ -16,6 +20,28 @@ func Overlap(a, b *pb.Window) bool {
 		}
 	}
 	return false
+}
+
+// Most is how many attempts of a probe one host may end in one second: those
+// that begin in it, and those that were under way. A probe that is nil counts
+// hosts alive, once a second.
+func Most(p *pb.Probe) uint64 {
+	every := cmp.Or(p.GetEvery().GetNanos(), int64(time.Second))
+	timeout := cmp.Or(p.GetTimeout().GetNanos(), int64(time.Second))
+	if every <= 0 || timeout < 0 {
+		return 0
+	}
+	return uint64(int64(time.Second)/every + timeout/every + 2)
+}
+
+// Plausible tells whether the hosts in a window can have made its attempts: one
+// that reports more than there can be would outweigh all the others.
+func Plausible(w *pb.Window, p *pb.Probe) bool {
+	hosts := uint64(0)
+	for _, b := range w.GetHosts() {
+		hosts += uint64(bits.OnesCount8(b))
+	}
+	return w.GetSuccess() <= w.GetCount() && Count(w.GetLatency()) <= w.GetCount() && w.GetCount() <= hosts*Most(p)
 }
 
 // Join is two windows as one, both left as they were; see AddWindow.

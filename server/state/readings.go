@@ -2,16 +2,18 @@ package state
 
 import (
 	"bytes"
-	"slices"
+	"time"
 
 	"squall/experiments/judge"
+	"squall/experiments/plan"
 	"squall/proto/hist"
 	pb "squall/proto/squall/v1"
 )
 
 const (
-	// maxSeconds is how much of a run's windows is kept: the last six hours.
-	maxSeconds = 6 * 3600
+	// maxSeconds is how much of a run's windows is kept: the longest run, and an
+	// hour for its gate and its recovery.
+	maxSeconds = int64(plan.MostRuntime/time.Second) + 3600
 	// maxAhead is how far ahead of cluster time a window may be, in seconds.
 	maxAhead = 60
 )
@@ -76,7 +78,11 @@ func (t *change) recordWindows(c *pb.RecordWindows) *pb.Problem {
 // names the hosts that are in it, and could have been made.
 func (t *change) wanted(w *pb.Window) bool {
 	r := t.runs[w.GetRun()]
-	if r == nil || !active(r.run) || !hasProbe(r.run, w.GetProbe()) {
+	if r == nil || !active(r.run) {
+		return false
+	}
+	probe := probeOf(r.run, w.GetProbe())
+	if probe == nil || !hist.Plausible(w, probe.GetProbe()) {
 		return false
 	}
 	now := t.last / 1e9
@@ -85,8 +91,13 @@ func (t *change) wanted(w *pb.Window) bool {
 		hist.Check(w.GetLatency()) == nil
 }
 
-func hasProbe(r *pb.Run, name string) bool {
-	return slices.ContainsFunc(r.GetPlan().GetProbes(), func(p *pb.PlannedProbe) bool { return p.GetName() == name })
+func probeOf(r *pb.Run, name string) *pb.PlannedProbe {
+	for _, p := range r.GetPlan().GetProbes() {
+		if p.GetName() == name {
+			return p
+		}
+	}
+	return nil
 }
 
 func (t *change) recordWindow(w *pb.Window) {
@@ -101,11 +112,11 @@ func (t *change) recordWindow(w *pb.Window) {
 	r.windows = r.windows.with(w).since(w, w.GetSecond()-maxSeconds)
 }
 
-// since drops the chunks of a window's series that lie before a second.
+// since drops the blocks of a window's series that lie before a second.
 func (w windows) since(of *pb.Window, second int64) windows {
 	s := series{of.GetProbe(), of.GetZone()}
 	for at := range w[s] {
-		if (at+1)*chunk <= second {
+		if (at+1)*chunk*block <= second {
 			delete(w[s], at) // w is our own copy, and no view's yet
 		}
 	}

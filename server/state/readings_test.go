@@ -97,7 +97,7 @@ func TestWindowsOfOneRunAreBounded(t *testing.T) {
 		for range 4 * chunk {
 			b.must(recorded(b.window(0, b.now/1e9, 1)))
 		}
-		b.now += maxSeconds * 1e9 / 2
+		b.now += maxSeconds * 1e9 * 2 / 3
 	}
 	if n := len(b.m.Snapshot().GetWindows()); n > 9*chunk {
 		t.Errorf("%d windows are kept", n)
@@ -118,5 +118,38 @@ func TestNewestValueWins(t *testing.T) {
 	}
 	if got := b.m.View().Readings("r").Window("shop", "zone-a", second).GetValue(); got != 2 {
 		t.Errorf("the value is %v", got)
+	}
+}
+
+func TestReadingsOfTheLongestRunAreKept(t *testing.T) {
+	b := holding(t)
+	first := b.now / 1e9
+	b.must(recorded(b.window(0, first, 1)))
+	b.now += 24 * 3600e9
+	b.must(recorded(b.window(0, b.now/1e9, 1)))
+	if b.m.View().Readings("r").Window("shop", "zone-a", first) == nil {
+		t.Error("the first reading is gone before the run may be over")
+	}
+}
+
+func TestWindowThatNoHostCanHaveMadeIsDropped(t *testing.T) {
+	b := holding(t)
+	for name, spoil := range map[string]func(*pb.Window){
+		"a thousand million attempts":  func(w *pb.Window) { w.Count, w.Success = 1e9, 1e9 },
+		"more successes than attempts": func(w *pb.Window) { w.Success = w.GetCount() + 1 },
+		"more latencies than attempts": func(w *pb.Window) { w.Latency = &pb.Histogram{Index: []uint32{5}, Count: []uint64{9}, Max: 5} },
+	} {
+		w := b.window(0, b.now/1e9, 1)
+		spoil(w)
+		b.must(recorded(w))
+		if n := len(b.m.Snapshot().GetWindows()); n != 0 {
+			t.Errorf("%s: the window was taken", name)
+		}
+	}
+	two := b.window(0, b.now/1e9, 1) // two hosts may make what one can't
+	two.Hosts, two.Count, two.Success = []byte{3}, 8, 8
+	b.must(recorded(two))
+	if n := len(b.m.Snapshot().GetWindows()); n != 1 {
+		t.Error("a good window was dropped")
 	}
 }

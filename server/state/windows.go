@@ -8,8 +8,12 @@ import (
 	pb "squall/proto/squall/v1"
 )
 
-// chunk is how many seconds are copied when one window is added.
-const chunk = 64
+// chunk and block are how much is copied when one window is added: a chunk of
+// seconds, and a block of chunks.
+const (
+	chunk = 64
+	block = 64
+)
 
 // series is what a run's windows are kept by.
 type series struct{ probe, zone string }
@@ -18,49 +22,65 @@ type series struct{ probe, zone string }
 // one chunk with the one before.
 type windows map[series]seconds
 
-// seconds holds the windows of one series in chunks, by second / chunk.
-type seconds map[int64]*[chunk]*pb.Window
+// seconds holds the windows of one series in blocks of chunks.
+type seconds map[int64]*chunks
+
+type chunks [block]*[chunk]*pb.Window
+
+// place is where a second is: its block, its chunk there, its slot in that.
+func place(second int64) (in int64, c, at int) {
+	return second / (chunk * block), int(second / chunk % block), int(second % chunk)
+}
 
 // at is the window of one second, nil when there is none. Seconds are never negative.
 func (w windows) at(s series, second int64) *pb.Window {
-	if c := w[s][second/chunk]; c != nil && second >= 0 {
-		return c[second%chunk]
+	if second < 0 {
+		return nil
+	}
+	in, c, at := place(second)
+	if b := w[s][in]; b != nil && b[c] != nil {
+		return b[c][at]
 	}
 	return nil
 }
 
 // with is w with one window added or replaced.
 func (w windows) with(add *pb.Window) windows {
-	s, at := series{add.GetProbe(), add.GetZone()}, add.GetSecond()/chunk
-	c := new([chunk]*pb.Window)
-	if old := w[s][at]; old != nil {
-		*c = *old
-	}
-	c[add.GetSecond()%chunk] = add
-	return w.put(s, w[s].put(at, c))
-}
-
-func (w windows) put(s series, v seconds) windows {
+	s := series{add.GetProbe(), add.GetZone()}
 	next := make(windows, len(w)+1)
 	maps.Copy(next, w)
-	next[s] = v
+	next[s] = w[s].with(add)
 	return next
 }
 
-func (s seconds) put(at int64, c *[chunk]*pb.Window) seconds {
+func (s seconds) with(add *pb.Window) seconds {
+	in, c, at := place(add.GetSecond())
+	b, seen := new(chunks), new([chunk]*pb.Window)
+	if old := s[in]; old != nil {
+		*b = *old
+	}
+	if old := b[c]; old != nil {
+		*seen = *old
+	}
+	seen[at], b[c] = add, seen
 	next := make(seconds, len(s)+1)
 	maps.Copy(next, s)
-	next[at] = c
+	next[in] = b
 	return next
 }
 
 // all are the windows of a series, oldest first.
 func (s seconds) all() []*pb.Window {
 	var out []*pb.Window
-	for _, at := range slices.Sorted(maps.Keys(s)) {
-		for _, w := range s[at] {
-			if w != nil {
-				out = append(out, w)
+	for _, in := range slices.Sorted(maps.Keys(s)) {
+		for _, c := range s[in] {
+			if c == nil {
+				continue
+			}
+			for _, w := range c {
+				if w != nil {
+					out = append(out, w)
+				}
 			}
 		}
 	}
