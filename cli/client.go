@@ -16,6 +16,7 @@ import (
 	"squall/experiments"
 	"squall/proto/pki"
 	pb "squall/proto/squall/v1"
+	"squall/server/access"
 )
 
 // client speaks to a control plane: to whichever of its servers answers.
@@ -55,7 +56,8 @@ func dial(dir string, addresses []string, timeout time.Duration) (*client, error
 	}
 	c := &client{timeout: timeout}
 	for _, address := range addresses {
-		conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(credentials.NewTLS(bundle.ClientTLS())))
+		conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(credentials.NewTLS(bundle.ClientTLS())),
+			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(access.MostReply)))
 		if err != nil {
 			return nil, errors.Join(usage(fmt.Errorf("server %s: %w", address, err)), c.close())
 		}

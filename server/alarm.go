@@ -25,6 +25,8 @@ type alarm struct {
 	by       *pb.Principal
 	patience time.Duration
 	settled  chan struct{} // closed when it is committed
+	// index is that of its commit, once it is settled.
+	index uint64
 }
 
 // alarms are the halts heard here. While there is one, new runs are refused,
@@ -73,9 +75,10 @@ func (a *alarms) latches() []*pb.HaltLatch {
 	return latches
 }
 
-func (a *alarms) settle(heard *alarm) {
+func (a *alarms) settle(heard *alarm, index uint64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	heard.index = index
 	delete(a.heard, heard.latch.GetId())
 	close(heard.settled)
 }
@@ -102,7 +105,7 @@ func (s *Server) settleAlarm(ctx context.Context, heard *alarm) {
 		return
 	}
 	latch := heard.latch
-	_, err := s.Propose(ctx, &pb.Command{
+	outcome, err := s.Propose(ctx, &pb.Command{
 		Id: haltCommand(latch.GetId()), By: heard.by,
 		Kind: &pb.Command_Halt{Halt: &pb.Halt{Id: latch.GetId(), Reason: latch.GetReason()}},
 	})
@@ -110,7 +113,7 @@ func (s *Server) settleAlarm(ctx context.Context, heard *alarm) {
 		s.log.Error("halt is heard and not committed", "halt", latch.GetId(), "cause", err)
 		return
 	}
-	s.alarms.settle(heard)
+	s.alarms.settle(heard, outcome.GetIndex())
 }
 
 // unrecorded are the halts heard here that the state does not know yet. A

@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	pb "squall/proto/squall/v1"
 	"squall/server/consensus"
@@ -20,8 +22,10 @@ const (
 	// leaderTime is how long a person waits for a leader before hearing that
 	// there is none: twice the slowest failover.
 	leaderTime = 4 * time.Second
-	firstPause = 10 * time.Millisecond
-	lastPause  = 250 * time.Millisecond
+	// largeCommand is the most that one forwarded message holds of a command, in bytes.
+	largeCommand = 1 << 20
+	firstPause   = 10 * time.Millisecond
+	lastPause    = 250 * time.Millisecond
 )
 
 // Propose commits a command through whichever server leads, and tries again
@@ -50,7 +54,30 @@ func (s *Server) proposeOnce(ctx context.Context, cmd *pb.Command) (*pb.Outcome,
 	if err != nil {
 		return nil, err
 	}
+	if proto.Size(cmd) > largeCommand {
+		return proposeLarge(ctx, leader, cmd)
+	}
 	res, err := leader.Propose(ctx, &pb.ProposeRequest{Command: cmd})
+	return res.GetOutcome(), err
+}
+
+// proposeLarge forwards a command in parts: one message of it would be refused
+// by its size, and a big run is no bigger on the way to the leader than there.
+func proposeLarge(ctx context.Context, leader pb.PeerServiceClient, cmd *pb.Command) (*pb.Outcome, error) {
+	whole, err := proto.Marshal(cmd)
+	if err != nil {
+		return nil, status.Errorf(codes.InvalidArgument, "forward command: %v", err)
+	}
+	stream, err := leader.ProposeLarge(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for part := range slices.Chunk(whole, largeCommand) {
+		if stream.Send(&pb.ProposeLargeRequest{Part: part}) != nil {
+			break // the answer says why
+		}
+	}
+	res, err := stream.CloseAndRecv()
 	return res.GetOutcome(), err
 }
 
@@ -127,7 +154,7 @@ func (s *Server) untilLed(ctx context.Context, try func(context.Context) error) 
 // final tells whether trying again can't help.
 func final(err error) bool {
 	switch status.Code(err) {
-	case codes.InvalidArgument, codes.PermissionDenied, codes.Unauthenticated, codes.Unimplemented:
+	case codes.InvalidArgument, codes.PermissionDenied, codes.Unauthenticated, codes.Unimplemented, codes.ResourceExhausted:
 		return true
 	}
 	return false

@@ -29,13 +29,37 @@ func (d *controlDoor) Halt(ctx context.Context, req *pb.HaltRequest) (*pb.HaltRe
 	heard := d.alarms.hear(&alarm{latch: latch, by: d.principal(ctx, req.GetReason())})
 	d.calls.Go(func() { d.alarmPeers(latch) })
 	until := time.Now().Add(time.Duration(req.GetWaitNanos()))
-	waitSettled(ctx, heard, leaderTime)
-	hosts := d.waitClean(ctx, until, runs)
-	committed := waitSettled(ctx, heard, 0)
+	committed := waitSettled(ctx, heard, leaderTime)
 	if committed {
+		more, err := d.haltedAt(ctx, heard.index)
+		if err != nil {
+			return nil, err
+		}
+		runs = union(runs, more)
+	}
+	hosts := d.waitClean(ctx, until, runs)
+	if committed = waitSettled(ctx, heard, 0); committed {
 		d.waitRecorded(ctx, runs)
 	}
 	return &pb.HaltResponse{Committed: committed, Hosts: hosts}, nil
+}
+
+// haltedAt are the runs that were under way when a halt was committed. A server
+// that lags behind that has to catch up before it can say which hosts are clean.
+func (s *Server) haltedAt(ctx context.Context, index uint64) ([]string, error) {
+	ctx, cancel := answerBy(ctx, time.Now().Add(leaderTime))
+	defer cancel()
+	if err := s.consensus.WaitApplied(ctx, index); err != nil {
+		return nil, refusef(pb.Refusal_REFUSAL_NO_LEADER, "ask another server",
+			"the halt is committed, and this server is too far behind to say which hosts are clean")
+	}
+	return ids(s.machine.View().Active()), nil
+}
+
+func union(a, b []string) []string {
+	all := slices.Concat(a, b)
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // Resume lets go of the lever. Halts that were heard here are committed first,

@@ -3,8 +3,11 @@ package server
 import (
 	"context"
 	"errors"
+	"iter"
 	"sync"
 	"time"
+
+	"google.golang.org/protobuf/proto"
 
 	pb "squall/proto/squall/v1"
 	"squall/server/conduct"
@@ -112,8 +115,27 @@ func (s *Server) push(id string, orders map[string]*pb.Order) {
 	s.calls.Go(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), pushTime)
 		defer cancel()
-		if _, err := peer.Push(ctx, &pb.PushRequest{Orders: orders}); err != nil {
-			s.log.Debug("orders not handed on; the server's own log brings them", "to", id, "cause", err)
+		for part := range inParts(orders) {
+			if _, err := peer.Push(ctx, part); err != nil {
+				s.log.Debug("orders not handed on; the server's own log brings them", "to", id, "cause", err)
+			}
 		}
 	})
+}
+
+// inParts are orders in messages of which each is far from too large.
+func inParts(orders map[string]*pb.Order) iter.Seq[*pb.PushRequest] {
+	return func(yield func(*pb.PushRequest) bool) {
+		part, size := &pb.PushRequest{Orders: make(map[string]*pb.Order)}, 0
+		for host, order := range orders {
+			if size += proto.Size(order); size > largeCommand && len(part.GetOrders()) > 0 {
+				if !yield(part) {
+					return
+				}
+				part, size = &pb.PushRequest{Orders: make(map[string]*pb.Order)}, proto.Size(order)
+			}
+			part.Orders[host] = order
+		}
+		yield(part)
+	}
 }

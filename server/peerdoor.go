@@ -2,10 +2,14 @@ package server
 
 import (
 	"context"
+	"errors"
+	"io"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	pb "squall/proto/squall/v1"
 )
@@ -27,6 +31,36 @@ func (d *peerDoor) Propose(ctx context.Context, req *pb.ProposeRequest) (*pb.Pro
 		return nil, err
 	}
 	return &pb.ProposeResponse{Outcome: outcome}, nil
+}
+
+// mostCommand is the most that a forwarded command may take, in bytes: a plan of
+// the largest size and what goes with it.
+const mostCommand = 32 << 20
+
+// ProposeLarge commits a command that comes in parts.
+func (d *peerDoor) ProposeLarge(stream grpc.ClientStreamingServer[pb.ProposeLargeRequest, pb.ProposeLargeResponse]) error {
+	var whole []byte
+	for {
+		m, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if whole = append(whole, m.GetPart()...); len(whole) > mostCommand {
+			return status.Errorf(codes.ResourceExhausted, "propose: the command has more than %d bytes", mostCommand)
+		}
+	}
+	req := &pb.ProposeRequest{Command: &pb.Command{}}
+	if err := proto.Unmarshal(whole, req.GetCommand()); err != nil {
+		return status.Errorf(codes.InvalidArgument, "propose: %v", err)
+	}
+	res, err := d.Propose(stream.Context(), req)
+	if err != nil {
+		return err
+	}
+	return stream.SendAndClose(&pb.ProposeLargeResponse{Outcome: res.GetOutcome()})
 }
 
 // Confirm is the leader's word on who leads, what time it is, and how far the

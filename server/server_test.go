@@ -3,6 +3,7 @@ package server
 import (
 	"crypto/tls"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -436,5 +437,42 @@ func TestWordsThatATerminalObeysAreRefused(t *testing.T) {
 	r.wait("the halt", func() bool { return r.servers[0].State().Halt().GetEngaged() })
 	if got := r.servers[0].State().Halt().GetReason(); got != "\uFFFD[2Jsmoke" {
 		t.Errorf("its reason is %q", got)
+	}
+}
+
+// TestBigCommandGoesByWayOfAFollower: what is more than one message may hold
+// travels in parts.
+func TestBigCommandGoesByWayOfAFollower(t *testing.T) {
+	r := newRegion(t)
+	r.leader()
+	g := &pb.Guardrails{}
+	for range 100 {
+		g.Protect = append(g.Protect, "role="+strings.Repeat("x", 60_000))
+	}
+	outcome, err := r.follower().Propose(within(t, 20*time.Second), &pb.Command{
+		Id: "big", Kind: &pb.Command_SetGuardrails{SetGuardrails: &pb.SetGuardrails{Guardrails: g}},
+	})
+	if err != nil || outcome.GetRefused() != nil {
+		t.Fatalf("six million bytes: %v, %v", err, outcome.GetRefused())
+	}
+	r.wait("all of it", func() bool { return len(r.leader().State().Guardrails().GetProtect()) == 100 })
+}
+
+// TestHaltCountsTheHostsOfRunsThatItEnded, also those that this server had not
+// heard of when it was told of the halt.
+func TestHaltCountsTheHostsOfRunsThatItEnded(t *testing.T) {
+	r := newRegion(t)
+	agents := r.hosts()
+	for _, host := range []string{"web-b1", "web-b2"} {
+		go agents[host].obey(host, true)
+	}
+	u, lead := r.follower(), r.user(r.leader())
+	res, err := lead.Run(within(t, 10*time.Second), &pb.RunRequest{Id: "one", Source: source("20s"), File: "dark.yaml"})
+	if err != nil || len(res.GetRefused()) > 0 {
+		t.Fatalf("run: %v, %v", err, res.GetRefused())
+	}
+	halted, err := r.user(u).Halt(within(t, 10*time.Second), &pb.HaltRequest{Id: "h"})
+	if err != nil || !halted.GetCommitted() || len(halted.GetHosts()) != 2 {
+		t.Errorf("the halt answers %v, %v", halted, err)
 	}
 }

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	crand "crypto/rand"
 	"errors"
 	"hash/fnv"
 	"log/slog"
@@ -58,11 +59,13 @@ type Session struct {
 	dial    Dial
 	version string
 	bootID  string
-	log     *slog.Logger
-	boot    func() time.Duration
-	windows *outbox
-	attempt Attempt
-	config  *pb.HostConfig
+	// instance tells this process apart from any other that says it is this host.
+	instance string
+	log      *slog.Logger
+	boot     func() time.Duration
+	windows  *outbox
+	attempt  Attempt
+	config   *pb.HostConfig
 
 	news    chan heard
 	closing chan struct{}
@@ -91,7 +94,7 @@ type retry struct {
 // New makes a session.
 func New(c Config) *Session {
 	return &Session{
-		engine: c.Engine, clock: c.Clock, dial: c.Dial, version: c.Version, bootID: c.BootID, log: c.Log,
+		engine: c.Engine, clock: c.Clock, dial: c.Dial, version: c.Version, bootID: c.BootID, instance: crand.Text(), log: c.Log,
 		boot: c.Clock.boot, windows: &outbox{}, attempt: c.Attempt, config: c.Host, servers: turned(c.Servers, c.Engine.Name()),
 		news: make(chan heard, queued), closing: make(chan struct{}),
 		retry: map[string]retry{}, reported: map[key]*pb.StepStatus{},
@@ -260,7 +263,7 @@ func (s *Session) next() (address string, ok bool) {
 
 func (s *Session) hello(standby bool) *pb.Hello {
 	return &pb.Hello{
-		Host: s.host, Version: s.version, BootId: s.bootID, Order: s.engine.Newest(), Standby: standby,
+		Host: s.host, Version: s.version, BootId: s.bootID, Instance: s.instance, Order: s.engine.Newest(), Standby: standby,
 		Halt: s.engine.Halted(),
 	}
 }

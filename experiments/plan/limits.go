@@ -22,7 +22,7 @@ type refusal struct {
 // is exceeded, or the claim and who holds it; their order depends on nothing but
 // the arguments. It reads of the world what is not for planning alone.
 func Admissible(p *pb.Plan, e *pb.Experiment, w World) []*pb.Problem {
-	found := append(absent(p, w), strangers(p, e, w)...)
+	found := slices.Concat(absent(p, w), barred(p, w), strangers(p, e, w))
 	limits, _ := judged(p, experiments.WithDefaults(e).GetGuardrails(), w)
 	found = append(found, limits...)
 	problems := make([]*pb.Problem, len(found))
@@ -49,9 +49,30 @@ func absent(p *pb.Plan, w World) []refusal {
 	return []refusal{{pb.Refusal_REFUSAL_ABSENT, "", some(gone) + " not connected", "start the agent there, or exclude the host"}}
 }
 
+// barred refuses hosts that two machines say they are: one of them would be hit
+// unseen.
+func barred(p *pb.Plan, w World) []refusal {
+	var hit []string
+	for _, step := range p.GetSteps() {
+		for _, s := range step.GetSlots() {
+			if _, is := slices.BinarySearch(w.Barred, s.GetHost()); is && !slices.Contains(hit, s.GetHost()) {
+				hit = append(hit, s.GetHost())
+			}
+		}
+	}
+	if len(hit) == 0 {
+		return nil
+	}
+	return []refusal{{
+		pb.Refusal_REFUSAL_HOST, "", some(hit) + " the name of two machines with one certificate",
+		"stop one of their agents, issue it a certificate of its own, and wait a minute",
+	}}
+}
+
 // admit judges the plan as admission will, and places what is refused.
 func (m *maker) admit() {
 	found, headroom := judged(m.p, m.e.GetGuardrails(), m.w)
+	found = append(barred(m.p, m.w), found...)
 	for _, r := range found {
 		m.problem(r.why, r.path, r.message, r.fix)
 	}

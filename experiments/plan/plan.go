@@ -35,6 +35,8 @@ type World struct {
 	NowUnixNanos int64
 	// Seed is taken where the experiment gives none.
 	Seed uint64
+	// Barred are hosts that two machines say they are, sorted.
+	Barred []string
 	// Command says that no file stands behind the experiment: it can't mean the control servers.
 	Command bool
 }

@@ -119,7 +119,7 @@ func (f *Fleet) Alarm(latch *pb.HaltLatch) []string {
 }
 
 // Record takes windows of the server's own probes.
-func (f *Fleet) Record(windows []*pb.Window) { f.windows.add(windows, false, nil) }
+func (f *Fleet) Record(windows []*pb.Window) { f.windows.add("", windows, false, nil) }
 
 // Connected is how many agents have their stream here.
 func (f *Fleet) Connected() int {

@@ -22,8 +22,8 @@ func taken(m *merger) []*pb.Window {
 
 func TestWindowsOfOneSecondBecomeOne(t *testing.T) {
 	m := newMerger()
-	m.add([]*pb.Window{window(0, 3)}, false, nil)
-	m.add([]*pb.Window{window(9, 4)}, false, nil)
+	m.add("h", []*pb.Window{window(0, 3)}, false, nil)
+	m.add("h", []*pb.Window{window(9, 4)}, false, nil)
 	got := taken(m)
 	if len(got) != 1 || got[0].GetCount() != 7 || got[0].GetSuccess() != 2 || hist.Count(got[0].GetLatency()) != 2 {
 		t.Fatalf("merged into %v", got)
@@ -35,10 +35,10 @@ func TestWindowsOfOneSecondBecomeOne(t *testing.T) {
 
 func TestWindowSentAgainTravelsAloneAndLast(t *testing.T) {
 	m := newMerger()
-	m.add([]*pb.Window{window(0, 3)}, true, nil)
-	m.add([]*pb.Window{window(0, 3)}, false, nil)
-	m.add([]*pb.Window{window(1, 4)}, false, nil)
-	m.add([]*pb.Window{window(1, 4)}, false, nil) // the same reading under no flag
+	m.add("h", []*pb.Window{window(0, 3)}, true, nil)
+	m.add("h", []*pb.Window{window(0, 3)}, false, nil)
+	m.add("h", []*pb.Window{window(1, 4)}, false, nil)
+	m.add("h", []*pb.Window{window(1, 4)}, false, nil) // the same reading under no flag
 	got := taken(m)
 	if len(got) != 3 || got[0].GetCount() != 7 || got[1].GetCount() != 3 || got[2].GetCount() != 4 {
 		t.Errorf("travels as %v", got)
@@ -49,8 +49,8 @@ func TestMergingLeavesTheAgentsOwnMessageAlone(t *testing.T) {
 	m := newMerger()
 	first := window(0, 3)
 	before := proto.CloneOf(first)
-	m.add([]*pb.Window{first}, false, nil)
-	m.add([]*pb.Window{window(1, 4)}, false, nil)
+	m.add("h", []*pb.Window{first}, false, nil)
+	m.add("h", []*pb.Window{window(1, 4)}, false, nil)
 	if !proto.Equal(first, before) {
 		t.Error("the first window was changed by the second")
 	}
@@ -61,11 +61,11 @@ func TestMergerIsBounded(t *testing.T) {
 	for i := range maxWindows {
 		w := window(0, 1)
 		w.Second = int64(i)
-		if !m.add([]*pb.Window{w}, false, nil) {
+		if !m.add("h", []*pb.Window{w}, false, nil) {
 			t.Fatalf("full at %d", i)
 		}
 	}
-	if m.add([]*pb.Window{window(0, 1)}, false, func() { t.Error("acknowledged what was not taken") }) {
+	if m.add("h", []*pb.Window{window(0, 1)}, false, func() { t.Error("acknowledged what was not taken") }) {
 		t.Error("took one more than there is room for")
 	}
 	_, committed := m.take()

@@ -5,11 +5,20 @@ import (
 	"slices"
 	"sync"
 
+	"google.golang.org/protobuf/proto"
+
 	pb "squall/proto/squall/v1"
 )
 
-// batchSize is how many hosts or steps travel in one command.
-const batchSize = 256
+const (
+	// batchSize is how many hosts or steps travel in one command.
+	batchSize = 256
+	// batchBytes is how much of a command they may take: a larger one is cut.
+	batchBytes = 1 << 20
+	// hostBytes is how much of one host may wait. Past it, what it says is not
+	// taken; it says it again until an order confirms it.
+	hostBytes = 1 << 20
+)
 
 // hosts gathers registry changes, the newest of each host.
 type hosts struct {
@@ -30,6 +39,9 @@ func (h *hosts) add(u *pb.HostUpdate) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	before := h.next[u.GetName()]
+	if u.GetConflict() != nil && before != nil {
+		return // it will be told again
+	}
 	if u.Host == nil && before.GetSession() == u.GetSession() {
 		u.Host = before.GetHost()
 	}
@@ -42,8 +54,11 @@ func (h *hosts) add(u *pb.HostUpdate) {
 func (h *hosts) take() (*pb.Command, func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	batch := &pb.UpdateHosts{}
+	batch, size := &pb.UpdateHosts{}, 0
 	for _, name := range first(h.next) {
+		if size += proto.Size(h.next[name]); size > batchBytes && len(batch.GetHosts()) > 0 {
+			break
+		}
 		batch.Hosts = append(batch.Hosts, h.next[name])
 		delete(h.next, name)
 	}
@@ -68,10 +83,12 @@ type steps struct {
 	next map[stepKey]*pb.StepStatus
 	// order is that of arrival: what is waited for longest goes first.
 	order []stepKey
+	// waiting is how much of each host there is, in bytes.
+	waiting map[string]int
 }
 
 func newSteps() *steps {
-	return &steps{wake: make(signal, 1), next: make(map[stepKey]*pb.StepStatus)}
+	return &steps{wake: make(signal, 1), next: make(map[stepKey]*pb.StepStatus), waiting: make(map[string]int)}
 }
 
 func (q *steps) ready() <-chan struct{} { return q.wake }
@@ -83,32 +100,48 @@ func (q *steps) add(s *pb.StepStatus) {
 	defer q.mu.Unlock()
 	k := keyOf(s)
 	known, waits := q.next[k]
+	if waits && s.GetState() < known.GetState() {
+		return
+	}
+	size := q.waiting[k.host] + proto.Size(s) - proto.Size(known)
+	if size > hostBytes {
+		return
+	}
 	if !waits {
 		q.order = append(q.order, k)
 	}
-	if s.GetState() >= known.GetState() {
-		q.next[k] = s
-	}
+	q.next[k], q.waiting[k.host] = s, size
 	q.wake.set()
 }
 
 func (q *steps) take() (*pb.Command, func()) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	n := min(batchSize, len(q.order))
+	batch, size, n := &pb.RecordSteps{}, 0, 0
+	for n < min(batchSize, len(q.order)) {
+		s := q.next[q.order[n]]
+		if size += proto.Size(s); size > batchBytes && n > 0 {
+			break
+		}
+		q.forget(q.order[n], s)
+		batch.Steps = append(batch.Steps, s)
+		n++
+	}
 	if n == 0 {
 		return nil, nil
-	}
-	batch := &pb.RecordSteps{}
-	for _, k := range q.order[:n] {
-		batch.Steps = append(batch.Steps, q.next[k])
-		delete(q.next, k)
 	}
 	q.order = slices.Clone(q.order[n:])
 	if len(q.order) > 0 {
 		q.wake.set()
 	}
 	return &pb.Command{Kind: &pb.Command_RecordSteps{RecordSteps: batch}}, nil
+}
+
+func (q *steps) forget(k stepKey, s *pb.StepStatus) {
+	delete(q.next, k)
+	if q.waiting[k.host] -= proto.Size(s); q.waiting[k.host] <= 0 {
+		delete(q.waiting, k.host)
+	}
 }
 
 // first are up to batchSize keys in order.

@@ -18,6 +18,11 @@ func (f *Fleet) join(s *session, standby bool) {
 	}
 	delete(f.standby, s)
 	old := f.sessions[s.host]
+	if old != s && f.rival(s, old) {
+		f.mu.Unlock()
+		s.end(errConflict)
+		return
+	}
 	if old != s {
 		s.number = f.nextNumber(s.host, old)
 		f.sessions[s.host] = s
@@ -29,6 +34,27 @@ func (f *Fleet) join(s *session, standby bool) {
 	}
 	f.announce(s)
 	s.consider(f.cfg.View())
+}
+
+// rival tells whether a session would take the place of another machine's that
+// is alive, while it is known that two machines say they are this host. It is
+// told of, so that the conflict stands for as long as both go on. The caller
+// holds mu.
+func (f *Fleet) rival(s, old *session) bool {
+	known := f.cfg.View().Host(s.host)
+	elsewhere := known.GetServer() != "" && known.GetServer() != f.cfg.Server
+	if !f.conflicted(known) || known.GetInstance() == s.instance() || old == nil && !elsewhere {
+		return false
+	}
+	f.hosts.add(&pb.HostUpdate{
+		Name: s.host, Session: known.GetSession(), Conflict: &pb.HostConflict{Instance: s.instance(), Server: f.cfg.Server},
+	})
+	return true
+}
+
+func (f *Fleet) conflicted(known *pb.Registered) bool {
+	now, ok := f.cfg.Time()
+	return known.GetConflict() != nil && (!ok || state.Conflicted(known, now.Unix))
 }
 
 // nextNumber is higher than that of any session of the host before: sessions
@@ -64,7 +90,7 @@ func (f *Fleet) announce(s *session) {
 	s.announced = time.Now()
 	f.hosts.add(&pb.HostUpdate{
 		Name: s.host, Host: s.hello.GetHost(), Server: f.cfg.Server, Session: s.number,
-		BootId: s.hello.GetBootId(), Version: s.hello.GetVersion(), RoundTripNanos: s.trip,
+		Instance: s.hello.GetInstance(), BootId: s.hello.GetBootId(), Version: s.hello.GetVersion(), RoundTripNanos: s.trip,
 	})
 }
 
@@ -91,7 +117,7 @@ func (f *Fleet) checkSession(s *session, known *pb.Registered) {
 	s.mu.Lock()
 	silent := time.Since(s.heard) >= s.lease
 	settled := known.GetSession() == s.number && known.GetServer() == f.cfg.Server &&
-		near(known.GetRoundTripNanos(), s.trip)
+		near(known.GetRoundTripNanos(), s.trip) && (known.GetConflict() == nil || f.conflicted(known))
 	waiting := time.Since(s.announced) < sweepEvery
 	s.mu.Unlock()
 	switch {

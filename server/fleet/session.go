@@ -27,6 +27,7 @@ const (
 // Causes of a session's end, told to the agent.
 var (
 	errSuperseded = status.Error(codes.Aborted, "end session: the host has a newer one")
+	errConflict   = status.Error(codes.AlreadyExists, "begin session: another machine has the certificate of this host, and its agent is connected; nothing is injected on either")
 	errSilent     = status.Error(codes.DeadlineExceeded, "end session: the agent was silent for a whole lease")
 	errNoHello    = status.Error(codes.DeadlineExceeded, "begin session: no hello")
 	errStopping   = status.Error(codes.Unavailable, "end session: the server is stopping")
@@ -174,6 +175,13 @@ func (s *session) greet(hello *pb.Hello) error {
 		s.out.halt(latch)
 	}
 	return nil
+}
+
+// instance is the agent process of the session.
+func (s *session) instance() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.hello.GetInstance()
 }
 
 // check holds a description against the certificate: an agent speaks for its

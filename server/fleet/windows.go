@@ -9,9 +9,15 @@ import (
 	pb "squall/proto/squall/v1"
 )
 
-// maxWindows is how many windows may wait for a commit. Past it, batches are
-// left unacknowledged: agents keep them and send them again.
-const maxWindows = 4096
+// maxWindows is how many windows may wait for a commit, and windowBytes how much
+// of memory and of one command they may take; hostWindows is one host's part of
+// that. Past either, batches are left unacknowledged: agents keep them and send
+// them again.
+const (
+	maxWindows  = 4096
+	windowBytes = 3 << 20
+	hostWindows = 512 << 10
+)
 
 // windowKey is what windows are merged by.
 type windowKey struct {
@@ -29,25 +35,35 @@ type merger struct {
 	merged map[windowKey]*pb.Window
 	single []*pb.Window
 	acks   []func()
+	// size is that of all windows, and byHost what each host has brought, in bytes.
+	size   int
+	byHost map[string]int
 }
 
 func newMerger() *merger {
-	return &merger{wake: make(signal, 1), merged: make(map[windowKey]*pb.Window)}
+	return &merger{wake: make(signal, 1), merged: make(map[windowKey]*pb.Window), byHost: make(map[string]int)}
 }
 
 func (m *merger) ready() <-chan struct{} { return m.wake }
 
-// add takes a batch, which must not be changed afterwards; ack is called when
-// all of it is committed. It reports false when there is no room.
-func (m *merger) add(windows []*pb.Window, again bool, ack func()) bool {
+// add takes a batch of a host, which must not be changed afterwards; ack is
+// called when all of it is committed. It reports false when there is no room.
+func (m *merger) add(host string, windows []*pb.Window, again bool, ack func()) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if len(m.merged)+len(m.single)+len(windows) > maxWindows {
+	size := 0
+	for _, w := range windows {
+		size += proto.Size(w)
+	}
+	full := len(m.merged)+len(m.single)+len(windows) > maxWindows || m.size+size > windowBytes
+	if full || m.byHost[host]+size > hostWindows {
 		return false
 	}
+	m.byHost[host] += size
 	for _, w := range windows {
 		if again || !m.merge(w) {
 			m.single = append(m.single, w)
+			m.size += proto.Size(w)
 		}
 	}
 	if ack != nil {
@@ -73,6 +89,7 @@ func (m *merger) take() (*pb.Command, func()) {
 	// Last, so that of a reading that is in both the single one is dropped.
 	batch.Windows = append(batch.Windows, m.single...)
 	m.merged, m.single, m.acks = make(map[windowKey]*pb.Window), nil, nil
+	m.size, m.byHost = 0, make(map[string]int)
 	if len(batch.GetWindows()) == 0 {
 		committed() // a batch of nothing: there is nothing to wait for
 		return nil, nil
@@ -87,12 +104,15 @@ func (m *merger) merge(w *pb.Window) bool {
 	into := m.merged[k]
 	if into == nil {
 		m.merged[k] = proto.CloneOf(w)
+		m.size += proto.Size(w)
 		return true
 	}
 	if hist.Overlap(into, w) || hist.Check(w.GetLatency()) != nil || hist.Check(into.GetLatency()) != nil {
 		return false
 	}
+	m.size -= proto.Size(into)
 	hist.AddWindow(into, w)
+	m.size += proto.Size(into)
 	return true
 }
 

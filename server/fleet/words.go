@@ -8,11 +8,13 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	pb "squall/proto/squall/v1"
+	"squall/server/state"
 )
 
 const (
-	// maxSteps is how many steps of one host are remembered and taken at a time.
-	maxSteps = 256
+	// maxReport is how many steps of one host are taken at a time, and
+	// maxUnrecorded how many are remembered until the state knows them.
+	maxReport, maxUnrecorded = 4096, 4096
 	// maxBatch is how many windows one agent may send at a time.
 	maxBatch = 1024
 	// rememberBatches is how many batch numbers a session remembers.
@@ -64,23 +66,44 @@ func (s *session) whyNot() string {
 // report takes what the host says of its own steps.
 func (s *session) report(r *pb.Report) {
 	v := s.fleet.cfg.View()
-	for _, st := range r.GetSteps()[:min(len(r.GetSteps()), maxSteps)] {
+	for _, st := range r.GetSteps()[:min(len(r.GetSteps()), maxReport)] {
+		trim(st)
 		st.Host = s.host // whatever it says
-		s.remember(st)
 		known := v.Run(st.GetRun()).GetSteps()[st.GetStep()].GetHosts()[s.host]
+		s.remember(known, st)
 		if !proto.Equal(known, st) {
 			s.fleet.steps.add(st)
 		}
 	}
+	s.dropRecorded(v)
 	s.fleet.tell()
 }
 
-func (s *session) remember(st *pb.StepStatus) {
+// remember keeps what the host said of a step, in short, until it is committed.
+func (s *session) remember(known, st *pb.StepStatus) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, known := s.steps[keyOf(st)]; known || len(s.steps) < maxSteps {
-		s.steps[keyOf(st)] = st
+	if _, said := s.steps[keyOf(st)]; said || !recorded(known, st) && len(s.steps) < maxUnrecorded {
+		s.steps[keyOf(st)] = &pb.StepStatus{
+			Run: st.GetRun(), Step: st.GetStep(), Host: st.GetHost(), State: st.GetState(), Cause: st.GetCause(), Residue: st.GetResidue(),
+		}
 	}
+}
+
+// dropRecorded forgets what the state has learnt since.
+func (s *session) dropRecorded(v *state.View) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for k, st := range s.steps {
+		if recorded(v.Run(k.run).GetSteps()[k.step].GetHosts()[k.host], st) {
+			delete(s.steps, k)
+		}
+	}
+}
+
+// recorded tells whether the state knows what a host says of a step.
+func recorded(known, said *pb.StepStatus) bool {
+	return known.GetState() >= said.GetState() && slices.Equal(known.GetResidue(), said.GetResidue())
 }
 
 // takeWindows takes readings. The host's zone and its bit come from what the
@@ -98,7 +121,7 @@ func (s *session) takeWindows(b *pb.Windows) {
 		}
 	}
 	again := b.GetAgain() || s.sawBatch(b.GetBatch())
-	s.fleet.windows.add(own, again, func() { s.out.ack(b.GetBatch()) })
+	s.fleet.windows.add(s.host, own, again, func() { s.out.ack(b.GetBatch()) })
 }
 
 // bit is the host's place in the list of hosts that run a window's probe: as

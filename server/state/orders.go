@@ -48,6 +48,7 @@ func (v *View) orderRun(o *pb.Order, r *pb.Run, host string) {
 		case slot == nil, Ended(status) && (booting(r, s.GetId(), host) || !Shown(status)):
 		case Ended(status):
 			o.Confirmed = append(o.Confirmed, &pb.StepKey{Run: r.GetId(), Step: s.GetId()})
+		case v.hosts[host].GetConflict() != nil: // nobody knows which machine would carry it out
 		case ordered(r.GetState()):
 			o.Tasks = append(o.Tasks, task(r, s, slot))
 		}

@@ -1,6 +1,8 @@
 package state
 
 import (
+	"slices"
+
 	pb "squall/proto/squall/v1"
 )
 
@@ -22,6 +24,10 @@ func (t *change) updateHost(u *pb.HostUpdate) {
 		name = u.GetHost().GetName()
 	}
 	known := t.hosts[name]
+	if u.GetConflict() != nil {
+		t.clash(name, u.GetConflict())
+		return
+	}
 	switch {
 	case u.GetSession() < known.GetSession(): // a late word about an older session
 	case u.GetServer() == "":
@@ -53,12 +59,61 @@ func (t *change) greet(name string, u *pb.HostUpdate) {
 	h.Host.Name, h.Host.Presence = name, pb.Presence_PRESENCE_CONNECTED
 	h.Server, h.Session, h.ChangedUnixNanos = u.GetServer(), u.GetSession(), t.last
 	h.BootId, h.Version = u.GetBootId(), u.GetVersion()
+	t.identify(h, u)
 	if u.GetRoundTripNanos() > 0 {
 		h.RoundTripNanos = u.GetRoundTripNanos()
 	}
 	if came {
 		t.tellHost(name, name+" is connected")
 	}
+}
+
+const (
+	// maxFormer is how many agent processes of a host are remembered.
+	maxFormer = 16
+	// conflictTime is how long a conflict stands after two were last heard of, in nanoseconds.
+	conflictTime = int64(60e9)
+)
+
+// Conflicted tells whether two machines said of late that they are a host; now
+// is cluster time.
+func Conflicted(h *pb.Registered, now int64) bool {
+	return h.GetConflict() != nil && now-h.GetConflict().GetLastUnixNanos() < conflictTime
+}
+
+// identify notes which agent process speaks for a host. Processes come one
+// after another: one that comes back after another has spoken shows that there
+// are two machines with one certificate.
+func (t *change) identify(h *pb.Registered, u *pb.HostUpdate) {
+	switch {
+	case u.GetInstance() == h.GetInstance():
+		if h.GetConflict() != nil && !Conflicted(h, t.last) {
+			h.Conflict = nil
+			t.reorder(h.GetHost().GetName()) // its tasks come back
+		}
+		return
+	case slices.Contains(h.GetFormer(), u.GetInstance()):
+		t.clash(h.GetHost().GetName(), &pb.HostConflict{Instance: h.GetInstance(), Server: u.GetServer()})
+	}
+	if h.GetInstance() != "" {
+		h.Former = append(slices.Clone(h.GetFormer()), h.GetInstance())
+		h.Former = h.Former[max(0, len(h.Former)-maxFormer):]
+	}
+	h.Instance = u.GetInstance()
+}
+
+// clash notes that two machines say that they are one host: while that stands,
+// nothing is injected there.
+func (t *change) clash(name string, c *pb.HostConflict) {
+	if t.hosts[name] == nil {
+		return
+	}
+	h := t.editHost(name)
+	if h.GetConflict() == nil {
+		t.reorder(name) // its tasks go
+		t.tellHost(name, "two machines say that they are "+name+": nothing is injected there")
+	}
+	h.Conflict = &pb.HostConflict{Instance: c.GetInstance(), Server: c.GetServer(), LastUnixNanos: t.last}
 }
 
 // tellHost tells the runs that are under way and concern a host.

@@ -185,7 +185,10 @@ type Hello struct {
 	// A second stream, to another server, that carries no orders until it is used.
 	Standby bool `protobuf:"varint,5,opt,name=standby,proto3" json:"standby,omitempty"`
 	// The halt that the agent has latched, if any.
-	Halt          *HaltLatch `protobuf:"bytes,6,opt,name=halt,proto3" json:"halt,omitempty"`
+	Halt *HaltLatch `protobuf:"bytes,6,opt,name=halt,proto3" json:"halt,omitempty"`
+	// Drawn anew by each agent process: one that comes back after another has
+	// spoken for the host shows that there are two.
+	Instance      string `protobuf:"bytes,7,opt,name=instance,proto3" json:"instance,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -260,6 +263,13 @@ func (x *Hello) GetHalt() *HaltLatch {
 		return x.Halt
 	}
 	return nil
+}
+
+func (x *Hello) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
 }
 
 // Ping asks for a lease and measures the clock.
@@ -1751,14 +1761,15 @@ const file_squall_v1_agent_proto_rawDesc = "" +
 	"\awindows\x18\x04 \x01(\v2\x12.squall.v1.WindowsH\x00R\awindows\x122\n" +
 	"\tneed_sets\x18\x05 \x01(\v2\x13.squall.v1.NeedSetsH\x00R\bneedSets\x12%\n" +
 	"\x04host\x18\x06 \x01(\v2\x0f.squall.v1.HostH\x00R\x04hostB\x06\n" +
-	"\x04kind\"\xcf\x01\n" +
+	"\x04kind\"\xeb\x01\n" +
 	"\x05Hello\x12#\n" +
 	"\x04host\x18\x01 \x01(\v2\x0f.squall.v1.HostR\x04host\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x17\n" +
 	"\aboot_id\x18\x03 \x01(\tR\x06bootId\x12*\n" +
 	"\x05order\x18\x04 \x01(\v2\x14.squall.v1.OrderMarkR\x05order\x12\x18\n" +
 	"\astandby\x18\x05 \x01(\bR\astandby\x12(\n" +
-	"\x04halt\x18\x06 \x01(\v2\x14.squall.v1.HaltLatchR\x04halt\"\x96\x01\n" +
+	"\x04halt\x18\x06 \x01(\v2\x14.squall.v1.HaltLatchR\x04halt\x12\x1a\n" +
+	"\binstance\x18\a \x01(\tR\binstance\"\x96\x01\n" +
 	"\x04Ping\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12&\n" +
 	"\x0fsent_boot_nanos\x18\x02 \x01(\x03R\rsentBootNanos\x12*\n" +

@@ -991,7 +991,9 @@ type HostUpdate struct {
 	// The lowest round trip to its server; 0 is not known.
 	RoundTripNanos int64 `protobuf:"varint,7,opt,name=round_trip_nanos,json=roundTripNanos,proto3" json:"round_trip_nanos,omitempty"`
 	// A session of another machine was turned away; nothing else is said then but the name.
-	Conflict      *HostConflict `protobuf:"bytes,8,opt,name=conflict,proto3" json:"conflict,omitempty"`
+	Conflict *HostConflict `protobuf:"bytes,8,opt,name=conflict,proto3" json:"conflict,omitempty"`
+	// The agent process, as its Hello says.
+	Instance      string `protobuf:"bytes,9,opt,name=instance,proto3" json:"instance,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1080,6 +1082,13 @@ func (x *HostUpdate) GetConflict() *HostConflict {
 		return x.Conflict
 	}
 	return nil
+}
+
+func (x *HostUpdate) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
 }
 
 // AdmitRun lets a run in, if guardrails, lever and claims allow it.
@@ -2745,7 +2754,10 @@ type Registered struct {
 	// What runs left here that no clean report has cleared. It outlives the runs. Bounded.
 	Open []*OpenStep `protobuf:"bytes,9,rep,name=open,proto3" json:"open,omitempty"`
 	// Another machine with the host's certificate: nothing is injected here while it stands.
-	Conflict      *HostConflict `protobuf:"bytes,10,opt,name=conflict,proto3" json:"conflict,omitempty"`
+	Conflict *HostConflict `protobuf:"bytes,10,opt,name=conflict,proto3" json:"conflict,omitempty"`
+	// The agent process that spoke last, and those before it, oldest first. Bounded.
+	Instance      string   `protobuf:"bytes,11,opt,name=instance,proto3" json:"instance,omitempty"`
+	Former        []string `protobuf:"bytes,12,rep,name=former,proto3" json:"former,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2850,6 +2862,20 @@ func (x *Registered) GetConflict() *HostConflict {
 	return nil
 }
 
+func (x *Registered) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
+}
+
+func (x *Registered) GetFormer() []string {
+	if x != nil {
+		return x.Former
+	}
+	return nil
+}
+
 // OpenStep is a step that a host has not shown clean after its run was done, or
 // that it reported residue of.
 type OpenStep struct {
@@ -2924,10 +2950,10 @@ func (x *OpenStep) GetSinceUnixNanos() int64 {
 // HostConflict is two machines that say they are one host.
 type HostConflict struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The boot id of the machine whose session was turned away, and the server that did.
-	BootId string `protobuf:"bytes,1,opt,name=boot_id,json=bootId,proto3" json:"boot_id,omitempty"`
-	Server string `protobuf:"bytes,2,opt,name=server,proto3" json:"server,omitempty"`
-	// When it last tried, cluster time.
+	// The agent process that spoke besides the one that is known, and the server that heard it.
+	Instance string `protobuf:"bytes,1,opt,name=instance,proto3" json:"instance,omitempty"`
+	Server   string `protobuf:"bytes,2,opt,name=server,proto3" json:"server,omitempty"`
+	// When two were last heard of, cluster time.
 	LastUnixNanos int64 `protobuf:"varint,3,opt,name=last_unix_nanos,json=lastUnixNanos,proto3" json:"last_unix_nanos,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2963,9 +2989,9 @@ func (*HostConflict) Descriptor() ([]byte, []int) {
 	return file_squall_v1_state_proto_rawDescGZIP(), []int{31}
 }
 
-func (x *HostConflict) GetBootId() string {
+func (x *HostConflict) GetInstance() string {
 	if x != nil {
-		return x.BootId
+		return x.Instance
 	}
 	return ""
 }
@@ -3315,7 +3341,7 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x06server\x18\x04 \x01(\tR\x06server\x12\x10\n" +
 	"\x03why\x18\x05 \x01(\tR\x03why\":\n" +
 	"\vUpdateHosts\x12+\n" +
-	"\x05hosts\x18\x01 \x03(\v2\x15.squall.v1.HostUpdateR\x05hosts\"\x89\x02\n" +
+	"\x05hosts\x18\x01 \x03(\v2\x15.squall.v1.HostUpdateR\x05hosts\"\xa5\x02\n" +
 	"\n" +
 	"HostUpdate\x12#\n" +
 	"\x04host\x18\x01 \x01(\v2\x0f.squall.v1.HostR\x04host\x12\x12\n" +
@@ -3325,7 +3351,8 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\aboot_id\x18\x05 \x01(\tR\x06bootId\x12\x18\n" +
 	"\aversion\x18\x06 \x01(\tR\aversion\x12(\n" +
 	"\x10round_trip_nanos\x18\a \x01(\x03R\x0eroundTripNanos\x123\n" +
-	"\bconflict\x18\b \x01(\v2\x17.squall.v1.HostConflictR\bconflict\"\xa7\x01\n" +
+	"\bconflict\x18\b \x01(\v2\x17.squall.v1.HostConflictR\bconflict\x12\x1a\n" +
+	"\binstance\x18\t \x01(\tR\binstance\"\xa7\x01\n" +
 	"\bAdmitRun\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x125\n" +
 	"\n" +
@@ -3463,7 +3490,7 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x05state\x18\b \x01(\x0e2\x13.squall.v1.RunStateR\x05state\x12,\n" +
 	"\averdict\x18\t \x01(\x0e2\x12.squall.v1.VerdictR\averdict\x12.\n" +
 	"\x13incident_unix_nanos\x18\n" +
-	" \x01(\x03R\x11incidentUnixNanos\"\xf8\x02\n" +
+	" \x01(\x03R\x11incidentUnixNanos\"\xac\x03\n" +
 	"\n" +
 	"Registered\x12#\n" +
 	"\x04host\x18\x01 \x01(\v2\x0f.squall.v1.HostR\x04host\x12\x16\n" +
@@ -3476,14 +3503,16 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x06strays\x18\b \x03(\v2\x12.squall.v1.StepKeyR\x06strays\x12'\n" +
 	"\x04open\x18\t \x03(\v2\x13.squall.v1.OpenStepR\x04open\x123\n" +
 	"\bconflict\x18\n" +
-	" \x01(\v2\x17.squall.v1.HostConflictR\bconflict\"t\n" +
+	" \x01(\v2\x17.squall.v1.HostConflictR\bconflict\x12\x1a\n" +
+	"\binstance\x18\v \x01(\tR\binstance\x12\x16\n" +
+	"\x06former\x18\f \x03(\tR\x06former\"t\n" +
 	"\bOpenStep\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\tR\x04step\x12\x18\n" +
 	"\aresidue\x18\x03 \x03(\tR\aresidue\x12(\n" +
-	"\x10since_unix_nanos\x18\x04 \x01(\x03R\x0esinceUnixNanos\"g\n" +
-	"\fHostConflict\x12\x17\n" +
-	"\aboot_id\x18\x01 \x01(\tR\x06bootId\x12\x16\n" +
+	"\x10since_unix_nanos\x18\x04 \x01(\x03R\x0esinceUnixNanos\"j\n" +
+	"\fHostConflict\x12\x1a\n" +
+	"\binstance\x18\x01 \x01(\tR\binstance\x12\x16\n" +
 	"\x06server\x18\x02 \x01(\tR\x06server\x12&\n" +
 	"\x0flast_unix_nanos\x18\x03 \x01(\x03R\rlastUnixNanos\"\xc3\x01\n" +
 	"\vAuditRecord\x12\x14\n" +
