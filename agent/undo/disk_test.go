@@ -221,3 +221,156 @@ func refusesOnlyWhatAdds(t *testing.T, b *bench, d *undotest.Disk, broken error)
 		t.Errorf("damage: %v", b.runner.Damage())
 	}
 }
+
+// One slot that can't be read or opened does not keep the other from being used.
+func TestOneBadSlotDoesNotFailOpen(t *testing.T) {
+	for _, slot := range []string{"journal.a", "journal.b"} {
+		for _, kind := range []string{"open", "read", "write"} {
+			t.Run(slot+" "+kind, func(t *testing.T) {
+				onDisk(t, func(t *testing.T, b *bench, d *undotest.Disk) {
+					before := b.host.String()
+					b.hold(t, "dns.fail")
+					b.mirror = "" // by the disk alone
+					d.Fail(func(o undotest.Op) error {
+						if o.Kind == kind && filepath.Base(o.Path) == slot {
+							return syscall.EIO
+						}
+						return nil
+					})
+					b.host.Crash()
+					b.open(t)
+					if err := b.runner.Recover(t.Context(), pb.RevertCause_REVERT_CAUSE_CRASH); err != nil {
+						t.Error(err)
+					}
+					if after := b.host.String(); after != before {
+						t.Errorf("the host reads\n%s\nand read\n%s", after, before)
+					}
+					if _, known := b.runner.Step("r1", "dark.fault"); !known && !b.runner.Damaged() {
+						t.Error("the step is lost, without a word")
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestNewJournalsNamesAreMadeDurable(t *testing.T) {
+	onDisk(t, func(t *testing.T, b *bench, d *undotest.Disk) {
+		synced := map[string]bool{}
+		for _, o := range d.Ops() {
+			if o.Kind == "syncfolder" {
+				synced[o.Path] = true
+			}
+		}
+		if !synced[b.dir] || !synced[filepath.Dir(b.dir)] {
+			t.Errorf("synced folders: %v", synced)
+		}
+	})
+}
+
+// Power fails at each operation of the disk in one life of a fault. Afterwards
+// there is no mirror: what was acknowledged is on disk.
+func TestPowerCutAtEveryDiskOperation(t *testing.T) {
+	for n := 1; ; n++ {
+		cut := false
+		onDisk(t, func(t *testing.T, b *bench, d *undotest.Disk) { cut = powerCutAt(t, b, d, n) })
+		if !cut {
+			if n < 6 {
+				t.Fatalf("only %d operations", n)
+			}
+			return
+		}
+	}
+}
+
+func powerCutAt(t *testing.T, b *bench, d *undotest.Disk, n int) (cut bool) {
+	first := len(d.Ops())
+	before := b.host.String()
+	d.Fail(func(o undotest.Op) error {
+		if cut = cut || o.N == first+n; cut {
+			return syscall.EIO
+		}
+		return nil
+	})
+	injected := b.runner.Inject(t.Context(), b.intent(t, faults()["dns.fail"]))
+	if injected == nil {
+		b.revert(t, pb.RevertCause_REVERT_CAUSE_END)
+	}
+	synctest.Wait()
+	b.dead.Store(true)
+	b.last, b.mirror = nil, ""
+	d.Fail(nil)
+	d.PowerCut()
+	b.host.Crash()
+	b.open(t)
+	if err := b.runner.Recover(t.Context(), pb.RevertCause_REVERT_CAUSE_REBOOT); err != nil {
+		t.Errorf("power cut at operation %d: %v", n, err)
+	}
+	if after := b.host.String(); after != before {
+		t.Errorf("power cut at operation %d: the host reads\n%s", n, after)
+	}
+	if s, known := b.runner.Step("r1", "dark.fault"); injected == nil && (!known || s.Open()) {
+		t.Errorf("power cut at operation %d: an acknowledged step is %v", n, s)
+	}
+	return cut
+}
+
+// A residue is tried again by every recovery, is named by each, and costs no
+// room while it stays the same.
+func TestResidueIsOpenWorkForEver(t *testing.T) {
+	onDisk(t, func(t *testing.T, b *bench, _ *undotest.Disk) {
+		before := b.host.String()
+		b.hold(t, "dns.fail")
+		stuck := errors.New("stuck")
+		marks := 0
+		for i := range 20 {
+			b.host.FailOp(1, stuck)
+			err := b.runner.Recover(t.Context(), pb.RevertCause_REVERT_CAUSE_HALT)
+			if err == nil || !strings.Contains(err.Error(), "stuck") {
+				t.Fatalf("recovery %d does not name the residue: %v", i, err)
+			}
+			s, _ := b.runner.Step("r1", "dark.fault")
+			if marks = len(s.Marks); marks > 2 {
+				t.Fatalf("%d marks after %d tries", marks, i+1)
+			}
+			b.open(t) // and none is too old for it
+		}
+		if left := b.runner.Residue(); len(left) != 1 {
+			t.Errorf("residue: %v", left)
+		}
+		if err := b.runner.Recover(t.Context(), pb.RevertCause_REVERT_CAUSE_HALT); err != nil {
+			t.Errorf("when nothing holds it any more: %v", err)
+		}
+		if after := b.host.String(); after != before || len(b.runner.Residue()) > 0 {
+			t.Errorf("the host reads\n%s\nresidue %v", after, b.runner.Residue())
+		}
+	})
+}
+
+// An undo that hangs keeps no other step dark.
+func TestRecoveryRevertsStepsBesideOneAnother(t *testing.T) {
+	onDisk(t, func(t *testing.T, b *bench, _ *undotest.Disk) {
+		b.hold(t, "dns.fail")
+		other := b.intent(t, faults()["dns.fail"])
+		other.Run, other.Task.Run = "r2", "r2"
+		if err := b.runner.Inject(t.Context(), other); err != nil {
+			t.Fatal(err)
+		}
+		b.host.HangOp(1)
+		done := make(chan error, 1)
+		go func() { done <- b.runner.Recover(t.Context(), pb.RevertCause_REVERT_CAUSE_CRASH) }()
+		time.Sleep(time.Second)
+		open := 0
+		for _, s := range b.runner.Steps() {
+			if s.Open() {
+				open++
+			}
+		}
+		if open != 1 {
+			t.Errorf("%d steps are open behind an undo that hangs, want 1", open)
+		}
+		if err := <-done; err == nil {
+			t.Error("the undo that hung is not named")
+		}
+	})
+}

@@ -18,8 +18,9 @@ import (
 // The generation is that of the file when the frame was written, so that frames
 // left over from an earlier use never pass for new ones, and so that frames can
 // be told apart where the header is lost. The checksum covers length,
-// generation and record. Four zero bytes where a marker should stand end the
-// log; each append writes them anew.
+// generation and record. Eight zero bytes where a frame would begin end the log;
+// each append writes them anew. They cover a length, too, so that a frame whose
+// marker alone is gone does not pass for the end.
 const (
 	frameHead = 20
 	crcAt     = 16
@@ -27,7 +28,7 @@ const (
 	maxRecord = 1 << 20
 )
 
-var endMark = []byte{0, 0, 0, 0}
+var endMark = make([]byte, 8)
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
