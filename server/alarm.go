@@ -138,15 +138,37 @@ func recorded(lever *pb.HaltLatch, halt string) bool {
 }
 
 // heardFromAgent takes a halt that an agent latched without a quorum: it must
-// be committed before it can be resumed.
+// be committed before it can be resumed. A server let it in and sealed it; an
+// agent's bare word would pull the whole region's lever.
 func (s *Server) heardFromAgent(latch *pb.HaltLatch) {
 	if recorded(s.machine.View().Halt(), latch.GetId()) {
 		return
 	}
+	by, err := s.cfg.Bundle.CheckSeal(latch.GetSeal(), servers, sealPurpose, latch.GetId(), latch.GetReason())
+	if err != nil {
+		s.log.Warn("an agent tells of a halt that no server let in; it stays that host's own", "halt", latch.GetId(), "cause", err)
+		return
+	}
 	s.alarms.hear(&alarm{
-		latch: &pb.HaltLatch{Id: latch.GetId(), Engaged: true, Reason: latch.GetReason()},
-		by:    s.self(),
+		latch: &pb.HaltLatch{Id: latch.GetId(), Engaged: true, Reason: latch.GetReason(), Seal: latch.GetSeal()},
+		by:    by.Principal(),
 	})
+}
+
+// sealPurpose keeps a halt's seal from passing for another.
+const sealPurpose = "halt"
+
+// servers are who may seal a halt.
+var servers = []pb.Role{pb.Role_ROLE_SERVER}
+
+// seal is this server's for a halt that it lets in. Without one the halt still
+// reverts everything; hosts just can't carry it to another server.
+func (s *Server) seal(latch *pb.HaltLatch) *pb.HaltSeal {
+	seal, err := s.cfg.Bundle.Seal(sealPurpose, latch.GetId(), latch.GetReason())
+	if err != nil {
+		s.log.Error("halt is not sealed", "halt", latch.GetId(), "cause", err)
+	}
+	return seal
 }
 
 func haltCommand(id string) string { return "halt/" + id }

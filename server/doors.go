@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"google.golang.org/grpc"
@@ -78,7 +79,9 @@ func checkStream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo,
 	if err := allowed(stream.Context(), info.FullMethod); err != nil {
 		return err
 	}
-	return statusOf(next(srv, wordStream{stream, info.FullMethod}))
+	ctx, cancel := whileValid(stream.Context())
+	defer cancel()
+	return statusOf(next(srv, validStream{wordStream{stream, info.FullMethod}, ctx}))
 }
 
 // wordStream checks the texts of each message that comes in.
@@ -98,11 +101,36 @@ func (s wordStream) RecvMsg(m any) error {
 	return nil
 }
 
-// allowed holds the caller's role against the method's.
+// errExpired ends whatever outlives the caller's certificate.
+var errExpired = status.Error(codes.Unauthenticated, "the caller's certificate has expired; renew it and connect again")
+
+// whileValid ends when the caller's certificate does.
+func whileValid(ctx context.Context) (context.Context, context.CancelFunc) {
+	end, err := validUntil(ctx)
+	if err != nil {
+		return context.WithCancel(ctx)
+	}
+	return context.WithDeadlineCause(ctx, end, errExpired)
+}
+
+// validStream is a stream that ends with its caller's certificate.
+type validStream struct {
+	grpc.ServerStream
+	ctx context.Context
+}
+
+// Context implements grpc.ServerStream.
+func (s validStream) Context() context.Context { return s.ctx }
+
+// allowed holds the caller's role against the method's, and its certificate
+// against the time.
 func allowed(ctx context.Context, method string) error {
 	id, err := identify(ctx)
 	if err != nil {
 		return status.Error(codes.Unauthenticated, err.Error())
+	}
+	if end, err := validUntil(ctx); err != nil || !time.Now().Before(end) {
+		return errExpired
 	}
 	if err := access.Check(method, id); err != nil {
 		return refusef(pb.Refusal_REFUSAL_ROLE, "use a bundle of another role: squall server init makes them", "%s", status.Convert(err).Message())
@@ -111,15 +139,35 @@ func allowed(ctx context.Context, method string) error {
 }
 
 func identify(ctx context.Context) (pki.Identity, error) {
+	info, err := tlsOf(ctx)
+	if err != nil {
+		return pki.Identity{}, err
+	}
+	return pki.PeerIdentity(&info.State)
+}
+
+// validUntil is when the caller's certificate ends: a connection may outlive it.
+func validUntil(ctx context.Context) (time.Time, error) {
+	info, err := tlsOf(ctx)
+	if err != nil {
+		return time.Time{}, err
+	}
+	if len(info.State.PeerCertificates) == 0 {
+		return time.Time{}, fmt.Errorf("identify caller: %w", pki.ErrNoCertificate)
+	}
+	return info.State.PeerCertificates[0].NotAfter, nil
+}
+
+func tlsOf(ctx context.Context) (credentials.TLSInfo, error) {
 	p, ok := peer.FromContext(ctx)
 	if !ok {
-		return pki.Identity{}, errors.New("identify caller: no connection")
+		return credentials.TLSInfo{}, errors.New("identify caller: no connection")
 	}
 	info, ok := p.AuthInfo.(credentials.TLSInfo)
 	if !ok {
-		return pki.Identity{}, errors.New("identify caller: no TLS")
+		return credentials.TLSInfo{}, errors.New("identify caller: no TLS")
 	}
-	return pki.PeerIdentity(&info.State)
+	return info, nil
 }
 
 // caller is who calls and from which address; allowed has checked it.

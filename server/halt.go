@@ -24,6 +24,7 @@ func (d *controlDoor) Halt(ctx context.Context, req *pb.HaltRequest) (*pb.HaltRe
 	if latch.Id == "" {
 		latch.Id = rand.Text()
 	}
+	latch.Seal = d.seal(latch)
 	d.fleet.Alarm(latch)
 	runs := ids(d.machine.View().Active())
 	heard := d.alarms.hear(&alarm{latch: latch, by: d.principal(ctx, req.GetReason())})

@@ -143,7 +143,7 @@ func (d *controlDoor) Watch(req *pb.WatchRequest, stream grpc.ServerStreamingSer
 		case <-view.Stale():
 			view = d.machine.View()
 		case <-ctx.Done():
-			return ctx.Err()
+			return context.Cause(ctx)
 		}
 	}
 }

@@ -132,6 +132,7 @@ func (s *stream) welcome(raw net.Conn) {
 		_ = conn.Close() // the peer has been told by an alert
 		return
 	}
+	conn.(*member).endWith(conn.(*member).Conn.(*tls.Conn).ConnectionState().PeerCertificates[0].NotAfter)
 	select {
 	case s.accepted <- conn:
 	case <-s.closed:
@@ -156,10 +157,20 @@ func (s *stream) keep(conn net.Conn) (net.Conn, error) {
 type member struct {
 	net.Conn
 	stream *stream
+	expiry *time.Timer // of the peer's certificate; nil where we dialed
+}
+
+// endWith closes the connection when the peer's certificate ends. It is called
+// before anybody else holds the connection.
+func (m *member) endWith(end time.Time) {
+	m.expiry = time.AfterFunc(time.Until(end), func() { _ = m.Close() })
 }
 
 // Close closes the connection and forgets it.
 func (m *member) Close() error {
+	if m.expiry != nil {
+		m.expiry.Stop()
+	}
 	m.stream.mu.Lock()
 	delete(m.stream.conns, m)
 	m.stream.mu.Unlock()
