@@ -42,7 +42,9 @@ type control struct {
 	id        string
 	region    *region
 	stores    *consensus.Stores
+	log       *stuckLog
 	skew      atomic.Int64 // of its wall clock, nanoseconds
+	lag       atomic.Int64 // of what brings it entries of the log, nanoseconds
 	transport *raft.InmemTransport
 	server    *server.Server // nil while it is dead
 	stop      context.CancelFunc
@@ -75,6 +77,8 @@ func newRegion(t *testing.T, s settings) *region {
 	}
 	for i, d := range r.doors {
 		c := &control{id: d.ID, region: r, stores: consensus.MemoryStores()}
+		c.log = &stuckLog{LogStore: c.stores.Log}
+		c.stores.Log = c.log
 		if i < len(s.skew) {
 			c.skew.Store(int64(s.skew[i]))
 		}
@@ -119,6 +123,9 @@ func (r *region) boot(perZone int) {
 }
 
 func (r *region) close() {
+	for _, c := range r.servers {
+		c.thaw()
+	}
 	for _, m := range r.machines {
 		m.stop()
 	}
@@ -156,7 +163,7 @@ func (c *control) start() {
 	}
 	s, err := server.New(server.Config{
 		Bundle: r.bundle(pb.Role_ROLE_SERVER, c.id), Doors: []net.Listener{r.net.listen(c.id)}, RaftPeers: peers,
-		Timing: r.timing, Dial: r.net.dialer(c.id), Transport: c.transport, Stores: c.stores,
+		Timing: r.timing, Dial: r.net.dialer(c.id), Transport: slowWay{c.transport, r.lagOf}, Stores: c.stores,
 		Wall: func() time.Time { return time.Now().Add(c.wallStep()) }, Log: r.log,
 	})
 	if err != nil {
@@ -175,6 +182,16 @@ func (c *control) start() {
 
 // wallStep is how far its wall clock is off.
 func (c *control) wallStep() time.Duration { return time.Duration(c.skew.Load()) }
+
+// lagOf is by how much a server lags.
+func (r *region) lagOf(server raft.ServerAddress) time.Duration {
+	for _, c := range r.servers {
+		if c.id == string(server) {
+			return time.Duration(c.lag.Load())
+		}
+	}
+	return 0
+}
 
 func (c *control) joinRaft(other *control) {
 	c.transport.Connect(raft.ServerAddress(other.id), other.transport)
