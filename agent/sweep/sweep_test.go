@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/backoff"
 
 	"squall/agent/host/hosttest"
+	kind "squall/experiments/fault"
 	pb "squall/proto/squall/v1"
 )
 
@@ -51,6 +52,19 @@ var faults = []struct {
 			To: &pb.Peers{Prefix: []string{"10.77.0.2/32"}},
 		}}},
 	}},
+}
+
+// TestEveryFaultIsSwept needs no root: it only reads the list.
+func TestEveryFaultIsSwept(t *testing.T) {
+	for _, name := range kind.Names() {
+		swept := false
+		for _, f := range faults {
+			swept = swept || kind.Name(f.in.GetFault()) == name
+		}
+		if !swept {
+			t.Errorf("no row of the sweep has %s", name)
+		}
+	}
 }
 
 // cell is one way to die.

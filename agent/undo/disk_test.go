@@ -40,7 +40,7 @@ func atOnce(t *testing.T, what string, f func()) {
 func (b *bench) hold(t *testing.T, fault string) {
 	t.Helper()
 	b.host.Renew(b.host.Boot() + time.Hour)
-	if err := b.runner.Inject(t.Context(), b.intent(t, faults()[fault])); err != nil {
+	if err := b.runner.Inject(t.Context(), b.intent(t, faults(t)[fault])); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -101,7 +101,7 @@ func TestWhatAddsWaitsForTheDiskOrItsContext(t *testing.T) {
 		d.Freeze(nil)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if err := b.runner.Inject(ctx, b.intent(t, faults()["dns.fail"])); !errors.Is(err, undo.ErrDisk) {
+		if err := b.runner.Inject(ctx, b.intent(t, faults(t)["dns.fail"])); !errors.Is(err, undo.ErrDisk) {
 			t.Errorf("inject on a frozen disk: %v", err)
 		}
 		if after := b.host.String(); after != before {
@@ -292,7 +292,7 @@ func powerCutAt(t *testing.T, b *bench, d *undotest.Disk, n int) (cut bool) {
 		}
 		return nil
 	})
-	injected := b.runner.Inject(t.Context(), b.intent(t, faults()["dns.fail"]))
+	injected := b.runner.Inject(t.Context(), b.intent(t, faults(t)["dns.fail"]))
 	if injected == nil {
 		b.revert(t, pb.RevertCause_REVERT_CAUSE_END)
 	}
@@ -351,7 +351,7 @@ func TestResidueIsOpenWorkForEver(t *testing.T) {
 func TestRecoveryRevertsStepsBesideOneAnother(t *testing.T) {
 	onDisk(t, func(t *testing.T, b *bench, _ *undotest.Disk) {
 		b.hold(t, "dns.fail")
-		other := b.intent(t, faults()["dns.fail"])
+		other := b.intent(t, faults(t)["dns.fail"])
 		other.Run, other.Task.Run = "r2", "r2"
 		if err := b.runner.Inject(t.Context(), other); err != nil {
 			t.Fatal(err)

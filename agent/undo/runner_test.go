@@ -17,6 +17,8 @@ import (
 	"squall/agent/fault"
 	"squall/agent/host/hosttest"
 	"squall/agent/undo"
+	kind "squall/experiments/fault"
+	"squall/experiments/fault/faulttest"
 	pb "squall/proto/squall/v1"
 )
 
@@ -30,14 +32,18 @@ func config() *pb.HostConfig {
 	}
 }
 
-// faults is one step of each kind that this build can inject.
-func faults() map[string]*pb.Task {
-	return map[string]*pb.Task{
-		"power.off":             {Fault: &pb.Fault{Kind: &pb.Fault_PowerOff{PowerOff: &pb.PowerOff{}}}},
-		"power.off of workload": {Fault: &pb.Fault{Kind: &pb.Fault_PowerOff{PowerOff: &pb.PowerOff{}}}, Workload: []string{"web"}},
-		"dns.fail":              {Fault: &pb.Fault{Kind: &pb.Fault_DnsFail{DnsFail: &pb.DNSFail{}}}},
-		"net.delay":             {Fault: &pb.Fault{Kind: &pb.Fault_NetDelay{NetDelay: &pb.NetDelay{Delay: &pb.Span{Nanos: 40e6}}}}},
+// faults is one step of each kind that this build can inject, on the host and
+// on a workload where the kind can be narrowed to one.
+func faults(t *testing.T) map[string]*pb.Task {
+	t.Helper()
+	tasks := map[string]*pb.Task{}
+	for name, f := range faulttest.All(t) {
+		tasks[name] = &pb.Task{Fault: f}
+		if kind.ByName(name).Narrows["workload"] == kind.Narrowed {
+			tasks[name+" of workload"] = &pb.Task{Fault: f, Workload: []string{"web"}}
+		}
 	}
+	return tasks
 }
 
 type bench struct {
@@ -154,7 +160,7 @@ func survive(f func()) (crashed bool) {
 // The promise of the whole house: whatever the fault, and wherever the agent
 // dies on the way in or out, recovery leaves the host as it was.
 func TestRecoveryAfterACrashAnywhereLeavesTheHostAsItWas(t *testing.T) {
-	for name, task := range faults() {
+	for name, task := range faults(t) {
 		for _, mirrored := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, mirror %t", name, mirrored), func(t *testing.T) {
 				for n := int64(1); ; n++ {
@@ -214,7 +220,7 @@ func crashOnce(t *testing.T, task *pb.Task, n int64, mirrored bool) (done bool) 
 
 // A change that fails half-way takes the whole step back.
 func TestFailedInjectionTakesItselfBack(t *testing.T) {
-	for name, task := range faults() {
+	for name, task := range faults(t) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				probe := newBench(t)
@@ -245,7 +251,7 @@ func TestFailedInjectionTakesItselfBack(t *testing.T) {
 func TestStepIsInjectedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
-		in := b.intent(t, faults()["dns.fail"])
+		in := b.intent(t, faults(t)["dns.fail"])
 		if err := b.runner.Inject(t.Context(), in); err != nil {
 			t.Fatal(err)
 		}
@@ -266,7 +272,7 @@ func TestStepIsInjectedOnce(t *testing.T) {
 func TestRevertGoesOnPastErrorsAndNamesWhatIsLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
-		if err := b.runner.Inject(t.Context(), b.intent(t, faults()["power.off"])); err != nil {
+		if err := b.runner.Inject(t.Context(), b.intent(t, faults(t)["power.off"])); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)
@@ -301,7 +307,7 @@ func TestRevertInterruptsAHangingInjection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
 		before := b.host.String()
-		in := b.intent(t, faults()["dns.fail"])
+		in := b.intent(t, faults(t)["dns.fail"])
 		b.host.HangOp(1)
 		failed := make(chan error, 1)
 		go func() { failed <- b.runner.Inject(context.WithoutCancel(t.Context()), in) }()

@@ -4,31 +4,14 @@ import (
 	"strings"
 	"testing"
 
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"squall/experiments"
 	"squall/experiments/fault"
+	"squall/experiments/fault/faulttest"
 	"squall/experiments/plan"
 	pb "squall/proto/squall/v1"
 )
-
-// example is a fault of a kind with nothing but its required keys.
-func example(t *testing.T, kind string) *pb.Fault {
-	t.Helper()
-	f, _ := experiments.NewFault(kind)
-	body := fault.Body(f)
-	fields := body.ProtoReflect().Descriptor().Fields()
-	for i := range fields.Len() {
-		text := proto.GetExtension(fields.Get(i).Options(), pb.E_Example).(string)
-		if proto.GetExtension(fields.Get(i).Options(), pb.E_Required).(bool) {
-			if err := experiments.SetField(body, string(fields.Get(i).Name()), text); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	return f
-}
 
 // TestPlanNarrowsEveryFaultOrRefuses: a target that selects less than whole
 // hosts is never planned as the whole host, for no kind of fault.
@@ -42,7 +25,7 @@ func TestPlanNarrowsEveryFaultOrRefuses(t *testing.T) {
 			}
 			target := &pb.Target{Host: []string{"db-a3"}}
 			target.ProtoReflect().Mutable(part).List().Append(protoreflect.ValueOfString("db"))
-			p := plan.Make(experiments.AdHoc(example(t, kind), nil, target, 5e9), experiments.Source{}, plan.World{Hosts: region(), Seed: 1})
+			p := plan.Make(experiments.AdHoc(faulttest.Example(t, kind), nil, target, 5e9), experiments.Source{}, plan.World{Hosts: region(), Seed: 1})
 			if why := fault.ByName(kind).Narrows[string(part.Name())]; why != fault.Narrowed {
 				refusedToNarrow(t, p, kind+" can't be narrowed to a "+string(part.Name()))
 				continue
