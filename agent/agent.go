@@ -99,29 +99,43 @@ func (p *Process) Work(ctx context.Context) error {
 		return err
 	}
 	defer supervisor.Close()
-	if err := p.settle(); err != nil {
-		return err
-	}
-	if err := p.lock.Take(ctx, process.OrphanTime); err != nil {
-		return err
+	w, h, err := p.worker(ctx)
+	if err != nil {
+		return errors.Join(err, process.Fail(pipe, err))
 	}
 	defer p.lock.Release()
-	w := &Worker{
-		Rest: host.Rest, Config: p.Config, Journal: p.journal(), Pipe: pipe, Supervisor: supervisor,
-		Servers: p.Servers, Dial: p.Dial, Version: p.Version, Log: p.Log,
+	w.Pipe, w.Supervisor = pipe, supervisor
+	if err = w.Run(ctx); err != nil {
+		_ = process.Fail(pipe, err) // unless the supervisor is gone
 	}
-	if w.Options, err = p.options(); err != nil {
-		return err
+	return errors.Join(err, h.Close())
+}
+
+// worker is the worker that is to run, and its host. Nobody else writes the
+// journal until the lock is released.
+func (p *Process) worker(ctx context.Context) (*Worker, *host.Real, error) {
+	if err := p.settle(); err != nil {
+		return nil, nil, err
+	}
+	if err := p.lock.Take(ctx, process.OrphanTime); err != nil {
+		return nil, nil, err
+	}
+	o, err := p.options()
+	if err != nil {
+		return nil, nil, errors.Join(err, p.lock.Release())
 	}
 	h, err := p.open(len(p.Servers) > 0)
 	if err != nil {
-		return err
+		return nil, nil, errors.Join(err, p.lock.Release())
 	}
-	w.Host = h
-	if w.Local, err = p.listen(); err != nil {
-		return errors.Join(err, h.Close())
+	local, err := p.listen()
+	if err != nil {
+		return nil, nil, errors.Join(err, h.Close(), p.lock.Release())
 	}
-	return errors.Join(w.Run(ctx), h.Close())
+	return &Worker{
+		Rest: host.Rest, Config: p.Config, Host: h, Journal: p.journal(), Options: o, Local: local,
+		Servers: p.Servers, Dial: p.Dial, Version: p.Version, Log: p.Log,
+	}, h, nil
 }
 
 // recover reverts from the journal, which nobody else writes by then.
@@ -210,6 +224,9 @@ func (p *Process) open(ready bool) (*host.Real, error) {
 func (p *Process) listen() (net.Listener, error) {
 	if p.Socket == "" {
 		return nil, nil
+	}
+	if err := os.MkdirAll(filepath.Dir(p.Socket), 0o700); err != nil {
+		return nil, fmt.Errorf("make folder for the socket: %w", err)
 	}
 	if err := os.Remove(p.Socket); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("free socket: %w", err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -124,6 +125,15 @@ func writeBeat(w io.Writer, b *pb.Beat) error {
 		return fmt.Errorf("write beat: %w", err)
 	}
 	return nil
+}
+
+// maxReason bounds why a worker can't start, in bytes.
+const maxReason = maxBeat / 2
+
+// Fail tells the supervisor on a worker's pipe why it can't start.
+func Fail(pipe io.Writer, why error) error {
+	text := strings.ToValidUTF8(why.Error(), "\uFFFD")
+	return writeBeat(pipe, &pb.Beat{Failed: strings.ToValidUTF8(text[:min(len(text), maxReason)], "")})
 }
 
 // readBeat reads one beat. At the end of the pipe it gives io.EOF.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync"
 	"time"
 
 	"squall/agent/host"
@@ -50,14 +51,19 @@ type workerProcess struct {
 	*os.File
 	process *host.Child
 	dead    chan struct{}
+
+	mu     sync.Mutex // guards reaped, and the process until it is
+	reaped bool
 }
 
 // Kill implements Child.
 func (w *workerProcess) Kill() error {
-	if err := w.process.Kill(); !errors.Is(err, os.ErrClosed) {
-		return err
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.reaped {
+		return nil
 	}
-	return nil // it is dead, and reaped
+	return w.process.Kill()
 }
 
 // Dead implements Child.
@@ -72,5 +78,8 @@ func (w *workerProcess) reap(log *slog.Logger) {
 	if err := w.process.Wait(context.Background()); err != nil {
 		log.Info("worker ended", "pid", w.process.Pid, "err", err)
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.reaped = true
 	w.process.Close()
 }

@@ -2,6 +2,7 @@ package process
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -21,6 +22,9 @@ const (
 	parting = 30 * time.Second
 	// steady is how long a worker must live to be started again at once.
 	steady = 10 * time.Second
+	// stillborn is how many workers in a row may end before their first beat;
+	// then the agent ends, for nobody would notice that it does no work.
+	stillborn = 3
 	// firstPause and lastPause bound the wait before a start after short lives.
 	firstPause = 50 * time.Millisecond
 	lastPause  = 5 * time.Second
@@ -54,14 +58,23 @@ type Supervisor struct {
 }
 
 // Run recovers, starts a worker, and does so again whenever it dies. When ctx
-// ends, it lets the worker revert and end, and reverts what is left.
+// ends, it lets the worker revert and end, and reverts what is left. The error
+// is why no worker can start.
 func (s *Supervisor) Run(ctx context.Context) error {
-	pause := time.Duration(0)
+	pause, unborn := time.Duration(0), 0
 	for s.recover(ctx); ctx.Err() == nil; s.recover(ctx) {
 		rest(ctx, pause)
 		began := s.Boot()
-		if err := s.tend(ctx); err != nil {
+		err := s.tend(ctx)
+		if err != nil {
 			s.Log.Error("worker ended", "err", err)
+		}
+		if unborn++; !errors.Is(err, errUnborn) {
+			unborn = 0
+		}
+		if unborn == stillborn && ctx.Err() == nil {
+			s.recover(ctx)
+			return err
 		}
 		pause = min(2*max(pause, firstPause), lastPause)
 		if s.Boot()-began > steady {
@@ -83,7 +96,7 @@ func (s *Supervisor) recover(ctx context.Context) {
 func (s *Supervisor) tend(ctx context.Context) error {
 	child, err := s.Start(ctx)
 	if err != nil {
-		return fmt.Errorf("start worker: %w", err)
+		return fmt.Errorf("%w: %w", errUnborn, err)
 	}
 	stop := make(chan struct{})
 	in := beats(child, stop)
@@ -118,6 +131,7 @@ func (s *Supervisor) awaitDeath(child Child) {
 // watch answers beats until there is a reason to end the worker.
 func (s *Supervisor) watch(ctx context.Context, child Child, in <-chan *pb.Beat) error {
 	worker, deadline, hunger := listening(s.Boot(), birth/missed), time.Duration(0), hunger{}
+	died := errUnborn // until the first beat
 	look := time.NewTimer(worker.next())
 	defer look.Stop()
 	for {
@@ -125,11 +139,15 @@ func (s *Supervisor) watch(ctx context.Context, child Child, in <-chan *pb.Beat)
 		case <-ctx.Done():
 			return nil
 		case <-child.Dead():
-			return errDied
+			return lastWord(in, died)
 		case b, ok := <-in:
 			if !ok {
-				return errDied
+				return died
 			}
+			if b.GetFailed() != "" {
+				return fmt.Errorf("%w: %s", died, b.GetFailed())
+			}
+			died = errDied
 			now := s.Boot()
 			worker.hear(now)
 			worker.follow(now, paceOf(b))
@@ -146,6 +164,26 @@ func (s *Supervisor) watch(ctx context.Context, child Child, in <-chan *pb.Beat)
 			return err
 		}
 		look.Reset(worker.next())
+	}
+}
+
+// lastWord is what a dead worker said that was not heard yet, or that it died.
+func lastWord(in <-chan *pb.Beat, died error) error {
+	patience := time.NewTimer(brisk)
+	defer patience.Stop()
+	for {
+		select {
+		case b, ok := <-in:
+			switch {
+			case !ok:
+				return died
+			case b.GetFailed() != "":
+				return fmt.Errorf("%w: %s", died, b.GetFailed())
+			}
+			died = errDied
+		case <-patience.C:
+			return died
+		}
 	}
 }
 

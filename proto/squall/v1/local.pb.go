@@ -679,7 +679,9 @@ type Beat struct {
 	DeadlineBootNanos int64 `protobuf:"varint,6,opt,name=deadline_boot_nanos,json=deadlineBootNanos,proto3" json:"deadline_boot_nanos,omitempty"`
 	// From the worker: how long until its next beat. Four times as long without one
 	// is its death. 250 ms, which 0 means too; up to a second while nothing is open.
-	PaceNanos     int64 `protobuf:"varint,7,opt,name=pace_nanos,json=paceNanos,proto3" json:"pace_nanos,omitempty"`
+	PaceNanos int64 `protobuf:"varint,7,opt,name=pace_nanos,json=paceNanos,proto3" json:"pace_nanos,omitempty"`
+	// From a worker that can't start: why. It is its only beat.
+	Failed        string `protobuf:"bytes,8,opt,name=failed,proto3" json:"failed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -763,6 +765,13 @@ func (x *Beat) GetPaceNanos() int64 {
 	return 0
 }
 
+func (x *Beat) GetFailed() string {
+	if x != nil {
+		return x.Failed
+	}
+	return ""
+}
+
 var File_squall_v1_local_proto protoreflect.FileDescriptor
 
 const file_squall_v1_local_proto_rawDesc = "" +
@@ -806,7 +815,7 @@ const file_squall_v1_local_proto_rawDesc = "" +
 	"worker_pid\x18\t \x01(\rR\tworkerPid\"\x14\n" +
 	"\x12LocalDoctorRequest\"G\n" +
 	"\x13LocalDoctorResponse\x120\n" +
-	"\tabilities\x18\x01 \x03(\v2\x12.squall.v1.AbilityR\tabilities\"\xe5\x01\n" +
+	"\tabilities\x18\x01 \x03(\v2\x12.squall.v1.AbilityR\tabilities\"\xfd\x01\n" +
 	"\x04Beat\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x1d\n" +
 	"\n" +
@@ -817,7 +826,8 @@ const file_squall_v1_local_proto_rawDesc = "" +
 	"\x05ready\x18\x05 \x01(\bR\x05ready\x12.\n" +
 	"\x13deadline_boot_nanos\x18\x06 \x01(\x03R\x11deadlineBootNanos\x12\x1d\n" +
 	"\n" +
-	"pace_nanos\x18\a \x01(\x03R\tpaceNanos2\xb8\x03\n" +
+	"pace_nanos\x18\a \x01(\x03R\tpaceNanos\x12\x16\n" +
+	"\x06failed\x18\b \x01(\tR\x06failed2\xb8\x03\n" +
 	"\fLocalService\x12G\n" +
 	"\x06Inject\x12\x1d.squall.v1.LocalInjectRequest\x1a\x1e.squall.v1.LocalInjectResponse\x12A\n" +
 	"\x04Undo\x12\x1b.squall.v1.LocalUndoRequest\x1a\x1c.squall.v1.LocalUndoResponse\x12A\n" +
