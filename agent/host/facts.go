@@ -113,7 +113,7 @@ func addInterfaces(f *pb.Facts) error {
 		if link.Flags&net.FlagLoopback != 0 {
 			continue
 		}
-		f.Interfaces = append(f.Interfaces, link.Name)
+		f.Interfaces = append(f.Interfaces, printable(link.Name))
 		if len(f.GetConfig().GetAddress()) == 0 {
 			f.Address = append(f.Address, addresses(link)...)
 		}

@@ -108,7 +108,7 @@ func strayObjects(remove bool) ([]string, error) {
 			left = append(left, strayPrograms(i, where, holders, remove)...)
 		}
 		if strings.HasPrefix(i.Name, bpf.TapPrefix) && len(holders.helpers) == 0 && !gone(i, remove) {
-			left = append(left, "interface "+i.Name)
+			left = append(left, "interface "+printable(i.Name))
 		}
 	}
 	return append(left, holders.orphans(remove)...), nil

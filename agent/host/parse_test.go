@@ -4,12 +4,35 @@ import (
 	"maps"
 	"slices"
 	"testing"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/proto"
+
+	pb "squall/proto/squall/v1"
 )
 
 const hybridMounts = `31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755
 32 31 0:29 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu
 41 31 0:38 / /sys/fs/cgroup/my\040unified rw,relatime shared:9 - cgroup2 cgroup2 rw
 `
+
+// prctl cuts a name after 15 bytes, inside a letter if need be. A message that
+// is not valid UTF-8 is never sent: it would cut the agent off.
+func TestNameCutInsideALetterIsMadeValid(t *testing.T) {
+	s, ok := parseStat([]byte("12 (a\xc3) R 7 12 12 0 -1 2097216 0 0 0\n"))
+	if !ok || s.name != "a\uFFFD" {
+		t.Errorf("read %q, %v", s.name, ok)
+	}
+	facts := &pb.Facts{Undeclared: names(map[int]stat{12: s})}
+	if _, err := proto.Marshal(facts); err != nil {
+		t.Error(err)
+	}
+	for _, line := range lastLines("one\ntwo \xff\n\n", 2) {
+		if !utf8.ValidString(line) {
+			t.Errorf("line %q", line)
+		}
+	}
+}
 
 func TestFindsCgroup2AmongV1Mounts(t *testing.T) {
 	mount, ok := cgroup2Mount([]byte(hybridMounts))

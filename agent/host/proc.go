@@ -38,7 +38,7 @@ func parseStat(b []byte) (stat, bool) {
 	if err != nil || err2 != nil {
 		return stat{}, false
 	}
-	return stat{string(b[begin+1 : end]), fields[0][0], parent, flags&kernelThread != 0}, true
+	return stat{printable(string(b[begin+1 : end])), fields[0][0], parent, flags&kernelThread != 0}, true
 }
 
 // zombie tells whether only the parent still knows of the process.

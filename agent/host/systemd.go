@@ -38,7 +38,7 @@ func systemctl(ctx context.Context, args ...string) (string, error) {
 	defer cancel()
 	out, err := exec.CommandContext(ctx, "systemctl", args...).CombinedOutput()
 	if err != nil {
-		return "", fmt.Errorf("systemctl %s: %w: %s", args[0], err, strings.TrimSpace(string(out)))
+		return "", fmt.Errorf("systemctl %s: %w: %s", args[0], err, strings.TrimSpace(printable(string(out))))
 	}
-	return string(out), nil
+	return printable(string(out)), nil
 }

@@ -3,6 +3,7 @@ package step
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"squall/agent/fault"
 	"squall/agent/host"
@@ -18,16 +19,20 @@ func problemOf(err error) *pb.Problem {
 		return refused.Problem
 	case errors.Is(err, undo.ErrFull):
 		return &pb.Problem{
-			Refusal: pb.Refusal_REFUSAL_DISK, Message: err.Error(),
+			Refusal: pb.Refusal_REFUSAL_DISK, Message: textOf(err),
 			Fix: "free disk space; what is under way can still be undone",
 		}
 	case errors.Is(err, host.ErrUnsupported):
 		return &pb.Problem{
-			Refusal: pb.Refusal_REFUSAL_HOST, Message: err.Error(), Fix: "see `squall doctor` on that host",
+			Refusal: pb.Refusal_REFUSAL_HOST, Message: textOf(err), Fix: "see `squall doctor` on that host",
 		}
 	}
-	return &pb.Problem{Refusal: pb.Refusal_REFUSAL_HOST, Message: err.Error()}
+	return &pb.Problem{Refusal: pb.Refusal_REFUSAL_HOST, Message: textOf(err)}
 }
+
+// textOf is an error's text as a message can carry it: an error may quote a name
+// from the machine, and names may be anything.
+func textOf(err error) string { return strings.ToValidUTF8(err.Error(), "\uFFFD") }
 
 // HaltedProblem refuses what a halted host is asked for.
 func HaltedProblem(h *pb.HaltLatch) *pb.Problem {

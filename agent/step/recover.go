@@ -106,7 +106,7 @@ func awaitReady(ctx context.Context, h host.Host, e recovering) *recovered {
 			n.at = max(n.at, h.Boot())
 			if err != nil {
 				n.failures = append(n.failures, &pb.RecoveryFailure{
-					Workload: name, Why: err.Error(), Log: h.LastLog(name, lastLines),
+					Workload: name, Why: textOf(err), Log: h.LastLog(name, lastLines),
 				})
 			}
 		})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -50,7 +51,7 @@ func (r *Runner) revert(ctx context.Context, k key, state pb.StepState, cause pb
 	m := &pb.Mark{Run: k.run, Step: k.step, State: state, Cause: cause, PlannedBootNanos: plannedEnd(s, cause)}
 	for _, c := range slices.Backward(s.Intent.GetChanges()) {
 		if err := r.do(ctx, c.GetUndo()); err != nil {
-			m.Residue = append(m.Residue, err.Error())
+			m.Residue = append(m.Residue, strings.ToValidUTF8(err.Error(), "\uFFFD"))
 			r.log.Error("undo", "run", k.run, "step", k.step, "err", err)
 		}
 	}
