@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
+	"os"
 	"os/signal"
 	"strings"
 	"syscall"
@@ -27,7 +29,10 @@ func newShopCmd(*app) *cobra.Command {
 		&cobra.Command{Use: "client", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error { return shop.RunClient(c.Context()) }},
 		newShopStoreCmd(),
 		newShopResolverCmd(),
-		newShopWriterCmd(),
+		newShopWriterCmd("etcd-writer", shop.RunWriter),
+		newShopWriterCmd("postgres-writer", func(ctx context.Context, members []string) error {
+			return shop.RunPostgresWriter(ctx, members, os.Stdout)
+		}),
 	)
 	return c
 }
@@ -78,14 +83,14 @@ func newShopResolverCmd() *cobra.Command {
 	return c
 }
 
-func newShopWriterCmd() *cobra.Command {
+func newShopWriterCmd(use string, run func(context.Context, []string) error) *cobra.Command {
 	var members []string
-	c := &cobra.Command{Use: "etcd-writer", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
+	c := &cobra.Command{Use: use, Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
 		if len(members) == 0 {
 			return usagef("no --member given")
 		}
-		return shop.RunWriter(c.Context(), members)
+		return run(c.Context(), members)
 	}}
-	c.Flags().StringArrayVar(&members, "member", nil, "a member of etcd, IP:PORT")
+	c.Flags().StringArrayVar(&members, "member", nil, "a member of the store, IP:PORT")
 	return c
 }

@@ -22,9 +22,15 @@ func TestEtcdWritesOnWithoutAZone(t *testing.T) {
 	play(t, "zone-loss-etcd").check(t, 0, "writes go on", "the member catches up")
 }
 
-// etcdRegion is a lab of etcd that is up. Its clients' addresses are those of
-// the lab file.
-type etcdRegion struct{ *region }
+// writerRegion is a lab of a store and its writer that is up, and the scenario
+// that plays in it.
+type writerRegion struct {
+	*region
+	scenario string
+}
+
+// etcdRegion is the one of etcd. Its clients' addresses are those of the lab file.
+type etcdRegion struct{ writerRegion }
 
 const (
 	etcdA     = "http://10.77.1.11:2379"
@@ -37,11 +43,17 @@ const (
 func newEtcdRegion(t *testing.T) *etcdRegion {
 	t.Helper()
 	hosttest.RequireProgram(t, "etcd", "etcd-server")
+	return &etcdRegion{newWriterRegion(t, "etcd")}
+}
+
+// newWriterRegion brings a built-in lab up that has a writer.
+func newWriterRegion(t *testing.T, lab string) writerRegion {
+	t.Helper()
 	hosttest.RequireRoot(t)
 	d := newDesk(t)
-	t.Cleanup(func() { d.must(t, 0, nil, "lab", "down", "etcd") })
-	d.must(t, 0, []string{"is up"}, "lab", "up", "etcd")
-	return &etcdRegion{&region{desk: d, folder: filepath.Join(d.dir, "squall-lab-etcd")}}
+	t.Cleanup(func() { d.must(t, 0, nil, "lab", "down", lab) })
+	d.must(t, 0, []string{"is up"}, "lab", "up", lab)
+	return writerRegion{&region{desk: d, folder: filepath.Join(d.dir, "squall-lab-"+lab)}, "zone-loss-" + lab}
 }
 
 // TestTheReportAgreesWithEtcd runs zone-loss-etcd against the leader's zone with
@@ -168,13 +180,13 @@ func darkness(report *pb.RunReport, host string) (held, reverted time.Time) {
 
 // runBooked plays the scenario with the probe that writes into a book, which is
 // open from before the first attempt until well before the run's end.
-func (e *etcdRegion) runBooked(t *testing.T, book string) (result, string) {
+func (e *writerRegion) runBooked(t *testing.T, book string, words ...string) (result, string) {
 	t.Helper()
 	e.fetch(t, "PUT", theWriter+"/books/"+book)
-	scenario := e.must(t, 0, nil, "catalog", "show", "zone-loss-etcd").stdout
+	scenario := e.must(t, 0, nil, "catalog", "show", e.scenario).stdout
 	probe := "probes:\n  booked: { every: 100ms, timeout: 10s, from: writers, http: { url: \"" +
 		theWriter + "/write?book=" + book + "\", method: POST } }"
-	running := e.start(t, "run", e.write(t, book+".yaml", strings.Replace(scenario, "probes:", probe, 1)))
+	running := e.start(t, append([]string{"run", e.write(t, book+".yaml", strings.Replace(scenario, "probes:", probe, 1))}, words...)...)
 	light := e.awaitLight(t)
 	time.Sleep(time.Until(light.Add(8 * time.Second)))
 	e.fetch(t, "DELETE", theWriter+"/books/"+book)
@@ -190,7 +202,7 @@ func (e *etcdRegion) runBooked(t *testing.T, book string) (result, string) {
 }
 
 // awaitLight waits until the run under way is in the phase light.
-func (e *etcdRegion) awaitLight(t *testing.T) (began time.Time) {
+func (e *writerRegion) awaitLight(t *testing.T) (began time.Time) {
 	t.Helper()
 	within(t, 2*time.Minute, "power is back", func() bool {
 		for _, r := range e.status(t).GetRuns() {
@@ -304,7 +316,7 @@ func (e *etcdRegion) etcdctl(t *testing.T, words ...string) string {
 	return out.stdout
 }
 
-func (e *etcdRegion) fetch(t *testing.T, method, url string) string {
+func (e *writerRegion) fetch(t *testing.T, method, url string) string {
 	t.Helper()
 	out := e.on(t, asksFrom, selfArgs("fetch", method, url)...)
 	out.check(t, answered)

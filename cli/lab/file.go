@@ -15,7 +15,7 @@ import (
 // Default is the lab file behind `squall lab up`.
 const Default = "shop"
 
-//go:embed shop.yaml etcd.yaml
+//go:embed shop.yaml etcd.yaml patroni.yaml
 var embedded embed.FS
 
 // Load reads a lab file: one of the built-in ones by name, or a file by path.

@@ -150,7 +150,7 @@ func TestWhatHasNoPlaceIsRefused(t *testing.T) {
 			t.Errorf("%v, want %q", err, want)
 		}
 	}
-	if _, err := Load("nonsense"); err == nil || !strings.Contains(err.Error(), "etcd, shop") {
+	if _, err := Load("nonsense"); err == nil || !strings.Contains(err.Error(), "etcd, patroni, shop") {
 		t.Errorf("an unknown lab: %v", err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -23,19 +24,43 @@ const (
 
 // RunWriter puts keys into etcd, through its members in turn, until ctx ends.
 func RunWriter(ctx context.Context, members []string) error {
+	return newEtcdWriter(members).run(ctx)
+}
+
+func newEtcdWriter(members []string) *writer {
 	w := &writer{members: members, client: newHTTPClient()}
+	w.through = w.put
+	return w
+}
+
+// RunPostgresWriter inserts rows into PostgreSQL, through whichever of its
+// members can write, until ctx ends. It prints what became of each: its own log.
+func RunPostgresWriter(ctx context.Context, members []string, log io.Writer) error {
+	w := &writer{members: members, log: log}
+	w.through = w.insert
+	if err := makeTable(ctx, members); err != nil {
+		return err
+	}
+	return w.run(ctx)
+}
+
+func (w *writer) run(ctx context.Context) error {
 	tasks, ctx := errgroup.WithContext(ctx)
 	tasks.Go(func() error { return w.write(ctx) })
 	tasks.Go(func() error { return serve(ctx, ClientPort, w.doors()) })
 	return tasks.Wait()
 }
 
-// writer is a client of etcd that any member will do for.
+// writer is a client of a store of several members.
 type writer struct {
 	members []string
 	client  *http.Client
-	tally   tally
-	books   books
+	// through writes one key through one member.
+	through func(ctx context.Context, member, key string) error
+	// log takes a line for each write; nil for none.
+	log   io.Writer
+	tally tally
+	books books
 	// turn is whose turn it is to be asked first.
 	turn atomic.Int64
 	// revision is the highest that a member has acknowledged a put with.
@@ -102,13 +127,31 @@ func (w *writer) writeOne(ctx context.Context) {
 func (w *writer) writeKey(ctx context.Context, key string) bool {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	asked := time.Now()
 	for i := w.turn.Add(1); ctx.Err() == nil; i++ {
-		if w.put(ctx, w.members[i%int64(len(w.members))], key) == nil {
+		if w.through(ctx, w.members[i%int64(len(w.members))], key) == nil {
+			w.say("acknowledged", key, asked)
 			return true
 		}
 		sleep(ctx, writePause)
 	}
+	w.say("unknown", key, asked)
 	return false
+}
+
+// say prints what became of a write, when it was asked for and when it ended, in
+// Unix nanoseconds. A line is one write, so that lines don't mix.
+func (w *writer) say(what, key string, asked time.Time) {
+	if w.log != nil {
+		fmt.Fprintf(w.log, "%s %s %d %d\n", what, key, asked.UnixNano(), time.Now().UnixNano())
+	}
+}
+
+// insert writes one row.
+func (w *writer) insert(ctx context.Context, member, key string) error {
+	ctx, cancel := context.WithTimeout(ctx, writeLimit)
+	defer cancel()
+	return insertRow(ctx, member, key)
 }
 
 // put makes one request to etcd's JSON gateway. The value says which member was

@@ -51,7 +51,8 @@ func (w *writer) answer(method, path string) int {
 func TestAWriteThatIsAskedForIsOneKey(t *testing.T) {
 	a, b := newMember(t), newMember(t)
 	a.stop()
-	w := &writer{members: []string{a.address(), b.address()}, client: a.Client()}
+	w := newEtcdWriter([]string{a.address(), b.address()})
+	w.client = a.Client()
 	for range 4 {
 		if code := w.answer(http.MethodPost, "/write"); code != http.StatusOK {
 			t.Errorf("a write with one of two members: %d", code)
@@ -69,7 +70,8 @@ func TestAWriteThatIsAskedForIsOneKey(t *testing.T) {
 
 func TestABookCountsWhileItIsOpen(t *testing.T) {
 	m := newMember(t)
-	w := &writer{members: []string{m.address()}, client: m.Client()}
+	w := newEtcdWriter([]string{m.address()})
+	w.client = m.Client()
 	for _, step := range []struct {
 		method, path string
 		want         int
