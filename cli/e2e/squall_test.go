@@ -48,6 +48,7 @@ type command struct {
 	*exec.Cmd
 	out, err bytes.Buffer
 	line     string
+	cancel   context.CancelFunc
 }
 
 // result is what one command line did.
@@ -73,16 +74,32 @@ func (d *desk) start(t *testing.T, words ...string) *command {
 
 func (d *desk) startProgram(t *testing.T, name string, words ...string) *command {
 	t.Helper()
+	c := d.command(t, name, words...)
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.cancel(); _ = c.Wait() })
+	return c
+}
+
+// run starts a command and waits for its end.
+func (c *command) run(t *testing.T) result {
+	t.Helper()
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return c.end(t)
+}
+
+// command is a command that is not started yet. The test's end ends it.
+func (d *desk) command(t *testing.T, name string, words ...string) *command {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), longest)
-	c := &command{Cmd: exec.CommandContext(ctx, name, words...), line: name + " " + strings.Join(words, " ")}
+	c := &command{Cmd: exec.CommandContext(ctx, name, words...), line: name + " " + strings.Join(words, " "), cancel: cancel}
 	c.Stdout, c.Stderr = &c.out, &c.err
 	c.Dir, c.Env = d.dir, append(os.Environ(), "TMPDIR="+d.dir, "HOME="+d.dir)
 	c.WaitDelay = time.Second // what it started may live on and hold its streams
-	if err := c.Start(); err != nil {
-		cancel()
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { cancel(); _ = c.Wait() })
+	t.Cleanup(cancel)
 	return c
 }
 
