@@ -33,7 +33,7 @@ func (a *app) keepReport(ctx context.Context, dir string) error {
 	defer c.close()
 	run, err := lastRun(ctx, c)
 	if err != nil {
-		return nil //nolint:nilerr // it was refused before it began, as has been said
+		return nil // it was refused before it began, as has been said
 	}
 	resp, err := ask(ctx, c, pb.ControlServiceClient.Report, &pb.ReportRequest{Run: run})
 	if err != nil {

@@ -108,6 +108,7 @@ func TestWordsOfALabFile(t *testing.T) {
 		"${ip}:80,${ip:db-b1}:1": "10.77.1.11:80,10.77.2.12:1",
 		"${squall} ${data}":      "/bin/squall /lab/hosts/web-a1/data/api",
 		"$ {zone} $zone":         "$ {zone} $zone",
+		"$${zone} ${zone} $$":    "${zone} zone-a $$",
 	} {
 		got, err := v.replace(text, filepath.Join("/lab/hosts/web-a1/data", "api"))
 		if err != nil || got != want {
