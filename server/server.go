@@ -26,6 +26,7 @@ import (
 	"squall/proto/pki"
 	"squall/proto/probe"
 	pb "squall/proto/squall/v1"
+	"squall/server/conduct"
 	"squall/server/consensus"
 	"squall/server/fleet"
 	"squall/server/state"
@@ -63,6 +64,8 @@ type Config struct {
 	Stores    *consensus.Stores
 	// Attempt makes one attempt of a probe; nil is the real one.
 	Attempt func(context.Context, *pb.PlannedProbe) probe.Reading
+	// Decide makes the leader's decisions; nil is conduct's own.
+	Decide func(d *conduct.Decider, now time.Time, v *state.View, run string) conduct.Decision
 	// Wall reads the wall clock, which may step; nil is time.Now.
 	Wall func() time.Time
 	Log  *slog.Logger

@@ -47,8 +47,9 @@ type Conductor struct {
 	Now func() time.Time
 	Log *slog.Logger
 
-	// decide replaces Decider.Decide in tests.
-	decide func(d *Decider, now time.Time, v *state.View, run string) Decision
+	// Decide makes a decision about a run; nil is Decider.Decide. Simulations
+	// bring one that is slow.
+	Decide func(d *Decider, now time.Time, v *state.View, run string) Decision
 }
 
 // Lead conducts all runs until ctx ends: for one term, once everything that

@@ -234,7 +234,7 @@ func (c *crowd) conduct(slow func(run string)) {
 	c.t.Helper()
 	conductor := &Conductor{
 		Machine: c, Proposer: c, Pusher: c, Now: time.Now, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
-		decide: func(d *Decider, now time.Time, v *state.View, run string) Decision {
+		Decide: func(d *Decider, now time.Time, v *state.View, run string) Decision {
 			slow(run)
 			return d.Decide(now, v, run)
 		},

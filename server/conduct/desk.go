@@ -58,8 +58,8 @@ func (d *desk) look(ctx context.Context, v *state.View) (Decision, bool) {
 }
 
 func (d *desk) make(now time.Time, v *state.View) Decision {
-	if d.decide != nil {
-		return d.decide(&d.decider, now, v, d.run)
+	if d.Decide != nil {
+		return d.Decide(&d.decider, now, v, d.run)
 	}
 	return d.decider.Decide(now, v, d.run)
 }

@@ -19,6 +19,7 @@ import (
 	"squall/proto/pki"
 	pb "squall/proto/squall/v1"
 	"squall/server"
+	"squall/server/conduct"
 	"squall/server/consensus"
 	"squall/server/report"
 	"squall/server/state"
@@ -35,6 +36,7 @@ type region struct {
 	servers  []*control
 	machines []*machine
 	dial     func(host string) []grpc.DialOption // of agents
+	decide   func(d *conduct.Decider, now time.Time, v *state.View, run string) conduct.Decision
 }
 
 // control is one control server, through its lives.
@@ -54,9 +56,13 @@ type control struct {
 // settings of a region; the zero value has six hosts.
 type settings struct {
 	perZone int
-	timing  consensus.Timing
-	skew    []time.Duration
-	dial    func(host string) []grpc.DialOption
+	// more hosts of zone-b, called more-1 and so on.
+	more int
+	// decide makes the leaders' decisions; nil is conduct's own.
+	decide func(d *conduct.Decider, now time.Time, v *state.View, run string) conduct.Decision
+	timing consensus.Timing
+	skew   []time.Duration
+	dial   func(host string) []grpc.DialOption
 }
 
 var zones = []string{"zone-a", "zone-b", "zone-c"}
@@ -67,7 +73,7 @@ func newRegion(t *testing.T, s settings) *region {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &region{t: t, net: newNetwork(), ca: ca, log: logger(), timing: s.timing, dial: s.dial}
+	r := &region{t: t, net: newNetwork(), ca: ca, log: logger(), timing: s.timing, dial: s.dial, decide: s.decide}
 	if r.timing.Heartbeat == 0 {
 		r.timing = consensus.LAN()
 	}
@@ -88,6 +94,9 @@ func newRegion(t *testing.T, s settings) *region {
 		c.start()
 	}
 	r.boot(max(s.perZone, 2))
+	for i := range s.more {
+		r.bootHost(fmt.Sprint("more-", i+1), "zone-b")
+	}
 	t.Cleanup(r.close)
 	r.waitReady()
 	return r
@@ -115,11 +124,15 @@ func (r *region) boot(perZone int) {
 	for i := range perZone * len(zones) {
 		zone := zones[i%len(zones)]
 		name := fmt.Sprintf("web-%s%d", zone[len(zone)-1:], i/len(zones)+1)
-		r.machines = append(r.machines, startMachine(r.t, machineConfig{
-			name: name, zone: zone, bundle: r.bundle(pb.Role_ROLE_AGENT, name), net: r.net,
-			doors: []string{"s1", "s2", "s3"}, dial: r.dial, log: r.log,
-		}))
+		r.bootHost(name, zone)
 	}
+}
+
+func (r *region) bootHost(name, zone string) {
+	r.machines = append(r.machines, startMachine(r.t, machineConfig{
+		name: name, zone: zone, bundle: r.bundle(pb.Role_ROLE_AGENT, name), net: r.net,
+		doors: []string{"s1", "s2", "s3"}, dial: r.dial, log: r.log,
+	}))
 }
 
 func (r *region) close() {
@@ -163,7 +176,7 @@ func (c *control) start() {
 	}
 	s, err := server.New(server.Config{
 		Bundle: r.bundle(pb.Role_ROLE_SERVER, c.id), Doors: []net.Listener{r.net.listen(c.id)}, RaftPeers: peers,
-		Timing: r.timing, Dial: r.net.dialer(c.id), Transport: slowWay{c.transport, r.lagOf}, Stores: c.stores,
+		Timing: r.timing, Dial: r.net.dialer(c.id), Transport: slowWay{c.transport, r.lagOf}, Stores: c.stores, Decide: r.decide,
 		Wall: func() time.Time { return time.Now().Add(c.wallStep()) }, Log: r.log,
 	})
 	if err != nil {
