@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"squall/agent/host/hosttest"
 	pb "squall/proto/squall/v1"
 )
 
@@ -38,6 +39,7 @@ const blindLease = 5 * time.Second
 // TestAZoneCutOffRevertsAtItsLease and a run that can't see it does not pass:
 // the zone's hosts live on, but no packet goes between them and any server.
 func TestAZoneCutOffRevertsAtItsLease(t *testing.T) {
+	hosttest.RequireProgram(t, "ip", "iproute2")
 	r := newRegion(t)
 	run := r.start(t, "run", r.write(t, "blind.yaml", blindFile), "--why", "to be cut off")
 	id := r.heldRun(t, "web-b1", "db-b1")

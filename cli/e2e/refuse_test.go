@@ -108,7 +108,7 @@ func (r *region) agentBundle(t *testing.T) string {
 func (r *region) knock(t *testing.T) {
 	t.Helper()
 	bundles := filepath.Join(r.folder, "pki")
-	r.on(t, "web-a1", selfArgs("raft", filepath.Join(bundles, "server-server-b"), "10.77.1.5:7448")...).check(t, 0, "let in")
+	r.on(t, "server-b", selfArgs("raft", filepath.Join(bundles, "server-server-b"), "10.77.1.5:7448")...).check(t, 0, "let in")
 	r.on(t, "web-a1", selfArgs("raft", filepath.Join(bundles, "agent-web-a1"), "10.77.1.5:7448")...).check(t, 1, "refused")
 	logs, err := filepath.Glob(filepath.Join(r.folder, "hosts", "server-a", "logs", "*"))
 	if err != nil || len(logs) == 0 {
