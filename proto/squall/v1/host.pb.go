@@ -495,7 +495,7 @@ type Workload struct {
 	Protect bool `protobuf:"varint,9,opt,name=protect,proto3" json:"protect,omitempty"`
 	// The account that `start` and an exec `ready` run as, with its groups and HOME; left out, the agent's own.
 	User string `protobuf:"bytes,10,opt,name=user,proto3" json:"user,omitempty"`
-	// Workloads of this host that are ready before it is started.
+	// Workloads of this host that are ready before a lab first starts this one. An undo starts all at once.
 	After []string `protobuf:"bytes,11,rep,name=after,proto3" json:"after,omitempty"`
 	// How long it may take to get ready. `ready` with a `timeout` bounds one attempt.
 	ReadyWithin *Span `protobuf:"bytes,12,opt,name=ready_within,json=readyWithin,proto3" json:"ready_within,omitempty"`
