@@ -96,6 +96,14 @@ func (n *injected) into(c *core) {
 		// It came back after it had been given up: once more, for nobody knows
 		// which of the two was first.
 		s.open, s.again = open, c.now.boot
+	case s.early != nil && open:
+		cause := s.early.mark.GetCause()
+		s.early = nil
+		c.revert(s, cause)
+	case s.early != nil:
+		early := s.early
+		s.early, early.known = nil, n.known
+		early.into(c)
 	case s.work == revertingWork:
 	case n.err == nil:
 		c.armed(s)
@@ -140,6 +148,10 @@ type revertedNews struct {
 func (n *revertedNews) into(c *core) {
 	s := c.steps[n.key]
 	if s == nil || s.work != revertingWork {
+		return
+	}
+	if n.known == nil && s.injecting {
+		s.early = n // before its intent: what it still makes has to be undone
 		return
 	}
 	first := !s.over()

@@ -221,3 +221,36 @@ func TestTokenReturnsWhenTheWorkloadIsReady(t *testing.T) {
 		}
 	})
 }
+
+// A disk that hangs keeps nothing from ending, and nobody who asks waiting.
+func TestEverythingEndsWhileTheDiskHangs(t *testing.T) {
+	for name, end := range map[string]func(*rig){
+		"order": func(r *rig) { r.tell(&pb.Order{}) },
+		"halt":  func(r *rig) { _ = r.engine.Halt(&pb.HaltLatch{Id: "h", Engaged: true}) },
+		"undo":  func(r *rig) { r.engine.Undo(r.t.Context(), "", pb.RevertCause_REVERT_CAUSE_LOCAL) },
+		"lease": func(r *rig) { r.silent(DefaultLease) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(r *rig) {
+				r.hold()
+				r.hung = make(chan struct{})
+				defer func() { close(r.hung) }()
+				began := time.Now()
+				end(r)
+				synctest.Wait()
+				r.wantDark(false)
+				if at := r.engine.NextDeadline(); at != 0 {
+					t.Errorf("its deadline %s stands", at)
+				}
+				if took := time.Since(began); took > DefaultLease {
+					t.Errorf("it took %s", took)
+				}
+				added := r.task(0, time.Minute)
+				added.Run = "run-2"
+				r.tell(&pb.Order{Tasks: []*pb.Task{added}})
+				r.pass(30 * time.Second)
+				r.wantDark(false)
+			})
+		})
+	}
+}

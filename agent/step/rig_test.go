@@ -32,6 +32,8 @@ type rig struct {
 	stop    func()
 	// disk is what the journal's disk answers.
 	disk error
+	// hung, when there is one, is what it waits for first.
+	hung chan struct{}
 }
 
 func testConfig() *pb.HostConfig {
@@ -59,7 +61,12 @@ func (r *rig) begin() {
 	r.t.Helper()
 	var err error
 	r.journal, err = undo.Open(r.dir, undo.Options{
-		BootID: "fake-boot", Size: 1 << 20, Sync: func(*os.File) error { return r.disk },
+		BootID: "fake-boot", Size: 1 << 20, Sync: func(*os.File) error {
+			if hung := r.hung; hung != nil {
+				<-hung
+			}
+			return r.disk
+		},
 	})
 	if err != nil {
 		r.t.Fatal(err)

@@ -39,6 +39,8 @@ type step struct {
 	from      time.Duration
 	// touched says that the host may be changed by it, until it is over.
 	touched bool
+	// early is the answer of a revert that came before its injection.
+	early *revertedNews
 	// swept says that a sweep which doesn't know the step is under way.
 	swept bool
 
