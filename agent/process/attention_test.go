@@ -20,7 +20,7 @@ func TestOwnSleepIsNotTheOthersSilence(t *testing.T) {
 		{"and then the other has a second", []int{250, 5000, 5375}, false},
 		{"but no more", []int{250, 5000, 5375, 5750}, true},
 	} {
-		a, silent := listening(0, brisk), time.Duration(0)
+		a, silent := listening(0, busyPace), time.Duration(0)
 		for _, at := range c.looks {
 			silent = a.silent(time.Duration(at) * time.Millisecond)
 		}
@@ -32,11 +32,11 @@ func TestOwnSleepIsNotTheOthersSilence(t *testing.T) {
 
 // A pace that rises gives the other side the whole of its new time.
 func TestNewPaceIsListenedToAnew(t *testing.T) {
-	a := listening(0, calm)
+	a := listening(0, idlePace)
 	if silent := a.silent(1400 * time.Millisecond); silent > a.limit() {
-		t.Errorf("a calm other is dead after %s", silent)
+		t.Errorf("a idlePace other is dead after %s", silent)
 	}
-	a.follow(1500*time.Millisecond, brisk)
+	a.follow(1500*time.Millisecond, busyPace)
 	if silent := a.silent(1600 * time.Millisecond); silent > a.limit() {
 		t.Errorf("dead %s after it was heard at another pace", silent)
 	}
@@ -45,13 +45,13 @@ func TestNewPaceIsListenedToAnew(t *testing.T) {
 		silent = a.silent(time.Duration(at) * time.Millisecond)
 	}
 	if silent <= a.limit() {
-		t.Errorf("not dead after %s at a brisk pace", silent)
+		t.Errorf("not dead after %s at a busyPace pace", silent)
 	}
 }
 
 func TestPaceKeepsWithinBounds(t *testing.T) {
 	for said, want := range map[time.Duration]time.Duration{
-		0: brisk, time.Nanosecond: brisk, brisk: brisk, calm: calm, time.Hour: calm, -time.Hour: brisk,
+		0: busyPace, time.Nanosecond: busyPace, busyPace: busyPace, idlePace: idlePace, time.Hour: idlePace, -time.Hour: busyPace,
 	} {
 		if got := paceOf(&pb.Beat{PaceNanos: int64(said)}); got != want {
 			t.Errorf("paceOf(%s) = %s, want %s", said, got, want)
@@ -69,11 +69,11 @@ func (f fed) Processor() (wants bool, had time.Duration) { return f.wants, f.had
 
 // A worker that gets no processor is waited for, one that hangs is not.
 func TestHungerIsNoHang(t *testing.T) {
-	const usual = missed * brisk
+	const usual = missed * busyPace
 	at := func(looks ...fed) time.Duration {
-		var h hunger
+		var h starvation
 		for i, f := range looks {
-			h.look(time.Duration(i+1)*brisk, f)
+			h.look(time.Duration(i+1)*busyPace, f)
 		}
 		return h.limit(usual)
 	}
@@ -84,17 +84,17 @@ func TestHungerIsNoHang(t *testing.T) {
 	}{
 		{"it sleeps", []fed{{}, {}, {}}, usual},
 		{"it was stopped at work", []fed{{wants: true}, {wants: false}}, usual},
-		{"it waits for its turn", []fed{{wants: true}, {wants: true}}, famine},
-		{"it gets a little now and then", []fed{{wants: true}, {wants: true, had: brisk / 4}}, famine},
-		{"it turns in circles", []fed{{wants: true}, {wants: true, had: brisk}}, usual},
-		{"two of its threads do", []fed{{wants: true}, {wants: true, had: 2 * brisk}}, usual},
+		{"it waits for its turn", []fed{{wants: true}, {wants: true}}, maxStarved},
+		{"it gets a little now and then", []fed{{wants: true}, {wants: true, had: busyPace / 4}}, maxStarved},
+		{"it turns in circles", []fed{{wants: true}, {wants: true, had: busyPace}}, usual},
+		{"two of its threads do", []fed{{wants: true}, {wants: true, had: 2 * busyPace}}, usual},
 	} {
 		if got := at(c.looks...); got != c.want {
 			t.Errorf("%s: limit %s, want %s", c.what, got, c.want)
 		}
 	}
-	var h hunger
-	h.look(brisk, fed{wants: true})
+	var h starvation
+	h.look(busyPace, fed{wants: true})
 	h.end()
 	if got := h.limit(usual); got != usual {
 		t.Errorf("after a beat: limit %s, want %s", got, usual)

@@ -15,19 +15,19 @@ import (
 )
 
 const (
-	// brisk is the worker's pace while anything is open, calm its pace while
+	// busyPace is the worker's pace while anything is open, idlePace its pace while
 	// nothing is: then a late answer harms nobody. The supervisor answers each beat.
-	brisk = 250 * time.Millisecond
-	calm  = time.Second
+	busyPace = 250 * time.Millisecond
+	idlePace = time.Second
 	// missed is how many beats one side may leave out before the other takes it
 	// for dead.
 	missed = 4
-	// birth is how long a worker may take to its first beat. It holds nothing by
+	// firstBeat is how long a worker may take to its first beat. It holds nothing by
 	// then, and a machine that starts a hundred of them has other things to do.
-	birth = 10 * time.Second
-	// famine is the longest silence of one who wants a processor and gets none.
+	firstBeat = 10 * time.Second
+	// maxStarved is the longest silence of one who wants a processor and gets none.
 	// To start another in its place would take more of what is missing.
-	famine = birth
+	maxStarved = firstBeat
 	// maxBeat bounds a beat on the pipe, in bytes.
 	maxBeat = 1 << 10
 )
@@ -74,16 +74,16 @@ type Scheduled interface {
 	Processor() (wants bool, had time.Duration)
 }
 
-// hunger tells somebody who is silent because they get no processor from one
+// starvation tells apart one who is silent because it gets no processor and one
 // who hangs.
-type hunger struct {
+type starvation struct {
 	since    time.Duration // of the first look without a beat; 0: it has beaten
 	had      time.Duration // of a processor, at that look
 	starving bool
 }
 
 // look looks at somebody of whom no beat has come in time.
-func (h *hunger) look(now time.Duration, other Scheduled) {
+func (h *starvation) look(now time.Duration, other Scheduled) {
 	wants, had := other.Processor()
 	if h.since == 0 {
 		h.since, h.had = now, had
@@ -93,13 +93,13 @@ func (h *hunger) look(now time.Duration, other Scheduled) {
 }
 
 // end notes a beat.
-func (h *hunger) end() { *h = hunger{} }
+func (h *starvation) end() { *h = starvation{} }
 
 // limit is the silence that is taken for death, where usual is for one that has
 // what it needs.
-func (h *hunger) limit(usual time.Duration) time.Duration {
+func (h *starvation) limit(usual time.Duration) time.Duration {
 	if h.starving {
-		return max(usual, famine)
+		return max(usual, maxStarved)
 	}
 	return usual
 }
@@ -107,7 +107,7 @@ func (h *hunger) limit(usual time.Duration) time.Duration {
 // paceOf is the pace that a worker keeps to by its own word, within bounds: a
 // broken one must not talk its supervisor into waiting for ever.
 func paceOf(b *pb.Beat) time.Duration {
-	return min(max(time.Duration(b.GetPaceNanos()), brisk), calm)
+	return min(max(time.Duration(b.GetPaceNanos()), busyPace), idlePace)
 }
 
 // errBeatSize is a length that no beat has.

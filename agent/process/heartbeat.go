@@ -29,8 +29,8 @@ type Heartbeat struct {
 	work       Work
 	// standalone takes its lease from the supervisor.
 	standalone bool
-	// quickened has a token in it when the pace was raised between two beats.
-	quickened chan struct{}
+	// hastened has a token in it when the pace was raised between two beats.
+	hastened chan struct{}
 
 	mu   sync.Mutex // guards all below, and orders the beats
 	seq  uint64
@@ -40,7 +40,7 @@ type Heartbeat struct {
 // NewHeartbeat makes a heartbeat for a pipe. A standalone worker takes its lease
 // from the answers. Follow says what it tells of, before Run.
 func NewHeartbeat(pipe io.ReadWriteCloser, supervisor Scheduled, standalone bool) *Heartbeat {
-	return &Heartbeat{pipe: pipe, supervisor: supervisor, standalone: standalone, quickened: make(chan struct{}, 1)}
+	return &Heartbeat{pipe: pipe, supervisor: supervisor, standalone: standalone, hastened: make(chan struct{}, 1)}
 }
 
 // Follow says whose life it is that beats.
@@ -56,8 +56,8 @@ func (p *Heartbeat) Run(ctx context.Context) error {
 	}()
 	next := time.NewTimer(0)
 	defer next.Stop()
-	var hunger hunger
-	for supervisor := listening(p.work.Boot(), brisk); ; {
+	var starvation starvation
+	for supervisor := listening(p.work.Boot(), busyPace); ; {
 		pace, err := p.beat()
 		if err != nil {
 			return ErrOrphaned
@@ -70,11 +70,11 @@ func (p *Heartbeat) Run(ctx context.Context) error {
 		now := p.work.Boot()
 		silent := supervisor.silent(now)
 		if silent <= supervisor.next() {
-			hunger.end()
+			starvation.end()
 			continue
 		}
-		hunger.look(now, p.supervisor)
-		if silent > hunger.limit(supervisor.limit()) {
+		starvation.look(now, p.supervisor)
+		if silent > starvation.limit(supervisor.limit()) {
 			return ErrOrphaned
 		}
 	}
@@ -94,7 +94,7 @@ func (p *Heartbeat) listen(ctx context.Context, in <-chan *pb.Beat, next <-chan 
 			if p.standalone && b.GetLeaseNanos() > 0 {
 				p.work.Renewed(time.Duration(b.GetEchoBootNanos()))
 			}
-		case <-p.quickened:
+		case <-p.hastened:
 			return nil
 		case <-next:
 			return nil
@@ -116,11 +116,11 @@ func (p *Heartbeat) beat() (time.Duration, error) {
 func (p *Heartbeat) Quicken() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.pace == brisk || p.write(brisk) != nil {
+	if p.pace == busyPace || p.write(busyPace) != nil {
 		return
 	}
 	select {
-	case p.quickened <- struct{}{}:
+	case p.hastened <- struct{}{}:
 	default:
 	}
 }
@@ -150,10 +150,10 @@ func (h watchedHost) Do(ctx context.Context, op *pb.Op) error {
 	return h.Host.Do(ctx, op)
 }
 
-// workPace is brisk while a step is open.
+// workPace is busyPace while a step is open.
 func (p *Heartbeat) workPace() time.Duration {
 	if p.work.Idle() && p.work.NextDeadline() == 0 {
-		return calm
+		return idlePace
 	}
-	return brisk
+	return busyPace
 }

@@ -68,7 +68,7 @@ func TestSupervisorWatchesCloselyBeforeAChange(t *testing.T) {
 		if err := p.Watched(w).Do(t.Context(), &pb.Op{Kind: &pb.Op_Nothing{Nothing: &pb.Nothing{}}}); err != nil {
 			t.Fatal(err)
 		}
-		if want := []time.Duration{calm, brisk}; len(w.seen) != 1 || !slices.Equal(w.seen[0], want) {
+		if want := []time.Duration{idlePace, busyPace}; len(w.seen) != 1 || !slices.Equal(w.seen[0], want) {
 			t.Errorf("before the change the supervisor had heard %v, want %v", w.seen, want)
 		}
 		outside.Close()
@@ -84,7 +84,7 @@ func TestStarvedSupervisorIsWaitedFor(t *testing.T) {
 			go func() { _, _ = io.Copy(io.Discard, outside) }()
 			began := time.Now()
 			err := p.Run(context.Background())
-			if took := time.Since(began); !errors.Is(err, ErrOrphaned) || took > famine+2*calm || (took > famine) != starved {
+			if took := time.Since(began); !errors.Is(err, ErrOrphaned) || took > maxStarved+2*idlePace || (took > maxStarved) != starved {
 				t.Errorf("starved %t: %v after %s", starved, err, took)
 			}
 		})

@@ -51,7 +51,7 @@ func NewJournalLock(path string, log *slog.Logger) *JournalLock {
 // kernel keeps from dying is not waited for: only Disk waits for its death. Nor
 // is a supervisor, which is through with the journal when it starts a worker.
 func (l *JournalLock) Take(ctx context.Context, patience time.Duration) error {
-	for began := host.BootTime(); ; rest(ctx, brisk/10) {
+	for began := host.BootTime(); ; rest(ctx, busyPace/10) {
 		holder, err := l.try()
 		if err != nil || holder == 0 || holder == os.Getppid() {
 			return err
@@ -120,7 +120,7 @@ func (l *JournalLock) Disk(ctx context.Context) (io.Closer, error) {
 		if err == nil && holder == 0 {
 			return closer(l.give), nil
 		}
-		if rest(ctx, brisk); err == nil {
+		if rest(ctx, busyPace); err == nil {
 			err = ctx.Err()
 		}
 		if err != nil {

@@ -130,7 +130,7 @@ func (s *Supervisor) awaitDeath(child Child) {
 
 // watch answers beats until there is a reason to end the worker.
 func (s *Supervisor) watch(ctx context.Context, child Child, in <-chan *pb.Beat) error {
-	worker, deadline, hunger := listening(s.Boot(), birth/missed), time.Duration(0), hunger{}
+	worker, deadline, starvation := listening(s.Boot(), firstBeat/missed), time.Duration(0), starvation{}
 	died := errUnborn // until the first beat
 	look := time.NewTimer(worker.next())
 	defer look.Stop()
@@ -151,16 +151,16 @@ func (s *Supervisor) watch(ctx context.Context, child Child, in <-chan *pb.Beat)
 			now := s.Boot()
 			worker.hear(now)
 			worker.follow(now, paceOf(b))
-			hunger.end()
+			starvation.end()
 			deadline = deadlineHere(now, b)
 			if err := s.answer(child, b); err != nil {
 				return err
 			}
 		case <-look.C:
-			hunger.look(s.Boot(), child)
+			starvation.look(s.Boot(), child)
 		}
 		now := s.Boot()
-		if err := verdict(now, worker.silent(now), hunger.limit(worker.limit()), deadline); err != nil {
+		if err := verdict(now, worker.silent(now), starvation.limit(worker.limit()), deadline); err != nil {
 			return err
 		}
 		look.Reset(worker.next())
@@ -169,7 +169,7 @@ func (s *Supervisor) watch(ctx context.Context, child Child, in <-chan *pb.Beat)
 
 // lastWord is what a dead worker said that was not heard yet, or that it died.
 func lastWord(in <-chan *pb.Beat, died error) error {
-	patience := time.NewTimer(brisk)
+	patience := time.NewTimer(busyPace)
 	defer patience.Stop()
 	for {
 		select {
