@@ -90,13 +90,9 @@ func (s *Step) tag(part string) string { return Tag(s.Task.GetRun(), s.Task.GetS
 // gate is when the step's programs act. A step that waits for a boot token
 // stays in force until it is detached, at the latest at its deadline.
 func (s *Step) gate() *pb.Gate {
-	end := s.End
-	if s.Task.GetNeedsToken() {
-		end = s.Deadline
-	}
 	return &pb.Gate{
 		StartBootNanos: int64(s.Start),
-		EndBootNanos:   int64(end),
+		EndBootNanos:   int64(s.gateEnd()),
 		IgnoreLease:    s.Task.GetHoldWithoutLease(),
 	}
 }
@@ -143,7 +139,7 @@ func allowed(f *pb.Facts, s *Step, k *kind.Kind) error {
 	case tooLong(c, s):
 		return refuse(pb.Refusal_REFUSAL_HOST, "shorten the fault, or raise max_hold in the host's config",
 			"host %s holds a fault for at most %s, and this one lasts %s", c.GetName(),
-			time.Duration(c.GetMaxHold().GetNanos()), s.End-s.Start)
+			time.Duration(c.GetMaxHold().GetNanos()), s.longest())
 	}
 	return unprotected(f, s)
 }
@@ -161,7 +157,19 @@ func unprotected(f *pb.Facts, s *Step) error {
 
 func tooLong(c *pb.HostConfig, s *Step) bool {
 	limit := time.Duration(c.GetMaxHold().GetNanos())
-	return limit > 0 && s.End-s.Start > limit
+	return limit > 0 && s.longest() > limit
+}
+
+// longest is how long the step may hold: one that waits for a boot token may
+// have to wait until its deadline.
+func (s *Step) longest() time.Duration { return s.gateEnd() - s.Start }
+
+// gateEnd is when the step's programs act no more by themselves.
+func (s *Step) gateEnd() time.Duration {
+	if s.Task.GetNeedsToken() {
+		return s.Deadline
+	}
+	return s.End
 }
 
 // able refuses a step when one of its mechanisms did not work when it was tried.

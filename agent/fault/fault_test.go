@@ -152,6 +152,10 @@ func TestHostRefusesAndSaysWhy(t *testing.T) {
 	}}
 	short := facts()
 	short.Config.MaxHold = &pb.Span{Nanos: int64(time.Minute) - 1}
+	waiting := facts()
+	waiting.Config.MaxHold = &pb.Span{Nanos: int64(time.Minute)}
+	token := dnsFail(&pb.DNSFail{})
+	token.NeedsToken = true
 	holding := dnsFail(&pb.DNSFail{})
 	holding.HoldWithoutLease = true
 	for _, c := range []struct {
@@ -164,6 +168,7 @@ func TestHostRefusesAndSaysWhy(t *testing.T) {
 		{refuses, dnsFail(&pb.DNSFail{}), pb.Refusal_REFUSAL_HOST, "refuses dns.fail in its config"},
 		{old, dnsFail(&pb.DNSFail{}), pb.Refusal_REFUSAL_HOST, "the kernel has no tcx (needs 6.6)"},
 		{short, dnsFail(&pb.DNSFail{}), pb.Refusal_REFUSAL_HOST, "at most 59.999999999s, and this one lasts 1m0s"},
+		{waiting, token, pb.Refusal_REFUSAL_HOST, "at most 1m0s, and this one lasts"},
 		{facts(), holding, pb.Refusal_REFUSAL_HOST, "lost_contact: hold"},
 		{facts(), powerOff(&pb.PowerOff{}), pb.Refusal_REFUSAL_NO_WAY_BACK, "workload batch on host web-a1 has no way back"},
 		{facts(), powerOff(&pb.PowerOff{}, "sentry"), pb.Refusal_REFUSAL_HOST, "workload sentry on host web-a1 is protected"},

@@ -77,6 +77,38 @@ func TestFactsListAbilitiesOnceTheyWereTried(t *testing.T) {
 	t.Error("the trials don't end")
 }
 
+// The host's word comes before anything is loaded or tried.
+func TestHostThatSaysNeverGetsNoPrograms(t *testing.T) {
+	hosttest.RequireRoot(t)
+	ns, base := hosttest.NewNetNS(t), hosttest.NewCgroup(t)
+	if err := ns.Do(func() error { return refusesAll(t, base) }); err != nil {
+		t.Error(err)
+	}
+}
+
+func refusesAll(t *testing.T, base string) error {
+	config := &pb.HostConfig{Name: "h", Squall: pb.SquallPolicy_SQUALL_POLICY_NEVER}
+	h, err := host.Open(config, host.Options{Base: base, Ready: true})
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	silence := &pb.Op{Kind: &pb.Op_Silence{Silence: &pb.Silence{Tag: "run/step/silence"}}}
+	if err := h.Do(t.Context(), silence); err == nil {
+		t.Error("it was silenced")
+	}
+	facts, err := h.Facts(t.Context())
+	for ; err == nil && len(facts.GetAbilities()) == 0; facts, err = h.Facts(t.Context()) {
+		time.Sleep(time.Millisecond)
+	}
+	for _, a := range facts.GetAbilities() {
+		if a.GetState() != pb.AbilityState_ABILITY_STATE_MISSING || !strings.Contains(a.GetDetail(), "squall: never") {
+			t.Errorf("tried %s: %v", a.GetName(), a)
+		}
+	}
+	return err
+}
+
 func TestDoctorAsRoot(t *testing.T) {
 	hosttest.RequireRoot(t)
 	for _, a := range host.Doctor(t.Context()) {

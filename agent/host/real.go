@@ -77,6 +77,10 @@ func Open(config *pb.HostConfig, o Options) (*Real, error) {
 		log:      cmp.Or(o.Log, slog.New(slog.DiscardHandler)),
 		attached: map[slot]*held{}, kills: map[string]*killing{},
 	}
+	if config.GetSquall() == pb.SquallPolicy_SQUALL_POLICY_NEVER {
+		r.why, r.trials.run = errNever, refusedTrials
+		return r, nil
+	}
 	r.trials.run = r.Doctor
 	if r.kit, r.why = openKit(o); r.kit == nil {
 		r.log.Warn("no BPF programs here", "err", r.why)
@@ -84,6 +88,20 @@ func Open(config *pb.HostConfig, o Options) (*Real, error) {
 	}
 	r.offset = r.kit.BootOffset()
 	return r, nil
+}
+
+// errNever is why there are no programs of ours on a host that wants none.
+var errNever = errors.New("its config says squall: never")
+
+// refusedTrials tries nothing: the host's word comes before anything is loaded.
+func refusedTrials(context.Context) []*pb.Ability {
+	var all []*pb.Ability
+	for _, name := range Abilities() {
+		all = append(all, &pb.Ability{
+			Name: name, State: pb.AbilityState_ABILITY_STATE_MISSING, Detail: "not tried: " + errNever.Error(),
+		})
+	}
+	return all
 }
 
 // openKit opens the kit, or returns nil and why there is none.

@@ -45,14 +45,14 @@ func TestOrderThatCantBeWrittenTakesAway(t *testing.T) {
 				if task := r.hold(); order.GetHalt() != nil {
 					order.Tasks = append(order.Tasks, task)
 				}
-				r.disk = errDisk
+				r.disk.fails(errDisk)
 				added := r.task(0, time.Hour)
 				added.Run = "run-2"
 				order.Tasks = append(order.Tasks, added)
 				r.tell(order)
 				r.pass(time.Second)
 				r.wantDark(false)
-				r.disk = nil
+				r.disk.fails(nil)
 				r.pass(10 * time.Second)
 				r.wantDark(false)
 				for _, s := range r.engine.Statuses() {
@@ -141,13 +141,13 @@ func TestRefusedUnderAHaltIsNeverInjected(t *testing.T) {
 func TestHaltIsEngagedBeforeItIsRecorded(t *testing.T) {
 	bubble(t, func(r *rig) {
 		r.hold()
-		r.disk = errDisk
+		r.disk.fails(errDisk)
 		_ = r.engine.Halt(&pb.HaltLatch{Id: "h1", Engaged: true, Local: true})
 		synctest.Wait()
 		if h := r.engine.Halted(); !h.GetEngaged() || !h.GetUnrecorded() {
 			t.Fatalf("halted: %v, want engaged and not recorded", h)
 		}
-		r.disk = nil
+		r.disk.fails(nil)
 		second := r.task(0, time.Minute)
 		second.Run = "run-2"
 		r.order(second)
@@ -163,14 +163,14 @@ func TestRevertThatCantBeRecordedLeavesNoDeadline(t *testing.T) {
 		if r.engine.NextDeadline() == 0 {
 			t.Fatal("held without a deadline")
 		}
-		r.disk = errDisk
+		r.disk.fails(errDisk)
 		r.engine.Undo(r.t.Context(), "", pb.RevertCause_REVERT_CAUSE_LOCAL)
 		r.wantDark(false)
 		r.want(reverted, pb.RevertCause_REVERT_CAUSE_LOCAL)
 		if at := r.engine.NextDeadline(); at != 0 {
 			t.Errorf("reverted, and its deadline %s stands", at)
 		}
-		r.disk = nil
+		r.disk.fails(nil)
 		r.pass(5 * time.Second)
 		r.end()
 		r.begin()
@@ -233,8 +233,7 @@ func TestEverythingEndsWhileTheDiskHangs(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(r *rig) {
 				r.hold()
-				r.hung = make(chan struct{})
-				defer func() { close(r.hung) }()
+				defer r.disk.hangs()()
 				began := time.Now()
 				end(r)
 				synctest.Wait()

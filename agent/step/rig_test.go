@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -30,10 +31,42 @@ type rig struct {
 	clock   testClock
 	index   uint64
 	stop    func()
-	// disk is what the journal's disk answers.
-	disk error
-	// hung, when there is one, is what it waits for first.
+	disk    disk
+}
+
+// disk is that of the journal.
+type disk struct {
+	mu sync.Mutex // guards all below
+	// err is what it answers; hung, when there is one, what it waits for first.
+	err  error
 	hung chan struct{}
+}
+
+func (d *disk) sync(*os.File) error {
+	d.mu.Lock()
+	hung := d.hung
+	d.mu.Unlock()
+	if hung != nil {
+		<-hung
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.err
+}
+
+// fails lets every later write end with err; nil lets the disk be well.
+func (d *disk) fails(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.err = err
+}
+
+// hangs lets every write wait from now on, until heal is called.
+func (d *disk) hangs() (heal func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.hung = make(chan struct{})
+	return sync.OnceFunc(func() { close(d.hung) })
 }
 
 func testConfig() *pb.HostConfig {
@@ -61,12 +94,7 @@ func (r *rig) begin() {
 	r.t.Helper()
 	var err error
 	r.journal, err = undo.Open(r.dir, undo.Options{
-		BootID: "fake-boot", Size: 1 << 20, Sync: func(*os.File) error {
-			if hung := r.hung; hung != nil {
-				<-hung
-			}
-			return r.disk
-		},
+		BootID: "fake-boot", Size: 1 << 20, Sync: r.disk.sync,
 	})
 	if err != nil {
 		r.t.Fatal(err)

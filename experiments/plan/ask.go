@@ -78,6 +78,9 @@ func (m *maker) willing(path string, step *pb.PlannedStep, slot *pb.HostSlot, h 
 		no("`lost_contact: hold`")
 	}
 	lasts := slot.GetEndNanos() - slot.GetStartNanos()
+	if step.GetBootTokens() > 0 { // its token may be as late as that
+		lasts = slot.GetDeadlineNanos() - slot.GetStartNanos()
+	}
 	if most := h.GetMaxHold().GetNanos(); most > 0 && lasts > most {
 		no("faults longer than %s: %s lasts %s", quantity.FormatSpan(most), step.GetId(), quantity.FormatSpan(lasts))
 	}
