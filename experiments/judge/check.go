@@ -166,8 +166,9 @@ func (c *check) judgeWithin(v *view, p stretch, cut int64) {
 	m := &moment{view: v, begin: p.firstSecond(), over: c.over}
 	o := c.x.eval(m)
 	if v.end >= due {
-		o = c.tally.add(m)
-		c.basis = joinBasis(c.basis, m.basis(c.x))
+		if o = c.tally.add(m); o != early {
+			c.basis = joinBasis(c.basis, m.basis(c.x))
+		}
 	}
 	c.since = held(c.since, v.end, o)
 	c.briefly = held(c.briefly, v.end, c.x.eval(&moment{view: v, begin: p.firstSecond(), over: 1}))

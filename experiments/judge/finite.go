@@ -28,7 +28,16 @@ type finiteCall struct{ interpreter.InterpretableCall }
 
 // Eval calculates.
 func (c finiteCall) Eval(vars cel.Activation) ref.Val {
-	v := c.InterpretableCall.Eval(vars)
+	return finiteNumber(c.InterpretableCall.Eval(vars))
+}
+
+// Exec calculates within a frame.
+func (c finiteCall) Exec(frame *interpreter.ExecutionFrame) ref.Val {
+	return finiteNumber(c.InterpretableCall.Exec(frame))
+}
+
+// finiteNumber is a value, or that it is missing where it is no finite number.
+func finiteNumber(v ref.Val) ref.Val {
 	if d, ok := v.(types.Double); ok && (math.IsNaN(float64(d)) || math.IsInf(float64(d), 0)) {
 		return types.WrapErr(errMissing)
 	}

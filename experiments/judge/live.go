@@ -93,7 +93,7 @@ func (t *Track) Abort(run *pb.Run, r Readings, now time.Time) *pb.Finding {
 			t.streaks[i] = streak{end: max(end-lasts, t.t0/nanos)}
 		}
 	}
-	for at := t.behind(end); at <= end; at++ {
+	for at := max(t.behind(end), t.newest.end); at <= end; at++ { // what was passed is not gone back to
 		t.newest.move(at)
 		t.judgeRules(at)
 	}

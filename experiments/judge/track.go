@@ -64,16 +64,19 @@ func (t *Track) begin(run *pb.Run, since int64) {
 		t.gaps[s] = &gaps{source: s}
 	}
 	t.t0 = run.GetT0UnixNanos()
-	t.newest, t.closed = newView(sources, since, false), newView(sources, since, true)
+	t.newest, t.closed = newView(sources, since), newView(sources, since)
 	t.checks, t.run = t.judge.checks(run), nil
 	t.judged = nil
+	over := int64(0)
 	for _, c := range t.checks {
+		over = max(over, c.over)
 		for _, name := range c.x.sources() {
 			if s := sources[name]; s != nil && !slices.Contains(t.judged, s) {
 				t.judged = append(t.judged, s)
 			}
 		}
 	}
+	t.closed.settle(over)
 	t.streaks = make([]streak, len(t.judge.abort))
 }
 
@@ -137,7 +140,7 @@ func (t *Track) arrived(s *source, second, now int64) bool {
 	}
 	for at := from; at < now && len(silent) > 0; at++ {
 		for i, z := range s.zones {
-			w := t.closed.window(s, z, at)
+			w := t.closed.live(s, z, at)
 			for key := range silent {
 				if key[0] == i && has(w.GetHosts(), key[1]) {
 					delete(silent, key)

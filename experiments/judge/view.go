@@ -12,8 +12,10 @@ type view struct {
 	since int64
 	// end is the first second that is still to come.
 	end int64
-	// settled tells that seconds don't change once they were seen.
-	settled bool
+	// kept holds windows as they were when their second was passed, for as many
+	// seconds as anybody looks back; nil where what comes later counts too.
+	kept map[*zoneSource]map[int64]*pb.Window
+	keep int64
 	// moves counts how often it moved on.
 	moves int
 
@@ -27,10 +29,22 @@ type standingKey struct {
 	begin  int64
 }
 
-func newView(sources map[string]*source, since int64, settled bool) *view {
-	v := &view{sources: sources, dark: &darkness{}, since: since, settled: settled}
+func newView(sources map[string]*source, since int64) *view {
+	v := &view{sources: sources, dark: &darkness{}, since: since}
 	v.clear()
 	return v
+}
+
+// settle makes seconds stay as they are when they are passed. Nobody looks
+// back farther than over.
+func (v *view) settle(over int64) {
+	v.kept, v.keep = map[*zoneSource]map[int64]*pb.Window{}, over
+	for _, s := range v.sources {
+		v.keep = max(v.keep, s.stretch(), seconds(s.limit()))
+		for _, z := range s.zones {
+			v.kept[z] = map[int64]*pb.Window{}
+		}
+	}
 }
 
 // clear forgets what was heard.
@@ -54,9 +68,7 @@ func (v *view) move(end int64) {
 		h := v.hearings[s]
 		for second := max(v.since, v.end-v.again(s)); second < end; second++ {
 			for i, z := range s.zones {
-				if w := v.window(s, z, second); w != nil {
-					h.note(i, w)
-				}
+				v.pass(h, i, z, second)
 			}
 		}
 	}
@@ -68,16 +80,37 @@ func (v *view) move(end int64) {
 	}
 }
 
+// pass notes a zone's window of a second.
+func (v *view) pass(h *hearing, zone int, z *zoneSource, second int64) {
+	w, kept := v.live(h.source, z, second), v.kept[z]
+	delete(kept, second-v.keep)
+	if w == nil {
+		return
+	}
+	h.note(zone, w)
+	if kept != nil {
+		kept[second] = w
+	}
+}
+
 // again is how many seconds of a source may still change.
 func (v *view) again(s *source) int64 {
-	if v.settled {
+	if v.kept != nil {
 		return 0
 	}
 	return seconds(s.limit() + patience)
 }
 
-// window is what a zone measured in a second, nil where that is nothing to go by.
+// window is what counts of a zone's second, nil where that is nothing to go by.
 func (v *view) window(s *source, z *zoneSource, second int64) *pb.Window {
+	if v.kept != nil {
+		return v.kept[z][second]
+	}
+	return v.live(s, z, second)
+}
+
+// live is what a zone is known to have measured in a second by now.
+func (v *view) live(s *source, z *zoneSource, second int64) *pb.Window {
 	if w := v.readings.Window(s.name, z.name, second); s.credible(w) {
 		return w
 	}
