@@ -18,7 +18,7 @@ import (
 )
 
 func newReportCmd(a *app) *cobra.Command {
-	return &cobra.Command{
+	c := &cobra.Command{
 		Use: "report [RUN]", Short: "Everything about one run, or the last; exits with the run's code", Args: cobra.MaximumNArgs(1),
 		ValidArgsFunction: a.completeRuns(),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -36,6 +36,8 @@ func newReportCmd(a *app) *cobra.Command {
 			return a.finish(c.Context(), client, run)
 		},
 	}
+	c.Flags().BoolVar(&a.why, "why", false, "with each finding, the hosts whose readings it rests on")
+	return c
 }
 
 // lastRun is the one that was admitted last.
@@ -80,7 +82,7 @@ func dirty(hosts []*pb.HostClean) []*pb.HostClean {
 func (a *app) showReport(r *pb.RunReport) error {
 	return a.show(view{
 		message: r, names: []string{r.GetSummary().GetId()},
-		table: func(w io.Writer, wide bool) { (&reportText{out: w, report: r, wide: wide}).print() },
+		table: func(w io.Writer, wide bool) { (&reportText{out: w, report: r, wide: wide, why: a.why}).print() },
 	})
 }
 
@@ -89,6 +91,8 @@ type reportText struct {
 	out    io.Writer
 	report *pb.RunReport
 	wide   bool
+	// why shows whose readings findings rest on.
+	why bool
 	// columns and name are the block's: the name stands on its first line only.
 	columns *tabwriter.Writer
 	name    string
@@ -182,6 +186,9 @@ func (t *reportText) findings(kind pb.FindingKind) {
 	for _, f := range t.report.GetFindings() {
 		if f.GetKind() == kind {
 			t.line(findingWord(f), f.GetName(), f.GetHost()+when(f.GetHost() != "", " ")+f.GetText(), t.place(f))
+			if t.why {
+				t.basis(f)
+			}
 		}
 	}
 }

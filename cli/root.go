@@ -15,6 +15,8 @@ type app struct {
 	flags          settingFlags
 	// settings are read before a command runs.
 	settings *settings
+	// why is the flag of report.
+	why bool
 }
 
 // run carries out one command line and gives its exit code. Data goes to

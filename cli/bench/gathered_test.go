@@ -59,6 +59,11 @@ var sources = []source{
 	{"../../agent/host", "^BenchmarkKillThousand$", "20x", []gathered{
 		{"1,000 processes: first to last signal", "BenchmarkKillThousand/1000", "ms", map[statistic]string{median: "µs-signals"}, "µs-dead", median, 3, 1e-3, false, "until nothing lives"},
 	}},
+	{"../../experiments/judge", "^BenchmarkVerdict$", "200x", []gathered{
+		{"verdict after 1 h, 30 hosts, 10 probes, over 60 s", "BenchmarkVerdict", "ms", map[statistic]string{median: "µs-verdict", p99: "µs-verdict-p99"}, "µs-young-verdict", median, 2, 1e-3, false, "after a minute"},
+		{"one more second of the same run", "BenchmarkVerdict", "ms", map[statistic]string{median: "µs-second", p99: "µs-second-p99"}, "µs-young-second", median, 2, 1e-3, false, "after a minute"},
+		{"the same verdict from the beginning", "BenchmarkVerdict", "ms", map[statistic]string{median: "µs-from-the-beginning"}, "µs-verdict", median, noTarget, 1e-3, false, "as it comes"},
+	}},
 }
 
 var (
