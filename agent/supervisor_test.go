@@ -91,6 +91,12 @@ func (l *life) Kill() error {
 	return nil
 }
 
+// hang kills a worker that the kernel keeps from dying.
+func (l *life) hang() {
+	l.stuck = make(chan struct{})
+	_ = l.Kill()
+}
+
 func (l *life) Dead() <-chan struct{} {
 	if l.stuck != nil {
 		return l.stuck

@@ -164,6 +164,13 @@ func (f *Fake) Reboot() {
 	}
 }
 
+// Suspend lets boot time jump, as while a machine sleeps.
+func (f *Fake) Suspend(d time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.born = f.born.Add(-d)
+}
+
 // Facts implements host.Host.
 func (f *Fake) Facts(context.Context) (*pb.Facts, error) {
 	f.mu.Lock()
