@@ -7,7 +7,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,8 +31,57 @@ func BenchmarkFailover(b *testing.B) {
 	}
 	slices.Sort(took)
 	b.ReportMetric(float64(took[len(took)/2].Milliseconds()), "median-ms")
+	b.ReportMetric(float64(took[len(took)*95/100].Milliseconds()), "p95-ms")
 	b.ReportMetric(float64(took[len(took)-1].Milliseconds()), "max-ms")
 	b.ReportMetric(float64(len(took)), "kills")
+}
+
+// BenchmarkBusyMinutes counts the elections that nothing called for while every
+// processor is busy and commits go on: each iteration is a minute, so that
+// -benchtime 10x is ten.
+func BenchmarkBusyMinutes(b *testing.B) {
+	procs := startProcesses(b, func(string) {})
+	procs.settle()
+	stop := spin(runtime.NumCPU())
+	defer stop()
+	before, commits := procs.elections(), 0
+	if before == 0 {
+		b.Fatal("the servers' logs tell of no leader")
+	}
+	for b.Loop() {
+		for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+			procs.commitWithout("")
+			commits++
+		}
+	}
+	b.ReportMetric(float64(procs.elections()-before), "elections")
+	b.ReportMetric(float64(commits), "commits")
+}
+
+// spin keeps processors busy until it is stopped.
+func spin(n int) (stop func()) {
+	var over atomic.Bool
+	for range n {
+		go func() {
+			for !over.Load() {
+			}
+		}()
+	}
+	return func() { over.Store(true) }
+}
+
+// elections is how many terms have begun, as the servers' logs say.
+func (p *processes) elections() int {
+	p.t.Helper()
+	n := 0
+	for _, s := range p.servers {
+		log, err := os.ReadFile(filepath.Join(p.dir, s.ID+".log"))
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		n += strings.Count(string(log), "msg=leads ")
+	}
+	return n
 }
 
 // processes are three servers of their own.

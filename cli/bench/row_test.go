@@ -43,12 +43,13 @@ var (
 	lower  = statistic{"q1", 0.25}
 	median = statistic{"median", 0.50}
 	upper  = statistic{"q3", 0.75}
+	p95    = statistic{"p95", 0.95}
 	p99    = statistic{"p99", 0.99}
 	most   = statistic{"max", 1}
 )
 
 // statistics are those that a row prints, as far as it knows them.
-var statistics = []statistic{lower, median, upper, p99, most}
+var statistics = []statistic{lower, median, upper, p95, p99, most}
 
 // of is the statistic by nearest rank; NaN without values.
 func (s statistic) of(values []float64) float64 {
