@@ -151,8 +151,12 @@ func (c *Consensus) Propose(ctx context.Context, cmd *pb.Command) (*pb.Outcome, 
 	if err != nil {
 		return nil, fmt.Errorf("propose: %w", err)
 	}
-	f := c.raft.Apply(data, enqueueTime(ctx))
-	if err := await(ctx, f); err != nil {
+	var f raft.ApplyFuture
+	err = await(ctx, func() raft.Future {
+		f = c.raft.Apply(data, enqueueTime(ctx))
+		return f
+	})
+	if err != nil {
 		return nil, fmt.Errorf("propose: %w", err)
 	}
 	return f.Response().(*pb.Outcome), nil
@@ -160,7 +164,7 @@ func (c *Consensus) Propose(ctx context.Context, cmd *pb.Command) (*pb.Outcome, 
 
 // Barrier waits until everything committed so far is applied here; leader only.
 func (c *Consensus) Barrier(ctx context.Context) error {
-	if err := await(ctx, c.raft.Barrier(enqueueTime(ctx))); err != nil {
+	if err := await(ctx, func() raft.Future { return c.raft.Barrier(enqueueTime(ctx)) }); err != nil {
 		return fmt.Errorf("pass barrier: %w", err)
 	}
 	return nil
@@ -168,7 +172,7 @@ func (c *Consensus) Barrier(ctx context.Context) error {
 
 // Verify asks a quorum whether this server still leads.
 func (c *Consensus) Verify(ctx context.Context) error {
-	if err := await(ctx, c.raft.VerifyLeader()); err != nil {
+	if err := await(ctx, func() raft.Future { return c.raft.VerifyLeader() }); err != nil {
 		return fmt.Errorf("verify leader: %w", err)
 	}
 	return nil
@@ -221,7 +225,7 @@ func (c *Consensus) HandOver(ctx context.Context) error {
 	if c.raft.State() != raft.Leader {
 		return nil
 	}
-	if err := await(ctx, c.raft.LeadershipTransfer()); err != nil {
+	if err := await(ctx, func() raft.Future { return c.raft.LeadershipTransfer() }); err != nil {
 		return fmt.Errorf("hand over leadership: %w", err)
 	}
 	return nil
@@ -229,7 +233,7 @@ func (c *Consensus) HandOver(ctx context.Context) error {
 
 // Stop leaves. It does not hand over: HandOver does, before.
 func (c *Consensus) Stop(ctx context.Context) error {
-	err := await(ctx, c.raft.Shutdown())
+	err := await(ctx, func() raft.Future { return c.raft.Shutdown() })
 	close(c.quit)
 	<-c.done
 	if closer, ok := c.trans.(raft.WithClose); ok {
@@ -242,10 +246,11 @@ func (c *Consensus) Stop(ctx context.Context) error {
 	return nil
 }
 
-// await waits for a future, but no longer than the context.
-func await(ctx context.Context, f raft.Future) error {
+// await asks raft for something and waits for it, but no longer than the
+// context: raft takes questions into queues that are full when its disk hangs.
+func await(ctx context.Context, ask func() raft.Future) error {
 	done := make(chan error, 1)
-	go func() { done <- f.Error() }()
+	go func() { done <- ask().Error() }()
 	select {
 	case err := <-done:
 		return translate(err)

@@ -20,6 +20,7 @@ type trio struct {
 	nodes  []*Consensus
 	trans  []*raft.InmemTransport
 	states []*state.Machine
+	logs   []*shakyStore
 	sent   int
 }
 
@@ -37,8 +38,11 @@ func newTrio(t *testing.T, timing Timing) *trio {
 		r.join(i)
 	}
 	for i, p := range peers {
+		stores := MemoryStores()
+		r.logs = append(r.logs, &shakyStore{LogStore: stores.Log})
+		stores.Log = r.logs[i]
 		c, err := Open(Config{
-			ID: p.ID, Peers: peers, Machine: r.states[i], Timing: timing, Stores: MemoryStores(),
+			ID: p.ID, Peers: peers, Machine: r.states[i], Timing: timing, Stores: stores,
 			Transport: r.trans[i], Log: slog.New(slog.DiscardHandler),
 		})
 		if err != nil {
@@ -188,5 +192,31 @@ func TestLeaderNews(t *testing.T) {
 		case <-time.After(2 * time.Second):
 			t.Error("no news of the leader's loss")
 		}
+	})
+}
+
+// A leader whose disk hangs keeps nobody waiting longer than they will, however
+// many have asked before: raft's own queues are full by then.
+func TestNobodyWaitsForAHungLeaderLongerThanTheyWill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		timing := LAN()
+		timing.Store = time.Hour
+		r := newTrio(t, timing)
+		lead := r.leader()
+		hang := make(chan struct{})
+		r.logs[lead].hang.Store(&hang)
+		for n := range 200 {
+			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+			began := time.Now()
+			_, err := r.nodes[lead].Propose(ctx, &pb.Command{Id: fmt.Sprint("stuck ", n), Kind: &pb.Command_Resume{Resume: &pb.Resume{Id: "none"}}})
+			verify := r.nodes[lead].Verify(ctx)
+			cancel()
+			if took := time.Since(began); err == nil || verify == nil || took > 100*time.Millisecond {
+				t.Fatalf("question %d took %s: %v, %v", n, took, err, verify)
+			}
+		}
+		r.logs[lead].hang.Store(nil)
+		close(hang)
+		time.Sleep(10 * time.Second) // all are answered
 	})
 }
