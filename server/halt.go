@@ -45,8 +45,9 @@ func (d *controlDoor) Halt(ctx context.Context, req *pb.HaltRequest) (*pb.HaltRe
 	return &pb.HaltResponse{Committed: committed, Hosts: hosts}, nil
 }
 
-// haltedAt are the runs that were under way when a halt was committed. A server
-// that lags behind that has to catch up before it can say which hosts are clean.
+// haltedAt are the runs that a halt ended when it was committed: one may be done
+// by the time that a server which lags behind knows of it. Before, such a server
+// can't say which hosts are clean, and an empty list would pass for an all-clear.
 func (s *Server) haltedAt(ctx context.Context, index uint64) ([]string, error) {
 	ctx, cancel := answerBy(ctx, time.Now().Add(leaderTime))
 	defer cancel()
@@ -54,7 +55,15 @@ func (s *Server) haltedAt(ctx context.Context, index uint64) ([]string, error) {
 		return nil, refusef(pb.Refusal_REFUSAL_NO_LEADER, "ask another server",
 			"the halt is committed, and this server is too far behind to say which hosts are clean")
 	}
-	return ids(s.machine.View().Active()), nil
+	var runs []string
+	view := s.machine.View()
+	for _, r := range view.Runs() {
+		ended := func(e *pb.Event) bool { return e.GetIndex() == index && e.GetKind() == pb.EventKind_EVENT_KIND_HALT }
+		if slices.ContainsFunc(view.Events(r.GetId(), index-1), ended) {
+			runs = append(runs, r.GetId())
+		}
+	}
+	return runs, nil
 }
 
 func union(a, b []string) []string {
