@@ -10,20 +10,22 @@ import (
 
 // TestDocsDecode reads every whole file that the docs show, as a reader would who copies it.
 func TestDocsDecode(t *testing.T) {
-	blocks := strings.Split(string(read(t, "../docs/experiment-file.md")), "```")
-	decoded := 0
-	for i := 1; i < len(blocks); i += 2 {
-		src, ok := strings.CutPrefix(blocks[i], "yaml\n")
-		if !ok || strings.HasPrefix(src, "# a part") {
-			continue
+	for file, least := range map[string]int{"docs/experiment-file.md": 4, "README.md": 1, "cli/lab/README.md": 1} {
+		blocks := strings.Split(string(read(t, "../"+file)), "```")
+		decoded := 0
+		for i := 1; i < len(blocks); i += 2 {
+			src, ok := strings.CutPrefix(blocks[i], "yaml\n")
+			if !ok || strings.HasPrefix(src, "# a part") {
+				continue
+			}
+			decoded++
+			if problems := Validate(Kind([]byte(src)), file, []byte(src)); problems != nil {
+				t.Errorf("%v\nin\n%s", problems, src)
+			}
 		}
-		decoded++
-		if problems := Validate(Kind([]byte(src)), "experiment-file.md", []byte(src)); problems != nil {
-			t.Errorf("%v\nin\n%s", problems, src)
+		if decoded < least {
+			t.Errorf("%s shows %d whole files", file, decoded)
 		}
-	}
-	if decoded < 4 {
-		t.Errorf("the docs show %d whole files", decoded)
 	}
 }
 
