@@ -12,7 +12,12 @@ import (
 type gaps struct {
 	source *source
 	list   []stretch
+	// dark is, for each zone, its last window in which nothing was good.
+	dark map[string]darkWindow
 }
+
+// darkWindow is a second in which nothing was good, and to when its failures go.
+type darkWindow struct{ second, end int64 }
 
 // note takes a window. Those of one second and of several zones may come in
 // any order, and an attempt that fails may have begun a timeout before its second.
@@ -23,7 +28,24 @@ func (g *gaps) note(w *pb.Window) {
 	end := (w.GetSecond() + 1) * nanos
 	last := min(max(w.GetLastFailureUnixNanos(), w.GetFirstFailureUnixNanos()), end)
 	first := max(w.GetFirstFailureUnixNanos(), end-nanos-g.source.timeout-g.source.every)
-	g.add(stretch{start: min(first, last), end: last + g.source.every})
+	g.add(g.joined(w, stretch{start: min(first, last), end: last + g.source.every}))
+}
+
+// joined begins a window's stretch where that of the window before it ends, when
+// nothing was good in either: attempts don't begin at their instants to the
+// nanosecond, and a busy host leaves some out.
+func (g *gaps) joined(w *pb.Window, s stretch) stretch {
+	if w.GetSuccess() > 0 {
+		return s
+	}
+	if before, ok := g.dark[w.GetZone()]; ok && before.second == w.GetSecond()-1 {
+		s.start = min(s.start, before.end)
+	}
+	if g.dark == nil {
+		g.dark = map[string]darkWindow{}
+	}
+	g.dark[w.GetZone()] = darkWindow{w.GetSecond(), s.end}
+	return s
 }
 
 // add joins a stretch with those that it touches.

@@ -227,6 +227,24 @@ func TestGapIsToldApartFromOver(t *testing.T) {
 	}
 }
 
+// TestGapIsOneThoughAttemptsBeginLate: a little later each time, and one not at all.
+func TestGapIsOneThoughAttemptsBeginLate(t *testing.T) {
+	_, list := judged(t, "", func(_ *pb.Run, m *measured) {
+		for s := int64(1010); s < 1016; s++ {
+			m.put("checkout", "zone-b", s, 0, 1, 0)
+			w := m.windows["checkout zone-b "+itoa(s)]
+			w.FirstFailureUnixNanos = t0 + 10e9 + (s-1010)*1003e6
+			if s == 1013 {
+				w.FirstFailureUnixNanos += 500e6
+			}
+			w.LastFailureUnixNanos = w.FirstFailureUnixNanos
+		}
+	})
+	if want := "longest gap 6s from T+10.0s, first good at T+16.0s"; !strings.Contains(list, want) {
+		t.Errorf("no %q in:\n%s", want, list)
+	}
+}
+
 func TestRunThatAPersonEndedIsNotJudged(t *testing.T) {
 	verdict, list := judged(t, checks, func(run *pb.Run, m *measured) {
 		run.EndCause, run.EndDetail, run.EndedBy = pb.EndCause_END_CAUSE_HALT, "smoke", &pb.Principal{Name: "ana"}
