@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -267,6 +268,30 @@ func TestHostTakesANewLeadersTime(t *testing.T) {
 			}
 		}
 		t.Error("nothing was armed")
+	})
+}
+
+// A server that is learned of after the start is dialed, and so it is exempt.
+func TestServerLearnedOfLaterIsExempt(t *testing.T) {
+	inRegion(t, func(r *region) {
+		first := r.used()
+		r.open("10.0.0.9:7000")
+		for _, d := range r.doors {
+			d.do(func() { d.others = []string{"10.0.0.9:7000", "by-name:7000"} })
+		}
+		first.do(func() { first.mute = true })
+		time.Sleep(10 * time.Second)
+		r.fire(r.used(), 5)
+		time.Sleep(3 * time.Second)
+		for _, e := range r.fake.Events() {
+			if s := e.Op.GetSilence(); s != nil {
+				if got, want := s.GetExempt().GetServers(), []string{"s1", "s2", "s3", "10.0.0.9:7000"}; !slices.Equal(got, want) {
+					t.Errorf("exempt: %v, want %v", got, want)
+				}
+				return
+			}
+		}
+		t.Error("nothing was silenced")
 	})
 }
 

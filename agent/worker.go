@@ -69,6 +69,7 @@ func (w *Worker) Run(ctx context.Context) error {
 func (w *Worker) work(ctx context.Context, journal *undo.Journal) error {
 	group, ctx := errgroup.WithContext(ctx)
 	standalone := len(w.Servers) == 0
+	servers := session.NewServers(w.Servers)
 	clusterTime := session.NewClock(w.Host.Boot)
 	var clock step.ClusterClock = clusterTime
 	if standalone {
@@ -76,7 +77,7 @@ func (w *Worker) work(ctx context.Context, journal *undo.Journal) error {
 	}
 	heartbeat := process.NewHeartbeat(w.Pipe, w.Supervisor, standalone)
 	engine := step.NewEngine(step.EngineConfig{
-		Name: w.Config.GetName(), Host: heartbeat.Watched(w.Host), Journal: journal, Clock: clock, Log: w.Log,
+		Name: w.Config.GetName(), Host: heartbeat.Watched(servers.Exempting(w.Host)), Journal: journal, Clock: clock, Log: w.Log,
 	})
 	heartbeat.Follow(engine)
 	server := func() string { return "" }
@@ -84,7 +85,7 @@ func (w *Worker) work(ctx context.Context, journal *undo.Journal) error {
 	group.Go(func() error { return heartbeat.Run(ctx) })
 	group.Go(func() error { return w.warm(ctx) })
 	if !standalone {
-		contact := w.contact(engine, clusterTime)
+		contact := w.contact(engine, servers, clusterTime)
 		server = contact.Server
 		group.Go(func() error { return contact.Run(ctx) })
 	}
@@ -114,9 +115,9 @@ func (w *Worker) warm(ctx context.Context) error {
 }
 
 // contact is the worker's session with the servers.
-func (w *Worker) contact(engine *step.Engine, clock *session.Clock) *session.Session {
+func (w *Worker) contact(engine *step.Engine, servers *session.Servers, clock *session.Clock) *session.Session {
 	return session.New(session.Config{
-		Engine: engine, Clock: clock, Host: w.Config, Attempt: w.Attempt, Servers: w.Servers, Dial: w.Dial,
+		Engine: engine, Clock: clock, Host: w.Config, Attempt: w.Attempt, Servers: servers, Dial: w.Dial,
 		Version: w.Version, BootID: w.Options.BootID, Log: w.Log,
 	})
 }

@@ -42,8 +42,8 @@ type Config struct {
 	Host *pb.HostConfig
 	// Attempt makes one attempt of a probe; nil is probe.Probe.
 	Attempt Attempt
-	// Servers are the agent doors to begin with, host:port or unix:PATH.
-	Servers []string
+	// Servers are the agent doors; what is learned of others goes there.
+	Servers *Servers
 	Dial    Dial
 	Version string
 	BootID  string
@@ -72,7 +72,7 @@ type Session struct {
 	links   sync.WaitGroup
 
 	// Owned by Run's goroutine.
-	servers         []string
+	servers         *Servers
 	active, standby *link
 	retry           map[string]retry
 	host            *pb.Host
@@ -95,7 +95,7 @@ type retry struct {
 func New(c Config) *Session {
 	return &Session{
 		engine: c.Engine, clock: c.Clock, dial: c.Dial, version: c.Version, bootID: c.BootID, instance: crand.Text(), log: c.Log,
-		boot: c.Clock.boot, windows: &outbox{}, attempt: c.Attempt, config: c.Host, servers: turned(c.Servers, c.Engine.Name()),
+		boot: c.Clock.boot, windows: &outbox{}, attempt: c.Attempt, config: c.Host, servers: c.Servers,
 		news: make(chan heard, queued), closing: make(chan struct{}),
 		retry: map[string]retry{}, reported: map[key]*pb.StepStatus{},
 	}
@@ -252,7 +252,7 @@ func (s *Session) open(ctx context.Context, standby bool) *link {
 
 // next is the server to dial, if one is free and may be dialed now.
 func (s *Session) next() (address string, ok bool) {
-	for _, a := range s.servers {
+	for _, a := range turned(s.servers.All(), s.engine.Name()) {
 		taken := s.active != nil && s.active.address == a || s.standby != nil && s.standby.address == a
 		if !taken && s.boot() >= s.retry[a].at && (!ok || s.retry[a].at < s.retry[address].at) {
 			address, ok = a, true
@@ -340,11 +340,7 @@ func (s *Session) welcome(l *link, w *pb.Welcome) {
 	l.welcome = true
 	l.patience.Stop()
 	delete(s.retry, l.address)
-	for _, address := range w.GetServers() {
-		if !slices.Contains(s.servers, address) {
-			s.servers = append(s.servers, address)
-		}
-	}
+	s.servers.learn(w.GetServers())
 	if l == s.active {
 		s.begin()
 	}
