@@ -253,3 +253,29 @@ func TestEverythingEndsWhileTheDiskHangs(t *testing.T) {
 		})
 	}
 }
+
+// A step that had not begun is nobody's after a restart, until an order that
+// comes then lists it.
+func TestStepThatHadNotBegunNeedsANewOrder(t *testing.T) {
+	for name, again := range map[string]bool{"no order": false, "a new order": true} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(r *rig) {
+				r.pass(time.Second)
+				task := r.task(30*time.Second, time.Minute)
+				r.order(task)
+				r.pass(time.Second)
+				r.want(scheduled, none)
+				r.end()
+				r.begin()
+				if all := r.engine.Statuses(); len(all) != 0 {
+					t.Errorf("after the restart: %v", all)
+				}
+				if again {
+					r.order(task)
+				}
+				r.pass(40 * time.Second)
+				r.wantDark(again)
+			})
+		})
+	}
+}

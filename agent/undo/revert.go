@@ -116,8 +116,14 @@ func (r *Runner) Recover(ctx context.Context, cause pb.RevertCause) error {
 	return errors.Join(append(errs, r.Sweep(ctx))...)
 }
 
-// recover ends one step, or tries again to.
+// recover ends one step, or tries again to. One that had not begun is let go of:
+// it begins only under an order that comes after the restart.
 func (r *Runner) recover(ctx context.Context, s *Step, cause pb.RevertCause) error {
+	if s.Open() && s.Intent == nil {
+		return r.journal.take("forget", r.record(&pb.Record{
+			Kind: &pb.Record_Forget{Forget: &pb.Forget{Run: s.Run, Step: s.Step}},
+		}))
+	}
 	if s.BootID != "" && s.BootID != r.journal.options.BootID {
 		cause = pb.RevertCause_REVERT_CAUSE_REBOOT
 	}
