@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
 
 	"squall/agent/host/bpf"
@@ -27,27 +27,27 @@ func delayLine(in io.Reader, out io.Writer) error {
 		return errors.Join(errors.New("no order came"), lines.Err())
 	}
 	report := json.NewEncoder(out)
-	w, err := armLine(lines.Bytes())
+	l, err := armLine(lines.Bytes())
 	if err != nil {
 		return errors.Join(err, report.Encode(bpf.LineReport{
 			Error: err.Error(), Unsupported: errors.Is(err, bpf.ErrUnsupported),
 		}))
 	}
 	ended := make(chan error, 1)
-	w.line.Beat(beatAhead)
-	go func() { ended <- w.loop.run() }()
+	l.loop.line.Beat(beatAhead)
+	go func() { ended <- l.loop.run() }()
 	if err := report.Encode(bpf.LineReport{}); err != nil {
 		return err
 	}
-	err = errors.Join(answer(lines, report, w.line, w.loop), w.leave())
-	w.loop.stop.Store(true)
-	return errors.Join(err, <-ended, w.line.Close())
+	err = errors.Join(answer(lines, report, l.loop), l.wiring.leave())
+	l.loop.stop.Store(true)
+	return errors.Join(err, <-ended, l.close())
 }
 
 // answer reports counters for each line that comes.
-func answer(lines *bufio.Scanner, report *json.Encoder, line *bpf.Line, loop *loop) error {
+func answer(lines *bufio.Scanner, report *json.Encoder, loop *loop) error {
 	for lines.Scan() {
-		n, err := line.Counters()
+		n, err := loop.line.Counters()
 		if err != nil {
 			return err
 		}
@@ -60,33 +60,48 @@ func answer(lines *bufio.Scanner, report *json.Encoder, line *bpf.Line, loop *lo
 }
 
 // readOrder decodes an order.
-func readOrder(b []byte) (*pb.DelayLine, time.Duration, error) {
+func readOrder(b []byte) (bpf.LineOrder, *pb.DelayLine, error) {
 	var o bpf.LineOrder
 	if err := json.Unmarshal(b, &o); err != nil {
-		return nil, 0, fmt.Errorf("read the order: %w", err)
+		return o, nil, fmt.Errorf("read the order: %w", err)
 	}
 	var op pb.DelayLine
 	if err := proto.Unmarshal(o.Op, &op); err != nil {
-		return nil, 0, fmt.Errorf("read the order: %w", err)
+		return o, nil, fmt.Errorf("read the order: %w", err)
 	}
-	return &op, o.BootOffset, nil
+	return o, &op, nil
 }
 
-// armLine makes the TAPs and attaches the programs between them and the
-// host's interfaces.
-func armLine(order []byte) (*wiring, error) {
-	op, offset, err := readOrder(order)
-	if err != nil {
-		return nil, err
-	}
-	mark := rand.Uint32() | 1 // not 0
-	line, err := bpf.OpenLine(op, bpf.LineLease, offset, mark)
-	if err != nil {
-		return nil, err
-	}
-	w := newWiring(line, time.Duration(op.GetDelayNanos()), op.GetDirection(), mark)
-	if err := w.join(); err != nil {
-		return nil, errors.Join(err, line.Close())
-	}
-	return w, nil
+// An armed delay line: what holds packets, and what leads them there.
+type armed struct {
+	loop   *loop
+	wiring *wiring
 }
+
+// armLine makes the TAP and attaches the programs between it and the host's
+// interfaces.
+func armLine(order []byte) (*armed, error) {
+	o, op, err := readOrder(order)
+	if err != nil {
+		return nil, err
+	}
+	t, err := openTap()
+	if err != nil {
+		return nil, err
+	}
+	line, err := bpf.OpenLine(o, op, bpf.LineLease, t.index)
+	if err != nil {
+		return nil, errors.Join(err, unix.Close(t.fd))
+	}
+	a := &armed{
+		loop:   &loop{line: line, tap: t.fd, delay: time.Duration(op.GetDelayNanos())},
+		wiring: newWiring(line),
+	}
+	if err := a.wiring.join(); err != nil {
+		return nil, errors.Join(err, a.close())
+	}
+	return a, nil
+}
+
+// close detaches the programs, then ends the TAP.
+func (a *armed) close() error { return errors.Join(a.loop.line.Close(), unix.Close(a.loop.tap)) }

@@ -14,10 +14,9 @@ const (
 	keepChunks = 2            // unused ones that are kept
 )
 
-// A frame waits in a chunk until it is due, for one lane.
+// A frame waits in a chunk until it is due.
 type frame struct {
 	due        time.Duration
-	lane       int
 	start, end int
 }
 
@@ -51,9 +50,9 @@ func (q *queue) room() []byte {
 }
 
 // push takes what lies between two places of room as a frame.
-func (q *queue) push(start, end, lane int, due time.Duration) {
+func (q *queue) push(start, end int, due time.Duration) {
 	c := q.last()
-	c.frames = append(c.frames, frame{due, lane, c.used + start, c.used + end})
+	c.frames = append(c.frames, frame{due, c.used + start, c.used + end})
 	c.used += end
 }
 

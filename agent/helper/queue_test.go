@@ -13,7 +13,7 @@ func hold(t *testing.T, q *queue, data []byte, due time.Duration) {
 	if room == nil {
 		t.Fatal("no room")
 	}
-	q.push(0, copy(room, data), 0, due)
+	q.push(0, copy(room, data), due)
 }
 
 // TestFramesLeaveAsTheyCame: in order, unchanged, over chunk ends.
@@ -62,7 +62,7 @@ func TestQueueIsBounded(t *testing.T) {
 	var q queue
 	held := 0
 	for q.room() != nil {
-		q.push(0, frameSpace, 0, 0)
+		q.push(0, frameSpace, 0)
 		held++
 	}
 	if held != maxChunks*(chunkSize/frameSpace) {
@@ -94,7 +94,7 @@ func FuzzReadOrder(f *testing.F) {
 	f.Add([]byte(`{"Op":"CgNydW4=","BootOffset":0}`))
 	f.Add([]byte(`{}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		op, _, err := readOrder(b)
+		_, op, err := readOrder(b)
 		if (op == nil) == (err == nil) {
 			t.Errorf("order %v, error %v", op, err)
 		}

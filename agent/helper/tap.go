@@ -24,7 +24,6 @@ const (
 	tunUSO4     = 0x20 // since 6.2
 	tunUSO6     = 0x40
 	tapQueue    = 10000 // frames between two turns of the loop
-	sendBuffer  = 64 << 20
 )
 
 // isTap tells our TAPs by name.
@@ -32,7 +31,7 @@ func isTap(name string) bool { return strings.HasPrefix(name, bpf.TapPrefix) }
 
 // openTap makes a TAP and sets it up, with IPv6 off before it is: the stack
 // must not speak on it by itself.
-func openTap(mtu int) (tap, error) {
+func openTap() (tap, error) {
 	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return tap{}, fmt.Errorf("open a TAP: %w: /dev/net/tun: %w", bpf.ErrUnsupported, err)
@@ -41,7 +40,7 @@ func openTap(mtu int) (tap, error) {
 	if err != nil {
 		return tap{}, errors.Join(err, unix.Close(fd))
 	}
-	index, err := raiseTap(name, mtu)
+	index, err := raiseTap(name)
 	if err != nil {
 		return tap{}, errors.Join(err, unix.Close(fd))
 	}
@@ -68,7 +67,7 @@ func nameTap(fd int) (string, error) {
 }
 
 // raiseTap sets the interface up and returns its index.
-func raiseTap(name string, mtu int) (int, error) {
+func raiseTap(name string) (int, error) {
 	link, err := netlink.LinkByName(name)
 	if err != nil {
 		return 0, fmt.Errorf("find TAP %s: %w", name, err)
@@ -77,7 +76,6 @@ func raiseTap(name string, mtu int) (int, error) {
 		return 0, fmt.Errorf("turn IPv6 off on TAP %s: %w", name, err)
 	}
 	err = errors.Join(
-		netlink.LinkSetMTU(link, mtu),
 		netlink.LinkSetTxQLen(link, tapQueue),
 		netlink.LinkSetARPOff(link),
 		netlink.LinkSetUp(link),
@@ -96,26 +94,6 @@ func muteTap(link netlink.Link) error {
 		return nil
 	}
 	return netlink.LinkSetIP6AddrGenMode(link, 1)
-}
-
-// openSender opens a packet socket that puts frames out by a device, past its
-// queue, under the mark.
-func openSender(device int, mark uint32) (int, error) {
-	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-	if err != nil {
-		return 0, fmt.Errorf("open a packet socket: %w", err)
-	}
-	err = errors.Join(
-		unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_VNET_HDR, 1),
-		unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_QDISC_BYPASS, 1),
-		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, int(mark)),
-		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, sendBuffer),
-		unix.Bind(fd, &unix.SockaddrLinklayer{Ifindex: device}),
-	)
-	if err != nil {
-		return 0, fmt.Errorf("set up a packet socket: %w", errors.Join(err, unix.Close(fd)))
-	}
-	return fd, nil
 }
 
 // favour lets this thread's sleeps end when they should, also on a busy

@@ -4,6 +4,7 @@
 
 #include "beat.h"
 #include "exempt.h"
+#include "held.h"
 
 enum { DELAYED_OUT, DELAYED_IN, EXEMPT, EXPIRED };
 
@@ -20,24 +21,34 @@ struct {
 	__type(value, __u8);
 } peers SEC(".maps");
 
-#define DEVICES 256
+#define BODY 1
 
+// One program each, called from what is attached to the interfaces. The kernel
+// empties these when the process that holds the packets is dead, before the
+// TAP is gone and long before the last link is taken down.
 struct bodies {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
-	__uint(max_entries, DEVICES);
+	__uint(max_entries, BODY + 1);
 	__type(key, __u32);
 	__type(value, __u32);
 };
 
-// The kernel empties these when the process that holds the packets is dead,
-// before the TAPs are gone and long before the last link is taken down.
 struct bodies bodies_in SEC(".maps");
 struct bodies bodies_out SEC(".maps");
 
-const volatile __u32 body; // of this device
-const volatile __u32 tap_out, tap_in; // interface indexes
-const volatile __u32 device; // the interface between which and the TAPs this runs
-const volatile __u32 return_mark;
+const volatile __u32 tap; // interface index
+
+// Where a frame was turned off: an interface index, and these.
+#define WAY_IN (1u << 31)
+#define TAGGED (1u << 30) // its outermost VLAN tag is beside it, not in it
+#define DEVICE (TAGGED - 1)
+
+// What goes before a frame to the TAP. The TAP writes a tag that is beside a
+// frame 12 bytes from its start, which is right behind this.
+struct stamp {
+	__u64 at; // a frame is due counted from here, however late the loop reads it
+	__u32 where;
+} __attribute__((packed));
 
 static __always_inline int is_peer(const struct in6_addr *addr)
 {
@@ -54,24 +65,24 @@ static __always_inline int alive(void)
 	return p && !p->killed && bpf_ktime_get_boot_ns() < p->until;
 }
 
-// stamp puts the instant before the frame: a frame is due counted from here,
-// however long the loop takes to wake up and read it.
-static __always_inline int stamp(struct __sk_buff *skb)
+static __always_inline int stamp(struct __sk_buff *skb, __u32 way)
 {
-	__u64 now = bpf_ktime_get_boot_ns();
+	struct stamp s = { .at = bpf_ktime_get_boot_ns(), .where = skb->ifindex | way };
 
-	return bpf_skb_change_head(skb, sizeof(now), 0) ||
-	       bpf_skb_store_bytes(skb, 0, &now, sizeof(now), 0);
+	if (skb->vlan_present)
+		s.where |= TAGGED;
+	return bpf_skb_change_head(skb, sizeof(s), 0) ||
+	       bpf_skb_store_bytes(skb, 0, &s, sizeof(s), 0);
 }
 
 // turn_off is where a packet goes that is to be held.
-static __always_inline int turn_off(struct __sk_buff *skb, int exempt, __u32 tap, __u32 counter)
+static __always_inline int turn_off(struct __sk_buff *skb, int exempt, __u32 way, __u32 counter)
 {
 	if (exempt) {
 		count(EXEMPT);
 		return PASS;
 	}
-	if (!alive() || stamp(skb)) {
+	if (!alive() || stamp(skb, way)) {
 		count(EXPIRED);
 		return PASS;
 	}
@@ -84,12 +95,9 @@ int delay_out(struct __sk_buff *skb)
 {
 	struct packet p;
 
-	// Held already, on an interface stacked upon this one.
-	if (return_mark && skb->mark == return_mark)
+	if (was_held(skb) || !gate_open() || parse(skb, &p) || is_neighbour(&p) || !is_peer(&p.dst))
 		return PASS;
-	if (!gate_open() || parse(skb, &p) || is_neighbour(&p) || !is_peer(&p.dst))
-		return PASS;
-	return turn_off(skb, exempt_out(skb, &p), tap_out, DELAYED_OUT);
+	return turn_off(skb, exempt_out(skb, &p), 0, DELAYED_OUT);
 }
 
 SEC("tcx/ingress")
@@ -97,19 +105,15 @@ int delay_in(struct __sk_buff *skb)
 {
 	struct packet p;
 
-	if (return_mark && skb->mark == return_mark) {
-		skb->mark = 0;
+	if (was_held(skb) || !gate_open() || parse(skb, &p) || is_neighbour(&p) || !is_peer(&p.src))
 		return PASS;
-	}
-	if (!gate_open() || parse(skb, &p) || is_neighbour(&p) || !is_peer(&p.src))
-		return PASS;
-	return turn_off(skb, exempt_in(skb, &p), tap_in, DELAYED_IN);
+	return turn_off(skb, exempt_in(skb, &p), WAY_IN, DELAYED_IN);
 }
 
-// own_body is never 0, and not a constant to the verifier: see chain.h.
+// own_body is not a constant to the verifier: see chain.h.
 static __always_inline __u32 own_body(struct __sk_buff *skb)
 {
-	return skb->ifindex ? body : 0;
+	return skb->ifindex ? BODY : 0;
 }
 
 SEC("tcx/egress")
@@ -126,11 +130,21 @@ int line_in(struct __sk_buff *skb)
 	return PASS;
 }
 
-// line_return runs where the inbound TAP hands a frame back: on to the
-// interface that it came in by, marked so that it is not held again.
+// line_return runs where the TAP hands a frame back, and sends it on by the
+// interface where it was turned off. That comes in two VLAN tags, its upper half
+// in the outer one: taking both off leaves the frame as it was, the outermost of
+// its own tags beside it. A frame on its way out meets all programs of its
+// interface anew, so that a silence that began meanwhile keeps it.
 SEC("tcx/ingress")
 int line_return(struct __sk_buff *skb)
 {
-	skb->mark = return_mark;
-	return bpf_redirect(device, BPF_F_INGRESS);
+	__u32 where = skb->vlan_tci << 16;
+
+	if (!skb->vlan_present || bpf_skb_vlan_pop(skb) || !skb->vlan_present)
+		return DROP;
+	where |= skb->vlan_tci & 0xffff;
+	if (bpf_skb_vlan_pop(skb))
+		return DROP;
+	skb->tc_index = where & WAY_IN ? held_token : held_token | HELD_OUT;
+	return bpf_redirect(where & DEVICE, where & WAY_IN ? BPF_F_INGRESS : 0);
 }

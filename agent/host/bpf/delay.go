@@ -52,7 +52,7 @@ func (k *Kit) Delay(op *pb.DelayLine) (Attachment, error) {
 	if err != nil {
 		return nil, fmt.Errorf("delay line: %w", err)
 	}
-	if err := d.arm(LineOrder{Op: order, BootOffset: k.offset}); err != nil {
+	if err := d.arm(LineOrder{Op: order, BootOffset: k.offset, Token: k.token}); err != nil {
 		return nil, fmt.Errorf("delay line: %w", errors.Join(err, d.Close()))
 	}
 	return d, nil

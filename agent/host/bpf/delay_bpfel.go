@@ -30,12 +30,9 @@ const (
 	delayProgLineIn     = "line_in"
 	delayProgLineOut    = "line_out"
 	delayProgLineReturn = "line_return"
-	delayVarBody        = "body"
-	delayVarDevice      = "device"
 	delayVarExemptMark  = "exempt_mark"
-	delayVarReturnMark  = "return_mark"
-	delayVarTapIn       = "tap_in"
-	delayVarTapOut      = "tap_out"
+	delayVarHeldToken   = "held_token"
+	delayVarTap         = "tap"
 )
 
 // loadDelay returns the embedded CollectionSpec for delay.
@@ -106,12 +103,9 @@ type delayMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type delayVariableSpecs struct {
-	Body       *ebpf.VariableSpec `ebpf:"body"`
-	Device     *ebpf.VariableSpec `ebpf:"device"`
 	ExemptMark *ebpf.VariableSpec `ebpf:"exempt_mark"`
-	ReturnMark *ebpf.VariableSpec `ebpf:"return_mark"`
-	TapIn      *ebpf.VariableSpec `ebpf:"tap_in"`
-	TapOut     *ebpf.VariableSpec `ebpf:"tap_out"`
+	HeldToken  *ebpf.VariableSpec `ebpf:"held_token"`
+	Tap        *ebpf.VariableSpec `ebpf:"tap"`
 }
 
 // delayObjects contains all objects after they have been loaded into the kernel.
@@ -163,12 +157,9 @@ func (m *delayMaps) Close() error {
 //
 // It can be passed to loadDelayObjects or ebpf.CollectionSpec.LoadAndAssign.
 type delayVariables struct {
-	Body       *ebpf.Variable `ebpf:"body"`
-	Device     *ebpf.Variable `ebpf:"device"`
 	ExemptMark *ebpf.Variable `ebpf:"exempt_mark"`
-	ReturnMark *ebpf.Variable `ebpf:"return_mark"`
-	TapIn      *ebpf.Variable `ebpf:"tap_in"`
-	TapOut     *ebpf.Variable `ebpf:"tap_out"`
+	HeldToken  *ebpf.Variable `ebpf:"held_token"`
+	Tap        *ebpf.Variable `ebpf:"tap"`
 }
 
 // delayPrograms contains all programs after they have been loaded into the kernel.

@@ -4,6 +4,7 @@
 
 #include "cgroup.h"
 #include "chain.h"
+#include "held.h"
 #include "packet.h"
 
 enum { QUERIES_DROPPED, QUERIES_PASSED, ANSWERS_DROPPED };
@@ -44,7 +45,7 @@ static __always_inline int chosen(struct __sk_buff *skb, const struct packet *p)
 	if (share_ppm >= WHOLE)
 		return 1;
 	if (p->proto == IPPROTO_UDP)
-		load(skb, p->l4 + sizeof(struct udphdr), &id, sizeof(id));
+		load(skb, p, p->l4 + sizeof(struct udphdr), &id, sizeof(id));
 	h = mix(seed, (__u64)a[0] << 32 | a[1]);
 	h = mix(h, (__u64)a[2] << 32 | a[3]);
 	h = mix(h, (__u64)p->sport << 16 | id);
@@ -127,7 +128,8 @@ static __always_inline int answer_gone(struct __sk_buff *skb)
 SEC("tcx/egress")
 int dns_out(struct __sk_buff *skb)
 {
-	if (query_gone(skb))
+	// What a delay line held was decided before, when its socket was known.
+	if (!was_held_out(skb) && query_gone(skb))
 		return bpf_redirect(SINK, 0);
 	hand_on(skb, &chain_out);
 	return PASS;

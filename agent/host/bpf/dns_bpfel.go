@@ -26,6 +26,7 @@ const (
 	dnsProgDnsIn       = "dns_in"
 	dnsProgDnsOut      = "dns_out"
 	dnsVarCgroupScoped = "cgroup_scoped"
+	dnsVarHeldToken    = "held_token"
 	dnsVarNextSlot     = "next_slot"
 	dnsVarSeed         = "seed"
 	dnsVarSharePpm     = "share_ppm"
@@ -95,6 +96,7 @@ type dnsMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type dnsVariableSpecs struct {
 	CgroupScoped *ebpf.VariableSpec `ebpf:"cgroup_scoped"`
+	HeldToken    *ebpf.VariableSpec `ebpf:"held_token"`
 	NextSlot     *ebpf.VariableSpec `ebpf:"next_slot"`
 	Seed         *ebpf.VariableSpec `ebpf:"seed"`
 	SharePpm     *ebpf.VariableSpec `ebpf:"share_ppm"`
@@ -146,6 +148,7 @@ func (m *dnsMaps) Close() error {
 // It can be passed to loadDnsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type dnsVariables struct {
 	CgroupScoped *ebpf.Variable `ebpf:"cgroup_scoped"`
+	HeldToken    *ebpf.Variable `ebpf:"held_token"`
 	NextSlot     *ebpf.Variable `ebpf:"next_slot"`
 	Seed         *ebpf.Variable `ebpf:"seed"`
 	SharePpm     *ebpf.Variable `ebpf:"share_ppm"`

@@ -60,7 +60,7 @@ func (l *Line) loadKill() (*ebpf.Collection, error) {
 		p.Name = kernelName(name)
 	}
 	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{
-		MapReplacements: map[string]*ebpf.Map{killMapBeat: l.shared[delayMapBeat]},
+		MapReplacements: map[string]*ebpf.Map{killMapBeat: l.coll.Maps[delayMapBeat]},
 	})
 	if err != nil {
 		return nil, missing("load a BPF program", err)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -16,6 +17,7 @@ type Kit struct {
 	lease  *ebpf.Map
 	until  *cell
 	offset time.Duration
+	token  uint16
 	points *points
 	spares spares
 }
@@ -53,8 +55,13 @@ func Open() (*Kit, error) {
 	if err != nil {
 		return nil, errors.Join(err, points.close())
 	}
-	return &Kit{lease: coll.DetachMap(bootMapLease), until: until, offset: offset, points: points}, nil
+	return &Kit{
+		lease: coll.DetachMap(bootMapLease), until: until, offset: offset, token: newToken(), points: points,
+	}, nil
 }
+
+// newToken is what packets that were held carry: see held.h.
+func newToken() uint16 { return uint16(1+rand.N(1<<10-1)) << 6 }
 
 // Attach puts the entries of all network faults on every interface of the
 // caller's network namespace, now and as interfaces appear, until Close: a
@@ -84,6 +91,11 @@ func (k *Kit) load(spec *ebpf.CollectionSpec, g Gate, shared map[string]*ebpf.Ma
 	}
 	for name, p := range spec.Programs {
 		p.Name = kernelName(name)
+	}
+	if v, ok := spec.Variables[delayVarHeldToken]; ok {
+		if err := v.Set(k.token); err != nil {
+			return nil, fmt.Errorf("set the token of held packets: %w", err)
+		}
 	}
 	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: maps})
 	if err != nil {

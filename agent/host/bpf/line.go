@@ -17,6 +17,9 @@ type LineOrder struct {
 	Op []byte
 	// BootOffset is the worker's.
 	BootOffset time.Duration
+	// Token is what packets that were held carry, the same for all lines of a
+	// worker: a packet is held once.
+	Token uint16
 }
 
 // LineReport is the delay line's answer, to the order and to each later line.
@@ -28,10 +31,6 @@ type LineReport struct {
 	Counters    map[string]uint64 `json:",omitempty"`
 }
 
-// StampSize is the space before a frame that a TAP of the line gives, in which
-// the host's byte order has the boot time, in ns, at which it was turned off.
-const StampSize = 8
-
 // LineLease is the descriptor by which a delay line inherits the lease map.
 const LineLease = 3
 
@@ -39,66 +38,85 @@ const LineLease = 3
 var lineCounters = []string{"delayed_out", "delayed_in", "exempt", "expired"}
 
 // Line is the kernel's half of a delay line: programs that turn packets off to
-// TAPs as long as its beat is ahead of the clock. One process holds it.
+// a TAP as long as its beat is ahead of the clock, and send on what comes back
+// from there. One process holds it.
 type Line struct {
-	kit    *Kit
-	op     *pb.DelayLine
-	x      exempt
-	mark   uint32
-	beat   *cell
-	shared map[string]*ebpf.Map
-	parts  closers
-
-	devices int
-	coll    *ebpf.Collection
+	kit   *Kit
+	op    *pb.DelayLine
+	beat  *cell
+	coll  *ebpf.Collection
+	parts closers
 }
 
-// OpenLine prepares a line under the lease in an inherited map. Packets that
-// are put back carry the mark, which no other socket of the host may use.
-func OpenLine(op *pb.DelayLine, leaseFD int, offset time.Duration, mark uint32) (*Line, error) {
+// OpenLine prepares a line as ordered, under the lease in an inherited map,
+// between interfaces that are yet to be connected and a TAP, by its index.
+func OpenLine(o LineOrder, op *pb.DelayLine, leaseFD, tap int) (*Line, error) {
 	lease, err := ebpf.NewMapFromFD(leaseFD)
 	if err != nil {
 		return nil, fmt.Errorf("open the lease: %w", err)
 	}
-	x, err := exemptOf(op.GetExempt())
-	if err != nil {
+	l := &Line{kit: &Kit{lease: lease, offset: o.BootOffset, token: o.Token}, op: op}
+	if err := l.load(tap); err != nil {
 		return nil, errors.Join(err, lease.Close())
 	}
-	l := &Line{kit: &Kit{lease: lease, offset: offset}, op: op, x: x, mark: mark}
-	if l.coll, err = l.load(0, 0, 0); err != nil {
-		return nil, errors.Join(err, lease.Close())
-	}
-	if err := l.share(); err != nil {
+	if err := l.prepare(tap); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
 }
 
-// share makes the first collection's maps those of all, and fills them.
-func (l *Line) share() error {
-	l.shared = map[string]*ebpf.Map{}
-	for _, name := range []string{
-		delayMapBeat, delayMapPeers, delayMapServers, delayMapManagement,
-		delayMapCounters, delayMapBodiesIn, delayMapBodiesOut,
-	} {
-		l.shared[name] = l.coll.Maps[name]
-	}
-	var err error
-	if l.beat, err = mapCell(l.coll.Maps[delayMapBeat]); err != nil {
+// load loads the programs and tells them whom they are about.
+func (l *Line) load(tap int) error {
+	x, err := exemptOf(l.op.GetExempt())
+	if err != nil {
 		return err
 	}
 	peers, err := peersOf(l.op)
 	if err != nil {
 		return err
 	}
-	if err := fill(l.coll.Maps[delayMapPeers], peers); err != nil {
+	spec, err := loadDelay()
+	if err != nil {
+		return fmt.Errorf("read the programs: %w", err)
+	}
+	sized(spec, delayMapPeers, len(peers))
+	if err := x.declare(spec); err != nil {
 		return err
 	}
-	if err := l.x.apply(l.coll); err != nil {
+	if err := setVars(spec, map[string]any{delayVarTap: uint32(tap)}); err != nil {
+		return err
+	}
+	if l.coll, err = l.kit.load(spec, gateOf(l.op.GetGate()), nil); err != nil {
+		return err
+	}
+	if err := errors.Join(fill(l.coll.Maps[delayMapPeers], peers), x.apply(l.coll)); err != nil {
+		l.coll.Close()
+		return err
+	}
+	return nil
+}
+
+// prepare attaches the way back, before there is a way off.
+func (l *Line) prepare(tap int) (err error) {
+	if l.beat, err = mapCell(l.coll.Maps[delayMapBeat]); err != nil {
+		return err
+	}
+	for bodies, program := range map[string]string{
+		delayMapBodiesIn: delayProgDelayIn, delayMapBodiesOut: delayProgDelayOut,
+	} {
+		if err := l.coll.Maps[bodies].Put(lineBody, l.coll.Programs[program]); err != nil {
+			return fmt.Errorf("put a program in place: %w", err)
+		}
+	}
+	back := hook{l.coll.Programs[delayProgLineReturn], ebpf.AttachTCXIngress}
+	if err := l.put(net.Interface{Index: tap, Name: "the TAP"}, back); err != nil {
 		return err
 	}
 	return l.passWhenKilled()
 }
+
+// lineBody is where the programs stand in their arrays, as in delay.bpf.c.
+const lineBody = uint32(1)
 
 // peersOf reads the prefixes of an operation. Without any, all are peers.
 func peersOf(op *pb.DelayLine) ([]prefixKey, error) {
@@ -116,67 +134,25 @@ func peersOf(op *pb.DelayLine) ([]prefixKey, error) {
 	return peers, nil
 }
 
-// load loads the programs of one device; 0 is no TAP.
-func (l *Line) load(device, tapOut, tapIn int) (*ebpf.Collection, error) {
-	spec, err := loadDelay()
-	if err != nil {
-		return nil, fmt.Errorf("read the programs: %w", err)
-	}
-	sized(spec, delayMapPeers, len(l.op.GetPrefix()))
-	if err := l.x.declare(spec); err != nil {
-		return nil, err
-	}
-	err = setVars(spec, map[string]any{
-		delayVarBody:   uint32(l.devices + 1),
-		delayVarDevice: uint32(device), delayVarTapOut: uint32(tapOut), delayVarTapIn: uint32(tapIn),
-		delayVarReturnMark: l.mark,
-	})
-	if err != nil {
-		return nil, err
-	}
-	return l.kit.load(spec, gateOf(l.op.GetGate()), l.shared)
-}
-
-// MaxDevices is how many devices a line can be connected to.
-const MaxDevices = 255
-
-// Connect turns packets of a device off to TAPs, named by interface index; 0
-// leaves that direction alone. At most MaxDevices devices.
-func (l *Line) Connect(device net.Interface, tapOut, tapIn int) error {
-	if l.devices == MaxDevices {
-		return fmt.Errorf("connect %s: %d devices are connected already", device.Name, l.devices)
-	}
-	coll, err := l.load(device.Index, tapOut, tapIn)
-	if err != nil {
-		return err
-	}
-	defer coll.Close() // links and maps keep the programs
-	l.devices++
-	slot := uint32(l.devices)
-	if tapIn != 0 {
-		if err := l.connectIn(coll, device, tapIn, slot); err != nil {
+// Connect turns packets of an interface off to the TAP, in the direction of the
+// operation: on their way out where it names none.
+func (l *Line) Connect(device net.Interface) error {
+	in, out := ways(l.op.GetDirection())
+	if in {
+		if err := l.put(device, hook{l.coll.Programs[delayProgLineIn], ebpf.AttachTCXIngress}); err != nil {
 			return err
 		}
 	}
-	if tapOut == 0 {
-		return nil
+	if out {
+		return l.put(device, hook{l.coll.Programs[delayProgLineOut], ebpf.AttachTCXEgress})
 	}
-	if err := l.shared[delayMapBodiesOut].Put(slot, coll.Programs[delayProgDelayOut]); err != nil {
-		return fmt.Errorf("connect %s: %w", device.Name, err)
-	}
-	return l.put(device, hook{coll.Programs[delayProgLineOut], ebpf.AttachTCXEgress})
+	return nil
 }
 
-// connectIn attaches the way back in before the way off.
-func (l *Line) connectIn(coll *ebpf.Collection, device net.Interface, tapIn int, slot uint32) error {
-	if err := l.shared[delayMapBodiesIn].Put(slot, coll.Programs[delayProgDelayIn]); err != nil {
-		return fmt.Errorf("connect %s: %w", device.Name, err)
-	}
-	back := hook{coll.Programs[delayProgLineReturn], ebpf.AttachTCXIngress}
-	if err := l.put(net.Interface{Index: tapIn, Name: "the TAP of " + device.Name}, back); err != nil {
-		return err
-	}
-	return l.put(device, hook{coll.Programs[delayProgLineIn], ebpf.AttachTCXIngress})
+// ways tells which ways a direction has.
+func ways(d pb.Direction) (in, out bool) {
+	in = d == pb.Direction_DIRECTION_IN || d == pb.Direction_DIRECTION_BOTH
+	return in, d != pb.Direction_DIRECTION_IN
 }
 
 // put attaches a program after all others: what those drop is not held.

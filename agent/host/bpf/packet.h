@@ -2,6 +2,8 @@
 // address is ::ffff:a.b.c.d.
 #pragma once
 
+#include <stddef.h>
+
 #include <linux/if_ether.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
@@ -17,7 +19,9 @@ struct packet {
 	__u8 has_ports;
 	__u8 v6;
 	__u8 icmp_type;
-	__u32 l4; // offset of the transport header from the network header
+	__u32 from; // the header from which offsets count: BPF_HDR_START_NET or _MAC
+	__u32 l3; // offset of the network header
+	__u32 l4; // of the transport header, from the network header
 };
 
 // Extension headers that are skipped before a transport header.
@@ -25,9 +29,15 @@ struct packet {
 
 #define FRAGMENT_OFFSET 0x1fff
 
-static __always_inline int load(struct __sk_buff *skb, __u32 off, void *to, __u32 len)
+// VLAN tags in a frame that are skipped, besides the one that the kernel keeps
+// beside it.
+#define TAGS 3
+
+// load reads at an offset from the network header.
+static __always_inline int load(struct __sk_buff *skb, const struct packet *p, __u32 off, void *to,
+				__u32 len)
 {
-	return bpf_skb_load_bytes_relative(skb, off, to, len, BPF_HDR_START_NET);
+	return bpf_skb_load_bytes_relative(skb, p->l3 + off, to, len, p->from);
 }
 
 static __always_inline void map_v4(struct in6_addr *to, __be32 addr)
@@ -44,12 +54,12 @@ static __always_inline void parse_ports(struct __sk_buff *skb, struct packet *p)
 	__be16 ports[2];
 
 	if (p->proto == IPPROTO_ICMPV6) {
-		load(skb, p->l4, &p->icmp_type, 1);
+		load(skb, p, p->l4, &p->icmp_type, 1);
 		return;
 	}
 	if (p->proto != IPPROTO_TCP && p->proto != IPPROTO_UDP)
 		return;
-	if (load(skb, p->l4, ports, sizeof(ports)))
+	if (load(skb, p, p->l4, ports, sizeof(ports)))
 		return;
 	p->sport = ports[0];
 	p->dport = ports[1];
@@ -60,7 +70,7 @@ static __always_inline int parse_v4(struct __sk_buff *skb, struct packet *p)
 {
 	struct iphdr ip;
 
-	if (load(skb, 0, &ip, sizeof(ip)))
+	if (load(skb, p, 0, &ip, sizeof(ip)))
 		return -1;
 	map_v4(&p->src, ip.saddr);
 	map_v4(&p->dst, ip.daddr);
@@ -89,7 +99,7 @@ static __always_inline int skip_extension(struct __sk_buff *skb, struct packet *
 	default:
 		return 0;
 	}
-	if (load(skb, p->l4, &ext, sizeof(ext)))
+	if (load(skb, p, p->l4, &ext, sizeof(ext)))
 		return 0;
 	if (p->proto == IPPROTO_FRAGMENT) {
 		*later = (ext.frag & bpf_htons(0xfff8)) != 0;
@@ -106,7 +116,7 @@ static __always_inline int parse_v6(struct __sk_buff *skb, struct packet *p)
 	struct ipv6hdr ip;
 	int later = 0;
 
-	if (load(skb, 0, &ip, sizeof(ip)))
+	if (load(skb, p, 0, &ip, sizeof(ip)))
 		return -1;
 	p->v6 = 1;
 	p->src = ip.saddr;
@@ -121,14 +131,43 @@ static __always_inline int parse_v6(struct __sk_buff *skb, struct packet *p)
 	return 0;
 }
 
-// parse is 0 for an IP packet. It reads through the network header's offset,
-// so that it works on interfaces without a link header too.
+static __always_inline int is_vlan(__be16 type)
+{
+	return type == bpf_htons(ETH_P_8021Q) || type == bpf_htons(ETH_P_8021AD);
+}
+
+// skip_tags finds what a tagged frame carries. Where the kernel has the network
+// header of one depends on where it comes from, so this starts at the link's.
+static __always_inline __be16 skip_tags(struct __sk_buff *skb, struct packet *p)
+{
+	__be16 type = 0;
+
+	p->from = BPF_HDR_START_MAC;
+	p->l3 = offsetof(struct ethhdr, h_proto);
+	for (int i = 0; i <= TAGS; i++) {
+		if (load(skb, p, 0, &type, sizeof(type)))
+			return 0;
+		if (!is_vlan(type))
+			break;
+		p->l3 += 4;
+	}
+	p->l3 += sizeof(type);
+	return type;
+}
+
+// parse is 0 for an IP packet. Without tags it reads through the network
+// header's offset, so that it works on interfaces without a link header too.
 static __always_inline int parse(struct __sk_buff *skb, struct packet *p)
 {
+	__be16 type = skb->protocol;
+
 	__builtin_memset(p, 0, sizeof(*p));
-	if (skb->protocol == bpf_htons(ETH_P_IP))
+	p->from = BPF_HDR_START_NET;
+	if (is_vlan(type))
+		type = skip_tags(skb, p);
+	if (type == bpf_htons(ETH_P_IP))
 		return parse_v4(skb, p);
-	if (skb->protocol == bpf_htons(ETH_P_IPV6))
+	if (type == bpf_htons(ETH_P_IPV6))
 		return parse_v6(skb, p);
 	return -1;
 }

@@ -79,7 +79,7 @@ func (k *Kit) newStage() *stage {
 	if err != nil {
 		return &stage{kit: k, why: err}
 	}
-	s := &stage{points: p, kit: &Kit{lease: k.lease, until: k.until, offset: k.offset, points: p}}
+	s := &stage{points: p, kit: &Kit{lease: k.lease, until: k.until, offset: k.offset, token: k.token, points: p}}
 	s.why = s.enter()
 	return s
 }
