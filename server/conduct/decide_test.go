@@ -50,6 +50,10 @@ var scenes = map[string]scene{
 			return 1
 		},
 	},
+	"proof is true before": {hosts: abc, experiment: func(e *pb.Experiment) {
+		measured(e)
+		e.Proof = []*pb.Proof{{Name: "shoppers are hurt", Check: "shop.success > 0.9", During: []string{"dark"}}}
+	}, plan: probed},
 	"host refuses":        {hosts: abc, play: func(w *world) { w.host("b").refuses = true }},
 	"host is absent":      {hosts: abc, play: func(w *world) { w.host("b").mute = true; w.after(0, func() { w.lose("b") }) }},
 	"host is mute":        {hosts: abc, play: func(w *world) { w.host("c").mute = true }},
