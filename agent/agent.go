@@ -92,7 +92,7 @@ func (p *Process) Supervise(ctx context.Context) error {
 }
 
 // Work is the worker's life.
-func (p *Process) Work(ctx context.Context) error {
+func (p *Process) Work(ctx context.Context) (err error) {
 	runtime.GOMAXPROCS(workers)
 	pipe, supervisor, err := process.Inherited()
 	if err != nil {
@@ -103,7 +103,7 @@ func (p *Process) Work(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, process.Fail(pipe, err))
 	}
-	defer p.lock.Release()
+	defer func() { err = errors.Join(err, p.lock.Release()) }()
 	w.Pipe, w.Supervisor = pipe, supervisor
 	if err = w.Run(ctx); err != nil {
 		_ = process.Fail(pipe, err) // unless the supervisor is gone
@@ -144,7 +144,7 @@ func (p *Process) recover(ctx context.Context, cause pb.RevertCause) error {
 	return p.left
 }
 
-func (p *Process) revert(ctx context.Context, cause pb.RevertCause) error {
+func (p *Process) revert(ctx context.Context, cause pb.RevertCause) (err error) {
 	patience := process.OrphanTime
 	if p.begun {
 		patience = 0
@@ -152,7 +152,7 @@ func (p *Process) revert(ctx context.Context, cause pb.RevertCause) error {
 	if err := p.lock.Take(ctx, patience); err != nil {
 		return err
 	}
-	defer p.lock.Release()
+	defer func() { err = errors.Join(err, p.lock.Release()) }()
 	o, err := p.options()
 	if err != nil {
 		return err

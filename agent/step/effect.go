@@ -43,10 +43,7 @@ type (
 	// forgetting drops a tombstone. Answer: *forgotten.
 	forgetting struct{ key key }
 	// looking reads the mechanism of a held step. Answer: *seen.
-	looking struct {
-		key   key
-		limit time.Duration
-	}
+	looking struct{ key key }
 	// recovering watches workloads until they are ready. Answer: *recovered.
 	recovering struct {
 		key       key
