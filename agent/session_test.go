@@ -13,7 +13,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/test/bufconn"
 
-	"squall/agent/host"
 	"squall/agent/host/hosttest"
 	"squall/agent/process"
 	"squall/agent/step"
@@ -260,7 +259,7 @@ func TestHostTakesANewLeadersTime(t *testing.T) {
 		want := time.Duration(r.fire(d, 5).GetStartUnixNanos()) - d.ahead
 		time.Sleep(time.Second)
 		for _, e := range r.fake.Events() {
-			if _, gate := host.Gated(e.Op); e.What == "attach" {
+			if gate := e.Op.GetGate(); e.What == "attach" {
 				if got := time.Duration(gate.GetStartBootNanos()); got != want {
 					t.Errorf("begins %s beside the leader's time", got-want)
 				}

@@ -48,11 +48,11 @@ func (m *mortal) hook(string) {
 	}
 }
 
-func (m *mortal) Do(ctx context.Context, op *pb.Op) error {
+func (m *mortal) Do(ctx context.Context, op *pb.Op, armed func()) error {
 	if m.gone() {
 		return errDead
 	}
-	return m.Host.Do(ctx, op)
+	return m.Host.Do(ctx, op, armed)
 }
 
 func (m *mortal) Leftovers(ctx context.Context, held []string) ([]string, error) {

@@ -10,7 +10,7 @@ const everything = 1_000_000
 // dnsFail lets lookups vanish, for the host or for workloads' cgroups.
 func dnsFail(f *pb.Facts, s *Step) ([]*pb.Change, error) {
 	p := s.Task.GetFault().GetDnsFail()
-	op := &pb.DropDNS{Tag: s.tag("dns"), Gate: s.gate(), SharePpm: everything, Seed: s.Task.GetSeed()}
+	op := &pb.DropDNS{SharePpm: everything, Seed: s.Task.GetSeed()}
 	if share := p.GetShare(); share != nil {
 		op.SharePpm = uint32(share.GetFrom())
 	}
@@ -21,5 +21,5 @@ func dnsFail(f *pb.Facts, s *Step) ([]*pb.Change, error) {
 		}
 		op.Cgroups = cgroups(aimed)
 	}
-	return []*pb.Change{{Do: &pb.Op{Kind: &pb.Op_DropDns{DropDns: op}}, Undo: detach(op.GetTag())}}, nil
+	return []*pb.Change{s.change("dns", &pb.Op{Kind: &pb.Op_DropDns{DropDns: op}})}, nil
 }

@@ -213,8 +213,15 @@ func refuse(why pb.Refusal, fix, format string, args ...any) error {
 	return &Refused{&pb.Problem{Refusal: why, Message: fmt.Sprintf(format, args...), Fix: fix}}
 }
 
+// change is an operation that is held under the step's tag while its gate is
+// open, and its undo.
+func (s *Step) change(part string, op *pb.Op) *pb.Change {
+	op.Tag, op.Gate = s.tag(part), s.gate()
+	return &pb.Change{Do: op, Undo: detach(op.GetTag())}
+}
+
 func detach(tag string) *pb.Op {
-	return &pb.Op{Kind: &pb.Op_Detach{Detach: &pb.Detach{Tag: tag}}}
+	return &pb.Op{Kind: &pb.Op_Detach{Detach: &pb.Detach{}}, Tag: tag}
 }
 
 func nothing() *pb.Op {

@@ -17,14 +17,12 @@ func netDelay(f *pb.Facts, s *Step) ([]*pb.Change, error) {
 			"net.delay on host %s has no peer", f.GetConfig().GetName())
 	}
 	op := &pb.DelayLine{
-		Tag:        s.tag("delay"),
-		Gate:       s.gate(),
 		Prefix:     prefixes,
 		DelayNanos: p.GetDelay().GetNanos(),
 		Direction:  direction(p),
 		Exempt:     f.GetExempt(),
 	}
-	return []*pb.Change{{Do: &pb.Op{Kind: &pb.Op_DelayLine{DelayLine: op}}, Undo: detach(op.GetTag())}}, nil
+	return []*pb.Change{s.change("delay", &pb.Op{Kind: &pb.Op_DelayLine{DelayLine: op}})}, nil
 }
 
 func direction(p *pb.NetDelay) pb.Direction {

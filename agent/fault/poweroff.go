@@ -77,30 +77,27 @@ func holdDown(s *Step, dark []*pb.WorkloadFacts) *pb.Change {
 	if len(dark) == 0 {
 		return &pb.Change{Do: nothing(), Undo: nothing()}
 	}
-	op := &pb.HoldDown{Tag: s.tag("hold"), Gate: s.gate(), Cgroups: cgroups(dark)}
-	return &pb.Change{Do: &pb.Op{Kind: &pb.Op_HoldDown{HoldDown: op}}, Undo: detach(op.GetTag())}
+	return s.change("hold", &pb.Op{Kind: &pb.Op_HoldDown{HoldDown: &pb.HoldDown{Cgroups: cgroups(dark)}}})
 }
 
 func silence(f *pb.Facts, s *Step, p *pb.PowerOff, dark []*pb.WorkloadFacts) *pb.Change {
-	op := &pb.Silence{Tag: s.tag("silence"), Gate: s.gate(), L2: p.GetL2(), Exempt: f.GetExempt()}
+	op := &pb.Silence{L2: p.GetL2(), Exempt: f.GetExempt()}
 	if len(s.Task.GetWorkload()) > 0 {
 		op.Ports = ports(dark)
 		op.Cgroups = cgroups(dark)
 	}
-	return &pb.Change{Do: &pb.Op{Kind: &pb.Op_Silence{Silence: op}}, Undo: detach(op.GetTag())}
+	return s.change("silence", &pb.Op{Kind: &pb.Op_Silence{Silence: op}})
 }
 
 func kill(f *pb.Facts, s *Step, p *pb.PowerOff, dark []*pb.WorkloadFacts) *pb.Change {
 	op := &pb.KillWorkloads{
-		Tag:         s.tag("kill"),
-		Workload:    names(dark),
-		AtBootNanos: int64(s.Start),
-		Undeclared:  p.GetUndeclared() == pb.Undeclared_UNDECLARED_KILL,
+		Workload:   names(dark),
+		Undeclared: p.GetUndeclared() == pb.Undeclared_UNDECLARED_KILL,
 	}
 	if len(s.Task.GetWorkload()) == 0 { // a whole host forgets what it has in memory
 		op.Volatile = f.GetConfig().GetVolatile()
 	}
-	return &pb.Change{Do: &pb.Op{Kind: &pb.Op_KillWorkloads{KillWorkloads: op}}, Undo: detach(op.GetTag())}
+	return s.change("kill", &pb.Op{Kind: &pb.Op_KillWorkloads{KillWorkloads: op}})
 }
 
 func names(ws []*pb.WorkloadFacts) []string {

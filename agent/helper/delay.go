@@ -60,12 +60,12 @@ func answer(lines *bufio.Scanner, report *json.Encoder, loop *loop) error {
 }
 
 // readOrder decodes an order.
-func readOrder(b []byte) (bpf.LineOrder, *pb.DelayLine, error) {
+func readOrder(b []byte) (bpf.LineOrder, *pb.Op, error) {
 	var o bpf.LineOrder
 	if err := json.Unmarshal(b, &o); err != nil {
 		return o, nil, fmt.Errorf("read the order: %w", err)
 	}
-	var op pb.DelayLine
+	var op pb.Op
 	if err := proto.Unmarshal(o.Op, &op); err != nil {
 		return o, nil, fmt.Errorf("read the order: %w", err)
 	}
@@ -94,7 +94,7 @@ func armLine(order []byte) (*armed, error) {
 		return nil, errors.Join(err, unix.Close(t.fd))
 	}
 	a := &armed{
-		loop:   &loop{line: line, tap: t.fd, delay: time.Duration(op.GetDelayNanos())},
+		loop:   &loop{line: line, tap: t.fd, delay: time.Duration(op.GetDelayLine().GetDelayNanos())},
 		wiring: newWiring(line),
 	}
 	if err := a.wiring.join(); err != nil {

@@ -10,8 +10,6 @@ import (
 	"sync/atomic"
 
 	"github.com/miekg/dns"
-
-	pb "squall/proto/squall/v1"
 )
 
 // canaries is how many lookups show that lookups vanish.
@@ -35,36 +33,6 @@ func sendNowhere() int {
 		c.Close()
 	}
 	return sent
-}
-
-// dnsEvidence looks names up by the host's own path. Lookups of one workload
-// can't be tried from outside its cgroup: then counters are the evidence.
-func (r *Real) dnsEvidence(ctx context.Context, h *held, op *pb.DropDNS, before map[string]uint64) ([]*pb.Evidence, error) {
-	acts := r.open(op.GetGate())
-	server := resolver(resolvConf)
-	if !acts || server == "" || len(op.GetCgroups()) > 0 {
-		return counterEvidence(before, acts), nil
-	}
-	vanished := lookups(ctx, server)
-	now, err := h.counters()
-	if err != nil {
-		return nil, err
-	}
-	dropped := now["queries_dropped"] + now["answers_dropped"] - before["queries_dropped"] - before["answers_dropped"]
-	return append(counterEvidence(now, acts), &pb.Evidence{
-		Name: "probe", Value: float64(vanished), Holds: lookupsProve(vanished, dropped, op.GetSharePpm()),
-		Text: fmt.Sprintf("%d of %d lookups at %s got no answer", vanished, canaries, server),
-	}), nil
-}
-
-// lookupsProve tells whether the lookups that vanished show the fault: all of
-// them where every query is dropped, and dropped by us. Of a share, a few
-// lookups prove nothing either way.
-func lookupsProve(vanished int, dropped uint64, share uint32) bool {
-	if share < 1_000_000 {
-		return true
-	}
-	return vanished == canaries && dropped >= canaries
 }
 
 // resolver is the first server of a resolv.conf, as address:port; empty where

@@ -64,8 +64,8 @@ func newDoctor() (d *doctor, done func()) {
 
 // abilities tries mechanisms in their order, but those of programs all at once.
 func (d *doctor) abilities(ctx context.Context, names ...string) []*pb.Ability {
-	if programs := both(names, bpf.Mechanisms()); d.kit != nil && len(programs) > 0 {
-		d.found = d.kit.Try(programs...)
+	if programs := programsOf(names); d.kit != nil && len(programs) > 0 {
+		d.found = d.kit.Try(programs)
 	}
 	var found []*pb.Ability
 	for _, name := range names {
@@ -74,9 +74,15 @@ func (d *doctor) abilities(ctx context.Context, names ...string) []*pb.Ability {
 	return found
 }
 
-// both are the members of a that b has too.
-func both(a, b []string) []string {
-	return slices.DeleteFunc(slices.Clone(a), func(name string) bool { return !slices.Contains(b, name) })
+// programsOf are the trials of abilities that rest on programs.
+func programsOf(names []string) map[string]*bpf.Trial {
+	trials := map[string]*bpf.Trial{}
+	for _, o := range operations {
+		if o.program != nil && slices.Contains(names, o.ability) {
+			trials[o.ability] = o.program
+		}
+	}
+	return trials
 }
 
 func (d *doctor) ability(ctx context.Context, name string) *pb.Ability {
@@ -90,20 +96,31 @@ func (d *doctor) ability(ctx context.Context, name string) *pb.Ability {
 	return a
 }
 
+// general is an ability that no operation has for itself.
+type general struct {
+	name string
+	try  func(context.Context, *doctor) (string, error)
+}
+
+// generals are what the agent itself needs.
+var generals = []general{
+	{"root", func(_ context.Context, d *doctor) (string, error) { return d.tryRoot() }},
+	{"cgroup.v2", func(_ context.Context, d *doctor) (string, error) { return d.tryCgroup() }},
+	{"bpf", func(_ context.Context, d *doctor) (string, error) { return d.tryBPF() }},
+	{"realtime", func(context.Context, *doctor) (string, error) { return tryRealtime() }},
+	{"systemd", func(ctx context.Context, _ *doctor) (string, error) { return trySystemd(ctx) }},
+}
+
 func (d *doctor) try(ctx context.Context, name string) (string, error) {
-	switch name {
-	case "root":
-		return d.tryRoot()
-	case "cgroup.v2":
-		return d.tryCgroup()
-	case "cgroup.kill":
-		return d.tryKill(ctx)
-	case "bpf":
-		return d.tryBPF()
-	case "realtime":
-		return tryRealtime()
-	case "systemd":
-		return trySystemd(ctx)
+	for _, g := range generals {
+		if g.name == name {
+			return g.try(ctx, d)
+		}
+	}
+	for _, o := range operations {
+		if o.ability == name && o.trial != nil {
+			return o.trial(ctx, d)
+		}
 	}
 	if d.kit == nil {
 		return "", fmt.Errorf("no BPF programs: %w", d.why)

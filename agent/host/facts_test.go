@@ -93,8 +93,8 @@ func refusesAll(t *testing.T, base string) error {
 		return err
 	}
 	defer h.Close()
-	silence := &pb.Op{Kind: &pb.Op_Silence{Silence: &pb.Silence{Tag: "run/step/silence"}}}
-	if err := h.Do(t.Context(), silence); err == nil {
+	silence := &pb.Op{Tag: "run/step/silence", Kind: &pb.Op_Silence{Silence: &pb.Silence{}}}
+	if err := h.Do(t.Context(), silence, nil); err == nil {
 		t.Error("it was silenced")
 	}
 	facts, err := h.Facts(t.Context())
@@ -138,7 +138,7 @@ func TestDoctorWithoutRootSaysWhatStillWorks(t *testing.T) {
 func TestUnsupportedIsNamed(t *testing.T) {
 	h := hosttest.NewFake(&pb.HostConfig{})
 	h.SetFacts(func(f *pb.Facts) { f.Abilities = nil })
-	err := h.Do(t.Context(), &pb.Op{Kind: &pb.Op_Silence{Silence: &pb.Silence{Tag: "t"}}})
+	err := h.Do(t.Context(), &pb.Op{Tag: "t", Kind: &pb.Op_Silence{Silence: &pb.Silence{}}}, nil)
 	if !errors.Is(err, host.ErrUnsupported) || !strings.Contains(err.Error(), "silence") {
 		t.Errorf("got %v", err)
 	}

@@ -26,11 +26,11 @@ func TestRespawnIsCaught(t *testing.T) {
 			cgroup := filepath.Join(base, host.WorkloadsFolder, "web")
 			stop := respawner(t, cgroup, script)
 			now := h.Boot()
-			h.Renew(now + time.Minute)
-			do(t, h, &pb.Op{Kind: &pb.Op_HoldDown{HoldDown: &pb.HoldDown{
-				Tag: "run/step/hold", Cgroups: []string{cgroup},
-				Gate: &pb.Gate{StartBootNanos: int64(now), EndBootNanos: int64(now + time.Minute)},
-			}}})
+			h.Renew("run", now+time.Minute)
+			do(t, h, &pb.Op{
+				Tag: "run/step/hold", Gate: &pb.Gate{StartBootNanos: int64(now), EndBootNanos: int64(now + time.Minute)},
+				Kind: &pb.Op_HoldDown{HoldDown: &pb.HoldDown{Cgroups: []string{cgroup}}},
+			})
 			do(t, h, kill(0, "web"))
 			time.Sleep(300 * time.Millisecond)
 			stop()

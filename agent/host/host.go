@@ -36,16 +36,21 @@ type Host interface {
 
 	// Do carries out one operation. It is idempotent. An operation that the
 	// kernel can't do fails with an error that wraps ErrUnsupported and names
-	// the missing piece, and leaves nothing behind.
-	Do(ctx context.Context, op *pb.Op) error
+	// the missing piece, and leaves nothing behind. One that acts at an instant
+	// returns when it has; armed, which may be nil, is called as soon as nothing
+	// is left to do but to wait for it.
+	Do(ctx context.Context, op *pb.Op, armed func()) error
 
 	// Boot is the time since boot, as programs in the kernel read it, suspend
 	// included: the only clock of deadlines and leases.
 	Boot() time.Duration
 
-	// Renew moves the lease of everything attached: gates close at that boot
-	// time unless it is moved again. It never moves back.
-	Renew(until time.Duration)
+	// Renew moves the lease of everything under a tag, what comes there later too:
+	// its gates close at that boot time unless it is moved again.
+	Renew(tag string, until time.Duration)
+
+	// Died has the tags of what has ended on this host without being detached.
+	Died() <-chan string
 
 	// Evidence reads the counters of what is attached under a tag, and tries
 	// an active probe through the same path where there is one. With after

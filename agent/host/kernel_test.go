@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"os/exec"
@@ -65,7 +66,7 @@ func listen() {
 func holdSilence() {
 	h, err := host.Open(&pb.HostConfig{}, host.Options{})
 	if err == nil {
-		err = h.Do(context.Background(), silence(h))
+		err = h.Do(context.Background(), silence(h), nil)
 	}
 	fmt.Println("attached:", err)
 	time.Sleep(time.Minute)
@@ -73,11 +74,12 @@ func holdSilence() {
 
 func silence(h *host.Real) *pb.Op {
 	now := h.Boot()
-	h.Renew(now + time.Minute)
-	return &pb.Op{Kind: &pb.Op_Silence{Silence: &pb.Silence{
+	h.Renew("squall", now+time.Minute)
+	return &pb.Op{
 		Tag:  "squall/run/step/silence",
 		Gate: &pb.Gate{StartBootNanos: int64(now), EndBootNanos: int64(now + time.Minute)},
-	}}}
+		Kind: &pb.Op_Silence{Silence: &pb.Silence{}},
+	}
 }
 
 // killUndeclared is pid 1 of a pid namespace: it kills what no workload claims
@@ -98,12 +100,12 @@ func killUndeclared(base string) error {
 		return err
 	}
 	stray := exec.Command("sleep", "60")
-	if err := errors.Join(h.Do(context.Background(), start("web", "db")), stray.Start()); err != nil {
+	if err := errors.Join(h.Do(context.Background(), start("web", "db"), nil), stray.Start()); err != nil {
 		return err
 	}
 	op := kill(0, "web")
 	op.GetKillWorkloads().Undeclared = true
-	if err := h.Do(context.Background(), op); err != nil {
+	if err := h.Do(context.Background(), op, nil); err != nil {
 		return err
 	}
 	err = stray.Wait()
@@ -156,14 +158,16 @@ func start(names ...string) *pb.Op {
 }
 
 func kill(at time.Duration, names ...string) *pb.Op {
-	return &pb.Op{Kind: &pb.Op_KillWorkloads{KillWorkloads: &pb.KillWorkloads{
-		Tag: "run/step/kill", Workload: names, AtBootNanos: int64(at),
-	}}}
+	return &pb.Op{
+		Tag:  "run/step/kill",
+		Gate: &pb.Gate{StartBootNanos: int64(at), EndBootNanos: math.MaxInt64, IgnoreLease: true},
+		Kind: &pb.Op_KillWorkloads{KillWorkloads: &pb.KillWorkloads{Workload: names}},
+	}
 }
 
 func do(t testing.TB, h host.Host, op *pb.Op) {
 	t.Helper()
-	if err := h.Do(t.Context(), op); err != nil {
+	if err := h.Do(t.Context(), op, nil); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -16,8 +18,30 @@ import (
 // deathLimit is how long the dying may take, in the kernel, after the signal.
 const deathLimit = 10 * time.Second
 
+// killWorkloads kills all processes of workloads at its gate's start.
+var killWorkloads = operation{
+	ability: "cgroup.kill",
+	trial:   func(ctx context.Context, d *doctor) (string, error) { return d.tryKill(ctx) },
+	arm:     armKill,
+	says:    sayKill,
+}
+
+func sayKill(op *pb.Op) string {
+	k := op.GetKillWorkloads()
+	what := strings.Join(k.GetWorkload(), " ")
+	if k.GetUndeclared() {
+		what = strings.TrimSpace(what + " and every undeclared process")
+	}
+	if what == "" {
+		return ""
+	}
+	return "kill " + what
+}
+
 // killing is one kill: armed, then done or called off.
 type killing struct {
+	held   *held
+	op     *pb.KillWorkloads
 	timer  *timer
 	files  []*os.File
 	groups []string
@@ -38,35 +62,14 @@ type killing struct {
 // busy machine.
 const lead, brink = time.Second, 100 * time.Millisecond
 
-// kill arms, waits for the instant, on a real-time thread in the end, kills, and
-// returns when everything is dead. ctx, or a detach of the tag, calls it off
-// before the instant.
-func (r *Real) kill(ctx context.Context, op *pb.KillWorkloads) error {
-	k, err := r.armKill(ctx, op)
-	if err != nil {
-		return fmt.Errorf("kill workloads: %w", err)
-	}
-	defer k.close()
-	r.remember(op.GetTag(), k)
-	stop := context.AfterFunc(ctx, k.callOff)
-	defer stop()
-	err = k.strike(r)
-	if op.GetUndeclared() && !errors.Is(err, errCalledOff) {
-		err = errors.Join(err, k.killStrays(r))
-	}
-	if err != nil {
-		return fmt.Errorf("kill workloads: %w", err)
-	}
-	return errors.Join(r.verifyDead(context.WithoutCancel(ctx), k.groups), emptyVolatile(op.GetVolatile()))
-}
-
 // armKill opens everything that the instant needs, so that it takes one write
 // for each workload.
-func (r *Real) armKill(ctx context.Context, op *pb.KillWorkloads) (*killing, error) {
+func armKill(ctx context.Context, h *held) (thing, func(context.Context) error, error) {
+	r, op := h.host, h.op.GetKillWorkloads()
 	if op.GetUndeclared() && !r.config.GetAllowUndeclaredKill() {
-		return nil, errors.New("the host's config doesn't allow undeclared: kill")
+		return nil, nil, errors.New("the host's config doesn't allow undeclared: kill")
 	}
-	k := &killing{planned: max(time.Duration(op.GetAtBootNanos()), r.Boot())}
+	k := &killing{held: h, op: op, planned: max(time.Duration(h.op.GetGate().GetStartBootNanos()), r.Boot())}
 	for _, name := range op.GetWorkload() {
 		w, err := r.workload(name)
 		if err == nil {
@@ -76,14 +79,33 @@ func (r *Real) armKill(ctx context.Context, op *pb.KillWorkloads) (*killing, err
 		}
 		if err != nil {
 			k.closeFiles()
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	var err error
 	if k.timer, err = newTimer(k.planned - r.offset); err != nil {
 		k.closeFiles()
+		return nil, nil, err
 	}
-	return k, err
+	return k, k.act, nil
+}
+
+// act waits for the instant, on a real-time thread in the end, kills, and
+// returns when everything is dead. ctx, or Close, calls it off before the
+// instant; afterwards ctx ends the wait for the dying.
+func (k *killing) act(ctx context.Context) error {
+	defer k.free()
+	stop := context.AfterFunc(ctx, k.callOff)
+	defer stop()
+	r := k.held.host
+	err := k.strike(r)
+	if k.op.GetUndeclared() && !errors.Is(err, errCalledOff) && !errors.Is(err, errGateClosed) {
+		err = errors.Join(err, k.killStrays(r))
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(r.verifyDead(ctx, k.groups), emptyVolatile(k.op.GetVolatile()))
 }
 
 // open makes one cgroup ready to be killed.
@@ -124,9 +146,12 @@ func (k *killing) fire(r *Real) error {
 		files = append(files, f.Fd())
 	}
 	failed := make([]unix.Errno, len(files))
-	first, last, ok := k.timer.write(files, failed)
-	if !ok {
+	first, last, end := k.timer.write(files, failed, k.limit())
+	switch end {
+	case calledOff:
 		return errCalledOff
+	case tooLate:
+		return errGateClosed
 	}
 	// Others may still wait for a processor, for the same instant.
 	_ = realtime(afterwards)
@@ -143,14 +168,27 @@ func (k *killing) fire(r *Real) error {
 	return errors.Join(errs...)
 }
 
+// limit is until when the kill may act, as processes read boot time.
+func (k *killing) limit() limit {
+	g := k.held.op.GetGate()
+	if g == nil {
+		return limit{end: math.MaxInt64}
+	}
+	l := limit{end: g.GetEndBootNanos(), offset: int64(k.held.host.offset)}
+	if !g.GetIgnoreLease() {
+		l.lease = &k.held.lease
+	}
+	return l
+}
+
 // tellWatches lets those who hold the cgroups down know that whoever lives
 // there now is dying, and that whoever comes is a respawn.
 func (r *Real) tellWatches(groups []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, h := range r.attached {
-		if h.watch != nil {
-			h.watch.killed(groups)
+	for _, h := range r.held {
+		if down, ok := h.thing.(*heldDown); ok {
+			down.watch.killed(groups)
 		}
 	}
 }
@@ -196,7 +234,18 @@ func (k *killing) callOff() {
 	}
 }
 
-func (k *killing) close() {
+// Close implements thing.
+func (k *killing) Close() error {
+	k.callOff()
+	return nil
+}
+
+func (k *killing) renew(time.Duration) {} // its lease is read at the instant
+
+func (k *killing) died() <-chan struct{} { return nil }
+
+// free lets go of what the instant needed.
+func (k *killing) free() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.closed = true
@@ -210,13 +259,6 @@ func (k *killing) closeFiles() {
 	}
 }
 
-// remember keeps a kill for evidence, and to be called off.
-func (r *Real) remember(tag string, k *killing) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.kills[tag] = k
-}
-
 // verifyDead returns when nothing lives in the cgroups.
 func (r *Real) verifyDead(ctx context.Context, groups []string) error {
 	ctx, cancel := context.WithTimeout(ctx, deathLimit)
@@ -226,4 +268,26 @@ func (r *Real) verifyDead(ctx context.Context, groups []string) error {
 		errs = append(errs, r.workloads.cgroups.waitEmpty(ctx, cgroup))
 	}
 	return wrap(errors.Join(errs...), "kill workloads")
+}
+
+// evidence tells when the signals went out.
+func (k *killing) evidence(context.Context, bool) ([]*pb.Evidence, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.first == 0 {
+		return nil, nil
+	}
+	text := fmt.Sprintf("%d workloads killed, %s after the instant, signals within %s",
+		len(k.groups), max(k.first-k.planned, 0), k.last-k.first)
+	if k.strays > 0 {
+		text += fmt.Sprintf(", and %d undeclared processes", k.strays)
+	}
+	if k.denied != nil {
+		text += fmt.Sprintf(" (warning: %v)", k.denied)
+	}
+	late := max(k.last-k.planned, 0)
+	return []*pb.Evidence{
+		{Name: "killed", Value: float64(k.last - k.first), Holds: true, Text: text},
+		{Name: "last_kill_nanos", Value: float64(late), Holds: true, Text: fmt.Sprintf("the last signal left %s after the instant", late)},
+	}, nil
 }

@@ -2,6 +2,7 @@ package host_test
 
 import (
 	"context"
+	"math"
 	"os"
 	"os/exec"
 	"strings"
@@ -25,6 +26,39 @@ func TestRestartAfterKill(t *testing.T) {
 		if n := processes(t, base, "web"); n != 0 {
 			t.Fatalf("%d processes live after the kill", n)
 		}
+		do(t, h, detach("run/step"))
+	}
+}
+
+// TestKillReadsItsGateAtTheInstant: an agent that was stopped over the end of its
+// lease, or over that of its fault, must not kill when it goes on.
+func TestKillReadsItsGateAtTheInstant(t *testing.T) {
+	h, base := openHost(t, shell("web", "sleep 60"))
+	do(t, h, start("web"))
+	soon := func() time.Duration { return h.Boot() + 60*time.Millisecond }
+	for name, gate := range map[string]*pb.Gate{
+		"the lease is over": {StartBootNanos: int64(soon()), EndBootNanos: math.MaxInt64},
+		"the end is over":   {StartBootNanos: int64(soon()), EndBootNanos: int64(soon()) - 1, IgnoreLease: true},
+	} {
+		op := kill(0, "web")
+		op.Gate = gate
+		h.Renew("run", h.Boot()+20*time.Millisecond)
+		if err := h.Do(t.Context(), op, nil); err == nil || !strings.Contains(err.Error(), "nothing was done") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if processes(t, base, "web") == 0 {
+			t.Fatalf("%s: it was killed all the same", name)
+		}
+	}
+}
+
+// TestStartReadsItsGate: a start that comes too late starts nothing.
+func TestStartReadsItsGate(t *testing.T) {
+	h, base := openHost(t, shell("web", "sleep 60"))
+	op := start("web")
+	op.Gate = &pb.Gate{EndBootNanos: int64(h.Boot()), IgnoreLease: true}
+	if err := h.Do(t.Context(), op, nil); err == nil || processes(t, base, "web") != 0 {
+		t.Errorf("%v, and %d processes", err, processes(t, base, "web"))
 	}
 }
 
@@ -76,13 +110,13 @@ func TestKillIsCalledOff(t *testing.T) {
 	t.Run("by its context", func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		defer cancel()
-		if h.Do(ctx, kill(h.Boot()+time.Hour, "web")) == nil {
+		if h.Do(ctx, kill(h.Boot()+time.Hour, "web"), nil) == nil {
 			t.Error("no error")
 		}
 	})
 	t.Run("by a detach of its tag", func(t *testing.T) {
-		time.AfterFunc(20*time.Millisecond, func() { _ = h.Do(context.Background(), detach("run/step")) })
-		if h.Do(t.Context(), kill(h.Boot()+time.Hour, "web")) == nil {
+		time.AfterFunc(20*time.Millisecond, func() { _ = h.Do(context.Background(), detach("run/step"), nil) })
+		if h.Do(t.Context(), kill(h.Boot()+time.Hour, "web"), nil) == nil {
 			t.Error("no error")
 		}
 	})
@@ -92,14 +126,14 @@ func TestKillIsCalledOff(t *testing.T) {
 }
 
 func detach(tag string) *pb.Op {
-	return &pb.Op{Kind: &pb.Op_Detach{Detach: &pb.Detach{Tag: tag}}}
+	return &pb.Op{Kind: &pb.Op_Detach{Detach: &pb.Detach{}}, Tag: tag}
 }
 
 func TestNeverKillsTheAgentOrTheRoot(t *testing.T) {
 	own := ownCgroup(t)
 	h, _ := openHost(t, &pb.Workload{Name: "root", Cgroup: "/"}, &pb.Workload{Name: "self", Cgroup: own})
 	for _, name := range []string{"root", "self"} {
-		if err := h.Do(t.Context(), kill(0, name)); err == nil {
+		if err := h.Do(t.Context(), kill(0, name), nil); err == nil {
 			t.Fatalf("killed %s", name)
 		}
 	}
@@ -137,7 +171,7 @@ func TestUndeclaredKillNeedsTheHostsWord(t *testing.T) {
 	h, _ := openHost(t)
 	op := kill(0)
 	op.GetKillWorkloads().Undeclared = true
-	if err := h.Do(t.Context(), op); err == nil {
+	if err := h.Do(t.Context(), op, nil); err == nil {
 		t.Error("no error")
 	}
 }

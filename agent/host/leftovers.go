@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -29,7 +30,7 @@ const (
 
 // Leftovers implements Host.
 func (r *Real) Leftovers(ctx context.Context, held []string) ([]string, error) {
-	err := r.detachIf(func(tag string) bool { return !UnderAny(tag, held) })
+	err := r.detachIf(ctx, func(tag string) bool { return !UnderAny(tag, held) })
 	left, scan := settle(ctx, func() ([]string, error) { return strayObjects(true) })
 	return append(left, r.workloads.cgroups.sweepScratch(ctx, r.workloads.base)...), errors.Join(err, scan)
 }
@@ -66,28 +67,24 @@ func settle(ctx context.Context, scan func() ([]string, error)) ([]string, error
 	}
 }
 
-// stillThere lists what is attached under a tag: its detach has failed.
+// stillThere lists what is held under a tag: its detach has failed.
 func (r *Real) stillThere(tag string) []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var left []string
-	for at := range r.attached {
+	for at := range r.held {
 		if Under(at.tag, tag) {
-			left = append(left, at.ability+" attached under "+at.tag)
+			left = append(left, fmt.Sprintf("%s held under %s", at.kind, at.tag))
 		}
 	}
 	return left
 }
 
-// forget drops the kills of a tag, once it is clean.
+// forget drops the leases of a tag, once it is clean.
 func (r *Real) forget(tag string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for t := range r.kills {
-		if Under(t, tag) {
-			delete(r.kills, t)
-		}
-	}
+	maps.DeleteFunc(r.leases, func(t string, _ time.Duration) bool { return Under(t, tag) })
 }
 
 // strayObjects lists programs and interfaces of ours in this network namespace

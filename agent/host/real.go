@@ -7,10 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
-
-	"google.golang.org/protobuf/proto"
 
 	"squall/agent/host/bpf"
 	pb "squall/proto/squall/v1"
@@ -44,22 +41,14 @@ type Real struct {
 	kit       *bpf.Kit // nil where the kernel takes none of our programs
 	why       error    // why there is no kit
 	offset    time.Duration
-	lease     atomic.Int64
 	trials    trials
+	// deaths has the tags of what ended without being closed.
+	deaths chan string
 
-	mu       sync.Mutex // guards everything below
-	attached map[slot]*held
-	kills    map[string]*killing
-}
-
-// slot is where something is attached: one of a kind under a tag.
-type slot struct{ tag, ability string }
-
-// held is one attachment.
-type held struct {
-	op         *pb.Op
-	attachment bpf.Attachment
-	watch      *watch // of hold_down
+	mu   sync.Mutex // guards everything below
+	held map[slot]*held
+	// leases are boot times by the tag, or the beginning of one, that they are for.
+	leases map[string]time.Duration
 }
 
 var _ Host = (*Real)(nil)
@@ -74,8 +63,8 @@ func Open(config *pb.HostConfig, o Options) (*Real, error) {
 	}
 	r := &Real{
 		config: config, options: o, workloads: workloads,
-		log:      cmp.Or(o.Log, slog.New(slog.DiscardHandler)),
-		attached: map[slot]*held{}, kills: map[string]*killing{},
+		log:    cmp.Or(o.Log, slog.New(slog.DiscardHandler)),
+		deaths: make(chan string, 64), held: map[slot]*held{}, leases: map[string]time.Duration{},
 	}
 	if config.GetSquall() == pb.SquallPolicy_SQUALL_POLICY_NEVER {
 		r.why, r.trials.run = errNever, refusedTrials
@@ -113,83 +102,25 @@ func openKit(o Options) (*bpf.Kit, error) {
 	if err := kit.Attach(); err != nil {
 		return nil, errors.Join(err, kit.Close())
 	}
-	for _, op := range usual(o.Exempt) {
-		_ = kit.Warm(op) // the fault that needs it says why it can't be
+	for _, kind := range operations {
+		if kind.ready != nil {
+			_ = kind.ready(kit, o.Exempt) // the fault that needs it says why it can't be
+		}
 	}
 	return kit, nil
-}
-
-// usual are the operations whose programs are loaded ahead.
-func usual(exempt *pb.Exempt) []proto.Message {
-	const all = 1_000_000
-	return []proto.Message{&pb.Silence{Exempt: exempt}, &pb.DropDNS{SharePpm: all}}
 }
 
 // Boot implements Host.
 func (r *Real) Boot() time.Duration { return BootTime() + r.offset }
 
-// Renew implements Host.
-func (r *Real) Renew(until time.Duration) {
-	for {
-		old := r.lease.Load()
-		if int64(until) <= old {
-			return
-		}
-		if r.lease.CompareAndSwap(old, int64(until)) {
-			break
-		}
-	}
-	if r.kit != nil {
-		r.kit.Renew(until)
-	}
-}
-
-// open tells whether a gate is open now.
-func (r *Real) open(g *pb.Gate) bool {
-	now := int64(r.Boot())
-	inside := now >= g.GetStartBootNanos() && now < g.GetEndBootNanos()
-	return inside && (g.GetIgnoreLease() || now < r.lease.Load())
-}
-
-// Do implements Host.
-func (r *Real) Do(ctx context.Context, op *pb.Op) error {
-	switch o := op.GetKind().(type) {
-	case *pb.Op_Silence, *pb.Op_DropDns, *pb.Op_DelayLine, *pb.Op_HoldDown:
-		return r.attach(ctx, op)
-	case *pb.Op_Detach:
-		return r.detach(o.Detach.GetTag())
-	case *pb.Op_KillWorkloads:
-		return r.kill(ctx, o.KillWorkloads)
-	case *pb.Op_StartWorkloads:
-		return r.start(ctx, o.StartWorkloads.GetWorkload())
-	case *pb.Op_Nothing:
-		return nil
-	default:
-		return errors.New("do operation: it has no kind that this agent knows")
-	}
-}
-
 // Close ends everything that is attached; what was started lives on.
 func (r *Real) Close() error {
 	r.trials.end()
-	err := r.detachIf(func(string) bool { return true })
+	err := r.detachIf(context.Background(), func(string) bool { return true })
 	if r.kit != nil {
 		err = errors.Join(err, r.kit.Close())
 	}
 	return err
-}
-
-// start starts workloads by name, past errors.
-func (r *Real) start(ctx context.Context, names []string) error {
-	var errs []error
-	for _, name := range names {
-		w, err := r.workload(name)
-		if err == nil {
-			err = r.workloads.Start(ctx, w)
-		}
-		errs = append(errs, err)
-	}
-	return errors.Join(errs...)
 }
 
 // workload finds a workload of the host's config.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -76,15 +77,43 @@ func (t *timer) approach(before time.Duration) bool {
 	}
 }
 
+// limit is until when a timer's owner may act. The offset is that of boot times
+// in gates from those that this process reads.
+type limit struct {
+	end, offset int64
+	// lease is read at the instant; nil where the end alone counts.
+	lease *atomic.Int64
+}
+
+// allows says that an instant, as this process reads boot time, is early enough.
+//
+//go:nosplit
+func (l limit) allows(now time.Duration) bool {
+	at := int64(now) + l.offset
+	return at < l.end && (l.lease == nil || at < l.lease.Load())
+}
+
+// ending is how a wait for an instant ended.
+type ending int
+
+const (
+	acted ending = iota
+	calledOff
+	// tooLate: the process was stopped or starved past its limit.
+	tooLate
+)
+
 // write waits for the instant and then writes a "1" to each file, on an OS thread
 // that the scheduler knows nothing of: a goroutine that comes back from a system
 // call, or calls a function after ten milliseconds on its processor, may have to
 // wait for another thread, of ordinary priority, to make room for it. So it is to
-// be called shortly before the instant. It is not ok when the timer was called
-// off. began and ended are around all writes, and failed has an error for each.
+// be called shortly before the instant. Nothing is written when the timer was
+// called off, or when it is past the limit: who was stopped over the instant must
+// not act when he goes on. began and ended are around all writes, and failed has
+// an error for each.
 //
 //go:nosplit
-func (t *timer) write(files []uintptr, failed []unix.Errno) (began, ended time.Duration, ok bool) {
+func (t *timer) write(files []uintptr, failed []unix.Errno, until limit) (began, ended time.Duration, how ending) {
 	fds := t.fds()
 	one := [...]byte{'1'}
 	var around [2]unix.Timespec
@@ -93,14 +122,17 @@ func (t *timer) write(files []uintptr, failed []unix.Errno) (began, ended time.D
 		_, _, errno = unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&fds[0])), uintptr(len(fds)), 0, 0, 0, 0)
 	}
 	if errno != 0 || fds[0].Revents != 0 {
-		return 0, 0, false
+		return 0, 0, calledOff
 	}
 	_, _, _ = unix.RawSyscall(unix.SYS_CLOCK_GETTIME, unix.CLOCK_BOOTTIME, uintptr(unsafe.Pointer(&around[0])), 0)
+	if !until.allows(sinceBoot(around[0])) {
+		return 0, 0, tooLate
+	}
 	for i := range min(len(files), len(failed)) {
 		_, _, failed[i] = unix.RawSyscall(unix.SYS_WRITE, files[i], uintptr(unsafe.Pointer(&one[0])), 1)
 	}
 	_, _, _ = unix.RawSyscall(unix.SYS_CLOCK_GETTIME, unix.CLOCK_BOOTTIME, uintptr(unsafe.Pointer(&around[1])), 0)
-	return sinceBoot(around[0]), sinceBoot(around[1]), true
+	return sinceBoot(around[0]), sinceBoot(around[1]), acted
 }
 
 // fds are what ends a wait: the call-off, and the instant.

@@ -17,6 +17,10 @@ import (
 	pb "squall/proto/squall/v1"
 )
 
+// WorkloadsFolder is the cgroup folder, under the agent's base, that holds the
+// workloads without a unit or a cgroup of their own.
+const WorkloadsFolder = "squall.workloads"
+
 // Workloads finds, starts and kills the workloads of a host's config. The
 // agent uses it, and so does whatever starts them first.
 //

@@ -145,9 +145,9 @@ type watchedHost struct {
 }
 
 // Do implements host.Host.
-func (h watchedHost) Do(ctx context.Context, op *pb.Op) error {
+func (h watchedHost) Do(ctx context.Context, op *pb.Op, armed func()) error {
 	h.quicken()
-	return h.Host.Do(ctx, op)
+	return h.Host.Do(ctx, op, armed)
 }
 
 // workPace is busyPace while a step is open.

@@ -39,9 +39,9 @@ type witness struct {
 	seen  [][]time.Duration
 }
 
-func (w *witness) Do(ctx context.Context, op *pb.Op) error {
+func (w *witness) Do(ctx context.Context, op *pb.Op, armed func()) error {
 	w.seen = append(w.seen, w.paces())
-	return w.Host.Do(ctx, op)
+	return w.Host.Do(ctx, op, armed)
 }
 
 func TestSupervisorWatchesCloselyBeforeAChange(t *testing.T) {
@@ -65,7 +65,7 @@ func TestSupervisorWatchesCloselyBeforeAChange(t *testing.T) {
 		}
 		synctest.Wait()
 		w := &witness{Host: fake, paces: func() []time.Duration { synctest.Wait(); return heard() }}
-		if err := p.Watched(w).Do(t.Context(), &pb.Op{Kind: &pb.Op_Nothing{Nothing: &pb.Nothing{}}}); err != nil {
+		if err := p.Watched(w).Do(t.Context(), &pb.Op{Kind: &pb.Op_Nothing{Nothing: &pb.Nothing{}}}, nil); err != nil {
 			t.Fatal(err)
 		}
 		if want := []time.Duration{idlePace, busyPace}; len(w.seen) != 1 || !slices.Equal(w.seen[0], want) {

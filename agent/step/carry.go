@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"squall/agent/fault"
-	"squall/agent/host"
 	pb "squall/proto/squall/v1"
 )
 
@@ -30,7 +29,7 @@ func (e *Engine) carryOut(ctx context.Context, f effect) {
 		k := keyOf(f.record.GetTask())
 		e.beside(ctx, k, func(ctx context.Context) { e.post(&noted{k, e.runner.Schedule(ctx, f.record)}) })
 	case injecting:
-		e.beside(ctx, keyOf(f.intent), func(ctx context.Context) { e.inject(ctx, f.intent) })
+		e.beside(ctx, keyOf(f.intent), func(ctx context.Context) { e.inject(ctx, f) })
 	case cutting:
 		e.cut(f.key)
 	case reverting:
@@ -92,28 +91,15 @@ func (e *Engine) plan(ctx context.Context, p planning) *planned {
 
 // inject makes the changes of an intent. One that was cut off before it began
 // touches nothing.
-func (e *Engine) inject(ctx context.Context, in *pb.Intent) {
-	k := keyOf(in)
+func (e *Engine) inject(ctx context.Context, f injecting) {
+	k := keyOf(f.intent)
 	err := ctx.Err()
 	if err == nil {
 		tell := sync.OnceFunc(func() { e.post(&armedNews{k}) })
-		err = e.runner.Inject(context.WithValue(ctx, armedKey{}, tell), in)
+		e.host.Renew(fault.Tag(k.run, k.step), f.lease)
+		err = e.runner.Inject(ctx, f.intent, tell)
 	}
 	e.post(&injected{k, e.journaled(k), err})
-}
-
-// armedKey is the context key of a func() that says that a step is armed.
-type armedKey struct{}
-
-// armingHost is a host that tells when all that is left is a kill at its instant.
-type armingHost struct{ host.Host }
-
-// Do implements host.Host.
-func (h armingHost) Do(ctx context.Context, op *pb.Op) error {
-	if tell, ok := ctx.Value(armedKey{}).(func()); ok && op.GetKillWorkloads() != nil {
-		tell()
-	}
-	return h.Host.Do(ctx, op)
 }
 
 func (e *Engine) journaled(k key) journaled {
@@ -149,8 +135,8 @@ func (e *Engine) sweep(f sweeping) {
 	e.post(&swept{})
 }
 
-// renew hands the newest end of the lease to moveGates.
-func (e *Engine) renew(until time.Duration) {
+// renew hands the newest leases to moveGates.
+func (e *Engine) renew(until leases) {
 	select {
 	case <-e.gates:
 	default:
@@ -164,7 +150,9 @@ func (e *Engine) moveGates(ctx context.Context) {
 	for {
 		select {
 		case until := <-e.gates:
-			e.host.Renew(until)
+			for k, end := range until {
+				e.host.Renew(fault.Tag(k.run, k.step), end)
+			}
 		case <-ctx.Done():
 			return
 		}

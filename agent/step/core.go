@@ -124,10 +124,16 @@ func (c *core) lease() (time.Duration, bool) {
 	return shortest, any
 }
 
-// renew moves the gates of everything attached.
+// renew moves the gates of every step that is not over, each by its own lease.
 func (c *core) renew() {
-	if lease, any := c.lease(); any && c.granted >= 0 {
-		c.do(renewing{c.granted + lease})
+	until := leases{}
+	for k, s := range c.steps {
+		if c.granted >= 0 && !s.over() {
+			until[k] = c.granted + s.lease()
+		}
+	}
+	if len(until) > 0 {
+		c.do(renewing{until})
 	}
 }
 

@@ -2,6 +2,8 @@ package step
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"squall/agent/fault"
@@ -26,7 +28,11 @@ type (
 	scheduling struct{ record *pb.ScheduleRecord }
 	// injecting makes changes, the intent on disk first. Answers: *armedNews when
 	// nothing is left but to wait, *injected when it is over.
-	injecting struct{ intent *pb.Intent }
+	injecting struct {
+		intent *pb.Intent
+		// lease is when its lease runs out, unless that is renewed.
+		lease time.Duration
+	}
 	// cutting ends an injection, a plan or a look that is under way.
 	cutting struct{ key key }
 	// reverting undoes a step. Answer: *revertedNews.
@@ -50,8 +56,8 @@ type (
 		workloads []string
 		limit     time.Duration
 	}
-	// renewing moves the gates of everything attached. No answer.
-	renewing struct{ until time.Duration }
+	// renewing moves the gates of steps. No answer.
+	renewing struct{ until leases }
 	// sweeping removes what belongs to no step. Answer: *swept.
 	sweeping struct {
 		held  []string
@@ -65,9 +71,9 @@ func (e scheduling) String() string {
 }
 
 func (e injecting) String() string {
-	return fmt.Sprintf("inject %s from %s to %s, at the latest %s", keyOf(e.intent),
+	return fmt.Sprintf("inject %s from %s to %s, at the latest %s, under a lease until %s", keyOf(e.intent),
 		time.Duration(e.intent.GetStartBootNanos()), time.Duration(e.intent.GetEndBootNanos()),
-		time.Duration(e.intent.GetDeadlineBootNanos()))
+		time.Duration(e.intent.GetDeadlineBootNanos()), e.lease)
 }
 func (e cutting) String() string   { return "cut " + e.key.String() }
 func (e reverting) String() string { return fmt.Sprintf("revert %s: %s", e.key, causeWord(e.cause)) }
@@ -92,7 +98,19 @@ func (e looking) String() string    { return "look " + e.key.String() }
 func (e recovering) String() string {
 	return fmt.Sprintf("watch %v of %s get ready within %s", e.workloads, e.key, e.limit)
 }
-func (e renewing) String() string { return fmt.Sprintf("renew until %s", e.until) }
+
+// leases are when the leases of steps run out, in boot time.
+type leases map[key]time.Duration
+
+func (e renewing) String() string {
+	var said []string
+	for k, until := range e.until {
+		said = append(said, fmt.Sprintf("%s until %s", k, until))
+	}
+	slices.Sort(said)
+	return "renew " + strings.Join(said, ", ")
+}
+
 func (e sweeping) String() string { return fmt.Sprintf("sweep all but %v", e.held) }
 
 // key names a step.

@@ -59,7 +59,7 @@ type Engine struct {
 
 	group  sync.WaitGroup
 	writer *queue
-	gates  chan time.Duration
+	gates  chan leases
 
 	mu sync.Mutex // guards cancel
 	// cancel ends what is under way for a step.
@@ -77,9 +77,9 @@ type posted struct {
 func NewEngine(c EngineConfig) *Engine {
 	e := &Engine{
 		name: c.Name, host: c.Host, clock: c.Clock, log: c.Log,
-		runner:  undo.NewRunner(armingHost{c.Host}, c.Journal, c.Log),
+		runner:  undo.NewRunner(c.Host, c.Journal, c.Log),
 		changed: make(chan struct{}, 1), news: make(chan posted, 64), ended: make(chan struct{}),
-		writer: newQueue(), gates: make(chan time.Duration, 1), cancel: map[key]map[*context.CancelFunc]bool{},
+		writer: newQueue(), gates: make(chan leases, 1), cancel: map[key]map[*context.CancelFunc]bool{},
 	}
 	e.core = newCore(c.Name, e.instant(), e.runner.Steps(), e.runner.Order(), e.runner.Halted())
 	e.now.Store(e.core.picture())
@@ -279,7 +279,7 @@ func (e *Engine) Preview(ctx context.Context, t *pb.Task, prefixes []string) *pb
 		return s
 	}
 	s.State = pb.StepState_STEP_STATE_READY
-	s.Touches, s.Engine = fault.Describe(n.changes), fault.Engine(n.facts, t.GetFault())
+	s.Touches, s.Engine = host.Describe(n.changes), fault.Engine(n.facts, t.GetFault())
 	s.ArmNanos = int64(e.now.Load().armCost)
 	return s
 }

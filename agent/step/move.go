@@ -6,6 +6,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"squall/agent/fault"
+	"squall/agent/host"
 	pb "squall/proto/squall/v1"
 )
 
@@ -57,7 +58,7 @@ func (c *core) getReady(s *step) {
 	s.state = pb.StepState_STEP_STATE_READY
 	s.status.State = s.state
 	s.status.Order = &pb.OrderMark{Epoch: c.order.GetEpoch(), Index: c.order.GetIndex()}
-	s.status.Touches = fault.Describe(s.changes)
+	s.status.Touches = host.Describe(s.changes)
 	s.status.Engine = fault.Engine(s.facts, s.task.GetFault())
 	s.status.ArmNanos = int64(c.armCost)
 	c.tell(s)
@@ -110,9 +111,8 @@ func (c *core) arm(s *step) {
 		c.plan(s, at)
 		return
 	}
-	c.renew()
 	s.injecting, s.touched = true, true
-	c.do(injecting{&pb.Intent{
+	c.do(injecting{lease: max(c.granted, 0) + s.lease(), intent: &pb.Intent{
 		Run: s.key.run, Step: s.key.step, Changes: s.changes, Task: at.Task, StartBootNanos: int64(s.start), Local: s.local,
 		EndBootNanos: int64(s.end), DeadlineBootNanos: int64(s.deadline),
 	}})

@@ -39,8 +39,8 @@ func atOnce(t *testing.T, what string, f func()) {
 
 func (b *bench) hold(t *testing.T, fault string) {
 	t.Helper()
-	b.host.Renew(b.host.Boot() + time.Hour)
-	if err := b.runner.Inject(t.Context(), b.intent(t, faults(t)[fault])); err != nil {
+	b.host.Renew("squall", b.host.Boot()+time.Hour)
+	if err := b.runner.Inject(t.Context(), b.intent(t, faults(t)[fault]), nil); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -101,7 +101,7 @@ func TestWhatAddsWaitsForTheDiskOrItsContext(t *testing.T) {
 		d.Freeze(nil)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if err := b.runner.Inject(ctx, b.intent(t, faults(t)["dns.fail"])); !errors.Is(err, undo.ErrDisk) {
+		if err := b.runner.Inject(ctx, b.intent(t, faults(t)["dns.fail"]), nil); !errors.Is(err, undo.ErrDisk) {
 			t.Errorf("inject on a frozen disk: %v", err)
 		}
 		if after := b.host.String(); after != before {
@@ -135,7 +135,7 @@ func TestRevertFromTheMirrorAlone(t *testing.T) {
 		if b.runner.Halted().GetId() != "h" {
 			t.Error("the halt is forgotten")
 		}
-		err := b.runner.Inject(t.Context(), &pb.Intent{Run: "r2", Step: "s"})
+		err := b.runner.Inject(t.Context(), &pb.Intent{Run: "r2", Step: "s"}, nil)
 		if !errors.Is(err, undo.ErrDisk) {
 			t.Errorf("inject without the disk: %v", err)
 		}
@@ -195,7 +195,7 @@ func TestDiskErrorsRefuseOnlyWhatAdds(t *testing.T) {
 
 func refusesOnlyWhatAdds(t *testing.T, b *bench, d *undotest.Disk, broken error) {
 	t.Helper()
-	err := b.runner.Inject(t.Context(), &pb.Intent{Run: "r2", Step: "refused"})
+	err := b.runner.Inject(t.Context(), &pb.Intent{Run: "r2", Step: "refused"}, nil)
 	if !errors.Is(err, broken) {
 		t.Errorf("inject: %v", err)
 	}
@@ -292,7 +292,7 @@ func powerCutAt(t *testing.T, b *bench, d *undotest.Disk, n int) (cut bool) {
 		}
 		return nil
 	})
-	injected := b.runner.Inject(t.Context(), b.intent(t, faults(t)["dns.fail"]))
+	injected := b.runner.Inject(t.Context(), b.intent(t, faults(t)["dns.fail"]), nil)
 	if injected == nil {
 		b.revert(t, pb.RevertCause_REVERT_CAUSE_END)
 	}
@@ -353,7 +353,7 @@ func TestRecoveryRevertsStepsBesideOneAnother(t *testing.T) {
 		b.hold(t, "dns.fail")
 		other := b.intent(t, faults(t)["dns.fail"])
 		other.Run, other.Task.Run = "r2", "r2"
-		if err := b.runner.Inject(t.Context(), other); err != nil {
+		if err := b.runner.Inject(t.Context(), other, nil); err != nil {
 			t.Fatal(err)
 		}
 		b.host.HangOp(1)

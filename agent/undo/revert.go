@@ -50,7 +50,7 @@ func (r *Runner) revert(ctx context.Context, k key, state pb.StepState, cause pb
 	s, _ := r.Step(k.run, k.step)
 	m := &pb.Mark{Run: k.run, Step: k.step, State: state, Cause: cause, PlannedBootNanos: plannedEnd(s, cause)}
 	for _, c := range slices.Backward(s.Intent.GetChanges()) {
-		if err := r.do(ctx, c.GetUndo()); err != nil {
+		if err := r.do(ctx, c.GetUndo(), nil); err != nil {
 			m.Residue = append(m.Residue, strings.ToValidUTF8(err.Error(), "\uFFFD"))
 			r.log.Error("undo", "run", k.run, "step", k.step, "err", err)
 		}

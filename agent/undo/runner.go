@@ -1,6 +1,7 @@
 package undo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,12 +42,13 @@ func NewRunner(h host.Host, j *Journal, log *slog.Logger) *Runner {
 }
 
 // Inject writes the intent, syncs, and makes its changes. Those that have an
-// instant are armed: they act at that instant, by themselves. When a change
+// instant are armed: they act at that instant, by themselves; armed, which may be
+// nil, is called once when nothing is left but to wait for it. When a change
 // fails, everything is reverted and the step is refused; when ctx ends, what
 // was made stays until it is reverted. A step that the journal knows as armed
 // or ended is not injected again: ErrOnce. Without room: ErrFull, and nothing
 // is touched.
-func (r *Runner) Inject(ctx context.Context, in *pb.Intent) error {
+func (r *Runner) Inject(ctx context.Context, in *pb.Intent, armed func()) error {
 	k := key{in.GetRun(), in.GetStep()}
 	ctx, done := r.enter(ctx, k)
 	defer done()
@@ -56,7 +58,7 @@ func (r *Runner) Inject(ctx context.Context, in *pb.Intent) error {
 	if err := r.journal.add(ctx, "intent", r.record(&pb.Record{Kind: &pb.Record_Intent{Intent: in}})); err != nil {
 		return r.notBegun(ctx, in, fmt.Errorf("inject %s of %s: %w", k.step, k.run, err))
 	}
-	return r.carryOut(ctx, k, in.GetChanges())
+	return r.carryOut(ctx, k, in.GetChanges(), armed)
 }
 
 // notBegun closes a step whose intent the disk did not take. Nothing was
@@ -73,9 +75,13 @@ func (r *Runner) notBegun(ctx context.Context, in *pb.Intent, err error) error {
 
 // carryOut makes changes in order. The first that fails takes the step back;
 // one that was cancelled leaves that to who cancelled it.
-func (r *Runner) carryOut(ctx context.Context, k key, changes []*pb.Change) error {
-	for _, c := range changes {
-		err := r.do(ctx, c.GetDo())
+func (r *Runner) carryOut(ctx context.Context, k key, changes []*pb.Change, armed func()) error {
+	for i, c := range changes {
+		var tell func()
+		if i == len(changes)-1 {
+			tell = armed
+		}
+		err := r.do(ctx, c.GetDo(), tell)
 		if err == nil {
 			continue
 		}
@@ -90,27 +96,22 @@ func (r *Runner) carryOut(ctx context.Context, k key, changes []*pb.Change) erro
 }
 
 // do carries out one operation under its own time limit.
-func (r *Runner) do(ctx context.Context, op *pb.Op) error {
-	name := opName(op)
+func (r *Runner) do(ctx context.Context, op *pb.Op, armed func()) error {
+	name := cmp.Or(host.Kind(op), "nothing")
 	if name == "nothing" {
+		if armed != nil {
+			armed()
+		}
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
 	r.journal.options.Hook("before:" + name)
 	defer r.journal.options.Hook("after:" + name)
-	if err := r.host.Do(ctx, op); err != nil {
+	if err := r.host.Do(ctx, op, armed); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	return nil
-}
-
-func opName(op *pb.Op) string {
-	m := op.ProtoReflect()
-	if arm := m.WhichOneof(m.Descriptor().Oneofs().ByName("kind")); arm != nil {
-		return string(arm.Name())
-	}
-	return "nothing"
 }
 
 // enter takes a step's lock and returns a context that a revert can cancel.

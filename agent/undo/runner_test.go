@@ -70,6 +70,7 @@ func newBench(t *testing.T) *bench {
 func newBenchOn(t *testing.T, disk undo.Disk, mirror string) *bench {
 	t.Helper()
 	b := &bench{host: hosttest.NewFake(config()), dir: t.TempDir(), hook: func(string) {}, disk: disk, mirror: mirror}
+	b.host.Renew("squall", b.host.Boot()+time.Hour)
 	b.open(t)
 	return b
 }
@@ -187,13 +188,13 @@ func crashOnce(t *testing.T, task *pb.Task, n int64, mirrored bool) (done bool) 
 	}
 	before := b.host.String()
 	in := b.intent(t, task)
-	b.host.Renew(b.host.Boot() + time.Hour)
+	b.host.Renew("squall", b.host.Boot()+time.Hour)
 	passed := b.crashAt(n)
 	life := func() {
 		ctx := context.WithoutCancel(t.Context())
 		err := b.runner.Schedule(ctx, &pb.ScheduleRecord{Task: in.GetTask()})
 		if err == nil {
-			err = b.runner.Inject(ctx, in)
+			err = b.runner.Inject(ctx, in, nil)
 		}
 		_, _, reverted := b.runner.Revert(ctx, "r1", "dark.fault", pb.RevertCause_REVERT_CAUSE_END)
 		if err = errors.Join(err, reverted, b.runner.Recorded(ctx)); err != nil && passed.Load() < n {
@@ -229,7 +230,7 @@ func TestFailedInjectionTakesItselfBack(t *testing.T) {
 					before, boom := b.host.String(), errors.New("boom")
 					in := b.intent(t, task)
 					b.host.FailOp(n+1, boom)
-					err := b.runner.Inject(t.Context(), in)
+					err := b.runner.Inject(t.Context(), in, nil)
 					if err == nil {
 						continue // an operation that does nothing can't fail
 					}
@@ -252,17 +253,17 @@ func TestStepIsInjectedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
 		in := b.intent(t, faults(t)["dns.fail"])
-		if err := b.runner.Inject(t.Context(), in); err != nil {
+		if err := b.runner.Inject(t.Context(), in, nil); err != nil {
 			t.Fatal(err)
 		}
-		if err := b.runner.Inject(t.Context(), in); !errors.Is(err, undo.ErrOnce) {
+		if err := b.runner.Inject(t.Context(), in, nil); !errors.Is(err, undo.ErrOnce) {
 			t.Errorf("second injection: %v", err)
 		}
 		if _, _, err := b.runner.Revert(t.Context(), "r1", "dark.fault", pb.RevertCause_REVERT_CAUSE_HALT); err != nil {
 			t.Fatal(err)
 		}
 		b.open(t)
-		if err := b.runner.Inject(t.Context(), in); !errors.Is(err, undo.ErrOnce) {
+		if err := b.runner.Inject(t.Context(), in, nil); !errors.Is(err, undo.ErrOnce) {
 			t.Errorf("injection after the revert and a restart: %v", err)
 		}
 	})
@@ -272,7 +273,7 @@ func TestStepIsInjectedOnce(t *testing.T) {
 func TestRevertGoesOnPastErrorsAndNamesWhatIsLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
-		if err := b.runner.Inject(t.Context(), b.intent(t, faults(t)["power.off"])); err != nil {
+		if err := b.runner.Inject(t.Context(), b.intent(t, faults(t)["power.off"]), nil); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)
@@ -310,7 +311,7 @@ func TestRevertInterruptsAHangingInjection(t *testing.T) {
 		in := b.intent(t, faults(t)["dns.fail"])
 		b.host.HangOp(1)
 		failed := make(chan error, 1)
-		go func() { failed <- b.runner.Inject(context.WithoutCancel(t.Context()), in) }()
+		go func() { failed <- b.runner.Inject(context.WithoutCancel(t.Context()), in, nil) }()
 		synctest.Wait()
 		begun := time.Now()
 		if _, _, err := b.runner.Revert(t.Context(), "r1", "dark.fault", pb.RevertCause_REVERT_CAUSE_HALT); err != nil {
@@ -377,7 +378,7 @@ func BenchmarkIntent(b *testing.B) {
 	for b.Loop() {
 		i++
 		step := fmt.Sprint(i)
-		if err := r.Inject(b.Context(), &pb.Intent{Run: "r", Step: step}); err != nil {
+		if err := r.Inject(b.Context(), &pb.Intent{Run: "r", Step: step}, nil); err != nil {
 			b.Fatal(err)
 		}
 		if _, _, err := r.Revert(b.Context(), "r", step, pb.RevertCause_REVERT_CAUSE_END); err != nil {

@@ -6,7 +6,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"squall/agent/host"
 	pb "squall/proto/squall/v1"
 )
 
@@ -258,7 +257,7 @@ func (m *machine) acted() (start, end time.Duration) {
 	for _, e := range m.fake.Events() {
 		switch {
 		case e.What == "attach":
-			_, gate := host.Gated(e.Op)
+			gate := e.Op.GetGate()
 			start = time.Duration(gate.GetStartBootNanos())
 		case e.What == "detach" && end == 0:
 			end = e.Boot

@@ -85,7 +85,7 @@ func (r *region) checkEnds(m *machine) {
 	for _, e := range m.fake.Events() {
 		switch e.What {
 		case "attach":
-			tag, gate := host.Gated(e.Op)
+			tag, gate := e.Op.GetTag(), e.Op.GetGate()
 			ends[tag] = time.Duration(gate.GetEndBootNanos())
 		case "crash":
 			clear(ends)

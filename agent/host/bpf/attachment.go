@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/cilium/ebpf"
 )
@@ -12,6 +13,7 @@ import (
 // held is an attachment made of programs of this process.
 type held struct {
 	coll  *ebpf.Collection
+	lease *cell
 	links io.Closer
 	names []string
 	more  func(map[string]uint64) error // adds what is not in the counters map
@@ -24,8 +26,20 @@ type held struct {
 
 // hold takes over a collection and what attaches it. Names are those of the
 // counters, in the order of the programs' enum.
-func hold(coll *ebpf.Collection, links io.Closer, names []string) *held {
-	return &held{coll: coll, links: links, names: names, free: func() error { coll.Close(); return nil }}
+func hold(coll *ebpf.Collection, lease *cell, links io.Closer, names []string) *held {
+	return &held{coll: coll, lease: lease, links: links, names: names, free: func() error {
+		coll.Close()
+		return lease.close()
+	}}
+}
+
+// Renew implements Attachment.
+func (h *held) Renew(until time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.closed {
+		h.lease.set(until)
+	}
 }
 
 // Counters implements Attachment.

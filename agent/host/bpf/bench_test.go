@@ -23,7 +23,7 @@ func BenchmarkDNSOnAndOff(b *testing.B) {
 		var on, off time.Duration
 		for b.Loop() {
 			start := time.Now()
-			a, err := k.DropDNS(&pb.DropDNS{Gate: now(k, time.Minute), SharePpm: wholePPM})
+			a, err := k.DropDNS(now(k, time.Minute), &pb.DropDNS{SharePpm: wholePPM})
 			must(b, err)
 			mid := time.Now()
 			must(b, a.Close())
@@ -56,7 +56,7 @@ func BenchmarkDelayError(b *testing.B) {
 			p.there.listenUDP(b, echo)
 			base := m.measure(b, p.here, m.to, asked, 200)
 			attachIn(b, p.here, func() (Attachment, error) {
-				return k.Delay(&pb.DelayLine{Gate: now(k, 10*time.Minute), DelayNanos: int64(asked)})
+				return k.Delay(now(k, 10*time.Minute), &pb.DelayLine{DelayNanos: int64(asked)})
 			})
 			b.ResetTimer()
 			took := m.measure(b, p.here, m.to, 0, b.N)
@@ -96,13 +96,13 @@ func streamed(t testing.TB, s *space, to string, _ time.Duration, n int) []time.
 func BenchmarkOtherTraffic(b *testing.B) {
 	faults := map[string]func(*Kit) (Attachment, error){
 		"delay line": func(k *Kit) (Attachment, error) {
-			return k.Delay(&pb.DelayLine{
-				Gate: now(k, 10*time.Minute), DelayNanos: int64(40 * time.Millisecond),
-				Direction: pb.Direction_DIRECTION_BOTH, Prefix: []string{"192.0.2.0/24"},
+			return k.Delay(now(k, 10*time.Minute), &pb.DelayLine{
+				DelayNanos: int64(40 * time.Millisecond),
+				Direction:  pb.Direction_DIRECTION_BOTH, Prefix: []string{"192.0.2.0/24"},
 			})
 		},
 		"dns": func(k *Kit) (Attachment, error) {
-			return k.DropDNS(&pb.DropDNS{Gate: now(k, 10*time.Minute), SharePpm: wholePPM})
+			return k.DropDNS(now(k, 10*time.Minute), &pb.DropDNS{SharePpm: wholePPM})
 		},
 		"entries": func(k *Kit) (Attachment, error) { return idle{k}, k.Attach() },
 	}
@@ -144,6 +144,8 @@ func BenchmarkOtherTraffic(b *testing.B) {
 
 // idle is the entries alone, as an attachment.
 type idle struct{ *Kit }
+
+func (idle) Renew(time.Duration) {}
 
 func (idle) Counters() (map[string]uint64, error) { return nil, nil }
 

@@ -20,8 +20,8 @@ func TestBulkArrivesUnharmed(t *testing.T) {
 	want := sha256.Sum256(data)
 	p, k := newPair(t), newKit(t)
 	a := attachIn(t, p.here, func() (Attachment, error) {
-		return k.Delay(&pb.DelayLine{
-			Gate: now(k, time.Minute), DelayNanos: int64(5 * time.Millisecond), Direction: pb.Direction_DIRECTION_BOTH,
+		return k.Delay(now(k, time.Minute), &pb.DelayLine{
+			DelayNanos: int64(5 * time.Millisecond), Direction: pb.Direction_DIRECTION_BOTH,
 		})
 	})
 	for _, way := range []struct {

@@ -26,16 +26,6 @@ func mapCell(m *ebpf.Map) (*cell, error) {
 	return &cell{page, (*atomic.Uint64)(unsafe.Pointer(&page[0]))}, nil
 }
 
-// raise stores a boot time unless a later one is there.
-func (c *cell) raise(t time.Duration) {
-	for {
-		old := c.word.Load()
-		if t < 0 || uint64(t) <= old || c.word.CompareAndSwap(old, uint64(t)) {
-			return
-		}
-	}
-}
-
 // set stores a boot time.
 func (c *cell) set(t time.Duration) { c.word.Store(uint64(max(0, t))) }
 

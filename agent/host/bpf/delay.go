@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
 
@@ -34,6 +35,7 @@ type Delay struct {
 	reply  *json.Decoder
 	stderr bytes.Buffer
 	done   chan struct{} // closed when the process has ended
+	lease  *cell
 
 	mu     sync.Mutex // guards the conversation and what follows
 	closed bool
@@ -43,8 +45,8 @@ type Delay struct {
 // Delay starts the delay line in a process of its own and returns when it is
 // armed, as a *Delay. Counters: delayed_out, delayed_in, exempt, expired
 // (passed because the line was late), stale and lost packets.
-func (k *Kit) Delay(op *pb.DelayLine) (Attachment, error) {
-	order, err := proto.Marshal(op)
+func (k *Kit) Delay(g *pb.Gate, op *pb.DelayLine) (Attachment, error) {
+	order, err := proto.Marshal(&pb.Op{Kind: &pb.Op_DelayLine{DelayLine: op}, Gate: g})
 	if err != nil {
 		return nil, fmt.Errorf("delay line: %w", err)
 	}
@@ -90,7 +92,16 @@ func (d *Delay) Close() error {
 		_ = d.cmd.Process.Kill()
 		<-d.done
 	}
-	return d.out.Close()
+	return errors.Join(d.out.Close(), d.lease.close())
+}
+
+// Renew implements Attachment.
+func (d *Delay) Renew(until time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.closed {
+		d.lease.set(until)
+	}
 }
 
 // arm sends the order and waits for the answer.
@@ -140,7 +151,7 @@ func (k *Kit) startLine() (*Delay, error) {
 	}
 	defer netns.Close()
 	d := &Delay{cmd: exec.Command("/proc/self/exe", "helper", "delay-line"), done: make(chan struct{})}
-	lease, err := k.leaseFile()
+	lease, err := d.openLease()
 	if err != nil {
 		return nil, err
 	}
@@ -193,11 +204,24 @@ func (d *Delay) pipes() (*os.File, error) {
 	return w, nil
 }
 
-// leaseFile is the lease map as a file to inherit.
-func (k *Kit) leaseFile() (*os.File, error) {
-	fd, err := unix.FcntlInt(uintptr(k.lease.FD()), unix.F_DUPFD_CLOEXEC, 0)
+// leaseSpec is the lease map of a fault whose programs another process loads.
+var leaseSpec = ebpf.MapSpec{
+	Name: "lease", Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1, Flags: unix.BPF_F_MMAPABLE,
+}
+
+// openLease makes the lease map, maps it, and gives it as a file to inherit.
+func (d *Delay) openLease() (*os.File, error) {
+	m, err := ebpf.NewMap(&leaseSpec)
 	if err != nil {
-		return nil, fmt.Errorf("share the lease: %w", err)
+		return nil, missing("make a lease", err)
+	}
+	defer m.Close()
+	if d.lease, err = mapCell(m); err != nil {
+		return nil, err
+	}
+	fd, err := unix.FcntlInt(uintptr(m.FD()), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("share the lease: %w", err), d.lease.close())
 	}
 	return os.NewFile(uintptr(fd), "lease"), nil
 }

@@ -64,8 +64,8 @@ func TestDelayHoldsBothWaysAndBothFamilies(t *testing.T) {
 			p.there.listenUDP(t, to4)
 			p.there.listenUDP(t, to6)
 			a := attachIn(t, p.here, func() (Attachment, error) {
-				return k.Delay(&pb.DelayLine{
-					Gate: now(k, time.Minute), DelayNanos: int64(delay), Direction: way,
+				return k.Delay(now(k, time.Minute), &pb.DelayLine{
+					DelayNanos: int64(delay), Direction: way,
 					Prefix: []string{there4 + "/32", there6},
 				})
 			})
@@ -144,7 +144,7 @@ func TestDelayFollowsInterfaces(t *testing.T) {
 	const delay = 20 * time.Millisecond
 	p, k := newPair(t), newKit(t)
 	attachIn(t, p.here, func() (Attachment, error) {
-		return k.Delay(&pb.DelayLine{Gate: now(k, time.Minute), DelayNanos: int64(delay)})
+		return k.Delay(now(k, time.Minute), &pb.DelayLine{DelayNanos: int64(delay)})
 	})
 	p.wire(t, "eth1", "10.98.0.1", "10.98.0.2")
 	to := net.JoinHostPort("10.98.0.2", echoPort)

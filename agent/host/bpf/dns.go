@@ -21,7 +21,7 @@ const wholePPM = 1_000_000
 // when every query of the host fails. A smaller share is decided once, at a
 // query's first hop: what a stub resolver that is alone in its cgroup sends
 // upstream is let through, for its client's query was decided on loopback.
-func (k *Kit) DropDNS(op *pb.DropDNS) (Attachment, error) {
+func (k *Kit) DropDNS(g *pb.Gate, op *pb.DropDNS) (Attachment, error) {
 	ids, err := cgroupIDs(op.GetCgroups())
 	if err != nil {
 		return nil, fmt.Errorf("drop DNS: %w", err)
@@ -30,7 +30,7 @@ func (k *Kit) DropDNS(op *pb.DropDNS) (Attachment, error) {
 	if err != nil {
 		return nil, fmt.Errorf("drop DNS: %w", err)
 	}
-	return k.enter(s, gateOf(op.GetGate()), dnsCounters)
+	return k.enter(s, gateOf(g), dnsCounters)
 }
 
 // standDNS finds or loads the programs. Those that drop all lookups of a host
@@ -58,7 +58,7 @@ func (k *Kit) loadDNS(op *pb.DropDNS, ids []uint64, slot int) (*ebpf.Collection,
 	if err != nil {
 		return nil, err
 	}
-	coll, err := k.load(spec, gateOf(op.GetGate()), k.points.chain())
+	coll, err := k.load(spec, k.points.chain())
 	if err != nil {
 		return nil, err
 	}

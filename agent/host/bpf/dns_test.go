@@ -98,7 +98,7 @@ func TestLookupsVanish(t *testing.T) {
 		}
 	})
 	a := attachIn(t, p.here, func() (Attachment, error) {
-		return k.DropDNS(&pb.DropDNS{Gate: now(k, time.Minute), SharePpm: wholePPM})
+		return k.DropDNS(now(k, time.Minute), &pb.DropDNS{SharePpm: wholePPM})
 	})
 	all("during", isTimeout)
 	if err := askOn(open["53"]); !isTimeout(err) {
@@ -137,7 +137,7 @@ func TestResolversHangUntilTheirOwnTimeout(t *testing.T) {
 				t.Errorf("before: glibc got %s", got)
 			}
 			attachIn(t, p.here, func() (Attachment, error) {
-				return k.DropDNS(&pb.DropDNS{Gate: now(k, time.Minute), SharePpm: wholePPM})
+				return k.DropDNS(now(k, time.Minute), &pb.DropDNS{SharePpm: wholePPM})
 			})
 			start := time.Now()
 			got := glibc("www.example.com")
@@ -159,7 +159,7 @@ func TestOneWorkloadsLookupsVanish(t *testing.T) {
 	server := net.JoinHostPort(there4, "53")
 	serveDNS(t, p.there, server)
 	attachIn(t, p.here, func() (Attachment, error) {
-		return k.DropDNS(&pb.DropDNS{Gate: now(k, time.Minute), SharePpm: wholePPM, Cgroups: []string{cgroup}})
+		return k.DropDNS(now(k, time.Minute), &pb.DropDNS{SharePpm: wholePPM, Cgroups: []string{cgroup}})
 	})
 	inside := func(name string, args ...string) *exec.Cmd {
 		script := `echo $$ > "$1"; shift; exec "$@"`
@@ -185,7 +185,7 @@ func TestShareOfLookups(t *testing.T) {
 	p.there.listenUDP(t, there4+":53")
 	fates := func(seed uint64) (lost []int) {
 		a := attachIn(t, p.here, func() (Attachment, error) {
-			return k.DropDNS(&pb.DropDNS{Gate: now(k, time.Minute), SharePpm: 300_000, Seed: seed})
+			return k.DropDNS(now(k, time.Minute), &pb.DropDNS{SharePpm: 300_000, Seed: seed})
 		})
 		lost = lostQueries(t, p.here, here4+":40053", there4+":53", 1000)
 		must(t, a.Close())
@@ -256,7 +256,7 @@ func TestShareIsDecidedOnceThoughAStubForwards(t *testing.T) {
 	p.there.listenUDP(t, there4+":53")
 	startChild(t, p.here, newCgroup(t), "stub", there4+":53")
 	a := attachIn(t, p.here, func() (Attachment, error) {
-		return k.DropDNS(&pb.DropDNS{Gate: now(k, time.Minute), SharePpm: 500_000, Seed: 7})
+		return k.DropDNS(now(k, time.Minute), &pb.DropDNS{SharePpm: 500_000, Seed: 7})
 	})
 	lost := lostQueries(t, p.here, "127.0.0.1:0", "127.0.0.53:53", 1000)
 	if len(lost) < 430 || len(lost) > 570 {
@@ -270,7 +270,7 @@ func TestNoErrorReachesASender(t *testing.T) {
 	t.Parallel()
 	p, k := newPair(t), newKit(t)
 	attachIn(t, p.here, func() (Attachment, error) {
-		return k.DropDNS(&pb.DropDNS{Gate: now(k, time.Minute), SharePpm: wholePPM})
+		return k.DropDNS(now(k, time.Minute), &pb.DropDNS{SharePpm: wholePPM})
 	})
 	p.here.run(t, func() {
 		for _, to := range []string{there4 + ":53", "127.0.0.53:53"} {

@@ -22,6 +22,10 @@ type Attachment interface {
 	// returns the last values.
 	Counters() (map[string]uint64, error)
 
+	// Renew moves the fault's lease to a boot time, back too. It is closed before
+	// the first.
+	Renew(until time.Duration)
+
 	// Close ends the fault before it returns. It may be called again.
 	Close() error
 }

@@ -190,9 +190,9 @@ func TestActsFromStartToEnd(t *testing.T) {
 	roundTrips(t, p.here, to, 3)
 	start, end := k.Boot()+500*time.Millisecond, k.Boot()+800*time.Millisecond
 	a := attachIn(t, p.here, func() (Attachment, error) {
-		return k.Silence(&pb.Silence{Gate: &pb.Gate{
+		return k.Silence(&pb.Gate{
 			StartBootNanos: int64(start), EndBootNanos: int64(end), IgnoreLease: true,
-		}})
+		}, &pb.Silence{})
 	})
 	r := startStream(t, p.here, to)
 	time.Sleep(end - k.Boot() + 50*time.Millisecond)
@@ -214,18 +214,21 @@ func TestActsFromStartToEnd(t *testing.T) {
 	}
 }
 
-// TestLeaseNeverMovesBack: a late renewal does no harm.
-func TestLeaseNeverMovesBack(t *testing.T) {
+// TestLeaseIsTheFaultsOwn: another fault's lease doesn't hold it, and its own may
+// move back.
+func TestLeaseIsTheFaultsOwn(t *testing.T) {
 	p, k := newPair(t), newKit(t)
 	to := net.JoinHostPort(there4, echoPort)
 	p.there.listenUDP(t, to)
 	roundTrips(t, p.here, to, 3)
-	attachIn(t, p.here, func() (Attachment, error) {
-		return k.Silence(&pb.Silence{Gate: &pb.Gate{EndBootNanos: int64(k.Boot() + time.Minute)}})
-	})
+	leased := &pb.Gate{EndBootNanos: int64(k.Boot() + time.Minute)}
+	silence := attachIn(t, p.here, func() (Attachment, error) { return k.Silence(leased, &pb.Silence{}) })
+	other := attachIn(t, p.here, func() (Attachment, error) { return k.DropDNS(leased, &pb.DropDNS{SharePpm: wholePPM}) })
 	roundTrips(t, p.here, to, 3) // no lease, no fault
-	k.Renew(k.Boot() + 300*time.Millisecond)
-	k.Renew(k.Boot() + 10*time.Millisecond)
+	other.Renew(k.Boot() + time.Minute)
+	roundTrips(t, p.here, to, 3)
+	silence.Renew(k.Boot() + time.Minute)
+	silence.Renew(k.Boot() + 300*time.Millisecond)
 	at := time.Now()
 	r := startStream(t, p.here, to)
 	time.Sleep(400 * time.Millisecond)

@@ -35,7 +35,7 @@ struct {
 	__type(value, struct gate);
 } gate SEC(".maps");
 
-// One for all programs of a process, mapped into it: renewing is a store.
+// One for all programs of a fault, mapped into their holder: renewing is a store.
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);

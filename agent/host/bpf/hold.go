@@ -40,12 +40,17 @@ const maxHeld = 256
 // before its first instruction. It returns a *Hold. Counters: respawns_caught,
 // and longest_life_nanos from exec to exit. What runs without an exec it does
 // not see: pair it with cgroup.events.
-func (k *Kit) HoldDown(op *pb.HoldDown, cgroupIDs []uint64) (Attachment, error) {
+func (k *Kit) HoldDown(g *pb.Gate, cgroupIDs []uint64) (Attachment, error) {
 	if len(cgroupIDs) == 0 {
 		return nil, errNoCgroup
 	}
-	coll, err := k.loadHold(op, cgroupIDs)
+	coll, err := k.loadHold(g, cgroupIDs)
 	if err != nil {
+		return nil, fmt.Errorf("hold down: %w", err)
+	}
+	lease, err := mapCell(coll.Maps[holdMapLease])
+	if err != nil {
+		coll.Close()
 		return nil, fmt.Errorf("hold down: %w", err)
 	}
 	var links closers
@@ -56,24 +61,28 @@ func (k *Kit) HoldDown(op *pb.HoldDown, cgroupIDs []uint64) (Attachment, error) 
 		l, err := link.AttachRawTracepoint(link.RawTracepointOptions{Name: point, Program: coll.Programs[name]})
 		if err != nil {
 			coll.Close()
-			return nil, errors.Join(missing("hold down: attach to raw tracepoint "+point, err), links.Close())
+			return nil, errors.Join(missing("hold down: attach to raw tracepoint "+point, err), links.Close(), lease.close())
 		}
 		links = append(links, l)
 	}
-	h := &Hold{hold(coll, links, holdCounters)}
+	h := &Hold{hold(coll, lease, links, holdCounters)}
 	h.more = h.readLife
 	return h, nil
 }
 
 // loadHold loads the programs and tells them which cgroups to hold down.
-func (k *Kit) loadHold(op *pb.HoldDown, ids []uint64) (*ebpf.Collection, error) {
+func (k *Kit) loadHold(g *pb.Gate, ids []uint64) (*ebpf.Collection, error) {
 	spec, err := loadHold()
 	if err != nil {
 		return nil, fmt.Errorf("read the programs: %w", err)
 	}
 	sized(spec, holdMapCgroups, maxHeld)
-	coll, err := k.load(spec, gateOf(op.GetGate()), nil)
+	coll, err := k.load(spec, nil)
 	if err != nil {
+		return nil, err
+	}
+	if err := setGate(coll, gateOf(g)); err != nil {
+		coll.Close()
 		return nil, err
 	}
 	if err := fill(coll.Maps[holdMapCgroups], ids); err != nil {

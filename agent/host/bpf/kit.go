@@ -11,11 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Kit is opened once in a worker process. It holds the lease that all of its
-// attachments obey. Its methods may be called from any goroutine.
+// Kit is opened once in a worker process. Its methods may be called from any goroutine.
 type Kit struct {
-	lease  *ebpf.Map
-	until  *cell
 	offset time.Duration
 	token  uint16
 	points *points
@@ -51,13 +48,7 @@ func Open() (*Kit, error) {
 	if err != nil {
 		return nil, err
 	}
-	until, err := mapCell(coll.Maps[bootMapLease])
-	if err != nil {
-		return nil, errors.Join(err, points.close())
-	}
-	return &Kit{
-		lease: coll.DetachMap(bootMapLease), until: until, offset: offset, token: newToken(), points: points,
-	}, nil
+	return &Kit{offset: offset, token: newToken(), points: points}, nil
 }
 
 // newToken is what packets that were held carry: see held.h.
@@ -71,11 +62,8 @@ func (k *Kit) Attach() error { return k.points.attach() }
 
 // Close detaches what Attach attached. Attachments are to be closed before.
 func (k *Kit) Close() error {
-	return errors.Join(k.spares.close(), k.points.close(), k.until.close(), k.lease.Close())
+	return errors.Join(k.spares.close(), k.points.close())
 }
-
-// Renew moves the lease to a boot time, never back.
-func (k *Kit) Renew(until time.Duration) { k.until.raise(until) }
 
 // Boot is the time since boot as programs in the kernel read it.
 func (k *Kit) Boot() time.Duration { return processBoot() + k.offset }
@@ -83,12 +71,8 @@ func (k *Kit) Boot() time.Duration { return processBoot() + k.offset }
 // BootOffset is the kernel's boot time minus the process's: not 0 in a time namespace.
 func (k *Kit) BootOffset() time.Duration { return k.offset }
 
-// load prepares a collection behind a gate, with maps shared by name.
-func (k *Kit) load(spec *ebpf.CollectionSpec, g Gate, shared map[string]*ebpf.Map) (*ebpf.Collection, error) {
-	maps := map[string]*ebpf.Map{bootMapLease: k.lease}
-	for name, m := range shared {
-		maps[name] = m
-	}
+// load prepares a collection whose gate is closed, with maps shared by name.
+func (k *Kit) load(spec *ebpf.CollectionSpec, shared map[string]*ebpf.Map) (*ebpf.Collection, error) {
 	for name, p := range spec.Programs {
 		p.Name = kernelName(name)
 	}
@@ -97,13 +81,9 @@ func (k *Kit) load(spec *ebpf.CollectionSpec, g Gate, shared map[string]*ebpf.Ma
 			return nil, fmt.Errorf("set the token of held packets: %w", err)
 		}
 	}
-	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: maps})
+	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: shared})
 	if err != nil {
 		return nil, missing("load a BPF program", err)
-	}
-	if err := setGate(coll, g); err != nil {
-		coll.Close()
-		return nil, err
 	}
 	return coll, nil
 }

@@ -13,7 +13,7 @@ import (
 
 // LineOrder is what a worker tells its delay line, once.
 type LineOrder struct {
-	// Op is a DelayLine in protobuf's binary form.
+	// Op is an operation of that kind in protobuf's binary form.
 	Op []byte
 	// BootOffset is the worker's.
 	BootOffset time.Duration
@@ -31,7 +31,7 @@ type LineReport struct {
 	Counters    map[string]uint64 `json:",omitempty"`
 }
 
-// LineLease is the descriptor by which a delay line inherits the lease map.
+// LineLease is the descriptor by which a delay line inherits its lease map.
 const LineLease = 3
 
 // lineCounters are in the order of the enum in delay.bpf.c.
@@ -42,6 +42,8 @@ var lineCounters = []string{"delayed_out", "delayed_in", "exempt", "expired"}
 // from there. One process holds it.
 type Line struct {
 	kit   *Kit
+	gate  *pb.Gate
+	lease *ebpf.Map
 	op    *pb.DelayLine
 	beat  *cell
 	coll  *ebpf.Collection
@@ -50,12 +52,12 @@ type Line struct {
 
 // OpenLine prepares a line as ordered, under the lease in an inherited map,
 // between interfaces that are yet to be connected and a TAP, by its index.
-func OpenLine(o LineOrder, op *pb.DelayLine, leaseFD, tap int) (*Line, error) {
+func OpenLine(o LineOrder, op *pb.Op, leaseFD, tap int) (*Line, error) {
 	lease, err := ebpf.NewMapFromFD(leaseFD)
 	if err != nil {
 		return nil, fmt.Errorf("open the lease: %w", err)
 	}
-	l := &Line{kit: &Kit{lease: lease, offset: o.BootOffset, token: o.Token}, op: op}
+	l := &Line{kit: &Kit{offset: o.BootOffset, token: o.Token}, gate: op.GetGate(), lease: lease, op: op.GetDelayLine()}
 	if err := l.load(tap); err != nil {
 		return nil, errors.Join(err, lease.Close())
 	}
@@ -86,10 +88,10 @@ func (l *Line) load(tap int) error {
 	if err := setVars(spec, map[string]any{delayVarTap: uint32(tap)}); err != nil {
 		return err
 	}
-	if l.coll, err = l.kit.load(spec, gateOf(l.op.GetGate()), nil); err != nil {
+	if l.coll, err = l.kit.load(spec, map[string]*ebpf.Map{delayMapLease: l.lease}); err != nil {
 		return err
 	}
-	if err := errors.Join(fill(l.coll.Maps[delayMapPeers], peers), x.apply(l.coll)); err != nil {
+	if err := errors.Join(setGate(l.coll, gateOf(l.gate)), fill(l.coll.Maps[delayMapPeers], peers), x.apply(l.coll)); err != nil {
 		l.coll.Close()
 		return err
 	}
@@ -179,7 +181,7 @@ func (l *Line) Counters() (map[string]uint64, error) { return readCounters(l.col
 
 // Close detaches the line.
 func (l *Line) Close() error {
-	errs := []error{l.parts.Close(), l.kit.lease.Close()}
+	errs := []error{l.parts.Close(), l.lease.Close()}
 	if l.beat != nil {
 		errs = append(errs, l.beat.close())
 	}

@@ -42,18 +42,19 @@ const holderLease = 200 * time.Millisecond
 
 // holder holds a fault under a lease until it is killed.
 func holder(kind string) int {
+	var a bpf.Attachment
 	k, err := bpf.Open()
 	if err == nil {
-		k.Renew(k.Boot() + holderLease)
-		_, err = attachKind(k, kind)
+		a, err = attachKind(k, kind)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	a.Renew(k.Boot() + holderLease)
 	fmt.Println("ready")
 	for {
-		k.Renew(k.Boot() + holderLease)
+		a.Renew(k.Boot() + holderLease)
 		time.Sleep(holderLease / 20)
 	}
 }
@@ -62,11 +63,11 @@ func attachKind(k *bpf.Kit, kind string) (bpf.Attachment, error) {
 	g := &pb.Gate{EndBootNanos: int64(k.Boot() + time.Minute)}
 	switch kind {
 	case "silence":
-		return k.Silence(&pb.Silence{Gate: g})
+		return k.Silence(g, &pb.Silence{})
 	case "dns":
-		return k.DropDNS(&pb.DropDNS{Gate: g, SharePpm: 1e6})
+		return k.DropDNS(g, &pb.DropDNS{SharePpm: 1e6})
 	}
-	return k.Delay(&pb.DelayLine{Gate: g, DelayNanos: int64(100 * time.Millisecond)})
+	return k.Delay(g, &pb.DelayLine{DelayNanos: int64(100 * time.Millisecond)})
 }
 
 // workload waits for a line, then answers on TCP port 8080 and keeps a

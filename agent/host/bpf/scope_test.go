@@ -132,7 +132,7 @@ func TestWorkloadDiesInSilence(t *testing.T) {
 			other := net.JoinHostPort(ip[0], "9090")
 			p.here.listenUDP(t, other)
 			a := attachIn(t, p.here, func() (Attachment, error) {
-				return k.Silence(&pb.Silence{Gate: now(k, time.Minute), Ports: []uint32{8080}, Cgroups: []string{cgroup}})
+				return k.Silence(now(k, time.Minute), &pb.Silence{Ports: []uint32{8080}, Cgroups: []string{cgroup}})
 			})
 			must(t, cmd.Process.Kill())
 			_ = cmd.Wait()
@@ -183,7 +183,7 @@ func TestSilenceExemptsTheAgentAlone(t *testing.T) {
 			p.here.accept(t, ssh)
 			p.here.accept(t, net.JoinHostPort(ip[0], "23"))
 			a := attachIn(t, p.here, func() (Attachment, error) {
-				return k.Silence(&pb.Silence{Gate: now(k, time.Minute), Exempt: &pb.Exempt{
+				return k.Silence(now(k, time.Minute), &pb.Silence{Exempt: &pb.Exempt{
 					Mark: mark, Servers: []string{server},
 					Management: []*pb.ManagementPeer{{Prefix: ip[1], Port: 22}},
 				}})
@@ -245,7 +245,7 @@ func TestNeighboursStayAnswered(t *testing.T) {
 			t.Parallel()
 			p, k := newPair(t), newKit(t)
 			attachIn(t, p.here, func() (Attachment, error) {
-				return k.Silence(&pb.Silence{Gate: now(k, time.Minute), L2: dark})
+				return k.Silence(now(k, time.Minute), &pb.Silence{L2: dark})
 			})
 			for _, addr := range []string{here4, here6} {
 				if got := neighbour(t, p.there, addr); (got&answered != 0) == dark {
@@ -261,7 +261,7 @@ func TestNewInterfacesFallSilentToo(t *testing.T) {
 	t.Parallel()
 	p, k := newPair(t), newKit(t)
 	attachIn(t, p.here, func() (Attachment, error) {
-		return k.Silence(&pb.Silence{Gate: now(k, time.Minute)})
+		return k.Silence(now(k, time.Minute), &pb.Silence{})
 	})
 	must(t, p.here.nl.LinkAdd(&netlink.Veth{
 		LinkAttrs: netlink.LinkAttrs{Name: "late"}, PeerName: "late",
@@ -288,7 +288,7 @@ func TestRespawnsAreCaught(t *testing.T) {
 	cgroup := newCgroup(t)
 	ids, err := cgroupIDs([]string{cgroup})
 	must(t, err)
-	a, err := k.HoldDown(&pb.HoldDown{Gate: now(k, time.Minute)}, ids)
+	a, err := k.HoldDown(now(k, time.Minute), ids)
 	must(t, err)
 	defer func() { _ = a.Close() }()
 	mark := filepath.Join(t.TempDir(), "ran")

@@ -43,7 +43,7 @@ func (f Flow) key() flowKey {
 // loopback. Where cgroups are aimed at, it knows these flows as theirs, and
 // learns others as they send. Counters: dropped_in, dropped_out, exempt, neighbour (ARP and
 // neighbour discovery) and passed; all count only while it acts.
-func (k *Kit) Silence(op *pb.Silence, flows ...Flow) (Attachment, error) {
+func (k *Kit) Silence(g *pb.Gate, op *pb.Silence, flows ...Flow) (Attachment, error) {
 	ids, err := cgroupIDs(op.GetCgroups())
 	if err != nil {
 		return nil, fmt.Errorf("silence: %w", err)
@@ -52,7 +52,7 @@ func (k *Kit) Silence(op *pb.Silence, flows ...Flow) (Attachment, error) {
 	if err != nil {
 		return nil, fmt.Errorf("silence: %w", err)
 	}
-	return k.enter(s, gateOf(op.GetGate()), silenceCounters)
+	return k.enter(s, gateOf(g), silenceCounters)
 }
 
 // standSilence finds or loads the programs. Those of a whole host remember
@@ -75,7 +75,7 @@ func (k *Kit) loadSilence(op *pb.Silence, ids []uint64, flows []Flow, slot int) 
 	if err != nil {
 		return nil, err
 	}
-	coll, err := k.load(spec, gateOf(op.GetGate()), k.points.chain())
+	coll, err := k.load(spec, k.points.chain())
 	if err != nil {
 		return nil, err
 	}

@@ -130,8 +130,8 @@ func TestStackedInterfacesDelayOnce(t *testing.T) {
 				p.knows(t, to)
 			}
 			a := attachIn(t, p.here, func() (Attachment, error) {
-				return k.Delay(&pb.DelayLine{
-					Gate: now(k, time.Minute), DelayNanos: int64(delay), Direction: pb.Direction_DIRECTION_BOTH,
+				return k.Delay(now(k, time.Minute), &pb.DelayLine{
+					DelayNanos: int64(delay), Direction: pb.Direction_DIRECTION_BOTH,
 				})
 			})
 			for _, to := range []string{to4, to6} {
@@ -224,7 +224,7 @@ func TestTaggedFramesAreHeldAsTheyAre(t *testing.T) {
 		t.Run(way.String(), func(t *testing.T) {
 			p, k := newPair(t), newKit(t)
 			attachIn(t, p.here, func() (Attachment, error) {
-				return k.Delay(&pb.DelayLine{Gate: now(k, time.Minute), DelayNanos: int64(delay), Direction: way})
+				return k.Delay(now(k, time.Minute), &pb.DelayLine{DelayNanos: int64(delay), Direction: way})
 			})
 			from, copies := p.here, 1
 			listener := p.there
@@ -365,8 +365,8 @@ func TestForwardedPacketIsHeldOnce(t *testing.T) {
 	p.there.listenUDP(t, to)
 	(&pair{inner, p.there}).knows(t, to)
 	attachIn(t, p.here, func() (Attachment, error) {
-		return k.Delay(&pb.DelayLine{
-			Gate: now(k, time.Minute), DelayNanos: int64(delay), Direction: pb.Direction_DIRECTION_BOTH,
+		return k.Delay(now(k, time.Minute), &pb.DelayLine{
+			DelayNanos: int64(delay), Direction: pb.Direction_DIRECTION_BOTH,
 		})
 	})
 	if took := roundTrips(t, inner, to, 5); took[0] < 2*delay || took[0] > 3*delay {
@@ -380,7 +380,7 @@ func TestSilenceKeepsWhatIsHeld(t *testing.T) {
 	const delay = 300 * time.Millisecond
 	p, k := newPair(t), newKit(t)
 	attachIn(t, p.here, func() (Attachment, error) {
-		return k.Delay(&pb.DelayLine{Gate: now(k, time.Minute), DelayNanos: int64(delay)})
+		return k.Delay(now(k, time.Minute), &pb.DelayLine{DelayNanos: int64(delay)})
 	})
 	ear := p.there.tap(t)
 	first := p.frame(t, p.here, nil, false)
@@ -390,7 +390,7 @@ func TestSilenceKeepsWhatIsHeld(t *testing.T) {
 	}
 	held := p.frame(t, p.here, nil, false)
 	p.here.sendFrame(t, held)
-	silence := attachIn(t, p.here, func() (Attachment, error) { return k.Silence(&pb.Silence{Gate: now(k, time.Minute)}) })
+	silence := attachIn(t, p.here, func() (Attachment, error) { return k.Silence(now(k, time.Minute), &pb.Silence{}) })
 	if got, _ := ear.hear(t, held[len(held)-16:]); got != nil {
 		t.Error("a held packet left a silent host")
 	}

@@ -17,6 +17,7 @@ type standing struct {
 	points  *points
 	slot    int
 	coll    *ebpf.Collection
+	lease   *cell
 	in, out string
 	// shape is that of the operation: another one of the same shape can use the
 	// same programs. Empty: none can.
@@ -63,6 +64,10 @@ func (k *Kit) take(s standing, load func(slot int) (*ebpf.Collection, error)) (*
 	if s.coll, err = load(s.slot); err != nil {
 		return nil, errors.Join(err, k.points.give(s.slot))
 	}
+	if s.lease, err = mapCell(s.coll.Maps[bootMapLease]); err != nil {
+		s.coll.Close()
+		return nil, errors.Join(err, k.points.give(s.slot))
+	}
 	return &s, nil
 }
 
@@ -75,7 +80,7 @@ func (k *Kit) enter(s *standing, g Gate, counters []string) (Attachment, error) 
 	if err != nil {
 		return nil, errors.Join(err, s.Close(), s.end())
 	}
-	h := hold(s.coll, s, counters)
+	h := hold(s.coll, s.lease, s, counters)
 	h.free = func() error { return k.lay(s) }
 	return h, nil
 }
@@ -86,7 +91,7 @@ func (s *standing) Close() error { return s.points.clear(s.slot) }
 // end lets go of the programs and the slot.
 func (s *standing) end() error {
 	s.coll.Close()
-	return s.points.give(s.slot)
+	return errors.Join(s.lease.close(), s.points.give(s.slot))
 }
 
 // lay puts a standing aside as a spare, or ends it.
@@ -137,6 +142,7 @@ func (s *standing) renew() error {
 	if err := setGate(s.coll, Gate{}); err != nil {
 		return err
 	}
+	s.lease.set(0)
 	cpus, err := ebpf.PossibleCPU()
 	if err != nil {
 		return err
@@ -150,14 +156,12 @@ func (s *standing) renew() error {
 	return nil
 }
 
-// shapeOf is the same text for operations that differ in their instants alone.
+// shapeOf is the same text for operations that the same programs can carry out:
+// of those that drop every lookup, the seed is of no account.
 func shapeOf(op proto.Message) string {
 	op = proto.Clone(op)
-	switch o := op.(type) {
-	case *pb.Silence:
-		o.Tag, o.Gate = "", nil
-	case *pb.DropDNS:
-		o.Tag, o.Gate, o.Seed = "", nil, 0
+	if o, ok := op.(*pb.DropDNS); ok {
+		o.Seed = 0
 	}
 	text, err := proto.MarshalOptions{Deterministic: true}.Marshal(op)
 	if err != nil {

@@ -34,11 +34,11 @@ func TestProgramsOfAWholeHostAreUsedAgain(t *testing.T) {
 	t.Parallel()
 	for name, op := range map[string]func(*pb.Gate) func(*Kit) (Attachment, error){
 		"dropped_out": func(g *pb.Gate) func(*Kit) (Attachment, error) {
-			return func(k *Kit) (Attachment, error) { return k.Silence(&pb.Silence{Tag: "a", Gate: g}) }
+			return func(k *Kit) (Attachment, error) { return k.Silence(g, &pb.Silence{}) }
 		},
 		"queries_dropped": func(g *pb.Gate) func(*Kit) (Attachment, error) {
 			return func(k *Kit) (Attachment, error) {
-				return k.DropDNS(&pb.DropDNS{Tag: "b", Gate: g, SharePpm: wholePPM, Seed: 7})
+				return k.DropDNS(g, &pb.DropDNS{SharePpm: wholePPM, Seed: 7})
 			}
 		},
 	} {
@@ -88,7 +88,7 @@ func TestTwoFaultsOfOneShapeActTogether(t *testing.T) {
 	p.here.run(t, func() { must(t, k.Attach()) })
 	must(t, k.Warm(&pb.DropDNS{SharePpm: wholePPM}))
 	drop := func() (Attachment, error) {
-		return k.DropDNS(&pb.DropDNS{Gate: now(k, time.Minute), SharePpm: wholePPM})
+		return k.DropDNS(now(k, time.Minute), &pb.DropDNS{SharePpm: wholePPM})
 	}
 	first, second := attachIn(t, p.here, drop), attachIn(t, p.here, drop)
 	for _, a := range []Attachment{first, second} {

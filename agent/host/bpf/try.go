@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"runtime"
+	"strconv"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -31,31 +32,32 @@ type Finding struct {
 	Err    error
 }
 
-// A trial is one mechanism, the packet that it should catch, and the counter
-// that tells. Without a target it is enough that it attaches.
-type trial struct {
-	engine  string
-	attach  func(*pb.Gate) (Attachment, error)
-	target  string
-	counter string
+// Trial is one mechanism, the packet that it should catch, and the counter that
+// tells. Without a port it is enough that it attaches.
+type Trial struct {
+	// Engine is how the mechanism works, for people.
+	Engine string
+	// Attach attaches it with a gate that is open.
+	Attach func(*Kit, *pb.Gate) (Attachment, error)
+	// Port is where the packet is sent; 0 is nowhere.
+	Port uint16
+	// Counter is to count it.
+	Counter string
 }
-
-// Mechanisms are what Try can try.
-func Mechanisms() []string { return []string{"silence", "dns.drop", "delay.line", "hold.exec"} }
 
 // Try does mechanisms one after the other and ends them. All that need packets
 // share a namespace of their own: whatever is attached there holds up network
 // configuration on the whole machine for 10 ms, twice, and so is attached once.
-func (k *Kit) Try(names ...string) map[string]Finding {
-	found := make(map[string]Finding, len(names))
+func (k *Kit) Try(trials map[string]*Trial) map[string]Finding {
+	found := make(map[string]Finding, len(trials))
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		// The thread is in a namespace of its own and dies with it.
 		runtime.LockOSThread()
 		s := k.newStage()
-		for _, name := range names {
-			found[name] = s.try(name)
+		for name, t := range trials {
+			found[name] = s.try(name, t)
 		}
 		s.close()
 	}()
@@ -79,7 +81,7 @@ func (k *Kit) newStage() *stage {
 	if err != nil {
 		return &stage{kit: k, why: err}
 	}
-	s := &stage{points: p, kit: &Kit{lease: k.lease, until: k.until, offset: k.offset, token: k.token, points: p}}
+	s := &stage{points: p, kit: &Kit{offset: k.offset, token: k.token, points: p}}
 	s.why = s.enter()
 	return s
 }
@@ -117,57 +119,30 @@ func (s *stage) close() {
 }
 
 // try does one mechanism.
-func (s *stage) try(name string) Finding {
-	t, ok := s.kit.trial(name)
-	if !ok {
-		return Finding{Err: fmt.Errorf("try %s: no such mechanism", name)}
-	}
+func (s *stage) try(name string, t *Trial) Finding {
 	if err := s.act(t); err != nil {
 		return Finding{Err: fmt.Errorf("try %s: %w", name, err)}
 	}
-	return Finding{Engine: t.engine}
+	return Finding{Engine: t.Engine}
 }
 
-func (s *stage) act(t trial) error {
-	if t.target != "" && s.why != nil {
+func (s *stage) act(t *Trial) error {
+	if t.Port != 0 && s.why != nil {
 		return s.why
 	}
-	a, err := t.attach(&pb.Gate{EndBootNanos: int64(s.kit.Boot() + tryLast), IgnoreLease: true})
+	a, err := t.Attach(s.kit, &pb.Gate{EndBootNanos: int64(s.kit.Boot() + tryLast), IgnoreLease: true})
 	if err != nil {
 		return err
 	}
 	return errors.Join(t.prove(a), a.Close())
 }
 
-// trial finds how a mechanism is tried.
-func (k *Kit) trial(name string) (trial, bool) {
-	switch name {
-	case "silence":
-		return trial{"tcx", func(g *pb.Gate) (Attachment, error) {
-			return k.Silence(&pb.Silence{Gate: g})
-		}, tryThere + ":9", "dropped_out"}, true
-	case "dns.drop":
-		return trial{"tcx", func(g *pb.Gate) (Attachment, error) {
-			return k.DropDNS(&pb.DropDNS{Gate: g, SharePpm: wholePPM})
-		}, tryThere + ":53", "queries_dropped"}, true
-	case "delay.line":
-		return trial{"delay line", func(g *pb.Gate) (Attachment, error) {
-			return k.Delay(&pb.DelayLine{Gate: g, DelayNanos: 1e6, Direction: pb.Direction_DIRECTION_OUT})
-		}, tryThere + ":9", "delayed_out"}, true
-	case "hold.exec":
-		return trial{"raw tracepoint", func(g *pb.Gate) (Attachment, error) {
-			return k.HoldDown(&pb.HoldDown{Gate: g}, []uint64{1<<64 - 1}) // nobody's
-		}, "", ""}, true
-	}
-	return trial{}, false
-}
-
 // prove sends a packet and asks whether it was caught.
-func (t trial) prove(a Attachment) error {
-	if t.target == "" {
+func (t *Trial) prove(a Attachment) error {
+	if t.Port == 0 {
 		return nil
 	}
-	c, err := net.Dial("udp", t.target)
+	c, err := net.Dial("udp", net.JoinHostPort(tryThere, strconv.Itoa(int(t.Port))))
 	if err != nil {
 		return err
 	}
@@ -179,8 +154,8 @@ func (t trial) prove(a Attachment) error {
 	if err != nil {
 		return err
 	}
-	if n[t.counter] == 0 {
-		return fmt.Errorf("%w: a packet got past %s", ErrUnsupported, t.engine)
+	if n[t.Counter] == 0 {
+		return fmt.Errorf("%w: a packet got past %s", ErrUnsupported, t.Engine)
 	}
 	return nil
 }

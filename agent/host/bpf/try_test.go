@@ -6,15 +6,32 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	pb "squall/proto/squall/v1"
 )
+
+// everyTrial is one of each kind of program.
+var everyTrial = map[string]*Trial{
+	"silence": {Engine: "tcx", Port: 9, Counter: "dropped_out", Attach: func(k *Kit, g *pb.Gate) (Attachment, error) {
+		return k.Silence(g, &pb.Silence{})
+	}},
+	"dns.drop": {Engine: "tcx", Port: 53, Counter: "queries_dropped", Attach: func(k *Kit, g *pb.Gate) (Attachment, error) {
+		return k.DropDNS(g, &pb.DropDNS{SharePpm: wholePPM})
+	}},
+	"delay.line": {Engine: "delay line", Port: 9, Counter: "delayed_out", Attach: func(k *Kit, g *pb.Gate) (Attachment, error) {
+		return k.Delay(g, &pb.DelayLine{DelayNanos: 1e6, Direction: pb.Direction_DIRECTION_OUT})
+	}},
+	"hold.exec": {Engine: "raw tracepoint", Attach: func(k *Kit, g *pb.Gate) (Attachment, error) {
+		return k.HoldDown(g, []uint64{1<<64 - 1}) // nobody's
+	}},
+}
 
 func TestTryProvesEachMechanism(t *testing.T) {
 	k := newKit(t)
-	names := []string{"silence", "dns.drop", "delay.line", "hold.exec"}
 	start := time.Now()
-	found := k.Try(names...)
+	found := k.Try(everyTrial)
 	t.Log("all together took", time.Since(start))
-	for _, name := range names {
+	for name := range everyTrial {
 		if f := found[name]; f.Err != nil || f.Engine == "" {
 			t.Errorf("%s: %q, %v", name, f.Engine, f.Err)
 		}
@@ -38,15 +55,17 @@ func heldObjects(t *testing.T) (n int) {
 func TestTryKeepsNothing(t *testing.T) {
 	k := newKit(t)
 	before := heldObjects(t)
-	k.Try(Mechanisms()...)
+	k.Try(everyTrial)
 	if after := heldObjects(t); after != before {
 		t.Errorf("%d programs, maps and links are held after the trials, %d before", after, before)
 	}
 }
 
-func TestTryKnowsNoOtherMechanism(t *testing.T) {
-	if f := newKit(t).Try("magic")["magic"]; f.Err == nil {
-		t.Error("a mechanism that does not exist works")
+// TestTryTellsWhatDoesNotCatch: that it attaches is not enough.
+func TestTryTellsWhatDoesNotCatch(t *testing.T) {
+	blind := &Trial{Engine: "tcx", Port: 9, Counter: "queries_dropped", Attach: everyTrial["dns.drop"].Attach}
+	if f := newKit(t).Try(map[string]*Trial{"blind": blind})["blind"]; f.Err == nil {
+		t.Error("what lets a packet pass is said to work")
 	}
 }
 
@@ -54,7 +73,7 @@ func TestTryKnowsNoOtherMechanism(t *testing.T) {
 func BenchmarkTry(b *testing.B) {
 	k := newKit(b)
 	for b.Loop() {
-		for name, f := range k.Try("silence", "dns.drop", "delay.line", "hold.exec") {
+		for name, f := range k.Try(everyTrial) {
 			if f.Err != nil {
 				b.Fatal(name, f.Err)
 			}

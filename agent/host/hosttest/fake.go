@@ -26,7 +26,8 @@ type Fake struct {
 
 	facts     *pb.Facts
 	born      time.Time
-	lease     time.Duration
+	leases    map[string]time.Duration
+	deaths    chan string
 	attached  []*attached
 	workloads map[string]*workload
 	events    []Event
@@ -75,6 +76,8 @@ func NewFake(config *pb.HostConfig) *Fake {
 		facts:     fakeFacts(config),
 		workloads: map[string]*workload{},
 		waiting:   map[string]context.CancelFunc{},
+		leases:    map[string]time.Duration{},
+		deaths:    make(chan string, 16),
 		faults:    map[int]func(context.Context) error{},
 	}
 	for _, w := range config.GetWorkloads() {
@@ -147,7 +150,8 @@ func (f *Fake) onOp(n int, fault func(context.Context) error) {
 func (f *Fake) Crash() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.attached, f.lease = nil, 0
+	f.attached = nil
+	clear(f.leases)
 	f.record("crash", "", nil)
 }
 
@@ -195,10 +199,35 @@ func (f *Fake) Boot() time.Duration {
 func (f *Fake) boot() time.Duration { return time.Since(f.born) + fakeUptime }
 
 // Renew implements host.Host.
-func (f *Fake) Renew(until time.Duration) {
+func (f *Fake) Renew(tag string, until time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.lease = max(f.lease, until)
+	f.leases[tag] = until
+}
+
+// leaseOf is when the lease of a tag runs out; 0 where none was granted.
+func (f *Fake) leaseOf(tag string) (until time.Duration) {
+	for name, lease := range f.leases {
+		if host.Under(tag, name) {
+			until = max(until, lease)
+		}
+	}
+	return until
+}
+
+// Died implements host.Host.
+func (f *Fake) Died() <-chan string { return f.deaths }
+
+// Die ends what is attached under a tag, as the death of its holder does.
+func (f *Fake) Die(tag string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.attached = slices.DeleteFunc(f.attached, func(a *attached) bool { return host.Under(a.tag, tag) })
+	f.record("die", tag, nil)
+	select {
+	case f.deaths <- tag:
+	default:
+	}
 }
 
 // Events is everything that has happened, oldest first.
@@ -263,8 +292,8 @@ func (f *Fake) Acting() []string {
 	defer f.mu.Unlock()
 	var acting []string
 	for _, a := range f.attached {
-		if f.open(a) {
-			acting = append(acting, a.tag+" "+kindOf(a.op))
+		if f.open(a.op) {
+			acting = append(acting, a.tag+" "+host.Kind(a.op))
 		}
 	}
 	return acting

@@ -25,15 +25,12 @@ func gate(h host.Host, from, to time.Duration) *pb.Gate {
 
 // powerOff is what a power cut does to a host, and its undo, newest first.
 func powerOff(h host.Host) (do, undo []*pb.Op) {
-	detach := func(tag string) *pb.Op { return &pb.Op{Kind: &pb.Op_Detach{Detach: &pb.Detach{Tag: tag}}} }
+	detach := func(tag string) *pb.Op { return &pb.Op{Kind: &pb.Op_Detach{Detach: &pb.Detach{}}, Tag: tag} }
+	act := gate(h, time.Second, time.Minute)
 	do = []*pb.Op{
-		{Kind: &pb.Op_HoldDown{HoldDown: &pb.HoldDown{
-			Tag: "r/s/hold", Gate: gate(h, time.Second, time.Minute), Cgroups: []string{host.WorkloadsFolder + "/web"},
-		}}},
-		{Kind: &pb.Op_Silence{Silence: &pb.Silence{Tag: "r/s/silence", Gate: gate(h, time.Second, time.Minute)}}},
-		{Kind: &pb.Op_KillWorkloads{KillWorkloads: &pb.KillWorkloads{
-			Tag: "r/s/kill", Workload: []string{"web"}, AtBootNanos: int64(h.Boot() + time.Second),
-		}}},
+		{Tag: "r/s/hold", Gate: act, Kind: &pb.Op_HoldDown{HoldDown: &pb.HoldDown{Cgroups: []string{host.WorkloadsFolder + "/web"}}}},
+		{Tag: "r/s/silence", Gate: act, Kind: &pb.Op_Silence{Silence: &pb.Silence{}}},
+		{Tag: "r/s/kill", Gate: act, Kind: &pb.Op_KillWorkloads{KillWorkloads: &pb.KillWorkloads{Workload: []string{"web"}}}},
 	}
 	undo = []*pb.Op{
 		detach("r/s/kill"), detach("r/s/silence"), detach("r/s/hold"),
@@ -45,17 +42,18 @@ func powerOff(h host.Host) (do, undo []*pb.Op) {
 func TestDoAndUndoLeaveTheSameText(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake()
+		f.Renew("r", f.Boot()+time.Hour)
 		before := f.String()
 		do, undo := powerOff(f)
 		for crash := range len(do) + 1 {
 			for _, op := range do[:crash] {
-				if err := f.Do(t.Context(), op); err != nil {
+				if err := f.Do(t.Context(), op, nil); err != nil {
 					t.Fatal(err)
 				}
 			}
 			for range 2 { // every undo is idempotent
 				for _, op := range undo {
-					if err := f.Do(t.Context(), op); err != nil {
+					if err := f.Do(t.Context(), op, nil); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -71,7 +69,7 @@ func TestGatesFollowStartEndAndLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake()
 		do, _ := powerOff(f)
-		if err := f.Do(t.Context(), do[1]); err != nil {
+		if err := f.Do(t.Context(), do[1], nil); err != nil {
 			t.Fatal(err)
 		}
 		acts := func(what string, want bool) {
@@ -80,13 +78,13 @@ func TestGatesFollowStartEndAndLease(t *testing.T) {
 				t.Errorf("%s: acts is %t", what, got)
 			}
 		}
-		f.Renew(f.Boot() + 10*time.Second)
+		f.Renew("r", f.Boot()+10*time.Second)
 		acts("before its start", false)
 		time.Sleep(time.Second)
 		acts("after its start", true)
 		time.Sleep(9 * time.Second)
 		acts("when the lease has run out", false)
-		f.Renew(f.Boot() + time.Hour)
+		f.Renew("r", f.Boot()+time.Hour)
 		acts("when it is renewed", true)
 		time.Sleep(50 * time.Second)
 		acts("at its end", false)
@@ -98,9 +96,9 @@ func TestKillWaitsAndIsCalledOff(t *testing.T) {
 		f := newFake()
 		do, undo := powerOff(f)
 		done := make(chan error)
-		go func() { done <- f.Do(t.Context(), do[2]) }()
+		go func() { done <- f.Do(t.Context(), do[2], nil) }()
 		time.Sleep(500 * time.Millisecond)
-		if err := f.Do(t.Context(), undo[0]); err != nil {
+		if err := f.Do(t.Context(), undo[0], nil); err != nil {
 			t.Fatal(err)
 		}
 		if err := <-done; !errors.Is(err, context.Canceled) || !f.Runs("web") {
@@ -112,18 +110,18 @@ func TestKillWaitsAndIsCalledOff(t *testing.T) {
 func TestHeldDownWorkloadCannotStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake()
-		f.Renew(f.Boot() + time.Minute)
+		f.Renew("r", f.Boot()+time.Minute)
 		do, undo := powerOff(f)
 		for _, op := range do {
-			if err := f.Do(t.Context(), op); err != nil {
+			if err := f.Do(t.Context(), op, nil); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if err := f.Do(t.Context(), undo[3]); err == nil || f.Runs("web") {
+		if err := f.Do(t.Context(), undo[3], nil); err == nil || f.Runs("web") {
 			t.Error("it was started while held down")
 		}
 		f.Crash() // the hold ends with its holder
-		if err := f.Do(t.Context(), undo[3]); err != nil || !f.Runs("web") {
+		if err := f.Do(t.Context(), undo[3], nil); err != nil || !f.Runs("web") {
 			t.Errorf("it can't be started after the crash: %v", err)
 		}
 	})
@@ -136,16 +134,16 @@ func TestFaultsOfTheFakeComeWhenAsked(t *testing.T) {
 		broken := errors.New("broken")
 		f.FailOp(2, broken)
 		f.HangOp(3)
-		if err := f.Do(t.Context(), do[0]); err != nil {
+		if err := f.Do(t.Context(), do[0], nil); err != nil {
 			t.Fatal(err)
 		}
 		before := f.String()
-		if err := f.Do(t.Context(), do[1]); !errors.Is(err, broken) {
+		if err := f.Do(t.Context(), do[1], nil); !errors.Is(err, broken) {
 			t.Errorf("got %v", err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if err := f.Do(ctx, do[1]); !errors.Is(err, context.DeadlineExceeded) {
+		if err := f.Do(ctx, do[1], nil); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}
 		if f.String() != before {

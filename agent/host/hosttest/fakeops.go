@@ -14,22 +14,33 @@ import (
 )
 
 // Do implements host.Host.
-func (f *Fake) Do(ctx context.Context, op *pb.Op) error {
+func (f *Fake) Do(ctx context.Context, op *pb.Op, armed func()) error {
 	if err := f.fault(ctx); err != nil {
 		return err
 	}
-	if err := f.wait(ctx, op.GetKillWorkloads()); err != nil {
-		return err
+	if armed != nil {
+		armed()
+	}
+	if op.GetKillWorkloads() != nil {
+		if err := f.wait(ctx, op); err != nil {
+			return err
+		}
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch o := op.GetKind().(type) {
 	case *pb.Op_Detach:
-		f.detach(o.Detach.GetTag())
+		f.detach(op.GetTag())
 		return nil
 	case *pb.Op_KillWorkloads:
+		if !f.open(op) {
+			return errGateClosed
+		}
 		return f.kill(o.KillWorkloads.GetWorkload())
 	case *pb.Op_StartWorkloads:
+		if !f.open(op) {
+			return errGateClosed
+		}
 		return f.start(o.StartWorkloads.GetWorkload())
 	case *pb.Op_Nothing:
 		return nil
@@ -40,9 +51,12 @@ func (f *Fake) Do(ctx context.Context, op *pb.Op) error {
 	}
 }
 
+// errGateClosed says that an operation came to its turn outside its gate.
+var errGateClosed = errors.New("its end or its lease has passed")
+
 // wait lets a kill wait for its instant; ctx or a detach calls it off.
-func (f *Fake) wait(ctx context.Context, kill *pb.KillWorkloads) error {
-	left := time.Duration(kill.GetAtBootNanos()) - f.Boot()
+func (f *Fake) wait(ctx context.Context, kill *pb.Op) error {
+	left := time.Duration(kill.GetGate().GetStartBootNanos()) - f.Boot()
 	if left <= 0 {
 		return ctx.Err()
 	}
@@ -81,14 +95,14 @@ func (f *Fake) fault(ctx context.Context) error {
 }
 
 func (f *Fake) attach(op *pb.Op) error {
-	tag, _ := host.Gated(op)
+	tag := op.GetTag()
 	if tag == "" {
 		return errors.New("attach: the operation has no tag")
 	}
 	if name := host.AbilityFor(op); !f.can(name) {
 		return fmt.Errorf("attach %s: %s is missing: %w", tag, name, host.ErrUnsupported)
 	}
-	same := func(a *attached) bool { return a.tag == tag && kindOf(a.op) == kindOf(op) }
+	same := func(a *attached) bool { return a.tag == tag && host.Kind(a.op) == host.Kind(op) }
 	if slices.ContainsFunc(f.attached, same) {
 		return nil
 	}
@@ -153,12 +167,15 @@ func (f *Fake) start(names []string) error {
 	return errors.Join(errs...)
 }
 
-// open tells whether an attached operation acts now.
-func (f *Fake) open(a *attached) bool {
-	_, gate := host.Gated(a.op)
+// open tells whether an operation may act now. One without a gate always may.
+func (f *Fake) open(op *pb.Op) bool {
+	gate := op.GetGate()
+	if gate == nil {
+		return true
+	}
 	now := f.boot()
 	inside := now >= time.Duration(gate.GetStartBootNanos()) && now < time.Duration(gate.GetEndBootNanos())
-	return inside && (gate.GetIgnoreLease() || now < f.lease)
+	return inside && (gate.GetIgnoreLease() || now < f.leaseOf(op.GetTag()))
 }
 
 // heldDown tells whether something that acts kills what the workload starts.
@@ -170,6 +187,6 @@ func (f *Fake) heldDown(name string) bool {
 		}
 	}
 	return slices.ContainsFunc(f.attached, func(a *attached) bool {
-		return slices.Contains(a.op.GetHoldDown().GetCgroups(), cgroup) && f.open(a)
+		return slices.Contains(a.op.GetHoldDown().GetCgroups(), cgroup) && f.open(a.op)
 	})
 }

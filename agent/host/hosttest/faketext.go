@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/protobuf/reflect/protoreflect"
+
 	"squall/agent/host"
 	pb "squall/proto/squall/v1"
 )
@@ -33,36 +35,47 @@ func (w *workload) String() string {
 	return "dead"
 }
 
-// kindOf names an operation as the vocabulary does.
-func kindOf(op *pb.Op) string {
-	m := op.ProtoReflect()
-	field := m.WhichOneof(m.Descriptor().Oneofs().ByName("kind"))
-	if field == nil {
-		return "nothing"
-	}
-	return string(field.Name())
-}
-
-// describe prints an attached operation with its gate. It doesn't use the
-// text format, whose spacing is random on purpose.
+// describe prints an attached operation with its gate, and every field of its
+// kind that is set. It doesn't use the text format, whose spacing is random on
+// purpose.
 func describe(op *pb.Op) string {
-	_, gate := host.Gated(op)
-	text := fmt.Sprintf("%s from %s to %s", kindOf(op),
+	gate := op.GetGate()
+	text := fmt.Sprintf("%s from %s to %s", host.Kind(op),
 		time.Duration(gate.GetStartBootNanos()), time.Duration(gate.GetEndBootNanos()))
 	if gate.GetIgnoreLease() {
 		text += " without lease"
 	}
-	switch o := op.GetKind().(type) {
-	case *pb.Op_Silence:
-		return text + fmt.Sprintf(" ports %v cgroups %v l2 %t", o.Silence.GetPorts(), o.Silence.GetCgroups(), o.Silence.GetL2())
-	case *pb.Op_DropDns:
-		return text + fmt.Sprintf(" share %d cgroups %v", o.DropDns.GetSharePpm(), o.DropDns.GetCgroups())
-	case *pb.Op_DelayLine:
-		return text + fmt.Sprintf(" %s %v to %v", time.Duration(o.DelayLine.GetDelayNanos()), o.DelayLine.GetDirection(), o.DelayLine.GetPrefix())
-	case *pb.Op_HoldDown:
-		return text + fmt.Sprintf(" cgroups %v", o.HoldDown.GetCgroups())
+	m := op.ProtoReflect()
+	arm := m.WhichOneof(m.Descriptor().Oneofs().ByName("kind"))
+	return text + fields(m.Get(arm).Message())
+}
+
+// fields prints the fields of a message that are set, in their order.
+func fields(m protoreflect.Message) string {
+	var b strings.Builder
+	all := m.Descriptor().Fields()
+	for i := range all.Len() {
+		switch f := all.Get(i); {
+		case !m.Has(f):
+		case f.IsList() && f.Message() == nil:
+			fmt.Fprintf(&b, " %s %s", f.Name(), scalars(m.Get(f).List()))
+		case f.Message() == nil:
+			fmt.Fprintf(&b, " %s %v", f.Name(), m.Get(f))
+		case f.IsList():
+			fmt.Fprintf(&b, " %s of %d", f.Name(), m.Get(f).List().Len())
+		default:
+			fmt.Fprintf(&b, " %s {%s }", f.Name(), fields(m.Get(f).Message()))
+		}
 	}
-	return text
+	return b.String()
+}
+
+func scalars(list protoreflect.List) []string {
+	var all []string
+	for i := range list.Len() {
+		all = append(all, list.Get(i).String())
+	}
+	return all
 }
 
 // Evidence implements host.Host.
@@ -91,10 +104,10 @@ func (f *Fake) bites(a *attached) *pb.Evidence {
 		alive := f.alive(hold.GetCgroups())
 		return &pb.Evidence{Name: "alive", Value: float64(alive), Holds: alive == 0, Text: fmt.Sprintf("%d processes alive", alive)}
 	}
-	if !f.open(a) {
-		return &pb.Evidence{Name: "packets_dropped", Text: kindOf(a.op) + " does not act"}
+	if !f.open(a.op) {
+		return &pb.Evidence{Name: "packets_dropped", Text: host.Kind(a.op) + " does not act"}
 	}
-	return &pb.Evidence{Name: "packets_dropped", Value: 1, Holds: true, Text: kindOf(a.op) + " acts"}
+	return &pb.Evidence{Name: "packets_dropped", Value: 1, Holds: true, Text: host.Kind(a.op) + " acts"}
 }
 
 func (f *Fake) alive(cgroups []string) int {

@@ -181,7 +181,13 @@ type Op struct {
 	//	*Op_KillWorkloads
 	//	*Op_StartWorkloads
 	//	*Op_Nothing
-	Kind          isOp_Kind `protobuf_oneof:"kind"`
+	Kind isOp_Kind `protobuf_oneof:"kind"`
+	// The name of what it makes, or of what a detach takes away with everything
+	// below it: "squall/RUN/STEP/PART".
+	Tag string `protobuf:"bytes,20,opt,name=tag,proto3" json:"tag,omitempty"`
+	// When it acts. Every operation reads it just before it does; one without a
+	// gate, as in an undo, acts at once.
+	Gate          *Gate `protobuf:"bytes,21,opt,name=gate,proto3" json:"gate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -295,6 +301,20 @@ func (x *Op) GetNothing() *Nothing {
 	return nil
 }
 
+func (x *Op) GetTag() string {
+	if x != nil {
+		return x.Tag
+	}
+	return ""
+}
+
+func (x *Op) GetGate() *Gate {
+	if x != nil {
+		return x.Gate
+	}
+	return nil
+}
+
 type isOp_Kind interface {
 	isOp_Kind()
 }
@@ -392,8 +412,8 @@ func (*Nothing) Descriptor() ([]byte, []int) {
 	return file_squall_v1_op_proto_rawDescGZIP(), []int{1}
 }
 
-// Gate is when an attached program acts, in boot time. The host's lease closes
-// it too: a program acts while start <= now < min(end, lease).
+// Gate is when an operation acts, in boot time. The fault's lease closes it too:
+// it acts while start <= now < min(end, lease).
 type Gate struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	StartBootNanos int64                  `protobuf:"varint,1,opt,name=start_boot_nanos,json=startBootNanos,proto3" json:"start_boot_nanos,omitempty"`
@@ -458,8 +478,6 @@ func (x *Gate) GetIgnoreLease() bool {
 // Silence is attached to every interface but loopback.
 type Silence struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Tag   string                 `protobuf:"bytes,1,opt,name=tag,proto3" json:"tag,omitempty"`
-	Gate  *Gate                  `protobuf:"bytes,2,opt,name=gate,proto3" json:"gate,omitempty"`
 	// ARP and neighbour discovery too.
 	L2 bool `protobuf:"varint,3,opt,name=l2,proto3" json:"l2,omitempty"`
 	// Local ports (TCP and UDP) that fall silent; empty is everything.
@@ -499,20 +517,6 @@ func (x *Silence) ProtoReflect() protoreflect.Message {
 // Deprecated: Use Silence.ProtoReflect.Descriptor instead.
 func (*Silence) Descriptor() ([]byte, []int) {
 	return file_squall_v1_op_proto_rawDescGZIP(), []int{3}
-}
-
-func (x *Silence) GetTag() string {
-	if x != nil {
-		return x.Tag
-	}
-	return ""
-}
-
-func (x *Silence) GetGate() *Gate {
-	if x != nil {
-		return x.Gate
-	}
-	return nil
 }
 
 func (x *Silence) GetL2() bool {
@@ -609,8 +613,6 @@ func (x *Exempt) GetManagement() []*ManagementPeer {
 // DropDNS drops queries on their way out and answers on their way in: UDP and TCP 53, TCP 853.
 type DropDNS struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Tag   string                 `protobuf:"bytes,1,opt,name=tag,proto3" json:"tag,omitempty"`
-	Gate  *Gate                  `protobuf:"bytes,2,opt,name=gate,proto3" json:"gate,omitempty"`
 	// Cgroups, relative to the v2 mount; empty is the whole host.
 	Cgroups []string `protobuf:"bytes,3,rep,name=cgroups,proto3" json:"cgroups,omitempty"`
 	// The share of queries, by a seeded hash of client address, port and id.
@@ -650,20 +652,6 @@ func (*DropDNS) Descriptor() ([]byte, []int) {
 	return file_squall_v1_op_proto_rawDescGZIP(), []int{5}
 }
 
-func (x *DropDNS) GetTag() string {
-	if x != nil {
-		return x.Tag
-	}
-	return ""
-}
-
-func (x *DropDNS) GetGate() *Gate {
-	if x != nil {
-		return x.Gate
-	}
-	return nil
-}
-
 func (x *DropDNS) GetCgroups() []string {
 	if x != nil {
 		return x.Cgroups
@@ -688,8 +676,6 @@ func (x *DropDNS) GetSeed() uint64 {
 // DelayLine holds packets to and from prefixes.
 type DelayLine struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Tag   string                 `protobuf:"bytes,1,opt,name=tag,proto3" json:"tag,omitempty"`
-	Gate  *Gate                  `protobuf:"bytes,2,opt,name=gate,proto3" json:"gate,omitempty"`
 	// The set's prefixes, resolved before the op is journaled.
 	Prefix        []string  `protobuf:"bytes,3,rep,name=prefix,proto3" json:"prefix,omitempty"`
 	DelayNanos    int64     `protobuf:"varint,4,opt,name=delay_nanos,json=delayNanos,proto3" json:"delay_nanos,omitempty"`
@@ -729,20 +715,6 @@ func (*DelayLine) Descriptor() ([]byte, []int) {
 	return file_squall_v1_op_proto_rawDescGZIP(), []int{6}
 }
 
-func (x *DelayLine) GetTag() string {
-	if x != nil {
-		return x.Tag
-	}
-	return ""
-}
-
-func (x *DelayLine) GetGate() *Gate {
-	if x != nil {
-		return x.Gate
-	}
-	return nil
-}
-
 func (x *DelayLine) GetPrefix() []string {
 	if x != nil {
 		return x.Prefix
@@ -774,8 +746,6 @@ func (x *DelayLine) GetExempt() *Exempt {
 // HoldDown kills what a workload's cgroup executes.
 type HoldDown struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Tag           string                 `protobuf:"bytes,1,opt,name=tag,proto3" json:"tag,omitempty"`
-	Gate          *Gate                  `protobuf:"bytes,2,opt,name=gate,proto3" json:"gate,omitempty"`
 	Cgroups       []string               `protobuf:"bytes,3,rep,name=cgroups,proto3" json:"cgroups,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -811,20 +781,6 @@ func (*HoldDown) Descriptor() ([]byte, []int) {
 	return file_squall_v1_op_proto_rawDescGZIP(), []int{7}
 }
 
-func (x *HoldDown) GetTag() string {
-	if x != nil {
-		return x.Tag
-	}
-	return ""
-}
-
-func (x *HoldDown) GetGate() *Gate {
-	if x != nil {
-		return x.Gate
-	}
-	return nil
-}
-
 func (x *HoldDown) GetCgroups() []string {
 	if x != nil {
 		return x.Cgroups
@@ -832,10 +788,10 @@ func (x *HoldDown) GetCgroups() []string {
 	return nil
 }
 
-// Detach ends what was attached under the tag.
+// Detach ends what was attached under the tag, and calls off a kill there whose
+// instant has not come.
 type Detach struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Tag           string                 `protobuf:"bytes,1,opt,name=tag,proto3" json:"tag,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -870,22 +826,13 @@ func (*Detach) Descriptor() ([]byte, []int) {
 	return file_squall_v1_op_proto_rawDescGZIP(), []int{8}
 }
 
-func (x *Detach) GetTag() string {
-	if x != nil {
-		return x.Tag
-	}
-	return ""
-}
-
-// KillWorkloads kills at at_boot_nanos, on a real-time thread, or at once when that is past.
+// KillWorkloads kills at its gate's start, on a real-time thread, or at once
+// when that is past and the gate still open.
 type KillWorkloads struct {
-	state       protoimpl.MessageState `protogen:"open.v1"`
-	Workload    []string               `protobuf:"bytes,1,rep,name=workload,proto3" json:"workload,omitempty"`
-	AtBootNanos int64                  `protobuf:"varint,2,opt,name=at_boot_nanos,json=atBootNanos,proto3" json:"at_boot_nanos,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Workload []string               `protobuf:"bytes,1,rep,name=workload,proto3" json:"workload,omitempty"`
 	// Kill also what no workload claims, but for pid 1, kernel threads, the agent and its helpers.
 	Undeclared bool `protobuf:"varint,3,opt,name=undeclared,proto3" json:"undeclared,omitempty"`
-	// Detach of this tag calls off a kill whose instant has not come.
-	Tag string `protobuf:"bytes,4,opt,name=tag,proto3" json:"tag,omitempty"`
 	// Folders of tmpfs to empty once all are dead: a host without power forgets them.
 	Volatile      []string `protobuf:"bytes,5,rep,name=volatile,proto3" json:"volatile,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -929,25 +876,11 @@ func (x *KillWorkloads) GetWorkload() []string {
 	return nil
 }
 
-func (x *KillWorkloads) GetAtBootNanos() int64 {
-	if x != nil {
-		return x.AtBootNanos
-	}
-	return 0
-}
-
 func (x *KillWorkloads) GetUndeclared() bool {
 	if x != nil {
 		return x.Undeclared
 	}
 	return false
-}
-
-func (x *KillWorkloads) GetTag() string {
-	if x != nil {
-		return x.Tag
-	}
-	return ""
 }
 
 func (x *KillWorkloads) GetVolatile() []string {
@@ -2232,7 +2165,7 @@ var File_squall_v1_op_proto protoreflect.FileDescriptor
 
 const file_squall_v1_op_proto_rawDesc = "" +
 	"\n" +
-	"\x12squall/v1/op.proto\x12\tsquall.v1\x1a\x15squall/v1/fault.proto\x1a\x14squall/v1/host.proto\x1a\x14squall/v1/plan.proto\"\xbe\x03\n" +
+	"\x12squall/v1/op.proto\x12\tsquall.v1\x1a\x15squall/v1/fault.proto\x1a\x14squall/v1/host.proto\x1a\x14squall/v1/plan.proto\"\xf5\x03\n" +
 	"\x02Op\x12.\n" +
 	"\asilence\x18\x01 \x01(\v2\x12.squall.v1.SilenceH\x00R\asilence\x12/\n" +
 	"\bdrop_dns\x18\x02 \x01(\v2\x12.squall.v1.DropDNSH\x00R\adropDns\x125\n" +
@@ -2242,54 +2175,45 @@ const file_squall_v1_op_proto_rawDesc = "" +
 	"\x06detach\x18\x05 \x01(\v2\x11.squall.v1.DetachH\x00R\x06detach\x12A\n" +
 	"\x0ekill_workloads\x18\x06 \x01(\v2\x18.squall.v1.KillWorkloadsH\x00R\rkillWorkloads\x12D\n" +
 	"\x0fstart_workloads\x18\a \x01(\v2\x19.squall.v1.StartWorkloadsH\x00R\x0estartWorkloads\x12.\n" +
-	"\anothing\x18\b \x01(\v2\x12.squall.v1.NothingH\x00R\anothingB\x06\n" +
+	"\anothing\x18\b \x01(\v2\x12.squall.v1.NothingH\x00R\anothing\x12\x10\n" +
+	"\x03tag\x18\x14 \x01(\tR\x03tag\x12#\n" +
+	"\x04gate\x18\x15 \x01(\v2\x0f.squall.v1.GateR\x04gateB\x06\n" +
 	"\x04kind\"\t\n" +
 	"\aNothing\"y\n" +
 	"\x04Gate\x12(\n" +
 	"\x10start_boot_nanos\x18\x01 \x01(\x03R\x0estartBootNanos\x12$\n" +
 	"\x0eend_boot_nanos\x18\x02 \x01(\x03R\fendBootNanos\x12!\n" +
-	"\fignore_lease\x18\x03 \x01(\bR\vignoreLease\"\xab\x01\n" +
-	"\aSilence\x12\x10\n" +
-	"\x03tag\x18\x01 \x01(\tR\x03tag\x12#\n" +
-	"\x04gate\x18\x02 \x01(\v2\x0f.squall.v1.GateR\x04gate\x12\x0e\n" +
+	"\fignore_lease\x18\x03 \x01(\bR\vignoreLease\"\x80\x01\n" +
+	"\aSilence\x12\x0e\n" +
 	"\x02l2\x18\x03 \x01(\bR\x02l2\x12\x14\n" +
 	"\x05ports\x18\x04 \x03(\rR\x05ports\x12\x18\n" +
 	"\acgroups\x18\x05 \x03(\tR\acgroups\x12)\n" +
-	"\x06exempt\x18\x06 \x01(\v2\x11.squall.v1.ExemptR\x06exempt\"q\n" +
+	"\x06exempt\x18\x06 \x01(\v2\x11.squall.v1.ExemptR\x06exemptJ\x04\b\x01\x10\x02J\x04\b\x02\x10\x03\"q\n" +
 	"\x06Exempt\x12\x12\n" +
 	"\x04mark\x18\x01 \x01(\rR\x04mark\x12\x18\n" +
 	"\aservers\x18\x02 \x03(\tR\aservers\x129\n" +
 	"\n" +
 	"management\x18\x03 \x03(\v2\x19.squall.v1.ManagementPeerR\n" +
-	"management\"\x8b\x01\n" +
-	"\aDropDNS\x12\x10\n" +
-	"\x03tag\x18\x01 \x01(\tR\x03tag\x12#\n" +
-	"\x04gate\x18\x02 \x01(\v2\x0f.squall.v1.GateR\x04gate\x12\x18\n" +
+	"management\"`\n" +
+	"\aDropDNS\x12\x18\n" +
 	"\acgroups\x18\x03 \x03(\tR\acgroups\x12\x1b\n" +
 	"\tshare_ppm\x18\x04 \x01(\rR\bsharePpm\x12\x12\n" +
-	"\x04seed\x18\x05 \x01(\x04R\x04seed\"\xda\x01\n" +
-	"\tDelayLine\x12\x10\n" +
-	"\x03tag\x18\x01 \x01(\tR\x03tag\x12#\n" +
-	"\x04gate\x18\x02 \x01(\v2\x0f.squall.v1.GateR\x04gate\x12\x16\n" +
+	"\x04seed\x18\x05 \x01(\x04R\x04seedJ\x04\b\x01\x10\x02J\x04\b\x02\x10\x03\"\xaf\x01\n" +
+	"\tDelayLine\x12\x16\n" +
 	"\x06prefix\x18\x03 \x03(\tR\x06prefix\x12\x1f\n" +
 	"\vdelay_nanos\x18\x04 \x01(\x03R\n" +
 	"delayNanos\x122\n" +
 	"\tdirection\x18\x05 \x01(\x0e2\x14.squall.v1.DirectionR\tdirection\x12)\n" +
-	"\x06exempt\x18\x06 \x01(\v2\x11.squall.v1.ExemptR\x06exempt\"[\n" +
-	"\bHoldDown\x12\x10\n" +
-	"\x03tag\x18\x01 \x01(\tR\x03tag\x12#\n" +
-	"\x04gate\x18\x02 \x01(\v2\x0f.squall.v1.GateR\x04gate\x12\x18\n" +
-	"\acgroups\x18\x03 \x03(\tR\acgroups\"\x1a\n" +
-	"\x06Detach\x12\x10\n" +
-	"\x03tag\x18\x01 \x01(\tR\x03tag\"\x9d\x01\n" +
+	"\x06exempt\x18\x06 \x01(\v2\x11.squall.v1.ExemptR\x06exemptJ\x04\b\x01\x10\x02J\x04\b\x02\x10\x03\"0\n" +
+	"\bHoldDown\x12\x18\n" +
+	"\acgroups\x18\x03 \x03(\tR\acgroupsJ\x04\b\x01\x10\x02J\x04\b\x02\x10\x03\"\x0e\n" +
+	"\x06DetachJ\x04\b\x01\x10\x02\"s\n" +
 	"\rKillWorkloads\x12\x1a\n" +
-	"\bworkload\x18\x01 \x03(\tR\bworkload\x12\"\n" +
-	"\rat_boot_nanos\x18\x02 \x01(\x03R\vatBootNanos\x12\x1e\n" +
+	"\bworkload\x18\x01 \x03(\tR\bworkload\x12\x1e\n" +
 	"\n" +
 	"undeclared\x18\x03 \x01(\bR\n" +
-	"undeclared\x12\x10\n" +
-	"\x03tag\x18\x04 \x01(\tR\x03tag\x12\x1a\n" +
-	"\bvolatile\x18\x05 \x03(\tR\bvolatile\",\n" +
+	"undeclared\x12\x1a\n" +
+	"\bvolatile\x18\x05 \x03(\tR\bvolatileJ\x04\b\x02\x10\x03J\x04\b\x04\x10\x05\",\n" +
 	"\x0eStartWorkloads\x12\x1a\n" +
 	"\bworkload\x18\x01 \x03(\tR\bworkload\"\xea\x02\n" +
 	"\x05Facts\x12-\n" +
@@ -2478,40 +2402,37 @@ var file_squall_v1_op_proto_depIdxs = []int32{
 	11, // 5: squall.v1.Op.kill_workloads:type_name -> squall.v1.KillWorkloads
 	12, // 6: squall.v1.Op.start_workloads:type_name -> squall.v1.StartWorkloads
 	3,  // 7: squall.v1.Op.nothing:type_name -> squall.v1.Nothing
-	4,  // 8: squall.v1.Silence.gate:type_name -> squall.v1.Gate
+	4,  // 8: squall.v1.Op.gate:type_name -> squall.v1.Gate
 	6,  // 9: squall.v1.Silence.exempt:type_name -> squall.v1.Exempt
 	26, // 10: squall.v1.Exempt.management:type_name -> squall.v1.ManagementPeer
-	4,  // 11: squall.v1.DropDNS.gate:type_name -> squall.v1.Gate
-	4,  // 12: squall.v1.DelayLine.gate:type_name -> squall.v1.Gate
-	27, // 13: squall.v1.DelayLine.direction:type_name -> squall.v1.Direction
-	6,  // 14: squall.v1.DelayLine.exempt:type_name -> squall.v1.Exempt
-	4,  // 15: squall.v1.HoldDown.gate:type_name -> squall.v1.Gate
-	28, // 16: squall.v1.Facts.config:type_name -> squall.v1.HostConfig
-	14, // 17: squall.v1.Facts.workloads:type_name -> squall.v1.WorkloadFacts
-	29, // 18: squall.v1.Facts.abilities:type_name -> squall.v1.Ability
-	6,  // 19: squall.v1.Facts.exempt:type_name -> squall.v1.Exempt
-	2,  // 20: squall.v1.Change.do:type_name -> squall.v1.Op
-	2,  // 21: squall.v1.Change.undo:type_name -> squall.v1.Op
-	30, // 22: squall.v1.Task.fault:type_name -> squall.v1.Fault
-	18, // 23: squall.v1.Record.intent:type_name -> squall.v1.Intent
-	19, // 24: squall.v1.Record.mark:type_name -> squall.v1.Mark
-	20, // 25: squall.v1.Record.order:type_name -> squall.v1.OrderMark
-	21, // 26: squall.v1.Record.halt:type_name -> squall.v1.HaltLatch
-	23, // 27: squall.v1.Record.schedule:type_name -> squall.v1.ScheduleRecord
-	24, // 28: squall.v1.Record.forget:type_name -> squall.v1.Forget
-	25, // 29: squall.v1.Record.damage:type_name -> squall.v1.Damage
-	15, // 30: squall.v1.Intent.changes:type_name -> squall.v1.Change
-	16, // 31: squall.v1.Intent.task:type_name -> squall.v1.Task
-	0,  // 32: squall.v1.Mark.state:type_name -> squall.v1.StepState
-	1,  // 33: squall.v1.Mark.cause:type_name -> squall.v1.RevertCause
-	31, // 34: squall.v1.Mark.refused:type_name -> squall.v1.Problem
-	22, // 35: squall.v1.HaltLatch.seal:type_name -> squall.v1.HaltSeal
-	16, // 36: squall.v1.ScheduleRecord.task:type_name -> squall.v1.Task
-	37, // [37:37] is the sub-list for method output_type
-	37, // [37:37] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	27, // 11: squall.v1.DelayLine.direction:type_name -> squall.v1.Direction
+	6,  // 12: squall.v1.DelayLine.exempt:type_name -> squall.v1.Exempt
+	28, // 13: squall.v1.Facts.config:type_name -> squall.v1.HostConfig
+	14, // 14: squall.v1.Facts.workloads:type_name -> squall.v1.WorkloadFacts
+	29, // 15: squall.v1.Facts.abilities:type_name -> squall.v1.Ability
+	6,  // 16: squall.v1.Facts.exempt:type_name -> squall.v1.Exempt
+	2,  // 17: squall.v1.Change.do:type_name -> squall.v1.Op
+	2,  // 18: squall.v1.Change.undo:type_name -> squall.v1.Op
+	30, // 19: squall.v1.Task.fault:type_name -> squall.v1.Fault
+	18, // 20: squall.v1.Record.intent:type_name -> squall.v1.Intent
+	19, // 21: squall.v1.Record.mark:type_name -> squall.v1.Mark
+	20, // 22: squall.v1.Record.order:type_name -> squall.v1.OrderMark
+	21, // 23: squall.v1.Record.halt:type_name -> squall.v1.HaltLatch
+	23, // 24: squall.v1.Record.schedule:type_name -> squall.v1.ScheduleRecord
+	24, // 25: squall.v1.Record.forget:type_name -> squall.v1.Forget
+	25, // 26: squall.v1.Record.damage:type_name -> squall.v1.Damage
+	15, // 27: squall.v1.Intent.changes:type_name -> squall.v1.Change
+	16, // 28: squall.v1.Intent.task:type_name -> squall.v1.Task
+	0,  // 29: squall.v1.Mark.state:type_name -> squall.v1.StepState
+	1,  // 30: squall.v1.Mark.cause:type_name -> squall.v1.RevertCause
+	31, // 31: squall.v1.Mark.refused:type_name -> squall.v1.Problem
+	22, // 32: squall.v1.HaltLatch.seal:type_name -> squall.v1.HaltSeal
+	16, // 33: squall.v1.ScheduleRecord.task:type_name -> squall.v1.Task
+	34, // [34:34] is the sub-list for method output_type
+	34, // [34:34] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_squall_v1_op_proto_init() }

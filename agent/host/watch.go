@@ -32,7 +32,7 @@ const (
 // watch kills whatever comes alive in cgroups that are held down.
 type watch struct {
 	host *Real
-	gate *pb.Gate
+	held *held
 	down []*downed
 	hook *bpf.Hold // nil without one
 	stop int       // eventfd
@@ -59,20 +59,20 @@ type downed struct {
 }
 
 // newWatch makes a watch that start begins. It acts while the gate is open.
-func (r *Real) newWatch(op *pb.HoldDown) (*watch, error) {
-	w := &watch{host: r, gate: op.GetGate(), done: make(chan struct{}), dying: map[string]map[int]bool{}}
+func (r *Real) newWatch(h *held, op *pb.HoldDown) (*watch, error) {
+	w := &watch{host: r, held: h, done: make(chan struct{}), dying: map[string]map[int]bool{}}
 	for _, cgroup := range op.GetCgroups() {
 		if err := r.workloads.cgroups.check(cgroup); err != nil {
-			return nil, fmt.Errorf("hold down: %w", err)
+			return nil, fmt.Errorf("%w", err)
 		}
 		w.down = append(w.down, &downed{cgroup: cgroup})
 	}
 	var err error
 	if w.stop, err = unix.Eventfd(0, unix.EFD_CLOEXEC); err != nil {
-		return nil, fmt.Errorf("hold down: %w", err)
+		return nil, fmt.Errorf("%w", err)
 	}
 	if w.made, err = unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK); err != nil {
-		return nil, fmt.Errorf("hold down: %w", errors.Join(err, unix.Close(w.stop)))
+		return nil, fmt.Errorf("%w", errors.Join(err, unix.Close(w.stop)))
 	}
 	for _, d := range w.down {
 		// Without it, the tick sees a new cgroup a little later.
@@ -139,7 +139,7 @@ func (w *watch) sleep() bool {
 
 // pause is how long the watch may sleep without an event.
 func (w *watch) pause() time.Duration {
-	if early := time.Duration(w.gate.GetStartBootNanos()) - w.host.Boot(); early > 0 {
+	if early := time.Duration(w.held.op.GetGate().GetStartBootNanos()) - w.host.Boot(); early > 0 {
 		return min(early, restTick)
 	}
 	if slices.ContainsFunc(w.down, func(d *downed) bool { return d.gone || !d.armed || d.born != 0 }) {
@@ -151,7 +151,7 @@ func (w *watch) pause() time.Duration {
 // look reads one cgroup and kills who came alive there.
 func (w *watch) look(d *downed) {
 	alive := w.read(d)
-	if !w.host.open(w.gate) {
+	if !w.held.open() {
 		d.armed, d.born = false, 0
 		return
 	}

@@ -1,0 +1,38 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"squall/agent/host/bpf"
+	pb "squall/proto/squall/v1"
+)
+
+// delayLine holds packets back, in a process of its own.
+var delayLine = operation{
+	ability: "delay.line",
+	program: &bpf.Trial{
+		Engine: "delay line", Port: 9, Counter: "delayed_out",
+		Attach: func(k *bpf.Kit, g *pb.Gate) (bpf.Attachment, error) {
+			return k.Delay(g, &pb.DelayLine{DelayNanos: 1e6, Direction: pb.Direction_DIRECTION_OUT})
+		},
+	},
+	arm:  armDelayLine,
+	says: sayDelayLine,
+}
+
+func armDelayLine(_ context.Context, h *held) (thing, func(context.Context) error, error) {
+	return h.program(func(k *bpf.Kit) (bpf.Attachment, error) { return k.Delay(h.op.GetGate(), h.op.GetDelayLine()) }, nil)
+}
+
+func sayDelayLine(op *pb.Op) string {
+	d := op.GetDelayLine()
+	way := strings.ToLower(strings.TrimPrefix(d.GetDirection().String(), "DIRECTION_"))
+	prefixes := "1 prefix"
+	if n := len(d.GetPrefix()); n != 1 {
+		prefixes = fmt.Sprintf("%d prefixes", n)
+	}
+	return fmt.Sprintf("hold packets %s, %s, for %s", way, prefixes, time.Duration(d.GetDelayNanos()))
+}

@@ -1,0 +1,71 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"squall/agent/host/bpf"
+	pb "squall/proto/squall/v1"
+)
+
+// everyQuery is a share of all lookups.
+const everyQuery = 1_000_000
+
+// dropDNS lets lookups vanish.
+var dropDNS = operation{
+	ability: "dns.drop",
+	program: &bpf.Trial{
+		Engine: "tcx", Port: 53, Counter: "queries_dropped",
+		Attach: func(k *bpf.Kit, g *pb.Gate) (bpf.Attachment, error) {
+			return k.DropDNS(g, &pb.DropDNS{SharePpm: everyQuery})
+		},
+	},
+	ready: func(k *bpf.Kit, _ *pb.Exempt) error { return k.Warm(&pb.DropDNS{SharePpm: everyQuery}) },
+	arm:   armDropDNS,
+	says: func(op *pb.Op) string {
+		d := op.GetDropDns()
+		of := "the host"
+		if len(d.GetCgroups()) > 0 {
+			of = strings.Join(d.GetCgroups(), " ")
+		}
+		return fmt.Sprintf("drop %g%% of lookups for %s", float64(d.GetSharePpm())/(everyQuery/100), of)
+	},
+}
+
+func armDropDNS(_ context.Context, h *held) (thing, func(context.Context) error, error) {
+	op := h.op.GetDropDns()
+	return h.program(func(k *bpf.Kit) (bpf.Attachment, error) { return k.DropDNS(h.op.GetGate(), op) },
+		func(ctx context.Context, a bpf.Attachment, before map[string]uint64) (*pb.Evidence, error) {
+			return tryLookups(ctx, op, a, before)
+		})
+}
+
+// tryLookups looks names up by the host's own path. Lookups of one workload
+// can't be tried from outside its cgroup: then counters are the evidence.
+func tryLookups(ctx context.Context, op *pb.DropDNS, a bpf.Attachment, before map[string]uint64) (*pb.Evidence, error) {
+	server := resolver(resolvConf)
+	if server == "" || len(op.GetCgroups()) > 0 {
+		return nil, nil
+	}
+	vanished := lookups(ctx, server)
+	now, err := a.Counters()
+	if err != nil {
+		return nil, err
+	}
+	dropped := now["queries_dropped"] + now["answers_dropped"] - before["queries_dropped"] - before["answers_dropped"]
+	return &pb.Evidence{
+		Name: "probe", Value: float64(vanished), Holds: lookupsProve(vanished, dropped, op.GetSharePpm()),
+		Text: fmt.Sprintf("%d of %d lookups at %s got no answer", vanished, canaries, server),
+	}, nil
+}
+
+// lookupsProve tells whether the lookups that vanished show the fault: all of
+// them where every query is dropped, and dropped by us. Of a share, a few
+// lookups prove nothing either way.
+func lookupsProve(vanished int, dropped uint64, share uint32) bool {
+	if share < everyQuery {
+		return true
+	}
+	return vanished == canaries && dropped >= canaries
+}

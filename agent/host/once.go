@@ -1,0 +1,47 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	pb "squall/proto/squall/v1"
+)
+
+// detachTag ends what is held under a tag.
+var detachTag = operation{
+	arm: func(_ context.Context, h *held) (thing, func(context.Context) error, error) {
+		return nil, func(ctx context.Context) error { return h.host.detach(ctx, h.op.GetTag()) }, nil
+	},
+	says: func(op *pb.Op) string { return "detach " + op.GetTag() },
+}
+
+// startWorkloads starts what does not run, by the way that the host's config names.
+var startWorkloads = operation{
+	arm: func(_ context.Context, h *held) (thing, func(context.Context) error, error) {
+		return nil, h.start, nil
+	},
+	says: func(op *pb.Op) string { return "start " + strings.Join(op.GetStartWorkloads().GetWorkload(), " ") },
+}
+
+// nothing is the other half of an operation without one.
+var nothing = operation{
+	arm:  func(context.Context, *held) (thing, func(context.Context) error, error) { return nil, nil, nil },
+	says: func(*pb.Op) string { return "" },
+}
+
+// start starts workloads by name, past errors.
+func (h *held) start(ctx context.Context) error {
+	var errs []error
+	for _, name := range h.op.GetStartWorkloads().GetWorkload() {
+		w, err := h.host.workload(name)
+		if err == nil {
+			err = h.mayAct()
+		}
+		if err == nil {
+			err = h.host.workloads.Start(ctx, w)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
