@@ -195,13 +195,41 @@ func (w *Workloads) spawn(ctx context.Context, workload *pb.Workload) error {
 	return errors.Join(calm(cmd.Process.Pid), reapLater(cmd))
 }
 
-// output opens the workload's log.
+// logPatience is how long a start waits for the workload's log.
+const logPatience = time.Second
+
+// output opens the workload's log. A disk that hangs keeps no workload from
+// being started: what it prints is dropped then.
 func (w *Workloads) output(name string) (*os.File, error) {
-	file := os.DevNull
-	if w.logs != "" {
-		file = filepath.Join(w.logs, name+".log")
+	if w.logs == "" {
+		return openLog(os.DevNull)
 	}
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+	type opened struct {
+		f   *os.File
+		err error
+	}
+	done := make(chan opened, 1)
+	go func() {
+		f, err := openLog(filepath.Join(w.logs, name+".log"))
+		done <- opened{f, err}
+	}()
+	patience := time.NewTimer(logPatience)
+	defer patience.Stop()
+	select {
+	case o := <-done:
+		return o.f, o.err
+	case <-patience.C:
+		go func() {
+			if o := <-done; o.f != nil {
+				o.f.Close()
+			}
+		}()
+		return openLog(os.DevNull)
+	}
+}
+
+func openLog(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
 	return f, wrap(err, "open log")
 }
 
