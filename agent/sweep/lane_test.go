@@ -27,6 +27,8 @@ type lane struct {
 	pair   *hosttest.Pair
 	cgroup string
 	dir    string
+	// mounts is the file of the mount namespace in which the agent runs; empty is the test's.
+	mounts string
 	conn   *grpc.ClientConn
 	client pb.LocalServiceClient
 
@@ -109,6 +111,10 @@ func (l *lane) begin(stopAt int) {
 // runAgent is one life of the supervisor.
 func (l *lane) runAgent(ctx context.Context, env []string) {
 	cmd := exec.Command("/proc/self/exe", "agent", l.dir, l.cgroup)
+	if l.mounts != "" {
+		self, _ := os.Executable()
+		cmd = exec.Command("nsenter", "--mount="+l.mounts, self, "agent", l.dir, l.cgroup)
+	}
 	cmd.Env, cmd.Stdout, cmd.Stderr = env, l.log, l.log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := l.pair.A.Do(cmd.Start); err != nil {
