@@ -209,6 +209,9 @@ func (c *actor) hosts() []*pb.HostClean {
 }
 
 func (c *actor) Status(context.Context, *pb.StatusRequest) (*pb.StatusResponse, error) {
+	if c.part["confirmed"] == "no" { // as a server that has just come back
+		return &pb.StatusResponse{Server: "server-a", Unconfirmed: true}, nil
+	}
 	return &pb.StatusResponse{
 		Leader: "server-a", Server: "server-a", HostsConnected: 2, HostsKnown: 2,
 		Servers: []*pb.ServerStatus{{Id: "server-a", Leader: true, Reachable: true}},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -8,6 +9,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"squall/proto/clock"
 	pb "squall/proto/squall/v1"
@@ -43,21 +46,47 @@ func showStatus(ctx context.Context, a *app) error {
 		return err
 	}
 	defer client.close()
-	st, err := ask(ctx, client, pb.ControlServiceClient.Status, &pb.StatusRequest{})
-	if err != nil {
+	st, err := client.status(ctx)
+	if st == nil {
 		return err
 	}
 	v := view{message: st, table: func(w io.Writer, wide bool) { printStatus(w, st, wide) }}
 	for _, r := range st.GetActive() {
 		v.names = append(v.names, r.GetRun()+"/"+r.GetStep())
 	}
-	return a.show(v)
+	return cmp.Or(a.show(v), err)
+}
+
+// status asks the servers one after the other for one whose word a leader
+// confirms. Where none has it, what the one that knows most last knew comes with
+// an error: it is no all-clear.
+func (c *client) status(ctx context.Context) (*pb.StatusResponse, error) {
+	var best *pb.StatusResponse
+	err := c.call(ctx, c.timeout, func(ctx context.Context, control pb.ControlServiceClient) error {
+		st, err := control.Status(ctx, &pb.StatusRequest{})
+		if err != nil {
+			return err
+		}
+		if best == nil || !st.GetUnconfirmed() || st.GetIndex() > best.GetIndex() {
+			best = st
+		}
+		if st.GetUnconfirmed() {
+			return status.Error(codes.Unavailable, "no leader confirms what it knows")
+		}
+		return nil
+	})
+	return best, err
 }
 
 func printStatus(w io.Writer, st *pb.StatusResponse, wide bool) {
 	now := time.Unix(0, st.GetClusterUnixNanos())
+	nothing, none := "nothing", "0"
+	if st.GetUnconfirmed() {
+		nothing, none = "unknown", "unknown"
+		fmt.Fprintf(w, "UNKNOWN\tno leader confirms this: it is what %s last knew\n", st.GetServer())
+	}
 	if len(st.GetActive()) == 0 {
-		fmt.Fprintln(w, "INJECTED\tnothing")
+		fmt.Fprintf(w, "INJECTED\t%s\n", nothing)
 	}
 	for _, s := range st.GetActive() {
 		left := time.Unix(0, s.GetEndsUnixNanos()).Sub(now)
@@ -65,7 +94,7 @@ func printStatus(w io.Writer, st *pb.StatusResponse, wide bool) {
 			some(s.GetHosts(), wide), span(left), orDash(starter(st, s.GetRun())))
 	}
 	if len(st.GetResidue()) == 0 {
-		fmt.Fprintln(w, "RESIDUE\t0")
+		fmt.Fprintf(w, "RESIDUE\t%s\n", none)
 	}
 	for _, h := range st.GetResidue() {
 		fmt.Fprintf(w, "RESIDUE\t%s\t%s\t%s\n", h.GetHost(), cleanWord(h), escape(strings.Join(h.GetResidue(), "; ")))

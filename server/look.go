@@ -23,16 +23,21 @@ const (
 	reachTime = 500 * time.Millisecond
 )
 
-// Status is what is injected right now, whose it is, when it ends, and what is left over.
+// Status is what is injected right now, whose it is, when it ends, and what is
+// left over. Without a leader it is what this server last knew, and says that it
+// is unconfirmed; a server that knows nothing at all refuses.
 func (d *controlDoor) Status(ctx context.Context, _ *pb.StatusRequest) (*pb.StatusResponse, error) {
 	led, cancel := context.WithTimeout(ctx, statusTime)
 	defer cancel()
 	view, err := d.read(led)
 	leader := d.consensus.Leader()
 	if err != nil {
-		view, leader = d.machine.View(), ""
+		if view, leader = d.machine.View(), ""; view.Index() == 0 {
+			return nil, err
+		}
 	}
 	res := report.Status(view)
+	res.Unconfirmed = err != nil
 	res.Leader, res.Server, res.Servers = leader, d.id, d.serverStatus(ctx, leader)
 	if latch := d.engaged(); latch != nil && !res.GetHalt().GetEngaged() {
 		res.Halt = latch // heard, not committed

@@ -476,3 +476,27 @@ func TestHaltCountsTheHostsOfRunsThatItEnded(t *testing.T) {
 		t.Errorf("the halt answers %v, %v", halted, err)
 	}
 }
+
+// TestServerWithoutALeaderGivesNoAllClear: what it last knew says that nobody confirms it.
+func TestServerWithoutALeaderGivesNoAllClear(t *testing.T) {
+	r := newRegion(t)
+	u := r.follower()
+	st, err := r.user(u).Status(within(t, 10*time.Second), &pb.StatusRequest{})
+	if err != nil || st.GetUnconfirmed() || st.GetLeader() == "" {
+		t.Fatalf("with a leader: %v, %v", st, err)
+	}
+	r.agent(u, "web-a1", "zone-a")
+	r.wait("the host", func() bool { return u.State().Host("web-a1") != nil })
+	for _, other := range r.servers {
+		if other != u {
+			r.kill(other)
+		}
+	}
+	r.wait("the loss of the leader", func() bool {
+		st, err = r.user(u).Status(within(t, 10*time.Second), &pb.StatusRequest{})
+		return err == nil && st.GetUnconfirmed()
+	})
+	if st.GetLeader() != "" || st.GetHostsKnown() != 1 {
+		t.Errorf("tells %v", st)
+	}
+}

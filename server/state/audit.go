@@ -5,8 +5,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 
-	"google.golang.org/protobuf/proto"
-
 	pb "squall/proto/squall/v1"
 )
 
@@ -40,10 +38,7 @@ func (t *change) auditAct(refused *pb.Problem) {
 
 // chain is the hash of a record after another.
 func chain(before []byte, rec *pb.AuditRecord) []byte {
-	bare := shallow(rec)
-	bare.Hash = nil
-	b, _ := proto.MarshalOptions{Deterministic: true}.Marshal(bare) // a message of ours always marshals
-	sum := sha256.Sum256(append(bytes.Clone(before), b...))
+	sum := sha256.Sum256(append(bytes.Clone(before), canon(rec)...))
 	return sum[:]
 }
 

@@ -1,9 +1,12 @@
 package state
 
 import (
+	"bytes"
+	"encoding/hex"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	pb "squall/proto/squall/v1"
 )
@@ -57,6 +60,53 @@ func TestAuditShowsAnyEdit(t *testing.T) {
 		}
 		if CheckAudit(edit(forged)) == nil {
 			t.Errorf("%s: the chain still holds", name)
+		}
+	}
+}
+
+// TestHashOfAnActNeverChanges holds the bytes that the chain is made of: a
+// record of today must still be shown genuine in ten years.
+func TestHashOfAnActNeverChanges(t *testing.T) {
+	rec := &pb.AuditRecord{
+		Index: 7, AtUnixNanos: 1_800_000_000e9, Act: "run", Object: "zone-loss-1", Result: "done",
+		By: &pb.Principal{Name: "ada", Role: pb.Role_ROLE_USER, From: "10.0.0.1:5", Server: "s1", Why: "drill"},
+	}
+	const want = "9ac93f296f240fff76adefa7c3e0a693de07b948fd901581541c7acf787ac95b"
+	if got := hex.EncodeToString(chain([]byte{1, 2, 3}, rec)); got != want {
+		t.Errorf("the hash is %s", got)
+	}
+	moved := proto.CloneOf(rec)
+	moved.Act, moved.Object = "runz", "one-loss-1" // the same letters in a row
+	if bytes.Equal(chain(nil, rec), chain(nil, moved)) {
+		t.Error("two acts have one hash")
+	}
+}
+
+// TestEveryFieldOfAnActIsHashed: a field that is added must not stay out.
+func TestEveryFieldOfAnActIsHashed(t *testing.T) {
+	for _, md := range []protoreflect.MessageDescriptor{(&pb.AuditRecord{}).ProtoReflect().Descriptor(), (&pb.Principal{}).ProtoReflect().Descriptor()} {
+		for i := range md.Fields().Len() {
+			fd := md.Fields().Get(i)
+			rec := &pb.AuditRecord{By: &pb.Principal{}}
+			m := rec.ProtoReflect()
+			if md.Name() == "Principal" {
+				m = rec.By.ProtoReflect()
+			}
+			switch fd.Kind() {
+			case protoreflect.StringKind:
+				m.Set(fd, protoreflect.ValueOfString("x"))
+			case protoreflect.EnumKind:
+				m.Set(fd, protoreflect.ValueOfEnum(1))
+			case protoreflect.Uint64Kind:
+				m.Set(fd, protoreflect.ValueOfUint64(1))
+			case protoreflect.Int64Kind:
+				m.Set(fd, protoreflect.ValueOfInt64(1))
+			default:
+				continue // the hash itself, and who did it, which is looked at by itself
+			}
+			if bytes.Equal(canon(rec), canon(&pb.AuditRecord{})) {
+				t.Errorf("%s is not hashed", fd.FullName())
+			}
 		}
 	}
 }
