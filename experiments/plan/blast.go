@@ -232,14 +232,17 @@ func (b *blast) headcount(scope []string) *headcount {
 	if c := b.counts[id]; c != nil {
 		return c
 	}
-	hit := b.tally(scope, byName)
-	n, zones := len(hit), maps.Clone(b.tally(scope, byZone))
+	n, zones := 0, map[string]bool{}
 	for _, env := range scope {
-		for _, name := range b.registry.counted(env) {
-			if h := b.registry.hosts[name]; connected(h) && hit[name] == 0 {
-				n++
-				zones[h.GetZone()]++
-			}
+		p := b.registry.populace(env)
+		n += p.hosts
+		maps.Copy(zones, p.zones)
+	}
+	for name := range b.tally(scope, byName) {
+		h := b.registry.hosts[name]
+		zones[h.GetZone()] = true
+		if !b.registry.populace(environment(h)).counts(h) {
+			n++
 		}
 	}
 	delete(zones, "")
@@ -248,14 +251,10 @@ func (b *blast) headcount(scope []string) *headcount {
 }
 
 // remain is how many connected hosts of a role there are in a scope.
-func (b *blast) remain(scope []string, k key) int {
+func (b *blast) remain(scope []string, role string) int {
 	n := 0
 	for _, env := range scope {
-		for _, name := range b.registry.all[env] {
-			if k.of(b.registry.hosts[name]) != "" {
-				n++
-			}
-		}
+		n += b.registry.populace(env).roles[role]
 	}
 	return n
 }

@@ -212,7 +212,7 @@ func (l *limiter) hosts(g *pb.Guardrails) {
 
 func (l *limiter) keep(k *pb.Keep) {
 	role := byRole(k.GetRole())
-	kept, least := l.blast.remain(l.scope, role)-l.peak(role), int(k.GetCount())
+	kept, least := l.blast.remain(l.scope, k.GetRole())-l.peak(role), int(k.GetCount())
 	l.room("keep "+k.GetRole(), kept < least, "%d, at least %d", kept, least)
 	if kept < least {
 		l.refuse("keep", "aim at fewer hosts of that role", "only %d connected hosts of role %s stay untouched, and %d must%s", kept, k.GetRole(), least, l.together())

@@ -2,7 +2,6 @@ package plan
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 
 	pb "squall/proto/squall/v1"
@@ -16,41 +15,66 @@ const clientRole = "client"
 // for a list of hosts and never changes, so that many may read it.
 type Registry struct {
 	hosts map[string]*pb.Host
-	// serves are the names of hosts that carry workloads, by environment.
-	serves map[string][]string
-	// all are the names of hosts, by environment.
-	all map[string][]string
-	// servers are the names of hosts of control servers, sorted.
+	// environments are what shares are taken of, by name.
+	environments map[string]*populace
+	// servers are the names of hosts of control servers.
 	servers []string
 }
 
+// populace is the hosts of an environment that are connected and carry its
+// workloads. Where nobody there has declared any, every connected host counts.
+type populace struct {
+	serve bool // only hosts that carry workloads count
+	hosts int
+	zones map[string]bool
+	roles map[string]int // connected hosts of each role, whatever they carry
+}
+
+// counts tells whether a host is one of them.
+func (p *populace) counts(h *pb.Host) bool { return connected(h) && (!p.serve || serves(h)) }
+
 // NewRegistry indexes hosts, which must not change afterwards.
 func NewRegistry(hosts []*pb.Host) *Registry {
-	r := &Registry{hosts: make(map[string]*pb.Host, len(hosts)), serves: map[string][]string{}, all: map[string][]string{}}
+	r := &Registry{hosts: make(map[string]*pb.Host, len(hosts)), environments: map[string]*populace{}}
 	for _, h := range hosts {
 		r.hosts[h.GetName()] = h
-	}
-	for _, name := range slices.Sorted(maps.Keys(r.hosts)) {
-		h := r.hosts[name]
-		env := environment(h)
-		r.all[env] = append(r.all[env], name)
-		if serves(h) {
-			r.serves[env] = append(r.serves[env], name)
+		env := r.environments[environment(h)]
+		if env == nil {
+			env = &populace{zones: map[string]bool{}, roles: map[string]int{}}
+			r.environments[environment(h)] = env
 		}
+		env.serve = env.serve || serves(h)
 		if isServer(h, nil) {
-			r.servers = append(r.servers, name)
+			r.servers = append(r.servers, h.GetName())
 		}
+	}
+	for _, h := range r.hosts {
+		r.environments[environment(h)].add(h)
 	}
 	return r
 }
 
-// counted are the hosts of an environment that shares are taken of: those that
-// carry its workloads. Where nobody has declared any, every host counts.
-func (r *Registry) counted(env string) []string {
-	if names := r.serves[env]; len(names) > 0 {
-		return names
+func (p *populace) add(h *pb.Host) {
+	if !connected(h) {
+		return
 	}
-	return r.all[env]
+	for i, role := range h.GetRole() {
+		if !slices.Contains(h.GetRole()[:i], role) {
+			p.roles[role]++
+		}
+	}
+	if p.counts(h) {
+		p.hosts++
+		p.zones[h.GetZone()] = true
+	}
+}
+
+// populace is that of an environment, empty where there is none.
+func (r *Registry) populace(env string) *populace {
+	if p := r.environments[env]; p != nil {
+		return p
+	}
+	return &populace{}
 }
 
 // serves tells whether a host carries workloads that serve somebody.

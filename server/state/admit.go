@@ -77,12 +77,7 @@ func goodName(id string) bool {
 // a host which nobody has heard from.
 func (v *View) World() plan.World {
 	all := v.counted()
-	w := plan.World{Hosts: all.hosts, Registry: all.registry, Guardrails: v.guardrails, NowUnixNanos: v.last}
-	for _, h := range all.sorted {
-		if h.GetConflict() != nil {
-			w.Barred = append(w.Barred, h.GetHost().GetName())
-		}
-	}
+	w := plan.World{Hosts: all.hosts, Registry: all.registry, Barred: all.barred, Guardrails: v.guardrails, NowUnixNanos: v.last}
 	for _, r := range v.pick(func(r *pb.Run) bool { return active(r) || mayHold(r, v.last) }) {
 		w.Active = append(w.Active, plan.Active{
 			Run: r.GetId(), Plan: r.GetPlan(), Guardrails: r.GetExperiment().GetGuardrails(), T0UnixNanos: r.GetT0UnixNanos(),

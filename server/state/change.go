@@ -152,8 +152,8 @@ func (t *change) reorder(hosts ...string) {
 	if len(hosts) == 0 {
 		return
 	}
-	own(t, &t.orders)
 	for _, h := range hosts {
-		t.orders[h] = t.index
+		t.orders = t.orders.with(h, t.index)
 	}
+	t.recent = t.recent.with(t.index, hosts)
 }

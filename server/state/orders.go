@@ -18,26 +18,65 @@ func (v *View) Order(host string) *pb.Order {
 	for _, r := range v.Runs() {
 		v.orderRun(o, r, host)
 	}
-	o.Confirmed = append(o.Confirmed, v.hosts[host].GetStrays()...)
+	o.Confirmed = append(o.Confirmed, v.hosts.get(host).GetStrays()...)
 	o.Confirmed = o.Confirmed[max(0, len(o.Confirmed)-maxConfirmed):]
 	return o
 }
 
+// recents are the hosts whose orders changed of late, so that who follows
+// commands one by one need not look at every host there is. They never change.
+type recents struct {
+	// since is the index after which all of it is known.
+	since uint64
+	list  []reordered
+}
+
+type reordered struct {
+	index uint64
+	hosts []string
+}
+
+// maxRecent is how many commands back the changes of orders are known.
+const maxRecent = 256
+
+func (r recents) with(index uint64, hosts []string) recents {
+	list := append(slices.Clip(r.list), reordered{index, hosts})
+	if extra := len(list) - maxRecent; extra > 0 {
+		r.since, list = list[extra-1].index, slices.Clone(list[extra:])
+	}
+	return recents{r.since, list}
+}
+
+// after are the hosts of changes after an index, with doubles. It is not ok
+// where that is too long ago to be known.
+func (r recents) after(index uint64) (hosts []string, ok bool) {
+	if index < r.since {
+		return nil, false
+	}
+	for i := len(r.list) - 1; i >= 0 && r.list[i].index > index; i-- {
+		hosts = append(hosts, r.list[i].hosts...)
+	}
+	return hosts, true
+}
+
 // Mark is the (epoch, index) of a host's order.
 func (v *View) Mark(host string) *pb.OrderMark {
-	return &pb.OrderMark{Epoch: v.epoch, Index: max(v.floor, v.orders[host])}
+	return &pb.OrderMark{Epoch: v.epoch, Index: max(v.floor, v.orders.get(host))}
 }
 
 // Reordered are the hosts whose orders changed after an index, sorted. all is
 // set when everyone's did.
 func (v *View) Reordered(after uint64) (hosts []string, all bool) {
-	for h, index := range v.orders {
-		if index > after {
-			hosts = append(hosts, h)
+	hosts, ok := v.recent.after(after)
+	if !ok {
+		for h, index := range v.orders.all() {
+			if index > after {
+				hosts = append(hosts, h)
+			}
 		}
 	}
 	slices.Sort(hosts)
-	return hosts, v.floor > after
+	return slices.Compact(hosts), v.floor > after
 }
 
 func (v *View) orderRun(o *pb.Order, r *pb.Run, host string) {
@@ -48,7 +87,7 @@ func (v *View) orderRun(o *pb.Order, r *pb.Run, host string) {
 		case slot == nil, Ended(status) && (booting(r, s.GetId(), host) || !Shown(status)):
 		case Ended(status):
 			o.Confirmed = append(o.Confirmed, &pb.StepKey{Run: r.GetId(), Step: s.GetId()})
-		case v.hosts[host].GetConflict() != nil: // nobody knows which machine would carry it out
+		case v.hosts.get(host).GetConflict() != nil: // nobody knows which machine would carry it out
 		case ordered(r.GetState()):
 			o.Tasks = append(o.Tasks, task(r, s, slot))
 		}

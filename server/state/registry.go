@@ -23,7 +23,7 @@ func (t *change) updateHost(u *pb.HostUpdate) {
 	if name == "" {
 		name = u.GetHost().GetName()
 	}
-	known := t.hosts[name]
+	known := t.hosts.get(name)
 	if u.GetConflict() != nil {
 		t.clash(name, u.GetConflict())
 		return
@@ -32,13 +32,13 @@ func (t *change) updateHost(u *pb.HostUpdate) {
 	case u.GetSession() < known.GetSession(): // a late word about an older session
 	case u.GetServer() == "":
 		t.lose(name)
-	case name != "" && (known != nil || u.GetHost() != nil && len(t.hosts) < maxHosts):
+	case name != "" && (known != nil || u.GetHost() != nil && t.hosts.size < maxHosts):
 		t.greet(name, u)
 	}
 }
 
 func (t *change) lose(name string) {
-	if t.hosts[name] == nil || t.hosts[name].GetServer() == "" {
+	if t.hosts.get(name) == nil || t.hosts.get(name).GetServer() == "" {
 		return
 	}
 	h := t.editHost(name)
@@ -49,7 +49,7 @@ func (t *change) lose(name string) {
 }
 
 func (t *change) greet(name string, u *pb.HostUpdate) {
-	came := t.hosts[name].GetServer() == ""
+	came := t.hosts.get(name).GetServer() == ""
 	h := t.editHost(name)
 	described := h.GetHost()
 	if u.GetHost() != nil {
@@ -105,7 +105,7 @@ func (t *change) identify(h *pb.Registered, u *pb.HostUpdate) {
 // clash notes that two machines say that they are one host: while that stands,
 // nothing is injected there.
 func (t *change) clash(name string, c *pb.HostConflict) {
-	if t.hosts[name] == nil {
+	if t.hosts.get(name) == nil {
 		return
 	}
 	h := t.editHost(name)
@@ -127,7 +127,7 @@ func (t *change) tellHost(name, text string) {
 
 // editHost is a host that may be changed; a new one when it was not known.
 func (t *change) editHost(name string) *pb.Registered {
-	h := t.hosts[name]
+	h := t.hosts.get(name)
 	if h != nil && t.owned[h] {
 		return h
 	}
@@ -137,8 +137,7 @@ func (t *change) editHost(name string) *pb.Registered {
 		h = shallow(h)
 	}
 	t.owned[h] = true
-	own(t, &t.hosts)
-	t.hosts[name], t.census = h, &census{}
+	t.hosts, t.census = t.hosts.with(name, h), &census{}
 	return h
 }
 
@@ -147,17 +146,16 @@ func (t *change) editHost(name string) *pb.Registered {
 func (t *change) forgetHost(c *pb.ForgetHost) *pb.Problem {
 	name := c.GetHost()
 	switch {
-	case t.hosts[name] == nil:
+	case t.hosts.get(name) == nil:
 		return refuse(pb.Refusal_REFUSAL_UNKNOWN, "list them with: squall get hosts", "there is no host %q", name)
-	case t.hosts[name].GetServer() != "":
+	case t.hosts.get(name).GetServer() != "":
 		return refuse(pb.Refusal_REFUSAL_HOST, "stop its agent first", "host %q is connected", name)
 	}
 	if run := t.holder(name); run != "" {
 		return refuse(pb.Refusal_REFUSAL_CLAIM, "wait until its deadline has passed",
 			"run %q may hold a fault on host %q", run, name)
 	}
-	own(t, &t.hosts)
-	delete(t.hosts, name)
+	t.hosts = t.hosts.without(name)
 	t.census = &census{}
 	t.reorder(name) // the ends of strays that it told are not confirmed any more
 	return nil

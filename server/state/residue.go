@@ -29,7 +29,7 @@ func (t *change) settle(s *pb.StepStatus) (clean bool) {
 
 // open remembers that a step was not shown clean on a host.
 func (t *change) open(host string, o *pb.OpenStep) {
-	known := t.hosts[host]
+	known := t.hosts.get(host)
 	if known == nil {
 		return
 	}
@@ -51,7 +51,7 @@ func (t *change) open(host string, o *pb.OpenStep) {
 
 // close forgets a step that was shown clean.
 func (t *change) close(host, run, step string) {
-	i := openAt(t.hosts[host], run, step)
+	i := openAt(t.hosts.get(host), run, step)
 	if i < 0 {
 		return
 	}
@@ -76,7 +76,7 @@ func (t *change) leaveOpen(r *pb.Run) {
 // stray takes the end of a step of a run that is no longer kept. A clean one is
 // confirmed, since the host would report it for ever; residue stays the host's.
 func (t *change) stray(s *pb.StepStatus) {
-	h := t.hosts[s.GetHost()]
+	h := t.hosts.get(s.GetHost())
 	if h == nil || !t.settle(s) {
 		return
 	}

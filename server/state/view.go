@@ -2,7 +2,6 @@ package state
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -18,15 +17,16 @@ type View struct {
 	index, epoch uint64
 	rules        uint32
 	last         int64 // cluster time of the newest command, Unix nanoseconds
-	hosts        map[string]*pb.Registered
+	hosts        table[*pb.Registered]
 	runs         map[string]*record
 	halt         *pb.HaltLatch
 	guardrails   *pb.Guardrails
 	audit        []*pb.AuditRecord
-	orders       map[string]uint64 // host -> index at which its order last changed
-	floor        uint64            // index at which every order last changed
-	stale        chan struct{}     // closed when a newer view is published
-	census       *census           // of the hosts; shared until one changes
+	orders       table[uint64] // host -> index at which its order last changed
+	recent       recents       // the newest of those changes
+	floor        uint64        // index at which every order last changed
+	stale        chan struct{} // closed when a newer view is published
+	census       *census       // of the hosts; shared until one changes
 }
 
 // record is a run with the windows of its probes, and its plan by what it is
@@ -48,14 +48,21 @@ type census struct {
 	sorted   []*pb.Registered
 	hosts    []*pb.Host
 	registry *plan.Registry
+	barred   []string // two machines say that they are these
 }
 
 func (v *View) counted() *census {
 	c := v.census
 	c.once.Do(func() {
-		for _, name := range slices.Sorted(maps.Keys(v.hosts)) {
-			c.sorted = append(c.sorted, v.hosts[name])
-			c.hosts = append(c.hosts, v.hosts[name].GetHost())
+		for _, h := range v.hosts.all() {
+			c.sorted = append(c.sorted, h)
+		}
+		slices.SortFunc(c.sorted, func(a, b *pb.Registered) int { return strings.Compare(a.GetHost().GetName(), b.GetHost().GetName()) })
+		for _, h := range c.sorted {
+			c.hosts = append(c.hosts, h.GetHost())
+			if h.GetConflict() != nil {
+				c.barred = append(c.barred, h.GetHost().GetName())
+			}
 		}
 		c.registry = plan.NewRegistry(c.hosts)
 	})
@@ -117,7 +124,7 @@ func (v *View) Guardrails() *pb.Guardrails { return v.guardrails }
 func (v *View) Audit() []*pb.AuditRecord { return v.audit }
 
 // Host is a host of the registry, nil when it is not known.
-func (v *View) Host(name string) *pb.Registered { return v.hosts[name] }
+func (v *View) Host(name string) *pb.Registered { return v.hosts.get(name) }
 
 // Hosts are all hosts of the registry, by name. The list is shared.
 func (v *View) Hosts() []*pb.Registered { return v.counted().sorted }
@@ -164,8 +171,8 @@ func byAge(a, b *pb.Run) int {
 func (v *View) snapshot() *pb.State {
 	s := &pb.State{
 		Index: v.index, Epoch: v.epoch, Rules: v.rules, LastUnixNanos: v.last,
-		Hosts: v.hosts, Halt: v.halt, Guardrails: v.guardrails, Audit: v.audit,
-		OrderIndex: v.orders, OrderFloor: v.floor,
+		Hosts: v.hosts.asMap(), Halt: v.halt, Guardrails: v.guardrails, Audit: v.audit,
+		OrderIndex: v.orders.asMap(), OrderFloor: v.floor,
 		Runs: make(map[string]*pb.Run, len(v.runs)),
 	}
 	for _, r := range v.Runs() {
@@ -179,8 +186,9 @@ func (v *View) snapshot() *pb.State {
 func viewOf(s *pb.State) (*View, error) {
 	v := newView()
 	v.index, v.epoch, v.rules, v.last = s.GetIndex(), s.GetEpoch(), s.GetRules(), s.GetLastUnixNanos()
-	v.hosts, v.halt, v.guardrails, v.audit = s.GetHosts(), s.GetHalt(), s.GetGuardrails(), s.GetAudit()
-	v.orders, v.floor = s.GetOrderIndex(), s.GetOrderFloor()
+	v.hosts, v.halt, v.guardrails, v.audit = tableOf(s.GetHosts()), s.GetHalt(), s.GetGuardrails(), s.GetAudit()
+	v.orders, v.floor = tableOf(s.GetOrderIndex()), s.GetOrderFloor()
+	v.recent.since = v.index
 	v.runs = make(map[string]*record, len(s.GetRuns()))
 	for id, r := range s.GetRuns() {
 		if r.GetId() != id {
