@@ -25,16 +25,14 @@ const (
 
 // Status is what is injected right now, whose it is, when it ends, and what is
 // left over. Without a leader it is what this server last knew, and says that it
-// is unconfirmed; a server that knows nothing at all refuses.
+// is unconfirmed.
 func (d *controlDoor) Status(ctx context.Context, _ *pb.StatusRequest) (*pb.StatusResponse, error) {
 	led, cancel := context.WithTimeout(ctx, statusTime)
 	defer cancel()
 	view, err := d.read(led)
 	leader := d.consensus.Leader()
 	if err != nil {
-		if view, leader = d.machine.View(), ""; view.Index() == 0 {
-			return nil, err
-		}
+		view, leader = d.machine.View(), ""
 	}
 	res := report.Status(view)
 	res.Unconfirmed = err != nil

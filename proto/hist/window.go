@@ -23,15 +23,15 @@ func Overlap(a, b *pb.Window) bool {
 }
 
 // Most is how many attempts of a probe one host may end in one second: those
-// that begin in it, and those that were under way. A probe that is nil counts
-// hosts alive, once a second.
+// that begin in it and those that were under way, twice over for a clock that
+// is being set right. A probe that is nil counts hosts alive, once a second.
 func Most(p *pb.Probe) uint64 {
 	every := cmp.Or(p.GetEvery().GetNanos(), int64(time.Second))
 	timeout := cmp.Or(p.GetTimeout().GetNanos(), int64(time.Second))
 	if every <= 0 || timeout < 0 {
 		return 0
 	}
-	return uint64(int64(time.Second)/every + timeout/every + 2)
+	return uint64(2*(int64(time.Second)/every+timeout/every) + 4)
 }
 
 // Plausible tells whether the hosts in a window can have made its attempts: one

@@ -1,6 +1,8 @@
 package fleet
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -122,5 +124,41 @@ func TestMarksAreOrderedByEpochFirst(t *testing.T) {
 	old, young := &pb.OrderMark{Epoch: 1, Index: 900}, &pb.OrderMark{Epoch: 2, Index: 3}
 	if !before(old, young) || before(young, old) || before(old, old) || !before(nil, old) {
 		t.Error("a raised epoch does not outrank every index of before")
+	}
+}
+
+func TestQueueOfReportsIsBoundedByBytes(t *testing.T) {
+	q := newSteps()
+	add := func(host string, n int) {
+		for i := range n {
+			st := &pb.StepStatus{Run: fmt.Sprint("r", i), Step: "s", Host: host, State: pb.StepState_STEP_STATE_REVERTED}
+			for range maxLines {
+				st.Residue = append(st.Residue, strings.Repeat("x", maxLine))
+			}
+			q.add(st)
+		}
+	}
+	add("greedy", 40)
+	if n := q.waiting["greedy"]; n > hostBytes || n < hostBytes/2 {
+		t.Errorf("%d bytes of one host wait", n)
+	}
+	for i := range 30 {
+		add(fmt.Sprint("modest-", i), 1)
+	}
+	taken := make(map[string]bool)
+	for {
+		cmd, _ := q.take()
+		if cmd == nil {
+			break
+		}
+		if n := proto.Size(cmd); n > batchBytes+maxStep {
+			t.Errorf("a command of %d bytes", n)
+		}
+		for _, s := range cmd.GetRecordSteps().GetSteps() {
+			taken[s.GetHost()] = true
+		}
+	}
+	if len(taken) != 31 || len(q.waiting) != 0 {
+		t.Errorf("%d hosts are heard, %v waits", len(taken), q.waiting)
 	}
 }

@@ -3,7 +3,6 @@ package state
 import (
 	"fmt"
 	"testing"
-	"time"
 
 	pb "squall/proto/squall/v1"
 )
@@ -81,28 +80,20 @@ func BenchmarkReport(b *testing.B) {
 	}
 }
 
-// TestAdmissionIsNotSlowedByTheCrowd: what one run costs is no matter of how
-// many others are under way, or of how many hosts there are that nobody touches.
-func TestAdmissionIsNotSlowedByTheCrowd(t *testing.T) {
-	least := func(hosts, runs int) time.Duration {
-		_, next := crowd(t, hosts, runs)
-		next(admit("warm", planOf(0, part(101)...)))
-		best := time.Hour
-		for i := range 20 {
-			c := admit(fmt.Sprint("x", i), planOf(0, part(102+i)...))
-			begin := time.Now()
-			if o := next(c); o.GetRefused() != nil {
-				t.Skip(o.GetRefused()) // there are no more than 64 runs
-			}
-			best = min(best, time.Since(begin))
-			next(endRun(fmt.Sprint("x", i), pb.EndCause_END_CAUSE_UNDO))
-			next(finish(fmt.Sprint("x", i)))
-		}
-		return best
+// TestReportCostsNoMoreWithMoreHosts: what a command costs is no matter of the
+// hosts that nobody touches.
+func TestReportCostsNoMoreWithMoreHosts(t *testing.T) {
+	allocs := func(hosts int) float64 {
+		_, next := crowd(t, hosts, 10)
+		i := 0
+		return testing.AllocsPerRun(100, func() {
+			i++
+			st := status("run-1", part(1)[i%30], pb.StepState_STEP_STATE_REVERTED)
+			st.Journal = []*pb.JournalMark{{Seq: uint64(i)}}
+			next(steps(st))
+		})
 	}
-	alone, crowded := least(6000, 1), least(6000, 60)
-	t.Logf("alone %s, beside sixty %s", alone, crowded)
-	if crowded > 20*alone+5*time.Millisecond {
-		t.Errorf("admitted alone in %s, beside sixty runs in %s", alone, crowded)
+	if few, many := allocs(500), allocs(5000); many > 2*few {
+		t.Errorf("%v allocations with 500 hosts, %v with 5,000", few, many)
 	}
 }

@@ -27,6 +27,9 @@ func TestResidueOutlivesItsRunAndEndsWithACleanReport(t *testing.T) {
 	b := holding(t)
 	b.must(steps(withResidue("r", "a", 1, "web still runs"), withResidue("r", "b", 1)))
 	b.must(endRun("r", pb.EndCause_END_CAUSE_UNDO), recovers("r"), finish("r"))
+	if got := b.m.View().Order("a").GetConfirmed(); len(got) != 0 {
+		t.Errorf("the host may forget what it has not shown clean: %v", got)
+	}
 	b.now = t0 + 30e9 // past every deadline
 	for i := range maxDone + 5 {
 		run := fmt.Sprint("later-", i)
