@@ -28,7 +28,7 @@ const (
 	// poll is the pause after a call that came to nothing.
 	poll = 2 * time.Millisecond
 	// electionTimeout is the servers' own, which no failover can undercut.
-	electionTimeout = 200 * time.Millisecond
+	electionTimeout = 250 * time.Millisecond
 )
 
 // BenchmarkFailover is how long after kill -9 of the leader another server has

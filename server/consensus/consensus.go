@@ -100,7 +100,7 @@ type Timing struct {
 // that is kept from running for less than its lease stays one.
 func LAN() Timing {
 	return Timing{
-		Heartbeat: 200 * time.Millisecond, Lease: 200 * time.Millisecond, Commit: 25 * time.Millisecond,
+		Heartbeat: 250 * time.Millisecond, Lease: 250 * time.Millisecond, Commit: 25 * time.Millisecond,
 		Store: 3 * time.Second, SnapshotAfter: 8192,
 	}
 }
