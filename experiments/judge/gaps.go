@@ -48,14 +48,16 @@ func (g *gaps) joined(w *pb.Window, s stretch) stretch {
 	return s
 }
 
-// add joins a stretch with those that it touches.
+// add joins a stretch with those that it touches, or misses by less than a good
+// attempt between them would need.
 func (g *gaps) add(s stretch) {
+	slack := g.source.every / 2
 	i := len(g.list)
-	for i > 0 && g.list[i-1].start > s.end {
+	for i > 0 && g.list[i-1].start > s.end+slack {
 		i--
 	}
 	j := i
-	for j > 0 && g.list[j-1].end >= s.start {
+	for j > 0 && g.list[j-1].end+slack >= s.start {
 		j--
 		s = stretch{start: min(s.start, g.list[j].start), end: max(s.end, g.list[j].end)}
 	}

@@ -237,8 +237,11 @@ func TestGapIsOneThoughAttemptsBeginLate(t *testing.T) {
 			m.put("checkout", "zone-b", s, 0, 1, 0)
 			w := m.windows["checkout zone-b "+itoa(s)]
 			w.FirstFailureUnixNanos = t0 + 10e9 + (s-1010)*1003e6
-			if s == 1013 {
+			switch s {
+			case 1013:
 				w.FirstFailureUnixNanos += 500e6
+			case 1015: // with the first that was good, and was quicker
+				w.Count, w.Success = 2, 1
 			}
 			w.LastFailureUnixNanos = w.FirstFailureUnixNanos
 		}
