@@ -33,9 +33,10 @@ type Planner func(*pb.Facts, *Step) ([]*pb.Change, error)
 // planners is the one table of how kinds of fault are carried out, by their
 // dotted names. What the language knows of them is in squall/experiments/fault.
 var planners = map[string]Planner{
-	"power.off": powerOff,
-	"dns.fail":  dnsFail,
-	"net.delay": netDelay,
+	"power.off":      powerOff,
+	"dns.fail":       dnsFail,
+	"net.delay":      netDelay,
+	"process.freeze": processFreeze,
 }
 
 // Refused says that a host will not or can not take a step. Nothing was touched.

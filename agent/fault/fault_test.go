@@ -52,6 +52,10 @@ func netDelay(p *pb.NetDelay, workload ...string) *pb.Task {
 	return &pb.Task{Fault: &pb.Fault{Kind: &pb.Fault_NetDelay{NetDelay: p}}, Workload: workload}
 }
 
+func freeze(workload ...string) *pb.Task {
+	return &pb.Task{Fault: &pb.Fault{Kind: &pb.Fault_ProcessFreeze{ProcessFreeze: &pb.ProcessFreeze{}}}, Workload: workload}
+}
+
 // none is a way back that starts nothing: the batch workload has no other.
 var none = &pb.WayBack{Start: pb.BackStart_BACK_START_NONE}
 
@@ -61,13 +65,15 @@ func TestPlansReadAsTheyDid(t *testing.T) {
 	hold := dnsFail(&pb.DNSFail{})
 	hold.HoldWithoutLease = true
 	for name, c := range map[string]*fault.Step{
-		"power.off.host":     step(powerOff(&pb.PowerOff{Back: none})),
-		"power.off.l2":       step(powerOff(&pb.PowerOff{Back: none, L2: true})),
-		"power.off.workload": step(powerOff(&pb.PowerOff{}, "web", "db")),
-		"power.off.token":    step(token),
-		"dns.fail.host":      step(dnsFail(&pb.DNSFail{})),
-		"dns.fail.workload":  step(dnsFail(&pb.DNSFail{Share: &pb.Ramp{Unit: pb.Unit_UNIT_SHARE, From: 300_000, To: 300_000}}, "web")),
-		"net.delay.all":      step(netDelay(&pb.NetDelay{})),
+		"power.off.host":          step(powerOff(&pb.PowerOff{Back: none})),
+		"power.off.l2":            step(powerOff(&pb.PowerOff{Back: none, L2: true})),
+		"power.off.workload":      step(powerOff(&pb.PowerOff{}, "web", "db")),
+		"power.off.token":         step(token),
+		"dns.fail.host":           step(dnsFail(&pb.DNSFail{})),
+		"dns.fail.workload":       step(dnsFail(&pb.DNSFail{Share: &pb.Ramp{Unit: pb.Unit_UNIT_SHARE, From: 300_000, To: 300_000}}, "web")),
+		"net.delay.all":           step(netDelay(&pb.NetDelay{})),
+		"process.freeze.host":     step(freeze()),
+		"process.freeze.workload": step(freeze("web")),
 		"net.delay.peers": {
 			Task: step(netDelay(&pb.NetDelay{To: &pb.Peers{}, Direction: pb.Direction_DIRECTION_BOTH})).Task,
 			End:  time.Second, Prefixes: []string{"10.0.2.0/24", "fd00:2::/64"},
@@ -183,6 +189,8 @@ func TestHostRefusesAndSaysWhy(t *testing.T) {
 		{facts(), &pb.Task{Fault: &pb.Fault{Kind: &pb.Fault_NetDelay{NetDelay: &pb.NetDelay{}}}}, pb.Refusal_REFUSAL_INVALID, `"delay" is missing`},
 		{facts(), netDelay(&pb.NetDelay{To: &pb.Peers{Zone: []string{"x"}}}), pb.Refusal_REFUSAL_EMPTY_TARGET, "has no peer"},
 		{facts(), &pb.Task{Fault: &pb.Fault{Kind: &pb.Fault_DiskStall{DiskStall: &pb.DiskStall{}}}}, pb.Refusal_REFUSAL_UNSUPPORTED, "can't inject disk.stall"},
+		{facts(), freeze("sentry"), pb.Refusal_REFUSAL_HOST, "workload sentry on host web-a1 is protected"},
+		{&pb.Facts{Config: facts().GetConfig()}, freeze(), pb.Refusal_REFUSAL_EMPTY_TARGET, "has no workload to freeze"},
 		{facts(), &pb.Task{}, pb.Refusal_REFUSAL_INVALID, "no fault"},
 	} {
 		changes, err := fault.Plan(c.facts, step(c.task))

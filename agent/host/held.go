@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -221,9 +222,15 @@ func (r *Real) leaseOf(tag string) time.Duration {
 	return until
 }
 
-// detach ends what is held under a tag or a part of it.
-func (r *Real) detach(ctx context.Context, tag string) error {
-	return r.detachIf(ctx, func(t string) bool { return Under(t, tag) })
+// detach ends what is held under a tag or a part of it, and what an earlier
+// process of ours has left under it in the cgroups.
+func (r *Real) detach(ctx context.Context, tag string, groups []string) error {
+	ours := func(t string) bool { return Under(t, tag) }
+	err := r.detachIf(ctx, ours)
+	if left := r.remaining(groups, ours, true); len(left) > 0 {
+		err = errors.Join(err, fmt.Errorf("detach %s: left: %s", tag, strings.Join(left, ", ")))
+	}
+	return err
 }
 
 // detachIf ends everything with such tags, each by itself and past errors. What

@@ -32,6 +32,8 @@ const (
 func (r *Real) Leftovers(ctx context.Context, held []string) ([]string, error) {
 	err := r.detachIf(ctx, func(tag string) bool { return !UnderAny(tag, held) })
 	left, scan := settle(ctx, func() ([]string, error) { return strayObjects(true) })
+	stray := func(tag string) bool { return !UnderAny(tag, held) }
+	left = append(left, r.remaining(r.groups(ctx), stray, true)...)
 	return append(left, r.workloads.cgroups.sweepScratch(ctx, r.workloads.base)...), errors.Join(err, scan)
 }
 
@@ -39,6 +41,8 @@ func (r *Real) Leftovers(ctx context.Context, held []string) ([]string, error) {
 func (r *Real) cleanEvidence(ctx context.Context, tag string) ([]*pb.Evidence, error) {
 	left, err := settle(ctx, func() ([]string, error) {
 		strays, err := strayObjects(false)
+		ours := func(t string) bool { return Under(t, tag) }
+		strays = append(strays, r.remaining(r.groups(ctx), ours, false)...)
 		return append(r.stillThere(tag), strays...), err
 	})
 	if err != nil {
@@ -53,6 +57,15 @@ func (r *Real) cleanEvidence(ctx context.Context, tag string) ([]*pb.Evidence, e
 		found = append(found, &pb.Evidence{Name: "left", Value: 1, After: true, Text: "left: " + what})
 	}
 	return found, nil
+}
+
+// groups are the cgroups of the host's workloads.
+func (r *Real) groups(ctx context.Context) []string {
+	var all []string
+	for _, w := range r.config.GetWorkloads() {
+		all = append(all, r.workloads.Cgroup(ctx, w))
+	}
+	return all
 }
 
 // settle scans until nothing is left, or until the kernel has had time enough.

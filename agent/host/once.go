@@ -11,7 +11,9 @@ import (
 // detachTag ends what is held under a tag.
 var detachTag = operation{
 	arm: func(_ context.Context, h *held) (thing, func(context.Context) error, error) {
-		return nil, func(ctx context.Context) error { return h.host.detach(ctx, h.op.GetTag()) }, nil
+		return nil, func(ctx context.Context) error {
+			return h.host.detach(ctx, h.op.GetTag(), h.op.GetDetach().GetCgroups())
+		}, nil
 	},
 	says: func(op *pb.Op) string { return "detach " + op.GetTag() },
 }

@@ -33,6 +33,10 @@ type operation struct {
 	// What stays is held under the operation's tag until it is detached; act, nil
 	// where nothing is left to do, waits for the gate and does the rest.
 	arm func(ctx context.Context, h *held) (stays thing, act func(context.Context) error, err error)
+	// remains lists what the kind has left in cgroups, under tags that are ours,
+	// beyond the life of the process that held it, after taking it away if so
+	// wanted; nil for kinds that end with their holder.
+	remains func(c cgroups, groups []string, ours func(tag string) bool, remove bool) []string
 	// says is what it does, in one line for people; empty where that is nothing.
 	says func(*pb.Op) string
 }
@@ -47,6 +51,7 @@ var operations = map[protoreflect.Name]*operation{
 	"kill_workloads":  &killWorkloads,
 	"start_workloads": &startWorkloads,
 	"nothing":         &nothing,
+	"freeze":          &freeze,
 }
 
 // thing is what an operation holds on the host.
@@ -129,6 +134,26 @@ func Abilities() []string {
 		}
 	}
 	return names
+}
+
+// lasting are the kinds that may leave something beyond the life of their holder.
+func lasting() []*operation {
+	var all []*operation
+	for _, kind := range slices.Sorted(maps.Keys(operations)) {
+		if o := operations[kind]; o.remains != nil {
+			all = append(all, o)
+		}
+	}
+	return all
+}
+
+// remaining is what such kinds have left in cgroups.
+func (r *Real) remaining(groups []string, ours func(tag string) bool, remove bool) []string {
+	var left []string
+	for _, o := range r.lasting {
+		left = append(left, o.remains(r.workloads.cgroups, groups, ours, remove)...)
+	}
+	return left
 }
 
 // Under tells whether a tag is the one named or a part of it: "a/b" is under "a".

@@ -42,6 +42,9 @@ type Real struct {
 	why       error    // why there is no kit
 	offset    time.Duration
 	trials    trials
+	// lasting are the kinds of operation that may leave something beyond the life of
+	// this process.
+	lasting []*operation
 	// deaths has the tags of what ended without being closed.
 	deaths chan string
 
@@ -65,6 +68,7 @@ func Open(config *pb.HostConfig, o Options) (*Real, error) {
 		config: config, options: o, workloads: workloads,
 		log:    cmp.Or(o.Log, slog.New(slog.DiscardHandler)),
 		deaths: make(chan string, 64), held: map[slot]*held{}, leases: map[string]time.Duration{},
+		lasting: lasting(),
 	}
 	if config.GetSquall() == pb.SquallPolicy_SQUALL_POLICY_NEVER {
 		r.why, r.trials.run = errNever, refusedTrials

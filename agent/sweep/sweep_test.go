@@ -52,6 +52,9 @@ var faults = []struct {
 			To: &pb.Peers{Prefix: []string{"10.77.0.2/32"}},
 		}}},
 	}},
+	{name: "process.freeze", needs: "freeze", in: &pb.LocalInjectRequest{
+		Fault: &pb.Fault{Kind: &pb.Fault_ProcessFreeze{ProcessFreeze: &pb.ProcessFreeze{}}}, Workload: []string{"web"},
+	}},
 }
 
 // TestEveryFaultIsSwept needs no root: it only reads the list.

@@ -21,6 +21,7 @@ var fleetOf = map[string]struct {
 	"boot-storm":     {"testdata/lab.yaml", time.Minute},
 	"dns-blackhole":  {"testdata/lab.yaml", time.Minute},
 	"slow-zone-link": {"testdata/lab.yaml", time.Minute},
+	"hung-store":     {"testdata/lab.yaml", time.Minute},
 	"zone-loss-etcd": {"testdata/etcd.yaml", time.Minute},
 	// Patroni's ttl is real time, and can't be less than 20 s.
 	"zone-loss-patroni": {"testdata/patroni.yaml", 90 * time.Second},

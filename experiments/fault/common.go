@@ -28,16 +28,11 @@ func shareHost(what string, workloads []string) []Claim {
 	if len(workloads) == 0 {
 		return []Claim{{"", true}, {what, false}}
 	}
-	return append(perWorkload(what, workloads), Claim{what, true})
-}
-
-// perWorkload leaves the host to others and takes a thing of each workload.
-func perWorkload(what string, workloads []string) []Claim {
 	list := []Claim{{"", true}}
 	for _, w := range workloads {
 		list = append(list, Claim{what + "/" + w, false})
 	}
-	return list
+	return append(list, Claim{what, true})
 }
 
 // plural counts things: "1 host", "3 hosts".

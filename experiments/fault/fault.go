@@ -104,6 +104,7 @@ var kinds = []*Kind{
 	&powerOff,
 	&dnsFail,
 	&netDelay,
+	&processFreeze,
 }
 
 // Of is the kind of a fault; nil where none is set, or this build lacks it.

@@ -29,7 +29,7 @@ var powerOff = Kind{
 		if len(workloads) == 0 {
 			return []Claim{{"", false}}
 		}
-		return perWorkload("/workload", workloads)
+		return shareHost("/workload", workloads)
 	},
 	Magnitude: func(f *pb.Fault) string { return spell.Enum(f.GetPowerOff().GetMode()) },
 	Undone:    func(s *Scene) string { return "silence lifted, " + started(s) },

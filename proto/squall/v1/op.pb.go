@@ -181,6 +181,7 @@ type Op struct {
 	//	*Op_KillWorkloads
 	//	*Op_StartWorkloads
 	//	*Op_Nothing
+	//	*Op_Freeze
 	Kind isOp_Kind `protobuf_oneof:"kind"`
 	// The name of what it makes, or of what a detach takes away with everything
 	// below it: "squall/RUN/STEP/PART".
@@ -301,6 +302,15 @@ func (x *Op) GetNothing() *Nothing {
 	return nil
 }
 
+func (x *Op) GetFreeze() *Freeze {
+	if x != nil {
+		if x, ok := x.Kind.(*Op_Freeze); ok {
+			return x.Freeze
+		}
+	}
+	return nil
+}
+
 func (x *Op) GetTag() string {
 	if x != nil {
 		return x.Tag
@@ -359,6 +369,11 @@ type Op_Nothing struct {
 	Nothing *Nothing `protobuf:"bytes,8,opt,name=nothing,proto3,oneof"`
 }
 
+type Op_Freeze struct {
+	// Keeps the processes of cgroups from running.
+	Freeze *Freeze `protobuf:"bytes,9,opt,name=freeze,proto3,oneof"`
+}
+
 func (*Op_Silence) isOp_Kind() {}
 
 func (*Op_DropDns) isOp_Kind() {}
@@ -374,6 +389,8 @@ func (*Op_KillWorkloads) isOp_Kind() {}
 func (*Op_StartWorkloads) isOp_Kind() {}
 
 func (*Op_Nothing) isOp_Kind() {}
+
+func (*Op_Freeze) isOp_Kind() {}
 
 // Nothing is an operation that does nothing.
 type Nothing struct {
@@ -791,7 +808,10 @@ func (x *HoldDown) GetCgroups() []string {
 // Detach ends what was attached under the tag, and calls off a kill there whose
 // instant has not come.
 type Detach struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Cgroups in which something may stay beyond the life of who attached it,
+	// such as a freeze. Relative to the v2 mount.
+	Cgroups       []string `protobuf:"bytes,2,rep,name=cgroups,proto3" json:"cgroups,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -826,6 +846,60 @@ func (*Detach) Descriptor() ([]byte, []int) {
 	return file_squall_v1_op_proto_rawDescGZIP(), []int{8}
 }
 
+func (x *Detach) GetCgroups() []string {
+	if x != nil {
+		return x.Cgroups
+	}
+	return nil
+}
+
+// Freeze keeps the processes of cgroups from running, from its gate's start until
+// it is detached: nothing in the kernel ends it.
+type Freeze struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Relative to the v2 mount.
+	Cgroups       []string `protobuf:"bytes,1,rep,name=cgroups,proto3" json:"cgroups,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Freeze) Reset() {
+	*x = Freeze{}
+	mi := &file_squall_v1_op_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Freeze) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Freeze) ProtoMessage() {}
+
+func (x *Freeze) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_op_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Freeze.ProtoReflect.Descriptor instead.
+func (*Freeze) Descriptor() ([]byte, []int) {
+	return file_squall_v1_op_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Freeze) GetCgroups() []string {
+	if x != nil {
+		return x.Cgroups
+	}
+	return nil
+}
+
 // KillWorkloads kills at its gate's start, on a real-time thread, or at once
 // when that is past and the gate still open.
 type KillWorkloads struct {
@@ -841,7 +915,7 @@ type KillWorkloads struct {
 
 func (x *KillWorkloads) Reset() {
 	*x = KillWorkloads{}
-	mi := &file_squall_v1_op_proto_msgTypes[9]
+	mi := &file_squall_v1_op_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -853,7 +927,7 @@ func (x *KillWorkloads) String() string {
 func (*KillWorkloads) ProtoMessage() {}
 
 func (x *KillWorkloads) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_op_proto_msgTypes[9]
+	mi := &file_squall_v1_op_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -866,7 +940,7 @@ func (x *KillWorkloads) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillWorkloads.ProtoReflect.Descriptor instead.
 func (*KillWorkloads) Descriptor() ([]byte, []int) {
-	return file_squall_v1_op_proto_rawDescGZIP(), []int{9}
+	return file_squall_v1_op_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *KillWorkloads) GetWorkload() []string {
@@ -900,7 +974,7 @@ type StartWorkloads struct {
 
 func (x *StartWorkloads) Reset() {
 	*x = StartWorkloads{}
-	mi := &file_squall_v1_op_proto_msgTypes[10]
+	mi := &file_squall_v1_op_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -912,7 +986,7 @@ func (x *StartWorkloads) String() string {
 func (*StartWorkloads) ProtoMessage() {}
 
 func (x *StartWorkloads) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_op_proto_msgTypes[10]
+	mi := &file_squall_v1_op_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -925,7 +999,7 @@ func (x *StartWorkloads) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartWorkloads.ProtoReflect.Descriptor instead.
 func (*StartWorkloads) Descriptor() ([]byte, []int) {
-	return file_squall_v1_op_proto_rawDescGZIP(), []int{10}
+	return file_squall_v1_op_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *StartWorkloads) GetWorkload() []string {
@@ -956,7 +1030,7 @@ type Facts struct {
 
 func (x *Facts) Reset() {
 	*x = Facts{}
-	mi := &file_squall_v1_op_proto_msgTypes[11]
+	mi := &file_squall_v1_op_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -968,7 +1042,7 @@ func (x *Facts) String() string {
 func (*Facts) ProtoMessage() {}
 
 func (x *Facts) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_op_proto_msgTypes[11]
+	mi := &file_squall_v1_op_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -981,7 +1055,7 @@ func (x *Facts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Facts.ProtoReflect.Descriptor instead.
 func (*Facts) Descriptor() ([]byte, []int) {
-	return file_squall_v1_op_proto_rawDescGZIP(), []int{11}
+	return file_squall_v1_op_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Facts) GetConfig() *HostConfig {
@@ -1064,7 +1138,7 @@ type WorkloadFacts struct {
 
 func (x *WorkloadFacts) Reset() {
 	*x = WorkloadFacts{}
-	mi := &file_squall_v1_op_proto_msgTypes[12]
+	mi := &file_squall_v1_op_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1076,7 +1150,7 @@ func (x *WorkloadFacts) String() string {
 func (*WorkloadFacts) ProtoMessage() {}
 
 func (x *WorkloadFacts) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_op_proto_msgTypes[12]
+	mi := &file_squall_v1_op_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1089,7 +1163,7 @@ func (x *WorkloadFacts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkloadFacts.ProtoReflect.Descriptor instead.
 func (*WorkloadFacts) Descriptor() ([]byte, []int) {
-	return file_squall_v1_op_proto_rawDescGZIP(), []int{12}
+	return file_squall_v1_op_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *WorkloadFacts) GetName() string {
@@ -1145,7 +1219,7 @@ type Change struct {
 
 func (x *Change) Reset() {
 	*x = Change{}
-	mi := &file_squall_v1_op_proto_msgTypes[13]
+	mi := &file_squall_v1_op_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1157,7 +1231,7 @@ func (x *Change) String() string {
 func (*Change) ProtoMessage() {}
 
 func (x *Change) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_op_proto_msgTypes[13]
+	mi := &file_squall_v1_op_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1170,7 +1244,7 @@ func (x *Change) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Change.ProtoReflect.Descriptor instead.
 func (*Change) Descriptor() ([]byte, []int) {
-	return file_squall_v1_op_proto_rawDescGZIP(), []int{13}
+	return file_squall_v1_op_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Change) GetDo() *Op {
@@ -1220,7 +1294,7 @@ type Task struct {
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_squall_v1_op_proto_msgTypes[14]
+	mi := &file_squall_v1_op_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1232,7 +1306,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_op_proto_msgTypes[14]
+	mi := &file_squall_v1_op_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1245,7 +1319,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_squall_v1_op_proto_rawDescGZIP(), []int{14}
+	return file_squall_v1_op_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Task) GetRun() string {
@@ -1390,7 +1464,7 @@ type Record struct {
 
 func (x *Record) Reset() {
 	*x = Record{}
-	mi := &file_squall_v1_op_proto_msgTypes[15]
+	mi := &file_squall_v1_op_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1402,7 +1476,7 @@ func (x *Record) String() string {
 func (*Record) ProtoMessage() {}
 
 func (x *Record) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_op_proto_msgTypes[15]
+	mi := &file_squall_v1_op_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1415,7 +1489,7 @@ func (x *Record) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Record.ProtoReflect.Descriptor instead.
 func (*Record) Descriptor() ([]byte, []int) {
-	return file_squall_v1_op_proto_rawDescGZIP(), []int{15}
+	return file_squall_v1_op_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Record) GetSeq() uint64 {
@@ -1589,7 +1663,7 @@ type Intent struct {
 
 func (x *Intent) Reset() {
 	*x = Intent{}
-	mi := &file_squall_v1_op_proto_msgTypes[16]
+	mi := &file_squall_v1_op_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1601,7 +1675,7 @@ func (x *Intent) String() string {
 func (*Intent) ProtoMessage() {}
 
 func (x *Intent) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_op_proto_msgTypes[16]
+	mi := &file_squall_v1_op_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1614,7 +1688,7 @@ func (x *Intent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Intent.ProtoReflect.Descriptor instead.
 func (*Intent) Descriptor() ([]byte, []int) {
-	return file_squall_v1_op_proto_rawDescGZIP(), []int{16}
+	return file_squall_v1_op_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Intent) GetRun() string {
@@ -1696,7 +1770,7 @@ type Mark struct {
 
 func (x *Mark) Reset() {
 	*x = Mark{}
-	mi := &file_squall_v1_op_proto_msgTypes[17]
+	mi := &file_squall_v1_op_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1708,7 +1782,7 @@ func (x *Mark) String() string {
 func (*Mark) ProtoMessage() {}
 
 func (x *Mark) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_op_proto_msgTypes[17]
+	mi := &file_squall_v1_op_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1721,7 +1795,7 @@ func (x *Mark) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Mark.ProtoReflect.Descriptor instead.
 func (*Mark) Descriptor() ([]byte, []int) {
-	return file_squall_v1_op_proto_rawDescGZIP(), []int{17}
+	return file_squall_v1_op_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Mark) GetRun() string {
@@ -1805,7 +1879,7 @@ type OrderMark struct {
 
 func (x *OrderMark) Reset() {
 	*x = OrderMark{}
-	mi := &file_squall_v1_op_proto_msgTypes[18]
+	mi := &file_squall_v1_op_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1817,7 +1891,7 @@ func (x *OrderMark) String() string {
 func (*OrderMark) ProtoMessage() {}
 
 func (x *OrderMark) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_op_proto_msgTypes[18]
+	mi := &file_squall_v1_op_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1830,7 +1904,7 @@ func (x *OrderMark) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderMark.ProtoReflect.Descriptor instead.
 func (*OrderMark) Descriptor() ([]byte, []int) {
-	return file_squall_v1_op_proto_rawDescGZIP(), []int{18}
+	return file_squall_v1_op_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *OrderMark) GetEpoch() uint64 {
@@ -1868,7 +1942,7 @@ type HaltLatch struct {
 
 func (x *HaltLatch) Reset() {
 	*x = HaltLatch{}
-	mi := &file_squall_v1_op_proto_msgTypes[19]
+	mi := &file_squall_v1_op_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1880,7 +1954,7 @@ func (x *HaltLatch) String() string {
 func (*HaltLatch) ProtoMessage() {}
 
 func (x *HaltLatch) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_op_proto_msgTypes[19]
+	mi := &file_squall_v1_op_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1893,7 +1967,7 @@ func (x *HaltLatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HaltLatch.ProtoReflect.Descriptor instead.
 func (*HaltLatch) Descriptor() ([]byte, []int) {
-	return file_squall_v1_op_proto_rawDescGZIP(), []int{19}
+	return file_squall_v1_op_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *HaltLatch) GetId() string {
@@ -1957,7 +2031,7 @@ type HaltSeal struct {
 
 func (x *HaltSeal) Reset() {
 	*x = HaltSeal{}
-	mi := &file_squall_v1_op_proto_msgTypes[20]
+	mi := &file_squall_v1_op_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1969,7 +2043,7 @@ func (x *HaltSeal) String() string {
 func (*HaltSeal) ProtoMessage() {}
 
 func (x *HaltSeal) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_op_proto_msgTypes[20]
+	mi := &file_squall_v1_op_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1982,7 +2056,7 @@ func (x *HaltSeal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HaltSeal.ProtoReflect.Descriptor instead.
 func (*HaltSeal) Descriptor() ([]byte, []int) {
-	return file_squall_v1_op_proto_rawDescGZIP(), []int{20}
+	return file_squall_v1_op_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *HaltSeal) GetCertificate() []byte {
@@ -2011,7 +2085,7 @@ type ScheduleRecord struct {
 
 func (x *ScheduleRecord) Reset() {
 	*x = ScheduleRecord{}
-	mi := &file_squall_v1_op_proto_msgTypes[21]
+	mi := &file_squall_v1_op_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2023,7 +2097,7 @@ func (x *ScheduleRecord) String() string {
 func (*ScheduleRecord) ProtoMessage() {}
 
 func (x *ScheduleRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_op_proto_msgTypes[21]
+	mi := &file_squall_v1_op_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2036,7 +2110,7 @@ func (x *ScheduleRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScheduleRecord.ProtoReflect.Descriptor instead.
 func (*ScheduleRecord) Descriptor() ([]byte, []int) {
-	return file_squall_v1_op_proto_rawDescGZIP(), []int{21}
+	return file_squall_v1_op_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ScheduleRecord) GetTask() *Task {
@@ -2064,7 +2138,7 @@ type Forget struct {
 
 func (x *Forget) Reset() {
 	*x = Forget{}
-	mi := &file_squall_v1_op_proto_msgTypes[22]
+	mi := &file_squall_v1_op_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2076,7 +2150,7 @@ func (x *Forget) String() string {
 func (*Forget) ProtoMessage() {}
 
 func (x *Forget) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_op_proto_msgTypes[22]
+	mi := &file_squall_v1_op_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2089,7 +2163,7 @@ func (x *Forget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Forget.ProtoReflect.Descriptor instead.
 func (*Forget) Descriptor() ([]byte, []int) {
-	return file_squall_v1_op_proto_rawDescGZIP(), []int{22}
+	return file_squall_v1_op_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Forget) GetRun() string {
@@ -2119,7 +2193,7 @@ type Damage struct {
 
 func (x *Damage) Reset() {
 	*x = Damage{}
-	mi := &file_squall_v1_op_proto_msgTypes[23]
+	mi := &file_squall_v1_op_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2131,7 +2205,7 @@ func (x *Damage) String() string {
 func (*Damage) ProtoMessage() {}
 
 func (x *Damage) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_op_proto_msgTypes[23]
+	mi := &file_squall_v1_op_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2144,7 +2218,7 @@ func (x *Damage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Damage.ProtoReflect.Descriptor instead.
 func (*Damage) Descriptor() ([]byte, []int) {
-	return file_squall_v1_op_proto_rawDescGZIP(), []int{23}
+	return file_squall_v1_op_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Damage) GetWhat() []string {
@@ -2165,7 +2239,7 @@ var File_squall_v1_op_proto protoreflect.FileDescriptor
 
 const file_squall_v1_op_proto_rawDesc = "" +
 	"\n" +
-	"\x12squall/v1/op.proto\x12\tsquall.v1\x1a\x15squall/v1/fault.proto\x1a\x14squall/v1/host.proto\x1a\x14squall/v1/plan.proto\"\xf5\x03\n" +
+	"\x12squall/v1/op.proto\x12\tsquall.v1\x1a\x15squall/v1/fault.proto\x1a\x14squall/v1/host.proto\x1a\x14squall/v1/plan.proto\"\xa2\x04\n" +
 	"\x02Op\x12.\n" +
 	"\asilence\x18\x01 \x01(\v2\x12.squall.v1.SilenceH\x00R\asilence\x12/\n" +
 	"\bdrop_dns\x18\x02 \x01(\v2\x12.squall.v1.DropDNSH\x00R\adropDns\x125\n" +
@@ -2175,7 +2249,8 @@ const file_squall_v1_op_proto_rawDesc = "" +
 	"\x06detach\x18\x05 \x01(\v2\x11.squall.v1.DetachH\x00R\x06detach\x12A\n" +
 	"\x0ekill_workloads\x18\x06 \x01(\v2\x18.squall.v1.KillWorkloadsH\x00R\rkillWorkloads\x12D\n" +
 	"\x0fstart_workloads\x18\a \x01(\v2\x19.squall.v1.StartWorkloadsH\x00R\x0estartWorkloads\x12.\n" +
-	"\anothing\x18\b \x01(\v2\x12.squall.v1.NothingH\x00R\anothing\x12\x10\n" +
+	"\anothing\x18\b \x01(\v2\x12.squall.v1.NothingH\x00R\anothing\x12+\n" +
+	"\x06freeze\x18\t \x01(\v2\x11.squall.v1.FreezeH\x00R\x06freeze\x12\x10\n" +
 	"\x03tag\x18\x14 \x01(\tR\x03tag\x12#\n" +
 	"\x04gate\x18\x15 \x01(\v2\x0f.squall.v1.GateR\x04gateB\x06\n" +
 	"\x04kind\"\t\n" +
@@ -2206,8 +2281,11 @@ const file_squall_v1_op_proto_rawDesc = "" +
 	"\tdirection\x18\x05 \x01(\x0e2\x14.squall.v1.DirectionR\tdirection\x12)\n" +
 	"\x06exempt\x18\x06 \x01(\v2\x11.squall.v1.ExemptR\x06exemptJ\x04\b\x01\x10\x02J\x04\b\x02\x10\x03\"0\n" +
 	"\bHoldDown\x12\x18\n" +
-	"\acgroups\x18\x03 \x03(\tR\acgroupsJ\x04\b\x01\x10\x02J\x04\b\x02\x10\x03\"\x0e\n" +
-	"\x06DetachJ\x04\b\x01\x10\x02\"s\n" +
+	"\acgroups\x18\x03 \x03(\tR\acgroupsJ\x04\b\x01\x10\x02J\x04\b\x02\x10\x03\"(\n" +
+	"\x06Detach\x12\x18\n" +
+	"\acgroups\x18\x02 \x03(\tR\acgroupsJ\x04\b\x01\x10\x02\"\"\n" +
+	"\x06Freeze\x12\x18\n" +
+	"\acgroups\x18\x01 \x03(\tR\acgroups\"s\n" +
 	"\rKillWorkloads\x12\x1a\n" +
 	"\bworkload\x18\x01 \x03(\tR\bworkload\x12\x1e\n" +
 	"\n" +
@@ -2358,7 +2436,7 @@ func file_squall_v1_op_proto_rawDescGZIP() []byte {
 }
 
 var file_squall_v1_op_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_squall_v1_op_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_squall_v1_op_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_squall_v1_op_proto_goTypes = []any{
 	(StepState)(0),         // 0: squall.v1.StepState
 	(RevertCause)(0),       // 1: squall.v1.RevertCause
@@ -2371,27 +2449,28 @@ var file_squall_v1_op_proto_goTypes = []any{
 	(*DelayLine)(nil),      // 8: squall.v1.DelayLine
 	(*HoldDown)(nil),       // 9: squall.v1.HoldDown
 	(*Detach)(nil),         // 10: squall.v1.Detach
-	(*KillWorkloads)(nil),  // 11: squall.v1.KillWorkloads
-	(*StartWorkloads)(nil), // 12: squall.v1.StartWorkloads
-	(*Facts)(nil),          // 13: squall.v1.Facts
-	(*WorkloadFacts)(nil),  // 14: squall.v1.WorkloadFacts
-	(*Change)(nil),         // 15: squall.v1.Change
-	(*Task)(nil),           // 16: squall.v1.Task
-	(*Record)(nil),         // 17: squall.v1.Record
-	(*Intent)(nil),         // 18: squall.v1.Intent
-	(*Mark)(nil),           // 19: squall.v1.Mark
-	(*OrderMark)(nil),      // 20: squall.v1.OrderMark
-	(*HaltLatch)(nil),      // 21: squall.v1.HaltLatch
-	(*HaltSeal)(nil),       // 22: squall.v1.HaltSeal
-	(*ScheduleRecord)(nil), // 23: squall.v1.ScheduleRecord
-	(*Forget)(nil),         // 24: squall.v1.Forget
-	(*Damage)(nil),         // 25: squall.v1.Damage
-	(*ManagementPeer)(nil), // 26: squall.v1.ManagementPeer
-	(Direction)(0),         // 27: squall.v1.Direction
-	(*HostConfig)(nil),     // 28: squall.v1.HostConfig
-	(*Ability)(nil),        // 29: squall.v1.Ability
-	(*Fault)(nil),          // 30: squall.v1.Fault
-	(*Problem)(nil),        // 31: squall.v1.Problem
+	(*Freeze)(nil),         // 11: squall.v1.Freeze
+	(*KillWorkloads)(nil),  // 12: squall.v1.KillWorkloads
+	(*StartWorkloads)(nil), // 13: squall.v1.StartWorkloads
+	(*Facts)(nil),          // 14: squall.v1.Facts
+	(*WorkloadFacts)(nil),  // 15: squall.v1.WorkloadFacts
+	(*Change)(nil),         // 16: squall.v1.Change
+	(*Task)(nil),           // 17: squall.v1.Task
+	(*Record)(nil),         // 18: squall.v1.Record
+	(*Intent)(nil),         // 19: squall.v1.Intent
+	(*Mark)(nil),           // 20: squall.v1.Mark
+	(*OrderMark)(nil),      // 21: squall.v1.OrderMark
+	(*HaltLatch)(nil),      // 22: squall.v1.HaltLatch
+	(*HaltSeal)(nil),       // 23: squall.v1.HaltSeal
+	(*ScheduleRecord)(nil), // 24: squall.v1.ScheduleRecord
+	(*Forget)(nil),         // 25: squall.v1.Forget
+	(*Damage)(nil),         // 26: squall.v1.Damage
+	(*ManagementPeer)(nil), // 27: squall.v1.ManagementPeer
+	(Direction)(0),         // 28: squall.v1.Direction
+	(*HostConfig)(nil),     // 29: squall.v1.HostConfig
+	(*Ability)(nil),        // 30: squall.v1.Ability
+	(*Fault)(nil),          // 31: squall.v1.Fault
+	(*Problem)(nil),        // 32: squall.v1.Problem
 }
 var file_squall_v1_op_proto_depIdxs = []int32{
 	5,  // 0: squall.v1.Op.silence:type_name -> squall.v1.Silence
@@ -2399,40 +2478,41 @@ var file_squall_v1_op_proto_depIdxs = []int32{
 	8,  // 2: squall.v1.Op.delay_line:type_name -> squall.v1.DelayLine
 	9,  // 3: squall.v1.Op.hold_down:type_name -> squall.v1.HoldDown
 	10, // 4: squall.v1.Op.detach:type_name -> squall.v1.Detach
-	11, // 5: squall.v1.Op.kill_workloads:type_name -> squall.v1.KillWorkloads
-	12, // 6: squall.v1.Op.start_workloads:type_name -> squall.v1.StartWorkloads
+	12, // 5: squall.v1.Op.kill_workloads:type_name -> squall.v1.KillWorkloads
+	13, // 6: squall.v1.Op.start_workloads:type_name -> squall.v1.StartWorkloads
 	3,  // 7: squall.v1.Op.nothing:type_name -> squall.v1.Nothing
-	4,  // 8: squall.v1.Op.gate:type_name -> squall.v1.Gate
-	6,  // 9: squall.v1.Silence.exempt:type_name -> squall.v1.Exempt
-	26, // 10: squall.v1.Exempt.management:type_name -> squall.v1.ManagementPeer
-	27, // 11: squall.v1.DelayLine.direction:type_name -> squall.v1.Direction
-	6,  // 12: squall.v1.DelayLine.exempt:type_name -> squall.v1.Exempt
-	28, // 13: squall.v1.Facts.config:type_name -> squall.v1.HostConfig
-	14, // 14: squall.v1.Facts.workloads:type_name -> squall.v1.WorkloadFacts
-	29, // 15: squall.v1.Facts.abilities:type_name -> squall.v1.Ability
-	6,  // 16: squall.v1.Facts.exempt:type_name -> squall.v1.Exempt
-	2,  // 17: squall.v1.Change.do:type_name -> squall.v1.Op
-	2,  // 18: squall.v1.Change.undo:type_name -> squall.v1.Op
-	30, // 19: squall.v1.Task.fault:type_name -> squall.v1.Fault
-	18, // 20: squall.v1.Record.intent:type_name -> squall.v1.Intent
-	19, // 21: squall.v1.Record.mark:type_name -> squall.v1.Mark
-	20, // 22: squall.v1.Record.order:type_name -> squall.v1.OrderMark
-	21, // 23: squall.v1.Record.halt:type_name -> squall.v1.HaltLatch
-	23, // 24: squall.v1.Record.schedule:type_name -> squall.v1.ScheduleRecord
-	24, // 25: squall.v1.Record.forget:type_name -> squall.v1.Forget
-	25, // 26: squall.v1.Record.damage:type_name -> squall.v1.Damage
-	15, // 27: squall.v1.Intent.changes:type_name -> squall.v1.Change
-	16, // 28: squall.v1.Intent.task:type_name -> squall.v1.Task
-	0,  // 29: squall.v1.Mark.state:type_name -> squall.v1.StepState
-	1,  // 30: squall.v1.Mark.cause:type_name -> squall.v1.RevertCause
-	31, // 31: squall.v1.Mark.refused:type_name -> squall.v1.Problem
-	22, // 32: squall.v1.HaltLatch.seal:type_name -> squall.v1.HaltSeal
-	16, // 33: squall.v1.ScheduleRecord.task:type_name -> squall.v1.Task
-	34, // [34:34] is the sub-list for method output_type
-	34, // [34:34] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	11, // 8: squall.v1.Op.freeze:type_name -> squall.v1.Freeze
+	4,  // 9: squall.v1.Op.gate:type_name -> squall.v1.Gate
+	6,  // 10: squall.v1.Silence.exempt:type_name -> squall.v1.Exempt
+	27, // 11: squall.v1.Exempt.management:type_name -> squall.v1.ManagementPeer
+	28, // 12: squall.v1.DelayLine.direction:type_name -> squall.v1.Direction
+	6,  // 13: squall.v1.DelayLine.exempt:type_name -> squall.v1.Exempt
+	29, // 14: squall.v1.Facts.config:type_name -> squall.v1.HostConfig
+	15, // 15: squall.v1.Facts.workloads:type_name -> squall.v1.WorkloadFacts
+	30, // 16: squall.v1.Facts.abilities:type_name -> squall.v1.Ability
+	6,  // 17: squall.v1.Facts.exempt:type_name -> squall.v1.Exempt
+	2,  // 18: squall.v1.Change.do:type_name -> squall.v1.Op
+	2,  // 19: squall.v1.Change.undo:type_name -> squall.v1.Op
+	31, // 20: squall.v1.Task.fault:type_name -> squall.v1.Fault
+	19, // 21: squall.v1.Record.intent:type_name -> squall.v1.Intent
+	20, // 22: squall.v1.Record.mark:type_name -> squall.v1.Mark
+	21, // 23: squall.v1.Record.order:type_name -> squall.v1.OrderMark
+	22, // 24: squall.v1.Record.halt:type_name -> squall.v1.HaltLatch
+	24, // 25: squall.v1.Record.schedule:type_name -> squall.v1.ScheduleRecord
+	25, // 26: squall.v1.Record.forget:type_name -> squall.v1.Forget
+	26, // 27: squall.v1.Record.damage:type_name -> squall.v1.Damage
+	16, // 28: squall.v1.Intent.changes:type_name -> squall.v1.Change
+	17, // 29: squall.v1.Intent.task:type_name -> squall.v1.Task
+	0,  // 30: squall.v1.Mark.state:type_name -> squall.v1.StepState
+	1,  // 31: squall.v1.Mark.cause:type_name -> squall.v1.RevertCause
+	32, // 32: squall.v1.Mark.refused:type_name -> squall.v1.Problem
+	23, // 33: squall.v1.HaltLatch.seal:type_name -> squall.v1.HaltSeal
+	17, // 34: squall.v1.ScheduleRecord.task:type_name -> squall.v1.Task
+	35, // [35:35] is the sub-list for method output_type
+	35, // [35:35] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_squall_v1_op_proto_init() }
@@ -2452,8 +2532,9 @@ func file_squall_v1_op_proto_init() {
 		(*Op_KillWorkloads)(nil),
 		(*Op_StartWorkloads)(nil),
 		(*Op_Nothing)(nil),
+		(*Op_Freeze)(nil),
 	}
-	file_squall_v1_op_proto_msgTypes[15].OneofWrappers = []any{
+	file_squall_v1_op_proto_msgTypes[16].OneofWrappers = []any{
 		(*Record_Intent)(nil),
 		(*Record_Mark)(nil),
 		(*Record_Order)(nil),
@@ -2468,7 +2549,7 @@ func file_squall_v1_op_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_squall_v1_op_proto_rawDesc), len(file_squall_v1_op_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   24,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

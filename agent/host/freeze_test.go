@@ -1,0 +1,123 @@
+package host_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"squall/agent/host"
+	"squall/agent/host/hosttest"
+	pb "squall/proto/squall/v1"
+)
+
+// freezeOp freezes a cgroup from now on for a while.
+func freezeOp(h host.Host, cgroup string, start, end time.Duration) *pb.Op {
+	return &pb.Op{
+		Tag: "squall/r/s/freeze", Kind: &pb.Op_Freeze{Freeze: &pb.Freeze{Cgroups: []string{cgroup}}},
+		Gate: &pb.Gate{StartBootNanos: int64(h.Boot() + start), EndBootNanos: int64(h.Boot() + end), IgnoreLease: true},
+	}
+}
+
+func thawOp(cgroup string) *pb.Op {
+	return &pb.Op{Tag: "squall/r/s/freeze", Kind: &pb.Op_Detach{Detach: &pb.Detach{Cgroups: []string{cgroup}}}}
+}
+
+// openFreezing opens a host with one workload, in a cgroup of the test.
+func openFreezing(t *testing.T, cgroup string) *host.Real {
+	t.Helper()
+	h, err := host.Open(&pb.HostConfig{
+		Name: "a", Zone: "z", Workloads: []*pb.Workload{{Name: "web", Cgroup: cgroup}},
+	}, host.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.Close() })
+	return h
+}
+
+func TestFrozenUntilItIsDetached(t *testing.T) {
+	cgroup := hosttest.NewCgroup(t)
+	hosttest.Require(t, "freeze")
+	h, b := openFreezing(t, cgroup), startBusy(t, cgroup)
+	if err := h.Do(t.Context(), freezeOp(h, cgroup, 0, time.Minute), nil); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "shown as frozen", func() bool {
+		seen, err := h.Evidence(t.Context(), "squall/r/s", false)
+		return err == nil && len(seen) == 1 && seen[0].GetHolds() && strings.Contains(seen[0].GetText(), "1 of 1 workloads frozen by cgroup.freeze")
+	})
+	since := b.counted()
+	if err := h.Do(t.Context(), thawOp(cgroup), nil); err != nil {
+		t.Fatal(err)
+	}
+	if since != b.counted() && since == 0 {
+		t.Error("it never ran")
+	}
+	b.wantRunning()
+	after, err := h.Evidence(t.Context(), "squall/r/s", true)
+	if err != nil || len(after) != 1 || !after[0].GetHolds() {
+		t.Errorf("after it: %v, %v", after, err)
+	}
+}
+
+// The agent dies, and the next one undoes from its journal: nothing in the
+// kernel ends a freeze.
+func TestFreezeIsUndoneByTheNextAgent(t *testing.T) {
+	cgroup := hosttest.NewCgroup(t)
+	hosttest.Require(t, "freeze")
+	b, dying := startBusy(t, cgroup), openFreezing(t, cgroup)
+	if err := dying.Do(t.Context(), freezeOp(dying, cgroup, 0, time.Minute), nil); err != nil {
+		t.Fatal(err)
+	}
+	next := openFreezing(t, cgroup)
+	if left, _ := next.Evidence(t.Context(), "squall/r/s", true); len(left) != 1 || left[0].GetHolds() || !strings.Contains(left[0].GetText(), "frozen by") {
+		t.Errorf("what the dead one left is shown as %v", left)
+	}
+	if err := next.Do(t.Context(), thawOp(cgroup), nil); err != nil {
+		t.Fatal(err)
+	}
+	b.wantRunning()
+}
+
+// A sweep thaws what no step holds, and leaves alone what one does.
+func TestSweepThawsWhatNoStepHolds(t *testing.T) {
+	cgroup := hosttest.NewCgroup(t)
+	hosttest.Require(t, "freeze")
+	b, h := startBusy(t, cgroup), openFreezing(t, cgroup)
+	if err := h.Do(t.Context(), freezeOp(h, cgroup, 0, time.Minute), nil); err != nil {
+		t.Fatal(err)
+	}
+	next := openFreezing(t, cgroup)
+	for _, c := range []struct {
+		held   []string
+		frozen bool
+	}{{[]string{"squall/r/s"}, true}, {nil, false}} {
+		if left, err := next.Leftovers(t.Context(), c.held); err != nil || len(left) > 0 {
+			t.Fatalf("left %v, %v", left, err)
+		}
+		after, err := next.Evidence(t.Context(), "squall/r/s", true)
+		if err != nil || after[0].GetHolds() == c.frozen {
+			t.Errorf("held %v: %v, %v", c.held, after, err)
+		}
+	}
+	b.wantRunning()
+}
+
+// A freeze whose end has passed, or that is called off, touches nothing.
+func TestFreezeActsInsideItsGateOnly(t *testing.T) {
+	cgroup := hosttest.NewCgroup(t)
+	hosttest.Require(t, "freeze")
+	b, h := startBusy(t, cgroup), openFreezing(t, cgroup)
+	if err := h.Do(t.Context(), freezeOp(h, cgroup, -2*time.Second, -time.Second), nil); err == nil {
+		t.Error("it froze after its end")
+	}
+	b.wantRunning()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	called := errors.New("called off")
+	if err := h.Do(ctx, freezeOp(h, cgroup, time.Hour, 2*time.Hour), func() { cancel(called) }); err == nil {
+		t.Error("it was not called off")
+	}
+	b.wantRunning()
+}

@@ -1,0 +1,237 @@
+package host_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"squall/agent/host"
+	"squall/agent/host/hosttest"
+)
+
+// eachFreezer tries a test with every mechanism of this host, in a cgroup of its own.
+func eachFreezer(t *testing.T, test func(t *testing.T, f host.Freezer, cgroup string)) {
+	t.Helper()
+	hosttest.RequireRoot(t)
+	all, names, err := host.Freezers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, f := range all {
+		t.Run(strings.ReplaceAll(names[i], " ", "_"), func(t *testing.T) { test(t, f, hosttest.NewCgroup(t)) })
+	}
+}
+
+// busy is a program in a cgroup that forks for ever and counts by the bytes of a file.
+type busy struct {
+	t     *testing.T
+	pid   int
+	count string
+}
+
+func startBusy(t *testing.T, cgroup string) *busy {
+	t.Helper()
+	b := &busy{t: t, count: filepath.Join(t.TempDir(), "count")}
+	b.pid = startIn(t, cgroup, "while :; do /bin/true; printf x >>"+b.count+"; done")
+	b.wantRunning()
+	return b
+}
+
+// startIn starts a shell in a cgroup, and ends it with the test.
+func startIn(t *testing.T, cgroup, script string) int {
+	t.Helper()
+	mount, err := host.CgroupMount()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("/bin/sh", "-c", "echo $$ >"+filepath.Join(mount, cgroup, "cgroup.procs")+"; "+script)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	return cmd.Process.Pid
+}
+
+func (b *busy) counted() int64 {
+	info, err := os.Stat(b.count)
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
+// wantRunning waits until it has counted on.
+func (b *busy) wantRunning() {
+	b.t.Helper()
+	since := b.counted()
+	for deadline := time.Now().Add(10 * time.Second); b.counted() <= since; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			b.t.Fatal("it does not run")
+		}
+	}
+}
+
+// wantFrozen waits until the mechanism says so, and sees that nothing counts on.
+func (b *busy) wantFrozen(f host.Freezer, cgroup string) {
+	b.t.Helper()
+	waitFor(b.t, "frozen", func() bool {
+		is, err := f.Frozen(cgroup)
+		return err == nil && is
+	})
+	since := b.counted()
+	time.Sleep(20 * time.Millisecond)
+	if now := b.counted(); now != since {
+		b.t.Errorf("frozen, it counted on from %d to %d", since, now)
+	}
+}
+
+func waitFor(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !holds(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not %s", what)
+		}
+	}
+}
+
+func TestFreezeStopsEveryProcessAndThawsIt(t *testing.T) {
+	eachFreezer(t, func(t *testing.T, f host.Freezer, cgroup string) {
+		b := startBusy(t, cgroup)
+		for range 2 { // a second time is no mistake
+			if err := f.Freeze(cgroup, "squall/r/s"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.wantFrozen(f, cgroup)
+		if err := f.Thaw(cgroup, "squall/other/s"); err != nil {
+			t.Fatal(err)
+		}
+		b.wantFrozen(f, cgroup)
+		for range 2 {
+			if err := f.Thaw(cgroup, "squall/r/s"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.wantRunning()
+		wantUnmarked(t, f, cgroup)
+	})
+}
+
+// wantUnmarked sees that nothing of ours is left.
+func wantUnmarked(t *testing.T, f host.Freezer, cgroup string) {
+	t.Helper()
+	if tag := f.Tag(cgroup); tag != "" {
+		t.Errorf("still held frozen under %s", tag)
+	}
+	if left, _ := filepath.Glob("/sys/fs/cgroup/freezer/squall-frozen-*"); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+}
+
+// What somebody else had stopped stays so, frozen and thawed.
+func TestFreezeLeavesTheStoppedStopped(t *testing.T) {
+	eachFreezer(t, func(t *testing.T, f host.Freezer, cgroup string) {
+		b := startBusy(t, cgroup)
+		stopped := startIn(t, cgroup, "kill -STOP $$; while :; do sleep 1; done")
+		waitFor(t, "stopped by itself", func() bool { return host.Stopped(stopped) })
+		if err := f.Freeze(cgroup, "squall/r/s"); err != nil {
+			t.Fatal(err)
+		}
+		b.wantFrozen(f, cgroup)
+		if err := f.Thaw(cgroup, "squall/r/s"); err != nil {
+			t.Fatal(err)
+		}
+		b.wantRunning()
+		if !host.Stopped(stopped) {
+			t.Error("what somebody else had stopped runs")
+		}
+	})
+}
+
+// A cgroup that somebody else froze is left frozen, and is not ours.
+func TestFreezeLeavesTheFrozenFrozen(t *testing.T) {
+	hosttest.RequireRoot(t)
+	all, names, err := host.Freezers()
+	if err != nil || names[0] != "cgroup.freeze" {
+		t.Fatalf("%v, %v", names, err)
+	}
+	f, cgroup := all[0], hosttest.NewCgroup(t)
+	b := startBusy(t, cgroup)
+	mount, err := host.CgroupMount()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(mount, cgroup, "cgroup.freeze")
+	if err := os.WriteFile(file, []byte("1"), 0); err != nil {
+		t.Fatal(err)
+	}
+	b.wantFrozen(f, cgroup)
+	if err := f.Freeze(cgroup, "squall/r/s"); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Thaw(cgroup, "squall/r/s"); err != nil {
+		t.Fatal(err)
+	}
+	b.wantFrozen(f, cgroup)
+	wantUnmarked(t, f, cgroup)
+	if err := os.WriteFile(file, []byte("0"), 0); err != nil {
+		t.Fatal(err)
+	}
+	b.wantRunning()
+}
+
+// Two steps can't hold one cgroup: the second is refused, and its undo takes nothing away.
+func TestFreezeIsRefusedToASecondStep(t *testing.T) {
+	eachFreezer(t, func(t *testing.T, f host.Freezer, cgroup string) {
+		b := startBusy(t, cgroup)
+		if err := f.Freeze(cgroup, "squall/r/s"); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Freeze(cgroup, "squall/r/t"); err == nil {
+			t.Error("a second step froze it too")
+		}
+		if err := f.Thaw(cgroup, "squall/r/t"); err != nil {
+			t.Fatal(err)
+		}
+		b.wantFrozen(f, cgroup)
+		if err := f.Thaw(cgroup, "squall/r/s"); err != nil {
+			t.Fatal(err)
+		}
+		b.wantRunning()
+	})
+}
+
+// A workload that has ended meanwhile leaves nothing to undo.
+func TestThawAfterTheWorkloadHasEnded(t *testing.T) {
+	eachFreezer(t, func(t *testing.T, f host.Freezer, cgroup string) {
+		b := startBusy(t, cgroup)
+		if err := f.Freeze(cgroup, "squall/r/s"); err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Kill(b.pid, unix.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Thaw(cgroup, "squall/r/s"); err != nil {
+			t.Fatal(err)
+		}
+		waitFor(t, "dead", func() bool { return !strings.HasPrefix(host.Started(b.pid), strconv.Itoa(b.pid)) || dead(b.pid) })
+		if err := f.Thaw(cgroup+"/gone", "squall/r/s"); err != nil {
+			t.Errorf("thaw of no cgroup: %v", err)
+		}
+		wantUnmarked(t, f, cgroup)
+	})
+}
+
+func dead(pid int) bool {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	return err != nil || strings.Contains(string(b), ") Z ")
+}

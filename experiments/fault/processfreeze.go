@@ -1,0 +1,32 @@
+package fault
+
+import (
+	pb "squall/proto/squall/v1"
+)
+
+var processFreeze = Kind{
+	Name:    "process.freeze",
+	Begins:  "The workloads' processes stop where they are: their sockets stay open, the kernel acknowledges what arrives, and nothing is answered.",
+	Ends:    "What was frozen runs on where it stopped. What somebody else had stopped or frozen stays so.",
+	Needs:   []string{"freeze"},
+	Harm:    Degrades,
+	Narrows: map[string]string{"workload": Narrowed},
+	Check:   noCheck,
+	Peers:   noPeers,
+	Return:  backAtOnce,
+	OnHost: func(_ *pb.Fault, h *pb.Host, frozen []*pb.HostWorkload) []Finding {
+		if len(frozen) > 0 {
+			return nil
+		}
+		return []Finding{{
+			pb.Refusal_REFUSAL_EMPTY_TARGET, h.GetName() + " has no workload to freeze",
+			"list one in the host's config, or exclude the host",
+		}}
+	},
+	Claims:    func(workloads []string) []Claim { return shareHost("/workload", workloads) },
+	Magnitude: func(*pb.Fault) string { return "all processes" },
+	Undone: func(s *Scene) string {
+		return plural(s.Workloads, "workload") + " thawed on " + plural(s.Hosts, "host")
+	},
+	Lacks: []Lack{},
+}
