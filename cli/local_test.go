@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -88,7 +89,8 @@ func TestLocalStatusIsInOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	at := func(text string) int { return strings.Index(out.String(), text) }
-	if !(0 < at("c s") && at("c s") < at("b s") && at("b s") < at("a s") && at("a s") < at("new s")) {
+	places := []int{at("c s"), at("b s"), at("a s"), at("new s")}
+	if places[0] < 0 || !slices.IsSorted(places) {
 		t.Errorf("out of order:\n%s", &out)
 	}
 	if !strings.Contains(out.String(), " since "+clockTime(7e9)) {

@@ -86,7 +86,6 @@ type plainCheck struct {
 	phases           []plainPhase
 	within           bool
 	due              int64
-	until            int64
 	beforeAt         int64 // 0: not a proof
 	before           answer
 	broken, missing  int

@@ -387,7 +387,7 @@ func (tr *trial) compare(findings []*pb.Finding, m *plainModel) string {
 		c := m.checks[i]
 		state, phase, at := c.state()
 		if isProof && tr.exp.Proof[i].Stays {
-			state, at = staying(c, f, state, at)
+			state, at = staying(c)
 		}
 		i++
 		if f.State != state || f.Phase != phase || f.AtUnixNanos != at {
@@ -401,10 +401,10 @@ func (tr *trial) compare(findings []*pb.Finding, m *plainModel) string {
 }
 
 // staying is what a proof of scope comes to: it must hold before as well.
-func staying(c *plainCheck, f *pb.Finding, state pb.FindingState, at int64) (pb.FindingState, int64) {
+func staying(c *plainCheck) (pb.FindingState, int64) {
 	turning := c.before
 	c.before = no
-	state, _, at = c.state()
+	state, _, at := c.state()
 	if c.before = turning; state == pb.FindingState_FINDING_STATE_HOLDS && turning != yes {
 		return pb.FindingState_FINDING_STATE_UNKNOWN, c.beforeAt * second
 	}

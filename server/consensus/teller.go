@@ -96,7 +96,7 @@ func (t *teller) message(c commit) *raft.AppendEntriesRequest {
 	self := t.trans.EncodePeer(raft.ServerID(t.id), t.trans.LocalAddr())
 	return &raft.AppendEntriesRequest{
 		RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(t.id), Addr: self},
-		Term:      c.term, Leader: self, PrevLogEntry: c.index, PrevLogTerm: c.logTerm, LeaderCommitIndex: c.index,
+		Term:      c.term, PrevLogEntry: c.index, PrevLogTerm: c.logTerm, LeaderCommitIndex: c.index,
 	}
 }
 
