@@ -256,6 +256,13 @@ func TestVerdictIsEarned(t *testing.T) {
 		{"no proof section, evidence says no", "", func(run *pb.Run, _ *measured) {
 			run.Steps["dark.power.off"].Hosts["a1"].Evidence[0].Holds = false
 		}, inconclusive, "dark.power.off BROKEN"},
+		{"no proof section, facts alone", "", func(run *pb.Run, _ *measured) {
+			run.Steps["dark.power.off"].Hosts["a1"].Evidence = []*pb.Evidence{{Name: "exempt", Holds: true, Fact: true}}
+		}, inconclusive, "dark.power.off UNKNOWN"},
+		{"no proof section, a fact that says no besides", "", func(run *pb.Run, _ *measured) {
+			host := run.Steps["dark.power.off"].Hosts["a1"]
+			host.Evidence = append(host.Evidence, &pb.Evidence{Name: "expired", Fact: true})
+		}, pass, "dark.power.off HOLDS"},
 		{"a broken promise outranks a proof without data", checks, func(_ *pb.Run, m *measured) {
 			m.drop("target/machines", "zone-a", 1012, 1025)
 			m.put("checkout", "zone-b", 1020, 0, 1, 0)

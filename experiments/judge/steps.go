@@ -158,11 +158,12 @@ func ownProof(run *pb.Run) []*pb.Finding {
 	return findings
 }
 
-// bit tells whether the evidence of a host shows that the fault bit there.
+// bit tells whether the evidence of a host shows that the fault bit there. Facts
+// show nothing either way.
 func bit(s *pb.StepStatus) (pb.FindingState, string) {
 	shown := false
 	for _, e := range s.GetEvidence() {
-		if e.GetAfter() {
+		if e.GetAfter() || e.GetFact() {
 			continue
 		}
 		if !e.GetHolds() {

@@ -742,7 +742,9 @@ type Evidence struct {
 	// Whether it shows that the fault bit (or, after the revert, that the host is clean).
 	Holds bool `protobuf:"varint,4,opt,name=holds,proto3" json:"holds,omitempty"`
 	// It speaks of the time after the revert.
-	After         bool `protobuf:"varint,5,opt,name=after,proto3" json:"after,omitempty"`
+	After bool `protobuf:"varint,5,opt,name=after,proto3" json:"after,omitempty"`
+	// It tells what happened besides: it is no proof, and no lack of one.
+	Fact          bool `protobuf:"varint,6,opt,name=fact,proto3" json:"fact,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -808,6 +810,13 @@ func (x *Evidence) GetHolds() bool {
 func (x *Evidence) GetAfter() bool {
 	if x != nil {
 		return x.After
+	}
+	return false
+}
+
+func (x *Evidence) GetFact() bool {
+	if x != nil {
+		return x.Fact
 	}
 	return false
 }
@@ -1809,13 +1818,14 @@ const file_squall_v1_agent_proto_rawDesc = "" +
 	"\x05state\x18\x02 \x01(\x0e2\x14.squall.v1.StepStateR\x05state\x12,\n" +
 	"\x05cause\x18\x03 \x01(\x0e2\x16.squall.v1.RevertCauseR\x05cause\x12,\n" +
 	"\x12planned_unix_nanos\x18\x04 \x01(\x03R\x10plannedUnixNanos\x12*\n" +
-	"\x11actual_unix_nanos\x18\x05 \x01(\x03R\x0factualUnixNanos\"t\n" +
+	"\x11actual_unix_nanos\x18\x05 \x01(\x03R\x0factualUnixNanos\"\x88\x01\n" +
 	"\bEvidence\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x01R\x05value\x12\x12\n" +
 	"\x04text\x18\x03 \x01(\tR\x04text\x12\x14\n" +
 	"\x05holds\x18\x04 \x01(\bR\x05holds\x12\x14\n" +
-	"\x05after\x18\x05 \x01(\bR\x05after\"b\n" +
+	"\x05after\x18\x05 \x01(\bR\x05after\x12\x12\n" +
+	"\x04fact\x18\x06 \x01(\bR\x04fact\"b\n" +
 	"\aWindows\x12\x14\n" +
 	"\x05batch\x18\x01 \x01(\x04R\x05batch\x12+\n" +
 	"\awindows\x18\x02 \x03(\v2\x11.squall.v1.WindowR\awindows\x12\x14\n" +
