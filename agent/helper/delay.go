@@ -34,24 +34,23 @@ func delayLine(in io.Reader, out io.Writer) error {
 		}))
 	}
 	ended := make(chan error, 1)
-	l.loop.line.Beat(beatAhead)
+	l.line.Beat(beatAhead)
 	go func() { ended <- l.loop.run() }()
 	if err := report.Encode(bpf.LineReport{}); err != nil {
 		return err
 	}
-	err = errors.Join(answer(lines, report, l.loop), l.wiring.leave())
+	err = errors.Join(answer(lines, report, l.counters), l.wiring.leave())
 	l.loop.stop.Store(true)
 	return errors.Join(err, <-ended, l.close())
 }
 
 // answer reports counters for each line that comes.
-func answer(lines *bufio.Scanner, report *json.Encoder, loop *loop) error {
+func answer(lines *bufio.Scanner, report *json.Encoder, counters func() (map[string]uint64, error)) error {
 	for lines.Scan() {
-		n, err := loop.line.Counters()
+		n, err := counters()
 		if err != nil {
 			return err
 		}
-		n["stale"], n["lost"] = loop.stale.Load(), loop.lost.Load()
 		if err := report.Encode(bpf.LineReport{Counters: n}); err != nil {
 			return err
 		}
@@ -69,11 +68,15 @@ func readOrder(b []byte) (bpf.LineOrder, *pb.Op, error) {
 	if err := proto.Unmarshal(o.Op, &op); err != nil {
 		return o, nil, fmt.Errorf("read the order: %w", err)
 	}
+	if d := time.Duration(op.GetDelayLine().GetDelayNanos()); d <= 0 {
+		return o, nil, fmt.Errorf("read the order: a delay of %s holds nothing", d)
+	}
 	return o, &op, nil
 }
 
 // An armed delay line: what holds packets, and what leads them there.
 type armed struct {
+	line   *bpf.Line
 	loop   *loop
 	wiring *wiring
 }
@@ -94,6 +97,7 @@ func armLine(order []byte) (*armed, error) {
 		return nil, errors.Join(err, unix.Close(t.fd))
 	}
 	a := &armed{
+		line:   line,
 		loop:   &loop{line: line, tap: t.fd, delay: time.Duration(op.GetDelayLine().GetDelayNanos())},
 		wiring: newWiring(line),
 	}
@@ -103,5 +107,15 @@ func armLine(order []byte) (*armed, error) {
 	return a, nil
 }
 
+// counters are the line's own, and what came of frames afterwards.
+func (a *armed) counters() (map[string]uint64, error) {
+	n, err := a.line.Counters()
+	if err != nil {
+		return nil, err
+	}
+	n["stale"], n["lost"] = a.loop.stale.Load(), a.loop.lost.Load()
+	return n, nil
+}
+
 // close detaches the programs, then ends the TAP.
-func (a *armed) close() error { return errors.Join(a.loop.line.Close(), unix.Close(a.loop.tap)) }
+func (a *armed) close() error { return errors.Join(a.line.Close(), unix.Close(a.loop.tap)) }

@@ -24,10 +24,17 @@ const (
 	burst       = 64 // frames read in one turn, so that reading does not starve sending
 )
 
+// kernel is the half of a line that turns packets off to the TAP.
+type kernel interface {
+	Boot() time.Duration
+	Beat(ahead time.Duration)
+	Pass()
+}
+
 // A loop holds frames back: it reads them from a TAP and writes them there when
 // they are due. One thread does all of it.
 type loop struct {
-	line  *bpf.Line
+	line  kernel
 	tap   int // its descriptor
 	delay time.Duration
 	queue queue

@@ -12,16 +12,21 @@ import (
 	"squall/agent/host/bpf"
 )
 
+// A connector turns packets of an interface off.
+type connector interface {
+	Connect(net.Interface) error
+}
+
 // A wiring joins a line to the interfaces of the host.
 type wiring struct {
-	line *bpf.Line
+	line connector
 
 	known  map[int]bool // interfaces that were tried, by index
 	events *os.File
 	left   sync.WaitGroup
 }
 
-func newWiring(line *bpf.Line) *wiring { return &wiring{line: line, known: map[int]bool{}} }
+func newWiring(line connector) *wiring { return &wiring{line: line, known: map[int]bool{}} }
 
 // join turns off the traffic of every interface by which the host itself
 // speaks, and of those that come up later, until leave.
