@@ -30,14 +30,19 @@ func openCgroups() (cgroups, error) {
 	return cgroups{mount}, nil
 }
 
-// cgroup2Mount finds the mount point of the cgroup2 file system in mountinfo;
-// of several, the last, which hides the others.
+// cgroup2Mount finds the mount point of the cgroup2 file system in mountinfo; of
+// several, the last that shows the hierarchy from its root, which hides what was
+// mounted there before. Where all show a part of it, it is the last of those.
 func cgroup2Mount(mountinfo []byte) (mount string, ok bool) {
+	whole := false
 	for line := range bytes.Lines(mountinfo) {
 		before, after, found := strings.Cut(string(line), " - ")
 		fields := strings.Fields(before)
-		if found && len(fields) >= 5 && strings.HasPrefix(after, "cgroup2 ") {
-			mount, ok = unescape(fields[4]), true
+		if !found || len(fields) < 5 || !strings.HasPrefix(after, "cgroup2 ") {
+			continue
+		}
+		if root := fields[3] == "/"; root || !whole {
+			mount, ok, whole = unescape(fields[4]), true, root
 		}
 	}
 	return mount, ok
@@ -99,6 +104,19 @@ func (c cgroups) id(cgroup string) (uint64, error) {
 		return 0, fmt.Errorf("find cgroup %s: %w", cgroup, err)
 	}
 	return st.Ino, nil
+}
+
+// allIDs are those of all the cgroups.
+func (c cgroups) allIDs(groups []string) ([]uint64, error) {
+	var ids []uint64
+	for _, cgroup := range groups {
+		id, err := c.id(cgroup)
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, id)
+	}
+	return ids, nil
 }
 
 // ids are those of the cgroups that exist.

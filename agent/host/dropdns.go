@@ -35,7 +35,11 @@ var dropDNS = operation{
 
 func armDropDNS(_ context.Context, h *held) (thing, func(context.Context) error, error) {
 	op := h.op.GetDropDns()
-	return h.program(func(k *bpf.Kit) (bpf.Attachment, error) { return k.DropDNS(h.op.GetGate(), op) },
+	ids, err := h.host.workloads.cgroups.allIDs(op.GetCgroups())
+	if err != nil {
+		return nil, nil, err
+	}
+	return h.program(func(k *bpf.Kit) (bpf.Attachment, error) { return k.DropDNS(h.op.GetGate(), op, ids...) },
 		func(ctx context.Context, a bpf.Attachment, before map[string]uint64) (*pb.Evidence, error) {
 			return tryLookups(ctx, op, a, before)
 		})

@@ -44,6 +44,24 @@ func TestFindsCgroup2AmongV1Mounts(t *testing.T) {
 	}
 }
 
+// TestTwoCgroup2Mounts: the last that shows the whole hierarchy, whether a part of
+// it is mounted before or after.
+func TestTwoCgroup2Mounts(t *testing.T) {
+	const (
+		whole = "30 1 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"
+		again = "31 1 0:26 / /run/cgroup2 rw - cgroup2 cgroup2 rw\n"
+		part  = "32 1 0:26 /kube.slice /var/lib/pod/cgroup rw - cgroup2 cgroup2 rw\n"
+	)
+	for mounts, want := range map[string]string{
+		whole + again: "/run/cgroup2", whole + part: "/sys/fs/cgroup",
+		part + whole: "/sys/fs/cgroup", part: "/var/lib/pod/cgroup",
+	} {
+		if got, ok := cgroup2Mount([]byte(mounts)); !ok || got != want {
+			t.Errorf("of\n%sgot %q, %t; want %q", mounts, got, ok, want)
+		}
+	}
+}
+
 func TestReadsCgroupEvents(t *testing.T) {
 	for text, want := range map[string]bool{
 		"populated 1\nfrozen 0\n": true,

@@ -15,7 +15,7 @@ var silence = operation{
 	ability: "silence",
 	program: &bpf.Trial{
 		Engine: "tcx", Port: 9, Counter: "dropped_out",
-		Attach: func(k *bpf.Kit, g *pb.Gate) (bpf.Attachment, error) { return k.Silence(g, &pb.Silence{}) },
+		Attach: func(k *bpf.Kit, g *pb.Gate) (bpf.Attachment, error) { return k.Silence(g, &pb.Silence{}, nil) },
 	},
 	ready: func(k *bpf.Kit, exempt *pb.Exempt) error { return k.Warm(&pb.Silence{Exempt: exempt}) },
 	arm:   armSilence,
@@ -37,11 +37,15 @@ func saySilence(op *pb.Op) string {
 // one that is idle until its packets are gone would be heard before it is known.
 func armSilence(_ context.Context, h *held) (thing, func(context.Context) error, error) {
 	op := h.op.GetSilence()
+	ids, err := h.host.workloads.cgroups.allIDs(op.GetCgroups())
+	if err != nil {
+		return nil, nil, err
+	}
 	flows, err := h.host.workloads.cgroups.flows(op.GetCgroups())
 	if err != nil {
 		return nil, nil, err
 	}
-	return h.program(func(k *bpf.Kit) (bpf.Attachment, error) { return k.Silence(h.op.GetGate(), op, flows...) },
+	return h.program(func(k *bpf.Kit) (bpf.Attachment, error) { return k.Silence(h.op.GetGate(), op, ids, flows...) },
 		func(ctx context.Context, a bpf.Attachment, before map[string]uint64) (*pb.Evidence, error) {
 			return tryNowhere(op, a, before)
 		})

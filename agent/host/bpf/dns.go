@@ -14,16 +14,16 @@ var dnsCounters = []string{"queries_dropped", "queries_passed", "answers_dropped
 // wholePPM is a share of all queries.
 const wholePPM = 1_000_000
 
-// DropDNS lets lookups vanish, on loopback too, where stub resolvers listen.
+// DropDNS lets lookups vanish, on loopback too, where stub resolvers listen. ids
+// are those of the cgroups that it is aimed at.
 // Counters: queries_dropped, queries_passed, answers_dropped.
 //
 // Queries vanish on their way out. Answers on their way in are dropped too
 // when every query of the host fails. A smaller share is decided once, at a
 // query's first hop: what a stub resolver that is alone in its cgroup sends
 // upstream is let through, for its client's query was decided on loopback.
-func (k *Kit) DropDNS(g *pb.Gate, op *pb.DropDNS) (Attachment, error) {
-	ids, err := cgroupIDs(op.GetCgroups())
-	if err != nil {
+func (k *Kit) DropDNS(g *pb.Gate, op *pb.DropDNS, ids ...uint64) (Attachment, error) {
+	if err := known(op.GetCgroups(), ids); err != nil {
 		return nil, fmt.Errorf("drop DNS: %w", err)
 	}
 	s, err := k.standDNS(op, ids)

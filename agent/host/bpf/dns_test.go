@@ -159,7 +159,7 @@ func TestOneWorkloadsLookupsVanish(t *testing.T) {
 	server := net.JoinHostPort(there4, "53")
 	serveDNS(t, p.there, server)
 	attachIn(t, p.here, func() (Attachment, error) {
-		return k.DropDNS(now(k, time.Minute), &pb.DropDNS{SharePpm: wholePPM, Cgroups: []string{cgroup}})
+		return k.DropDNS(now(k, time.Minute), &pb.DropDNS{SharePpm: wholePPM, Cgroups: []string{cgroup}}, idsOf(t, cgroup)...)
 	})
 	inside := func(name string, args ...string) *exec.Cmd {
 		script := `echo $$ > "$1"; shift; exec "$@"`

@@ -192,7 +192,7 @@ func TestActsFromStartToEnd(t *testing.T) {
 	a := attachIn(t, p.here, func() (Attachment, error) {
 		return k.Silence(&pb.Gate{
 			StartBootNanos: int64(start), EndBootNanos: int64(end), IgnoreLease: true,
-		}, &pb.Silence{})
+		}, &pb.Silence{}, nil)
 	})
 	r := startStream(t, p.here, to)
 	time.Sleep(end - k.Boot() + 50*time.Millisecond)
@@ -222,7 +222,7 @@ func TestLeaseIsTheFaultsOwn(t *testing.T) {
 	p.there.listenUDP(t, to)
 	roundTrips(t, p.here, to, 3)
 	leased := &pb.Gate{EndBootNanos: int64(k.Boot() + time.Minute)}
-	silence := attachIn(t, p.here, func() (Attachment, error) { return k.Silence(leased, &pb.Silence{}) })
+	silence := attachIn(t, p.here, func() (Attachment, error) { return k.Silence(leased, &pb.Silence{}, nil) })
 	other := attachIn(t, p.here, func() (Attachment, error) { return k.DropDNS(leased, &pb.DropDNS{SharePpm: wholePPM}) })
 	roundTrips(t, p.here, to, 3) // no lease, no fault
 	other.Renew(k.Boot() + time.Minute)

@@ -63,7 +63,7 @@ func attachKind(k *bpf.Kit, kind string) (bpf.Attachment, error) {
 	g := &pb.Gate{EndBootNanos: int64(k.Boot() + time.Minute)}
 	switch kind {
 	case "silence":
-		return k.Silence(g, &pb.Silence{})
+		return k.Silence(g, &pb.Silence{}, nil)
 	case "dns":
 		return k.DropDNS(g, &pb.DropDNS{SharePpm: 1e6})
 	}

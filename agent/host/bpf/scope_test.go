@@ -20,6 +20,40 @@ import (
 	pb "squall/proto/squall/v1"
 )
 
+// cgroupMount is where this process sees the v2 hierarchy.
+func cgroupMount() (string, error) {
+	b, err := os.ReadFile("/proc/self/mountinfo")
+	for line := range strings.Lines(string(b)) {
+		before, after, _ := strings.Cut(line, " - ")
+		if where := strings.Fields(before); strings.HasPrefix(after, "cgroup2 ") && len(where) > 4 {
+			return where[4], nil
+		}
+	}
+	return "", errors.Join(errors.New("cgroup2 is not mounted"), err)
+}
+
+// idsOf is the id of a cgroup.
+func idsOf(t testing.TB, cgroup string) []uint64 {
+	t.Helper()
+	mount, err := cgroupMount()
+	must(t, err)
+	var st unix.Stat_t
+	must(t, unix.Stat(filepath.Join(mount, cgroup), &st))
+	return []uint64{st.Ino}
+}
+
+// TestScopeIsNotWidened: a cgroup that was not found does not make a fault one of
+// the whole host.
+func TestScopeIsNotWidened(t *testing.T) {
+	k, cgroups := newKit(t), []string{"gone"}
+	if a, err := k.Silence(now(k, time.Minute), &pb.Silence{Cgroups: cgroups}, nil); err == nil {
+		t.Error("silent", a.Close())
+	}
+	if a, err := k.DropDNS(now(k, time.Minute), &pb.DropDNS{SharePpm: wholePPM, Cgroups: cgroups}); err == nil {
+		t.Error("no lookups", a.Close())
+	}
+}
+
 // newCgroup makes a cgroup that is gone with the test, relative to the mount.
 func newCgroup(t testing.TB) string {
 	t.Helper()
@@ -132,7 +166,7 @@ func TestWorkloadDiesInSilence(t *testing.T) {
 			other := net.JoinHostPort(ip[0], "9090")
 			p.here.listenUDP(t, other)
 			a := attachIn(t, p.here, func() (Attachment, error) {
-				return k.Silence(now(k, time.Minute), &pb.Silence{Ports: []uint32{8080}, Cgroups: []string{cgroup}})
+				return k.Silence(now(k, time.Minute), &pb.Silence{Ports: []uint32{8080}, Cgroups: []string{cgroup}}, idsOf(t, cgroup))
 			})
 			must(t, cmd.Process.Kill())
 			_ = cmd.Wait()
@@ -186,7 +220,7 @@ func TestSilenceExemptsTheAgentAlone(t *testing.T) {
 				return k.Silence(now(k, time.Minute), &pb.Silence{Exempt: &pb.Exempt{
 					Mark: mark, Servers: []string{server},
 					Management: []*pb.ManagementPeer{{Prefix: ip[1], Port: 22}},
-				}})
+				}}, nil)
 			})
 			quick := &net.Dialer{Timeout: 300 * time.Millisecond}
 			if _, err := p.here.dial(t, marked(mark), server); err != nil {
@@ -245,7 +279,7 @@ func TestNeighboursStayAnswered(t *testing.T) {
 			t.Parallel()
 			p, k := newPair(t), newKit(t)
 			attachIn(t, p.here, func() (Attachment, error) {
-				return k.Silence(now(k, time.Minute), &pb.Silence{L2: dark})
+				return k.Silence(now(k, time.Minute), &pb.Silence{L2: dark}, nil)
 			})
 			for _, addr := range []string{here4, here6} {
 				if got := neighbour(t, p.there, addr); (got&answered != 0) == dark {
@@ -261,7 +295,7 @@ func TestNewInterfacesFallSilentToo(t *testing.T) {
 	t.Parallel()
 	p, k := newPair(t), newKit(t)
 	attachIn(t, p.here, func() (Attachment, error) {
-		return k.Silence(now(k, time.Minute), &pb.Silence{})
+		return k.Silence(now(k, time.Minute), &pb.Silence{}, nil)
 	})
 	must(t, p.here.nl.LinkAdd(&netlink.Veth{
 		LinkAttrs: netlink.LinkAttrs{Name: "late"}, PeerName: "late",
@@ -286,9 +320,7 @@ func TestNewInterfacesFallSilentToo(t *testing.T) {
 func TestRespawnsAreCaught(t *testing.T) {
 	k := newKit(t)
 	cgroup := newCgroup(t)
-	ids, err := cgroupIDs([]string{cgroup})
-	must(t, err)
-	a, err := k.HoldDown(now(k, time.Minute), ids)
+	a, err := k.HoldDown(now(k, time.Minute), idsOf(t, cgroup))
 	must(t, err)
 	defer func() { _ = a.Close() }()
 	mark := filepath.Join(t.TempDir(), "ran")

@@ -40,12 +40,11 @@ func (f Flow) key() flowKey {
 }
 
 // Silence drops packets so that nobody is told, on every interface but
-// loopback. Where cgroups are aimed at, it knows these flows as theirs, and
-// learns others as they send. Counters: dropped_in, dropped_out, exempt, neighbour (ARP and
+// loopback. Where cgroups are aimed at, ids are theirs, and flows are known as
+// theirs; it learns others as they send. Counters: dropped_in, dropped_out, exempt, neighbour (ARP and
 // neighbour discovery) and passed; all count only while it acts.
-func (k *Kit) Silence(g *pb.Gate, op *pb.Silence, flows ...Flow) (Attachment, error) {
-	ids, err := cgroupIDs(op.GetCgroups())
-	if err != nil {
+func (k *Kit) Silence(g *pb.Gate, op *pb.Silence, ids []uint64, flows ...Flow) (Attachment, error) {
+	if err := known(op.GetCgroups(), ids); err != nil {
 		return nil, fmt.Errorf("silence: %w", err)
 	}
 	s, err := k.standSilence(op, ids, flows)

@@ -390,7 +390,7 @@ func TestSilenceKeepsWhatIsHeld(t *testing.T) {
 	}
 	held := p.frame(t, p.here, nil, false)
 	p.here.sendFrame(t, held)
-	silence := attachIn(t, p.here, func() (Attachment, error) { return k.Silence(now(k, time.Minute), &pb.Silence{}) })
+	silence := attachIn(t, p.here, func() (Attachment, error) { return k.Silence(now(k, time.Minute), &pb.Silence{}, nil) })
 	if got, _ := ear.hear(t, held[len(held)-16:]); got != nil {
 		t.Error("a held packet left a silent host")
 	}

@@ -34,7 +34,7 @@ func TestProgramsOfAWholeHostAreUsedAgain(t *testing.T) {
 	t.Parallel()
 	for name, op := range map[string]func(*pb.Gate) func(*Kit) (Attachment, error){
 		"dropped_out": func(g *pb.Gate) func(*Kit) (Attachment, error) {
-			return func(k *Kit) (Attachment, error) { return k.Silence(g, &pb.Silence{}) }
+			return func(k *Kit) (Attachment, error) { return k.Silence(g, &pb.Silence{}, nil) }
 		},
 		"queries_dropped": func(g *pb.Gate) func(*Kit) (Attachment, error) {
 			return func(k *Kit) (Attachment, error) {

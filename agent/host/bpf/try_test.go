@@ -13,7 +13,7 @@ import (
 // everyTrial is one of each kind of program.
 var everyTrial = map[string]*Trial{
 	"silence": {Engine: "tcx", Port: 9, Counter: "dropped_out", Attach: func(k *Kit, g *pb.Gate) (Attachment, error) {
-		return k.Silence(g, &pb.Silence{})
+		return k.Silence(g, &pb.Silence{}, nil)
 	}},
 	"dns.drop": {Engine: "tcx", Port: 53, Counter: "queries_dropped", Attach: func(k *Kit, g *pb.Gate) (Attachment, error) {
 		return k.DropDNS(g, &pb.DropDNS{SharePpm: wholePPM})

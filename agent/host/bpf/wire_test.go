@@ -79,7 +79,7 @@ func (v victim) suffer(t *testing.T, end func(*pair) *space) outcome {
 	p.here.sysctl(t, "ipv4/tcp_retries2", "3")
 	act := v.prepare(t, p)
 	attachIn(t, end(p), func() (Attachment, error) {
-		return k.Silence(now(k, time.Minute), &pb.Silence{})
+		return k.Silence(now(k, time.Minute), &pb.Silence{}, nil)
 	})
 	start := time.Now()
 	what := act()
