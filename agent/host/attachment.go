@@ -15,14 +15,25 @@ import (
 // it can't be tried here. before are their counters from just before.
 type activeProbe func(ctx context.Context, a bpf.Attachment, before map[string]uint64) (*pb.Evidence, error)
 
+// effect is the one counter that shows that programs did what they are for. What
+// else they count tells what happened besides.
+type effect struct {
+	name string
+	of   []string // counters, of which it is the sum
+	// shared says that other operations show the fault too, so that nothing
+	// counted here is no lack of proof.
+	shared bool
+}
+
 // program is a thing made of BPF programs.
 type program struct {
 	attachment bpf.Attachment
+	effect     effect
 	try        activeProbe // nil without one
 }
 
 // program attaches programs as what the operation holds.
-func (h *held) program(attach func(*bpf.Kit) (bpf.Attachment, error), try activeProbe) (thing, func(context.Context) error, error) {
+func (h *held) program(e effect, attach func(*bpf.Kit) (bpf.Attachment, error), try activeProbe) (thing, func(context.Context) error, error) {
 	if h.host.kit == nil {
 		return nil, nil, fmt.Errorf("%w: %w", h.host.why, ErrUnsupported)
 	}
@@ -30,21 +41,21 @@ func (h *held) program(attach func(*bpf.Kit) (bpf.Attachment, error), try active
 	if err != nil {
 		return nil, nil, err
 	}
-	return &program{a, try}, nil, nil
+	return &program{a, e, try}, nil, nil
 }
 
 // evidence shows counters, and what an active probe sees.
 func (p *program) evidence(ctx context.Context, open bool) ([]*pb.Evidence, error) {
 	before, err := p.attachment.Counters()
 	if err != nil || !open || p.try == nil {
-		return counterEvidence(before, open), err
+		return p.effect.evidence(before, open), err
 	}
 	seen, err := p.try(ctx, p.attachment, before)
 	if err != nil || seen == nil {
-		return counterEvidence(before, open), err
+		return p.effect.evidence(before, open), err
 	}
 	now, err := p.attachment.Counters()
-	return append(counterEvidence(now, open), seen), err
+	return append(p.effect.evidence(now, open), seen), err
 }
 
 func (p *program) renew(until time.Duration) { p.attachment.Renew(until) }
@@ -59,16 +70,28 @@ func (p *program) died() <-chan struct{} {
 // Close implements thing.
 func (p *program) Close() error { return p.attachment.Close() }
 
-// counterEvidence shows counters by name. They are facts of the mechanism: they
-// hold for as long as it acts, whether or not anyone has called.
-func counterEvidence(counters map[string]uint64, acts bool) []*pb.Evidence {
-	var found []*pb.Evidence
+// evidence shows the effect, which holds once there was any, and then all counters
+// by name, which are facts.
+func (e effect) evidence(counters map[string]uint64, acts bool) []*pb.Evidence {
+	total := uint64(0)
+	for _, name := range e.of {
+		total += counters[name]
+	}
+	found := []*pb.Evidence{counted(e.name, total, acts)}
+	found[0].Holds = total > 0
+	found[0].Fact = total == 0 && e.shared
 	for _, name := range slices.Sorted(maps.Keys(counters)) {
-		text := fmt.Sprintf("%s: %d", name, counters[name])
-		if !acts {
-			text += " (does not act now)"
-		}
-		found = append(found, &pb.Evidence{Name: name, Value: float64(counters[name]), Holds: acts, Text: text})
+		fact := counted(name, counters[name], acts)
+		fact.Fact = true
+		found = append(found, fact)
 	}
 	return found
+}
+
+func counted(name string, n uint64, acts bool) *pb.Evidence {
+	text := fmt.Sprintf("%s: %d", name, n)
+	if !acts {
+		text += " (does not act now)"
+	}
+	return &pb.Evidence{Name: name, Value: float64(n), Text: text}
 }

@@ -24,7 +24,8 @@ var delayLine = operation{
 }
 
 func armDelayLine(_ context.Context, h *held) (thing, func(context.Context) error, error) {
-	return h.program(func(k *bpf.Kit) (bpf.Attachment, error) { return k.Delay(h.op.GetGate(), h.op.GetDelayLine()) }, nil)
+	return h.program(effect{name: "delayed", of: []string{"delayed_in", "delayed_out"}},
+		func(k *bpf.Kit) (bpf.Attachment, error) { return k.Delay(h.op.GetGate(), h.op.GetDelayLine()) }, nil)
 }
 
 func sayDelayLine(op *pb.Op) string {

@@ -39,7 +39,8 @@ func armDropDNS(_ context.Context, h *held) (thing, func(context.Context) error,
 	if err != nil {
 		return nil, nil, err
 	}
-	return h.program(func(k *bpf.Kit) (bpf.Attachment, error) { return k.DropDNS(h.op.GetGate(), op, ids...) },
+	return h.program(effect{name: "dropped", of: []string{"queries_dropped", "answers_dropped"}},
+		func(k *bpf.Kit) (bpf.Attachment, error) { return k.DropDNS(h.op.GetGate(), op, ids...) },
 		func(ctx context.Context, a bpf.Attachment, before map[string]uint64) (*pb.Evidence, error) {
 			return tryLookups(ctx, op, a, before)
 		})
@@ -59,17 +60,9 @@ func tryLookups(ctx context.Context, op *pb.DropDNS, a bpf.Attachment, before ma
 	}
 	dropped := now["queries_dropped"] + now["answers_dropped"] - before["queries_dropped"] - before["answers_dropped"]
 	return &pb.Evidence{
-		Name: "probe", Value: float64(vanished), Holds: lookupsProve(vanished, dropped, op.GetSharePpm()),
+		Name: "probe", Value: float64(vanished), Holds: vanished == canaries && dropped >= canaries,
+		// Of a share, a few lookups prove nothing either way.
+		Fact: op.GetSharePpm() < everyQuery,
 		Text: fmt.Sprintf("%d of %d lookups at %s got no answer", vanished, canaries, server),
 	}, nil
-}
-
-// lookupsProve tells whether the lookups that vanished show the fault: all of
-// them where every query is dropped, and dropped by us. Of a share, a few
-// lookups prove nothing either way.
-func lookupsProve(vanished int, dropped uint64, share uint32) bool {
-	if share < everyQuery {
-		return true
-	}
-	return vanished == canaries && dropped >= canaries
 }

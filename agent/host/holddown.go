@@ -105,8 +105,8 @@ func (d *heldDown) evidence(_ context.Context, open bool) ([]*pb.Evidence, error
 	life := max(uint64(longest), counters["longest_life_nanos"])
 	return []*pb.Evidence{
 		{Name: "alive", Value: float64(alive), Holds: open && alive == 0, Text: fmt.Sprintf("%d processes alive", alive)},
-		{Name: "respawns", Value: float64(caught), Holds: open, Text: fmt.Sprintf("%d respawns caught", caught)},
-		{Name: "longest_life_ns", Value: float64(life), Holds: open, Text: fmt.Sprintf("the longest-lived respawn ran for %s", time.Duration(life))},
+		{Name: "respawns", Value: float64(caught), Fact: true, Text: fmt.Sprintf("%d respawns caught", caught)},
+		{Name: "longest_life_ns", Value: float64(life), Fact: true, Text: fmt.Sprintf("the longest-lived respawn ran for %s", time.Duration(life))},
 	}, nil
 }
 

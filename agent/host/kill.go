@@ -288,6 +288,6 @@ func (k *killing) evidence(context.Context, bool) ([]*pb.Evidence, error) {
 	late := max(k.last-k.planned, 0)
 	return []*pb.Evidence{
 		{Name: "killed", Value: float64(k.last - k.first), Holds: true, Text: text},
-		{Name: "last_kill_nanos", Value: float64(late), Holds: true, Text: fmt.Sprintf("the last signal left %s after the instant", late)},
+		{Name: "last_kill_nanos", Value: float64(late), Fact: true, Text: fmt.Sprintf("the last signal left %s after the instant", late)},
 	}, nil
 }

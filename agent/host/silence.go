@@ -41,11 +41,18 @@ func armSilence(_ context.Context, h *held) (thing, func(context.Context) error,
 	if err != nil {
 		return nil, nil, err
 	}
+	// The silence of workloads goes with their death, which shows itself: nobody
+	// may have called.
+	dropped := effect{
+		name: "dropped", of: []string{"dropped_in", "dropped_out"},
+		shared: len(op.GetPorts())+len(op.GetCgroups()) > 0,
+	}
 	flows, err := h.host.workloads.cgroups.flows(op.GetCgroups())
 	if err != nil {
 		return nil, nil, err
 	}
-	return h.program(func(k *bpf.Kit) (bpf.Attachment, error) { return k.Silence(h.op.GetGate(), op, ids, flows...) },
+	return h.program(dropped,
+		func(k *bpf.Kit) (bpf.Attachment, error) { return k.Silence(h.op.GetGate(), op, ids, flows...) },
 		func(ctx context.Context, a bpf.Attachment, before map[string]uint64) (*pb.Evidence, error) {
 			return tryNowhere(op, a, before)
 		})
