@@ -25,9 +25,9 @@ func facts() *pb.Facts {
 	return &pb.Facts{
 		Config: &pb.HostConfig{Name: "web-a1", Zone: "zone-a", MaxHold: &pb.Span{Nanos: int64(24 * time.Hour)}},
 		Workloads: []*pb.WorkloadFacts{
-			{Name: "web", Cgroup: "squall/web", Ports: []uint32{8443, 8080}, CanStart: true},
-			{Name: "db", Cgroup: "squall/db", Ports: []uint32{5432, 8080}, CanStart: true},
-			{Name: "batch", Cgroup: "squall/batch"},
+			{Name: "web", Cgroup: "squall/web", Ports: []uint32{8443, 8080}, CanStart: true, Runs: true},
+			{Name: "db", Cgroup: "squall/db", Ports: []uint32{5432, 8080}, CanStart: true, Runs: true},
+			{Name: "batch", Cgroup: "squall/batch", Runs: true},
 			{Name: "sentry", Cgroup: "squall/sentry", CanStart: true, Protect: true},
 		},
 		Exempt: &pb.Exempt{Mark: 7, Servers: []string{"10.0.0.1:7000"}},
@@ -68,6 +68,7 @@ func TestPlansReadAsTheyDid(t *testing.T) {
 		"power.off.host":          step(powerOff(&pb.PowerOff{Back: none})),
 		"power.off.l2":            step(powerOff(&pb.PowerOff{Back: none, L2: true})),
 		"power.off.workload":      step(powerOff(&pb.PowerOff{}, "web", "db")),
+		"power.off.idle":          step(powerOff(&pb.PowerOff{}, "web", "db")),
 		"power.off.token":         step(token),
 		"dns.fail.host":           step(dnsFail(&pb.DNSFail{})),
 		"dns.fail.workload":       step(dnsFail(&pb.DNSFail{Share: &pb.Ramp{Unit: pb.Unit_UNIT_SHARE, From: 300_000, To: 300_000}}, "web")),
@@ -82,6 +83,7 @@ func TestPlansReadAsTheyDid(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := facts()
 			f.Config.AllowHold = true
+			f.Workloads[1].Runs = !strings.HasSuffix(name, ".idle")
 			changes, err := fault.Plan(f, c)
 			if err != nil {
 				t.Fatal(err)

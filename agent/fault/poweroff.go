@@ -66,11 +66,23 @@ func killable(f *pb.Facts, p *pb.PowerOff, ws []*pb.WorkloadFacts) ([]*pb.Worklo
 	return dark, nil
 }
 
+// wayBack starts what runs now, and names what does not: the undo puts back what
+// was, and is on disk before anything is killed.
 func wayBack(p *pb.PowerOff, dark []*pb.WorkloadFacts) *pb.Op {
+	var ran, idle []*pb.WorkloadFacts
+	for _, w := range dark {
+		if w.GetRuns() {
+			ran = append(ran, w)
+		} else {
+			idle = append(idle, w)
+		}
+	}
 	if p.GetBack().GetStart() == pb.BackStart_BACK_START_NONE || len(dark) == 0 {
 		return nothing()
 	}
-	return &pb.Op{Kind: &pb.Op_StartWorkloads{StartWorkloads: &pb.StartWorkloads{Workload: names(dark)}}}
+	return &pb.Op{Kind: &pb.Op_StartWorkloads{StartWorkloads: &pb.StartWorkloads{
+		Workload: names(ran), Idle: names(idle),
+	}}}
 }
 
 func holdDown(s *Step, dark []*pb.WorkloadFacts) *pb.Change {

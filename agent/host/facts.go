@@ -67,9 +67,23 @@ func (r *Real) workloadFacts(ctx context.Context, f *pb.Facts) (map[int]bool, er
 		f.Workloads = append(f.Workloads, &pb.WorkloadFacts{
 			Name: w.GetName(), Cgroup: cgroup, Processes: uint32(len(pids)), Ports: listening(pids),
 			CanStart: w.GetUnit() != "" || len(w.GetStart()) > 0, Protect: w.GetProtect(),
+			Runs: len(pids) > 0 || r.keptDown(cgroup),
 		})
 	}
 	return claimed, nil
+}
+
+// keptDown tells whether an open fault of ours keeps a cgroup down: it is dead
+// because of us, and whoever starts it last has to start it.
+func (r *Real) keptDown(cgroup string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, h := range r.held {
+		if slices.Contains(h.op.GetHoldDown().GetCgroups(), cgroup) && h.open() {
+			return true
+		}
+	}
+	return false
 }
 
 // strays are the processes that no workload of the config claims.

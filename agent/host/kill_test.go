@@ -73,6 +73,40 @@ func TestStartLeavesRunningWorkloadAlone(t *testing.T) {
 	}
 }
 
+// TestFactsTellWhatRan: what our own fault keeps down ran before it, and who
+// ends last has to start it; what was down by itself stays so.
+func TestFactsTellWhatRan(t *testing.T) {
+	hosttest.RequireRoot(t)
+	h, _ := openHost(t, shell("web", "sleep 60"), shell("idle", "sleep 60"))
+	runs := func() (web, idle bool) {
+		f, err := h.Facts(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f.GetWorkloads()[0].GetRuns(), f.GetWorkloads()[1].GetRuns()
+	}
+	do(t, h, start("web"))
+	if web, idle := runs(); !web || idle {
+		t.Errorf("before: web runs %t, idle %t", web, idle)
+	}
+	f, err := h.Facts(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	do(t, h, &pb.Op{
+		Tag: "run/step/hold", Gate: kill(0).GetGate(),
+		Kind: &pb.Op_HoldDown{HoldDown: &pb.HoldDown{Cgroups: []string{f.GetWorkloads()[0].GetCgroup()}}},
+	})
+	do(t, h, kill(0, "web"))
+	if web, idle := runs(); !web || idle {
+		t.Errorf("while web is kept down: web runs %t, idle %t", web, idle)
+	}
+	do(t, h, detach("run/step"))
+	if web, _ := runs(); web {
+		t.Error("web runs after the fault, and nobody has started it")
+	}
+}
+
 func TestForkChainsDieAtOneWrite(t *testing.T) {
 	// Each process forks its successor and ends: no list of pids is ever right.
 	h, base := openHost(t, shell("bomb", "r() { (r) & }; r; r; r; r; r; wait"))

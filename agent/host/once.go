@@ -23,7 +23,19 @@ var startWorkloads = operation{
 	arm: func(_ context.Context, h *held) (thing, func(context.Context) error, error) {
 		return nil, h.start, nil
 	},
-	says: func(op *pb.Op) string { return "start " + strings.Join(op.GetStartWorkloads().GetWorkload(), " ") },
+	says: sayStart,
+}
+
+func sayStart(op *pb.Op) string {
+	s := op.GetStartWorkloads()
+	var parts []string
+	if len(s.GetWorkload()) > 0 {
+		parts = append(parts, "start "+strings.Join(s.GetWorkload(), " "))
+	}
+	if len(s.GetIdle()) > 0 {
+		parts = append(parts, "leave down "+strings.Join(s.GetIdle(), " ")+", not running before")
+	}
+	return strings.Join(parts, ", ")
 }
 
 // nothing is the other half of an operation without one.

@@ -48,6 +48,29 @@ func TestStepHoldsFromItsStartToItsEnd(t *testing.T) {
 
 // A host that was never granted a lease is not ready, or it would be fired and
 // refuse to begin.
+// TestWhatDidNotRunIsNotStarted: the revert puts back what was.
+func TestWhatDidNotRunIsNotStarted(t *testing.T) {
+	bubble(t, func(r *rig) {
+		stop := &pb.Op{Kind: &pb.Op_KillWorkloads{KillWorkloads: &pb.KillWorkloads{Workload: []string{"web"}}}}
+		if err := r.fake.Do(t.Context(), stop, nil); err != nil {
+			t.Fatal(err)
+		}
+		task := r.task(5*time.Second, 30*time.Second)
+		r.pass(time.Millisecond)
+		r.order(task)
+		r.pass(4900 * time.Millisecond)
+		r.want(armed, none)
+		if touches := strings.Join(r.status().GetTouches(), "\n"); !strings.Contains(touches, "leave down web") {
+			t.Errorf("it touches %s", touches)
+		}
+		r.pass(30200 * time.Millisecond)
+		r.want(reverted, pb.RevertCause_REVERT_CAUSE_END)
+		if r.fake.Runs("web") {
+			t.Error("web was started by the revert")
+		}
+	})
+}
+
 func TestHostWithoutALeaseIsNotReady(t *testing.T) {
 	bubble(t, func(r *rig) {
 		task := r.task(20*time.Second, time.Minute)

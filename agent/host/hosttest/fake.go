@@ -185,6 +185,7 @@ func (f *Fake) Facts(context.Context) (*pb.Facts, error) {
 		if f.workloads[w.GetName()].running {
 			w.Processes = 1
 		}
+		w.Runs = w.Processes > 0 || f.heldDown(w.GetName())
 	}
 	return facts, nil
 }

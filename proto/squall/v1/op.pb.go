@@ -966,8 +966,10 @@ func (x *KillWorkloads) GetVolatile() []string {
 
 // StartWorkloads starts what does not run.
 type StartWorkloads struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Workload      []string               `protobuf:"bytes,1,rep,name=workload,proto3" json:"workload,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Workload []string               `protobuf:"bytes,1,rep,name=workload,proto3" json:"workload,omitempty"`
+	// Workloads that are left as they are, for people: they did not run before.
+	Idle          []string `protobuf:"bytes,2,rep,name=idle,proto3" json:"idle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1005,6 +1007,13 @@ func (*StartWorkloads) Descriptor() ([]byte, []int) {
 func (x *StartWorkloads) GetWorkload() []string {
 	if x != nil {
 		return x.Workload
+	}
+	return nil
+}
+
+func (x *StartWorkloads) GetIdle() []string {
+	if x != nil {
+		return x.Idle
 	}
 	return nil
 }
@@ -1129,9 +1138,11 @@ type WorkloadFacts struct {
 	Cgroup    string `protobuf:"bytes,2,opt,name=cgroup,proto3" json:"cgroup,omitempty"`
 	Processes uint32 `protobuf:"varint,3,opt,name=processes,proto3" json:"processes,omitempty"`
 	// Local ports on which it listens, TCP and UDP.
-	Ports         []uint32 `protobuf:"varint,4,rep,packed,name=ports,proto3" json:"ports,omitempty"`
-	CanStart      bool     `protobuf:"varint,5,opt,name=can_start,json=canStart,proto3" json:"can_start,omitempty"`
-	Protect       bool     `protobuf:"varint,6,opt,name=protect,proto3" json:"protect,omitempty"`
+	Ports    []uint32 `protobuf:"varint,4,rep,packed,name=ports,proto3" json:"ports,omitempty"`
+	CanStart bool     `protobuf:"varint,5,opt,name=can_start,json=canStart,proto3" json:"can_start,omitempty"`
+	Protect  bool     `protobuf:"varint,6,opt,name=protect,proto3" json:"protect,omitempty"`
+	// It has a live process, or would have one if no fault of ours kept it down.
+	Runs          bool `protobuf:"varint,7,opt,name=runs,proto3" json:"runs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1204,6 +1215,13 @@ func (x *WorkloadFacts) GetCanStart() bool {
 func (x *WorkloadFacts) GetProtect() bool {
 	if x != nil {
 		return x.Protect
+	}
+	return false
+}
+
+func (x *WorkloadFacts) GetRuns() bool {
+	if x != nil {
+		return x.Runs
 	}
 	return false
 }
@@ -2291,9 +2309,10 @@ const file_squall_v1_op_proto_rawDesc = "" +
 	"\n" +
 	"undeclared\x18\x03 \x01(\bR\n" +
 	"undeclared\x12\x1a\n" +
-	"\bvolatile\x18\x05 \x03(\tR\bvolatileJ\x04\b\x02\x10\x03J\x04\b\x04\x10\x05\",\n" +
+	"\bvolatile\x18\x05 \x03(\tR\bvolatileJ\x04\b\x02\x10\x03J\x04\b\x04\x10\x05\"@\n" +
 	"\x0eStartWorkloads\x12\x1a\n" +
-	"\bworkload\x18\x01 \x03(\tR\bworkload\"\xea\x02\n" +
+	"\bworkload\x18\x01 \x03(\tR\bworkload\x12\x12\n" +
+	"\x04idle\x18\x02 \x03(\tR\x04idle\"\xea\x02\n" +
 	"\x05Facts\x12-\n" +
 	"\x06config\x18\x01 \x01(\v2\x15.squall.v1.HostConfigR\x06config\x12\x17\n" +
 	"\aboot_id\x18\x02 \x01(\tR\x06bootId\x12*\n" +
@@ -2307,14 +2326,15 @@ const file_squall_v1_op_proto_rawDesc = "" +
 	"\n" +
 	"undeclared\x18\b \x03(\tR\n" +
 	"undeclared\x12\x18\n" +
-	"\aaddress\x18\t \x03(\tR\aaddress\"\xa6\x01\n" +
+	"\aaddress\x18\t \x03(\tR\aaddress\"\xba\x01\n" +
 	"\rWorkloadFacts\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06cgroup\x18\x02 \x01(\tR\x06cgroup\x12\x1c\n" +
 	"\tprocesses\x18\x03 \x01(\rR\tprocesses\x12\x14\n" +
 	"\x05ports\x18\x04 \x03(\rR\x05ports\x12\x1b\n" +
 	"\tcan_start\x18\x05 \x01(\bR\bcanStart\x12\x18\n" +
-	"\aprotect\x18\x06 \x01(\bR\aprotect\"J\n" +
+	"\aprotect\x18\x06 \x01(\bR\aprotect\x12\x12\n" +
+	"\x04runs\x18\a \x01(\bR\x04runs\"J\n" +
 	"\x06Change\x12\x1d\n" +
 	"\x02do\x18\x01 \x01(\v2\r.squall.v1.OpR\x02do\x12!\n" +
 	"\x04undo\x18\x02 \x01(\v2\r.squall.v1.OpR\x04undo\"\xbb\x04\n" +
