@@ -398,3 +398,25 @@ func TestSilenceKeepsWhatIsHeld(t *testing.T) {
 		t.Errorf("counters %v, %v", n, err)
 	}
 }
+
+// TestSilentHostAsksForNoAddress: what DHCP clients send by a packet socket stays
+// here like all else.
+func TestSilentHostAsksForNoAddress(t *testing.T) {
+	p, k := newPair(t), newKit(t)
+	ear := p.there.tap(t)
+	ask := func() []byte {
+		frame := p.frame(t, p.here, nil, false)
+		binary.BigEndian.PutUint16(frame[14+ipv4Size:], 68)
+		binary.BigEndian.PutUint16(frame[14+ipv4Size+2:], 67)
+		p.here.sendFrame(t, frame)
+		got, _ := ear.hear(t, frame[len(frame)-16:])
+		return got
+	}
+	if ask() == nil {
+		t.Fatal("not heard before the silence")
+	}
+	attachIn(t, p.here, func() (Attachment, error) { return k.Silence(now(k, time.Minute), &pb.Silence{}, nil) })
+	if ask() != nil {
+		t.Error("heard during the silence")
+	}
+}
