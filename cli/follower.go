@@ -36,13 +36,14 @@ func (f *follower) follow(ctx context.Context) error {
 	defer cancel()
 	f.live = newLive(f.stderr)
 	watched := make(chan error, 1)
+	go f.live.follow(ctx, f.client, f.run)
 	go func() { watched <- f.client.watch(ctx, &pb.WatchRequest{Run: f.run}, f.see) }()
 	ticks := time.NewTicker(redraw)
 	defer ticks.Stop()
 	for {
 		select {
 		case now := <-ticks.C:
-			f.live.draw(now, f.plan)
+			f.live.draw(now)
 		case err := <-watched:
 			f.live.pause()
 			return f.end(ctx, err)
@@ -59,7 +60,7 @@ func (f *follower) follow(ctx context.Context) error {
 
 // see takes one event, and says whether it was the last of interest.
 func (f *follower) see(e *pb.Event) bool {
-	f.live.event(e, f.plan)
+	f.live.event(e)
 	if f.active != nil && f.active(e, f.plan) {
 		fmt.Fprintf(f.stdout, "active %s on %d hosts\n", f.run, hostsOf(f.plan))
 		f.active = nil

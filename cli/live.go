@@ -1,91 +1,158 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"fmt"
 	"io"
+	"os"
+	"strings"
 	"sync"
 	"time"
 
+	"golang.org/x/term"
+	"google.golang.org/protobuf/proto"
+
+	"squall/cli/show"
 	pb "squall/proto/squall/v1"
 )
 
-// redraw is how often the live line is drawn anew.
-const redraw = 500 * time.Millisecond
+const (
+	// redraw is how often the picture of a run is drawn anew, and relook how often
+	// the control plane is asked for it.
+	redraw = 500 * time.Millisecond
+	relook = time.Second
+)
 
-// live is the last line of a terminal: where the run is now. Without a terminal
-// it is never drawn, and only lines of events appear.
+// live is the picture of a run below its events. Without a terminal it is never
+// drawn, and only lines of events appear.
 type live struct {
-	w  io.Writer
-	on bool
+	w io.Writer
+	// size is the terminal's, in columns and lines; nil without a terminal.
+	size  func() (columns, lines int)
+	color bool
 
 	mu sync.Mutex
 	// paused says that something else has the screen now.
 	paused bool // guarded by mu
-	// drawn says that the line stands on the screen.
-	drawn bool // guarded by mu
-	// state, phase and t0 are the run's, as its events tell.
-	state pb.RunState // guarded by mu
-	phase string      // guarded by mu
-	t0    time.Time   // guarded by mu
+	// drawn is how many lines of the picture stand on the screen.
+	drawn int // guarded by mu
+	// latest is how the run stood when it was asked for last, at heard.
+	latest *pb.LiveResponse // guarded by mu
+	heard  time.Time        // guarded by mu
 }
 
 func newLive(w io.Writer) *live {
-	_, on := terminal(w)
-	return &live{w: w, on: on}
+	f, on := terminal(w)
+	l := &live{w: w, color: on && colored()}
+	if on {
+		l.size = func() (int, int) { return sizeOf(f) }
+	}
+	return l
 }
 
-// event prints an event above the line, and remembers what it says.
-func (l *live) event(e *pb.Event, plan *pb.Plan) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.clear()
-	printLine(l.w, e)
-	if e.GetState() != pb.RunState_RUN_STATE_UNSPECIFIED {
-		l.state = e.GetState()
+// sizeOf is a terminal's size in columns and lines; one that doesn't say has
+// the usual one.
+func sizeOf(f *os.File) (columns, lines int) {
+	columns, lines, err := term.GetSize(int(f.Fd()))
+	if err != nil || columns <= 0 || lines <= 0 {
+		return 80, defaultHeight
 	}
-	if e.GetKind() != pb.EventKind_EVENT_KIND_PHASE || e.GetPhase() == "" {
+	return columns, lines
+}
+
+// colored says whether colours are wanted on a terminal.
+func colored() bool { return os.Getenv("NO_COLOR") == "" && os.Getenv("CLICOLOR") != "0" }
+
+// follow asks how the run stands until ctx ends. Whatever hinders it, the
+// picture shows its age.
+func (l *live) follow(ctx context.Context, c *client, run string) {
+	if l.size == nil {
 		return
 	}
-	l.phase = e.GetPhase()
-	for _, p := range plan.GetPhases() {
-		if p.GetName() == l.phase {
-			l.t0 = time.Unix(0, e.GetAtUnixNanos()-p.GetStartNanos())
+	for {
+		if resp, err := ask(ctx, c, pb.ControlServiceClient.Live, &pb.LiveRequest{Run: run}); err == nil {
+			l.take(resp, time.Now())
+		}
+		if !rest(ctx, relook) {
+			return
 		}
 	}
 }
 
-// draw shows where the run is at now.
-func (l *live) draw(now time.Time, plan *pb.Plan) {
+func (l *live) take(r *pb.LiveResponse, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.on || l.paused {
+	l.latest, l.heard = r, now
+}
+
+// event prints an event above the picture.
+func (l *live) event(e *pb.Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var out bytes.Buffer
+	l.erase(&out)
+	printLine(&out, e)
+	l.put(&out)
+}
+
+// draw shows where the run is at now.
+func (l *live) draw(now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.size == nil || l.paused || l.latest == nil {
 		return
 	}
-	l.clear()
-	text := word(l.state, "RUN_STATE_")
-	if l.phase != "" {
-		text += ", phase " + l.phase
-	}
-	if !l.t0.IsZero() {
-		text += fmt.Sprintf(", T+%.0fs of %s", now.Sub(l.t0).Seconds(), span(time.Duration(plan.GetLengthNanos())))
-	}
-	fmt.Fprint(l.w, escape(text)+"  (Ctrl-C: undo, detach or halt)")
-	l.drawn = true
+	var out bytes.Buffer
+	l.erase(&out)
+	l.drawn = l.picture(&out, now)
+	l.put(&out)
 }
 
-// clear is called with mu held.
-func (l *live) clear() {
-	if l.drawn {
-		fmt.Fprint(l.w, "\r\x1b[K")
-		l.drawn = false
+// staleAfter is how old a picture may be before it says so.
+const staleAfter = 3 * time.Second
+
+// picture draws the newest state as of now, and says how many lines it has. It
+// leaves room for the line at which the cursor rests, or the terminal scrolls.
+// Called with mu held.
+func (l *live) picture(out *bytes.Buffer, now time.Time) (lines int) {
+	columns, height := l.size()
+	foot := "Ctrl-C: undo this run, detach, halt everything or go on"
+	age := now.Sub(l.heard)
+	if age >= staleAfter {
+		foot = fmt.Sprintf("STALE for %s: no server answers; %s", span(age.Truncate(time.Second)), foot)
+	}
+	r := proto.CloneOf(l.latest)
+	r.NowUnixNanos += age.Nanoseconds() // countdowns go on between two answers
+	text := strings.TrimSuffix(show.Live(r, show.Options{Width: columns, Color: l.color}), "\n")
+	all := append(strings.Split(text, "\n"), show.Cut(foot, columns))
+	all = all[:min(len(all), max(height-1, 1))]
+	out.WriteString(strings.Join(all, "\n"))
+	return len(all)
+}
+
+// erase takes the picture off the screen. Called with mu held.
+func (l *live) erase(out *bytes.Buffer) {
+	if l.drawn > 1 {
+		fmt.Fprintf(out, "\x1b[%dA", l.drawn-1)
+	}
+	if l.drawn > 0 {
+		out.WriteString("\r\x1b[J")
+		l.drawn = 0
 	}
 }
 
-// pause takes the line off the screen until resume.
+// put writes in one go, so that a terminal does not flicker. A terminal that is
+// gone takes its reader with it.
+func (l *live) put(out *bytes.Buffer) { _, _ = l.w.Write(out.Bytes()) }
+
+// pause takes the picture off the screen until resume.
 func (l *live) pause() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.clear()
+	var out bytes.Buffer
+	l.erase(&out)
+	l.put(&out)
 	l.paused = true
 }
 

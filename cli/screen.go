@@ -66,10 +66,8 @@ func newScreen(w io.Writer) *screen {
 	s := &screen{w: w}
 	if f, ok := terminal(w); ok {
 		s.height = func() int {
-			if _, lines, err := term.GetSize(int(f.Fd())); err == nil && lines > 0 {
-				return lines
-			}
-			return defaultHeight
+			_, lines := sizeOf(f)
+			return lines
 		}
 	}
 	return s

@@ -219,6 +219,10 @@ func (c *actor) Status(context.Context, *pb.StatusRequest) (*pb.StatusResponse, 
 	}, nil
 }
 
+func (c *actor) Live(context.Context, *pb.LiveRequest) (*pb.LiveResponse, error) {
+	return &pb.LiveResponse{Run: &pb.RunSummary{Id: partRun}, NowUnixNanos: time.Now().UnixNano()}, nil
+}
+
 func (c *actor) Get(context.Context, *pb.GetRequest) (*pb.GetResponse, error) {
 	return &pb.GetResponse{Hosts: []*pb.Registered{
 		{Host: &pb.Host{Name: "web-a1", Zone: "zone-a", Presence: pb.Presence_PRESENCE_CONNECTED}},

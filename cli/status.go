@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"squall/cli/show"
 	"squall/proto/clock"
 	pb "squall/proto/squall/v1"
 )
@@ -22,22 +23,64 @@ func newStatusCmd(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use: "status", Short: "What is injected right now, whose it is, when it ends, and what is left over", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			show := showStatus
+			look := showStatus
 			if local.local {
-				show = func(ctx context.Context, a *app) error {
+				look = func(ctx context.Context, a *app) error {
 					return local.do(a, func(l *localClient) error { return l.status(ctx) })
 				}
 			}
-			if watch {
-				return a.watch(c.Context(), show)
+			if !watch {
+				return look(c.Context(), a)
 			}
-			return show(c.Context(), a)
+			if !local.local {
+				look = withPictures(a, look)
+			}
+			return a.watch(c.Context(), look)
 		},
 	}
 	c.Flags().BoolVarP(&watch, "watch", "w", false, "show it anew each second, until Ctrl-C; without a terminal, one after the other")
 	local.register(c.Flags())
 	return c
 }
+
+// mostPictures is how many runs under way are drawn below a status.
+const mostPictures = 3
+
+// withPictures adds how the runs under way stand, as wide as the terminal of a.
+func withPictures(a *app, showStatus func(context.Context, *app) error) func(context.Context, *app) error {
+	var o show.Options
+	if f, ok := terminal(a.stdout); ok {
+		o.Width, _ = sizeOf(f)
+		o.Color = colored()
+	}
+	return func(ctx context.Context, a *app) error {
+		if err := showStatus(ctx, a); err != nil || !forPeople(a.settings.Output) {
+			return err
+		}
+		client, err := a.connect()
+		if err != nil {
+			return err
+		}
+		defer client.close()
+		st, err := client.status(ctx)
+		if err != nil {
+			return err
+		}
+		drawn := 0
+		for _, r := range st.GetRuns() {
+			if r.GetState() == pb.RunState_RUN_STATE_DONE || drawn == mostPictures {
+				continue
+			}
+			drawn++
+			if live, err := ask(ctx, client, pb.ControlServiceClient.Live, &pb.LiveRequest{Run: r.GetId()}); err == nil {
+				fmt.Fprintf(a.stdout, "\n%s", show.Live(live, o))
+			}
+		}
+		return nil
+	}
+}
+
+func forPeople(output string) bool { return output == "table" || output == "wide" }
 
 // showStatus asks the control plane once.
 func showStatus(ctx context.Context, a *app) error {
@@ -90,8 +133,8 @@ func printStatus(w io.Writer, st *pb.StatusResponse, wide bool) {
 	}
 	for _, s := range st.GetActive() {
 		left := time.Unix(0, s.GetEndsUnixNanos()).Sub(now)
-		fmt.Fprintf(w, "INJECTED\t%s\t%s\t%s\tends in %s\tby %s\n", s.GetFault(), s.GetRun(),
-			some(s.GetHosts(), wide), span(left), orDash(starter(st, s.GetRun())))
+		fmt.Fprintf(w, "INJECTED\t%s\tends in %s\t%s\t%s\tby %s\n", s.GetFault(), span(left),
+			some(s.GetHosts(), wide), s.GetRun(), orDash(starter(st, s.GetRun())))
 	}
 	if len(st.GetResidue()) == 0 {
 		fmt.Fprintf(w, "RESIDUE\t%s\n", none)
@@ -107,7 +150,7 @@ func printStatus(w io.Writer, st *pb.StatusResponse, wide bool) {
 			fmt.Fprintf(w, "RUN\t%s\t%s\t%s\t%s\n", r.GetId(), r.GetExperiment(), runWord(r), orDash(r.GetBy().GetName()))
 		}
 	}
-	fmt.Fprintf(w, "HOSTS\t%d of %d connected\n", st.GetHostsConnected(), st.GetHostsKnown())
+	fmt.Fprintf(w, "HOSTS\t%d of %d connected, faults on %d\n", st.GetHostsConnected(), st.GetHostsKnown(), hit(st))
 	fmt.Fprintf(w, "SERVERS\t%s\n", serverLine(st))
 	if off := time.Duration(st.GetWallOffNanos()); off.Abs() > clock.Astray {
 		fmt.Fprintf(w, "CLOCK\tcluster time is %s off the servers' wall clocks: set those that are wrong; it follows slowly\n", span(off.Abs()))
@@ -165,4 +208,15 @@ func runWord(r *pb.RunSummary) string {
 // word is an enum's value as people read it.
 func word(e fmt.Stringer, prefix string) string {
 	return strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(e.String(), prefix), "_", " "))
+}
+
+// hit is how many hosts hold a fault: connected is not the same as well.
+func hit(st *pb.StatusResponse) int {
+	hosts := map[string]bool{}
+	for _, s := range st.GetActive() {
+		for _, h := range s.GetHosts() {
+			hosts[h] = true
+		}
+	}
+	return len(hosts)
 }

@@ -60,6 +60,7 @@ var rules = map[string]Rule{
 	pb.ControlService_Resume_FullMethodName:     {Roles: people, Object: Lever},
 	pb.ControlService_Undo_FullMethodName:       {Roles: people, Object: Run, Mends: true},
 	pb.ControlService_Status_FullMethodName:     {Roles: people, Object: Reading},
+	pb.ControlService_Live_FullMethodName:       {Roles: people, Object: Reading},
 	pb.ControlService_Get_FullMethodName:        {Roles: people, Object: Reading},
 	pb.ControlService_ForgetHost_FullMethodName: {Roles: people, Object: Host},
 	pb.ControlService_Report_FullMethodName:     {Roles: people, Object: Reading},

@@ -21,12 +21,13 @@ func (t *change) tell(r *record, e *pb.Event) {
 	if e.GetAtUnixNanos() == 0 {
 		e.AtUnixNanos = t.last
 	}
-	e.IncidentUnixNanos = incident(r.run, e.GetAtUnixNanos())
+	e.IncidentUnixNanos = Incident(r.run, e.GetAtUnixNanos())
 	r.run.Events = append(r.run.Events, e)
 }
 
-// incident is an instant in incident time, 0 where the run has none.
-func incident(r *pb.Run, at int64) int64 {
+// Incident is an instant of a run in incident time, both in Unix nanoseconds; 0
+// where the run has none.
+func Incident(r *pb.Run, at int64) int64 {
 	p := r.GetPlan()
 	if p.GetOriginUnixNanos() == 0 || r.GetT0UnixNanos() == 0 || at < r.GetT0UnixNanos() {
 		return 0

@@ -111,14 +111,14 @@ func TestStoryCanBeFollowedFromAnyIndex(t *testing.T) {
 
 func TestIncidentTimeFollowsTheSpeed(t *testing.T) {
 	r := &pb.Run{T0UnixNanos: t0, Plan: &pb.Plan{OriginUnixNanos: 1e9, MilliSpeed: 12_000}}
-	if got := incident(r, t0+60e9); got != 1e9+720e9 {
+	if got := Incident(r, t0+60e9); got != 1e9+720e9 {
 		t.Errorf("a minute at 12x is %d", got)
 	}
-	if got := incident(r, t0-1); got != 0 {
+	if got := Incident(r, t0-1); got != 0 {
 		t.Errorf("before the start there is no incident time, got %d", got)
 	}
 	r.Plan.MilliSpeed = 1_000_000
-	if got := incident(r, t0+86_400e9); got != 1e9+86_400_000e9 {
+	if got := Incident(r, t0+86_400e9); got != 1e9+86_400_000e9 {
 		t.Errorf("a day at 1000x is %d", got)
 	}
 }

@@ -87,6 +87,77 @@ func (Standing) EnumDescriptor() ([]byte, []int) {
 	return file_squall_v1_control_proto_rawDescGZIP(), []int{0}
 }
 
+// HostCondition is how a host stands, the worst that is true of it.
+type HostCondition int32
+
+const (
+	HostCondition_HOST_CONDITION_UNSPECIFIED HostCondition = 0
+	// Connected, and nothing is done to it.
+	HostCondition_HOST_CONDITION_LIT HostCondition = 1
+	// A fault of another kind than power.off is held there.
+	HostCondition_HOST_CONDITION_DEGRADED HostCondition = 2
+	// Its power is off.
+	HostCondition_HOST_CONDITION_HIT HostCondition = 3
+	// Its end has come, and it is not ready again.
+	HostCondition_HOST_CONDITION_RETURNING HostCondition = 4
+	// Something was held there, and nobody has heard from it since.
+	HostCondition_HOST_CONDITION_UNKNOWN HostCondition = 5
+	HostCondition_HOST_CONDITION_RESIDUE HostCondition = 6
+	// No agent speaks for it, and nothing of ours is held there.
+	HostCondition_HOST_CONDITION_LOST HostCondition = 7
+)
+
+// Enum value maps for HostCondition.
+var (
+	HostCondition_name = map[int32]string{
+		0: "HOST_CONDITION_UNSPECIFIED",
+		1: "HOST_CONDITION_LIT",
+		2: "HOST_CONDITION_DEGRADED",
+		3: "HOST_CONDITION_HIT",
+		4: "HOST_CONDITION_RETURNING",
+		5: "HOST_CONDITION_UNKNOWN",
+		6: "HOST_CONDITION_RESIDUE",
+		7: "HOST_CONDITION_LOST",
+	}
+	HostCondition_value = map[string]int32{
+		"HOST_CONDITION_UNSPECIFIED": 0,
+		"HOST_CONDITION_LIT":         1,
+		"HOST_CONDITION_DEGRADED":    2,
+		"HOST_CONDITION_HIT":         3,
+		"HOST_CONDITION_RETURNING":   4,
+		"HOST_CONDITION_UNKNOWN":     5,
+		"HOST_CONDITION_RESIDUE":     6,
+		"HOST_CONDITION_LOST":        7,
+	}
+)
+
+func (x HostCondition) Enum() *HostCondition {
+	p := new(HostCondition)
+	*p = x
+	return p
+}
+
+func (x HostCondition) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (HostCondition) Descriptor() protoreflect.EnumDescriptor {
+	return file_squall_v1_control_proto_enumTypes[1].Descriptor()
+}
+
+func (HostCondition) Type() protoreflect.EnumType {
+	return &file_squall_v1_control_proto_enumTypes[1]
+}
+
+func (x HostCondition) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use HostCondition.Descriptor instead.
+func (HostCondition) EnumDescriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{1}
+}
+
 // PlanRequest names an experiment.
 type PlanRequest struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
@@ -1399,6 +1470,506 @@ func (x *ActiveStep) GetStanding() Standing {
 	return Standing_STANDING_UNSPECIFIED
 }
 
+// LiveRequest names a run.
+type LiveRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty: the newest that is not done, else the newest.
+	Run           string `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LiveRequest) Reset() {
+	*x = LiveRequest{}
+	mi := &file_squall_v1_control_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LiveRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LiveRequest) ProtoMessage() {}
+
+func (x *LiveRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LiveRequest.ProtoReflect.Descriptor instead.
+func (*LiveRequest) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *LiveRequest) GetRun() string {
+	if x != nil {
+		return x.Run
+	}
+	return ""
+}
+
+// LiveResponse is a run as it stands.
+type LiveResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Run   *RunSummary            `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
+	// Cluster time, Unix nanoseconds.
+	NowUnixNanos int64 `protobuf:"varint,2,opt,name=now_unix_nanos,json=nowUnixNanos,proto3" json:"now_unix_nanos,omitempty"`
+	// Incident time, Unix nanoseconds; 0 where the file has no clock.
+	IncidentUnixNanos int64  `protobuf:"varint,3,opt,name=incident_unix_nanos,json=incidentUnixNanos,proto3" json:"incident_unix_nanos,omitempty"`
+	Phase             string `protobuf:"bytes,4,opt,name=phase,proto3" json:"phase,omitempty"`
+	// What the file has people say in this phase.
+	Say string `protobuf:"bytes,5,opt,name=say,proto3" json:"say,omitempty"`
+	// When the phase ends; 0 where that is not known.
+	PhaseEndsUnixNanos int64        `protobuf:"varint,6,opt,name=phase_ends_unix_nanos,json=phaseEndsUnixNanos,proto3" json:"phase_ends_unix_nanos,omitempty"`
+	Hosts              []*LiveHost  `protobuf:"bytes,7,rep,name=hosts,proto3" json:"hosts,omitempty"`
+	Faults             []*LiveFault `protobuf:"bytes,8,rep,name=faults,proto3" json:"faults,omitempty"`
+	Probes             []*LiveProbe `protobuf:"bytes,9,rep,name=probes,proto3" json:"probes,omitempty"`
+	Rules              []*LiveRule  `protobuf:"bytes,10,rep,name=rules,proto3" json:"rules,omitempty"`
+	Residue            []*HostClean `protobuf:"bytes,11,rep,name=residue,proto3" json:"residue,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *LiveResponse) Reset() {
+	*x = LiveResponse{}
+	mi := &file_squall_v1_control_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LiveResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LiveResponse) ProtoMessage() {}
+
+func (x *LiveResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LiveResponse.ProtoReflect.Descriptor instead.
+func (*LiveResponse) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *LiveResponse) GetRun() *RunSummary {
+	if x != nil {
+		return x.Run
+	}
+	return nil
+}
+
+func (x *LiveResponse) GetNowUnixNanos() int64 {
+	if x != nil {
+		return x.NowUnixNanos
+	}
+	return 0
+}
+
+func (x *LiveResponse) GetIncidentUnixNanos() int64 {
+	if x != nil {
+		return x.IncidentUnixNanos
+	}
+	return 0
+}
+
+func (x *LiveResponse) GetPhase() string {
+	if x != nil {
+		return x.Phase
+	}
+	return ""
+}
+
+func (x *LiveResponse) GetSay() string {
+	if x != nil {
+		return x.Say
+	}
+	return ""
+}
+
+func (x *LiveResponse) GetPhaseEndsUnixNanos() int64 {
+	if x != nil {
+		return x.PhaseEndsUnixNanos
+	}
+	return 0
+}
+
+func (x *LiveResponse) GetHosts() []*LiveHost {
+	if x != nil {
+		return x.Hosts
+	}
+	return nil
+}
+
+func (x *LiveResponse) GetFaults() []*LiveFault {
+	if x != nil {
+		return x.Faults
+	}
+	return nil
+}
+
+func (x *LiveResponse) GetProbes() []*LiveProbe {
+	if x != nil {
+		return x.Probes
+	}
+	return nil
+}
+
+func (x *LiveResponse) GetRules() []*LiveRule {
+	if x != nil {
+		return x.Rules
+	}
+	return nil
+}
+
+func (x *LiveResponse) GetResidue() []*HostClean {
+	if x != nil {
+		return x.Residue
+	}
+	return nil
+}
+
+// LiveHost is a tile of the zone map.
+type LiveHost struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Zone          string                 `protobuf:"bytes,2,opt,name=zone,proto3" json:"zone,omitempty"`
+	Room          string                 `protobuf:"bytes,3,opt,name=room,proto3" json:"room,omitempty"`
+	Condition     HostCondition          `protobuf:"varint,4,opt,name=condition,proto3,enum=squall.v1.HostCondition" json:"condition,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LiveHost) Reset() {
+	*x = LiveHost{}
+	mi := &file_squall_v1_control_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LiveHost) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LiveHost) ProtoMessage() {}
+
+func (x *LiveHost) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LiveHost.ProtoReflect.Descriptor instead.
+func (*LiveHost) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *LiveHost) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *LiveHost) GetZone() string {
+	if x != nil {
+		return x.Zone
+	}
+	return ""
+}
+
+func (x *LiveHost) GetRoom() string {
+	if x != nil {
+		return x.Room
+	}
+	return ""
+}
+
+func (x *LiveHost) GetCondition() HostCondition {
+	if x != nil {
+		return x.Condition
+	}
+	return HostCondition_HOST_CONDITION_UNSPECIFIED
+}
+
+// LiveFault is a step of the run.
+type LiveFault struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Step  string                 `protobuf:"bytes,1,opt,name=step,proto3" json:"step,omitempty"`
+	Fault string                 `protobuf:"bytes,2,opt,name=fault,proto3" json:"fault,omitempty"`
+	// Hosts that hold it, and hosts of the plan.
+	Held  uint32 `protobuf:"varint,3,opt,name=held,proto3" json:"held,omitempty"`
+	Hosts uint32 `protobuf:"varint,4,opt,name=hosts,proto3" json:"hosts,omitempty"`
+	// By plan, cluster time.
+	StartUnixNanos int64 `protobuf:"varint,5,opt,name=start_unix_nanos,json=startUnixNanos,proto3" json:"start_unix_nanos,omitempty"`
+	EndUnixNanos   int64 `protobuf:"varint,6,opt,name=end_unix_nanos,json=endUnixNanos,proto3" json:"end_unix_nanos,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *LiveFault) Reset() {
+	*x = LiveFault{}
+	mi := &file_squall_v1_control_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LiveFault) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LiveFault) ProtoMessage() {}
+
+func (x *LiveFault) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LiveFault.ProtoReflect.Descriptor instead.
+func (*LiveFault) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *LiveFault) GetStep() string {
+	if x != nil {
+		return x.Step
+	}
+	return ""
+}
+
+func (x *LiveFault) GetFault() string {
+	if x != nil {
+		return x.Fault
+	}
+	return ""
+}
+
+func (x *LiveFault) GetHeld() uint32 {
+	if x != nil {
+		return x.Held
+	}
+	return 0
+}
+
+func (x *LiveFault) GetHosts() uint32 {
+	if x != nil {
+		return x.Hosts
+	}
+	return 0
+}
+
+func (x *LiveFault) GetStartUnixNanos() int64 {
+	if x != nil {
+		return x.StartUnixNanos
+	}
+	return 0
+}
+
+func (x *LiveFault) GetEndUnixNanos() int64 {
+	if x != nil {
+		return x.EndUnixNanos
+	}
+	return 0
+}
+
+// LiveProbe is what a probe shows.
+type LiveProbe struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The newest second that has closed. Unset: there is none, or it is too old.
+	Success   *float64 `protobuf:"fixed64,2,opt,name=success,proto3,oneof" json:"success,omitempty"`
+	P95Millis float64  `protobuf:"fixed64,3,opt,name=p95_millis,json=p95Millis,proto3" json:"p95_millis,omitempty"`
+	// Age of the newest reading.
+	AgeNanos int64 `protobuf:"varint,4,opt,name=age_nanos,json=ageNanos,proto3" json:"age_nanos,omitempty"`
+	// Success of each of the last seconds, oldest first; negative is without data.
+	History       []float64 `protobuf:"fixed64,5,rep,packed,name=history,proto3" json:"history,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LiveProbe) Reset() {
+	*x = LiveProbe{}
+	mi := &file_squall_v1_control_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LiveProbe) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LiveProbe) ProtoMessage() {}
+
+func (x *LiveProbe) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LiveProbe.ProtoReflect.Descriptor instead.
+func (*LiveProbe) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *LiveProbe) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *LiveProbe) GetSuccess() float64 {
+	if x != nil && x.Success != nil {
+		return *x.Success
+	}
+	return 0
+}
+
+func (x *LiveProbe) GetP95Millis() float64 {
+	if x != nil {
+		return x.P95Millis
+	}
+	return 0
+}
+
+func (x *LiveProbe) GetAgeNanos() int64 {
+	if x != nil {
+		return x.AgeNanos
+	}
+	return 0
+}
+
+func (x *LiveProbe) GetHistory() []float64 {
+	if x != nil {
+		return x.History
+	}
+	return nil
+}
+
+// LiveRule is an expression of the file, and how near it is.
+type LiveRule struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// ABORT, or EXPECT and PROOF of the present phase.
+	Kind FindingKind `protobuf:"varint,1,opt,name=kind,proto3,enum=squall.v1.FindingKind" json:"kind,omitempty"`
+	Name string      `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// The value seen and its limit.
+	Seen string `protobuf:"bytes,3,opt,name=seen,proto3" json:"seen,omitempty"`
+	// Whether the expression is true now; UNKNOWN without data.
+	State FindingState `protobuf:"varint,4,opt,name=state,proto3,enum=squall.v1.FindingState" json:"state,omitempty"`
+	// How long an abort rule has been true without a break, and how long it takes.
+	TrueNanos     int64 `protobuf:"varint,5,opt,name=true_nanos,json=trueNanos,proto3" json:"true_nanos,omitempty"`
+	ForNanos      int64 `protobuf:"varint,6,opt,name=for_nanos,json=forNanos,proto3" json:"for_nanos,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LiveRule) Reset() {
+	*x = LiveRule{}
+	mi := &file_squall_v1_control_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LiveRule) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LiveRule) ProtoMessage() {}
+
+func (x *LiveRule) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LiveRule.ProtoReflect.Descriptor instead.
+func (*LiveRule) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *LiveRule) GetKind() FindingKind {
+	if x != nil {
+		return x.Kind
+	}
+	return FindingKind_FINDING_KIND_UNSPECIFIED
+}
+
+func (x *LiveRule) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *LiveRule) GetSeen() string {
+	if x != nil {
+		return x.Seen
+	}
+	return ""
+}
+
+func (x *LiveRule) GetState() FindingState {
+	if x != nil {
+		return x.State
+	}
+	return FindingState_FINDING_STATE_UNSPECIFIED
+}
+
+func (x *LiveRule) GetTrueNanos() int64 {
+	if x != nil {
+		return x.TrueNanos
+	}
+	return 0
+}
+
+func (x *LiveRule) GetForNanos() int64 {
+	if x != nil {
+		return x.ForNanos
+	}
+	return 0
+}
+
 // GetRequest asks for a list.
 type GetRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1412,7 +1983,7 @@ type GetRequest struct {
 
 func (x *GetRequest) Reset() {
 	*x = GetRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[18]
+	mi := &file_squall_v1_control_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1424,7 +1995,7 @@ func (x *GetRequest) String() string {
 func (*GetRequest) ProtoMessage() {}
 
 func (x *GetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[18]
+	mi := &file_squall_v1_control_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1437,7 +2008,7 @@ func (x *GetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRequest.ProtoReflect.Descriptor instead.
 func (*GetRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{18}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *GetRequest) GetKind() string {
@@ -1467,7 +2038,7 @@ type GetResponse struct {
 
 func (x *GetResponse) Reset() {
 	*x = GetResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[19]
+	mi := &file_squall_v1_control_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1479,7 +2050,7 @@ func (x *GetResponse) String() string {
 func (*GetResponse) ProtoMessage() {}
 
 func (x *GetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[19]
+	mi := &file_squall_v1_control_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1492,7 +2063,7 @@ func (x *GetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetResponse.ProtoReflect.Descriptor instead.
 func (*GetResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{19}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *GetResponse) GetHosts() []*Registered {
@@ -1534,7 +2105,7 @@ type ForgetHostRequest struct {
 
 func (x *ForgetHostRequest) Reset() {
 	*x = ForgetHostRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[20]
+	mi := &file_squall_v1_control_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1546,7 +2117,7 @@ func (x *ForgetHostRequest) String() string {
 func (*ForgetHostRequest) ProtoMessage() {}
 
 func (x *ForgetHostRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[20]
+	mi := &file_squall_v1_control_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1559,7 +2130,7 @@ func (x *ForgetHostRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetHostRequest.ProtoReflect.Descriptor instead.
 func (*ForgetHostRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{20}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ForgetHostRequest) GetHost() string {
@@ -1588,7 +2159,7 @@ type ForgetHostResponse struct {
 
 func (x *ForgetHostResponse) Reset() {
 	*x = ForgetHostResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[21]
+	mi := &file_squall_v1_control_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1600,7 +2171,7 @@ func (x *ForgetHostResponse) String() string {
 func (*ForgetHostResponse) ProtoMessage() {}
 
 func (x *ForgetHostResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[21]
+	mi := &file_squall_v1_control_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1613,7 +2184,7 @@ func (x *ForgetHostResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetHostResponse.ProtoReflect.Descriptor instead.
 func (*ForgetHostResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{21}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ForgetHostResponse) GetIndex() uint64 {
@@ -1640,7 +2211,7 @@ type ReportRequest struct {
 
 func (x *ReportRequest) Reset() {
 	*x = ReportRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[22]
+	mi := &file_squall_v1_control_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1652,7 +2223,7 @@ func (x *ReportRequest) String() string {
 func (*ReportRequest) ProtoMessage() {}
 
 func (x *ReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[22]
+	mi := &file_squall_v1_control_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1665,7 +2236,7 @@ func (x *ReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportRequest.ProtoReflect.Descriptor instead.
 func (*ReportRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{22}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ReportRequest) GetRun() string {
@@ -1685,7 +2256,7 @@ type ReportResponse struct {
 
 func (x *ReportResponse) Reset() {
 	*x = ReportResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[23]
+	mi := &file_squall_v1_control_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1697,7 +2268,7 @@ func (x *ReportResponse) String() string {
 func (*ReportResponse) ProtoMessage() {}
 
 func (x *ReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[23]
+	mi := &file_squall_v1_control_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1710,7 +2281,7 @@ func (x *ReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportResponse.ProtoReflect.Descriptor instead.
 func (*ReportResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{23}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ReportResponse) GetReport() *RunReport {
@@ -1743,7 +2314,7 @@ type RunReport struct {
 
 func (x *RunReport) Reset() {
 	*x = RunReport{}
-	mi := &file_squall_v1_control_proto_msgTypes[24]
+	mi := &file_squall_v1_control_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1755,7 +2326,7 @@ func (x *RunReport) String() string {
 func (*RunReport) ProtoMessage() {}
 
 func (x *RunReport) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[24]
+	mi := &file_squall_v1_control_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1768,7 +2339,7 @@ func (x *RunReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunReport.ProtoReflect.Descriptor instead.
 func (*RunReport) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{24}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *RunReport) GetSummary() *RunSummary {
@@ -1881,7 +2452,7 @@ type PhaseReport struct {
 
 func (x *PhaseReport) Reset() {
 	*x = PhaseReport{}
-	mi := &file_squall_v1_control_proto_msgTypes[25]
+	mi := &file_squall_v1_control_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1893,7 +2464,7 @@ func (x *PhaseReport) String() string {
 func (*PhaseReport) ProtoMessage() {}
 
 func (x *PhaseReport) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[25]
+	mi := &file_squall_v1_control_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1906,7 +2477,7 @@ func (x *PhaseReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PhaseReport.ProtoReflect.Descriptor instead.
 func (*PhaseReport) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{25}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *PhaseReport) GetPlanned() *PlannedPhase {
@@ -1950,7 +2521,7 @@ type StepReport struct {
 
 func (x *StepReport) Reset() {
 	*x = StepReport{}
-	mi := &file_squall_v1_control_proto_msgTypes[26]
+	mi := &file_squall_v1_control_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1962,7 +2533,7 @@ func (x *StepReport) String() string {
 func (*StepReport) ProtoMessage() {}
 
 func (x *StepReport) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[26]
+	mi := &file_squall_v1_control_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1975,7 +2546,7 @@ func (x *StepReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepReport.ProtoReflect.Descriptor instead.
 func (*StepReport) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{26}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *StepReport) GetId() string {
@@ -2048,7 +2619,7 @@ type Spread struct {
 
 func (x *Spread) Reset() {
 	*x = Spread{}
-	mi := &file_squall_v1_control_proto_msgTypes[27]
+	mi := &file_squall_v1_control_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2060,7 +2631,7 @@ func (x *Spread) String() string {
 func (*Spread) ProtoMessage() {}
 
 func (x *Spread) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[27]
+	mi := &file_squall_v1_control_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2073,7 +2644,7 @@ func (x *Spread) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Spread.ProtoReflect.Descriptor instead.
 func (*Spread) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{27}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Spread) GetCount() uint32 {
@@ -2131,7 +2702,7 @@ type ProbeReport struct {
 
 func (x *ProbeReport) Reset() {
 	*x = ProbeReport{}
-	mi := &file_squall_v1_control_proto_msgTypes[28]
+	mi := &file_squall_v1_control_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2143,7 +2714,7 @@ func (x *ProbeReport) String() string {
 func (*ProbeReport) ProtoMessage() {}
 
 func (x *ProbeReport) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[28]
+	mi := &file_squall_v1_control_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2156,7 +2727,7 @@ func (x *ProbeReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeReport.ProtoReflect.Descriptor instead.
 func (*ProbeReport) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{28}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ProbeReport) GetName() string {
@@ -2232,7 +2803,7 @@ type ProposeRequest struct {
 
 func (x *ProposeRequest) Reset() {
 	*x = ProposeRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[29]
+	mi := &file_squall_v1_control_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2244,7 +2815,7 @@ func (x *ProposeRequest) String() string {
 func (*ProposeRequest) ProtoMessage() {}
 
 func (x *ProposeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[29]
+	mi := &file_squall_v1_control_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2257,7 +2828,7 @@ func (x *ProposeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeRequest.ProtoReflect.Descriptor instead.
 func (*ProposeRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{29}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ProposeRequest) GetCommand() *Command {
@@ -2277,7 +2848,7 @@ type ProposeResponse struct {
 
 func (x *ProposeResponse) Reset() {
 	*x = ProposeResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[30]
+	mi := &file_squall_v1_control_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2289,7 +2860,7 @@ func (x *ProposeResponse) String() string {
 func (*ProposeResponse) ProtoMessage() {}
 
 func (x *ProposeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[30]
+	mi := &file_squall_v1_control_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2302,7 +2873,7 @@ func (x *ProposeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeResponse.ProtoReflect.Descriptor instead.
 func (*ProposeResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{30}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ProposeResponse) GetOutcome() *Outcome {
@@ -2323,7 +2894,7 @@ type ProposeLargeRequest struct {
 
 func (x *ProposeLargeRequest) Reset() {
 	*x = ProposeLargeRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[31]
+	mi := &file_squall_v1_control_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2335,7 +2906,7 @@ func (x *ProposeLargeRequest) String() string {
 func (*ProposeLargeRequest) ProtoMessage() {}
 
 func (x *ProposeLargeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[31]
+	mi := &file_squall_v1_control_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2348,7 +2919,7 @@ func (x *ProposeLargeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeLargeRequest.ProtoReflect.Descriptor instead.
 func (*ProposeLargeRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{31}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ProposeLargeRequest) GetPart() []byte {
@@ -2368,7 +2939,7 @@ type ProposeLargeResponse struct {
 
 func (x *ProposeLargeResponse) Reset() {
 	*x = ProposeLargeResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[32]
+	mi := &file_squall_v1_control_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2380,7 +2951,7 @@ func (x *ProposeLargeResponse) String() string {
 func (*ProposeLargeResponse) ProtoMessage() {}
 
 func (x *ProposeLargeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[32]
+	mi := &file_squall_v1_control_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2393,7 +2964,7 @@ func (x *ProposeLargeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeLargeResponse.ProtoReflect.Descriptor instead.
 func (*ProposeLargeResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{32}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ProposeLargeResponse) GetOutcome() *Outcome {
@@ -2418,7 +2989,7 @@ type ConfirmRequest struct {
 
 func (x *ConfirmRequest) Reset() {
 	*x = ConfirmRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[33]
+	mi := &file_squall_v1_control_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2430,7 +3001,7 @@ func (x *ConfirmRequest) String() string {
 func (*ConfirmRequest) ProtoMessage() {}
 
 func (x *ConfirmRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[33]
+	mi := &file_squall_v1_control_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2443,7 +3014,7 @@ func (x *ConfirmRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmRequest.ProtoReflect.Descriptor instead.
 func (*ConfirmRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{33}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ConfirmRequest) GetServer() string {
@@ -2497,7 +3068,7 @@ type ConfirmResponse struct {
 
 func (x *ConfirmResponse) Reset() {
 	*x = ConfirmResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[34]
+	mi := &file_squall_v1_control_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2509,7 +3080,7 @@ func (x *ConfirmResponse) String() string {
 func (*ConfirmResponse) ProtoMessage() {}
 
 func (x *ConfirmResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[34]
+	mi := &file_squall_v1_control_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2522,7 +3093,7 @@ func (x *ConfirmResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmResponse.ProtoReflect.Descriptor instead.
 func (*ConfirmResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{34}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ConfirmResponse) GetLeader() bool {
@@ -2605,7 +3176,7 @@ type PushRequest struct {
 
 func (x *PushRequest) Reset() {
 	*x = PushRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[35]
+	mi := &file_squall_v1_control_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2617,7 +3188,7 @@ func (x *PushRequest) String() string {
 func (*PushRequest) ProtoMessage() {}
 
 func (x *PushRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[35]
+	mi := &file_squall_v1_control_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2630,7 +3201,7 @@ func (x *PushRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PushRequest.ProtoReflect.Descriptor instead.
 func (*PushRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{35}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *PushRequest) GetOrders() map[string]*Order {
@@ -2649,7 +3220,7 @@ type PushResponse struct {
 
 func (x *PushResponse) Reset() {
 	*x = PushResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[36]
+	mi := &file_squall_v1_control_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2661,7 +3232,7 @@ func (x *PushResponse) String() string {
 func (*PushResponse) ProtoMessage() {}
 
 func (x *PushResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[36]
+	mi := &file_squall_v1_control_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2674,7 +3245,7 @@ func (x *PushResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PushResponse.ProtoReflect.Descriptor instead.
 func (*PushResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{36}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{42}
 }
 
 // AlarmRequest tells of a halt.
@@ -2687,7 +3258,7 @@ type AlarmRequest struct {
 
 func (x *AlarmRequest) Reset() {
 	*x = AlarmRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[37]
+	mi := &file_squall_v1_control_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2699,7 +3270,7 @@ func (x *AlarmRequest) String() string {
 func (*AlarmRequest) ProtoMessage() {}
 
 func (x *AlarmRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[37]
+	mi := &file_squall_v1_control_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2712,7 +3283,7 @@ func (x *AlarmRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlarmRequest.ProtoReflect.Descriptor instead.
 func (*AlarmRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{37}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *AlarmRequest) GetHalt() *HaltLatch {
@@ -2732,7 +3303,7 @@ type AlarmResponse struct {
 
 func (x *AlarmResponse) Reset() {
 	*x = AlarmResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[38]
+	mi := &file_squall_v1_control_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2744,7 +3315,7 @@ func (x *AlarmResponse) String() string {
 func (*AlarmResponse) ProtoMessage() {}
 
 func (x *AlarmResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[38]
+	mi := &file_squall_v1_control_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2757,7 +3328,7 @@ func (x *AlarmResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlarmResponse.ProtoReflect.Descriptor instead.
 func (*AlarmResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{38}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *AlarmResponse) GetHosts() []string {
@@ -2888,7 +3459,51 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x05hosts\x18\x04 \x03(\tR\x05hosts\x12&\n" +
 	"\x0fends_unix_nanos\x18\x05 \x01(\x03R\rendsUnixNanos\x12*\n" +
 	"\x05state\x18\x06 \x01(\x0e2\x14.squall.v1.StepStateR\x05state\x12/\n" +
-	"\bstanding\x18\a \x01(\x0e2\x13.squall.v1.StandingR\bstanding\"4\n" +
+	"\bstanding\x18\a \x01(\x0e2\x13.squall.v1.StandingR\bstanding\"\x1f\n" +
+	"\vLiveRequest\x12\x10\n" +
+	"\x03run\x18\x01 \x01(\tR\x03run\"\xca\x03\n" +
+	"\fLiveResponse\x12'\n" +
+	"\x03run\x18\x01 \x01(\v2\x15.squall.v1.RunSummaryR\x03run\x12$\n" +
+	"\x0enow_unix_nanos\x18\x02 \x01(\x03R\fnowUnixNanos\x12.\n" +
+	"\x13incident_unix_nanos\x18\x03 \x01(\x03R\x11incidentUnixNanos\x12\x14\n" +
+	"\x05phase\x18\x04 \x01(\tR\x05phase\x12\x10\n" +
+	"\x03say\x18\x05 \x01(\tR\x03say\x121\n" +
+	"\x15phase_ends_unix_nanos\x18\x06 \x01(\x03R\x12phaseEndsUnixNanos\x12)\n" +
+	"\x05hosts\x18\a \x03(\v2\x13.squall.v1.LiveHostR\x05hosts\x12,\n" +
+	"\x06faults\x18\b \x03(\v2\x14.squall.v1.LiveFaultR\x06faults\x12,\n" +
+	"\x06probes\x18\t \x03(\v2\x14.squall.v1.LiveProbeR\x06probes\x12)\n" +
+	"\x05rules\x18\n" +
+	" \x03(\v2\x13.squall.v1.LiveRuleR\x05rules\x12.\n" +
+	"\aresidue\x18\v \x03(\v2\x14.squall.v1.HostCleanR\aresidue\"~\n" +
+	"\bLiveHost\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04zone\x18\x02 \x01(\tR\x04zone\x12\x12\n" +
+	"\x04room\x18\x03 \x01(\tR\x04room\x126\n" +
+	"\tcondition\x18\x04 \x01(\x0e2\x18.squall.v1.HostConditionR\tcondition\"\xaf\x01\n" +
+	"\tLiveFault\x12\x12\n" +
+	"\x04step\x18\x01 \x01(\tR\x04step\x12\x14\n" +
+	"\x05fault\x18\x02 \x01(\tR\x05fault\x12\x12\n" +
+	"\x04held\x18\x03 \x01(\rR\x04held\x12\x14\n" +
+	"\x05hosts\x18\x04 \x01(\rR\x05hosts\x12(\n" +
+	"\x10start_unix_nanos\x18\x05 \x01(\x03R\x0estartUnixNanos\x12$\n" +
+	"\x0eend_unix_nanos\x18\x06 \x01(\x03R\fendUnixNanos\"\xa0\x01\n" +
+	"\tLiveProbe\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1d\n" +
+	"\asuccess\x18\x02 \x01(\x01H\x00R\asuccess\x88\x01\x01\x12\x1d\n" +
+	"\n" +
+	"p95_millis\x18\x03 \x01(\x01R\tp95Millis\x12\x1b\n" +
+	"\tage_nanos\x18\x04 \x01(\x03R\bageNanos\x12\x18\n" +
+	"\ahistory\x18\x05 \x03(\x01R\ahistoryB\n" +
+	"\n" +
+	"\b_success\"\xc9\x01\n" +
+	"\bLiveRule\x12*\n" +
+	"\x04kind\x18\x01 \x01(\x0e2\x16.squall.v1.FindingKindR\x04kind\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
+	"\x04seen\x18\x03 \x01(\tR\x04seen\x12-\n" +
+	"\x05state\x18\x04 \x01(\x0e2\x17.squall.v1.FindingStateR\x05state\x12\x1d\n" +
+	"\n" +
+	"true_nanos\x18\x05 \x01(\x03R\ttrueNanos\x12\x1b\n" +
+	"\tfor_nanos\x18\x06 \x01(\x03R\bforNanos\"4\n" +
 	"\n" +
 	"GetRequest\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
@@ -3004,7 +3619,16 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\rSTANDING_HELD\x10\x02\x12\x15\n" +
 	"\x11STANDING_REVERTED\x10\x03\x12\x14\n" +
 	"\x10STANDING_UNKNOWN\x10\x04\x12\x14\n" +
-	"\x10STANDING_RESIDUE\x10\x052\xed\x04\n" +
+	"\x10STANDING_RESIDUE\x10\x05*\xeb\x01\n" +
+	"\rHostCondition\x12\x1e\n" +
+	"\x1aHOST_CONDITION_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12HOST_CONDITION_LIT\x10\x01\x12\x1b\n" +
+	"\x17HOST_CONDITION_DEGRADED\x10\x02\x12\x16\n" +
+	"\x12HOST_CONDITION_HIT\x10\x03\x12\x1c\n" +
+	"\x18HOST_CONDITION_RETURNING\x10\x04\x12\x1a\n" +
+	"\x16HOST_CONDITION_UNKNOWN\x10\x05\x12\x1a\n" +
+	"\x16HOST_CONDITION_RESIDUE\x10\x06\x12\x17\n" +
+	"\x13HOST_CONDITION_LOST\x10\a2\xa6\x05\n" +
 	"\x0eControlService\x127\n" +
 	"\x04Plan\x12\x16.squall.v1.PlanRequest\x1a\x17.squall.v1.PlanResponse\x124\n" +
 	"\x03Run\x12\x15.squall.v1.RunRequest\x1a\x16.squall.v1.RunResponse\x12<\n" +
@@ -3012,7 +3636,8 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x04Halt\x12\x16.squall.v1.HaltRequest\x1a\x17.squall.v1.HaltResponse\x12=\n" +
 	"\x06Resume\x12\x18.squall.v1.ResumeRequest\x1a\x19.squall.v1.ResumeResponse\x127\n" +
 	"\x04Undo\x12\x16.squall.v1.UndoRequest\x1a\x17.squall.v1.UndoResponse\x12=\n" +
-	"\x06Status\x12\x18.squall.v1.StatusRequest\x1a\x19.squall.v1.StatusResponse\x124\n" +
+	"\x06Status\x12\x18.squall.v1.StatusRequest\x1a\x19.squall.v1.StatusResponse\x127\n" +
+	"\x04Live\x12\x16.squall.v1.LiveRequest\x1a\x17.squall.v1.LiveResponse\x124\n" +
 	"\x03Get\x12\x15.squall.v1.GetRequest\x1a\x16.squall.v1.GetResponse\x12I\n" +
 	"\n" +
 	"ForgetHost\x12\x1c.squall.v1.ForgetHostRequest\x1a\x1d.squall.v1.ForgetHostResponse\x12=\n" +
@@ -3036,161 +3661,181 @@ func file_squall_v1_control_proto_rawDescGZIP() []byte {
 	return file_squall_v1_control_proto_rawDescData
 }
 
-var file_squall_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_squall_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
+var file_squall_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_squall_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
 var file_squall_v1_control_proto_goTypes = []any{
 	(Standing)(0),                // 0: squall.v1.Standing
-	(*PlanRequest)(nil),          // 1: squall.v1.PlanRequest
-	(*PlanResponse)(nil),         // 2: squall.v1.PlanResponse
-	(*RunRequest)(nil),           // 3: squall.v1.RunRequest
-	(*RunResponse)(nil),          // 4: squall.v1.RunResponse
-	(*WatchRequest)(nil),         // 5: squall.v1.WatchRequest
-	(*WatchResponse)(nil),        // 6: squall.v1.WatchResponse
-	(*HaltRequest)(nil),          // 7: squall.v1.HaltRequest
-	(*HaltResponse)(nil),         // 8: squall.v1.HaltResponse
-	(*HostClean)(nil),            // 9: squall.v1.HostClean
-	(*ResumeRequest)(nil),        // 10: squall.v1.ResumeRequest
-	(*ResumeResponse)(nil),       // 11: squall.v1.ResumeResponse
-	(*UndoRequest)(nil),          // 12: squall.v1.UndoRequest
-	(*UndoResponse)(nil),         // 13: squall.v1.UndoResponse
-	(*StatusRequest)(nil),        // 14: squall.v1.StatusRequest
-	(*StatusResponse)(nil),       // 15: squall.v1.StatusResponse
-	(*ServerStatus)(nil),         // 16: squall.v1.ServerStatus
-	(*RunSummary)(nil),           // 17: squall.v1.RunSummary
-	(*ActiveStep)(nil),           // 18: squall.v1.ActiveStep
-	(*GetRequest)(nil),           // 19: squall.v1.GetRequest
-	(*GetResponse)(nil),          // 20: squall.v1.GetResponse
-	(*ForgetHostRequest)(nil),    // 21: squall.v1.ForgetHostRequest
-	(*ForgetHostResponse)(nil),   // 22: squall.v1.ForgetHostResponse
-	(*ReportRequest)(nil),        // 23: squall.v1.ReportRequest
-	(*ReportResponse)(nil),       // 24: squall.v1.ReportResponse
-	(*RunReport)(nil),            // 25: squall.v1.RunReport
-	(*PhaseReport)(nil),          // 26: squall.v1.PhaseReport
-	(*StepReport)(nil),           // 27: squall.v1.StepReport
-	(*Spread)(nil),               // 28: squall.v1.Spread
-	(*ProbeReport)(nil),          // 29: squall.v1.ProbeReport
-	(*ProposeRequest)(nil),       // 30: squall.v1.ProposeRequest
-	(*ProposeResponse)(nil),      // 31: squall.v1.ProposeResponse
-	(*ProposeLargeRequest)(nil),  // 32: squall.v1.ProposeLargeRequest
-	(*ProposeLargeResponse)(nil), // 33: squall.v1.ProposeLargeResponse
-	(*ConfirmRequest)(nil),       // 34: squall.v1.ConfirmRequest
-	(*ConfirmResponse)(nil),      // 35: squall.v1.ConfirmResponse
-	(*PushRequest)(nil),          // 36: squall.v1.PushRequest
-	(*PushResponse)(nil),         // 37: squall.v1.PushResponse
-	(*AlarmRequest)(nil),         // 38: squall.v1.AlarmRequest
-	(*AlarmResponse)(nil),        // 39: squall.v1.AlarmResponse
-	nil,                          // 40: squall.v1.PlanRequest.AimEntry
-	nil,                          // 41: squall.v1.RunRequest.AimEntry
-	nil,                          // 42: squall.v1.StepReport.StandingEntry
-	nil,                          // 43: squall.v1.PushRequest.OrdersEntry
-	(*Experiment)(nil),           // 44: squall.v1.Experiment
-	(*Plan)(nil),                 // 45: squall.v1.Plan
-	(*Problem)(nil),              // 46: squall.v1.Problem
-	(*Event)(nil),                // 47: squall.v1.Event
-	(*HaltLatch)(nil),            // 48: squall.v1.HaltLatch
-	(RunState)(0),                // 49: squall.v1.RunState
-	(Verdict)(0),                 // 50: squall.v1.Verdict
-	(*Principal)(nil),            // 51: squall.v1.Principal
-	(StepState)(0),               // 52: squall.v1.StepState
-	(*Registered)(nil),           // 53: squall.v1.Registered
-	(*AuditRecord)(nil),          // 54: squall.v1.AuditRecord
-	(*Run)(nil),                  // 55: squall.v1.Run
-	(*OpenStep)(nil),             // 56: squall.v1.OpenStep
-	(*Finding)(nil),              // 57: squall.v1.Finding
-	(EndCause)(0),                // 58: squall.v1.EndCause
-	(*PlannedPhase)(nil),         // 59: squall.v1.PlannedPhase
-	(*StepStatus)(nil),           // 60: squall.v1.StepStatus
-	(*Command)(nil),              // 61: squall.v1.Command
-	(*Outcome)(nil),              // 62: squall.v1.Outcome
-	(*ZoneRole)(nil),             // 63: squall.v1.ZoneRole
-	(*Order)(nil),                // 64: squall.v1.Order
+	(HostCondition)(0),           // 1: squall.v1.HostCondition
+	(*PlanRequest)(nil),          // 2: squall.v1.PlanRequest
+	(*PlanResponse)(nil),         // 3: squall.v1.PlanResponse
+	(*RunRequest)(nil),           // 4: squall.v1.RunRequest
+	(*RunResponse)(nil),          // 5: squall.v1.RunResponse
+	(*WatchRequest)(nil),         // 6: squall.v1.WatchRequest
+	(*WatchResponse)(nil),        // 7: squall.v1.WatchResponse
+	(*HaltRequest)(nil),          // 8: squall.v1.HaltRequest
+	(*HaltResponse)(nil),         // 9: squall.v1.HaltResponse
+	(*HostClean)(nil),            // 10: squall.v1.HostClean
+	(*ResumeRequest)(nil),        // 11: squall.v1.ResumeRequest
+	(*ResumeResponse)(nil),       // 12: squall.v1.ResumeResponse
+	(*UndoRequest)(nil),          // 13: squall.v1.UndoRequest
+	(*UndoResponse)(nil),         // 14: squall.v1.UndoResponse
+	(*StatusRequest)(nil),        // 15: squall.v1.StatusRequest
+	(*StatusResponse)(nil),       // 16: squall.v1.StatusResponse
+	(*ServerStatus)(nil),         // 17: squall.v1.ServerStatus
+	(*RunSummary)(nil),           // 18: squall.v1.RunSummary
+	(*ActiveStep)(nil),           // 19: squall.v1.ActiveStep
+	(*LiveRequest)(nil),          // 20: squall.v1.LiveRequest
+	(*LiveResponse)(nil),         // 21: squall.v1.LiveResponse
+	(*LiveHost)(nil),             // 22: squall.v1.LiveHost
+	(*LiveFault)(nil),            // 23: squall.v1.LiveFault
+	(*LiveProbe)(nil),            // 24: squall.v1.LiveProbe
+	(*LiveRule)(nil),             // 25: squall.v1.LiveRule
+	(*GetRequest)(nil),           // 26: squall.v1.GetRequest
+	(*GetResponse)(nil),          // 27: squall.v1.GetResponse
+	(*ForgetHostRequest)(nil),    // 28: squall.v1.ForgetHostRequest
+	(*ForgetHostResponse)(nil),   // 29: squall.v1.ForgetHostResponse
+	(*ReportRequest)(nil),        // 30: squall.v1.ReportRequest
+	(*ReportResponse)(nil),       // 31: squall.v1.ReportResponse
+	(*RunReport)(nil),            // 32: squall.v1.RunReport
+	(*PhaseReport)(nil),          // 33: squall.v1.PhaseReport
+	(*StepReport)(nil),           // 34: squall.v1.StepReport
+	(*Spread)(nil),               // 35: squall.v1.Spread
+	(*ProbeReport)(nil),          // 36: squall.v1.ProbeReport
+	(*ProposeRequest)(nil),       // 37: squall.v1.ProposeRequest
+	(*ProposeResponse)(nil),      // 38: squall.v1.ProposeResponse
+	(*ProposeLargeRequest)(nil),  // 39: squall.v1.ProposeLargeRequest
+	(*ProposeLargeResponse)(nil), // 40: squall.v1.ProposeLargeResponse
+	(*ConfirmRequest)(nil),       // 41: squall.v1.ConfirmRequest
+	(*ConfirmResponse)(nil),      // 42: squall.v1.ConfirmResponse
+	(*PushRequest)(nil),          // 43: squall.v1.PushRequest
+	(*PushResponse)(nil),         // 44: squall.v1.PushResponse
+	(*AlarmRequest)(nil),         // 45: squall.v1.AlarmRequest
+	(*AlarmResponse)(nil),        // 46: squall.v1.AlarmResponse
+	nil,                          // 47: squall.v1.PlanRequest.AimEntry
+	nil,                          // 48: squall.v1.RunRequest.AimEntry
+	nil,                          // 49: squall.v1.StepReport.StandingEntry
+	nil,                          // 50: squall.v1.PushRequest.OrdersEntry
+	(*Experiment)(nil),           // 51: squall.v1.Experiment
+	(*Plan)(nil),                 // 52: squall.v1.Plan
+	(*Problem)(nil),              // 53: squall.v1.Problem
+	(*Event)(nil),                // 54: squall.v1.Event
+	(*HaltLatch)(nil),            // 55: squall.v1.HaltLatch
+	(RunState)(0),                // 56: squall.v1.RunState
+	(Verdict)(0),                 // 57: squall.v1.Verdict
+	(*Principal)(nil),            // 58: squall.v1.Principal
+	(StepState)(0),               // 59: squall.v1.StepState
+	(FindingKind)(0),             // 60: squall.v1.FindingKind
+	(FindingState)(0),            // 61: squall.v1.FindingState
+	(*Registered)(nil),           // 62: squall.v1.Registered
+	(*AuditRecord)(nil),          // 63: squall.v1.AuditRecord
+	(*Run)(nil),                  // 64: squall.v1.Run
+	(*OpenStep)(nil),             // 65: squall.v1.OpenStep
+	(*Finding)(nil),              // 66: squall.v1.Finding
+	(EndCause)(0),                // 67: squall.v1.EndCause
+	(*PlannedPhase)(nil),         // 68: squall.v1.PlannedPhase
+	(*StepStatus)(nil),           // 69: squall.v1.StepStatus
+	(*Command)(nil),              // 70: squall.v1.Command
+	(*Outcome)(nil),              // 71: squall.v1.Outcome
+	(*ZoneRole)(nil),             // 72: squall.v1.ZoneRole
+	(*Order)(nil),                // 73: squall.v1.Order
 }
 var file_squall_v1_control_proto_depIdxs = []int32{
-	44, // 0: squall.v1.PlanRequest.experiment:type_name -> squall.v1.Experiment
-	40, // 1: squall.v1.PlanRequest.aim:type_name -> squall.v1.PlanRequest.AimEntry
-	45, // 2: squall.v1.PlanResponse.plan:type_name -> squall.v1.Plan
-	44, // 3: squall.v1.RunRequest.experiment:type_name -> squall.v1.Experiment
-	41, // 4: squall.v1.RunRequest.aim:type_name -> squall.v1.RunRequest.AimEntry
-	45, // 5: squall.v1.RunResponse.plan:type_name -> squall.v1.Plan
-	46, // 6: squall.v1.RunResponse.refused:type_name -> squall.v1.Problem
-	47, // 7: squall.v1.WatchResponse.event:type_name -> squall.v1.Event
-	9,  // 8: squall.v1.HaltResponse.hosts:type_name -> squall.v1.HostClean
+	51, // 0: squall.v1.PlanRequest.experiment:type_name -> squall.v1.Experiment
+	47, // 1: squall.v1.PlanRequest.aim:type_name -> squall.v1.PlanRequest.AimEntry
+	52, // 2: squall.v1.PlanResponse.plan:type_name -> squall.v1.Plan
+	51, // 3: squall.v1.RunRequest.experiment:type_name -> squall.v1.Experiment
+	48, // 4: squall.v1.RunRequest.aim:type_name -> squall.v1.RunRequest.AimEntry
+	52, // 5: squall.v1.RunResponse.plan:type_name -> squall.v1.Plan
+	53, // 6: squall.v1.RunResponse.refused:type_name -> squall.v1.Problem
+	54, // 7: squall.v1.WatchResponse.event:type_name -> squall.v1.Event
+	10, // 8: squall.v1.HaltResponse.hosts:type_name -> squall.v1.HostClean
 	0,  // 9: squall.v1.HostClean.standing:type_name -> squall.v1.Standing
-	9,  // 10: squall.v1.UndoResponse.hosts:type_name -> squall.v1.HostClean
-	48, // 11: squall.v1.StatusResponse.halt:type_name -> squall.v1.HaltLatch
-	17, // 12: squall.v1.StatusResponse.runs:type_name -> squall.v1.RunSummary
-	18, // 13: squall.v1.StatusResponse.active:type_name -> squall.v1.ActiveStep
-	9,  // 14: squall.v1.StatusResponse.residue:type_name -> squall.v1.HostClean
-	16, // 15: squall.v1.StatusResponse.servers:type_name -> squall.v1.ServerStatus
-	49, // 16: squall.v1.RunSummary.state:type_name -> squall.v1.RunState
-	50, // 17: squall.v1.RunSummary.verdict:type_name -> squall.v1.Verdict
-	51, // 18: squall.v1.RunSummary.by:type_name -> squall.v1.Principal
-	52, // 19: squall.v1.ActiveStep.state:type_name -> squall.v1.StepState
+	10, // 10: squall.v1.UndoResponse.hosts:type_name -> squall.v1.HostClean
+	55, // 11: squall.v1.StatusResponse.halt:type_name -> squall.v1.HaltLatch
+	18, // 12: squall.v1.StatusResponse.runs:type_name -> squall.v1.RunSummary
+	19, // 13: squall.v1.StatusResponse.active:type_name -> squall.v1.ActiveStep
+	10, // 14: squall.v1.StatusResponse.residue:type_name -> squall.v1.HostClean
+	17, // 15: squall.v1.StatusResponse.servers:type_name -> squall.v1.ServerStatus
+	56, // 16: squall.v1.RunSummary.state:type_name -> squall.v1.RunState
+	57, // 17: squall.v1.RunSummary.verdict:type_name -> squall.v1.Verdict
+	58, // 18: squall.v1.RunSummary.by:type_name -> squall.v1.Principal
+	59, // 19: squall.v1.ActiveStep.state:type_name -> squall.v1.StepState
 	0,  // 20: squall.v1.ActiveStep.standing:type_name -> squall.v1.Standing
-	53, // 21: squall.v1.GetResponse.hosts:type_name -> squall.v1.Registered
-	17, // 22: squall.v1.GetResponse.runs:type_name -> squall.v1.RunSummary
-	54, // 23: squall.v1.GetResponse.audit:type_name -> squall.v1.AuditRecord
-	55, // 24: squall.v1.GetResponse.run:type_name -> squall.v1.Run
-	56, // 25: squall.v1.ForgetHostResponse.open:type_name -> squall.v1.OpenStep
-	25, // 26: squall.v1.ReportResponse.report:type_name -> squall.v1.RunReport
-	17, // 27: squall.v1.RunReport.summary:type_name -> squall.v1.RunSummary
-	57, // 28: squall.v1.RunReport.findings:type_name -> squall.v1.Finding
-	26, // 29: squall.v1.RunReport.phases:type_name -> squall.v1.PhaseReport
-	27, // 30: squall.v1.RunReport.steps:type_name -> squall.v1.StepReport
-	29, // 31: squall.v1.RunReport.probes:type_name -> squall.v1.ProbeReport
-	9,  // 32: squall.v1.RunReport.residue:type_name -> squall.v1.HostClean
-	47, // 33: squall.v1.RunReport.events:type_name -> squall.v1.Event
-	45, // 34: squall.v1.RunReport.plan:type_name -> squall.v1.Plan
-	58, // 35: squall.v1.RunReport.end_cause:type_name -> squall.v1.EndCause
-	59, // 36: squall.v1.PhaseReport.planned:type_name -> squall.v1.PlannedPhase
-	60, // 37: squall.v1.StepReport.hosts:type_name -> squall.v1.StepStatus
-	28, // 38: squall.v1.StepReport.skew:type_name -> squall.v1.Spread
-	28, // 39: squall.v1.StepReport.late:type_name -> squall.v1.Spread
-	42, // 40: squall.v1.StepReport.standing:type_name -> squall.v1.StepReport.StandingEntry
-	61, // 41: squall.v1.ProposeRequest.command:type_name -> squall.v1.Command
-	62, // 42: squall.v1.ProposeResponse.outcome:type_name -> squall.v1.Outcome
-	62, // 43: squall.v1.ProposeLargeResponse.outcome:type_name -> squall.v1.Outcome
-	43, // 44: squall.v1.PushRequest.orders:type_name -> squall.v1.PushRequest.OrdersEntry
-	48, // 45: squall.v1.AlarmRequest.halt:type_name -> squall.v1.HaltLatch
-	63, // 46: squall.v1.PlanRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
-	63, // 47: squall.v1.RunRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
-	0,  // 48: squall.v1.StepReport.StandingEntry.value:type_name -> squall.v1.Standing
-	64, // 49: squall.v1.PushRequest.OrdersEntry.value:type_name -> squall.v1.Order
-	1,  // 50: squall.v1.ControlService.Plan:input_type -> squall.v1.PlanRequest
-	3,  // 51: squall.v1.ControlService.Run:input_type -> squall.v1.RunRequest
-	5,  // 52: squall.v1.ControlService.Watch:input_type -> squall.v1.WatchRequest
-	7,  // 53: squall.v1.ControlService.Halt:input_type -> squall.v1.HaltRequest
-	10, // 54: squall.v1.ControlService.Resume:input_type -> squall.v1.ResumeRequest
-	12, // 55: squall.v1.ControlService.Undo:input_type -> squall.v1.UndoRequest
-	14, // 56: squall.v1.ControlService.Status:input_type -> squall.v1.StatusRequest
-	19, // 57: squall.v1.ControlService.Get:input_type -> squall.v1.GetRequest
-	21, // 58: squall.v1.ControlService.ForgetHost:input_type -> squall.v1.ForgetHostRequest
-	23, // 59: squall.v1.ControlService.Report:input_type -> squall.v1.ReportRequest
-	30, // 60: squall.v1.PeerService.Propose:input_type -> squall.v1.ProposeRequest
-	32, // 61: squall.v1.PeerService.ProposeLarge:input_type -> squall.v1.ProposeLargeRequest
-	34, // 62: squall.v1.PeerService.Confirm:input_type -> squall.v1.ConfirmRequest
-	36, // 63: squall.v1.PeerService.Push:input_type -> squall.v1.PushRequest
-	38, // 64: squall.v1.PeerService.Alarm:input_type -> squall.v1.AlarmRequest
-	2,  // 65: squall.v1.ControlService.Plan:output_type -> squall.v1.PlanResponse
-	4,  // 66: squall.v1.ControlService.Run:output_type -> squall.v1.RunResponse
-	6,  // 67: squall.v1.ControlService.Watch:output_type -> squall.v1.WatchResponse
-	8,  // 68: squall.v1.ControlService.Halt:output_type -> squall.v1.HaltResponse
-	11, // 69: squall.v1.ControlService.Resume:output_type -> squall.v1.ResumeResponse
-	13, // 70: squall.v1.ControlService.Undo:output_type -> squall.v1.UndoResponse
-	15, // 71: squall.v1.ControlService.Status:output_type -> squall.v1.StatusResponse
-	20, // 72: squall.v1.ControlService.Get:output_type -> squall.v1.GetResponse
-	22, // 73: squall.v1.ControlService.ForgetHost:output_type -> squall.v1.ForgetHostResponse
-	24, // 74: squall.v1.ControlService.Report:output_type -> squall.v1.ReportResponse
-	31, // 75: squall.v1.PeerService.Propose:output_type -> squall.v1.ProposeResponse
-	33, // 76: squall.v1.PeerService.ProposeLarge:output_type -> squall.v1.ProposeLargeResponse
-	35, // 77: squall.v1.PeerService.Confirm:output_type -> squall.v1.ConfirmResponse
-	37, // 78: squall.v1.PeerService.Push:output_type -> squall.v1.PushResponse
-	39, // 79: squall.v1.PeerService.Alarm:output_type -> squall.v1.AlarmResponse
-	65, // [65:80] is the sub-list for method output_type
-	50, // [50:65] is the sub-list for method input_type
-	50, // [50:50] is the sub-list for extension type_name
-	50, // [50:50] is the sub-list for extension extendee
-	0,  // [0:50] is the sub-list for field type_name
+	18, // 21: squall.v1.LiveResponse.run:type_name -> squall.v1.RunSummary
+	22, // 22: squall.v1.LiveResponse.hosts:type_name -> squall.v1.LiveHost
+	23, // 23: squall.v1.LiveResponse.faults:type_name -> squall.v1.LiveFault
+	24, // 24: squall.v1.LiveResponse.probes:type_name -> squall.v1.LiveProbe
+	25, // 25: squall.v1.LiveResponse.rules:type_name -> squall.v1.LiveRule
+	10, // 26: squall.v1.LiveResponse.residue:type_name -> squall.v1.HostClean
+	1,  // 27: squall.v1.LiveHost.condition:type_name -> squall.v1.HostCondition
+	60, // 28: squall.v1.LiveRule.kind:type_name -> squall.v1.FindingKind
+	61, // 29: squall.v1.LiveRule.state:type_name -> squall.v1.FindingState
+	62, // 30: squall.v1.GetResponse.hosts:type_name -> squall.v1.Registered
+	18, // 31: squall.v1.GetResponse.runs:type_name -> squall.v1.RunSummary
+	63, // 32: squall.v1.GetResponse.audit:type_name -> squall.v1.AuditRecord
+	64, // 33: squall.v1.GetResponse.run:type_name -> squall.v1.Run
+	65, // 34: squall.v1.ForgetHostResponse.open:type_name -> squall.v1.OpenStep
+	32, // 35: squall.v1.ReportResponse.report:type_name -> squall.v1.RunReport
+	18, // 36: squall.v1.RunReport.summary:type_name -> squall.v1.RunSummary
+	66, // 37: squall.v1.RunReport.findings:type_name -> squall.v1.Finding
+	33, // 38: squall.v1.RunReport.phases:type_name -> squall.v1.PhaseReport
+	34, // 39: squall.v1.RunReport.steps:type_name -> squall.v1.StepReport
+	36, // 40: squall.v1.RunReport.probes:type_name -> squall.v1.ProbeReport
+	10, // 41: squall.v1.RunReport.residue:type_name -> squall.v1.HostClean
+	54, // 42: squall.v1.RunReport.events:type_name -> squall.v1.Event
+	52, // 43: squall.v1.RunReport.plan:type_name -> squall.v1.Plan
+	67, // 44: squall.v1.RunReport.end_cause:type_name -> squall.v1.EndCause
+	68, // 45: squall.v1.PhaseReport.planned:type_name -> squall.v1.PlannedPhase
+	69, // 46: squall.v1.StepReport.hosts:type_name -> squall.v1.StepStatus
+	35, // 47: squall.v1.StepReport.skew:type_name -> squall.v1.Spread
+	35, // 48: squall.v1.StepReport.late:type_name -> squall.v1.Spread
+	49, // 49: squall.v1.StepReport.standing:type_name -> squall.v1.StepReport.StandingEntry
+	70, // 50: squall.v1.ProposeRequest.command:type_name -> squall.v1.Command
+	71, // 51: squall.v1.ProposeResponse.outcome:type_name -> squall.v1.Outcome
+	71, // 52: squall.v1.ProposeLargeResponse.outcome:type_name -> squall.v1.Outcome
+	50, // 53: squall.v1.PushRequest.orders:type_name -> squall.v1.PushRequest.OrdersEntry
+	55, // 54: squall.v1.AlarmRequest.halt:type_name -> squall.v1.HaltLatch
+	72, // 55: squall.v1.PlanRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	72, // 56: squall.v1.RunRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	0,  // 57: squall.v1.StepReport.StandingEntry.value:type_name -> squall.v1.Standing
+	73, // 58: squall.v1.PushRequest.OrdersEntry.value:type_name -> squall.v1.Order
+	2,  // 59: squall.v1.ControlService.Plan:input_type -> squall.v1.PlanRequest
+	4,  // 60: squall.v1.ControlService.Run:input_type -> squall.v1.RunRequest
+	6,  // 61: squall.v1.ControlService.Watch:input_type -> squall.v1.WatchRequest
+	8,  // 62: squall.v1.ControlService.Halt:input_type -> squall.v1.HaltRequest
+	11, // 63: squall.v1.ControlService.Resume:input_type -> squall.v1.ResumeRequest
+	13, // 64: squall.v1.ControlService.Undo:input_type -> squall.v1.UndoRequest
+	15, // 65: squall.v1.ControlService.Status:input_type -> squall.v1.StatusRequest
+	20, // 66: squall.v1.ControlService.Live:input_type -> squall.v1.LiveRequest
+	26, // 67: squall.v1.ControlService.Get:input_type -> squall.v1.GetRequest
+	28, // 68: squall.v1.ControlService.ForgetHost:input_type -> squall.v1.ForgetHostRequest
+	30, // 69: squall.v1.ControlService.Report:input_type -> squall.v1.ReportRequest
+	37, // 70: squall.v1.PeerService.Propose:input_type -> squall.v1.ProposeRequest
+	39, // 71: squall.v1.PeerService.ProposeLarge:input_type -> squall.v1.ProposeLargeRequest
+	41, // 72: squall.v1.PeerService.Confirm:input_type -> squall.v1.ConfirmRequest
+	43, // 73: squall.v1.PeerService.Push:input_type -> squall.v1.PushRequest
+	45, // 74: squall.v1.PeerService.Alarm:input_type -> squall.v1.AlarmRequest
+	3,  // 75: squall.v1.ControlService.Plan:output_type -> squall.v1.PlanResponse
+	5,  // 76: squall.v1.ControlService.Run:output_type -> squall.v1.RunResponse
+	7,  // 77: squall.v1.ControlService.Watch:output_type -> squall.v1.WatchResponse
+	9,  // 78: squall.v1.ControlService.Halt:output_type -> squall.v1.HaltResponse
+	12, // 79: squall.v1.ControlService.Resume:output_type -> squall.v1.ResumeResponse
+	14, // 80: squall.v1.ControlService.Undo:output_type -> squall.v1.UndoResponse
+	16, // 81: squall.v1.ControlService.Status:output_type -> squall.v1.StatusResponse
+	21, // 82: squall.v1.ControlService.Live:output_type -> squall.v1.LiveResponse
+	27, // 83: squall.v1.ControlService.Get:output_type -> squall.v1.GetResponse
+	29, // 84: squall.v1.ControlService.ForgetHost:output_type -> squall.v1.ForgetHostResponse
+	31, // 85: squall.v1.ControlService.Report:output_type -> squall.v1.ReportResponse
+	38, // 86: squall.v1.PeerService.Propose:output_type -> squall.v1.ProposeResponse
+	40, // 87: squall.v1.PeerService.ProposeLarge:output_type -> squall.v1.ProposeLargeResponse
+	42, // 88: squall.v1.PeerService.Confirm:output_type -> squall.v1.ConfirmResponse
+	44, // 89: squall.v1.PeerService.Push:output_type -> squall.v1.PushResponse
+	46, // 90: squall.v1.PeerService.Alarm:output_type -> squall.v1.AlarmResponse
+	75, // [75:91] is the sub-list for method output_type
+	59, // [59:75] is the sub-list for method input_type
+	59, // [59:59] is the sub-list for extension type_name
+	59, // [59:59] is the sub-list for extension extendee
+	0,  // [0:59] is the sub-list for field type_name
 }
 
 func init() { file_squall_v1_control_proto_init() }
@@ -3203,13 +3848,14 @@ func file_squall_v1_control_proto_init() {
 	file_squall_v1_op_proto_init()
 	file_squall_v1_plan_proto_init()
 	file_squall_v1_state_proto_init()
+	file_squall_v1_control_proto_msgTypes[22].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_squall_v1_control_proto_rawDesc), len(file_squall_v1_control_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   43,
+			NumEnums:      2,
+			NumMessages:   49,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -28,6 +28,7 @@ const (
 	ControlService_Resume_FullMethodName     = "/squall.v1.ControlService/Resume"
 	ControlService_Undo_FullMethodName       = "/squall.v1.ControlService/Undo"
 	ControlService_Status_FullMethodName     = "/squall.v1.ControlService/Status"
+	ControlService_Live_FullMethodName       = "/squall.v1.ControlService/Live"
 	ControlService_Get_FullMethodName        = "/squall.v1.ControlService/Get"
 	ControlService_ForgetHost_FullMethodName = "/squall.v1.ControlService/ForgetHost"
 	ControlService_Report_FullMethodName     = "/squall.v1.ControlService/Report"
@@ -53,6 +54,8 @@ type ControlServiceClient interface {
 	Undo(ctx context.Context, in *UndoRequest, opts ...grpc.CallOption) (*UndoResponse, error)
 	// Status is what is injected right now, whose it is, when it ends, and what is left over.
 	Status(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (*StatusResponse, error)
+	// Live is how one run stands now: what people look at while it goes on.
+	Live(ctx context.Context, in *LiveRequest, opts ...grpc.CallOption) (*LiveResponse, error)
 	// Get lists hosts, runs, zones or audit records.
 	Get(ctx context.Context, in *GetRequest, opts ...grpc.CallOption) (*GetResponse, error)
 	// ForgetHost takes a lost host out of the registry.
@@ -148,6 +151,16 @@ func (c *controlServiceClient) Status(ctx context.Context, in *StatusRequest, op
 	return out, nil
 }
 
+func (c *controlServiceClient) Live(ctx context.Context, in *LiveRequest, opts ...grpc.CallOption) (*LiveResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LiveResponse)
+	err := c.cc.Invoke(ctx, ControlService_Live_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *controlServiceClient) Get(ctx context.Context, in *GetRequest, opts ...grpc.CallOption) (*GetResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetResponse)
@@ -198,6 +211,8 @@ type ControlServiceServer interface {
 	Undo(context.Context, *UndoRequest) (*UndoResponse, error)
 	// Status is what is injected right now, whose it is, when it ends, and what is left over.
 	Status(context.Context, *StatusRequest) (*StatusResponse, error)
+	// Live is how one run stands now: what people look at while it goes on.
+	Live(context.Context, *LiveRequest) (*LiveResponse, error)
 	// Get lists hosts, runs, zones or audit records.
 	Get(context.Context, *GetRequest) (*GetResponse, error)
 	// ForgetHost takes a lost host out of the registry.
@@ -234,6 +249,9 @@ func (UnimplementedControlServiceServer) Undo(context.Context, *UndoRequest) (*U
 }
 func (UnimplementedControlServiceServer) Status(context.Context, *StatusRequest) (*StatusResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Status not implemented")
+}
+func (UnimplementedControlServiceServer) Live(context.Context, *LiveRequest) (*LiveResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Live not implemented")
 }
 func (UnimplementedControlServiceServer) Get(context.Context, *GetRequest) (*GetResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Get not implemented")
@@ -384,6 +402,24 @@ func _ControlService_Status_Handler(srv interface{}, ctx context.Context, dec fu
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ControlService_Live_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LiveRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServiceServer).Live(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ControlService_Live_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServiceServer).Live(ctx, req.(*LiveRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _ControlService_Get_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetRequest)
 	if err := dec(in); err != nil {
@@ -468,6 +504,10 @@ var ControlService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Status",
 			Handler:    _ControlService_Status_Handler,
+		},
+		{
+			MethodName: "Live",
+			Handler:    _ControlService_Live_Handler,
 		},
 		{
 			MethodName: "Get",

@@ -1,0 +1,47 @@
+package server
+
+import (
+	"context"
+
+	"squall/experiments"
+	"squall/experiments/judge"
+	pb "squall/proto/squall/v1"
+	"squall/server/report"
+	"squall/server/state"
+)
+
+// Live is how a run stands now. It is this server's own view, which may be a
+// heartbeat behind: people look at it each second, and nothing is decided by it.
+func (d *controlDoor) Live(_ context.Context, req *pb.LiveRequest) (*pb.LiveResponse, error) {
+	view := d.machine.View()
+	run := view.Run(req.GetRun())
+	if req.GetRun() == "" {
+		run = newest(view)
+	}
+	if run == nil {
+		return nil, unknownRun(req.GetRun())
+	}
+	now := d.now()
+	live := report.Live(view, run, now)
+	if run.GetState() != pb.RunState_RUN_STATE_DONE {
+		if j, problems := judge.Compile(run.GetExperiment(), experiments.Source{}); len(problems) == 0 {
+			live.Rules = j.Track().Rules(run, view.Readings(run.GetId()), now)
+		}
+	}
+	return live, nil
+}
+
+// newest is the run that began last, those first that are under way.
+func newest(view *state.View) (last *pb.Run) {
+	for _, list := range [][]*pb.Run{view.Active(), view.Runs()} {
+		for _, r := range list {
+			if last == nil || r.GetAdmittedIndex() > last.GetAdmittedIndex() {
+				last = r
+			}
+		}
+		if last != nil {
+			return last
+		}
+	}
+	return nil
+}
