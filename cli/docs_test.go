@@ -47,7 +47,7 @@ func TestEveryRefusalIsDocumented(t *testing.T) {
 // TestDocumentedMessagesAreReal: what the table says a refusal says stands in
 // the code, word for word, around what is named.
 func TestDocumentedMessagesAreReal(t *testing.T) {
-	code := sources(t, "../server", "../experiments", "../agent")
+	code := sources(t, "../server", "../experiments", "../agent", "../proto/text")
 	for _, row := range regexp.MustCompile("(?m)^\\| `[A-Z_]+` \\| \\d+ \\| (.*?) \\|").FindAllStringSubmatch(refusalsDoc(t), -1) {
 		for piece := range strings.SplitSeq(row[1], "…") {
 			if piece = strings.Trim(piece, " :,();"); piece == "no space left on device" {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -34,7 +35,12 @@ func TestLab(t *testing.T) {
 	setup := p.Setup
 	p.Setup = func(e *testscript.Env) error {
 		e.Defer(func() {
-			if err := lab.Down(context.Background(), lab.Folder(filepath.Join(e.WorkDir, "squall-lab-lab"))); err != nil {
+			// Whatever the script has brought up, also where it stopped half-way.
+			left, err := filepath.Glob(filepath.Join(e.WorkDir, "squall-lab-*"))
+			for _, folder := range left {
+				err = errors.Join(err, lab.Down(context.Background(), lab.Folder(folder)))
+			}
+			if err != nil {
 				t.Error(err)
 			}
 		})

@@ -1,9 +1,7 @@
-package show
+package show_test
 
 import (
-	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -13,10 +11,9 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"squall/cli/show"
 	pb "squall/proto/squall/v1"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 // dark is a zone's loss, five seconds after T0.
 func dark() *pb.LiveResponse {
@@ -62,7 +59,7 @@ func dark() *pb.LiveResponse {
 func TestLiveFitsEveryTerminal(t *testing.T) {
 	for _, columns := range []int{40, 60, 80, 160} {
 		t.Run(fmt.Sprint(columns), func(t *testing.T) {
-			got := Live(dark(), Options{Width: columns})
+			got := show.Live(dark(), show.Options{Width: columns})
 			for line := range strings.Lines(got) {
 				if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > columns {
 					t.Errorf("a line of %d columns: %q", n, line)
@@ -73,7 +70,7 @@ func TestLiveFitsEveryTerminal(t *testing.T) {
 					t.Errorf("it does not say %q", must)
 				}
 			}
-			golden(t, fmt.Sprintf("live-%d.txt", columns), got)
+			golden(t, filepath.Join("testdata", fmt.Sprintf("live-%d.txt", columns)), got)
 		})
 	}
 }
@@ -83,11 +80,11 @@ var escapes = regexp.MustCompile("\x1b\\[[0-9;]*m")
 // TestColourSaysNothingAlone holds that a picture without its colours is the
 // same picture.
 func TestColourSaysNothingAlone(t *testing.T) {
-	painted := Live(dark(), Options{Width: 80, Color: true})
+	painted := show.Live(dark(), show.Options{Width: 80, Color: true})
 	if !strings.Contains(painted, "\x1b[31m") {
 		t.Error("nothing is red")
 	}
-	if bare := escapes.ReplaceAllString(painted, ""); bare != Live(dark(), Options{Width: 80}) {
+	if bare := escapes.ReplaceAllString(painted, ""); bare != show.Live(dark(), show.Options{Width: 80}) {
 		t.Errorf("without its colours it is another picture:\n%s", bare)
 	}
 }
@@ -98,7 +95,7 @@ func TestLiveOfManyHosts(t *testing.T) {
 	for i := range 100 {
 		r.Hosts = append(r.Hosts, &pb.LiveHost{Name: fmt.Sprintf("node-%03d", i), Zone: "zone-b", Condition: pb.HostCondition_HOST_CONDITION_LIT})
 	}
-	got := Live(r, Options{Width: 80})
+	got := show.Live(r, show.Options{Width: 80})
 	if strings.Contains(got, "node-042") || !strings.Contains(got, "102 lit") {
 		t.Errorf("drawn as\n%s", got)
 	}
@@ -110,24 +107,7 @@ func TestTextOfOthersIsHarmless(t *testing.T) {
 	r.Run.By.Why = "\x1b]0;owned\x07"
 	r.Hosts[0].Name = "a\x1b[2Jb"
 	r.Rules[0].Seen = "\u202egnp.exe"
-	if got := Live(r, Options{Width: 160}); strings.ContainsAny(got, "\x1b\x07\u202e") {
+	if got := show.Live(r, show.Options{Width: 160}); strings.ContainsAny(got, "\x1b\x07\u202e") {
 		t.Errorf("drawn as %q", got)
-	}
-}
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	file := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(want) != got {
-		t.Errorf("drawn as\n%s\nwant\n%s", got, want)
 	}
 }
