@@ -284,6 +284,7 @@ func TestPowerCutAtEveryDiskOperation(t *testing.T) {
 }
 
 func powerCutAt(t *testing.T, b *bench, d *undotest.Disk, n int) (cut bool) {
+	synctest.Wait() // the journal's writer may still be opening it
 	first := len(d.Ops())
 	before := b.host.String()
 	d.Fail(func(o undotest.Op) error {

@@ -50,7 +50,8 @@ type bench struct {
 	host   *hosttest.Fake
 	dir    string
 	runner *undo.Runner
-	hook   func(string)
+	// hook is called at each point; the journal's writer is a goroutine of its own.
+	hook atomic.Pointer[func(string)]
 	// dead is the process that has the journal open.
 	dead *atomic.Bool
 	// last is the journal in use; nil after a crash.
@@ -69,7 +70,7 @@ func newBench(t *testing.T) *bench {
 
 func newBenchOn(t *testing.T, disk undo.Disk, mirror string) *bench {
 	t.Helper()
-	b := &bench{host: hosttest.NewFake(config()), dir: t.TempDir(), hook: func(string) {}, disk: disk, mirror: mirror}
+	b := &bench{host: hosttest.NewFake(config()), dir: t.TempDir(), disk: disk, mirror: mirror}
 	b.host.Renew("squall", b.host.Boot()+time.Hour)
 	b.open(t)
 	return b
@@ -100,7 +101,9 @@ func (b *bench) open(t *testing.T) {
 		if dead.Load() {
 			runtime.Goexit()
 		}
-		b.hook(p)
+		if hook := b.hook.Load(); hook != nil {
+			(*hook)(p)
+		}
 	}
 	j, err := undo.Open(b.dir, undo.Options{
 		BootID: "boot", Size: 512 << 10, Hook: hook, Mirror: b.mirror, Disk: b.disk, Own: b.owner(),
@@ -137,11 +140,12 @@ func (b *bench) intent(t *testing.T, task *pb.Task) *pb.Intent {
 // end where they next would write or act.
 func (b *bench) crashAt(n int64) (passed *atomic.Int64) {
 	passed = new(atomic.Int64)
-	b.hook = func(string) {
+	die := func(string) {
 		if passed.Add(1) >= n {
 			runtime.Goexit()
 		}
 	}
+	b.hook.Store(&die)
 	return passed
 }
 
@@ -204,7 +208,8 @@ func crashOnce(t *testing.T, task *pb.Task, n int64, mirrored bool) (done bool) 
 	if !survive(life) && passed.Load() < n {
 		return true
 	}
-	b.hook, b.last = func(string) {}, nil
+	b.hook.Store(nil)
+	b.last = nil
 	b.host.Crash()
 	b.open(t)
 	if err := b.runner.Recover(t.Context(), pb.RevertCause_REVERT_CAUSE_CRASH); err != nil {
