@@ -87,13 +87,15 @@ func (r *region) onTime(run string) {
 }
 
 // TestAgentThatFloodsHarmsOnlyItself lets one agent say as much as it can while
-// a run goes on.
+// a run goes on: from its gate on, which needs every host's first readings in time.
 func TestAgentThatFloodsHarmsOnlyItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRegion(t, settings{})
+		run := r.run(short)
+		r.until("the gate", time.Minute, func() bool { return r.view().Run(run).GetState() > pb.RunState_RUN_STATE_GATING })
 		stop := r.flood("flood-1", r.follower().id)
 		defer stop()
-		r.passes(r.run(short))
+		r.passes(run)
 	})
 }
 
