@@ -147,17 +147,41 @@ func TestFrameLeavesWhenItIsDue(t *testing.T) {
 	}
 }
 
-// TestLoopUnderLoad: frames leave in order, none is lost, and beats go on.
+// TestLoopUnderLoad: frames leave in order, none is lost, and beats go on. Where
+// the machine keeps the loop from running, it is tried again; a gate must see it
+// once.
 func TestLoopUnderLoad(t *testing.T) {
+	const tries = 5
+	for range tries {
+		hung := loopUnderLoad(t)
+		if hung <= beatAhead {
+			return
+		}
+		t.Logf("the machine was too busy: the loop did not run for %v", hung)
+	}
+	t.Fatalf("the loop hung in each of %d tries", tries)
+}
+
+// loopUnderLoad says for how long the loop did not run. Where that is long, what
+// it then did to frames says nothing.
+func loopUnderLoad(t *testing.T) (hung time.Duration) {
+	t.Helper()
 	const frames, delay, window = 20_000, 10 * time.Millisecond, 200
 	b := newBench(t, delay)
 	stop := b.start(t)
 	var turned [frames]time.Duration
 	room := make(chan struct{}, window) // what the far end has room for
 	var writer sync.WaitGroup
+	unread := make(chan struct{}) // closed when nobody reads any more
+	defer writer.Wait()
+	defer close(unread)
 	writer.Go(func() {
 		for i := range uint32(frames) {
-			room <- struct{}{}
+			select {
+			case room <- struct{}{}:
+			case <-unread:
+				return
+			}
 			turned[i] = b.line.Boot()
 			b.turnedOff(t, turned[i], i)
 		}
@@ -174,13 +198,13 @@ func TestLoopUnderLoad(t *testing.T) {
 		}
 	}
 	err := stop()
-	if hung := gap(b.line.beats); hung > beatAhead {
-		t.Skipf("THE MACHINE WAS TOO BUSY: the loop did not run for %v", hung)
+	if hung = gap(b.line.beats); hung > beatAhead {
+		return hung
 	}
 	if err != nil || len(wrong) > 0 || b.lost.Load()+b.stale.Load() != 0 {
 		t.Fatalf("%d wrong, first: %v; %d lost, %d stale; %v", len(wrong), wrong[:min(len(wrong), 3)], b.lost.Load(), b.stale.Load(), err)
 	}
-	writer.Wait()
+	return hung
 }
 
 // gap is the longest time between two instants in order.

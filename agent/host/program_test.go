@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"squall/agent/host/hosttest/lack"
 	pb "squall/proto/squall/v1"
 )
 
@@ -61,9 +62,7 @@ func TestAProgramGetsNothingOfOurs(t *testing.T) {
 }
 
 func TestAProgramRunsAsItsAccount(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("SKIPPED: it needs root")
-	}
+	lack.OfRoot(t)
 	out, err := Program{Argv: []string{"/bin/sh", "-c", "id -un; id -gn; echo $HOME $LOGNAME"}, User: "nobody"}.Output(t.Context())
 	if err != nil || string(out) != "nobody\nnogroup\n/nonexistent nobody\n" {
 		t.Errorf("it is %q, %v", out, err)
@@ -122,9 +121,7 @@ func TestACommandIsTheConfigsWord(t *testing.T) {
 
 // TestAPowerCutEmptiesMemoryAlone: no disk, nothing that is mounted below, nothing of ours.
 func TestAPowerCutEmptiesMemoryAlone(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("SKIPPED: it needs root")
-	}
+	lack.OfRoot(t)
 	dir := t.TempDir()
 	disk := filepath.Join(dir, "disk")
 	memory := filepath.Join(dir, "memory")
@@ -167,7 +164,7 @@ func TestAPowerCutEmptiesMemoryAlone(t *testing.T) {
 func mountTmpfs(t *testing.T, dir string) {
 	t.Helper()
 	if err := unix.Mount("squall-test", dir, "tmpfs", 0, "size=1m"); err != nil {
-		t.Skipf("SKIPPED: no tmpfs can be mounted here: %v", err)
+		lack.Of(t, "no tmpfs can be mounted here: "+err.Error())
 	}
 	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
 }

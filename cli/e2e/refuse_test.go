@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"squall/agent/host/hosttest/lack"
 	"squall/proto/pki"
 	pb "squall/proto/squall/v1"
 )
@@ -154,12 +155,7 @@ func raft(args []string) int {
 // TestWhoeverIsNotRootLearnsWhatStillWorks needs no privilege, but root to be
 // somebody else.
 func TestWhoeverIsNotRootLearnsWhatStillWorks(t *testing.T) {
-	if os.Geteuid() != 0 {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("CI must be root")
-		}
-		t.Skip("SKIPPED: only root can run as somebody else")
-	}
+	lack.OfRoot(t) // only root can run as somebody else
 	d := newDesk(t)
 	if err := os.Chmod(d.dir, 0o755); err != nil {
 		t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
+	"squall/agent/host/hosttest/lack"
 	pb "squall/proto/squall/v1"
 )
 
@@ -32,21 +33,9 @@ const (
 	here6, there6 = "fd99::1", "fd99::2"
 )
 
-// needRoot skips without root, and fails instead where CI says so.
-func needRoot(t testing.TB) {
-	t.Helper()
-	if os.Geteuid() == 0 {
-		return
-	}
-	if os.Getenv("CI") == "true" {
-		t.Fatal("needs root")
-	}
-	t.Skip("needs root")
-}
-
 func newPair(t testing.TB) *pair {
 	t.Helper()
-	needRoot(t)
+	lack.OfRoot(t)
 	p := &pair{newSpace(t), newSpace(t)}
 	wire := &netlink.Veth{
 		LinkAttrs: netlink.LinkAttrs{Name: "eth0"}, PeerName: "eth0",
@@ -149,7 +138,7 @@ func must(t testing.TB, err error) {
 
 func newKit(t testing.TB) *Kit {
 	t.Helper()
-	needRoot(t)
+	lack.OfRoot(t)
 	k, err := Open()
 	if err != nil {
 		t.Fatal(err)

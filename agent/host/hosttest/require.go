@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"squall/agent/host"
+	"squall/agent/host/hosttest/lack"
 	pb "squall/proto/squall/v1"
 )
 
@@ -21,9 +22,7 @@ import (
 // a gate that skips is no gate.
 func RequireRoot(t testing.TB) {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		lack(t, "it needs root")
-	}
+	lack.OfRoot(t)
 }
 
 // RequireProgram skips a test that needs a program which a Debian package
@@ -31,7 +30,7 @@ func RequireRoot(t testing.TB) {
 func RequireProgram(t testing.TB, program, pkg string) {
 	t.Helper()
 	if _, err := exec.LookPath(program); err != nil {
-		lack(t, fmt.Sprintf("%s is not installed; apt-get install %s", program, pkg))
+		lack.Of(t, fmt.Sprintf("%s is not installed; apt-get install %s", program, pkg))
 	}
 }
 
@@ -41,16 +40,8 @@ func Require(t testing.TB, ability string) {
 	t.Helper()
 	a := host.Try(t.Context(), ability)
 	if a.GetState() == pb.AbilityState_ABILITY_STATE_MISSING {
-		lack(t, fmt.Sprintf("%s is missing: %s", ability, a.GetDetail()))
+		lack.Of(t, fmt.Sprintf("%s is missing: %s", ability, a.GetDetail()))
 	}
-}
-
-func lack(t testing.TB, why string) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("can't run, and CI must: %s", why)
-	}
-	t.Skipf("SKIPPED: %s", why)
 }
 
 // NewCgroup makes a cgroup for a test and returns its path relative to the v2
@@ -60,7 +51,7 @@ func NewCgroup(t testing.TB) string {
 	RequireRoot(t)
 	mount, err := host.CgroupMount()
 	if err != nil {
-		lack(t, err.Error())
+		lack.Of(t, err.Error())
 	}
 	name := fmt.Sprintf("squall-test-%d-%s", os.Getpid(), strings.ReplaceAll(t.Name(), "/", "-"))
 	dir := filepath.Join(mount, name)
