@@ -24,63 +24,24 @@ func newStatusCmd(a *app) *cobra.Command {
 		Use: "status", Short: "What is injected right now, whose it is, when it ends, and what is left over", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			look := showStatus
-			if local.local {
+			switch {
+			case local.local:
 				look = func(ctx context.Context, a *app) error {
 					return local.do(a, func(l *localClient) error { return l.status(ctx) })
 				}
+			case watch:
+				look = func(ctx context.Context, frame *app) error { return showPictures(ctx, frame, a.stdout) }
 			}
-			if !watch {
-				return look(c.Context(), a)
+			if watch {
+				return a.watch(c.Context(), look)
 			}
-			if !local.local {
-				look = withPictures(a, look)
-			}
-			return a.watch(c.Context(), look)
+			return look(c.Context(), a)
 		},
 	}
 	c.Flags().BoolVarP(&watch, "watch", "w", false, "show it anew each second, until Ctrl-C; without a terminal, one after the other")
 	local.register(c.Flags())
 	return c
 }
-
-// mostPictures is how many runs under way are drawn below a status.
-const mostPictures = 3
-
-// withPictures adds how the runs under way stand, as wide as the terminal of a.
-func withPictures(a *app, showStatus func(context.Context, *app) error) func(context.Context, *app) error {
-	var o show.Options
-	if f, ok := terminal(a.stdout); ok {
-		o.Width, _ = sizeOf(f)
-		o.Color = colored()
-	}
-	return func(ctx context.Context, a *app) error {
-		if err := showStatus(ctx, a); err != nil || !forPeople(a.settings.Output) {
-			return err
-		}
-		client, err := a.connect()
-		if err != nil {
-			return err
-		}
-		defer client.close()
-		st, err := client.status(ctx)
-		if err != nil {
-			return err
-		}
-		drawn := 0
-		for _, r := range st.GetRuns() {
-			if r.GetState() == pb.RunState_RUN_STATE_DONE || drawn == mostPictures {
-				continue
-			}
-			drawn++
-			if live, err := ask(ctx, client, pb.ControlServiceClient.Live, &pb.LiveRequest{Run: r.GetId()}); err == nil {
-				fmt.Fprintf(a.stdout, "\n%s", show.Live(live, o))
-			}
-		}
-		return nil
-	}
-}
-
-func forPeople(output string) bool { return output == "table" || output == "wide" }
 
 // showStatus asks the control plane once.
 func showStatus(ctx context.Context, a *app) error {
@@ -89,15 +50,54 @@ func showStatus(ctx context.Context, a *app) error {
 		return err
 	}
 	defer client.close()
+	_, err = a.tellStatus(ctx, client)
+	return err
+}
+
+// tellStatus shows what is injected, and gives it back.
+func (a *app) tellStatus(ctx context.Context, client *client) (*pb.StatusResponse, error) {
 	st, err := client.status(ctx)
 	if st == nil {
-		return err
+		return nil, err
 	}
 	v := view{message: st, table: func(w io.Writer, wide bool) { printStatus(w, st, wide) }}
 	for _, r := range st.GetActive() {
 		v.names = append(v.names, r.GetRun()+"/"+r.GetStep())
 	}
-	return cmp.Or(a.show(v), err)
+	return st, cmp.Or(a.show(v), err)
+}
+
+// mostPictures is how many runs under way are drawn below a status.
+const mostPictures = 3
+
+// showPictures shows the status, and below it how the runs under way stand, as
+// wide as the screen is now.
+func showPictures(ctx context.Context, a *app, screen io.Writer) error {
+	client, err := a.connect()
+	if err != nil {
+		return err
+	}
+	defer client.close()
+	st, err := a.tellStatus(ctx, client)
+	if err != nil || a.settings.Output != "table" && a.settings.Output != "wide" {
+		return err
+	}
+	var o show.Options
+	if f, ok := terminal(screen); ok {
+		o.Width, _ = sizeOf(f)
+		o.Color = colored()
+	}
+	drawn := 0
+	for _, r := range st.GetRuns() {
+		if r.GetState() == pb.RunState_RUN_STATE_DONE || drawn == mostPictures {
+			continue
+		}
+		drawn++
+		if live, err := ask(ctx, client, pb.ControlServiceClient.Live, &pb.LiveRequest{Run: r.GetId()}); err == nil {
+			fmt.Fprintf(a.stdout, "\n%s", show.Live(live, o))
+		}
+	}
+	return nil
 }
 
 // status asks the servers one after the other for one whose word a leader

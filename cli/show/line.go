@@ -2,8 +2,9 @@ package show
 
 import (
 	"strings"
-	"unicode"
 	"unicode/utf8"
+
+	"squall/proto/text"
 )
 
 // Options are how a picture is drawn.
@@ -100,11 +101,11 @@ func Cut(text string, columns int) string {
 }
 
 func (o Options) paint(p part) string {
-	text := Escape(p.text)
-	if !o.Color || p.colour == plain || strings.TrimSpace(text) == "" {
-		return text
+	shown := oneLine(p.text)
+	if !o.Color || p.colour == plain || strings.TrimSpace(shown) == "" {
+		return shown
 	}
-	return "\x1b[" + string(p.colour) + "m" + text + "\x1b[0m"
+	return "\x1b[" + string(p.colour) + "m" + shown + "\x1b[0m"
 }
 
 // pad fills a text up to so many columns, so that lines stand below one another.
@@ -112,13 +113,16 @@ func pad(text string, columns int) string {
 	return text + strings.Repeat(" ", max(columns-utf8.RuneCountInString(text), 0))
 }
 
-// Escape makes text of others harmless to a terminal: whatever could move the
-// cursor, change a colour or hide text is replaced.
-func Escape(text string) string {
+// oneLine makes text of others fit for a place in a line: what a terminal would
+// obey is replaced, and what would end the line is a blank.
+func oneLine(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r == '\n' || r == '\t' || unicode.IsPrint(r) {
+		switch {
+		case r == '\n' || r == '\t':
+			return ' '
+		case text.Legible(r):
 			return r
 		}
-		return '\uFFFD'
-	}, text)
+		return utf8.RuneError
+	}, s)
 }

@@ -104,10 +104,14 @@ func TestLiveOfManyHosts(t *testing.T) {
 // TestTextOfOthersIsHarmless: names and reasons come from people and machines.
 func TestTextOfOthersIsHarmless(t *testing.T) {
 	r := dark()
-	r.Run.By.Why = "\x1b]0;owned\x07"
+	r.Run.By.Why = "\x1b]0;owned\x07\nand a second line"
 	r.Hosts[0].Name = "a\x1b[2Jb"
 	r.Rules[0].Seen = "\u202egnp.exe"
-	if got := show.Live(r, show.Options{Width: 160}); strings.ContainsAny(got, "\x1b\x07\u202e") {
+	got := show.Live(r, show.Options{Width: 160})
+	if strings.ContainsAny(got, "\x1b\x07\u202e") {
 		t.Errorf("drawn as %q", got)
+	}
+	if lines, want := strings.Count(got, "\n"), strings.Count(show.Live(dark(), show.Options{Width: 160}), "\n"); lines != want {
+		t.Errorf("a reason of two lines makes %d lines of %d", lines, want)
 	}
 }

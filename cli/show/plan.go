@@ -22,7 +22,7 @@ import (
 // Plan is a plan as people read it: what is wrong first, then who, when and
 // how it is undone. What others wrote stands in it as they wrote it.
 func Plan(p *pb.Plan, e *pb.Experiment) string {
-	t := &text{p: p, e: e, used: experiments.WithDefaults(e)}
+	t := &plainText{p: p, e: e, used: experiments.WithDefaults(e)}
 	t.head()
 	t.problems("refused", p.GetProblems())
 	t.room()
@@ -37,8 +37,8 @@ func Plan(p *pb.Plan, e *pb.Experiment) string {
 	return t.b.String()
 }
 
-// text writes a plan.
-type text struct {
+// plainText writes a plan for people.
+type plainText struct {
 	p *pb.Plan
 	// e is the experiment as written, used the one with its defaults.
 	e, used *pb.Experiment
@@ -48,11 +48,11 @@ type text struct {
 // label stands before the first line of a block; further lines are indented as far.
 const indent = 11
 
-func (t *text) line(label, format string, args ...any) {
+func (t *plainText) line(label, format string, args ...any) {
 	fmt.Fprintf(&t.b, "%-*s%s\n", indent, label, strings.TrimRight(fmt.Sprintf(format, args...), " "))
 }
 
-func (t *text) head() {
+func (t *plainText) head() {
 	length := quantity.FormatSpan(t.p.GetLengthNanos())
 	if speed := t.p.GetMilliSpeed(); speed != 1000 && len(t.p.GetPhases()) > 0 {
 		last := t.p.GetPhases()[len(t.p.GetPhases())-1]
@@ -69,7 +69,7 @@ func (t *text) head() {
 	}
 }
 
-func (t *text) problems(label string, list []*pb.Problem) {
+func (t *plainText) problems(label string, list []*pb.Problem) {
 	for _, p := range list {
 		for i, line := range strings.Split(experiments.FormatProblem(p), "\n") {
 			if i > 0 {
@@ -81,7 +81,7 @@ func (t *text) problems(label string, list []*pb.Problem) {
 	}
 }
 
-func (t *text) room() {
+func (t *plainText) room() {
 	var parts []string
 	for _, h := range t.p.GetHeadroom() {
 		part := h.GetGuardrail() + " " + h.GetUsed()
@@ -95,7 +95,7 @@ func (t *text) room() {
 }
 
 // hosts shows every zone: + is dark, ~ is degraded, blank stays as it is.
-func (t *text) hosts() {
+func (t *plainText) hosts() {
 	zones := map[string][]*pb.PlannedHost{}
 	var order []string
 	for _, h := range t.p.GetHosts() {
@@ -110,7 +110,7 @@ func (t *text) hosts() {
 	}
 }
 
-func (t *text) zone(zone string, hosts []*pb.PlannedHost) {
+func (t *plainText) zone(zone string, hosts []*pb.PlannedHost) {
 	untouched := 0
 	groups := map[string][]string{}
 	var order []string
@@ -143,7 +143,7 @@ func withWorkloads(h *pb.PlannedHost) string {
 }
 
 // faultsOn names the faults on a host behind a sign for the worst of them.
-func (t *text) faultsOn(host string) string {
+func (t *plainText) faultsOn(host string) string {
 	sign, names := "~", []string{}
 	for _, s := range t.p.GetSteps() {
 		if !slices.ContainsFunc(s.GetSlots(), func(slot *pb.HostSlot) bool { return slot.GetHost() == host }) {
@@ -173,7 +173,7 @@ func faultText(s *pb.PlannedStep) string {
 }
 
 // times shows phases and steps in both clocks.
-func (t *text) times() {
+func (t *plainText) times() {
 	rows := [][]string{{"incident", "real", "for", "what"}}
 	for _, p := range t.p.GetPhases() {
 		rows = append(rows, []string{
@@ -186,7 +186,7 @@ func (t *text) times() {
 }
 
 // stepRows are the steps of a phase.
-func (t *text) stepRows(phase string) [][]string {
+func (t *plainText) stepRows(phase string) [][]string {
 	var rows [][]string
 	for id, step := range plan.Steps(t.used) {
 		for _, s := range t.p.GetSteps() {
@@ -199,7 +199,7 @@ func (t *text) stepRows(phase string) [][]string {
 }
 
 // columns prints rows of equal length, each column as wide as its widest cell.
-func (t *text) columns(rows [][]string) {
+func (t *plainText) columns(rows [][]string) {
 	width := make([]int, len(rows[0]))
 	for _, row := range rows {
 		for i, cell := range row {
@@ -216,7 +216,7 @@ func (t *text) columns(rows [][]string) {
 }
 
 // paced is a step with how its starts and its way back are spread.
-func (t *text) paced(planned *pb.PlannedStep, s *pb.Step) string {
+func (t *plainText) paced(planned *pb.PlannedStep, s *pb.Step) string {
 	parts := []string{experiments.FaultName(s.GetFault()) + " " + s.GetTarget()}
 	if n := s.GetSpread().GetNanos(); n > 0 {
 		parts = append(parts, "spread "+t.both(n, t.real(n)))
@@ -236,12 +236,12 @@ func (t *text) paced(planned *pb.PlannedStep, s *pb.Step) string {
 	return strings.Join(parts, ", ")
 }
 
-func (t *text) real(incident int64) int64 {
+func (t *plainText) real(incident int64) int64 {
 	return plan.Real(incident, t.p.GetMilliSpeed())
 }
 
 // both is a length in both times, where they differ.
-func (t *text) both(incident, real int64) string {
+func (t *plainText) both(incident, real int64) string {
 	if t.p.GetMilliSpeed() == 1000 && incident == real {
 		return quantity.FormatSpan(real)
 	}
@@ -249,7 +249,7 @@ func (t *text) both(incident, real int64) string {
 }
 
 // clock is an instant of incident time: a time of day where the file has an origin.
-func (t *text) clock(after int64) string {
+func (t *plainText) clock(after int64) string {
 	if t.p.GetOriginUnixNanos() == 0 {
 		return "T+" + quantity.FormatSpan(after)
 	}

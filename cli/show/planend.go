@@ -10,7 +10,7 @@ import (
 )
 
 // probes says where each probe runs and how often.
-func (t *text) probes() {
+func (t *plainText) probes() {
 	label := "probes"
 	for _, p := range t.p.GetProbes() {
 		if p.GetProbe() == nil {
@@ -37,7 +37,7 @@ func places(p *pb.PlannedProbe) string {
 }
 
 // rules says when the run ends early.
-func (t *text) rules() {
+func (t *plainText) rules() {
 	label := "abort"
 	for _, a := range t.used.GetAbort() {
 		lasts := max(a.GetFor().GetNanos(), 1e9)
@@ -50,7 +50,7 @@ func (t *text) rules() {
 }
 
 // undo says in one line per step what its end puts back.
-func (t *text) undo() {
+func (t *plainText) undo() {
 	label := "undo"
 	for _, s := range t.p.GetSteps() {
 		if kind := fault.Of(s.GetFault()); kind != nil {
@@ -61,7 +61,7 @@ func (t *text) undo() {
 }
 
 // scene counts what a step touches.
-func (t *text) scene(s *pb.PlannedStep) *fault.Scene {
+func (t *plainText) scene(s *pb.PlannedStep) *fault.Scene {
 	scene := &fault.Scene{Fault: s.GetFault(), Hosts: len(s.GetSlots()), Workloads: t.workloads(s), AtOnce: s.GetBootTokens()}
 	for _, slot := range s.GetSlots() {
 		if slot.GetNeverBack() {
@@ -72,7 +72,7 @@ func (t *text) scene(s *pb.PlannedStep) *fault.Scene {
 }
 
 // workloads counts what a step kills, and its way back starts.
-func (t *text) workloads(s *pb.PlannedStep) int {
+func (t *plainText) workloads(s *pb.PlannedStep) int {
 	n := 0
 	for _, h := range t.p.GetHosts() {
 		if slices.ContainsFunc(s.GetSlots(), func(slot *pb.HostSlot) bool { return slot.GetHost() == h.GetName() }) {
@@ -87,7 +87,7 @@ func (t *text) workloads(s *pb.PlannedStep) int {
 }
 
 // outside lists what lives on behind a silence, and what it leaves alone.
-func (t *text) outside() {
+func (t *plainText) outside() {
 	live, open := "lives on", "stays open"
 	for _, h := range t.p.GetHosts() {
 		if len(h.GetUndeclared()) > 0 {
@@ -103,7 +103,7 @@ func (t *text) outside() {
 	}
 }
 
-func (t *text) rest() {
+func (t *plainText) rest() {
 	label := "defaults"
 	for _, d := range t.p.GetDefaults() {
 		t.line(label, "%s", d)
