@@ -174,17 +174,24 @@ func (f Folder) States(ctx context.Context, host string) ([]WorkloadState, error
 	return a.Workloads, nil
 }
 
+// settleTime is how long a workload without a `ready` must have run to be ready:
+// a program that can't do its work mostly ends at once.
+const settleTime = 300 * time.Millisecond
+
 // awaitReady returns when a workload is ready, at the latest at its own limit.
 // One whose processes have all ended will not be.
 func awaitReady(ctx context.Context, starter *host.Workloads, w *pb.Workload) error {
 	limit := time.Duration(w.GetReadyWithin().GetNanos())
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
+	began := time.Now()
 	for wait := readyFirst; ; wait = min(2*wait, readyLast) {
 		err := starter.Ready(ctx, w)
 		switch {
-		case err == nil:
+		case err == nil && (w.GetReady() != nil || time.Since(began) >= min(settleTime, limit/2)):
 			return nil
+		case err == nil:
+			err = errSettling
 		case errors.Is(err, host.ErrNotRunning):
 			return errDied
 		}
@@ -200,6 +207,8 @@ func awaitReady(ctx context.Context, starter *host.Workloads, w *pb.Workload) er
 var (
 	errDied = errors.New("it has ended")
 	errLate = errors.New("it is not ready")
+	// errSettling is no failure yet.
+	errSettling = errors.New("it has run for a moment only")
 )
 
 // Whether a workload is ready is looked at soon, and then less often.
