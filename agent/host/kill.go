@@ -40,11 +40,15 @@ func sayKill(op *pb.Op) string {
 
 // killing is one kill: armed, then done or called off.
 type killing struct {
-	held   *held
-	op     *pb.KillWorkloads
-	timer  *timer
-	files  []*os.File
-	groups []string
+	held  *held
+	op    *pb.KillWorkloads
+	timer *timer
+	files []*os.File
+	// groups are the cgroups of the workloads, opened those behind files.
+	groups, opened []string
+	// removed are those that are no more what was opened: somebody has made them
+	// anew, or they are gone.
+	removed []string
 
 	mu sync.Mutex // guards the rest
 	// closed says that the timer is not to be touched any more.
@@ -99,7 +103,11 @@ func (k *killing) act(ctx context.Context) error {
 	defer stop()
 	r := k.held.host
 	err := k.strike(r)
-	if k.op.GetUndeclared() && !errors.Is(err, errCalledOff) && !errors.Is(err, errGateClosed) {
+	if errors.Is(err, errCalledOff) || errors.Is(err, errGateClosed) {
+		return err
+	}
+	err = errors.Join(err, k.killRemoved(r))
+	if k.op.GetUndeclared() {
 		err = errors.Join(err, k.killStrays(r))
 	}
 	if err != nil {
@@ -115,7 +123,7 @@ func (k *killing) open(c cgroups, cgroup string) error {
 	}
 	f, err := c.openKill(cgroup)
 	if f != nil {
-		k.files = append(k.files, f)
+		k.files, k.opened = append(k.files, f), append(k.opened, cgroup)
 	}
 	return err
 }
@@ -161,9 +169,33 @@ func (k *killing) fire(r *Real) error {
 	k.first, k.last = first+r.offset, last+r.offset
 	var errs []error
 	for i, errno := range failed {
-		if errno != 0 {
+		switch errno {
+		case 0:
+		case unix.ENODEV:
+			k.removed = append(k.removed, k.opened[i])
+		default:
 			errs = append(errs, fmt.Errorf("write %s: %w", k.files[i].Name(), errno))
 		}
+	}
+	return errors.Join(errs...)
+}
+
+// removedTries is how often a cgroup is killed by its name that somebody makes
+// anew all the time.
+const removedTries = 20
+
+// killRemoved kills what runs now where a cgroup was removed between arming and
+// the instant, as by a restart of its unit. Where there is none, nothing runs.
+func (k *killing) killRemoved(r *Real) error {
+	var errs []error
+	for _, cgroup := range k.removed {
+		err := error(unix.ENODEV)
+		for try := 0; try < removedTries && errors.Is(err, unix.ENODEV); try++ {
+			if err = k.held.mayAct(); err == nil {
+				err = r.workloads.cgroups.kill(cgroup)
+			}
+		}
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
@@ -281,6 +313,9 @@ func (k *killing) evidence(context.Context, bool) ([]*pb.Evidence, error) {
 		len(k.groups), max(k.first-k.planned, 0), k.last-k.first)
 	if k.strays > 0 {
 		text += fmt.Sprintf(", and %d undeclared processes", k.strays)
+	}
+	if len(k.removed) > 0 {
+		text += fmt.Sprintf(", %d of them made anew or gone just before", len(k.removed))
 	}
 	if k.denied != nil {
 		text += fmt.Sprintf(" (warning: %v)", k.denied)

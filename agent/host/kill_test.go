@@ -5,11 +5,13 @@ import (
 	"math"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"squall/agent/host"
 	"squall/agent/host/hosttest"
 	pb "squall/proto/squall/v1"
 )
@@ -208,5 +210,38 @@ func TestUndeclaredKillNeedsTheHostsWord(t *testing.T) {
 	op.GetKillWorkloads().Undeclared = true
 	if err := h.Do(t.Context(), op, nil); err == nil {
 		t.Error("no error")
+	}
+}
+
+// TestKillFollowsACgroupThatIsMadeAnew between arming and the instant, as by the
+// restart of a unit.
+func TestKillFollowsACgroupThatIsMadeAnew(t *testing.T) {
+	h, base := openHost(t, shell("web", "exec sleep 60"))
+	do(t, h, start("web"))
+	mount, err := host.CgroupMount()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cgroup := filepath.Join(mount, base, host.WorkloadsFolder, "web")
+	// Who restarts it: the old one ends, and another one is born in a new cgroup.
+	restart := `for pid in $(cat $1/cgroup.procs); do kill -9 $pid; done
+until rmdir $1; do :; done; mkdir $1; sh -c 'echo $$ >$0/cgroup.procs; exec sleep 60' $1 &`
+	restarted := make(chan error, 1)
+	time.AfterFunc(30*time.Millisecond, func() {
+		restarted <- exec.Command("sh", "-c", restart, "sh", cgroup).Run()
+	})
+	op := kill(h.Boot()+400*time.Millisecond, "web")
+	if err := h.Do(t.Context(), op, nil); err != nil {
+		t.Error(err)
+	}
+	if err := <-restarted; err != nil {
+		t.Fatal(err)
+	}
+	if n := processes(t, base, "web"); n != 0 {
+		t.Errorf("%d processes of the new one live", n)
+	}
+	found, err := h.Evidence(t.Context(), "run/step", false)
+	if err != nil || len(found) == 0 || !strings.Contains(found[0].GetText(), "made anew or gone") {
+		t.Errorf("evidence %v, %v", found, err)
 	}
 }
