@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -85,14 +86,11 @@ func zoneOfLeader(ctx context.Context, c *client) (string, error) {
 	if st.GetLeader() == "" {
 		return "", &exitError{experiments.ExitUnreachable, errors.New("aim at the leader: there is none")}
 	}
-	hosts, err := ask(ctx, c, pb.ControlServiceClient.Get, &pb.GetRequest{Kind: "hosts", Name: st.GetLeader()})
+	resp, err := ask(ctx, c, pb.ControlServiceClient.GetHost, &pb.GetHostRequest{Host: st.GetLeader()})
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("aim at the leader: find the zone of its own host: %w", err)
 	}
-	if len(hosts.GetHosts()) == 0 {
-		return "", usagef("aim at the leader: no agent runs on the host of %s", st.GetLeader())
-	}
-	return hosts.GetHosts()[0].GetHost().GetZone(), nil
+	return resp.GetHost().GetHost().GetZone(), nil
 }
 
 // ownZone is the role of the zone whose servers an experiment aims at: losing

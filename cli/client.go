@@ -11,9 +11,11 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"squall/cli/lab"
 	"squall/experiments"
+	"squall/proto/parts"
 	"squall/proto/pki"
 	pb "squall/proto/squall/v1"
 	"squall/server/access"
@@ -142,6 +144,18 @@ func askWithin[Req, Resp any](ctx context.Context, c *client, limit time.Duratio
 		return err
 	})
 	return resp, err
+}
+
+// askWhole is a call whose answer comes in parts; they are joined into whole.
+func askWhole[Q proto.Message, R any, P interface {
+	*R
+	parts.Part
+}](ctx context.Context, c *client, m method[Q, grpc.ServerStreamingClient[R]], req Q, whole proto.Message) error {
+	return c.call(ctx, c.timeout, func(ctx context.Context, control pb.ControlServiceClient) error {
+		return parts.Ask[Q, R, P](ctx, func(ctx context.Context, req Q, o ...grpc.CallOption) (grpc.ServerStreamingClient[R], error) {
+			return m(control, ctx, req, o...)
+		}, req, whole)
+	})
 }
 
 // elsewhere reports whether another server may answer what this one could not.

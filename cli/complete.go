@@ -34,8 +34,9 @@ func completeNames(names ...string) completion {
 
 // completeRuns offers the runs that the control plane knows, as the only argument.
 func (a *app) completeRuns() completion {
-	return a.completeLive("runs", func(resp *pb.GetResponse, add func(string)) {
-		for _, r := range resp.GetRuns() {
+	return a.completeLive(func(ctx context.Context, c *client, add func(string)) {
+		runs, _ := listRuns(ctx, c)
+		for _, r := range runs.GetRuns() {
 			add(r.GetId())
 		}
 	})
@@ -43,8 +44,9 @@ func (a *app) completeRuns() completion {
 
 // completeHosts offers what a host of the registry has: its name, zone, room or roles.
 func (a *app) completeHosts(of func(*pb.Host) []string) completion {
-	return a.completeLive("hosts", func(resp *pb.GetResponse, add func(string)) {
-		for _, r := range resp.GetHosts() {
+	return a.completeLive(func(ctx context.Context, c *client, add func(string)) {
+		hosts, _ := listHosts(ctx, c)
+		for _, r := range hosts.GetHosts() {
 			for _, name := range of(r.GetHost()) {
 				add(name)
 			}
@@ -54,25 +56,26 @@ func (a *app) completeHosts(of func(*pb.Host) []string) completion {
 
 // completeLive asks the control plane; where it doesn't answer in time, nothing
 // is offered, and nothing is said in the middle of somebody's line.
-func (a *app) completeLive(kind string, each func(*pb.GetResponse, func(string))) completion {
+func (a *app) completeLive(each func(ctx context.Context, c *client, add func(string))) completion {
 	return func(c *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		names := map[string]bool{}
-		if resp, err := a.getForCompletion(c.Context(), kind); err == nil {
-			each(resp, func(name string) { names[name] = name != "" })
+		if client, err := a.connectForCompletion(); err == nil {
+			ctx, cancel := context.WithTimeout(c.Context(), completeLimit)
+			each(ctx, client, func(name string) { names[name] = name != "" })
+			cancel()
+			_ = client.close() // nothing was lost that anybody waits for
 		}
 		delete(names, "")
 		return slices.Sorted(maps.Keys(names)), cobra.ShellCompDirectiveNoFileComp
 	}
 }
 
-func (a *app) getForCompletion(ctx context.Context, kind string) (*pb.GetResponse, error) {
+func (a *app) connectForCompletion() (*client, error) {
 	if err := a.readSettings(); err != nil { // no command's own reading has run
 		return nil, err
 	}
 	a.settings.Timeout = min(a.settings.Timeout, completeLimit)
-	ctx, cancel := context.WithTimeout(ctx, completeLimit)
-	defer cancel()
-	return a.get(ctx, &pb.GetRequest{Kind: kind})
+	return a.connect()
 }
 
 // hostNames, hostZones and hostRooms are a host's, for completeHosts.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -19,32 +20,42 @@ func newDescribeCmd(a *app) *cobra.Command {
 	}
 	c.AddCommand(
 		&cobra.Command{Use: "host NAME", Short: "One host", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeHosts(hostNames), RunE: func(c *cobra.Command, args []string) error {
-			resp, err := a.get(c.Context(), &pb.GetRequest{Kind: "hosts", Name: args[0]})
-			if err != nil {
-				return err
-			}
-			if len(resp.GetHosts()) == 0 {
-				return usagef("no host is named %q; squall get hosts lists them", args[0])
-			}
-			h := resp.GetHosts()[0]
-			return a.show(view{message: h, names: args, table: func(w io.Writer, _ bool) { describeHost(w, h) }})
+			return a.describeHost(c.Context(), args[0])
 		}},
 		&cobra.Command{Use: "run ID", Short: "One run: its plan, and how far each host is", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRuns(), RunE: func(c *cobra.Command, args []string) error {
-			resp, err := a.get(c.Context(), &pb.GetRequest{Kind: "runs", Name: args[0]})
-			if err != nil {
-				return err
-			}
-			if len(resp.GetRun()) == 0 {
-				return usagef("no run is named %q; squall get runs lists them", args[0])
-			}
-			r := resp.GetRun()[0]
-			return a.show(view{message: r, names: args, table: func(w io.Writer, _ bool) { describeRun(w, r) }})
+			return a.describeRun(c.Context(), args[0])
 		}},
 	)
 	return c
 }
 
-func describeHost(w io.Writer, r *pb.Registered) {
+func (a *app) describeHost(ctx context.Context, name string) error {
+	client, err := a.connect()
+	if err != nil {
+		return err
+	}
+	defer client.close()
+	resp, err := ask(ctx, client, pb.ControlServiceClient.GetHost, &pb.GetHostRequest{Host: name})
+	if err != nil {
+		return err
+	}
+	return a.show(view{message: resp.GetHost(), names: []string{name}, table: func(w io.Writer, _ bool) { printHost(w, resp.GetHost()) }})
+}
+
+func (a *app) describeRun(ctx context.Context, id string) error {
+	client, err := a.connect()
+	if err != nil {
+		return err
+	}
+	defer client.close()
+	run := &pb.Run{}
+	if err := askWhole(ctx, client, pb.ControlServiceClient.GetRun, &pb.GetRunRequest{Run: id}, run); err != nil {
+		return err
+	}
+	return a.show(view{message: run, names: []string{id}, table: func(w io.Writer, _ bool) { printRun(w, run) }})
+}
+
+func printHost(w io.Writer, r *pb.Registered) {
 	h := r.GetHost()
 	row := func(key, value string) { fmt.Fprintf(w, "%s\t%s\n", key, orDash(value)) }
 	row("host", h.GetName())
@@ -64,7 +75,7 @@ func describeHost(w io.Writer, r *pb.Registered) {
 	}
 }
 
-func describeRun(w io.Writer, r *pb.Run) {
+func printRun(w io.Writer, r *pb.Run) {
 	fmt.Fprintf(w, "run\t%s\n", r.GetId())
 	fmt.Fprintf(w, "experiment\t%s\n", r.GetExperiment().GetName())
 	fmt.Fprintf(w, "state\t%s %s\n", word(r.GetState(), "RUN_STATE_"), when(r.GetVerdict() != 0, word(r.GetVerdict(), "VERDICT_")))

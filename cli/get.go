@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -21,33 +19,33 @@ func newGetCmd(a *app) *cobra.Command {
 			return usagef("list what? zones, hosts, runs, experiments, faults or audit")
 		},
 	}
-	list := func(kind, short string, show func(*pb.GetResponse) view) {
-		c.AddCommand(&cobra.Command{Use: kind, Short: short, Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
-			resp, err := a.get(c.Context(), &pb.GetRequest{Kind: kind})
-			if err != nil {
-				return err
-			}
-			return a.show(show(resp))
-		}})
-	}
-	list("hosts", "Hosts, where they are, and whether they are connected", hostsView)
-	list("zones", "Zones, and how many hosts each has", zonesView)
-	list("runs", "Runs and their verdicts", runsView)
-	list("audit", "Who did what, when and why", auditView)
-	c.AddCommand(newGetFaultsCmd(a), newGetExperimentsCmd(a))
+	c.AddCommand(
+		listCmd(a, "hosts", "Hosts, where they are, and whether they are connected", listHosts, hostsView),
+		listCmd(a, "zones", "Zones, and how many hosts each has", listZones, zonesView),
+		listCmd(a, "runs", "Runs and their verdicts", listRuns, runsView),
+		listCmd(a, "audit", "Who did what, when and why", listAuditRecords, auditView),
+		newGetFaultsCmd(a), newGetExperimentsCmd(a),
+	)
 	return c
 }
 
-func (a *app) get(ctx context.Context, req *pb.GetRequest) (*pb.GetResponse, error) {
-	client, err := a.connect()
-	if err != nil {
-		return nil, err
-	}
-	defer client.close()
-	return ask(ctx, client, pb.ControlServiceClient.Get, req)
+// listCmd is a command that lists what the control plane has.
+func listCmd[R any](a *app, list, short string, ask func(context.Context, *client) (R, error), show func(R) view) *cobra.Command {
+	return &cobra.Command{Use: list, Short: short, Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
+		client, err := a.connect()
+		if err != nil {
+			return err
+		}
+		defer client.close()
+		resp, err := ask(c.Context(), client)
+		if err != nil {
+			return err
+		}
+		return a.show(show(resp))
+	}}
 }
 
-func hostsView(resp *pb.GetResponse) view {
+func hostsView(resp *pb.ListHostsResponse) view {
 	v := view{message: resp, table: func(w io.Writer, wide bool) {
 		fmt.Fprintln(w, "HOST\tZONE\tROOM\tENVIRONMENT\tROLES\tSTATE\tSERVER"+when(wide, "\tADDRESSES\tVERSION\tMISSING"))
 		for _, r := range resp.GetHosts() {
@@ -80,30 +78,20 @@ func missing(h *pb.Host) string {
 	return strings.Join(names, ",")
 }
 
-func zonesView(resp *pb.GetResponse) view {
-	type count struct{ hosts, connected int }
-	zones := map[string]*count{}
-	for _, r := range resp.GetHosts() {
-		z := zones[r.GetHost().GetZone()]
-		if z == nil {
-			z = &count{}
-			zones[r.GetHost().GetZone()] = z
-		}
-		z.hosts++
-		if r.GetHost().GetPresence() == pb.Presence_PRESENCE_CONNECTED {
-			z.connected++
-		}
-	}
-	names := slices.Sorted(maps.Keys(zones))
-	return view{message: resp, names: names, table: func(w io.Writer, _ bool) {
+func zonesView(resp *pb.ListZonesResponse) view {
+	v := view{message: resp, table: func(w io.Writer, _ bool) {
 		fmt.Fprintln(w, "ZONE\tHOSTS\tCONNECTED")
-		for _, name := range names {
-			fmt.Fprintf(w, "%s\t%d\t%d\n", name, zones[name].hosts, zones[name].connected)
+		for _, z := range resp.GetZones() {
+			fmt.Fprintf(w, "%s\t%d\t%d\n", z.GetName(), z.GetHosts(), z.GetConnected())
 		}
 	}}
+	for _, z := range resp.GetZones() {
+		v.names = append(v.names, z.GetName())
+	}
+	return v
 }
 
-func runsView(resp *pb.GetResponse) view {
+func runsView(resp *pb.ListRunsResponse) view {
 	v := view{message: resp, table: func(w io.Writer, wide bool) {
 		fmt.Fprintln(w, "RUN\tEXPERIMENT\tSTATE\tHOSTS\tRESIDUE\tSTARTED\tBY"+when(wide, "\tWHY"))
 		for _, r := range resp.GetRuns() {
@@ -117,7 +105,7 @@ func runsView(resp *pb.GetResponse) view {
 	return v
 }
 
-func auditView(resp *pb.GetResponse) view {
+func auditView(resp *pb.ListAuditRecordsResponse) view {
 	v := view{message: resp, table: func(w io.Writer, wide bool) {
 		fmt.Fprintln(w, "INDEX\tAT\tBY\tFROM\tACT\tOBJECT\tRESULT\tWHY"+when(wide, "\tHASH"))
 		for _, r := range resp.GetAudit() {

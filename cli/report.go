@@ -42,7 +42,7 @@ func newReportCmd(a *app) *cobra.Command {
 
 // lastRun is the one that was admitted last.
 func lastRun(ctx context.Context, c *client) (string, error) {
-	resp, err := ask(ctx, c, pb.ControlServiceClient.Get, &pb.GetRequest{Kind: "runs"})
+	resp, err := listRuns(ctx, c)
 	if err != nil {
 		return "", err
 	}

@@ -123,8 +123,8 @@ func (a *app) confirm(ctx context.Context, c *client, req *pb.RunRequest, yes bo
 	if yes || !req.GetExperiment().GetGuardrails().GetAllowRegionWide() || !cutsPower(req.GetExperiment()) {
 		return nil
 	}
-	hosts, err := ask(ctx, c, pb.ControlServiceClient.Get, &pb.GetRequest{Kind: "hosts"})
-	if err != nil || onlyLab(hosts.GetHosts()) {
+	hosts, err := c.hosts(ctx)
+	if err != nil || onlyLab(hosts) {
 		return err
 	}
 	in, ok := a.stdin.(*os.File)

@@ -229,9 +229,22 @@ func (c *actor) Live(context.Context, *pb.LiveRequest) (*pb.LiveResponse, error)
 	return &pb.LiveResponse{Run: &pb.RunSummary{Id: partRun}, NowUnixNanos: time.Now().UnixNano()}, nil
 }
 
-func (c *actor) Get(context.Context, *pb.GetRequest) (*pb.GetResponse, error) {
-	return &pb.GetResponse{Hosts: []*pb.Registered{
-		{Host: &pb.Host{Name: "web-a1", Zone: "zone-a", Presence: pb.Presence_PRESENCE_CONNECTED}},
+// ListHosts tells a page for each host.
+func (c *actor) ListHosts(_ context.Context, req *pb.ListHostsRequest) (*pb.ListHostsResponse, error) {
+	if req.GetPageToken() == "" {
+		return &pb.ListHostsResponse{NextPageToken: "second", Hosts: []*pb.Registered{
+			{Host: &pb.Host{Name: "web-a1", Zone: "zone-a", Presence: pb.Presence_PRESENCE_CONNECTED}},
+		}}, nil
+	}
+	return &pb.ListHostsResponse{Hosts: []*pb.Registered{
 		{Host: &pb.Host{Name: "web-b1", Zone: "zone-b", Presence: pb.Presence_PRESENCE_LOST}},
 	}}, nil
+}
+
+func (c *actor) GetHost(_ context.Context, req *pb.GetHostRequest) (*pb.GetHostResponse, error) {
+	return &pb.GetHostResponse{Host: &pb.Registered{Host: &pb.Host{Name: req.GetHost(), Zone: "zone-a", Presence: pb.Presence_PRESENCE_CONNECTED}}}, nil
+}
+
+func (c *actor) ListZones(context.Context, *pb.ListZonesRequest) (*pb.ListZonesResponse, error) {
+	return &pb.ListZonesResponse{Zones: []*pb.Zone{{Name: "zone-a", Hosts: 1, Connected: 1}, {Name: "zone-b", Hosts: 1}}}, nil
 }

@@ -64,51 +64,6 @@ func (s *Server) serverStatus(ctx context.Context, leader string) []*pb.ServerSt
 	return out
 }
 
-// Get lists hosts, zones, runs or audit records. A run that is named comes whole.
-func (d *controlDoor) Get(ctx context.Context, req *pb.GetRequest) (*pb.GetResponse, error) {
-	view, err := d.read(ctx)
-	if err != nil {
-		return nil, err
-	}
-	switch req.GetKind() {
-	case "hosts":
-		return getHosts(view, req.GetName(), func(h *pb.Registered) string { return h.GetHost().GetName() })
-	case "zones":
-		return getHosts(view, req.GetName(), func(h *pb.Registered) string { return h.GetHost().GetZone() })
-	case "runs":
-		return getRuns(view, req.GetName())
-	case "audit":
-		return &pb.GetResponse{Audit: view.Audit()}, nil
-	}
-	return nil, refusef(pb.Refusal_REFUSAL_INVALID, "ask for hosts, zones, runs or audit", "there is no list of %q", req.GetKind())
-}
-
-func getHosts(view *state.View, name string, by func(*pb.Registered) string) (*pb.GetResponse, error) {
-	hosts := view.Hosts()
-	if name != "" {
-		hosts = slices.DeleteFunc(hosts, func(h *pb.Registered) bool { return by(h) != name })
-		if len(hosts) == 0 {
-			return nil, refusef(pb.Refusal_REFUSAL_UNKNOWN, "list them with: squall get hosts", "no host or zone is called %q", name)
-		}
-	}
-	return &pb.GetResponse{Hosts: hosts}, nil
-}
-
-func getRuns(view *state.View, name string) (*pb.GetResponse, error) {
-	if name != "" {
-		run := view.Run(name)
-		if run == nil {
-			return nil, unknownRun(name)
-		}
-		return &pb.GetResponse{Runs: []*pb.RunSummary{report.Summary(view, run)}, Run: []*pb.Run{run}}, nil
-	}
-	res := &pb.GetResponse{}
-	for _, r := range view.Runs() {
-		res.Runs = append(res.Runs, report.Summary(view, r))
-	}
-	return res, nil
-}
-
 // Report is everything about one run.
 func (d *controlDoor) Report(ctx context.Context, req *pb.ReportRequest) (*pb.ReportResponse, error) {
 	view, err := d.read(ctx)

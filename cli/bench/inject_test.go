@@ -42,7 +42,7 @@ func (r *region) rest() {
 	r.Helper()
 	for began := time.Now(); time.Since(began) < commandLimit; time.Sleep(50 * time.Millisecond) {
 		out, _ := r.output("get", "runs", "-o", "json")
-		runs := &pb.GetResponse{}
+		runs := &pb.ListRunsResponse{}
 		must(r, protojson.Unmarshal(out, runs))
 		if !slices.ContainsFunc(runs.GetRuns(), func(s *pb.RunSummary) bool { return s.GetState() != pb.RunState_RUN_STATE_DONE }) {
 			return

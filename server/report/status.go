@@ -31,7 +31,7 @@ func Summary(v *state.View, r *pb.Run) *pb.RunSummary {
 	s := &pb.RunSummary{
 		Id: r.GetId(), Experiment: r.GetPlan().GetExperiment(), State: r.GetState(), Verdict: r.GetVerdict(), By: r.GetBy(),
 		AdmittedUnixNanos: r.GetEnteredUnixNanos()[uint32(pb.RunState_RUN_STATE_GATING)],
-		T0UnixNanos:       r.GetT0UnixNanos(),
+		T0UnixNanos:       r.GetT0UnixNanos(), AdmittedIndex: r.GetAdmittedIndex(),
 	}
 	if s.T0UnixNanos != 0 {
 		s.EndsUnixNanos = s.T0UnixNanos + r.GetPlan().GetLengthNanos()

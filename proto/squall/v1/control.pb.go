@@ -5,6 +5,19 @@
 // source: squall/v1/control.proto
 
 // For people and between servers.
+//
+// Every message to a person stays below 1 MiB, whatever the size of the region.
+//
+// Lists come in pages (AIP-158). `page_size` is the most that a page should
+// hold: 0 leaves it to the server, more than 1000 means 1000, and a page may
+// hold less. `page_token` is empty for the first page, then the
+// `next_page_token` of the page before; an empty one ends the list. Any server
+// takes it. What is in the list from the first call to the last is told exactly
+// once; what comes or goes meanwhile at most once; each as it stood when its
+// page was made.
+//
+// What is one picture of one moment comes whole, in parts: a stream of bytes
+// which, joined in order, are one message, named at each response.
 
 package pb
 
@@ -1264,7 +1277,9 @@ type RunSummary struct {
 	// Hosts that are unknown or have residue.
 	Residue uint32 `protobuf:"varint,10,opt,name=residue,proto3" json:"residue,omitempty"`
 	// Hosts that hold a fault and are heard from.
-	Held          uint32 `protobuf:"varint,11,opt,name=held,proto3" json:"held,omitempty"`
+	Held uint32 `protobuf:"varint,11,opt,name=held,proto3" json:"held,omitempty"`
+	// The log index of its admission: lists go by it.
+	AdmittedIndex uint64 `protobuf:"varint,12,opt,name=admitted_index,json=admittedIndex,proto3" json:"admitted_index,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1372,6 +1387,13 @@ func (x *RunSummary) GetResidue() uint32 {
 func (x *RunSummary) GetHeld() uint32 {
 	if x != nil {
 		return x.Held
+	}
+	return 0
+}
+
+func (x *RunSummary) GetAdmittedIndex() uint64 {
+	if x != nil {
+		return x.AdmittedIndex
 	}
 	return 0
 }
@@ -1970,31 +1992,29 @@ func (x *LiveRule) GetForNanos() int64 {
 	return 0
 }
 
-// GetRequest asks for a list.
-type GetRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// hosts, zones, runs, audit.
-	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
-	// Empty: all.
-	Name          string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+// ListHostsRequest asks for a page of hosts.
+type ListHostsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	PageSize      int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *GetRequest) Reset() {
-	*x = GetRequest{}
+func (x *ListHostsRequest) Reset() {
+	*x = ListHostsRequest{}
 	mi := &file_squall_v1_control_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *GetRequest) String() string {
+func (x *ListHostsRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*GetRequest) ProtoMessage() {}
+func (*ListHostsRequest) ProtoMessage() {}
 
-func (x *GetRequest) ProtoReflect() protoreflect.Message {
+func (x *ListHostsRequest) ProtoReflect() protoreflect.Message {
 	mi := &file_squall_v1_control_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -2006,50 +2026,48 @@ func (x *GetRequest) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use GetRequest.ProtoReflect.Descriptor instead.
-func (*GetRequest) Descriptor() ([]byte, []int) {
+// Deprecated: Use ListHostsRequest.ProtoReflect.Descriptor instead.
+func (*ListHostsRequest) Descriptor() ([]byte, []int) {
 	return file_squall_v1_control_proto_rawDescGZIP(), []int{24}
 }
 
-func (x *GetRequest) GetKind() string {
+func (x *ListHostsRequest) GetPageSize() int32 {
 	if x != nil {
-		return x.Kind
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListHostsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
 	}
 	return ""
 }
 
-func (x *GetRequest) GetName() string {
-	if x != nil {
-		return x.Name
-	}
-	return ""
-}
-
-// GetResponse is the list asked for.
-type GetResponse struct {
+// ListHostsResponse is a page of hosts.
+type ListHostsResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Hosts         []*Registered          `protobuf:"bytes,1,rep,name=hosts,proto3" json:"hosts,omitempty"`
-	Runs          []*RunSummary          `protobuf:"bytes,2,rep,name=runs,proto3" json:"runs,omitempty"`
-	Audit         []*AuditRecord         `protobuf:"bytes,3,rep,name=audit,proto3" json:"audit,omitempty"`
-	Run           []*Run                 `protobuf:"bytes,4,rep,name=run,proto3" json:"run,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *GetResponse) Reset() {
-	*x = GetResponse{}
+func (x *ListHostsResponse) Reset() {
+	*x = ListHostsResponse{}
 	mi := &file_squall_v1_control_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *GetResponse) String() string {
+func (x *ListHostsResponse) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*GetResponse) ProtoMessage() {}
+func (*ListHostsResponse) ProtoMessage() {}
 
-func (x *GetResponse) ProtoReflect() protoreflect.Message {
+func (x *ListHostsResponse) ProtoReflect() protoreflect.Message {
 	mi := &file_squall_v1_control_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -2061,37 +2079,582 @@ func (x *GetResponse) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use GetResponse.ProtoReflect.Descriptor instead.
-func (*GetResponse) Descriptor() ([]byte, []int) {
+// Deprecated: Use ListHostsResponse.ProtoReflect.Descriptor instead.
+func (*ListHostsResponse) Descriptor() ([]byte, []int) {
 	return file_squall_v1_control_proto_rawDescGZIP(), []int{25}
 }
 
-func (x *GetResponse) GetHosts() []*Registered {
+func (x *ListHostsResponse) GetHosts() []*Registered {
 	if x != nil {
 		return x.Hosts
 	}
 	return nil
 }
 
-func (x *GetResponse) GetRuns() []*RunSummary {
+func (x *ListHostsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// GetHostRequest names a host.
+type GetHostRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Host          string                 `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetHostRequest) Reset() {
+	*x = GetHostRequest{}
+	mi := &file_squall_v1_control_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetHostRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetHostRequest) ProtoMessage() {}
+
+func (x *GetHostRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetHostRequest.ProtoReflect.Descriptor instead.
+func (*GetHostRequest) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *GetHostRequest) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+// GetHostResponse is the host.
+type GetHostResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Host          *Registered            `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetHostResponse) Reset() {
+	*x = GetHostResponse{}
+	mi := &file_squall_v1_control_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetHostResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetHostResponse) ProtoMessage() {}
+
+func (x *GetHostResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetHostResponse.ProtoReflect.Descriptor instead.
+func (*GetHostResponse) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *GetHostResponse) GetHost() *Registered {
+	if x != nil {
+		return x.Host
+	}
+	return nil
+}
+
+// ListZonesRequest asks for a page of zones.
+type ListZonesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	PageSize      int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListZonesRequest) Reset() {
+	*x = ListZonesRequest{}
+	mi := &file_squall_v1_control_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListZonesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListZonesRequest) ProtoMessage() {}
+
+func (x *ListZonesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListZonesRequest.ProtoReflect.Descriptor instead.
+func (*ListZonesRequest) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ListZonesRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListZonesRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListZonesResponse is a page of zones.
+type ListZonesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Zones         []*Zone                `protobuf:"bytes,1,rep,name=zones,proto3" json:"zones,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListZonesResponse) Reset() {
+	*x = ListZonesResponse{}
+	mi := &file_squall_v1_control_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListZonesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListZonesResponse) ProtoMessage() {}
+
+func (x *ListZonesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListZonesResponse.ProtoReflect.Descriptor instead.
+func (*ListZonesResponse) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *ListZonesResponse) GetZones() []*Zone {
+	if x != nil {
+		return x.Zones
+	}
+	return nil
+}
+
+func (x *ListZonesResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// Zone is a zone, and how many hosts it has.
+type Zone struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Hosts         uint32                 `protobuf:"varint,2,opt,name=hosts,proto3" json:"hosts,omitempty"`
+	Connected     uint32                 `protobuf:"varint,3,opt,name=connected,proto3" json:"connected,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Zone) Reset() {
+	*x = Zone{}
+	mi := &file_squall_v1_control_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Zone) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Zone) ProtoMessage() {}
+
+func (x *Zone) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Zone.ProtoReflect.Descriptor instead.
+func (*Zone) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *Zone) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Zone) GetHosts() uint32 {
+	if x != nil {
+		return x.Hosts
+	}
+	return 0
+}
+
+func (x *Zone) GetConnected() uint32 {
+	if x != nil {
+		return x.Connected
+	}
+	return 0
+}
+
+// ListRunsRequest asks for a page of runs.
+type ListRunsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	PageSize      int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRunsRequest) Reset() {
+	*x = ListRunsRequest{}
+	mi := &file_squall_v1_control_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRunsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRunsRequest) ProtoMessage() {}
+
+func (x *ListRunsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRunsRequest.ProtoReflect.Descriptor instead.
+func (*ListRunsRequest) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *ListRunsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListRunsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListRunsResponse is a page of runs.
+type ListRunsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Runs          []*RunSummary          `protobuf:"bytes,1,rep,name=runs,proto3" json:"runs,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRunsResponse) Reset() {
+	*x = ListRunsResponse{}
+	mi := &file_squall_v1_control_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRunsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRunsResponse) ProtoMessage() {}
+
+func (x *ListRunsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRunsResponse.ProtoReflect.Descriptor instead.
+func (*ListRunsResponse) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *ListRunsResponse) GetRuns() []*RunSummary {
 	if x != nil {
 		return x.Runs
 	}
 	return nil
 }
 
-func (x *GetResponse) GetAudit() []*AuditRecord {
+func (x *ListRunsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// GetRunRequest names a run.
+type GetRunRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Run           string                 `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRunRequest) Reset() {
+	*x = GetRunRequest{}
+	mi := &file_squall_v1_control_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRunRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRunRequest) ProtoMessage() {}
+
+func (x *GetRunRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRunRequest.ProtoReflect.Descriptor instead.
+func (*GetRunRequest) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *GetRunRequest) GetRun() string {
+	if x != nil {
+		return x.Run
+	}
+	return ""
+}
+
+// GetRunResponse is a part of a Run.
+type GetRunResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Part          []byte                 `protobuf:"bytes,1,opt,name=part,proto3" json:"part,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRunResponse) Reset() {
+	*x = GetRunResponse{}
+	mi := &file_squall_v1_control_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRunResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRunResponse) ProtoMessage() {}
+
+func (x *GetRunResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRunResponse.ProtoReflect.Descriptor instead.
+func (*GetRunResponse) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *GetRunResponse) GetPart() []byte {
+	if x != nil {
+		return x.Part
+	}
+	return nil
+}
+
+// ListAuditRecordsRequest asks for a page of the record of acts.
+type ListAuditRecordsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	PageSize      int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAuditRecordsRequest) Reset() {
+	*x = ListAuditRecordsRequest{}
+	mi := &file_squall_v1_control_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAuditRecordsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAuditRecordsRequest) ProtoMessage() {}
+
+func (x *ListAuditRecordsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAuditRecordsRequest.ProtoReflect.Descriptor instead.
+func (*ListAuditRecordsRequest) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *ListAuditRecordsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListAuditRecordsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListAuditRecordsResponse is a page of the record of acts.
+type ListAuditRecordsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Audit         []*AuditRecord         `protobuf:"bytes,1,rep,name=audit,proto3" json:"audit,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAuditRecordsResponse) Reset() {
+	*x = ListAuditRecordsResponse{}
+	mi := &file_squall_v1_control_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAuditRecordsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAuditRecordsResponse) ProtoMessage() {}
+
+func (x *ListAuditRecordsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAuditRecordsResponse.ProtoReflect.Descriptor instead.
+func (*ListAuditRecordsResponse) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *ListAuditRecordsResponse) GetAudit() []*AuditRecord {
 	if x != nil {
 		return x.Audit
 	}
 	return nil
 }
 
-func (x *GetResponse) GetRun() []*Run {
+func (x *ListAuditRecordsResponse) GetNextPageToken() string {
 	if x != nil {
-		return x.Run
+		return x.NextPageToken
 	}
-	return nil
+	return ""
 }
 
 // ForgetHostRequest names a host that is gone for good.
@@ -2105,7 +2668,7 @@ type ForgetHostRequest struct {
 
 func (x *ForgetHostRequest) Reset() {
 	*x = ForgetHostRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[26]
+	mi := &file_squall_v1_control_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2117,7 +2680,7 @@ func (x *ForgetHostRequest) String() string {
 func (*ForgetHostRequest) ProtoMessage() {}
 
 func (x *ForgetHostRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[26]
+	mi := &file_squall_v1_control_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2130,7 +2693,7 @@ func (x *ForgetHostRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetHostRequest.ProtoReflect.Descriptor instead.
 func (*ForgetHostRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{26}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ForgetHostRequest) GetHost() string {
@@ -2159,7 +2722,7 @@ type ForgetHostResponse struct {
 
 func (x *ForgetHostResponse) Reset() {
 	*x = ForgetHostResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[27]
+	mi := &file_squall_v1_control_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2171,7 +2734,7 @@ func (x *ForgetHostResponse) String() string {
 func (*ForgetHostResponse) ProtoMessage() {}
 
 func (x *ForgetHostResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[27]
+	mi := &file_squall_v1_control_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2184,7 +2747,7 @@ func (x *ForgetHostResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetHostResponse.ProtoReflect.Descriptor instead.
 func (*ForgetHostResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{27}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ForgetHostResponse) GetIndex() uint64 {
@@ -2211,7 +2774,7 @@ type ReportRequest struct {
 
 func (x *ReportRequest) Reset() {
 	*x = ReportRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[28]
+	mi := &file_squall_v1_control_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2223,7 +2786,7 @@ func (x *ReportRequest) String() string {
 func (*ReportRequest) ProtoMessage() {}
 
 func (x *ReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[28]
+	mi := &file_squall_v1_control_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2236,7 +2799,7 @@ func (x *ReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportRequest.ProtoReflect.Descriptor instead.
 func (*ReportRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{28}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ReportRequest) GetRun() string {
@@ -2256,7 +2819,7 @@ type ReportResponse struct {
 
 func (x *ReportResponse) Reset() {
 	*x = ReportResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[29]
+	mi := &file_squall_v1_control_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2268,7 +2831,7 @@ func (x *ReportResponse) String() string {
 func (*ReportResponse) ProtoMessage() {}
 
 func (x *ReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[29]
+	mi := &file_squall_v1_control_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2281,7 +2844,7 @@ func (x *ReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportResponse.ProtoReflect.Descriptor instead.
 func (*ReportResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{29}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ReportResponse) GetReport() *RunReport {
@@ -2314,7 +2877,7 @@ type RunReport struct {
 
 func (x *RunReport) Reset() {
 	*x = RunReport{}
-	mi := &file_squall_v1_control_proto_msgTypes[30]
+	mi := &file_squall_v1_control_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2326,7 +2889,7 @@ func (x *RunReport) String() string {
 func (*RunReport) ProtoMessage() {}
 
 func (x *RunReport) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[30]
+	mi := &file_squall_v1_control_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2339,7 +2902,7 @@ func (x *RunReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunReport.ProtoReflect.Descriptor instead.
 func (*RunReport) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{30}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *RunReport) GetSummary() *RunSummary {
@@ -2452,7 +3015,7 @@ type PhaseReport struct {
 
 func (x *PhaseReport) Reset() {
 	*x = PhaseReport{}
-	mi := &file_squall_v1_control_proto_msgTypes[31]
+	mi := &file_squall_v1_control_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2464,7 +3027,7 @@ func (x *PhaseReport) String() string {
 func (*PhaseReport) ProtoMessage() {}
 
 func (x *PhaseReport) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[31]
+	mi := &file_squall_v1_control_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2477,7 +3040,7 @@ func (x *PhaseReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PhaseReport.ProtoReflect.Descriptor instead.
 func (*PhaseReport) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{31}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *PhaseReport) GetPlanned() *PlannedPhase {
@@ -2521,7 +3084,7 @@ type StepReport struct {
 
 func (x *StepReport) Reset() {
 	*x = StepReport{}
-	mi := &file_squall_v1_control_proto_msgTypes[32]
+	mi := &file_squall_v1_control_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2533,7 +3096,7 @@ func (x *StepReport) String() string {
 func (*StepReport) ProtoMessage() {}
 
 func (x *StepReport) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[32]
+	mi := &file_squall_v1_control_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2546,7 +3109,7 @@ func (x *StepReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepReport.ProtoReflect.Descriptor instead.
 func (*StepReport) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{32}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *StepReport) GetId() string {
@@ -2619,7 +3182,7 @@ type Spread struct {
 
 func (x *Spread) Reset() {
 	*x = Spread{}
-	mi := &file_squall_v1_control_proto_msgTypes[33]
+	mi := &file_squall_v1_control_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2631,7 +3194,7 @@ func (x *Spread) String() string {
 func (*Spread) ProtoMessage() {}
 
 func (x *Spread) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[33]
+	mi := &file_squall_v1_control_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2644,7 +3207,7 @@ func (x *Spread) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Spread.ProtoReflect.Descriptor instead.
 func (*Spread) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{33}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Spread) GetCount() uint32 {
@@ -2702,7 +3265,7 @@ type ProbeReport struct {
 
 func (x *ProbeReport) Reset() {
 	*x = ProbeReport{}
-	mi := &file_squall_v1_control_proto_msgTypes[34]
+	mi := &file_squall_v1_control_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2714,7 +3277,7 @@ func (x *ProbeReport) String() string {
 func (*ProbeReport) ProtoMessage() {}
 
 func (x *ProbeReport) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[34]
+	mi := &file_squall_v1_control_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2727,7 +3290,7 @@ func (x *ProbeReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeReport.ProtoReflect.Descriptor instead.
 func (*ProbeReport) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{34}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ProbeReport) GetName() string {
@@ -2803,7 +3366,7 @@ type ProposeRequest struct {
 
 func (x *ProposeRequest) Reset() {
 	*x = ProposeRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[35]
+	mi := &file_squall_v1_control_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2815,7 +3378,7 @@ func (x *ProposeRequest) String() string {
 func (*ProposeRequest) ProtoMessage() {}
 
 func (x *ProposeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[35]
+	mi := &file_squall_v1_control_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2828,7 +3391,7 @@ func (x *ProposeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeRequest.ProtoReflect.Descriptor instead.
 func (*ProposeRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{35}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ProposeRequest) GetCommand() *Command {
@@ -2848,7 +3411,7 @@ type ProposeResponse struct {
 
 func (x *ProposeResponse) Reset() {
 	*x = ProposeResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[36]
+	mi := &file_squall_v1_control_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2860,7 +3423,7 @@ func (x *ProposeResponse) String() string {
 func (*ProposeResponse) ProtoMessage() {}
 
 func (x *ProposeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[36]
+	mi := &file_squall_v1_control_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2873,7 +3436,7 @@ func (x *ProposeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeResponse.ProtoReflect.Descriptor instead.
 func (*ProposeResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{36}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ProposeResponse) GetOutcome() *Outcome {
@@ -2894,7 +3457,7 @@ type ProposeLargeRequest struct {
 
 func (x *ProposeLargeRequest) Reset() {
 	*x = ProposeLargeRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[37]
+	mi := &file_squall_v1_control_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2906,7 +3469,7 @@ func (x *ProposeLargeRequest) String() string {
 func (*ProposeLargeRequest) ProtoMessage() {}
 
 func (x *ProposeLargeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[37]
+	mi := &file_squall_v1_control_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2919,7 +3482,7 @@ func (x *ProposeLargeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeLargeRequest.ProtoReflect.Descriptor instead.
 func (*ProposeLargeRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{37}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ProposeLargeRequest) GetPart() []byte {
@@ -2939,7 +3502,7 @@ type ProposeLargeResponse struct {
 
 func (x *ProposeLargeResponse) Reset() {
 	*x = ProposeLargeResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[38]
+	mi := &file_squall_v1_control_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2951,7 +3514,7 @@ func (x *ProposeLargeResponse) String() string {
 func (*ProposeLargeResponse) ProtoMessage() {}
 
 func (x *ProposeLargeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[38]
+	mi := &file_squall_v1_control_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2964,7 +3527,7 @@ func (x *ProposeLargeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeLargeResponse.ProtoReflect.Descriptor instead.
 func (*ProposeLargeResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{38}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ProposeLargeResponse) GetOutcome() *Outcome {
@@ -2989,7 +3552,7 @@ type ConfirmRequest struct {
 
 func (x *ConfirmRequest) Reset() {
 	*x = ConfirmRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[39]
+	mi := &file_squall_v1_control_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3001,7 +3564,7 @@ func (x *ConfirmRequest) String() string {
 func (*ConfirmRequest) ProtoMessage() {}
 
 func (x *ConfirmRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[39]
+	mi := &file_squall_v1_control_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3014,7 +3577,7 @@ func (x *ConfirmRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmRequest.ProtoReflect.Descriptor instead.
 func (*ConfirmRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{39}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ConfirmRequest) GetServer() string {
@@ -3068,7 +3631,7 @@ type ConfirmResponse struct {
 
 func (x *ConfirmResponse) Reset() {
 	*x = ConfirmResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[40]
+	mi := &file_squall_v1_control_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3080,7 +3643,7 @@ func (x *ConfirmResponse) String() string {
 func (*ConfirmResponse) ProtoMessage() {}
 
 func (x *ConfirmResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[40]
+	mi := &file_squall_v1_control_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3093,7 +3656,7 @@ func (x *ConfirmResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmResponse.ProtoReflect.Descriptor instead.
 func (*ConfirmResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{40}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ConfirmResponse) GetLeader() bool {
@@ -3176,7 +3739,7 @@ type PushRequest struct {
 
 func (x *PushRequest) Reset() {
 	*x = PushRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[41]
+	mi := &file_squall_v1_control_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3188,7 +3751,7 @@ func (x *PushRequest) String() string {
 func (*PushRequest) ProtoMessage() {}
 
 func (x *PushRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[41]
+	mi := &file_squall_v1_control_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3201,7 +3764,7 @@ func (x *PushRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PushRequest.ProtoReflect.Descriptor instead.
 func (*PushRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{41}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *PushRequest) GetOrders() map[string]*Order {
@@ -3220,7 +3783,7 @@ type PushResponse struct {
 
 func (x *PushResponse) Reset() {
 	*x = PushResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[42]
+	mi := &file_squall_v1_control_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3232,7 +3795,7 @@ func (x *PushResponse) String() string {
 func (*PushResponse) ProtoMessage() {}
 
 func (x *PushResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[42]
+	mi := &file_squall_v1_control_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3245,7 +3808,7 @@ func (x *PushResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PushResponse.ProtoReflect.Descriptor instead.
 func (*PushResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{42}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{53}
 }
 
 // AlarmRequest tells of a halt.
@@ -3258,7 +3821,7 @@ type AlarmRequest struct {
 
 func (x *AlarmRequest) Reset() {
 	*x = AlarmRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[43]
+	mi := &file_squall_v1_control_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3270,7 +3833,7 @@ func (x *AlarmRequest) String() string {
 func (*AlarmRequest) ProtoMessage() {}
 
 func (x *AlarmRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[43]
+	mi := &file_squall_v1_control_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3283,7 +3846,7 @@ func (x *AlarmRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlarmRequest.ProtoReflect.Descriptor instead.
 func (*AlarmRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{43}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *AlarmRequest) GetHalt() *HaltLatch {
@@ -3303,7 +3866,7 @@ type AlarmResponse struct {
 
 func (x *AlarmResponse) Reset() {
 	*x = AlarmResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[44]
+	mi := &file_squall_v1_control_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3315,7 +3878,7 @@ func (x *AlarmResponse) String() string {
 func (*AlarmResponse) ProtoMessage() {}
 
 func (x *AlarmResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[44]
+	mi := &file_squall_v1_control_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3328,7 +3891,7 @@ func (x *AlarmResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlarmResponse.ProtoReflect.Descriptor instead.
 func (*AlarmResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{44}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *AlarmResponse) GetHosts() []string {
@@ -3434,7 +3997,7 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x16\n" +
 	"\x06leader\x18\x03 \x01(\bR\x06leader\x12\x1c\n" +
-	"\treachable\x18\x04 \x01(\bR\treachable\"\xfb\x02\n" +
+	"\treachable\x18\x04 \x01(\bR\treachable\"\xa2\x03\n" +
 	"\n" +
 	"RunSummary\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1e\n" +
@@ -3450,7 +4013,8 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x05hosts\x18\t \x01(\rR\x05hosts\x12\x18\n" +
 	"\aresidue\x18\n" +
 	" \x01(\rR\aresidue\x12\x12\n" +
-	"\x04held\x18\v \x01(\rR\x04held\"\xe3\x01\n" +
+	"\x04held\x18\v \x01(\rR\x04held\x12%\n" +
+	"\x0eadmitted_index\x18\f \x01(\x04R\radmittedIndex\"\xe3\x01\n" +
 	"\n" +
 	"ActiveStep\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x12\n" +
@@ -3503,16 +4067,47 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x05state\x18\x04 \x01(\x0e2\x17.squall.v1.FindingStateR\x05state\x12\x1d\n" +
 	"\n" +
 	"true_nanos\x18\x05 \x01(\x03R\ttrueNanos\x12\x1b\n" +
-	"\tfor_nanos\x18\x06 \x01(\x03R\bforNanos\"4\n" +
+	"\tfor_nanos\x18\x06 \x01(\x03R\bforNanos\"N\n" +
+	"\x10ListHostsRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
-	"GetRequest\x12\x12\n" +
-	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\"\xb5\x01\n" +
-	"\vGetResponse\x12+\n" +
-	"\x05hosts\x18\x01 \x03(\v2\x15.squall.v1.RegisteredR\x05hosts\x12)\n" +
-	"\x04runs\x18\x02 \x03(\v2\x15.squall.v1.RunSummaryR\x04runs\x12,\n" +
-	"\x05audit\x18\x03 \x03(\v2\x16.squall.v1.AuditRecordR\x05audit\x12 \n" +
-	"\x03run\x18\x04 \x03(\v2\x0e.squall.v1.RunR\x03run\"?\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"h\n" +
+	"\x11ListHostsResponse\x12+\n" +
+	"\x05hosts\x18\x01 \x03(\v2\x15.squall.v1.RegisteredR\x05hosts\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"$\n" +
+	"\x0eGetHostRequest\x12\x12\n" +
+	"\x04host\x18\x01 \x01(\tR\x04host\"<\n" +
+	"\x0fGetHostResponse\x12)\n" +
+	"\x04host\x18\x01 \x01(\v2\x15.squall.v1.RegisteredR\x04host\"N\n" +
+	"\x10ListZonesRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"b\n" +
+	"\x11ListZonesResponse\x12%\n" +
+	"\x05zones\x18\x01 \x03(\v2\x0f.squall.v1.ZoneR\x05zones\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"N\n" +
+	"\x04Zone\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05hosts\x18\x02 \x01(\rR\x05hosts\x12\x1c\n" +
+	"\tconnected\x18\x03 \x01(\rR\tconnected\"M\n" +
+	"\x0fListRunsRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"e\n" +
+	"\x10ListRunsResponse\x12)\n" +
+	"\x04runs\x18\x01 \x03(\v2\x15.squall.v1.RunSummaryR\x04runs\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"!\n" +
+	"\rGetRunRequest\x12\x10\n" +
+	"\x03run\x18\x01 \x01(\tR\x03run\"$\n" +
+	"\x0eGetRunResponse\x12\x12\n" +
+	"\x04part\x18\x01 \x01(\fR\x04part\"U\n" +
+	"\x17ListAuditRecordsRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"p\n" +
+	"\x18ListAuditRecordsResponse\x12,\n" +
+	"\x05audit\x18\x01 \x03(\v2\x16.squall.v1.AuditRecordR\x05audit\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"?\n" +
 	"\x11ForgetHostRequest\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"S\n" +
@@ -3628,7 +4223,7 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x18HOST_CONDITION_RETURNING\x10\x04\x12\x1a\n" +
 	"\x16HOST_CONDITION_UNKNOWN\x10\x05\x12\x1a\n" +
 	"\x16HOST_CONDITION_RESIDUE\x10\x06\x12\x17\n" +
-	"\x13HOST_CONDITION_LOST\x10\a2\xa6\x05\n" +
+	"\x13HOST_CONDITION_LOST\x10\a2\xa5\b\n" +
 	"\x0eControlService\x127\n" +
 	"\x04Plan\x12\x16.squall.v1.PlanRequest\x1a\x17.squall.v1.PlanResponse\x124\n" +
 	"\x03Run\x12\x15.squall.v1.RunRequest\x1a\x16.squall.v1.RunResponse\x12<\n" +
@@ -3637,8 +4232,13 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x06Resume\x12\x18.squall.v1.ResumeRequest\x1a\x19.squall.v1.ResumeResponse\x127\n" +
 	"\x04Undo\x12\x16.squall.v1.UndoRequest\x1a\x17.squall.v1.UndoResponse\x12=\n" +
 	"\x06Status\x12\x18.squall.v1.StatusRequest\x1a\x19.squall.v1.StatusResponse\x127\n" +
-	"\x04Live\x12\x16.squall.v1.LiveRequest\x1a\x17.squall.v1.LiveResponse\x124\n" +
-	"\x03Get\x12\x15.squall.v1.GetRequest\x1a\x16.squall.v1.GetResponse\x12I\n" +
+	"\x04Live\x12\x16.squall.v1.LiveRequest\x1a\x17.squall.v1.LiveResponse\x12F\n" +
+	"\tListHosts\x12\x1b.squall.v1.ListHostsRequest\x1a\x1c.squall.v1.ListHostsResponse\x12@\n" +
+	"\aGetHost\x12\x19.squall.v1.GetHostRequest\x1a\x1a.squall.v1.GetHostResponse\x12F\n" +
+	"\tListZones\x12\x1b.squall.v1.ListZonesRequest\x1a\x1c.squall.v1.ListZonesResponse\x12C\n" +
+	"\bListRuns\x12\x1a.squall.v1.ListRunsRequest\x1a\x1b.squall.v1.ListRunsResponse\x12?\n" +
+	"\x06GetRun\x12\x18.squall.v1.GetRunRequest\x1a\x19.squall.v1.GetRunResponse0\x01\x12[\n" +
+	"\x10ListAuditRecords\x12\".squall.v1.ListAuditRecordsRequest\x1a#.squall.v1.ListAuditRecordsResponse\x12I\n" +
 	"\n" +
 	"ForgetHost\x12\x1c.squall.v1.ForgetHostRequest\x1a\x1d.squall.v1.ForgetHostResponse\x12=\n" +
 	"\x06Report\x12\x18.squall.v1.ReportRequest\x1a\x19.squall.v1.ReportResponse2\xd9\x02\n" +
@@ -3662,104 +4262,114 @@ func file_squall_v1_control_proto_rawDescGZIP() []byte {
 }
 
 var file_squall_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_squall_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
+var file_squall_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 60)
 var file_squall_v1_control_proto_goTypes = []any{
-	(Standing)(0),                // 0: squall.v1.Standing
-	(HostCondition)(0),           // 1: squall.v1.HostCondition
-	(*PlanRequest)(nil),          // 2: squall.v1.PlanRequest
-	(*PlanResponse)(nil),         // 3: squall.v1.PlanResponse
-	(*RunRequest)(nil),           // 4: squall.v1.RunRequest
-	(*RunResponse)(nil),          // 5: squall.v1.RunResponse
-	(*WatchRequest)(nil),         // 6: squall.v1.WatchRequest
-	(*WatchResponse)(nil),        // 7: squall.v1.WatchResponse
-	(*HaltRequest)(nil),          // 8: squall.v1.HaltRequest
-	(*HaltResponse)(nil),         // 9: squall.v1.HaltResponse
-	(*HostClean)(nil),            // 10: squall.v1.HostClean
-	(*ResumeRequest)(nil),        // 11: squall.v1.ResumeRequest
-	(*ResumeResponse)(nil),       // 12: squall.v1.ResumeResponse
-	(*UndoRequest)(nil),          // 13: squall.v1.UndoRequest
-	(*UndoResponse)(nil),         // 14: squall.v1.UndoResponse
-	(*StatusRequest)(nil),        // 15: squall.v1.StatusRequest
-	(*StatusResponse)(nil),       // 16: squall.v1.StatusResponse
-	(*ServerStatus)(nil),         // 17: squall.v1.ServerStatus
-	(*RunSummary)(nil),           // 18: squall.v1.RunSummary
-	(*ActiveStep)(nil),           // 19: squall.v1.ActiveStep
-	(*LiveRequest)(nil),          // 20: squall.v1.LiveRequest
-	(*LiveResponse)(nil),         // 21: squall.v1.LiveResponse
-	(*LiveHost)(nil),             // 22: squall.v1.LiveHost
-	(*LiveFault)(nil),            // 23: squall.v1.LiveFault
-	(*LiveProbe)(nil),            // 24: squall.v1.LiveProbe
-	(*LiveRule)(nil),             // 25: squall.v1.LiveRule
-	(*GetRequest)(nil),           // 26: squall.v1.GetRequest
-	(*GetResponse)(nil),          // 27: squall.v1.GetResponse
-	(*ForgetHostRequest)(nil),    // 28: squall.v1.ForgetHostRequest
-	(*ForgetHostResponse)(nil),   // 29: squall.v1.ForgetHostResponse
-	(*ReportRequest)(nil),        // 30: squall.v1.ReportRequest
-	(*ReportResponse)(nil),       // 31: squall.v1.ReportResponse
-	(*RunReport)(nil),            // 32: squall.v1.RunReport
-	(*PhaseReport)(nil),          // 33: squall.v1.PhaseReport
-	(*StepReport)(nil),           // 34: squall.v1.StepReport
-	(*Spread)(nil),               // 35: squall.v1.Spread
-	(*ProbeReport)(nil),          // 36: squall.v1.ProbeReport
-	(*ProposeRequest)(nil),       // 37: squall.v1.ProposeRequest
-	(*ProposeResponse)(nil),      // 38: squall.v1.ProposeResponse
-	(*ProposeLargeRequest)(nil),  // 39: squall.v1.ProposeLargeRequest
-	(*ProposeLargeResponse)(nil), // 40: squall.v1.ProposeLargeResponse
-	(*ConfirmRequest)(nil),       // 41: squall.v1.ConfirmRequest
-	(*ConfirmResponse)(nil),      // 42: squall.v1.ConfirmResponse
-	(*PushRequest)(nil),          // 43: squall.v1.PushRequest
-	(*PushResponse)(nil),         // 44: squall.v1.PushResponse
-	(*AlarmRequest)(nil),         // 45: squall.v1.AlarmRequest
-	(*AlarmResponse)(nil),        // 46: squall.v1.AlarmResponse
-	nil,                          // 47: squall.v1.PlanRequest.AimEntry
-	nil,                          // 48: squall.v1.RunRequest.AimEntry
-	nil,                          // 49: squall.v1.StepReport.StandingEntry
-	nil,                          // 50: squall.v1.PushRequest.OrdersEntry
-	(*Experiment)(nil),           // 51: squall.v1.Experiment
-	(*Plan)(nil),                 // 52: squall.v1.Plan
-	(*Problem)(nil),              // 53: squall.v1.Problem
-	(*Event)(nil),                // 54: squall.v1.Event
-	(*HaltLatch)(nil),            // 55: squall.v1.HaltLatch
-	(RunState)(0),                // 56: squall.v1.RunState
-	(Verdict)(0),                 // 57: squall.v1.Verdict
-	(*Principal)(nil),            // 58: squall.v1.Principal
-	(StepState)(0),               // 59: squall.v1.StepState
-	(FindingKind)(0),             // 60: squall.v1.FindingKind
-	(FindingState)(0),            // 61: squall.v1.FindingState
-	(*Registered)(nil),           // 62: squall.v1.Registered
-	(*AuditRecord)(nil),          // 63: squall.v1.AuditRecord
-	(*Run)(nil),                  // 64: squall.v1.Run
-	(*OpenStep)(nil),             // 65: squall.v1.OpenStep
-	(*Finding)(nil),              // 66: squall.v1.Finding
-	(EndCause)(0),                // 67: squall.v1.EndCause
-	(*PlannedPhase)(nil),         // 68: squall.v1.PlannedPhase
-	(*StepStatus)(nil),           // 69: squall.v1.StepStatus
-	(*Command)(nil),              // 70: squall.v1.Command
-	(*Outcome)(nil),              // 71: squall.v1.Outcome
-	(*ZoneRole)(nil),             // 72: squall.v1.ZoneRole
-	(*Order)(nil),                // 73: squall.v1.Order
+	(Standing)(0),                    // 0: squall.v1.Standing
+	(HostCondition)(0),               // 1: squall.v1.HostCondition
+	(*PlanRequest)(nil),              // 2: squall.v1.PlanRequest
+	(*PlanResponse)(nil),             // 3: squall.v1.PlanResponse
+	(*RunRequest)(nil),               // 4: squall.v1.RunRequest
+	(*RunResponse)(nil),              // 5: squall.v1.RunResponse
+	(*WatchRequest)(nil),             // 6: squall.v1.WatchRequest
+	(*WatchResponse)(nil),            // 7: squall.v1.WatchResponse
+	(*HaltRequest)(nil),              // 8: squall.v1.HaltRequest
+	(*HaltResponse)(nil),             // 9: squall.v1.HaltResponse
+	(*HostClean)(nil),                // 10: squall.v1.HostClean
+	(*ResumeRequest)(nil),            // 11: squall.v1.ResumeRequest
+	(*ResumeResponse)(nil),           // 12: squall.v1.ResumeResponse
+	(*UndoRequest)(nil),              // 13: squall.v1.UndoRequest
+	(*UndoResponse)(nil),             // 14: squall.v1.UndoResponse
+	(*StatusRequest)(nil),            // 15: squall.v1.StatusRequest
+	(*StatusResponse)(nil),           // 16: squall.v1.StatusResponse
+	(*ServerStatus)(nil),             // 17: squall.v1.ServerStatus
+	(*RunSummary)(nil),               // 18: squall.v1.RunSummary
+	(*ActiveStep)(nil),               // 19: squall.v1.ActiveStep
+	(*LiveRequest)(nil),              // 20: squall.v1.LiveRequest
+	(*LiveResponse)(nil),             // 21: squall.v1.LiveResponse
+	(*LiveHost)(nil),                 // 22: squall.v1.LiveHost
+	(*LiveFault)(nil),                // 23: squall.v1.LiveFault
+	(*LiveProbe)(nil),                // 24: squall.v1.LiveProbe
+	(*LiveRule)(nil),                 // 25: squall.v1.LiveRule
+	(*ListHostsRequest)(nil),         // 26: squall.v1.ListHostsRequest
+	(*ListHostsResponse)(nil),        // 27: squall.v1.ListHostsResponse
+	(*GetHostRequest)(nil),           // 28: squall.v1.GetHostRequest
+	(*GetHostResponse)(nil),          // 29: squall.v1.GetHostResponse
+	(*ListZonesRequest)(nil),         // 30: squall.v1.ListZonesRequest
+	(*ListZonesResponse)(nil),        // 31: squall.v1.ListZonesResponse
+	(*Zone)(nil),                     // 32: squall.v1.Zone
+	(*ListRunsRequest)(nil),          // 33: squall.v1.ListRunsRequest
+	(*ListRunsResponse)(nil),         // 34: squall.v1.ListRunsResponse
+	(*GetRunRequest)(nil),            // 35: squall.v1.GetRunRequest
+	(*GetRunResponse)(nil),           // 36: squall.v1.GetRunResponse
+	(*ListAuditRecordsRequest)(nil),  // 37: squall.v1.ListAuditRecordsRequest
+	(*ListAuditRecordsResponse)(nil), // 38: squall.v1.ListAuditRecordsResponse
+	(*ForgetHostRequest)(nil),        // 39: squall.v1.ForgetHostRequest
+	(*ForgetHostResponse)(nil),       // 40: squall.v1.ForgetHostResponse
+	(*ReportRequest)(nil),            // 41: squall.v1.ReportRequest
+	(*ReportResponse)(nil),           // 42: squall.v1.ReportResponse
+	(*RunReport)(nil),                // 43: squall.v1.RunReport
+	(*PhaseReport)(nil),              // 44: squall.v1.PhaseReport
+	(*StepReport)(nil),               // 45: squall.v1.StepReport
+	(*Spread)(nil),                   // 46: squall.v1.Spread
+	(*ProbeReport)(nil),              // 47: squall.v1.ProbeReport
+	(*ProposeRequest)(nil),           // 48: squall.v1.ProposeRequest
+	(*ProposeResponse)(nil),          // 49: squall.v1.ProposeResponse
+	(*ProposeLargeRequest)(nil),      // 50: squall.v1.ProposeLargeRequest
+	(*ProposeLargeResponse)(nil),     // 51: squall.v1.ProposeLargeResponse
+	(*ConfirmRequest)(nil),           // 52: squall.v1.ConfirmRequest
+	(*ConfirmResponse)(nil),          // 53: squall.v1.ConfirmResponse
+	(*PushRequest)(nil),              // 54: squall.v1.PushRequest
+	(*PushResponse)(nil),             // 55: squall.v1.PushResponse
+	(*AlarmRequest)(nil),             // 56: squall.v1.AlarmRequest
+	(*AlarmResponse)(nil),            // 57: squall.v1.AlarmResponse
+	nil,                              // 58: squall.v1.PlanRequest.AimEntry
+	nil,                              // 59: squall.v1.RunRequest.AimEntry
+	nil,                              // 60: squall.v1.StepReport.StandingEntry
+	nil,                              // 61: squall.v1.PushRequest.OrdersEntry
+	(*Experiment)(nil),               // 62: squall.v1.Experiment
+	(*Plan)(nil),                     // 63: squall.v1.Plan
+	(*Problem)(nil),                  // 64: squall.v1.Problem
+	(*Event)(nil),                    // 65: squall.v1.Event
+	(*HaltLatch)(nil),                // 66: squall.v1.HaltLatch
+	(RunState)(0),                    // 67: squall.v1.RunState
+	(Verdict)(0),                     // 68: squall.v1.Verdict
+	(*Principal)(nil),                // 69: squall.v1.Principal
+	(StepState)(0),                   // 70: squall.v1.StepState
+	(FindingKind)(0),                 // 71: squall.v1.FindingKind
+	(FindingState)(0),                // 72: squall.v1.FindingState
+	(*Registered)(nil),               // 73: squall.v1.Registered
+	(*AuditRecord)(nil),              // 74: squall.v1.AuditRecord
+	(*OpenStep)(nil),                 // 75: squall.v1.OpenStep
+	(*Finding)(nil),                  // 76: squall.v1.Finding
+	(EndCause)(0),                    // 77: squall.v1.EndCause
+	(*PlannedPhase)(nil),             // 78: squall.v1.PlannedPhase
+	(*StepStatus)(nil),               // 79: squall.v1.StepStatus
+	(*Command)(nil),                  // 80: squall.v1.Command
+	(*Outcome)(nil),                  // 81: squall.v1.Outcome
+	(*ZoneRole)(nil),                 // 82: squall.v1.ZoneRole
+	(*Order)(nil),                    // 83: squall.v1.Order
 }
 var file_squall_v1_control_proto_depIdxs = []int32{
-	51, // 0: squall.v1.PlanRequest.experiment:type_name -> squall.v1.Experiment
-	47, // 1: squall.v1.PlanRequest.aim:type_name -> squall.v1.PlanRequest.AimEntry
-	52, // 2: squall.v1.PlanResponse.plan:type_name -> squall.v1.Plan
-	51, // 3: squall.v1.RunRequest.experiment:type_name -> squall.v1.Experiment
-	48, // 4: squall.v1.RunRequest.aim:type_name -> squall.v1.RunRequest.AimEntry
-	52, // 5: squall.v1.RunResponse.plan:type_name -> squall.v1.Plan
-	53, // 6: squall.v1.RunResponse.refused:type_name -> squall.v1.Problem
-	54, // 7: squall.v1.WatchResponse.event:type_name -> squall.v1.Event
+	62, // 0: squall.v1.PlanRequest.experiment:type_name -> squall.v1.Experiment
+	58, // 1: squall.v1.PlanRequest.aim:type_name -> squall.v1.PlanRequest.AimEntry
+	63, // 2: squall.v1.PlanResponse.plan:type_name -> squall.v1.Plan
+	62, // 3: squall.v1.RunRequest.experiment:type_name -> squall.v1.Experiment
+	59, // 4: squall.v1.RunRequest.aim:type_name -> squall.v1.RunRequest.AimEntry
+	63, // 5: squall.v1.RunResponse.plan:type_name -> squall.v1.Plan
+	64, // 6: squall.v1.RunResponse.refused:type_name -> squall.v1.Problem
+	65, // 7: squall.v1.WatchResponse.event:type_name -> squall.v1.Event
 	10, // 8: squall.v1.HaltResponse.hosts:type_name -> squall.v1.HostClean
 	0,  // 9: squall.v1.HostClean.standing:type_name -> squall.v1.Standing
 	10, // 10: squall.v1.UndoResponse.hosts:type_name -> squall.v1.HostClean
-	55, // 11: squall.v1.StatusResponse.halt:type_name -> squall.v1.HaltLatch
+	66, // 11: squall.v1.StatusResponse.halt:type_name -> squall.v1.HaltLatch
 	18, // 12: squall.v1.StatusResponse.runs:type_name -> squall.v1.RunSummary
 	19, // 13: squall.v1.StatusResponse.active:type_name -> squall.v1.ActiveStep
 	10, // 14: squall.v1.StatusResponse.residue:type_name -> squall.v1.HostClean
 	17, // 15: squall.v1.StatusResponse.servers:type_name -> squall.v1.ServerStatus
-	56, // 16: squall.v1.RunSummary.state:type_name -> squall.v1.RunState
-	57, // 17: squall.v1.RunSummary.verdict:type_name -> squall.v1.Verdict
-	58, // 18: squall.v1.RunSummary.by:type_name -> squall.v1.Principal
-	59, // 19: squall.v1.ActiveStep.state:type_name -> squall.v1.StepState
+	67, // 16: squall.v1.RunSummary.state:type_name -> squall.v1.RunState
+	68, // 17: squall.v1.RunSummary.verdict:type_name -> squall.v1.Verdict
+	69, // 18: squall.v1.RunSummary.by:type_name -> squall.v1.Principal
+	70, // 19: squall.v1.ActiveStep.state:type_name -> squall.v1.StepState
 	0,  // 20: squall.v1.ActiveStep.standing:type_name -> squall.v1.Standing
 	18, // 21: squall.v1.LiveResponse.run:type_name -> squall.v1.RunSummary
 	22, // 22: squall.v1.LiveResponse.hosts:type_name -> squall.v1.LiveHost
@@ -3768,74 +4378,85 @@ var file_squall_v1_control_proto_depIdxs = []int32{
 	25, // 25: squall.v1.LiveResponse.rules:type_name -> squall.v1.LiveRule
 	10, // 26: squall.v1.LiveResponse.residue:type_name -> squall.v1.HostClean
 	1,  // 27: squall.v1.LiveHost.condition:type_name -> squall.v1.HostCondition
-	60, // 28: squall.v1.LiveRule.kind:type_name -> squall.v1.FindingKind
-	61, // 29: squall.v1.LiveRule.state:type_name -> squall.v1.FindingState
-	62, // 30: squall.v1.GetResponse.hosts:type_name -> squall.v1.Registered
-	18, // 31: squall.v1.GetResponse.runs:type_name -> squall.v1.RunSummary
-	63, // 32: squall.v1.GetResponse.audit:type_name -> squall.v1.AuditRecord
-	64, // 33: squall.v1.GetResponse.run:type_name -> squall.v1.Run
-	65, // 34: squall.v1.ForgetHostResponse.open:type_name -> squall.v1.OpenStep
-	32, // 35: squall.v1.ReportResponse.report:type_name -> squall.v1.RunReport
-	18, // 36: squall.v1.RunReport.summary:type_name -> squall.v1.RunSummary
-	66, // 37: squall.v1.RunReport.findings:type_name -> squall.v1.Finding
-	33, // 38: squall.v1.RunReport.phases:type_name -> squall.v1.PhaseReport
-	34, // 39: squall.v1.RunReport.steps:type_name -> squall.v1.StepReport
-	36, // 40: squall.v1.RunReport.probes:type_name -> squall.v1.ProbeReport
-	10, // 41: squall.v1.RunReport.residue:type_name -> squall.v1.HostClean
-	54, // 42: squall.v1.RunReport.events:type_name -> squall.v1.Event
-	52, // 43: squall.v1.RunReport.plan:type_name -> squall.v1.Plan
-	67, // 44: squall.v1.RunReport.end_cause:type_name -> squall.v1.EndCause
-	68, // 45: squall.v1.PhaseReport.planned:type_name -> squall.v1.PlannedPhase
-	69, // 46: squall.v1.StepReport.hosts:type_name -> squall.v1.StepStatus
-	35, // 47: squall.v1.StepReport.skew:type_name -> squall.v1.Spread
-	35, // 48: squall.v1.StepReport.late:type_name -> squall.v1.Spread
-	49, // 49: squall.v1.StepReport.standing:type_name -> squall.v1.StepReport.StandingEntry
-	70, // 50: squall.v1.ProposeRequest.command:type_name -> squall.v1.Command
-	71, // 51: squall.v1.ProposeResponse.outcome:type_name -> squall.v1.Outcome
-	71, // 52: squall.v1.ProposeLargeResponse.outcome:type_name -> squall.v1.Outcome
-	50, // 53: squall.v1.PushRequest.orders:type_name -> squall.v1.PushRequest.OrdersEntry
-	55, // 54: squall.v1.AlarmRequest.halt:type_name -> squall.v1.HaltLatch
-	72, // 55: squall.v1.PlanRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
-	72, // 56: squall.v1.RunRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
-	0,  // 57: squall.v1.StepReport.StandingEntry.value:type_name -> squall.v1.Standing
-	73, // 58: squall.v1.PushRequest.OrdersEntry.value:type_name -> squall.v1.Order
-	2,  // 59: squall.v1.ControlService.Plan:input_type -> squall.v1.PlanRequest
-	4,  // 60: squall.v1.ControlService.Run:input_type -> squall.v1.RunRequest
-	6,  // 61: squall.v1.ControlService.Watch:input_type -> squall.v1.WatchRequest
-	8,  // 62: squall.v1.ControlService.Halt:input_type -> squall.v1.HaltRequest
-	11, // 63: squall.v1.ControlService.Resume:input_type -> squall.v1.ResumeRequest
-	13, // 64: squall.v1.ControlService.Undo:input_type -> squall.v1.UndoRequest
-	15, // 65: squall.v1.ControlService.Status:input_type -> squall.v1.StatusRequest
-	20, // 66: squall.v1.ControlService.Live:input_type -> squall.v1.LiveRequest
-	26, // 67: squall.v1.ControlService.Get:input_type -> squall.v1.GetRequest
-	28, // 68: squall.v1.ControlService.ForgetHost:input_type -> squall.v1.ForgetHostRequest
-	30, // 69: squall.v1.ControlService.Report:input_type -> squall.v1.ReportRequest
-	37, // 70: squall.v1.PeerService.Propose:input_type -> squall.v1.ProposeRequest
-	39, // 71: squall.v1.PeerService.ProposeLarge:input_type -> squall.v1.ProposeLargeRequest
-	41, // 72: squall.v1.PeerService.Confirm:input_type -> squall.v1.ConfirmRequest
-	43, // 73: squall.v1.PeerService.Push:input_type -> squall.v1.PushRequest
-	45, // 74: squall.v1.PeerService.Alarm:input_type -> squall.v1.AlarmRequest
-	3,  // 75: squall.v1.ControlService.Plan:output_type -> squall.v1.PlanResponse
-	5,  // 76: squall.v1.ControlService.Run:output_type -> squall.v1.RunResponse
-	7,  // 77: squall.v1.ControlService.Watch:output_type -> squall.v1.WatchResponse
-	9,  // 78: squall.v1.ControlService.Halt:output_type -> squall.v1.HaltResponse
-	12, // 79: squall.v1.ControlService.Resume:output_type -> squall.v1.ResumeResponse
-	14, // 80: squall.v1.ControlService.Undo:output_type -> squall.v1.UndoResponse
-	16, // 81: squall.v1.ControlService.Status:output_type -> squall.v1.StatusResponse
-	21, // 82: squall.v1.ControlService.Live:output_type -> squall.v1.LiveResponse
-	27, // 83: squall.v1.ControlService.Get:output_type -> squall.v1.GetResponse
-	29, // 84: squall.v1.ControlService.ForgetHost:output_type -> squall.v1.ForgetHostResponse
-	31, // 85: squall.v1.ControlService.Report:output_type -> squall.v1.ReportResponse
-	38, // 86: squall.v1.PeerService.Propose:output_type -> squall.v1.ProposeResponse
-	40, // 87: squall.v1.PeerService.ProposeLarge:output_type -> squall.v1.ProposeLargeResponse
-	42, // 88: squall.v1.PeerService.Confirm:output_type -> squall.v1.ConfirmResponse
-	44, // 89: squall.v1.PeerService.Push:output_type -> squall.v1.PushResponse
-	46, // 90: squall.v1.PeerService.Alarm:output_type -> squall.v1.AlarmResponse
-	75, // [75:91] is the sub-list for method output_type
-	59, // [59:75] is the sub-list for method input_type
-	59, // [59:59] is the sub-list for extension type_name
-	59, // [59:59] is the sub-list for extension extendee
-	0,  // [0:59] is the sub-list for field type_name
+	71, // 28: squall.v1.LiveRule.kind:type_name -> squall.v1.FindingKind
+	72, // 29: squall.v1.LiveRule.state:type_name -> squall.v1.FindingState
+	73, // 30: squall.v1.ListHostsResponse.hosts:type_name -> squall.v1.Registered
+	73, // 31: squall.v1.GetHostResponse.host:type_name -> squall.v1.Registered
+	32, // 32: squall.v1.ListZonesResponse.zones:type_name -> squall.v1.Zone
+	18, // 33: squall.v1.ListRunsResponse.runs:type_name -> squall.v1.RunSummary
+	74, // 34: squall.v1.ListAuditRecordsResponse.audit:type_name -> squall.v1.AuditRecord
+	75, // 35: squall.v1.ForgetHostResponse.open:type_name -> squall.v1.OpenStep
+	43, // 36: squall.v1.ReportResponse.report:type_name -> squall.v1.RunReport
+	18, // 37: squall.v1.RunReport.summary:type_name -> squall.v1.RunSummary
+	76, // 38: squall.v1.RunReport.findings:type_name -> squall.v1.Finding
+	44, // 39: squall.v1.RunReport.phases:type_name -> squall.v1.PhaseReport
+	45, // 40: squall.v1.RunReport.steps:type_name -> squall.v1.StepReport
+	47, // 41: squall.v1.RunReport.probes:type_name -> squall.v1.ProbeReport
+	10, // 42: squall.v1.RunReport.residue:type_name -> squall.v1.HostClean
+	65, // 43: squall.v1.RunReport.events:type_name -> squall.v1.Event
+	63, // 44: squall.v1.RunReport.plan:type_name -> squall.v1.Plan
+	77, // 45: squall.v1.RunReport.end_cause:type_name -> squall.v1.EndCause
+	78, // 46: squall.v1.PhaseReport.planned:type_name -> squall.v1.PlannedPhase
+	79, // 47: squall.v1.StepReport.hosts:type_name -> squall.v1.StepStatus
+	46, // 48: squall.v1.StepReport.skew:type_name -> squall.v1.Spread
+	46, // 49: squall.v1.StepReport.late:type_name -> squall.v1.Spread
+	60, // 50: squall.v1.StepReport.standing:type_name -> squall.v1.StepReport.StandingEntry
+	80, // 51: squall.v1.ProposeRequest.command:type_name -> squall.v1.Command
+	81, // 52: squall.v1.ProposeResponse.outcome:type_name -> squall.v1.Outcome
+	81, // 53: squall.v1.ProposeLargeResponse.outcome:type_name -> squall.v1.Outcome
+	61, // 54: squall.v1.PushRequest.orders:type_name -> squall.v1.PushRequest.OrdersEntry
+	66, // 55: squall.v1.AlarmRequest.halt:type_name -> squall.v1.HaltLatch
+	82, // 56: squall.v1.PlanRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	82, // 57: squall.v1.RunRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	0,  // 58: squall.v1.StepReport.StandingEntry.value:type_name -> squall.v1.Standing
+	83, // 59: squall.v1.PushRequest.OrdersEntry.value:type_name -> squall.v1.Order
+	2,  // 60: squall.v1.ControlService.Plan:input_type -> squall.v1.PlanRequest
+	4,  // 61: squall.v1.ControlService.Run:input_type -> squall.v1.RunRequest
+	6,  // 62: squall.v1.ControlService.Watch:input_type -> squall.v1.WatchRequest
+	8,  // 63: squall.v1.ControlService.Halt:input_type -> squall.v1.HaltRequest
+	11, // 64: squall.v1.ControlService.Resume:input_type -> squall.v1.ResumeRequest
+	13, // 65: squall.v1.ControlService.Undo:input_type -> squall.v1.UndoRequest
+	15, // 66: squall.v1.ControlService.Status:input_type -> squall.v1.StatusRequest
+	20, // 67: squall.v1.ControlService.Live:input_type -> squall.v1.LiveRequest
+	26, // 68: squall.v1.ControlService.ListHosts:input_type -> squall.v1.ListHostsRequest
+	28, // 69: squall.v1.ControlService.GetHost:input_type -> squall.v1.GetHostRequest
+	30, // 70: squall.v1.ControlService.ListZones:input_type -> squall.v1.ListZonesRequest
+	33, // 71: squall.v1.ControlService.ListRuns:input_type -> squall.v1.ListRunsRequest
+	35, // 72: squall.v1.ControlService.GetRun:input_type -> squall.v1.GetRunRequest
+	37, // 73: squall.v1.ControlService.ListAuditRecords:input_type -> squall.v1.ListAuditRecordsRequest
+	39, // 74: squall.v1.ControlService.ForgetHost:input_type -> squall.v1.ForgetHostRequest
+	41, // 75: squall.v1.ControlService.Report:input_type -> squall.v1.ReportRequest
+	48, // 76: squall.v1.PeerService.Propose:input_type -> squall.v1.ProposeRequest
+	50, // 77: squall.v1.PeerService.ProposeLarge:input_type -> squall.v1.ProposeLargeRequest
+	52, // 78: squall.v1.PeerService.Confirm:input_type -> squall.v1.ConfirmRequest
+	54, // 79: squall.v1.PeerService.Push:input_type -> squall.v1.PushRequest
+	56, // 80: squall.v1.PeerService.Alarm:input_type -> squall.v1.AlarmRequest
+	3,  // 81: squall.v1.ControlService.Plan:output_type -> squall.v1.PlanResponse
+	5,  // 82: squall.v1.ControlService.Run:output_type -> squall.v1.RunResponse
+	7,  // 83: squall.v1.ControlService.Watch:output_type -> squall.v1.WatchResponse
+	9,  // 84: squall.v1.ControlService.Halt:output_type -> squall.v1.HaltResponse
+	12, // 85: squall.v1.ControlService.Resume:output_type -> squall.v1.ResumeResponse
+	14, // 86: squall.v1.ControlService.Undo:output_type -> squall.v1.UndoResponse
+	16, // 87: squall.v1.ControlService.Status:output_type -> squall.v1.StatusResponse
+	21, // 88: squall.v1.ControlService.Live:output_type -> squall.v1.LiveResponse
+	27, // 89: squall.v1.ControlService.ListHosts:output_type -> squall.v1.ListHostsResponse
+	29, // 90: squall.v1.ControlService.GetHost:output_type -> squall.v1.GetHostResponse
+	31, // 91: squall.v1.ControlService.ListZones:output_type -> squall.v1.ListZonesResponse
+	34, // 92: squall.v1.ControlService.ListRuns:output_type -> squall.v1.ListRunsResponse
+	36, // 93: squall.v1.ControlService.GetRun:output_type -> squall.v1.GetRunResponse
+	38, // 94: squall.v1.ControlService.ListAuditRecords:output_type -> squall.v1.ListAuditRecordsResponse
+	40, // 95: squall.v1.ControlService.ForgetHost:output_type -> squall.v1.ForgetHostResponse
+	42, // 96: squall.v1.ControlService.Report:output_type -> squall.v1.ReportResponse
+	49, // 97: squall.v1.PeerService.Propose:output_type -> squall.v1.ProposeResponse
+	51, // 98: squall.v1.PeerService.ProposeLarge:output_type -> squall.v1.ProposeLargeResponse
+	53, // 99: squall.v1.PeerService.Confirm:output_type -> squall.v1.ConfirmResponse
+	55, // 100: squall.v1.PeerService.Push:output_type -> squall.v1.PushResponse
+	57, // 101: squall.v1.PeerService.Alarm:output_type -> squall.v1.AlarmResponse
+	81, // [81:102] is the sub-list for method output_type
+	60, // [60:81] is the sub-list for method input_type
+	60, // [60:60] is the sub-list for extension type_name
+	60, // [60:60] is the sub-list for extension extendee
+	0,  // [0:60] is the sub-list for field type_name
 }
 
 func init() { file_squall_v1_control_proto_init() }
@@ -3855,7 +4476,7 @@ func file_squall_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_squall_v1_control_proto_rawDesc), len(file_squall_v1_control_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   49,
+			NumMessages:   60,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -5,6 +5,19 @@
 // source: squall/v1/control.proto
 
 // For people and between servers.
+//
+// Every message to a person stays below 1 MiB, whatever the size of the region.
+//
+// Lists come in pages (AIP-158). `page_size` is the most that a page should
+// hold: 0 leaves it to the server, more than 1000 means 1000, and a page may
+// hold less. `page_token` is empty for the first page, then the
+// `next_page_token` of the page before; an empty one ends the list. Any server
+// takes it. What is in the list from the first call to the last is told exactly
+// once; what comes or goes meanwhile at most once; each as it stood when its
+// page was made.
+//
+// What is one picture of one moment comes whole, in parts: a stream of bytes
+// which, joined in order, are one message, named at each response.
 
 package pb
 
@@ -21,17 +34,22 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	ControlService_Plan_FullMethodName       = "/squall.v1.ControlService/Plan"
-	ControlService_Run_FullMethodName        = "/squall.v1.ControlService/Run"
-	ControlService_Watch_FullMethodName      = "/squall.v1.ControlService/Watch"
-	ControlService_Halt_FullMethodName       = "/squall.v1.ControlService/Halt"
-	ControlService_Resume_FullMethodName     = "/squall.v1.ControlService/Resume"
-	ControlService_Undo_FullMethodName       = "/squall.v1.ControlService/Undo"
-	ControlService_Status_FullMethodName     = "/squall.v1.ControlService/Status"
-	ControlService_Live_FullMethodName       = "/squall.v1.ControlService/Live"
-	ControlService_Get_FullMethodName        = "/squall.v1.ControlService/Get"
-	ControlService_ForgetHost_FullMethodName = "/squall.v1.ControlService/ForgetHost"
-	ControlService_Report_FullMethodName     = "/squall.v1.ControlService/Report"
+	ControlService_Plan_FullMethodName             = "/squall.v1.ControlService/Plan"
+	ControlService_Run_FullMethodName              = "/squall.v1.ControlService/Run"
+	ControlService_Watch_FullMethodName            = "/squall.v1.ControlService/Watch"
+	ControlService_Halt_FullMethodName             = "/squall.v1.ControlService/Halt"
+	ControlService_Resume_FullMethodName           = "/squall.v1.ControlService/Resume"
+	ControlService_Undo_FullMethodName             = "/squall.v1.ControlService/Undo"
+	ControlService_Status_FullMethodName           = "/squall.v1.ControlService/Status"
+	ControlService_Live_FullMethodName             = "/squall.v1.ControlService/Live"
+	ControlService_ListHosts_FullMethodName        = "/squall.v1.ControlService/ListHosts"
+	ControlService_GetHost_FullMethodName          = "/squall.v1.ControlService/GetHost"
+	ControlService_ListZones_FullMethodName        = "/squall.v1.ControlService/ListZones"
+	ControlService_ListRuns_FullMethodName         = "/squall.v1.ControlService/ListRuns"
+	ControlService_GetRun_FullMethodName           = "/squall.v1.ControlService/GetRun"
+	ControlService_ListAuditRecords_FullMethodName = "/squall.v1.ControlService/ListAuditRecords"
+	ControlService_ForgetHost_FullMethodName       = "/squall.v1.ControlService/ForgetHost"
+	ControlService_Report_FullMethodName           = "/squall.v1.ControlService/Report"
 )
 
 // ControlServiceClient is the client API for ControlService service.
@@ -56,8 +74,18 @@ type ControlServiceClient interface {
 	Status(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (*StatusResponse, error)
 	// Live is how one run stands now: what people look at while it goes on.
 	Live(ctx context.Context, in *LiveRequest, opts ...grpc.CallOption) (*LiveResponse, error)
-	// Get lists hosts, runs, zones or audit records.
-	Get(ctx context.Context, in *GetRequest, opts ...grpc.CallOption) (*GetResponse, error)
+	// ListHosts tells the hosts of the registry, by name, in pages.
+	ListHosts(ctx context.Context, in *ListHostsRequest, opts ...grpc.CallOption) (*ListHostsResponse, error)
+	// GetHost tells one host of the registry.
+	GetHost(ctx context.Context, in *GetHostRequest, opts ...grpc.CallOption) (*GetHostResponse, error)
+	// ListZones tells the zones that hosts are in, by name, in pages.
+	ListZones(ctx context.Context, in *ListZonesRequest, opts ...grpc.CallOption) (*ListZonesResponse, error)
+	// ListRuns tells the runs that are kept, oldest first, in pages.
+	ListRuns(ctx context.Context, in *ListRunsRequest, opts ...grpc.CallOption) (*ListRunsResponse, error)
+	// GetRun tells one run whole: its plan, and how far each host is.
+	GetRun(ctx context.Context, in *GetRunRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetRunResponse], error)
+	// ListAuditRecords tells who did what, oldest first, in pages.
+	ListAuditRecords(ctx context.Context, in *ListAuditRecordsRequest, opts ...grpc.CallOption) (*ListAuditRecordsResponse, error)
 	// ForgetHost takes a lost host out of the registry.
 	ForgetHost(ctx context.Context, in *ForgetHostRequest, opts ...grpc.CallOption) (*ForgetHostResponse, error)
 	// Report is everything about one run.
@@ -161,10 +189,69 @@ func (c *controlServiceClient) Live(ctx context.Context, in *LiveRequest, opts .
 	return out, nil
 }
 
-func (c *controlServiceClient) Get(ctx context.Context, in *GetRequest, opts ...grpc.CallOption) (*GetResponse, error) {
+func (c *controlServiceClient) ListHosts(ctx context.Context, in *ListHostsRequest, opts ...grpc.CallOption) (*ListHostsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(GetResponse)
-	err := c.cc.Invoke(ctx, ControlService_Get_FullMethodName, in, out, cOpts...)
+	out := new(ListHostsResponse)
+	err := c.cc.Invoke(ctx, ControlService_ListHosts_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlServiceClient) GetHost(ctx context.Context, in *GetHostRequest, opts ...grpc.CallOption) (*GetHostResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetHostResponse)
+	err := c.cc.Invoke(ctx, ControlService_GetHost_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlServiceClient) ListZones(ctx context.Context, in *ListZonesRequest, opts ...grpc.CallOption) (*ListZonesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListZonesResponse)
+	err := c.cc.Invoke(ctx, ControlService_ListZones_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlServiceClient) ListRuns(ctx context.Context, in *ListRunsRequest, opts ...grpc.CallOption) (*ListRunsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListRunsResponse)
+	err := c.cc.Invoke(ctx, ControlService_ListRuns_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlServiceClient) GetRun(ctx context.Context, in *GetRunRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetRunResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &ControlService_ServiceDesc.Streams[1], ControlService_GetRun_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[GetRunRequest, GetRunResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ControlService_GetRunClient = grpc.ServerStreamingClient[GetRunResponse]
+
+func (c *controlServiceClient) ListAuditRecords(ctx context.Context, in *ListAuditRecordsRequest, opts ...grpc.CallOption) (*ListAuditRecordsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListAuditRecordsResponse)
+	err := c.cc.Invoke(ctx, ControlService_ListAuditRecords_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -213,8 +300,18 @@ type ControlServiceServer interface {
 	Status(context.Context, *StatusRequest) (*StatusResponse, error)
 	// Live is how one run stands now: what people look at while it goes on.
 	Live(context.Context, *LiveRequest) (*LiveResponse, error)
-	// Get lists hosts, runs, zones or audit records.
-	Get(context.Context, *GetRequest) (*GetResponse, error)
+	// ListHosts tells the hosts of the registry, by name, in pages.
+	ListHosts(context.Context, *ListHostsRequest) (*ListHostsResponse, error)
+	// GetHost tells one host of the registry.
+	GetHost(context.Context, *GetHostRequest) (*GetHostResponse, error)
+	// ListZones tells the zones that hosts are in, by name, in pages.
+	ListZones(context.Context, *ListZonesRequest) (*ListZonesResponse, error)
+	// ListRuns tells the runs that are kept, oldest first, in pages.
+	ListRuns(context.Context, *ListRunsRequest) (*ListRunsResponse, error)
+	// GetRun tells one run whole: its plan, and how far each host is.
+	GetRun(*GetRunRequest, grpc.ServerStreamingServer[GetRunResponse]) error
+	// ListAuditRecords tells who did what, oldest first, in pages.
+	ListAuditRecords(context.Context, *ListAuditRecordsRequest) (*ListAuditRecordsResponse, error)
 	// ForgetHost takes a lost host out of the registry.
 	ForgetHost(context.Context, *ForgetHostRequest) (*ForgetHostResponse, error)
 	// Report is everything about one run.
@@ -253,8 +350,23 @@ func (UnimplementedControlServiceServer) Status(context.Context, *StatusRequest)
 func (UnimplementedControlServiceServer) Live(context.Context, *LiveRequest) (*LiveResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Live not implemented")
 }
-func (UnimplementedControlServiceServer) Get(context.Context, *GetRequest) (*GetResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method Get not implemented")
+func (UnimplementedControlServiceServer) ListHosts(context.Context, *ListHostsRequest) (*ListHostsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListHosts not implemented")
+}
+func (UnimplementedControlServiceServer) GetHost(context.Context, *GetHostRequest) (*GetHostResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetHost not implemented")
+}
+func (UnimplementedControlServiceServer) ListZones(context.Context, *ListZonesRequest) (*ListZonesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListZones not implemented")
+}
+func (UnimplementedControlServiceServer) ListRuns(context.Context, *ListRunsRequest) (*ListRunsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListRuns not implemented")
+}
+func (UnimplementedControlServiceServer) GetRun(*GetRunRequest, grpc.ServerStreamingServer[GetRunResponse]) error {
+	return status.Error(codes.Unimplemented, "method GetRun not implemented")
+}
+func (UnimplementedControlServiceServer) ListAuditRecords(context.Context, *ListAuditRecordsRequest) (*ListAuditRecordsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListAuditRecords not implemented")
 }
 func (UnimplementedControlServiceServer) ForgetHost(context.Context, *ForgetHostRequest) (*ForgetHostResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ForgetHost not implemented")
@@ -420,20 +532,103 @@ func _ControlService_Live_Handler(srv interface{}, ctx context.Context, dec func
 	return interceptor(ctx, in, info, handler)
 }
 
-func _ControlService_Get_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(GetRequest)
+func _ControlService_ListHosts_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListHostsRequest)
 	if err := dec(in); err != nil {
 		return nil, err
 	}
 	if interceptor == nil {
-		return srv.(ControlServiceServer).Get(ctx, in)
+		return srv.(ControlServiceServer).ListHosts(ctx, in)
 	}
 	info := &grpc.UnaryServerInfo{
 		Server:     srv,
-		FullMethod: ControlService_Get_FullMethodName,
+		FullMethod: ControlService_ListHosts_FullMethodName,
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(ControlServiceServer).Get(ctx, req.(*GetRequest))
+		return srv.(ControlServiceServer).ListHosts(ctx, req.(*ListHostsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ControlService_GetHost_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetHostRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServiceServer).GetHost(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ControlService_GetHost_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServiceServer).GetHost(ctx, req.(*GetHostRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ControlService_ListZones_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListZonesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServiceServer).ListZones(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ControlService_ListZones_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServiceServer).ListZones(ctx, req.(*ListZonesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ControlService_ListRuns_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListRunsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServiceServer).ListRuns(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ControlService_ListRuns_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServiceServer).ListRuns(ctx, req.(*ListRunsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ControlService_GetRun_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(GetRunRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(ControlServiceServer).GetRun(m, &grpc.GenericServerStream[GetRunRequest, GetRunResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ControlService_GetRunServer = grpc.ServerStreamingServer[GetRunResponse]
+
+func _ControlService_ListAuditRecords_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListAuditRecordsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServiceServer).ListAuditRecords(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ControlService_ListAuditRecords_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServiceServer).ListAuditRecords(ctx, req.(*ListAuditRecordsRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -510,8 +705,24 @@ var ControlService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _ControlService_Live_Handler,
 		},
 		{
-			MethodName: "Get",
-			Handler:    _ControlService_Get_Handler,
+			MethodName: "ListHosts",
+			Handler:    _ControlService_ListHosts_Handler,
+		},
+		{
+			MethodName: "GetHost",
+			Handler:    _ControlService_GetHost_Handler,
+		},
+		{
+			MethodName: "ListZones",
+			Handler:    _ControlService_ListZones_Handler,
+		},
+		{
+			MethodName: "ListRuns",
+			Handler:    _ControlService_ListRuns_Handler,
+		},
+		{
+			MethodName: "ListAuditRecords",
+			Handler:    _ControlService_ListAuditRecords_Handler,
 		},
 		{
 			MethodName: "ForgetHost",
@@ -526,6 +737,11 @@ var ControlService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "Watch",
 			Handler:       _ControlService_Watch_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "GetRun",
+			Handler:       _ControlService_GetRun_Handler,
 			ServerStreams: true,
 		},
 	},

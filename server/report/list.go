@@ -1,0 +1,95 @@
+package report
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"google.golang.org/protobuf/proto"
+
+	pb "squall/proto/squall/v1"
+	"squall/server/page"
+	"squall/server/state"
+)
+
+// ListHosts is a page of the registry, by name. Errors are about the request.
+func ListHosts(v *state.View, req *pb.ListHostsRequest) (*pb.ListHostsResponse, error) {
+	hosts, next, err := page.List[*pb.Registered]{
+		Name: "hosts", Entries: v.Hosts(), Key: func(h *pb.Registered) string { return h.GetHost().GetName() },
+	}.Cut(req)
+	res := &pb.ListHostsResponse{NextPageToken: next}
+	for _, h := range hosts {
+		res.Hosts = append(res.Hosts, Host(h))
+	}
+	return res, err
+}
+
+const (
+	// mostHost is how large a host with what is open there may be, in bytes.
+	mostHost = 128 << 10
+	// fewLines is how many lines of residue each step has left, where all were too much.
+	fewLines = 2
+)
+
+// Host is a host of the registry as people are told of it: where very much is
+// left over there, each step's residue is cut short, and says so.
+func Host(h *pb.Registered) *pb.Registered {
+	if proto.Size(h) <= mostHost {
+		return h
+	}
+	h = proto.CloneOf(h)
+	for _, o := range h.GetOpen() {
+		o.Residue = short(o.GetResidue())
+	}
+	return h
+}
+
+// short is the beginning of a list, with a last line that says how much is left out.
+func short(lines []string) []string {
+	if len(lines) <= fewLines {
+		return lines
+	}
+	return append(slices.Clone(lines[:fewLines-1]), fmt.Sprintf("and %d more: squall report, or squall status --local on the host", len(lines)-fewLines+1))
+}
+
+// ListZones is a page of the zones that hosts are in, by name.
+func ListZones(v *state.View, req *pb.ListZonesRequest) (*pb.ListZonesResponse, error) {
+	byName := make(map[string]*pb.Zone)
+	for _, h := range v.Hosts() {
+		z := byName[h.GetHost().GetZone()]
+		if z == nil {
+			z = &pb.Zone{Name: h.GetHost().GetZone()}
+			byName[z.GetName()] = z
+		}
+		z.Hosts++
+		if h.GetHost().GetPresence() == pb.Presence_PRESENCE_CONNECTED {
+			z.Connected++
+		}
+	}
+	list := page.List[*pb.Zone]{Name: "zones", Key: (*pb.Zone).GetName}
+	for _, name := range slices.Sorted(maps.Keys(byName)) {
+		list.Entries = append(list.Entries, byName[name])
+	}
+	zones, next, err := list.Cut(req)
+	return &pb.ListZonesResponse{Zones: zones, NextPageToken: next}, err
+}
+
+// ListRuns is a page of the runs that are kept, oldest first.
+func ListRuns(v *state.View, req *pb.ListRunsRequest) (*pb.ListRunsResponse, error) {
+	list := page.List[*pb.RunSummary]{Name: "runs", Key: func(r *pb.RunSummary) string {
+		return fmt.Sprintf("%020d/%s", r.GetAdmittedIndex(), r.GetId())
+	}}
+	for _, r := range v.Runs() {
+		list.Entries = append(list.Entries, Summary(v, r))
+	}
+	runs, next, err := list.Cut(req)
+	return &pb.ListRunsResponse{Runs: runs, NextPageToken: next}, err
+}
+
+// ListAuditRecords is a page of the record of acts, oldest first.
+func ListAuditRecords(v *state.View, req *pb.ListAuditRecordsRequest) (*pb.ListAuditRecordsResponse, error) {
+	records, next, err := page.List[*pb.AuditRecord]{
+		Name: "audit", Entries: v.Audit(), Key: func(r *pb.AuditRecord) string { return fmt.Sprintf("%020d", r.GetIndex()) },
+	}.Cut(req)
+	return &pb.ListAuditRecordsResponse{Audit: records, NextPageToken: next}, err
+}
