@@ -2,6 +2,7 @@ package step
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -162,8 +163,11 @@ func (n *revertedNews) into(c *core) {
 	s.state = n.mark.GetState()
 	s.status.State, s.status.Cause = n.mark.GetState(), n.mark.GetCause()
 	s.status.Residue, s.status.Drift = n.mark.GetResidue(), n.mark.GetDrift()
+	if first && s.sight.blind {
+		c.lose(s, unreadableName, fmt.Sprintf("not known from %s to the end", c.clockText(s.sight.since)))
+	}
 	if n.after != nil {
-		s.status.Evidence = append(slices.Clone(s.seen), n.after...)
+		s.status.Evidence = append(slices.Clone(s.sight.seen), n.after...)
 	}
 	if n.known == nil {
 		c.do(marking{n.mark}) // cut off before its intent: its end is to stand all the same
@@ -182,38 +186,6 @@ func (n *revertedNews) into(c *core) {
 // ever more rarely.
 func retryAfter(tries int) time.Duration {
 	return min(time.Second<<min(tries, 6), time.Minute)
-}
-
-// seen answers looking.
-type seenNews struct {
-	key      key
-	evidence []*pb.Evidence
-	ok       bool
-}
-
-func (n *seenNews) into(c *core) {
-	s := c.steps[n.key]
-	if s == nil || !s.looking {
-		return
-	}
-	s.looking = false
-	if !n.ok {
-		return
-	}
-	s.seen = n.evidence
-	if sameFindings(s.shown, s.seen) {
-		return
-	}
-	// Counters move each second; what they show does not, and only that is news
-	// for everybody.
-	s.shown, s.status.Evidence = s.seen, s.seen
-	c.tell(s)
-}
-
-func sameFindings(a, b []*pb.Evidence) bool {
-	return slices.EqualFunc(a, b, func(x, y *pb.Evidence) bool {
-		return x.GetName() == y.GetName() && x.GetHolds() == y.GetHolds()
-	})
 }
 
 // forgotten answers forgetting.

@@ -10,9 +10,6 @@ import (
 	pb "squall/proto/squall/v1"
 )
 
-// evidenceEvery is how often a held step reads its mechanism.
-const evidenceEvery = time.Second
-
 // move does one thing, and says whether to decide again at once.
 func (c *core) move(s *step, m move) bool {
 	switch m.verb {
@@ -131,13 +128,14 @@ func (c *core) mark(s *step, state pb.StepState, planned, actual time.Duration) 
 // revert undoes the step. An injection that is under way is cut off, and what
 // the mechanism showed is there no more.
 func (c *core) revert(s *step, cause pb.RevertCause) {
-	if s.injecting || s.looking {
+	if s.injecting || s.sight.looking {
 		c.do(cutting{s.key})
 	}
 	if s.over() {
 		cause = s.status.GetCause() // it ended once
 	}
-	s.work, s.looking = revertingWork, false
+	c.lookNoMore(s)
+	s.work = revertingWork
 	c.do(reverting{s.key, cause})
 }
 
@@ -163,14 +161,4 @@ func (c *core) refuse(s *step, p *pb.Problem, cause pb.RevertCause) {
 		Run: s.key.run, Step: s.key.step, Local: s.local, State: s.state, Cause: cause, Refused: p,
 		ActualBootNanos: int64(c.now.boot),
 	}})
-}
-
-// watch looks at the mechanism while the step is held.
-func (c *core) watch(s *step) {
-	held := s.state == pb.StepState_STEP_STATE_HELD || s.state == pb.StepState_STEP_STATE_RETURNING
-	if !held || s.looking || s.work != nothing || s.looked != 0 && c.now.boot-s.looked < evidenceEvery {
-		return
-	}
-	s.looking, s.looked = true, c.now.boot
-	c.do(looking{key: s.key})
 }

@@ -5,13 +5,16 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"squall/agent/fault"
 	"squall/agent/undo"
 	pb "squall/proto/squall/v1"
 )
@@ -53,12 +56,16 @@ type scene struct {
 	known map[key]journaled
 	// cause is why the core wanted the last revert.
 	cause pb.RevertCause
+	// sees is what each look brings; hangs: nothing comes of it.
+	sees map[string]string
+	// looked are the steps that were looked at.
+	looked map[key]bool
 }
 
 const sceneOffset = 1000 * time.Hour
 
 func newScene(t *testing.T) *scene {
-	s := &scene{t: t, known: map[key]journaled{}}
+	s := &scene{t: t, known: map[key]journaled{}, looked: map[key]bool{}, sees: map[string]string{"dropped": "holds"}}
 	s.core = newCore("web-a1", s.instant(), nil, nil, nil)
 	return s
 }
@@ -81,6 +88,9 @@ func (s *scene) play(script string) string {
 		}
 		for _, step := range s.core.sorted() {
 			fmt.Fprintf(&s.out, "%s is %s\n", step.key, stateWord(step.state))
+			for _, e := range step.told.GetEvidence() {
+				fmt.Fprintf(&s.out, "  %s holds: %t: %s\n", e.GetName(), e.GetHolds(), e.GetText())
+			}
 		}
 		s.out.WriteString("\n")
 	}
@@ -99,9 +109,16 @@ func (s *scene) line(line string) {
 
 func (s *scene) take(n news) {
 	for _, e := range s.core.take(s.instant(), n) {
+		if f, ok := e.(looking); ok && s.looked[f.key] {
+			s.look(f.key) // it looks each second: only the first is shown
+			continue
+		}
 		fmt.Fprintf(&s.out, "%s: %s\n", s.now, e)
-		if r, ok := e.(reverting); ok {
-			s.cause = r.cause
+		switch e := e.(type) {
+		case reverting:
+			s.cause = e.cause
+		case looking:
+			s.look(e.key)
 		}
 	}
 	if o, ok := n.(*ordered); ok && o.err != nil {
@@ -150,13 +167,18 @@ func (s *scene) news(name string, words []string) news {
 	case "undo":
 		return &undone{cause: pb.RevertCause_REVERT_CAUSE_LOCAL}
 	case "planned":
-		return &planned{key: k, changes: []*pb.Change{}, facts: &pb.Facts{}, factsAt: s.now, err: err}
+		return &planned{key: k, changes: s.changes(k), facts: &pb.Facts{}, factsAt: s.now, err: err}
 	case "scheduled":
 		return &noted{k, err}
 	case "armed":
 		return &armedNews{k}
 	case "injected":
 		return &injected{key: k, known: s.journal(k, pb.StepState_STEP_STATE_ARMED), err: err}
+	case "sees":
+		s.sees = values
+		return nil
+	case "died":
+		return &died{values["tag"]}
 	case "reverted":
 		return s.reverted(k, values)
 	}
@@ -186,6 +208,31 @@ func (s *scene) order(k key, values map[string]string) *pb.Order {
 		DeadlineUnixNanos: int64(start + s.span(values["for"]) + 10*time.Second), LeaseNanos: int64(10 * time.Second),
 	}}
 	return o
+}
+
+// changes are those of a step's plan: one, of the name lookups of the host.
+func (s *scene) changes(k key) []*pb.Change {
+	step := s.core.steps[k]
+	return []*pb.Change{{Do: &pb.Op{
+		Tag: fault.Tag(k.run, k.step) + "/dns", Kind: &pb.Op_DropDns{DropDns: &pb.DropDNS{}},
+		Gate: &pb.Gate{StartBootNanos: int64(step.start), EndBootNanos: int64(step.end)},
+	}}}
+}
+
+// look answers a look at once with what there is to see: NAME=holds or NAME=no,
+// err=TEXT when it fails, hangs=yes when no answer comes.
+func (s *scene) look(k key) {
+	s.looked[k] = true
+	if s.sees["hangs"] != "" {
+		return
+	}
+	n := &seenNews{key: k, ok: s.sees["err"] == ""}
+	for _, name := range slices.Sorted(maps.Keys(s.sees)) {
+		if name != "err" {
+			n.evidence = append(n.evidence, &pb.Evidence{Name: name, Holds: s.sees[name] == "holds", Text: "as read"})
+		}
+	}
+	s.take(n)
 }
 
 // journal is what the journal knows of a step that reached a state.

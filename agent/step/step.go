@@ -60,11 +60,7 @@ type step struct {
 	// Unix nanoseconds; 0 when none did.
 	missed int64
 
-	// looking is under way; looked is when the last look at the mechanism began.
-	looking bool
-	looked  time.Duration
-	// seen is the newest reading of the mechanism, shown the one that others see.
-	seen, shown []*pb.Evidence
+	sight sight
 
 	// open says that the journal still takes an ended step for open.
 	open bool
