@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -15,6 +16,7 @@ import (
 	"squall/cli/show"
 	"squall/experiments"
 	"squall/experiments/plan"
+	"squall/proto/probe"
 	pb "squall/proto/squall/v1"
 )
 
@@ -33,6 +35,7 @@ func newPlanCmd(a *app) *cobra.Command {
 		Use:   "plan FILE|SCENARIO",
 		Short: "Say who would be hit, when, and how it is undone; touch nothing",
 		Long: "Resolve an experiment against the registry, or with --fleet against a file of hosts and without any server, and say what a run would do. " +
+			"Each probe is tried once from where it would run, which shows its present value and whether the steady state would be met now. " +
 			"A plan that was saved with --out is run by `squall run FILE`, which refuses when the targets have changed since. " +
 			"Exit code 2 when the file is wrong or selects nothing, 4 when a run would be refused.",
 		Args: cobra.ExactArgs(1),
@@ -97,9 +100,11 @@ func (a *app) makePlan(ctx context.Context, req *pb.RunRequest, at experiments.S
 		if err != nil {
 			return nil, usage(err)
 		}
-		return plan.Make(req.GetExperiment(), at, plan.World{
+		made := plan.Make(req.GetExperiment(), at, plan.World{
 			Hosts: hosts, Aim: req.GetAim(), Seed: drawSeed(), Command: len(req.GetSource()) == 0,
-		}), nil
+		})
+		made.Trial = &pb.Trial{Untried: "a fleet file has no hosts to ask; plan without --fleet to see what they show"}
+		return made, nil
 	}
 	c, err := a.connect()
 	if err != nil {
@@ -109,10 +114,19 @@ func (a *app) makePlan(ctx context.Context, req *pb.RunRequest, at experiments.S
 	if err := aimAtLeader(ctx, c, req); err != nil {
 		return nil, err
 	}
-	resp, err := ask(ctx, c, pb.ControlServiceClient.Plan, &pb.PlanRequest{
-		Experiment: req.GetExperiment(), Aim: req.GetAim(), File: req.GetFile(), Source: req.GetSource(),
+	resp, err := askWithin(ctx, c, c.timeout+tryTime(req.GetExperiment()), pb.ControlServiceClient.Plan, &pb.PlanRequest{
+		Experiment: req.GetExperiment(), Aim: req.GetAim(), File: req.GetFile(), Source: req.GetSource(), TryProbes: true,
 	})
 	return resp.GetPlan(), err
+}
+
+// tryTime is how long a server may take to try the probes besides.
+func tryTime(e *pb.Experiment) time.Duration {
+	slowest := time.Duration(0)
+	for _, p := range e.GetProbes() {
+		slowest = max(slowest, probe.Timeout(p))
+	}
+	return slowest
 }
 
 func readFleet(file string) ([]*pb.Host, error) {

@@ -34,15 +34,19 @@ type draft struct {
 	source     []byte
 }
 
-// Plan resolves an experiment against the registry and says what a run would do.
+// Plan resolves an experiment against the registry and says what a run would do,
+// and what its probes show now where that is asked for.
 func (d *controlDoor) Plan(ctx context.Context, req *pb.PlanRequest) (*pb.PlanResponse, error) {
 	view, err := d.read(ctx)
 	if err != nil {
 		return nil, err
 	}
-	_, made, err := d.plan(view, draft{req.GetExperiment(), req.GetAim(), req.GetFile(), req.GetSource()})
+	e, made, err := d.plan(view, draft{req.GetExperiment(), req.GetAim(), req.GetFile(), req.GetSource()})
 	if err != nil {
 		return nil, err
+	}
+	if req.GetTryProbes() {
+		made.Trial = d.trial(ctx, e, made)
 	}
 	return &pb.PlanResponse{Plan: made}, nil
 }

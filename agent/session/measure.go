@@ -13,25 +13,33 @@ import (
 // Attempt makes one attempt of a probe, bounded by ctx.
 type Attempt func(ctx context.Context, p *pb.Probe) probe.Reading
 
-// newMeasurer runs the probes of orders, and counts for them whether this
-// host's own workloads run. A closed window goes to the outbox.
-func newMeasurer(e *step.Engine, attempt Attempt, config *pb.HostConfig, windows *outbox) *probe.Runner {
+// plannedAttempt makes one attempt of a probe of a plan, bounded by ctx.
+type plannedAttempt func(ctx context.Context, p *pb.PlannedProbe) probe.Reading
+
+// attemptsOf makes the attempts of this host: it counts whether its own workloads
+// run, and runs no commands but those of its config.
+func attemptsOf(e *step.Engine, attempt Attempt, config *pb.HostConfig) plannedAttempt {
 	if attempt == nil {
 		attempt = probe.Probe
 	}
+	return func(ctx context.Context, p *pb.PlannedProbe) probe.Reading {
+		switch {
+		case p.GetProbe() == nil:
+			return countAlive(ctx, e.Host(), p.GetWorkload())
+		case p.GetProbe().GetExec() != nil:
+			return host.RunCommand(ctx, config, p.GetProbe())
+		}
+		return attempt(ctx, p.GetProbe())
+	}
+}
+
+// newMeasurer runs the probes of orders. A closed window goes to the outbox.
+func newMeasurer(e *step.Engine, attempt plannedAttempt, config *pb.HostConfig, windows *outbox) *probe.Runner {
 	return probe.NewRunner(probe.Options{
-		Zone:   config.GetZone(),
-		Now:    e.ClusterNow,
-		Closed: func(w *pb.Window) { windows.add(w) },
-		Attempt: func(ctx context.Context, p *pb.PlannedProbe) probe.Reading {
-			switch {
-			case p.GetProbe() == nil:
-				return countAlive(ctx, e.Host(), p.GetWorkload())
-			case p.GetProbe().GetExec() != nil:
-				return host.RunCommand(ctx, config, p.GetProbe())
-			}
-			return attempt(ctx, p.GetProbe())
-		},
+		Zone:    config.GetZone(),
+		Now:     e.ClusterNow,
+		Closed:  func(w *pb.Window) { windows.add(w) },
+		Attempt: attempt,
 	})
 }
 

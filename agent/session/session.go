@@ -77,6 +77,7 @@ type Session struct {
 	again           time.Duration
 	glanced         time.Duration
 	probes          func([]*pb.ProbeTask)
+	try             func(*pb.TryProbes) (refused *pb.ProbesTried)
 
 	mu     sync.Mutex // guards server
 	server string
@@ -109,18 +110,22 @@ func (s *Session) Server() string {
 // for them, until ctx ends.
 func (s *Session) Run(ctx context.Context) error {
 	hosts := make(chan *pb.Host)
-	measure := newMeasurer(s.engine, s.attempt, s.config, s.windows)
+	attempt := attemptsOf(s.engine, s.attempt, s.config)
+	measure := newMeasurer(s.engine, attempt, s.config, s.windows)
 	defer measure.Close()
+	trials := newTrials(attempt)
+	defer trials.work.Wait()
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return describeHost(ctx, s.engine.Host(), hosts, s.log) })
-	group.Go(func() error { return s.talkToServers(ctx, hosts, measure.Set) })
+	group.Go(func() error { return s.talkToServers(ctx, hosts, measure.Set, trials) })
 	return group.Wait()
 }
 
-// talkToServers keeps in touch until ctx ends. It sends what hosts yields, and
-// sets the probes of each order.
-func (s *Session) talkToServers(ctx context.Context, hosts <-chan *pb.Host, probes func([]*pb.ProbeTask)) error {
+// talkToServers keeps in touch until ctx ends. It sends what hosts yields, sets
+// the probes of each order, and tries those of plans.
+func (s *Session) talkToServers(ctx context.Context, hosts <-chan *pb.Host, probes func([]*pb.ProbeTask), trials *trials) error {
 	s.probes = probes
+	s.try = func(asked *pb.TryProbes) *pb.ProbesTried { return trials.begin(ctx, asked) }
 	defer func() {
 		s.drop(s.active)
 		s.drop(s.standby)
@@ -140,6 +145,8 @@ func (s *Session) talkToServers(ctx context.Context, hosts <-chan *pb.Host, prob
 			s.hear(h)
 		case <-s.engine.Changed():
 			s.report(false)
+		case tried := <-trials.made:
+			s.sayTried(tried)
 		case <-timer.C:
 			s.tick(ctx)
 			timer.Reset(s.pace())
@@ -254,7 +261,15 @@ func (s *Session) take(h heard) {
 		if err := s.engine.AddSets(k.AddressSets.GetSets()); err != nil {
 			s.log.Error("take address sets", "err", err)
 		}
+	case *pb.SessionResponse_TryProbes:
+		if refused := s.try(k.TryProbes); refused != nil {
+			s.sayTried(refused)
+		}
 	}
+}
+
+func (s *Session) sayTried(tried *pb.ProbesTried) {
+	s.say(&pb.SessionRequest{Kind: &pb.SessionRequest_ProbesTried{ProbesTried: tried}})
 }
 
 func (s *Session) welcome(l *link, w *pb.Welcome) {

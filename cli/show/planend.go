@@ -16,9 +16,14 @@ func (t *plainText) probes() {
 		if p.GetProbe() == nil {
 			continue
 		}
-		t.line(label, "%s every %s from %s", p.GetName(), quantity.FormatSpan(p.GetProbe().GetEvery().GetNanos()), places(p))
+		t.line(label, "%s every %s from %s%s", p.GetName(), quantity.FormatSpan(p.GetProbe().GetEvery().GetNanos()), places(p), t.present(p))
 		label = ""
+		t.failures(p.GetName())
 	}
+	if why := t.p.GetTrial().GetUntried(); why != "" && label == "" {
+		t.line("", "not tried: %s", why)
+	}
+	t.gate()
 }
 
 // places names where a probe runs, few hosts by name.
@@ -41,7 +46,7 @@ func (t *plainText) rules() {
 	label := "abort"
 	for _, a := range t.used.GetAbort() {
 		lasts := max(a.GetFor().GetNanos(), 1e9)
-		t.line(label, "%s: %s for %s", a.GetName(), a.GetWhen(), quantity.FormatSpan(lasts))
+		t.line(label, "%s: %s for %s%s", a.GetName(), a.GetWhen(), quantity.FormatSpan(lasts), t.ruleNow(a))
 		label = ""
 	}
 	if label != "" {

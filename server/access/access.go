@@ -75,6 +75,7 @@ var rules = map[string]Rule{
 	pb.PeerService_Confirm_FullMethodName:      {Roles: servers, Object: Cluster, Mends: true},
 	pb.PeerService_Push_FullMethodName:         {Roles: servers, Object: Cluster, Mends: true},
 	pb.PeerService_Alarm_FullMethodName:        {Roles: servers, Object: Lever, Mends: true},
+	pb.PeerService_Try_FullMethodName:          {Roles: servers, Object: Reading, Mends: true},
 }
 
 // Of is the rule of a method by its full name, such as "/squall.v1.ControlService/Run".

@@ -10,6 +10,9 @@ import (
 // agent send its windows again, which does no harm.
 const maxAcks = 256
 
+// maxTries bounds the plans that wait to ask one agent for attempts of probes.
+const maxTries = 16
+
 // outbox is what waits to be sent to one agent. It is bounded because only the
 // newest of each kind is worth sending; a slow reader costs nothing but itself.
 // Halts go first, then orders, then the answers to pings.
@@ -23,6 +26,7 @@ type outbox struct {
 	sets    *pb.AddressSets
 	welcome *pb.Welcome
 	acks    []uint64
+	tries   []*pb.TryProbes
 }
 
 func newOutbox() *outbox { return &outbox{wake: make(signal, 1)} }
@@ -58,6 +62,16 @@ func (o *outbox) ack(batch uint64) {
 	})
 }
 
+// try asks for attempts of probes; false means that too many wait already.
+func (o *outbox) try(v *pb.TryProbes) (queued bool) {
+	o.put(func() {
+		if queued = len(o.tries) < maxTries; queued {
+			o.tries = append(o.tries, v)
+		}
+	})
+	return queued
+}
+
 // drain empties the outbox, the most urgent first.
 func (o *outbox) drain() []*pb.SessionResponse {
 	o.mu.Lock()
@@ -81,6 +95,9 @@ func (o *outbox) drain() []*pb.SessionResponse {
 	for _, batch := range o.acks {
 		out = append(out, &pb.SessionResponse{Kind: &pb.SessionResponse_WindowsAck{WindowsAck: &pb.WindowsAck{Batch: batch}}})
 	}
-	o.halts, o.order, o.pong, o.sets, o.welcome, o.acks = nil, nil, nil, nil, nil, nil
+	for _, t := range o.tries {
+		out = append(out, &pb.SessionResponse{Kind: &pb.SessionResponse_TryProbes{TryProbes: t}})
+	}
+	o.halts, o.order, o.pong, o.sets, o.welcome, o.acks, o.tries = nil, nil, nil, nil, nil, nil, nil
 	return out
 }

@@ -63,6 +63,8 @@ type session struct {
 	trip      int64
 	batches   map[uint64]struct{}
 	steps     map[stepKey]*pb.StepStatus
+	// trials are those that the agent has not answered yet.
+	trials map[uint64]chan<- []*pb.Attempt
 }
 
 // probeKey names a probe of a run.
@@ -75,6 +77,7 @@ func (f *Fleet) Serve(stream Stream, host string) error {
 	s := &session{
 		fleet: f, host: host, out: newOutbox(), end: end, lease: f.cfg.Lease, heard: time.Now(),
 		batches: make(map[uint64]struct{}), steps: make(map[stepKey]*pb.StepStatus),
+		trials: make(map[uint64]chan<- []*pb.Attempt),
 	}
 	go s.receive(stream) // ends when this returns and gRPC closes the stream
 	defer f.leave(s)
@@ -148,6 +151,8 @@ func (s *session) take(m *pb.SessionRequest) error {
 		s.takeWindows(k.Windows)
 	case *pb.SessionRequest_NeedSets:
 		s.lookUpSets(k.NeedSets)
+	case *pb.SessionRequest_ProbesTried:
+		s.tried(k.ProbesTried)
 	case *pb.SessionRequest_Host:
 		return s.describe(k.Host)
 	}

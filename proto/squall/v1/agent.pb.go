@@ -34,6 +34,7 @@ type SessionRequest struct {
 	//	*SessionRequest_Windows
 	//	*SessionRequest_NeedSets
 	//	*SessionRequest_Host
+	//	*SessionRequest_ProbesTried
 	Kind          isSessionRequest_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -130,6 +131,15 @@ func (x *SessionRequest) GetHost() *Host {
 	return nil
 }
 
+func (x *SessionRequest) GetProbesTried() *ProbesTried {
+	if x != nil {
+		if x, ok := x.Kind.(*SessionRequest_ProbesTried); ok {
+			return x.ProbesTried
+		}
+	}
+	return nil
+}
+
 type isSessionRequest_Kind interface {
 	isSessionRequest_Kind()
 }
@@ -162,6 +172,11 @@ type SessionRequest_Host struct {
 	Host *Host `protobuf:"bytes,6,opt,name=host,proto3,oneof"`
 }
 
+type SessionRequest_ProbesTried struct {
+	// What a trial of probes gave.
+	ProbesTried *ProbesTried `protobuf:"bytes,7,opt,name=probes_tried,json=probesTried,proto3,oneof"`
+}
+
 func (*SessionRequest_Hello) isSessionRequest_Kind() {}
 
 func (*SessionRequest_Ping) isSessionRequest_Kind() {}
@@ -173,6 +188,8 @@ func (*SessionRequest_Windows) isSessionRequest_Kind() {}
 func (*SessionRequest_NeedSets) isSessionRequest_Kind() {}
 
 func (*SessionRequest_Host) isSessionRequest_Kind() {}
+
+func (*SessionRequest_ProbesTried) isSessionRequest_Kind() {}
 
 // Hello begins a session.
 type Hello struct {
@@ -1150,6 +1167,7 @@ type SessionResponse struct {
 	//	*SessionResponse_AddressSets
 	//	*SessionResponse_Halt
 	//	*SessionResponse_Welcome
+	//	*SessionResponse_TryProbes
 	Kind          isSessionResponse_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1246,6 +1264,15 @@ func (x *SessionResponse) GetWelcome() *Welcome {
 	return nil
 }
 
+func (x *SessionResponse) GetTryProbes() *TryProbes {
+	if x != nil {
+		if x, ok := x.Kind.(*SessionResponse_TryProbes); ok {
+			return x.TryProbes
+		}
+	}
+	return nil
+}
+
 type isSessionResponse_Kind interface {
 	isSessionResponse_Kind()
 }
@@ -1275,6 +1302,11 @@ type SessionResponse_Welcome struct {
 	Welcome *Welcome `protobuf:"bytes,6,opt,name=welcome,proto3,oneof"`
 }
 
+type SessionResponse_TryProbes struct {
+	// A plan wants to know what probes show now.
+	TryProbes *TryProbes `protobuf:"bytes,7,opt,name=try_probes,json=tryProbes,proto3,oneof"`
+}
+
 func (*SessionResponse_Pong) isSessionResponse_Kind() {}
 
 func (*SessionResponse_Order) isSessionResponse_Kind() {}
@@ -1286,6 +1318,116 @@ func (*SessionResponse_AddressSets) isSessionResponse_Kind() {}
 func (*SessionResponse_Halt) isSessionResponse_Kind() {}
 
 func (*SessionResponse_Welcome) isSessionResponse_Kind() {}
+
+func (*SessionResponse_TryProbes) isSessionResponse_Kind() {}
+
+// TryProbes asks for one attempt of each probe, each within its own timeout. A
+// command of an exec probe must be in the host's config, as in a run.
+type TryProbes struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Probes        []*PlannedProbe        `protobuf:"bytes,2,rep,name=probes,proto3" json:"probes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TryProbes) Reset() {
+	*x = TryProbes{}
+	mi := &file_squall_v1_agent_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TryProbes) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TryProbes) ProtoMessage() {}
+
+func (x *TryProbes) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_agent_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TryProbes.ProtoReflect.Descriptor instead.
+func (*TryProbes) Descriptor() ([]byte, []int) {
+	return file_squall_v1_agent_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *TryProbes) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *TryProbes) GetProbes() []*PlannedProbe {
+	if x != nil {
+		return x.Probes
+	}
+	return nil
+}
+
+// ProbesTried answers TryProbes.
+type ProbesTried struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// One for each probe that was asked for, in their order.
+	Attempts      []*Attempt `protobuf:"bytes,2,rep,name=attempts,proto3" json:"attempts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProbesTried) Reset() {
+	*x = ProbesTried{}
+	mi := &file_squall_v1_agent_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProbesTried) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProbesTried) ProtoMessage() {}
+
+func (x *ProbesTried) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_agent_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProbesTried.ProtoReflect.Descriptor instead.
+func (*ProbesTried) Descriptor() ([]byte, []int) {
+	return file_squall_v1_agent_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ProbesTried) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *ProbesTried) GetAttempts() []*Attempt {
+	if x != nil {
+		return x.Attempts
+	}
+	return nil
+}
 
 // Welcome answers Hello.
 type Welcome struct {
@@ -1299,7 +1441,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_squall_v1_agent_proto_msgTypes[13]
+	mi := &file_squall_v1_agent_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1311,7 +1453,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_agent_proto_msgTypes[13]
+	mi := &file_squall_v1_agent_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1324,7 +1466,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_squall_v1_agent_proto_rawDescGZIP(), []int{13}
+	return file_squall_v1_agent_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Welcome) GetServer() string {
@@ -1366,7 +1508,7 @@ type Pong struct {
 
 func (x *Pong) Reset() {
 	*x = Pong{}
-	mi := &file_squall_v1_agent_proto_msgTypes[14]
+	mi := &file_squall_v1_agent_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1378,7 +1520,7 @@ func (x *Pong) String() string {
 func (*Pong) ProtoMessage() {}
 
 func (x *Pong) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_agent_proto_msgTypes[14]
+	mi := &file_squall_v1_agent_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1391,7 +1533,7 @@ func (x *Pong) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pong.ProtoReflect.Descriptor instead.
 func (*Pong) Descriptor() ([]byte, []int) {
-	return file_squall_v1_agent_proto_rawDescGZIP(), []int{14}
+	return file_squall_v1_agent_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Pong) GetSeq() uint64 {
@@ -1476,7 +1618,7 @@ type Order struct {
 
 func (x *Order) Reset() {
 	*x = Order{}
-	mi := &file_squall_v1_agent_proto_msgTypes[15]
+	mi := &file_squall_v1_agent_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1488,7 +1630,7 @@ func (x *Order) String() string {
 func (*Order) ProtoMessage() {}
 
 func (x *Order) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_agent_proto_msgTypes[15]
+	mi := &file_squall_v1_agent_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1501,7 +1643,7 @@ func (x *Order) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Order.ProtoReflect.Descriptor instead.
 func (*Order) Descriptor() ([]byte, []int) {
-	return file_squall_v1_agent_proto_rawDescGZIP(), []int{15}
+	return file_squall_v1_agent_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Order) GetEpoch() uint64 {
@@ -1564,7 +1706,7 @@ type StepKey struct {
 
 func (x *StepKey) Reset() {
 	*x = StepKey{}
-	mi := &file_squall_v1_agent_proto_msgTypes[16]
+	mi := &file_squall_v1_agent_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1576,7 +1718,7 @@ func (x *StepKey) String() string {
 func (*StepKey) ProtoMessage() {}
 
 func (x *StepKey) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_agent_proto_msgTypes[16]
+	mi := &file_squall_v1_agent_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1589,7 +1731,7 @@ func (x *StepKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepKey.ProtoReflect.Descriptor instead.
 func (*StepKey) Descriptor() ([]byte, []int) {
-	return file_squall_v1_agent_proto_rawDescGZIP(), []int{16}
+	return file_squall_v1_agent_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *StepKey) GetRun() string {
@@ -1619,7 +1761,7 @@ type ProbeTask struct {
 
 func (x *ProbeTask) Reset() {
 	*x = ProbeTask{}
-	mi := &file_squall_v1_agent_proto_msgTypes[17]
+	mi := &file_squall_v1_agent_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1631,7 +1773,7 @@ func (x *ProbeTask) String() string {
 func (*ProbeTask) ProtoMessage() {}
 
 func (x *ProbeTask) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_agent_proto_msgTypes[17]
+	mi := &file_squall_v1_agent_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1644,7 +1786,7 @@ func (x *ProbeTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeTask.ProtoReflect.Descriptor instead.
 func (*ProbeTask) Descriptor() ([]byte, []int) {
-	return file_squall_v1_agent_proto_rawDescGZIP(), []int{17}
+	return file_squall_v1_agent_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ProbeTask) GetRun() string {
@@ -1678,7 +1820,7 @@ type WindowsAck struct {
 
 func (x *WindowsAck) Reset() {
 	*x = WindowsAck{}
-	mi := &file_squall_v1_agent_proto_msgTypes[18]
+	mi := &file_squall_v1_agent_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1690,7 +1832,7 @@ func (x *WindowsAck) String() string {
 func (*WindowsAck) ProtoMessage() {}
 
 func (x *WindowsAck) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_agent_proto_msgTypes[18]
+	mi := &file_squall_v1_agent_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1703,7 +1845,7 @@ func (x *WindowsAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WindowsAck.ProtoReflect.Descriptor instead.
 func (*WindowsAck) Descriptor() ([]byte, []int) {
-	return file_squall_v1_agent_proto_rawDescGZIP(), []int{18}
+	return file_squall_v1_agent_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *WindowsAck) GetBatch() uint64 {
@@ -1723,7 +1865,7 @@ type AddressSets struct {
 
 func (x *AddressSets) Reset() {
 	*x = AddressSets{}
-	mi := &file_squall_v1_agent_proto_msgTypes[19]
+	mi := &file_squall_v1_agent_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1735,7 +1877,7 @@ func (x *AddressSets) String() string {
 func (*AddressSets) ProtoMessage() {}
 
 func (x *AddressSets) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_agent_proto_msgTypes[19]
+	mi := &file_squall_v1_agent_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1748,7 +1890,7 @@ func (x *AddressSets) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddressSets.ProtoReflect.Descriptor instead.
 func (*AddressSets) Descriptor() ([]byte, []int) {
-	return file_squall_v1_agent_proto_rawDescGZIP(), []int{19}
+	return file_squall_v1_agent_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *AddressSets) GetSets() []*AddressSet {
@@ -1762,14 +1904,15 @@ var File_squall_v1_agent_proto protoreflect.FileDescriptor
 
 const file_squall_v1_agent_proto_rawDesc = "" +
 	"\n" +
-	"\x15squall/v1/agent.proto\x12\tsquall.v1\x1a\x14squall/v1/host.proto\x1a\x12squall/v1/op.proto\x1a\x14squall/v1/plan.proto\"\xa1\x02\n" +
+	"\x15squall/v1/agent.proto\x12\tsquall.v1\x1a\x14squall/v1/host.proto\x1a\x12squall/v1/op.proto\x1a\x14squall/v1/plan.proto\"\xde\x02\n" +
 	"\x0eSessionRequest\x12(\n" +
 	"\x05hello\x18\x01 \x01(\v2\x10.squall.v1.HelloH\x00R\x05hello\x12%\n" +
 	"\x04ping\x18\x02 \x01(\v2\x0f.squall.v1.PingH\x00R\x04ping\x12+\n" +
 	"\x06report\x18\x03 \x01(\v2\x11.squall.v1.ReportH\x00R\x06report\x12.\n" +
 	"\awindows\x18\x04 \x01(\v2\x12.squall.v1.WindowsH\x00R\awindows\x122\n" +
 	"\tneed_sets\x18\x05 \x01(\v2\x13.squall.v1.NeedSetsH\x00R\bneedSets\x12%\n" +
-	"\x04host\x18\x06 \x01(\v2\x0f.squall.v1.HostH\x00R\x04hostB\x06\n" +
+	"\x04host\x18\x06 \x01(\v2\x0f.squall.v1.HostH\x00R\x04host\x12;\n" +
+	"\fprobes_tried\x18\a \x01(\v2\x16.squall.v1.ProbesTriedH\x00R\vprobesTriedB\x06\n" +
 	"\x04kind\"\xeb\x01\n" +
 	"\x05Hello\x12#\n" +
 	"\x04host\x18\x01 \x01(\v2\x0f.squall.v1.HostR\x04host\x12\x18\n" +
@@ -1850,7 +1993,7 @@ const file_squall_v1_agent_proto_rawDesc = "" +
 	"\x05count\x18\x02 \x03(\x04R\x05count\x12\x10\n" +
 	"\x03max\x18\x03 \x01(\x03R\x03max\"\"\n" +
 	"\bNeedSets\x12\x16\n" +
-	"\x06digest\x18\x01 \x03(\tR\x06digest\"\xbd\x02\n" +
+	"\x06digest\x18\x01 \x03(\tR\x06digest\"\xf4\x02\n" +
 	"\x0fSessionResponse\x12%\n" +
 	"\x04pong\x18\x01 \x01(\v2\x0f.squall.v1.PongH\x00R\x04pong\x12(\n" +
 	"\x05order\x18\x02 \x01(\v2\x10.squall.v1.OrderH\x00R\x05order\x128\n" +
@@ -1858,8 +2001,16 @@ const file_squall_v1_agent_proto_rawDesc = "" +
 	"windowsAck\x12;\n" +
 	"\faddress_sets\x18\x04 \x01(\v2\x16.squall.v1.AddressSetsH\x00R\vaddressSets\x12*\n" +
 	"\x04halt\x18\x05 \x01(\v2\x14.squall.v1.HaltLatchH\x00R\x04halt\x12.\n" +
-	"\awelcome\x18\x06 \x01(\v2\x12.squall.v1.WelcomeH\x00R\awelcomeB\x06\n" +
-	"\x04kind\";\n" +
+	"\awelcome\x18\x06 \x01(\v2\x12.squall.v1.WelcomeH\x00R\awelcome\x125\n" +
+	"\n" +
+	"try_probes\x18\a \x01(\v2\x14.squall.v1.TryProbesH\x00R\ttryProbesB\x06\n" +
+	"\x04kind\"L\n" +
+	"\tTryProbes\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12/\n" +
+	"\x06probes\x18\x02 \x03(\v2\x17.squall.v1.PlannedProbeR\x06probes\"M\n" +
+	"\vProbesTried\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12.\n" +
+	"\battempts\x18\x02 \x03(\v2\x12.squall.v1.AttemptR\battempts\";\n" +
 	"\aWelcome\x12\x16\n" +
 	"\x06server\x18\x01 \x01(\tR\x06server\x12\x18\n" +
 	"\aservers\x18\x02 \x03(\tR\aservers\"\xa0\x02\n" +
@@ -1908,7 +2059,7 @@ func file_squall_v1_agent_proto_rawDescGZIP() []byte {
 	return file_squall_v1_agent_proto_rawDescData
 }
 
-var file_squall_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_squall_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_squall_v1_agent_proto_goTypes = []any{
 	(*SessionRequest)(nil),  // 0: squall.v1.SessionRequest
 	(*Hello)(nil),           // 1: squall.v1.Hello
@@ -1923,22 +2074,25 @@ var file_squall_v1_agent_proto_goTypes = []any{
 	(*Histogram)(nil),       // 10: squall.v1.Histogram
 	(*NeedSets)(nil),        // 11: squall.v1.NeedSets
 	(*SessionResponse)(nil), // 12: squall.v1.SessionResponse
-	(*Welcome)(nil),         // 13: squall.v1.Welcome
-	(*Pong)(nil),            // 14: squall.v1.Pong
-	(*Order)(nil),           // 15: squall.v1.Order
-	(*StepKey)(nil),         // 16: squall.v1.StepKey
-	(*ProbeTask)(nil),       // 17: squall.v1.ProbeTask
-	(*WindowsAck)(nil),      // 18: squall.v1.WindowsAck
-	(*AddressSets)(nil),     // 19: squall.v1.AddressSets
-	(*Host)(nil),            // 20: squall.v1.Host
-	(*OrderMark)(nil),       // 21: squall.v1.OrderMark
-	(*HaltLatch)(nil),       // 22: squall.v1.HaltLatch
-	(StepState)(0),          // 23: squall.v1.StepState
-	(RevertCause)(0),        // 24: squall.v1.RevertCause
-	(*Problem)(nil),         // 25: squall.v1.Problem
-	(*Task)(nil),            // 26: squall.v1.Task
-	(*PlannedProbe)(nil),    // 27: squall.v1.PlannedProbe
-	(*AddressSet)(nil),      // 28: squall.v1.AddressSet
+	(*TryProbes)(nil),       // 13: squall.v1.TryProbes
+	(*ProbesTried)(nil),     // 14: squall.v1.ProbesTried
+	(*Welcome)(nil),         // 15: squall.v1.Welcome
+	(*Pong)(nil),            // 16: squall.v1.Pong
+	(*Order)(nil),           // 17: squall.v1.Order
+	(*StepKey)(nil),         // 18: squall.v1.StepKey
+	(*ProbeTask)(nil),       // 19: squall.v1.ProbeTask
+	(*WindowsAck)(nil),      // 20: squall.v1.WindowsAck
+	(*AddressSets)(nil),     // 21: squall.v1.AddressSets
+	(*Host)(nil),            // 22: squall.v1.Host
+	(*OrderMark)(nil),       // 23: squall.v1.OrderMark
+	(*HaltLatch)(nil),       // 24: squall.v1.HaltLatch
+	(StepState)(0),          // 25: squall.v1.StepState
+	(RevertCause)(0),        // 26: squall.v1.RevertCause
+	(*Problem)(nil),         // 27: squall.v1.Problem
+	(*PlannedProbe)(nil),    // 28: squall.v1.PlannedProbe
+	(*Attempt)(nil),         // 29: squall.v1.Attempt
+	(*Task)(nil),            // 30: squall.v1.Task
+	(*AddressSet)(nil),      // 31: squall.v1.AddressSet
 }
 var file_squall_v1_agent_proto_depIdxs = []int32{
 	1,  // 0: squall.v1.SessionRequest.hello:type_name -> squall.v1.Hello
@@ -1946,42 +2100,46 @@ var file_squall_v1_agent_proto_depIdxs = []int32{
 	3,  // 2: squall.v1.SessionRequest.report:type_name -> squall.v1.Report
 	8,  // 3: squall.v1.SessionRequest.windows:type_name -> squall.v1.Windows
 	11, // 4: squall.v1.SessionRequest.need_sets:type_name -> squall.v1.NeedSets
-	20, // 5: squall.v1.SessionRequest.host:type_name -> squall.v1.Host
-	20, // 6: squall.v1.Hello.host:type_name -> squall.v1.Host
-	21, // 7: squall.v1.Hello.order:type_name -> squall.v1.OrderMark
-	22, // 8: squall.v1.Hello.halt:type_name -> squall.v1.HaltLatch
-	21, // 9: squall.v1.Ping.order:type_name -> squall.v1.OrderMark
-	4,  // 10: squall.v1.Report.steps:type_name -> squall.v1.StepStatus
-	23, // 11: squall.v1.StepStatus.state:type_name -> squall.v1.StepState
-	24, // 12: squall.v1.StepStatus.cause:type_name -> squall.v1.RevertCause
-	25, // 13: squall.v1.StepStatus.refused:type_name -> squall.v1.Problem
-	6,  // 14: squall.v1.StepStatus.journal:type_name -> squall.v1.JournalMark
-	7,  // 15: squall.v1.StepStatus.evidence:type_name -> squall.v1.Evidence
-	21, // 16: squall.v1.StepStatus.order:type_name -> squall.v1.OrderMark
-	5,  // 17: squall.v1.StepStatus.recovery_failures:type_name -> squall.v1.RecoveryFailure
-	23, // 18: squall.v1.JournalMark.state:type_name -> squall.v1.StepState
-	24, // 19: squall.v1.JournalMark.cause:type_name -> squall.v1.RevertCause
-	9,  // 20: squall.v1.Windows.windows:type_name -> squall.v1.Window
-	10, // 21: squall.v1.Window.latency:type_name -> squall.v1.Histogram
-	14, // 22: squall.v1.SessionResponse.pong:type_name -> squall.v1.Pong
-	15, // 23: squall.v1.SessionResponse.order:type_name -> squall.v1.Order
-	18, // 24: squall.v1.SessionResponse.windows_ack:type_name -> squall.v1.WindowsAck
-	19, // 25: squall.v1.SessionResponse.address_sets:type_name -> squall.v1.AddressSets
-	22, // 26: squall.v1.SessionResponse.halt:type_name -> squall.v1.HaltLatch
-	13, // 27: squall.v1.SessionResponse.welcome:type_name -> squall.v1.Welcome
-	26, // 28: squall.v1.Order.tasks:type_name -> squall.v1.Task
-	17, // 29: squall.v1.Order.probes:type_name -> squall.v1.ProbeTask
-	16, // 30: squall.v1.Order.confirmed:type_name -> squall.v1.StepKey
-	22, // 31: squall.v1.Order.halt:type_name -> squall.v1.HaltLatch
-	27, // 32: squall.v1.ProbeTask.probe:type_name -> squall.v1.PlannedProbe
-	28, // 33: squall.v1.AddressSets.sets:type_name -> squall.v1.AddressSet
-	0,  // 34: squall.v1.AgentService.Session:input_type -> squall.v1.SessionRequest
-	12, // 35: squall.v1.AgentService.Session:output_type -> squall.v1.SessionResponse
-	35, // [35:36] is the sub-list for method output_type
-	34, // [34:35] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	22, // 5: squall.v1.SessionRequest.host:type_name -> squall.v1.Host
+	14, // 6: squall.v1.SessionRequest.probes_tried:type_name -> squall.v1.ProbesTried
+	22, // 7: squall.v1.Hello.host:type_name -> squall.v1.Host
+	23, // 8: squall.v1.Hello.order:type_name -> squall.v1.OrderMark
+	24, // 9: squall.v1.Hello.halt:type_name -> squall.v1.HaltLatch
+	23, // 10: squall.v1.Ping.order:type_name -> squall.v1.OrderMark
+	4,  // 11: squall.v1.Report.steps:type_name -> squall.v1.StepStatus
+	25, // 12: squall.v1.StepStatus.state:type_name -> squall.v1.StepState
+	26, // 13: squall.v1.StepStatus.cause:type_name -> squall.v1.RevertCause
+	27, // 14: squall.v1.StepStatus.refused:type_name -> squall.v1.Problem
+	6,  // 15: squall.v1.StepStatus.journal:type_name -> squall.v1.JournalMark
+	7,  // 16: squall.v1.StepStatus.evidence:type_name -> squall.v1.Evidence
+	23, // 17: squall.v1.StepStatus.order:type_name -> squall.v1.OrderMark
+	5,  // 18: squall.v1.StepStatus.recovery_failures:type_name -> squall.v1.RecoveryFailure
+	25, // 19: squall.v1.JournalMark.state:type_name -> squall.v1.StepState
+	26, // 20: squall.v1.JournalMark.cause:type_name -> squall.v1.RevertCause
+	9,  // 21: squall.v1.Windows.windows:type_name -> squall.v1.Window
+	10, // 22: squall.v1.Window.latency:type_name -> squall.v1.Histogram
+	16, // 23: squall.v1.SessionResponse.pong:type_name -> squall.v1.Pong
+	17, // 24: squall.v1.SessionResponse.order:type_name -> squall.v1.Order
+	20, // 25: squall.v1.SessionResponse.windows_ack:type_name -> squall.v1.WindowsAck
+	21, // 26: squall.v1.SessionResponse.address_sets:type_name -> squall.v1.AddressSets
+	24, // 27: squall.v1.SessionResponse.halt:type_name -> squall.v1.HaltLatch
+	15, // 28: squall.v1.SessionResponse.welcome:type_name -> squall.v1.Welcome
+	13, // 29: squall.v1.SessionResponse.try_probes:type_name -> squall.v1.TryProbes
+	28, // 30: squall.v1.TryProbes.probes:type_name -> squall.v1.PlannedProbe
+	29, // 31: squall.v1.ProbesTried.attempts:type_name -> squall.v1.Attempt
+	30, // 32: squall.v1.Order.tasks:type_name -> squall.v1.Task
+	19, // 33: squall.v1.Order.probes:type_name -> squall.v1.ProbeTask
+	18, // 34: squall.v1.Order.confirmed:type_name -> squall.v1.StepKey
+	24, // 35: squall.v1.Order.halt:type_name -> squall.v1.HaltLatch
+	28, // 36: squall.v1.ProbeTask.probe:type_name -> squall.v1.PlannedProbe
+	31, // 37: squall.v1.AddressSets.sets:type_name -> squall.v1.AddressSet
+	0,  // 38: squall.v1.AgentService.Session:input_type -> squall.v1.SessionRequest
+	12, // 39: squall.v1.AgentService.Session:output_type -> squall.v1.SessionResponse
+	39, // [39:40] is the sub-list for method output_type
+	38, // [38:39] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_squall_v1_agent_proto_init() }
@@ -1999,6 +2157,7 @@ func file_squall_v1_agent_proto_init() {
 		(*SessionRequest_Windows)(nil),
 		(*SessionRequest_NeedSets)(nil),
 		(*SessionRequest_Host)(nil),
+		(*SessionRequest_ProbesTried)(nil),
 	}
 	file_squall_v1_agent_proto_msgTypes[12].OneofWrappers = []any{
 		(*SessionResponse_Pong)(nil),
@@ -2007,6 +2166,7 @@ func file_squall_v1_agent_proto_init() {
 		(*SessionResponse_AddressSets)(nil),
 		(*SessionResponse_Halt)(nil),
 		(*SessionResponse_Welcome)(nil),
+		(*SessionResponse_TryProbes)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2014,7 +2174,7 @@ func file_squall_v1_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_squall_v1_agent_proto_rawDesc), len(file_squall_v1_agent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   20,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -178,8 +178,10 @@ type PlanRequest struct {
 	// Re-aimed roles: role to zones.
 	Aim map[string]*ZoneRole `protobuf:"bytes,2,rep,name=aim,proto3" json:"aim,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Reported in problems.
-	File          string `protobuf:"bytes,3,opt,name=file,proto3" json:"file,omitempty"`
-	Source        []byte `protobuf:"bytes,4,opt,name=source,proto3" json:"source,omitempty"`
+	File   string `protobuf:"bytes,3,opt,name=file,proto3" json:"file,omitempty"`
+	Source []byte `protobuf:"bytes,4,opt,name=source,proto3" json:"source,omitempty"`
+	// Also try each probe once, from where it would run.
+	TryProbes     bool `protobuf:"varint,5,opt,name=try_probes,json=tryProbes,proto3" json:"try_probes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -240,6 +242,13 @@ func (x *PlanRequest) GetSource() []byte {
 		return x.Source
 	}
 	return nil
+}
+
+func (x *PlanRequest) GetTryProbes() bool {
+	if x != nil {
+		return x.TryProbes
+	}
+	return false
 }
 
 // PlanResponse is the plan.
@@ -3901,18 +3910,110 @@ func (x *AlarmResponse) GetHosts() []string {
 	return nil
 }
 
+// TryRequest names the probes of a plan.
+type TryRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Probes        []*PlannedProbe        `protobuf:"bytes,1,rep,name=probes,proto3" json:"probes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TryRequest) Reset() {
+	*x = TryRequest{}
+	mi := &file_squall_v1_control_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TryRequest) ProtoMessage() {}
+
+func (x *TryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TryRequest.ProtoReflect.Descriptor instead.
+func (*TryRequest) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *TryRequest) GetProbes() []*PlannedProbe {
+	if x != nil {
+		return x.Probes
+	}
+	return nil
+}
+
+// TryResponse has what was tried here. Hosts that are not connected here are left out.
+type TryResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Probes        []*ProbeTrial          `protobuf:"bytes,1,rep,name=probes,proto3" json:"probes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TryResponse) Reset() {
+	*x = TryResponse{}
+	mi := &file_squall_v1_control_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TryResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TryResponse) ProtoMessage() {}
+
+func (x *TryResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TryResponse.ProtoReflect.Descriptor instead.
+func (*TryResponse) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *TryResponse) GetProbes() []*ProbeTrial {
+	if x != nil {
+		return x.Probes
+	}
+	return nil
+}
+
 var File_squall_v1_control_proto protoreflect.FileDescriptor
 
 const file_squall_v1_control_proto_rawDesc = "" +
 	"\n" +
-	"\x17squall/v1/control.proto\x12\tsquall.v1\x1a\x15squall/v1/agent.proto\x1a\x1asquall/v1/experiment.proto\x1a\x12squall/v1/op.proto\x1a\x14squall/v1/plan.proto\x1a\x15squall/v1/state.proto\"\xf0\x01\n" +
+	"\x17squall/v1/control.proto\x12\tsquall.v1\x1a\x15squall/v1/agent.proto\x1a\x1asquall/v1/experiment.proto\x1a\x12squall/v1/op.proto\x1a\x14squall/v1/plan.proto\x1a\x15squall/v1/state.proto\"\x8f\x02\n" +
 	"\vPlanRequest\x125\n" +
 	"\n" +
 	"experiment\x18\x01 \x01(\v2\x15.squall.v1.ExperimentR\n" +
 	"experiment\x121\n" +
 	"\x03aim\x18\x02 \x03(\v2\x1f.squall.v1.PlanRequest.AimEntryR\x03aim\x12\x12\n" +
 	"\x04file\x18\x03 \x01(\tR\x04file\x12\x16\n" +
-	"\x06source\x18\x04 \x01(\fR\x06source\x1aK\n" +
+	"\x06source\x18\x04 \x01(\fR\x06source\x12\x1d\n" +
+	"\n" +
+	"try_probes\x18\x05 \x01(\bR\ttryProbes\x1aK\n" +
 	"\bAimEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12)\n" +
 	"\x05value\x18\x02 \x01(\v2\x13.squall.v1.ZoneRoleR\x05value:\x028\x01\"3\n" +
@@ -4207,7 +4308,12 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\fAlarmRequest\x12(\n" +
 	"\x04halt\x18\x01 \x01(\v2\x14.squall.v1.HaltLatchR\x04halt\"%\n" +
 	"\rAlarmResponse\x12\x14\n" +
-	"\x05hosts\x18\x01 \x03(\tR\x05hosts*\x92\x01\n" +
+	"\x05hosts\x18\x01 \x03(\tR\x05hosts\"=\n" +
+	"\n" +
+	"TryRequest\x12/\n" +
+	"\x06probes\x18\x01 \x03(\v2\x17.squall.v1.PlannedProbeR\x06probes\"<\n" +
+	"\vTryResponse\x12-\n" +
+	"\x06probes\x18\x01 \x03(\v2\x15.squall.v1.ProbeTrialR\x06probes*\x92\x01\n" +
 	"\bStanding\x12\x18\n" +
 	"\x14STANDING_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12STANDING_UNTOUCHED\x10\x01\x12\x11\n" +
@@ -4241,13 +4347,14 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x10ListAuditRecords\x12\".squall.v1.ListAuditRecordsRequest\x1a#.squall.v1.ListAuditRecordsResponse\x12I\n" +
 	"\n" +
 	"ForgetHost\x12\x1c.squall.v1.ForgetHostRequest\x1a\x1d.squall.v1.ForgetHostResponse\x12=\n" +
-	"\x06Report\x12\x18.squall.v1.ReportRequest\x1a\x19.squall.v1.ReportResponse2\xd9\x02\n" +
+	"\x06Report\x12\x18.squall.v1.ReportRequest\x1a\x19.squall.v1.ReportResponse2\x8f\x03\n" +
 	"\vPeerService\x12@\n" +
 	"\aPropose\x12\x19.squall.v1.ProposeRequest\x1a\x1a.squall.v1.ProposeResponse\x12Q\n" +
 	"\fProposeLarge\x12\x1e.squall.v1.ProposeLargeRequest\x1a\x1f.squall.v1.ProposeLargeResponse(\x01\x12@\n" +
 	"\aConfirm\x12\x19.squall.v1.ConfirmRequest\x1a\x1a.squall.v1.ConfirmResponse\x127\n" +
 	"\x04Push\x12\x16.squall.v1.PushRequest\x1a\x17.squall.v1.PushResponse\x12:\n" +
-	"\x05Alarm\x12\x17.squall.v1.AlarmRequest\x1a\x18.squall.v1.AlarmResponseB\x1bZ\x19squall/proto/squall/v1;pbb\x06proto3"
+	"\x05Alarm\x12\x17.squall.v1.AlarmRequest\x1a\x18.squall.v1.AlarmResponse\x124\n" +
+	"\x03Try\x12\x15.squall.v1.TryRequest\x1a\x16.squall.v1.TryResponseB\x1bZ\x19squall/proto/squall/v1;pbb\x06proto3"
 
 var (
 	file_squall_v1_control_proto_rawDescOnce sync.Once
@@ -4262,7 +4369,7 @@ func file_squall_v1_control_proto_rawDescGZIP() []byte {
 }
 
 var file_squall_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_squall_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 60)
+var file_squall_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 62)
 var file_squall_v1_control_proto_goTypes = []any{
 	(Standing)(0),                    // 0: squall.v1.Standing
 	(HostCondition)(0),               // 1: squall.v1.HostCondition
@@ -4322,54 +4429,58 @@ var file_squall_v1_control_proto_goTypes = []any{
 	(*PushResponse)(nil),             // 55: squall.v1.PushResponse
 	(*AlarmRequest)(nil),             // 56: squall.v1.AlarmRequest
 	(*AlarmResponse)(nil),            // 57: squall.v1.AlarmResponse
-	nil,                              // 58: squall.v1.PlanRequest.AimEntry
-	nil,                              // 59: squall.v1.RunRequest.AimEntry
-	nil,                              // 60: squall.v1.StepReport.StandingEntry
-	nil,                              // 61: squall.v1.PushRequest.OrdersEntry
-	(*Experiment)(nil),               // 62: squall.v1.Experiment
-	(*Plan)(nil),                     // 63: squall.v1.Plan
-	(*Problem)(nil),                  // 64: squall.v1.Problem
-	(*Event)(nil),                    // 65: squall.v1.Event
-	(*HaltLatch)(nil),                // 66: squall.v1.HaltLatch
-	(RunState)(0),                    // 67: squall.v1.RunState
-	(Verdict)(0),                     // 68: squall.v1.Verdict
-	(*Principal)(nil),                // 69: squall.v1.Principal
-	(StepState)(0),                   // 70: squall.v1.StepState
-	(FindingKind)(0),                 // 71: squall.v1.FindingKind
-	(FindingState)(0),                // 72: squall.v1.FindingState
-	(*Registered)(nil),               // 73: squall.v1.Registered
-	(*AuditRecord)(nil),              // 74: squall.v1.AuditRecord
-	(*OpenStep)(nil),                 // 75: squall.v1.OpenStep
-	(*Finding)(nil),                  // 76: squall.v1.Finding
-	(EndCause)(0),                    // 77: squall.v1.EndCause
-	(*PlannedPhase)(nil),             // 78: squall.v1.PlannedPhase
-	(*StepStatus)(nil),               // 79: squall.v1.StepStatus
-	(*Command)(nil),                  // 80: squall.v1.Command
-	(*Outcome)(nil),                  // 81: squall.v1.Outcome
-	(*ZoneRole)(nil),                 // 82: squall.v1.ZoneRole
-	(*Order)(nil),                    // 83: squall.v1.Order
+	(*TryRequest)(nil),               // 58: squall.v1.TryRequest
+	(*TryResponse)(nil),              // 59: squall.v1.TryResponse
+	nil,                              // 60: squall.v1.PlanRequest.AimEntry
+	nil,                              // 61: squall.v1.RunRequest.AimEntry
+	nil,                              // 62: squall.v1.StepReport.StandingEntry
+	nil,                              // 63: squall.v1.PushRequest.OrdersEntry
+	(*Experiment)(nil),               // 64: squall.v1.Experiment
+	(*Plan)(nil),                     // 65: squall.v1.Plan
+	(*Problem)(nil),                  // 66: squall.v1.Problem
+	(*Event)(nil),                    // 67: squall.v1.Event
+	(*HaltLatch)(nil),                // 68: squall.v1.HaltLatch
+	(RunState)(0),                    // 69: squall.v1.RunState
+	(Verdict)(0),                     // 70: squall.v1.Verdict
+	(*Principal)(nil),                // 71: squall.v1.Principal
+	(StepState)(0),                   // 72: squall.v1.StepState
+	(FindingKind)(0),                 // 73: squall.v1.FindingKind
+	(FindingState)(0),                // 74: squall.v1.FindingState
+	(*Registered)(nil),               // 75: squall.v1.Registered
+	(*AuditRecord)(nil),              // 76: squall.v1.AuditRecord
+	(*OpenStep)(nil),                 // 77: squall.v1.OpenStep
+	(*Finding)(nil),                  // 78: squall.v1.Finding
+	(EndCause)(0),                    // 79: squall.v1.EndCause
+	(*PlannedPhase)(nil),             // 80: squall.v1.PlannedPhase
+	(*StepStatus)(nil),               // 81: squall.v1.StepStatus
+	(*Command)(nil),                  // 82: squall.v1.Command
+	(*Outcome)(nil),                  // 83: squall.v1.Outcome
+	(*PlannedProbe)(nil),             // 84: squall.v1.PlannedProbe
+	(*ProbeTrial)(nil),               // 85: squall.v1.ProbeTrial
+	(*ZoneRole)(nil),                 // 86: squall.v1.ZoneRole
+	(*Order)(nil),                    // 87: squall.v1.Order
 }
 var file_squall_v1_control_proto_depIdxs = []int32{
-	62, // 0: squall.v1.PlanRequest.experiment:type_name -> squall.v1.Experiment
-	58, // 1: squall.v1.PlanRequest.aim:type_name -> squall.v1.PlanRequest.AimEntry
-	63, // 2: squall.v1.PlanResponse.plan:type_name -> squall.v1.Plan
-	62, // 3: squall.v1.RunRequest.experiment:type_name -> squall.v1.Experiment
-	59, // 4: squall.v1.RunRequest.aim:type_name -> squall.v1.RunRequest.AimEntry
-	63, // 5: squall.v1.RunResponse.plan:type_name -> squall.v1.Plan
-	64, // 6: squall.v1.RunResponse.refused:type_name -> squall.v1.Problem
-	65, // 7: squall.v1.WatchResponse.event:type_name -> squall.v1.Event
+	64, // 0: squall.v1.PlanRequest.experiment:type_name -> squall.v1.Experiment
+	60, // 1: squall.v1.PlanRequest.aim:type_name -> squall.v1.PlanRequest.AimEntry
+	65, // 2: squall.v1.PlanResponse.plan:type_name -> squall.v1.Plan
+	64, // 3: squall.v1.RunRequest.experiment:type_name -> squall.v1.Experiment
+	61, // 4: squall.v1.RunRequest.aim:type_name -> squall.v1.RunRequest.AimEntry
+	65, // 5: squall.v1.RunResponse.plan:type_name -> squall.v1.Plan
+	66, // 6: squall.v1.RunResponse.refused:type_name -> squall.v1.Problem
+	67, // 7: squall.v1.WatchResponse.event:type_name -> squall.v1.Event
 	10, // 8: squall.v1.HaltResponse.hosts:type_name -> squall.v1.HostClean
 	0,  // 9: squall.v1.HostClean.standing:type_name -> squall.v1.Standing
 	10, // 10: squall.v1.UndoResponse.hosts:type_name -> squall.v1.HostClean
-	66, // 11: squall.v1.StatusResponse.halt:type_name -> squall.v1.HaltLatch
+	68, // 11: squall.v1.StatusResponse.halt:type_name -> squall.v1.HaltLatch
 	18, // 12: squall.v1.StatusResponse.runs:type_name -> squall.v1.RunSummary
 	19, // 13: squall.v1.StatusResponse.active:type_name -> squall.v1.ActiveStep
 	10, // 14: squall.v1.StatusResponse.residue:type_name -> squall.v1.HostClean
 	17, // 15: squall.v1.StatusResponse.servers:type_name -> squall.v1.ServerStatus
-	67, // 16: squall.v1.RunSummary.state:type_name -> squall.v1.RunState
-	68, // 17: squall.v1.RunSummary.verdict:type_name -> squall.v1.Verdict
-	69, // 18: squall.v1.RunSummary.by:type_name -> squall.v1.Principal
-	70, // 19: squall.v1.ActiveStep.state:type_name -> squall.v1.StepState
+	69, // 16: squall.v1.RunSummary.state:type_name -> squall.v1.RunState
+	70, // 17: squall.v1.RunSummary.verdict:type_name -> squall.v1.Verdict
+	71, // 18: squall.v1.RunSummary.by:type_name -> squall.v1.Principal
+	72, // 19: squall.v1.ActiveStep.state:type_name -> squall.v1.StepState
 	0,  // 20: squall.v1.ActiveStep.standing:type_name -> squall.v1.Standing
 	18, // 21: squall.v1.LiveResponse.run:type_name -> squall.v1.RunSummary
 	22, // 22: squall.v1.LiveResponse.hosts:type_name -> squall.v1.LiveHost
@@ -4378,85 +4489,89 @@ var file_squall_v1_control_proto_depIdxs = []int32{
 	25, // 25: squall.v1.LiveResponse.rules:type_name -> squall.v1.LiveRule
 	10, // 26: squall.v1.LiveResponse.residue:type_name -> squall.v1.HostClean
 	1,  // 27: squall.v1.LiveHost.condition:type_name -> squall.v1.HostCondition
-	71, // 28: squall.v1.LiveRule.kind:type_name -> squall.v1.FindingKind
-	72, // 29: squall.v1.LiveRule.state:type_name -> squall.v1.FindingState
-	73, // 30: squall.v1.ListHostsResponse.hosts:type_name -> squall.v1.Registered
-	73, // 31: squall.v1.GetHostResponse.host:type_name -> squall.v1.Registered
+	73, // 28: squall.v1.LiveRule.kind:type_name -> squall.v1.FindingKind
+	74, // 29: squall.v1.LiveRule.state:type_name -> squall.v1.FindingState
+	75, // 30: squall.v1.ListHostsResponse.hosts:type_name -> squall.v1.Registered
+	75, // 31: squall.v1.GetHostResponse.host:type_name -> squall.v1.Registered
 	32, // 32: squall.v1.ListZonesResponse.zones:type_name -> squall.v1.Zone
 	18, // 33: squall.v1.ListRunsResponse.runs:type_name -> squall.v1.RunSummary
-	74, // 34: squall.v1.ListAuditRecordsResponse.audit:type_name -> squall.v1.AuditRecord
-	75, // 35: squall.v1.ForgetHostResponse.open:type_name -> squall.v1.OpenStep
+	76, // 34: squall.v1.ListAuditRecordsResponse.audit:type_name -> squall.v1.AuditRecord
+	77, // 35: squall.v1.ForgetHostResponse.open:type_name -> squall.v1.OpenStep
 	43, // 36: squall.v1.ReportResponse.report:type_name -> squall.v1.RunReport
 	18, // 37: squall.v1.RunReport.summary:type_name -> squall.v1.RunSummary
-	76, // 38: squall.v1.RunReport.findings:type_name -> squall.v1.Finding
+	78, // 38: squall.v1.RunReport.findings:type_name -> squall.v1.Finding
 	44, // 39: squall.v1.RunReport.phases:type_name -> squall.v1.PhaseReport
 	45, // 40: squall.v1.RunReport.steps:type_name -> squall.v1.StepReport
 	47, // 41: squall.v1.RunReport.probes:type_name -> squall.v1.ProbeReport
 	10, // 42: squall.v1.RunReport.residue:type_name -> squall.v1.HostClean
-	65, // 43: squall.v1.RunReport.events:type_name -> squall.v1.Event
-	63, // 44: squall.v1.RunReport.plan:type_name -> squall.v1.Plan
-	77, // 45: squall.v1.RunReport.end_cause:type_name -> squall.v1.EndCause
-	78, // 46: squall.v1.PhaseReport.planned:type_name -> squall.v1.PlannedPhase
-	79, // 47: squall.v1.StepReport.hosts:type_name -> squall.v1.StepStatus
+	67, // 43: squall.v1.RunReport.events:type_name -> squall.v1.Event
+	65, // 44: squall.v1.RunReport.plan:type_name -> squall.v1.Plan
+	79, // 45: squall.v1.RunReport.end_cause:type_name -> squall.v1.EndCause
+	80, // 46: squall.v1.PhaseReport.planned:type_name -> squall.v1.PlannedPhase
+	81, // 47: squall.v1.StepReport.hosts:type_name -> squall.v1.StepStatus
 	46, // 48: squall.v1.StepReport.skew:type_name -> squall.v1.Spread
 	46, // 49: squall.v1.StepReport.late:type_name -> squall.v1.Spread
-	60, // 50: squall.v1.StepReport.standing:type_name -> squall.v1.StepReport.StandingEntry
-	80, // 51: squall.v1.ProposeRequest.command:type_name -> squall.v1.Command
-	81, // 52: squall.v1.ProposeResponse.outcome:type_name -> squall.v1.Outcome
-	81, // 53: squall.v1.ProposeLargeResponse.outcome:type_name -> squall.v1.Outcome
-	61, // 54: squall.v1.PushRequest.orders:type_name -> squall.v1.PushRequest.OrdersEntry
-	66, // 55: squall.v1.AlarmRequest.halt:type_name -> squall.v1.HaltLatch
-	82, // 56: squall.v1.PlanRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
-	82, // 57: squall.v1.RunRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
-	0,  // 58: squall.v1.StepReport.StandingEntry.value:type_name -> squall.v1.Standing
-	83, // 59: squall.v1.PushRequest.OrdersEntry.value:type_name -> squall.v1.Order
-	2,  // 60: squall.v1.ControlService.Plan:input_type -> squall.v1.PlanRequest
-	4,  // 61: squall.v1.ControlService.Run:input_type -> squall.v1.RunRequest
-	6,  // 62: squall.v1.ControlService.Watch:input_type -> squall.v1.WatchRequest
-	8,  // 63: squall.v1.ControlService.Halt:input_type -> squall.v1.HaltRequest
-	11, // 64: squall.v1.ControlService.Resume:input_type -> squall.v1.ResumeRequest
-	13, // 65: squall.v1.ControlService.Undo:input_type -> squall.v1.UndoRequest
-	15, // 66: squall.v1.ControlService.Status:input_type -> squall.v1.StatusRequest
-	20, // 67: squall.v1.ControlService.Live:input_type -> squall.v1.LiveRequest
-	26, // 68: squall.v1.ControlService.ListHosts:input_type -> squall.v1.ListHostsRequest
-	28, // 69: squall.v1.ControlService.GetHost:input_type -> squall.v1.GetHostRequest
-	30, // 70: squall.v1.ControlService.ListZones:input_type -> squall.v1.ListZonesRequest
-	33, // 71: squall.v1.ControlService.ListRuns:input_type -> squall.v1.ListRunsRequest
-	35, // 72: squall.v1.ControlService.GetRun:input_type -> squall.v1.GetRunRequest
-	37, // 73: squall.v1.ControlService.ListAuditRecords:input_type -> squall.v1.ListAuditRecordsRequest
-	39, // 74: squall.v1.ControlService.ForgetHost:input_type -> squall.v1.ForgetHostRequest
-	41, // 75: squall.v1.ControlService.Report:input_type -> squall.v1.ReportRequest
-	48, // 76: squall.v1.PeerService.Propose:input_type -> squall.v1.ProposeRequest
-	50, // 77: squall.v1.PeerService.ProposeLarge:input_type -> squall.v1.ProposeLargeRequest
-	52, // 78: squall.v1.PeerService.Confirm:input_type -> squall.v1.ConfirmRequest
-	54, // 79: squall.v1.PeerService.Push:input_type -> squall.v1.PushRequest
-	56, // 80: squall.v1.PeerService.Alarm:input_type -> squall.v1.AlarmRequest
-	3,  // 81: squall.v1.ControlService.Plan:output_type -> squall.v1.PlanResponse
-	5,  // 82: squall.v1.ControlService.Run:output_type -> squall.v1.RunResponse
-	7,  // 83: squall.v1.ControlService.Watch:output_type -> squall.v1.WatchResponse
-	9,  // 84: squall.v1.ControlService.Halt:output_type -> squall.v1.HaltResponse
-	12, // 85: squall.v1.ControlService.Resume:output_type -> squall.v1.ResumeResponse
-	14, // 86: squall.v1.ControlService.Undo:output_type -> squall.v1.UndoResponse
-	16, // 87: squall.v1.ControlService.Status:output_type -> squall.v1.StatusResponse
-	21, // 88: squall.v1.ControlService.Live:output_type -> squall.v1.LiveResponse
-	27, // 89: squall.v1.ControlService.ListHosts:output_type -> squall.v1.ListHostsResponse
-	29, // 90: squall.v1.ControlService.GetHost:output_type -> squall.v1.GetHostResponse
-	31, // 91: squall.v1.ControlService.ListZones:output_type -> squall.v1.ListZonesResponse
-	34, // 92: squall.v1.ControlService.ListRuns:output_type -> squall.v1.ListRunsResponse
-	36, // 93: squall.v1.ControlService.GetRun:output_type -> squall.v1.GetRunResponse
-	38, // 94: squall.v1.ControlService.ListAuditRecords:output_type -> squall.v1.ListAuditRecordsResponse
-	40, // 95: squall.v1.ControlService.ForgetHost:output_type -> squall.v1.ForgetHostResponse
-	42, // 96: squall.v1.ControlService.Report:output_type -> squall.v1.ReportResponse
-	49, // 97: squall.v1.PeerService.Propose:output_type -> squall.v1.ProposeResponse
-	51, // 98: squall.v1.PeerService.ProposeLarge:output_type -> squall.v1.ProposeLargeResponse
-	53, // 99: squall.v1.PeerService.Confirm:output_type -> squall.v1.ConfirmResponse
-	55, // 100: squall.v1.PeerService.Push:output_type -> squall.v1.PushResponse
-	57, // 101: squall.v1.PeerService.Alarm:output_type -> squall.v1.AlarmResponse
-	81, // [81:102] is the sub-list for method output_type
-	60, // [60:81] is the sub-list for method input_type
-	60, // [60:60] is the sub-list for extension type_name
-	60, // [60:60] is the sub-list for extension extendee
-	0,  // [0:60] is the sub-list for field type_name
+	62, // 50: squall.v1.StepReport.standing:type_name -> squall.v1.StepReport.StandingEntry
+	82, // 51: squall.v1.ProposeRequest.command:type_name -> squall.v1.Command
+	83, // 52: squall.v1.ProposeResponse.outcome:type_name -> squall.v1.Outcome
+	83, // 53: squall.v1.ProposeLargeResponse.outcome:type_name -> squall.v1.Outcome
+	63, // 54: squall.v1.PushRequest.orders:type_name -> squall.v1.PushRequest.OrdersEntry
+	68, // 55: squall.v1.AlarmRequest.halt:type_name -> squall.v1.HaltLatch
+	84, // 56: squall.v1.TryRequest.probes:type_name -> squall.v1.PlannedProbe
+	85, // 57: squall.v1.TryResponse.probes:type_name -> squall.v1.ProbeTrial
+	86, // 58: squall.v1.PlanRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	86, // 59: squall.v1.RunRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	0,  // 60: squall.v1.StepReport.StandingEntry.value:type_name -> squall.v1.Standing
+	87, // 61: squall.v1.PushRequest.OrdersEntry.value:type_name -> squall.v1.Order
+	2,  // 62: squall.v1.ControlService.Plan:input_type -> squall.v1.PlanRequest
+	4,  // 63: squall.v1.ControlService.Run:input_type -> squall.v1.RunRequest
+	6,  // 64: squall.v1.ControlService.Watch:input_type -> squall.v1.WatchRequest
+	8,  // 65: squall.v1.ControlService.Halt:input_type -> squall.v1.HaltRequest
+	11, // 66: squall.v1.ControlService.Resume:input_type -> squall.v1.ResumeRequest
+	13, // 67: squall.v1.ControlService.Undo:input_type -> squall.v1.UndoRequest
+	15, // 68: squall.v1.ControlService.Status:input_type -> squall.v1.StatusRequest
+	20, // 69: squall.v1.ControlService.Live:input_type -> squall.v1.LiveRequest
+	26, // 70: squall.v1.ControlService.ListHosts:input_type -> squall.v1.ListHostsRequest
+	28, // 71: squall.v1.ControlService.GetHost:input_type -> squall.v1.GetHostRequest
+	30, // 72: squall.v1.ControlService.ListZones:input_type -> squall.v1.ListZonesRequest
+	33, // 73: squall.v1.ControlService.ListRuns:input_type -> squall.v1.ListRunsRequest
+	35, // 74: squall.v1.ControlService.GetRun:input_type -> squall.v1.GetRunRequest
+	37, // 75: squall.v1.ControlService.ListAuditRecords:input_type -> squall.v1.ListAuditRecordsRequest
+	39, // 76: squall.v1.ControlService.ForgetHost:input_type -> squall.v1.ForgetHostRequest
+	41, // 77: squall.v1.ControlService.Report:input_type -> squall.v1.ReportRequest
+	48, // 78: squall.v1.PeerService.Propose:input_type -> squall.v1.ProposeRequest
+	50, // 79: squall.v1.PeerService.ProposeLarge:input_type -> squall.v1.ProposeLargeRequest
+	52, // 80: squall.v1.PeerService.Confirm:input_type -> squall.v1.ConfirmRequest
+	54, // 81: squall.v1.PeerService.Push:input_type -> squall.v1.PushRequest
+	56, // 82: squall.v1.PeerService.Alarm:input_type -> squall.v1.AlarmRequest
+	58, // 83: squall.v1.PeerService.Try:input_type -> squall.v1.TryRequest
+	3,  // 84: squall.v1.ControlService.Plan:output_type -> squall.v1.PlanResponse
+	5,  // 85: squall.v1.ControlService.Run:output_type -> squall.v1.RunResponse
+	7,  // 86: squall.v1.ControlService.Watch:output_type -> squall.v1.WatchResponse
+	9,  // 87: squall.v1.ControlService.Halt:output_type -> squall.v1.HaltResponse
+	12, // 88: squall.v1.ControlService.Resume:output_type -> squall.v1.ResumeResponse
+	14, // 89: squall.v1.ControlService.Undo:output_type -> squall.v1.UndoResponse
+	16, // 90: squall.v1.ControlService.Status:output_type -> squall.v1.StatusResponse
+	21, // 91: squall.v1.ControlService.Live:output_type -> squall.v1.LiveResponse
+	27, // 92: squall.v1.ControlService.ListHosts:output_type -> squall.v1.ListHostsResponse
+	29, // 93: squall.v1.ControlService.GetHost:output_type -> squall.v1.GetHostResponse
+	31, // 94: squall.v1.ControlService.ListZones:output_type -> squall.v1.ListZonesResponse
+	34, // 95: squall.v1.ControlService.ListRuns:output_type -> squall.v1.ListRunsResponse
+	36, // 96: squall.v1.ControlService.GetRun:output_type -> squall.v1.GetRunResponse
+	38, // 97: squall.v1.ControlService.ListAuditRecords:output_type -> squall.v1.ListAuditRecordsResponse
+	40, // 98: squall.v1.ControlService.ForgetHost:output_type -> squall.v1.ForgetHostResponse
+	42, // 99: squall.v1.ControlService.Report:output_type -> squall.v1.ReportResponse
+	49, // 100: squall.v1.PeerService.Propose:output_type -> squall.v1.ProposeResponse
+	51, // 101: squall.v1.PeerService.ProposeLarge:output_type -> squall.v1.ProposeLargeResponse
+	53, // 102: squall.v1.PeerService.Confirm:output_type -> squall.v1.ConfirmResponse
+	55, // 103: squall.v1.PeerService.Push:output_type -> squall.v1.PushResponse
+	57, // 104: squall.v1.PeerService.Alarm:output_type -> squall.v1.AlarmResponse
+	59, // 105: squall.v1.PeerService.Try:output_type -> squall.v1.TryResponse
+	84, // [84:106] is the sub-list for method output_type
+	62, // [62:84] is the sub-list for method input_type
+	62, // [62:62] is the sub-list for extension type_name
+	62, // [62:62] is the sub-list for extension extendee
+	0,  // [0:62] is the sub-list for field type_name
 }
 
 func init() { file_squall_v1_control_proto_init() }
@@ -4476,7 +4591,7 @@ func file_squall_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_squall_v1_control_proto_rawDesc), len(file_squall_v1_control_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   60,
+			NumMessages:   62,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

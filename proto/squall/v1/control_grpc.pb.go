@@ -754,6 +754,7 @@ const (
 	PeerService_Confirm_FullMethodName      = "/squall.v1.PeerService/Confirm"
 	PeerService_Push_FullMethodName         = "/squall.v1.PeerService/Push"
 	PeerService_Alarm_FullMethodName        = "/squall.v1.PeerService/Alarm"
+	PeerService_Try_FullMethodName          = "/squall.v1.PeerService/Try"
 )
 
 // PeerServiceClient is the client API for PeerService service.
@@ -772,6 +773,9 @@ type PeerServiceClient interface {
 	Push(ctx context.Context, in *PushRequest, opts ...grpc.CallOption) (*PushResponse, error)
 	// Alarm tells of a halt before it is committed.
 	Alarm(ctx context.Context, in *AlarmRequest, opts ...grpc.CallOption) (*AlarmResponse, error)
+	// Try makes one attempt of each probe from the hosts whose agents are connected
+	// to this server, and from this server.
+	Try(ctx context.Context, in *TryRequest, opts ...grpc.CallOption) (*TryResponse, error)
 }
 
 type peerServiceClient struct {
@@ -835,6 +839,16 @@ func (c *peerServiceClient) Alarm(ctx context.Context, in *AlarmRequest, opts ..
 	return out, nil
 }
 
+func (c *peerServiceClient) Try(ctx context.Context, in *TryRequest, opts ...grpc.CallOption) (*TryResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(TryResponse)
+	err := c.cc.Invoke(ctx, PeerService_Try_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // PeerServiceServer is the server API for PeerService service.
 // All implementations must embed UnimplementedPeerServiceServer
 // for forward compatibility.
@@ -851,6 +865,9 @@ type PeerServiceServer interface {
 	Push(context.Context, *PushRequest) (*PushResponse, error)
 	// Alarm tells of a halt before it is committed.
 	Alarm(context.Context, *AlarmRequest) (*AlarmResponse, error)
+	// Try makes one attempt of each probe from the hosts whose agents are connected
+	// to this server, and from this server.
+	Try(context.Context, *TryRequest) (*TryResponse, error)
 	mustEmbedUnimplementedPeerServiceServer()
 }
 
@@ -875,6 +892,9 @@ func (UnimplementedPeerServiceServer) Push(context.Context, *PushRequest) (*Push
 }
 func (UnimplementedPeerServiceServer) Alarm(context.Context, *AlarmRequest) (*AlarmResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Alarm not implemented")
+}
+func (UnimplementedPeerServiceServer) Try(context.Context, *TryRequest) (*TryResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Try not implemented")
 }
 func (UnimplementedPeerServiceServer) mustEmbedUnimplementedPeerServiceServer() {}
 func (UnimplementedPeerServiceServer) testEmbeddedByValue()                     {}
@@ -976,6 +996,24 @@ func _PeerService_Alarm_Handler(srv interface{}, ctx context.Context, dec func(i
 	return interceptor(ctx, in, info, handler)
 }
 
+func _PeerService_Try_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(TryRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PeerServiceServer).Try(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PeerService_Try_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PeerServiceServer).Try(ctx, req.(*TryRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // PeerService_ServiceDesc is the grpc.ServiceDesc for PeerService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -998,6 +1036,10 @@ var PeerService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Alarm",
 			Handler:    _PeerService_Alarm_Handler,
+		},
+		{
+			MethodName: "Try",
+			Handler:    _PeerService_Try_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

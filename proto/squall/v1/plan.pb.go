@@ -158,7 +158,10 @@ type Plan struct {
 	Defaults []string    `protobuf:"bytes,17,rep,name=defaults,proto3" json:"defaults,omitempty"`
 	Headroom []*Headroom `protobuf:"bytes,18,rep,name=headroom,proto3" json:"headroom,omitempty"`
 	// The address sets that the steps name by digest.
-	AddressSets   []*AddressSet `protobuf:"bytes,19,rep,name=address_sets,json=addressSets,proto3" json:"address_sets,omitempty"`
+	AddressSets []*AddressSet `protobuf:"bytes,19,rep,name=address_sets,json=addressSets,proto3" json:"address_sets,omitempty"`
+	// What the probes gave when they were tried for this plan. Only the answer to
+	// `plan` has it: it is no part of what is run, nor of the digest.
+	Trial         *Trial `protobuf:"bytes,20,opt,name=trial,proto3" json:"trial,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -326,6 +329,310 @@ func (x *Plan) GetAddressSets() []*AddressSet {
 	return nil
 }
 
+func (x *Plan) GetTrial() *Trial {
+	if x != nil {
+		return x.Trial
+	}
+	return nil
+}
+
+// Trial is one attempt of every probe of a plan, made once and recorded nowhere,
+// and what the rules say to that.
+type Trial struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Why no probe was tried; empty where they were.
+	Untried string        `protobuf:"bytes,1,opt,name=untried,proto3" json:"untried,omitempty"`
+	Probes  []*ProbeTrial `protobuf:"bytes,2,rep,name=probes,proto3" json:"probes,omitempty"`
+	// The gate: the expressions of `steady_state`.
+	SteadyState   []*RuleTrial `protobuf:"bytes,3,rep,name=steady_state,json=steadyState,proto3" json:"steady_state,omitempty"`
+	Abort         []*RuleTrial `protobuf:"bytes,4,rep,name=abort,proto3" json:"abort,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Trial) Reset() {
+	*x = Trial{}
+	mi := &file_squall_v1_plan_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Trial) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Trial) ProtoMessage() {}
+
+func (x *Trial) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_plan_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Trial.ProtoReflect.Descriptor instead.
+func (*Trial) Descriptor() ([]byte, []int) {
+	return file_squall_v1_plan_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Trial) GetUntried() string {
+	if x != nil {
+		return x.Untried
+	}
+	return ""
+}
+
+func (x *Trial) GetProbes() []*ProbeTrial {
+	if x != nil {
+		return x.Probes
+	}
+	return nil
+}
+
+func (x *Trial) GetSteadyState() []*RuleTrial {
+	if x != nil {
+		return x.SteadyState
+	}
+	return nil
+}
+
+func (x *Trial) GetAbort() []*RuleTrial {
+	if x != nil {
+		return x.Abort
+	}
+	return nil
+}
+
+// ProbeTrial is one probe, tried once at every place where it would run.
+type ProbeTrial struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As the planned probe is called: "checkout", "target/machines".
+	Probe         string     `protobuf:"bytes,1,opt,name=probe,proto3" json:"probe,omitempty"`
+	Attempts      []*Attempt `protobuf:"bytes,2,rep,name=attempts,proto3" json:"attempts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProbeTrial) Reset() {
+	*x = ProbeTrial{}
+	mi := &file_squall_v1_plan_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProbeTrial) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProbeTrial) ProtoMessage() {}
+
+func (x *ProbeTrial) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_plan_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProbeTrial.ProtoReflect.Descriptor instead.
+func (*ProbeTrial) Descriptor() ([]byte, []int) {
+	return file_squall_v1_plan_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *ProbeTrial) GetProbe() string {
+	if x != nil {
+		return x.Probe
+	}
+	return ""
+}
+
+func (x *ProbeTrial) GetAttempts() []*Attempt {
+	if x != nil {
+		return x.Attempts
+	}
+	return nil
+}
+
+// Attempt is one attempt of a probe at one place.
+type Attempt struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The host that made it; empty for a server.
+	Host string `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
+	// The server that made it; empty for a host.
+	Server        string `protobuf:"bytes,2,opt,name=server,proto3" json:"server,omitempty"`
+	Ok            bool   `protobuf:"varint,3,opt,name=ok,proto3" json:"ok,omitempty"`
+	DurationNanos int64  `protobuf:"varint,4,opt,name=duration_nanos,json=durationNanos,proto3" json:"duration_nanos,omitempty"`
+	// Set by probes that give one.
+	Value *float64 `protobuf:"fixed64,5,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	// Why it failed, or why nothing is known of it; empty where it is ok.
+	Error string `protobuf:"bytes,6,opt,name=error,proto3" json:"error,omitempty"`
+	// Nobody made it: the host or server did not answer, or refused.
+	Missing       bool `protobuf:"varint,7,opt,name=missing,proto3" json:"missing,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Attempt) Reset() {
+	*x = Attempt{}
+	mi := &file_squall_v1_plan_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Attempt) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Attempt) ProtoMessage() {}
+
+func (x *Attempt) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_plan_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Attempt.ProtoReflect.Descriptor instead.
+func (*Attempt) Descriptor() ([]byte, []int) {
+	return file_squall_v1_plan_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Attempt) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *Attempt) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *Attempt) GetOk() bool {
+	if x != nil {
+		return x.Ok
+	}
+	return false
+}
+
+func (x *Attempt) GetDurationNanos() int64 {
+	if x != nil {
+		return x.DurationNanos
+	}
+	return 0
+}
+
+func (x *Attempt) GetValue() float64 {
+	if x != nil && x.Value != nil {
+		return *x.Value
+	}
+	return 0
+}
+
+func (x *Attempt) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *Attempt) GetMissing() bool {
+	if x != nil {
+		return x.Missing
+	}
+	return false
+}
+
+// RuleTrial is an expression of the file over the attempts alone.
+type RuleTrial struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name, or the expression where it has none.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The value seen and its limit.
+	Seen string `protobuf:"bytes,2,opt,name=seen,proto3" json:"seen,omitempty"`
+	// Whether it is true now; unset where that can't be known.
+	Holds *bool `protobuf:"varint,3,opt,name=holds,proto3,oneof" json:"holds,omitempty"`
+	// Why it can't be known.
+	Unknown       string `protobuf:"bytes,4,opt,name=unknown,proto3" json:"unknown,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RuleTrial) Reset() {
+	*x = RuleTrial{}
+	mi := &file_squall_v1_plan_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RuleTrial) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RuleTrial) ProtoMessage() {}
+
+func (x *RuleTrial) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_plan_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RuleTrial.ProtoReflect.Descriptor instead.
+func (*RuleTrial) Descriptor() ([]byte, []int) {
+	return file_squall_v1_plan_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *RuleTrial) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RuleTrial) GetSeen() string {
+	if x != nil {
+		return x.Seen
+	}
+	return ""
+}
+
+func (x *RuleTrial) GetHolds() bool {
+	if x != nil && x.Holds != nil {
+		return *x.Holds
+	}
+	return false
+}
+
+func (x *RuleTrial) GetUnknown() string {
+	if x != nil {
+		return x.Unknown
+	}
+	return ""
+}
+
 // PlannedPhase is a phase in both times.
 type PlannedPhase struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
@@ -342,7 +649,7 @@ type PlannedPhase struct {
 
 func (x *PlannedPhase) Reset() {
 	*x = PlannedPhase{}
-	mi := &file_squall_v1_plan_proto_msgTypes[1]
+	mi := &file_squall_v1_plan_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -354,7 +661,7 @@ func (x *PlannedPhase) String() string {
 func (*PlannedPhase) ProtoMessage() {}
 
 func (x *PlannedPhase) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_plan_proto_msgTypes[1]
+	mi := &file_squall_v1_plan_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -367,7 +674,7 @@ func (x *PlannedPhase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlannedPhase.ProtoReflect.Descriptor instead.
 func (*PlannedPhase) Descriptor() ([]byte, []int) {
-	return file_squall_v1_plan_proto_rawDescGZIP(), []int{1}
+	return file_squall_v1_plan_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *PlannedPhase) GetName() string {
@@ -438,7 +745,7 @@ type PlannedStep struct {
 
 func (x *PlannedStep) Reset() {
 	*x = PlannedStep{}
-	mi := &file_squall_v1_plan_proto_msgTypes[2]
+	mi := &file_squall_v1_plan_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -450,7 +757,7 @@ func (x *PlannedStep) String() string {
 func (*PlannedStep) ProtoMessage() {}
 
 func (x *PlannedStep) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_plan_proto_msgTypes[2]
+	mi := &file_squall_v1_plan_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -463,7 +770,7 @@ func (x *PlannedStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlannedStep.ProtoReflect.Descriptor instead.
 func (*PlannedStep) Descriptor() ([]byte, []int) {
-	return file_squall_v1_plan_proto_rawDescGZIP(), []int{2}
+	return file_squall_v1_plan_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *PlannedStep) GetId() string {
@@ -567,7 +874,7 @@ type HostSlot struct {
 
 func (x *HostSlot) Reset() {
 	*x = HostSlot{}
-	mi := &file_squall_v1_plan_proto_msgTypes[3]
+	mi := &file_squall_v1_plan_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -579,7 +886,7 @@ func (x *HostSlot) String() string {
 func (*HostSlot) ProtoMessage() {}
 
 func (x *HostSlot) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_plan_proto_msgTypes[3]
+	mi := &file_squall_v1_plan_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -592,7 +899,7 @@ func (x *HostSlot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostSlot.ProtoReflect.Descriptor instead.
 func (*HostSlot) Descriptor() ([]byte, []int) {
-	return file_squall_v1_plan_proto_rawDescGZIP(), []int{3}
+	return file_squall_v1_plan_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *HostSlot) GetHost() string {
@@ -649,7 +956,7 @@ type PlannedProbe struct {
 
 func (x *PlannedProbe) Reset() {
 	*x = PlannedProbe{}
-	mi := &file_squall_v1_plan_proto_msgTypes[4]
+	mi := &file_squall_v1_plan_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -661,7 +968,7 @@ func (x *PlannedProbe) String() string {
 func (*PlannedProbe) ProtoMessage() {}
 
 func (x *PlannedProbe) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_plan_proto_msgTypes[4]
+	mi := &file_squall_v1_plan_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -674,7 +981,7 @@ func (x *PlannedProbe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlannedProbe.ProtoReflect.Descriptor instead.
 func (*PlannedProbe) Descriptor() ([]byte, []int) {
-	return file_squall_v1_plan_proto_rawDescGZIP(), []int{4}
+	return file_squall_v1_plan_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *PlannedProbe) GetName() string {
@@ -733,7 +1040,7 @@ type PlannedHost struct {
 
 func (x *PlannedHost) Reset() {
 	*x = PlannedHost{}
-	mi := &file_squall_v1_plan_proto_msgTypes[5]
+	mi := &file_squall_v1_plan_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -745,7 +1052,7 @@ func (x *PlannedHost) String() string {
 func (*PlannedHost) ProtoMessage() {}
 
 func (x *PlannedHost) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_plan_proto_msgTypes[5]
+	mi := &file_squall_v1_plan_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -758,7 +1065,7 @@ func (x *PlannedHost) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlannedHost.ProtoReflect.Descriptor instead.
 func (*PlannedHost) Descriptor() ([]byte, []int) {
-	return file_squall_v1_plan_proto_rawDescGZIP(), []int{5}
+	return file_squall_v1_plan_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *PlannedHost) GetName() string {
@@ -829,7 +1136,7 @@ type Claim struct {
 
 func (x *Claim) Reset() {
 	*x = Claim{}
-	mi := &file_squall_v1_plan_proto_msgTypes[6]
+	mi := &file_squall_v1_plan_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -841,7 +1148,7 @@ func (x *Claim) String() string {
 func (*Claim) ProtoMessage() {}
 
 func (x *Claim) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_plan_proto_msgTypes[6]
+	mi := &file_squall_v1_plan_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -854,7 +1161,7 @@ func (x *Claim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Claim.ProtoReflect.Descriptor instead.
 func (*Claim) Descriptor() ([]byte, []int) {
-	return file_squall_v1_plan_proto_rawDescGZIP(), []int{6}
+	return file_squall_v1_plan_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Claim) GetResource() string {
@@ -921,7 +1228,7 @@ type Problem struct {
 
 func (x *Problem) Reset() {
 	*x = Problem{}
-	mi := &file_squall_v1_plan_proto_msgTypes[7]
+	mi := &file_squall_v1_plan_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -933,7 +1240,7 @@ func (x *Problem) String() string {
 func (*Problem) ProtoMessage() {}
 
 func (x *Problem) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_plan_proto_msgTypes[7]
+	mi := &file_squall_v1_plan_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -946,7 +1253,7 @@ func (x *Problem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Problem.ProtoReflect.Descriptor instead.
 func (*Problem) Descriptor() ([]byte, []int) {
-	return file_squall_v1_plan_proto_rawDescGZIP(), []int{7}
+	return file_squall_v1_plan_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Problem) GetFile() string {
@@ -1018,7 +1325,7 @@ type Headroom struct {
 
 func (x *Headroom) Reset() {
 	*x = Headroom{}
-	mi := &file_squall_v1_plan_proto_msgTypes[8]
+	mi := &file_squall_v1_plan_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1030,7 +1337,7 @@ func (x *Headroom) String() string {
 func (*Headroom) ProtoMessage() {}
 
 func (x *Headroom) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_plan_proto_msgTypes[8]
+	mi := &file_squall_v1_plan_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1043,7 +1350,7 @@ func (x *Headroom) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Headroom.ProtoReflect.Descriptor instead.
 func (*Headroom) Descriptor() ([]byte, []int) {
-	return file_squall_v1_plan_proto_rawDescGZIP(), []int{8}
+	return file_squall_v1_plan_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Headroom) GetGuardrail() string {
@@ -1080,7 +1387,7 @@ type AddressSet struct {
 
 func (x *AddressSet) Reset() {
 	*x = AddressSet{}
-	mi := &file_squall_v1_plan_proto_msgTypes[9]
+	mi := &file_squall_v1_plan_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1092,7 +1399,7 @@ func (x *AddressSet) String() string {
 func (*AddressSet) ProtoMessage() {}
 
 func (x *AddressSet) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_plan_proto_msgTypes[9]
+	mi := &file_squall_v1_plan_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1105,7 +1412,7 @@ func (x *AddressSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddressSet.ProtoReflect.Descriptor instead.
 func (*AddressSet) Descriptor() ([]byte, []int) {
-	return file_squall_v1_plan_proto_rawDescGZIP(), []int{9}
+	return file_squall_v1_plan_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *AddressSet) GetDigest() string {
@@ -1126,7 +1433,7 @@ var File_squall_v1_plan_proto protoreflect.FileDescriptor
 
 const file_squall_v1_plan_proto_rawDesc = "" +
 	"\n" +
-	"\x14squall/v1/plan.proto\x12\tsquall.v1\x1a\x1asquall/v1/experiment.proto\x1a\x15squall/v1/fault.proto\x1a\x14squall/v1/host.proto\"\x89\x06\n" +
+	"\x14squall/v1/plan.proto\x12\tsquall.v1\x1a\x1asquall/v1/experiment.proto\x1a\x15squall/v1/fault.proto\x1a\x14squall/v1/host.proto\"\xb1\x06\n" +
 	"\x04Plan\x12\x1e\n" +
 	"\n" +
 	"experiment\x18\x01 \x01(\tR\n" +
@@ -1151,7 +1458,32 @@ const file_squall_v1_plan_proto_rawDesc = "" +
 	"\bwarnings\x18\x10 \x03(\v2\x12.squall.v1.ProblemR\bwarnings\x12\x1a\n" +
 	"\bdefaults\x18\x11 \x03(\tR\bdefaults\x12/\n" +
 	"\bheadroom\x18\x12 \x03(\v2\x13.squall.v1.HeadroomR\bheadroom\x128\n" +
-	"\faddress_sets\x18\x13 \x03(\v2\x15.squall.v1.AddressSetR\vaddressSets\"\xd2\x01\n" +
+	"\faddress_sets\x18\x13 \x03(\v2\x15.squall.v1.AddressSetR\vaddressSets\x12&\n" +
+	"\x05trial\x18\x14 \x01(\v2\x10.squall.v1.TrialR\x05trial\"\xb5\x01\n" +
+	"\x05Trial\x12\x18\n" +
+	"\auntried\x18\x01 \x01(\tR\auntried\x12-\n" +
+	"\x06probes\x18\x02 \x03(\v2\x15.squall.v1.ProbeTrialR\x06probes\x127\n" +
+	"\fsteady_state\x18\x03 \x03(\v2\x14.squall.v1.RuleTrialR\vsteadyState\x12*\n" +
+	"\x05abort\x18\x04 \x03(\v2\x14.squall.v1.RuleTrialR\x05abort\"R\n" +
+	"\n" +
+	"ProbeTrial\x12\x14\n" +
+	"\x05probe\x18\x01 \x01(\tR\x05probe\x12.\n" +
+	"\battempts\x18\x02 \x03(\v2\x12.squall.v1.AttemptR\battempts\"\xc1\x01\n" +
+	"\aAttempt\x12\x12\n" +
+	"\x04host\x18\x01 \x01(\tR\x04host\x12\x16\n" +
+	"\x06server\x18\x02 \x01(\tR\x06server\x12\x0e\n" +
+	"\x02ok\x18\x03 \x01(\bR\x02ok\x12%\n" +
+	"\x0eduration_nanos\x18\x04 \x01(\x03R\rdurationNanos\x12\x19\n" +
+	"\x05value\x18\x05 \x01(\x01H\x00R\x05value\x88\x01\x01\x12\x14\n" +
+	"\x05error\x18\x06 \x01(\tR\x05error\x12\x18\n" +
+	"\amissing\x18\a \x01(\bR\amissingB\b\n" +
+	"\x06_value\"r\n" +
+	"\tRuleTrial\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04seen\x18\x02 \x01(\tR\x04seen\x12\x19\n" +
+	"\x05holds\x18\x03 \x01(\bH\x00R\x05holds\x88\x01\x01\x12\x18\n" +
+	"\aunknown\x18\x04 \x01(\tR\aunknownB\b\n" +
+	"\x06_holds\"\xd2\x01\n" +
 	"\fPlannedPhase\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03say\x18\x02 \x01(\tR\x03say\x12\x1f\n" +
@@ -1259,45 +1591,54 @@ func file_squall_v1_plan_proto_rawDescGZIP() []byte {
 }
 
 var file_squall_v1_plan_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_squall_v1_plan_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_squall_v1_plan_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_squall_v1_plan_proto_goTypes = []any{
 	(Refusal)(0),           // 0: squall.v1.Refusal
 	(*Plan)(nil),           // 1: squall.v1.Plan
-	(*PlannedPhase)(nil),   // 2: squall.v1.PlannedPhase
-	(*PlannedStep)(nil),    // 3: squall.v1.PlannedStep
-	(*HostSlot)(nil),       // 4: squall.v1.HostSlot
-	(*PlannedProbe)(nil),   // 5: squall.v1.PlannedProbe
-	(*PlannedHost)(nil),    // 6: squall.v1.PlannedHost
-	(*Claim)(nil),          // 7: squall.v1.Claim
-	(*Problem)(nil),        // 8: squall.v1.Problem
-	(*Headroom)(nil),       // 9: squall.v1.Headroom
-	(*AddressSet)(nil),     // 10: squall.v1.AddressSet
-	(*Fault)(nil),          // 11: squall.v1.Fault
-	(LostContact)(0),       // 12: squall.v1.LostContact
-	(*Probe)(nil),          // 13: squall.v1.Probe
-	(*ManagementPeer)(nil), // 14: squall.v1.ManagementPeer
+	(*Trial)(nil),          // 2: squall.v1.Trial
+	(*ProbeTrial)(nil),     // 3: squall.v1.ProbeTrial
+	(*Attempt)(nil),        // 4: squall.v1.Attempt
+	(*RuleTrial)(nil),      // 5: squall.v1.RuleTrial
+	(*PlannedPhase)(nil),   // 6: squall.v1.PlannedPhase
+	(*PlannedStep)(nil),    // 7: squall.v1.PlannedStep
+	(*HostSlot)(nil),       // 8: squall.v1.HostSlot
+	(*PlannedProbe)(nil),   // 9: squall.v1.PlannedProbe
+	(*PlannedHost)(nil),    // 10: squall.v1.PlannedHost
+	(*Claim)(nil),          // 11: squall.v1.Claim
+	(*Problem)(nil),        // 12: squall.v1.Problem
+	(*Headroom)(nil),       // 13: squall.v1.Headroom
+	(*AddressSet)(nil),     // 14: squall.v1.AddressSet
+	(*Fault)(nil),          // 15: squall.v1.Fault
+	(LostContact)(0),       // 16: squall.v1.LostContact
+	(*Probe)(nil),          // 17: squall.v1.Probe
+	(*ManagementPeer)(nil), // 18: squall.v1.ManagementPeer
 }
 var file_squall_v1_plan_proto_depIdxs = []int32{
-	2,  // 0: squall.v1.Plan.phases:type_name -> squall.v1.PlannedPhase
-	3,  // 1: squall.v1.Plan.steps:type_name -> squall.v1.PlannedStep
-	5,  // 2: squall.v1.Plan.probes:type_name -> squall.v1.PlannedProbe
-	7,  // 3: squall.v1.Plan.claims:type_name -> squall.v1.Claim
-	6,  // 4: squall.v1.Plan.hosts:type_name -> squall.v1.PlannedHost
-	8,  // 5: squall.v1.Plan.problems:type_name -> squall.v1.Problem
-	8,  // 6: squall.v1.Plan.warnings:type_name -> squall.v1.Problem
-	9,  // 7: squall.v1.Plan.headroom:type_name -> squall.v1.Headroom
-	10, // 8: squall.v1.Plan.address_sets:type_name -> squall.v1.AddressSet
-	11, // 9: squall.v1.PlannedStep.fault:type_name -> squall.v1.Fault
-	4,  // 10: squall.v1.PlannedStep.slots:type_name -> squall.v1.HostSlot
-	12, // 11: squall.v1.PlannedStep.lost_contact:type_name -> squall.v1.LostContact
-	13, // 12: squall.v1.PlannedProbe.probe:type_name -> squall.v1.Probe
-	14, // 13: squall.v1.PlannedHost.management:type_name -> squall.v1.ManagementPeer
-	0,  // 14: squall.v1.Problem.refusal:type_name -> squall.v1.Refusal
-	15, // [15:15] is the sub-list for method output_type
-	15, // [15:15] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	6,  // 0: squall.v1.Plan.phases:type_name -> squall.v1.PlannedPhase
+	7,  // 1: squall.v1.Plan.steps:type_name -> squall.v1.PlannedStep
+	9,  // 2: squall.v1.Plan.probes:type_name -> squall.v1.PlannedProbe
+	11, // 3: squall.v1.Plan.claims:type_name -> squall.v1.Claim
+	10, // 4: squall.v1.Plan.hosts:type_name -> squall.v1.PlannedHost
+	12, // 5: squall.v1.Plan.problems:type_name -> squall.v1.Problem
+	12, // 6: squall.v1.Plan.warnings:type_name -> squall.v1.Problem
+	13, // 7: squall.v1.Plan.headroom:type_name -> squall.v1.Headroom
+	14, // 8: squall.v1.Plan.address_sets:type_name -> squall.v1.AddressSet
+	2,  // 9: squall.v1.Plan.trial:type_name -> squall.v1.Trial
+	3,  // 10: squall.v1.Trial.probes:type_name -> squall.v1.ProbeTrial
+	5,  // 11: squall.v1.Trial.steady_state:type_name -> squall.v1.RuleTrial
+	5,  // 12: squall.v1.Trial.abort:type_name -> squall.v1.RuleTrial
+	4,  // 13: squall.v1.ProbeTrial.attempts:type_name -> squall.v1.Attempt
+	15, // 14: squall.v1.PlannedStep.fault:type_name -> squall.v1.Fault
+	8,  // 15: squall.v1.PlannedStep.slots:type_name -> squall.v1.HostSlot
+	16, // 16: squall.v1.PlannedStep.lost_contact:type_name -> squall.v1.LostContact
+	17, // 17: squall.v1.PlannedProbe.probe:type_name -> squall.v1.Probe
+	18, // 18: squall.v1.PlannedHost.management:type_name -> squall.v1.ManagementPeer
+	0,  // 19: squall.v1.Problem.refusal:type_name -> squall.v1.Refusal
+	20, // [20:20] is the sub-list for method output_type
+	20, // [20:20] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_squall_v1_plan_proto_init() }
@@ -1308,13 +1649,15 @@ func file_squall_v1_plan_proto_init() {
 	file_squall_v1_experiment_proto_init()
 	file_squall_v1_fault_proto_init()
 	file_squall_v1_host_proto_init()
+	file_squall_v1_plan_proto_msgTypes[3].OneofWrappers = []any{}
+	file_squall_v1_plan_proto_msgTypes[4].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_squall_v1_plan_proto_rawDesc), len(file_squall_v1_plan_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   10,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
