@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -70,8 +71,8 @@ type life struct {
 	fake   *hosttest.Fake
 	cancel context.CancelFunc
 	dead   chan struct{}
-	// stuck hangs in the kernel when it is killed, until it is closed.
-	stuck chan struct{}
+	// stuck is whether the kernel keeps it from dying.
+	stuck atomic.Bool
 }
 
 func (l *life) Kill() error {
@@ -93,13 +94,13 @@ func (l *life) Kill() error {
 
 // hang kills a worker that the kernel keeps from dying.
 func (l *life) hang() {
-	l.stuck = make(chan struct{})
+	l.stuck.Store(true)
 	_ = l.Kill()
 }
 
 func (l *life) Dead() <-chan struct{} {
-	if l.stuck != nil {
-		return l.stuck
+	if l.stuck.Load() {
+		return nil
 	}
 	return l.dead
 }
@@ -262,8 +263,7 @@ func TestWorkerStuckWithAFrozenDiskIsNotWaitedFor(t *testing.T) {
 	marry(t, func(c *couple) {
 		c.inject()
 		stuck := c.life(0)
-		stuck.stuck = make(chan struct{})
-		defer close(stuck.stuck)
+		stuck.stuck.Store(true)
 		c.disk.Freeze(nil)
 		client, done := c.local.dial(t)
 		defer done()
