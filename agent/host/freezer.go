@@ -338,7 +338,7 @@ func (s stopper) freeze(cgroup, tag string) error {
 	}
 	return until("stop the processes of cgroup "+cgroup, func() (bool, error) {
 		for range stopRounds {
-			left, err := s.signal(cgroup, unix.SIGSTOP, func(st stat, _ string) bool { return !st.stopped() && !st.zombie() })
+			left, err := s.signal(cgroup, unix.SIGSTOP, func(pid int, st stat, _ string) bool { return !halted(pid, st) })
 			if left == 0 || err != nil {
 				return err == nil, err
 			}
@@ -354,7 +354,9 @@ func (s stopper) thaw(cgroup, tag string) error {
 	_, list, _ := strings.Cut(marked(s.path(cgroup), stoppedMark), "\n")
 	before := strings.Fields(list)
 	err := until("let cgroup "+cgroup+" run again", func() (bool, error) {
-		left, err := s.signal(cgroup, unix.SIGCONT, func(st stat, id string) bool { return st.state == 'T' && !slices.Contains(before, id) })
+		left, err := s.signal(cgroup, unix.SIGCONT, func(pid int, st stat, id string) bool {
+			return (st.state == 'T' || stopping(pid, st)) && !slices.Contains(before, id)
+		})
 		return left == 0, err
 	})
 	if err != nil {
@@ -364,7 +366,7 @@ func (s stopper) thaw(cgroup, tag string) error {
 }
 
 func (s stopper) frozen(cgroup string) (bool, error) {
-	running, err := s.each(cgroup, func(_ int, st stat, _ string) bool { return !st.stopped() && !st.zombie() })
+	running, err := s.each(cgroup, func(pid int, st stat, _ string) bool { return !halted(pid, st) })
 	return len(running) == 0, err
 }
 
@@ -374,10 +376,10 @@ func (s stopper) tag(cgroup string) string {
 }
 
 // signal sends a signal to processes that are wanted, and counts them.
-func (s stopper) signal(cgroup string, sig unix.Signal, wanted func(stat, string) bool) (int, error) {
+func (s stopper) signal(cgroup string, sig unix.Signal, wanted func(pid int, st stat, id string) bool) (int, error) {
 	var errs []error
 	found, err := s.each(cgroup, func(pid int, st stat, id string) bool {
-		if !wanted(st, id) {
+		if !wanted(pid, st, id) {
 			return false
 		}
 		p, err := OpenPidfd(pid)
@@ -425,3 +427,17 @@ func started(pid int) string {
 
 // stopped tells whether a signal, or a tracer, keeps the process from running.
 func (s stat) stopped() bool { return s.state == 'T' || s.state == 't' }
+
+// halted tells whether a process runs no code of its own.
+func halted(pid int, s stat) bool { return s.stopped() || s.zombie() || stopping(pid, s) }
+
+// stopping tells whether a process that waits in the kernel stops before it
+// returns from there. One that started another with vfork waits until that one
+// executes a program, and never stops when that one was stopped before.
+func stopping(pid int, s stat) bool {
+	if s.state != 'D' {
+		return false
+	}
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	return err == nil && pending(b, unix.SIGSTOP)
+}

@@ -1,6 +1,7 @@
 package host_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -62,11 +63,7 @@ func startIn(t *testing.T, cgroup, script string) int {
 }
 
 func (b *busy) counted() int64 {
-	info, err := os.Stat(b.count)
-	if err != nil {
-		return 0
-	}
-	return info.Size()
+	return size(b.count)
 }
 
 // wantRunning waits until it has counted on.
@@ -155,6 +152,40 @@ func TestFreezeLeavesTheStoppedStopped(t *testing.T) {
 			t.Error("what somebody else had stopped runs")
 		}
 	})
+}
+
+// A process in vfork can't stop before the one that it started runs a program
+// or ends: it is as good as stopped, and is let run again with the others.
+func TestFreezeReachesWhoWaitsInVfork(t *testing.T) {
+	eachFreezer(t, func(t *testing.T, f host.Freezer, cgroup string) {
+		b := startBusy(t, cgroup)
+		child, parent := filepath.Join(t.TempDir(), "child"), filepath.Join(t.TempDir(), "parent")
+		script := fmt.Sprintf(`$| = 1; sub count { open F, ">>", $_[0]; print F "x"; close F; select undef, undef, undef, 0.01 }
+			if (syscall(%d, %d, 0, 0, 0, 0) == 0) { count("%s") until -e "%s.end"; exit 0 } count("%s") while 1`,
+			unix.SYS_CLONE, unix.CLONE_VFORK|int(unix.SIGCHLD), child, child, parent)
+		startIn(t, cgroup, "exec perl -e '"+script+"'")
+		waitFor(t, "the child runs", func() bool { return size(child) > 0 })
+		if err := f.Freeze(cgroup, "squall/r/s"); err != nil {
+			t.Fatal(err)
+		}
+		b.wantFrozen(f, cgroup)
+		if err := f.Thaw(cgroup, "squall/r/s"); err != nil {
+			t.Fatal(err)
+		}
+		b.wantRunning()
+		if err := os.WriteFile(child+".end", nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		waitFor(t, "the parent runs", func() bool { return size(parent) > 0 })
+	})
+}
+
+func size(file string) int64 {
+	info, err := os.Stat(file)
+	if err != nil {
+		return 0
+	}
+	return info.Size()
 }
 
 // A cgroup that somebody else froze is left frozen, and is not ours.

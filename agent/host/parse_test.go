@@ -6,6 +6,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
 
 	pb "squall/proto/squall/v1"
@@ -111,7 +112,7 @@ func TestReadsPendingKill(t *testing.T) {
 		"SigPnd:\t0000000000000080\nSigBlk:\t0000000000000100\nSigCgt:\t0000000000000100\n": false,
 		"SigPnd:\tnone\n": false,
 	} {
-		if got := killPending([]byte(text)); got != want {
+		if got := pending([]byte(text), unix.SIGKILL); got != want {
 			t.Errorf("%q: kill pending %v, want %v", text, got, want)
 		}
 	}
@@ -142,7 +143,7 @@ func FuzzParsers(f *testing.F) {
 			t.Error("port 0")
 		}
 		populated(b)
-		killPending(b)
+		pending(b, unix.SIGKILL)
 		ownCgroup(b)
 		linkID(b)
 		unescape(string(b))

@@ -48,19 +48,18 @@ func (s stat) zombie() bool { return s.state == 'Z' || s.state == 'X' }
 // is gone is doomed too.
 func doomed(pid int) bool {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	return err != nil || killPending(b)
+	return err != nil || pending(b, unix.SIGKILL)
 }
 
-// killPending reads /proc/PID/status: the signals that wait for the thread, and
-// those that wait for the process.
-func killPending(status []byte) bool {
-	const kill = 1 << (unix.SIGKILL - 1)
+// pending reads /proc/PID/status: whether a signal waits for the thread or for
+// the process.
+func pending(status []byte, signal unix.Signal) bool {
 	for line := range bytes.Lines(status) {
 		name, mask, _ := strings.Cut(string(line), ":")
 		if name != "SigPnd" && name != "ShdPnd" {
 			continue
 		}
-		if pending, err := strconv.ParseUint(strings.TrimSpace(mask), 16, 64); err == nil && pending&kill != 0 {
+		if set, err := strconv.ParseUint(strings.TrimSpace(mask), 16, 64); err == nil && set&(1<<(signal-1)) != 0 {
 			return true
 		}
 	}
