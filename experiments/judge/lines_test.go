@@ -68,7 +68,7 @@ func TestDarkByPlanIsNotExpectedToSpeak(t *testing.T) {
 				m.put("checkout", "zone-a", s, 1, 1, 2)
 			}
 		}
-		run.Plan.Steps[0].Fault = &pb.Fault{Kind: &pb.Fault_PowerOff{PowerOff: &pb.PowerOff{}}}
+		powered(run)
 	}
 	verdict, list := judged(t, served, from)
 	wants(t, verdict, pb.Verdict_VERDICT_PASS, list, "served HOLDS")

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"squall/experiments/fault"
 	pb "squall/proto/squall/v1"
 )
 
@@ -93,8 +94,32 @@ func markAt(s *pb.StepStatus, state pb.StepState) int64 {
 	return 0
 }
 
-// recovery lists the workloads that did not come back.
+// recovery lists the workloads that did not come back, and the hosts that have
+// not said whether theirs did.
 func recovery(run *pb.Run) []*pb.Finding {
+	findings := lost(run)
+	for _, step := range run.GetPlan().GetSteps() {
+		for _, slot := range step.GetSlots() {
+			if Unready(step, run.GetSteps()[step.GetId()].GetHosts()[slot.GetHost()]) {
+				f := stepFinding(step, pb.FindingState_FINDING_STATE_UNKNOWN, slot.GetHost(), "its workloads are not known to be ready again")
+				f.Kind = pb.FindingKind_FINDING_KIND_RECOVERY
+				findings = append(findings, f)
+			}
+		}
+	}
+	return findings
+}
+
+// Unready tells whether a host has let go of a step, and still owes the word
+// whether what it started is ready again.
+func Unready(step *pb.PlannedStep, s *pb.StepStatus) bool {
+	back := fault.WayBack(step.GetFault())
+	return back != nil && back.GetStart() != pb.BackStart_BACK_START_NONE &&
+		s.GetState() == pb.StepState_STEP_STATE_REVERTED && !s.GetReadyAgain() && len(s.GetRecoveryFailures()) == 0
+}
+
+// lost lists the workloads that did not come back.
+func lost(run *pb.Run) []*pb.Finding {
 	var findings []*pb.Finding
 	for _, step := range run.GetPlan().GetSteps() {
 		for _, slot := range step.GetSlots() {

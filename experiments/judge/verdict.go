@@ -118,5 +118,5 @@ func (t *Track) notJudged(run *pb.Run) []*pb.Finding {
 	for _, e := range t.judge.experiment.GetExpect() {
 		findings = append(findings, not(pb.FindingKind_FINDING_KIND_EXPECT, e.GetName()))
 	}
-	return append(findings, recovery(run)...)
+	return append(findings, lost(run)...)
 }

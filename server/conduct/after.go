@@ -3,6 +3,7 @@ package conduct
 import (
 	"time"
 
+	"squall/experiments/judge"
 	pb "squall/proto/squall/v1"
 )
 
@@ -54,20 +55,46 @@ func (l *look) recover() {
 	}
 }
 
-// watch waits until the system is well after an instant, and all seconds up to
-// it are judged.
+// watch waits until the system is well after an instant, all seconds up to it
+// are judged, and every host has said whether its workloads are ready again.
 func (l *look) watch(from time.Time) {
-	limit := from.Add(l.revertTimeout())
+	limit, ready := from.Add(l.revertTimeout()), l.readyBy()
 	well, _ := l.judge.Verify(l.run, l.v.Readings(l.run.GetId()), l.now)
 	if !l.follow() {
 		return
 	}
-	if well && !l.judge.Closed().Before(from.Truncate(time.Second)) || !l.now.Before(limit) {
+	seen := well && !l.judge.Closed().Before(from.Truncate(time.Second))
+	switch over := !l.now.Before(limit); {
+	case over && !well, (over || seen) && !l.now.Before(ready):
 		l.verdict()
-		return
+	case over || seen:
+		l.wake(ready)
+	default:
+		l.wake(limit)
+		l.wakeNextSecond()
 	}
-	l.wake(limit)
-	l.wakeNextSecond()
+}
+
+// readyBy is when nobody waits any more for hosts that have not said whether
+// their workloads are ready again; the zero time where all have.
+func (l *look) readyBy() (by time.Time) {
+	for _, s := range l.slots() {
+		if judge.Unready(s.step, s.status) {
+			by = later(by, s.letGo().Add(time.Duration(s.step.GetBootLimitNanos())+unheardGrace))
+		}
+	}
+	return by
+}
+
+// letGo is when a host let go of a step for good, in cluster time; the zero
+// time where it does not say.
+func (s slot) letGo() time.Time {
+	for _, mark := range s.status.GetJournal() {
+		if mark.GetState() == pb.StepState_STEP_STATE_REVERTED && mark.GetActualUnixNanos() != 0 {
+			return time.Unix(0, mark.GetActualUnixNanos()).UTC()
+		}
+	}
+	return time.Time{}
 }
 
 // timelineEnd is when the last phase is over.

@@ -84,7 +84,7 @@ func (v *View) orderRun(o *pb.Order, r *pb.Run, host string) {
 	for _, s := range r.GetPlan().GetSteps() {
 		slot, status := mine[s.GetId()], r.GetSteps()[s.GetId()].GetHosts()[host]
 		switch {
-		case slot == nil, Ended(status) && (booting(r, s.GetId(), host) || !Shown(status)):
+		case slot == nil, Ended(status) && (booting(r, s, host) || !Shown(status)):
 		case Ended(status):
 			o.Confirmed = append(o.Confirmed, &pb.StepKey{Run: r.GetId(), Step: s.GetId()})
 		case v.hosts.get(host).GetConflict() != nil: // nobody knows which machine would carry it out

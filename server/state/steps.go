@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"squall/experiments/judge"
 	pb "squall/proto/squall/v1"
 )
 
@@ -27,10 +28,12 @@ func Ended(s *pb.StepStatus) bool {
 // Shown tells whether a step has ended on a host and was shown clean.
 func Shown(s *pb.StepStatus) bool { return Ended(s) && len(s.GetResidue()) == 0 }
 
-// booting tells whether a host that has come back still owes its boot token.
-// Its end is not confirmed before: a host forgets what is confirmed.
-func booting(r *pb.Run, step, host string) bool {
-	return active(r) && r.GetSteps()[step].GetTokenUnixNanos()[host] > 0
+// booting tells whether a host that has come back still owes its boot token, or
+// the word whether its workloads are ready. Its end is not confirmed before: a
+// host forgets what is confirmed.
+func booting(r *pb.Run, step *pb.PlannedStep, host string) bool {
+	steps := r.GetSteps()[step.GetId()]
+	return active(r) && (steps.GetTokenUnixNanos()[host] > 0 || judge.Unready(step, steps.GetHosts()[host]))
 }
 
 // recordSteps takes what hosts reported. Reports come late, twice and out of
@@ -70,7 +73,8 @@ func (t *change) recordStep(s *pb.StepStatus) {
 		t.tellStep(r, after)
 	}
 	t.settle(after)
-	if Ended(before) != Ended(after) || Shown(before) != Shown(after) {
+	p := stepOf(r.run, s.GetStep())
+	if Ended(before) != Ended(after) || Shown(before) != Shown(after) || judge.Unready(p, before) != judge.Unready(p, after) {
 		t.reorder(s.GetHost()) // its task goes, its end is confirmed
 	}
 }
@@ -138,6 +142,9 @@ func keep(out, known *pb.StepStatus) {
 	}
 	if out.GetEngine() == "" {
 		out.Engine = known.GetEngine()
+	}
+	if !out.GetReadyAgain() && len(out.GetRecoveryFailures()) == 0 { // an agent that was restarted does not know
+		out.ReadyUnixNanos, out.RecoveryFailures = known.GetReadyUnixNanos(), known.GetRecoveryFailures()
 	}
 	out.Evidence = mergeEvidence(known.GetEvidence(), out.GetEvidence())
 }

@@ -148,3 +148,22 @@ func TestReadyCountsUnderTheRunsOwnOrdersOnly(t *testing.T) {
 		}
 	}
 }
+
+// An agent that was restarted says of a step what its journal has, which does
+// not hold how its workloads got ready.
+func TestWorkloadThatDidNotComeBackIsNotForgotten(t *testing.T) {
+	b := holding(t)
+	lost, blank := status("r", "a", pb.StepState_STEP_STATE_REVERTED), status("r", "a", pb.StepState_STEP_STATE_REVERTED)
+	lost.RecoveryFailures = []*pb.RecoveryFailure{{Workload: "web", Why: "its port is not open"}}
+	known := func() *pb.StepStatus { return b.run("r").GetSteps()["dark.dns.fail"].GetHosts()["a"] }
+	b.must(steps(lost), steps(blank))
+	if len(known().GetRecoveryFailures()) != 1 {
+		t.Error("a report of an agent that knows nothing of it hid the failure")
+	}
+	ready := status("r", "a", pb.StepState_STEP_STATE_REVERTED)
+	ready.ReadyAgain, ready.ReadyUnixNanos = true, 7
+	b.must(steps(ready), steps(blank))
+	if len(known().GetRecoveryFailures()) != 0 || !known().GetReadyAgain() || known().GetReadyUnixNanos() != 7 {
+		t.Errorf("it got ready after all: %v", known())
+	}
+}
