@@ -167,34 +167,6 @@ func (c cgroups) settled(ctx context.Context, cgroup string) (alive bool, err er
 	}
 }
 
-// spawn runs the workload's own command line in its cgroup, made anew.
-func (w *Workloads) spawn(ctx context.Context, workload *pb.Workload) error {
-	cgroup := w.Cgroup(ctx, workload)
-	if err := w.cgroups.renew(cgroup); err != nil {
-		return err
-	}
-	dir, err := os.Open(w.cgroups.path(cgroup))
-	if err != nil {
-		return fmt.Errorf("open cgroup: %w", err)
-	}
-	defer dir.Close()
-	out, err := w.output(workload.GetName())
-	if err != nil {
-		return err
-	}
-	defer out.Close()
-	cmd, err := programOf(workload, workload.GetStart()).Command(context.Background()) // it outlives this process
-	if err != nil {
-		return err
-	}
-	cmd.Stdout, cmd.Stderr = out, out
-	cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(dir.Fd())
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	return errors.Join(calm(cmd.Process.Pid), reapLater(cmd))
-}
-
 // logPatience is how long a start waits for the workload's log.
 const logPatience = time.Second
 
