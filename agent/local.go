@@ -6,6 +6,7 @@ import (
 	"errors"
 	"hash/fnv"
 	"os"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -180,11 +181,17 @@ func (l *local) Status(ctx context.Context, _ *pb.LocalStatusRequest) (*pb.Local
 	if err != nil {
 		return nil, status.Error(codes.Internal, err.Error())
 	}
-	return &pb.LocalStatusResponse{
+	answer := &pb.LocalStatusResponse{
 		Host: l.engine.Name(), Standalone: l.standalone, Server: l.server(),
 		LeaseLeftNanos: int64(l.engine.LeaseLeft()), Halt: l.engine.Halted(), Steps: l.engine.Statuses(),
-		Residue: left, SupervisorPid: uint32(os.Getppid()), WorkerPid: uint32(os.Getpid()),
-	}, nil
+		Residue: left, SupervisorPid: uint32(os.Getppid()), WorkerPid: uint32(os.Getpid()), Damage: l.engine.Damage(),
+	}
+	unrecorded, disk := l.engine.Unrecorded()
+	answer.Unrecorded = unrecorded
+	if disk != nil {
+		answer.Disk = strings.ToValidUTF8(disk.Error(), "\uFFFD")
+	}
+	return answer, nil
 }
 
 // Doctor implements LocalService. An agent that has just started is still
@@ -198,7 +205,7 @@ func (l *local) Doctor(ctx context.Context, _ *pb.LocalDoctorRequest) (*pb.Local
 			return nil, status.Error(codes.Internal, err.Error())
 		}
 		if len(facts.GetAbilities()) > 0 {
-			return &pb.LocalDoctorResponse{Abilities: facts.GetAbilities()}, nil
+			return &pb.LocalDoctorResponse{Abilities: facts.GetAbilities(), Damage: l.engine.Damage()}, nil
 		}
 		select {
 		case <-time.After(doctorPace):

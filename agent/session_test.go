@@ -39,6 +39,7 @@ type door struct {
 	pings             int
 	reports           []*pb.Report
 	windows           []*pb.Windows
+	damage            []*pb.Damage
 	others            []string
 }
 
@@ -72,6 +73,9 @@ func (d *door) take(stream grpc.BidiStreamingServer[pb.SessionRequest, pb.Sessio
 	switch k := m.GetKind().(type) {
 	case *pb.SessionRequest_Hello:
 		d.streams[stream] = k.Hello.GetStandby()
+		if !k.Hello.GetStandby() {
+			d.damage = append(d.damage, k.Hello.GetDamage())
+		}
 		return []*pb.SessionResponse{{Kind: &pb.SessionResponse_Welcome{Welcome: &pb.Welcome{Server: d.name, Servers: d.others}}}}
 	case *pb.SessionRequest_Ping:
 		d.pings++
@@ -79,6 +83,8 @@ func (d *door) take(stream grpc.BidiStreamingServer[pb.SessionRequest, pb.Sessio
 			Seq: k.Ping.GetSeq(), SentBootNanos: k.Ping.GetSentBootNanos(), ClusterUnixNanos: int64(d.boot() + d.ahead),
 			UncertaintyNanos: int64(d.doubt), Term: d.term, Renewed: !d.stale && !d.streams[stream],
 		}}}}
+	case *pb.SessionRequest_Damage:
+		d.damage = append(d.damage, k.Damage)
 	case *pb.SessionRequest_Report:
 		d.reports = append(d.reports, k.Report)
 	case *pb.SessionRequest_Windows:
@@ -128,7 +134,12 @@ type region struct {
 
 func inRegion(t *testing.T, test func(*region)) {
 	t.Helper()
-	dir := t.TempDir()
+	withJournal(t, t.TempDir(), test)
+}
+
+// withJournal is a region whose worker finds a journal in a folder.
+func withJournal(t *testing.T, dir string, test func(*region)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		r := &region{t: t, fake: hosttest.NewFake(testConfig()), doors: map[string]*door{}, local: newMemory()}
 		for _, name := range []string{"s1", "s2", "s3"} {

@@ -34,6 +34,7 @@ func (s *Session) open(ctx context.Context, standby bool) *link {
 	l := &link{address: address, out: make(chan *pb.SessionRequest, queued), cancel: cancel}
 	l.patience = time.AfterFunc(welcomeWithin, cancel)
 	hello := s.hello(standby)
+	l.damage = hello.GetDamage().GetId()
 	s.links.Go(func() { s.runLink(ctx, l, hello) })
 	return l
 }
@@ -52,7 +53,7 @@ func (s *Session) next() (address string, ok bool) {
 func (s *Session) hello(standby bool) *pb.Hello {
 	return &pb.Hello{
 		Host: s.host, Version: s.version, BootId: s.bootID, Instance: s.instance, Order: s.engine.Newest(), Standby: standby,
-		Halt: s.engine.Halted(),
+		Halt: s.engine.Halted(), Damage: s.engine.Damage(),
 	}
 }
 

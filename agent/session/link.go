@@ -34,6 +34,8 @@ type link struct {
 	sent, answered uint64
 	// unrenewed counts pongs in a row that renewed nothing.
 	unrenewed int
+	// damage is the id of the journal's damage that the server was told of.
+	damage string
 }
 
 // heard is news from a link: a message, or its end.

@@ -15,6 +15,7 @@ func (s *Session) report(all bool) {
 		return
 	}
 	s.needSets()
+	s.tellDamage()
 	var steps []*pb.StepStatus
 	known := map[key]*pb.StepStatus{}
 	for _, status := range s.engine.Statuses() {
@@ -28,6 +29,20 @@ func (s *Session) report(all bool) {
 	if len(steps) > 0 {
 		s.say(&pb.SessionRequest{Kind: &pb.SessionRequest_Report{Report: &pb.Report{Steps: steps}}})
 	}
+}
+
+// tellDamage says what stands of the journal's damage, where the server in use
+// was told otherwise.
+func (s *Session) tellDamage() {
+	damage := s.engine.Damage()
+	if damage.GetId() == s.active.damage {
+		return
+	}
+	s.active.damage = damage.GetId()
+	if damage == nil {
+		damage = &pb.Damage{Confirmed: true}
+	}
+	s.say(&pb.SessionRequest{Kind: &pb.SessionRequest_Damage{Damage: damage}})
 }
 
 func (s *Session) sendWindows() {

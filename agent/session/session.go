@@ -198,7 +198,9 @@ func (s *Session) promote() {
 		return
 	}
 	s.active, s.standby = s.standby, nil
-	s.active.send(&pb.SessionRequest{Kind: &pb.SessionRequest_Hello{Hello: s.hello(false)}})
+	hello := s.hello(false)
+	s.active.damage = hello.GetDamage().GetId()
+	s.active.send(&pb.SessionRequest{Kind: &pb.SessionRequest_Hello{Hello: hello}})
 	s.begin()
 }
 

@@ -174,6 +174,9 @@ func (e *Engine) write(ctx context.Context, f effect) {
 		e.group.Go(func() { e.post(&latched{f.latch, e.runner.Halted(), e.runner.Recorded(ctx)}) })
 	case accepting:
 		err = e.runner.Accept(f.mark)
+	case confirming:
+		err = e.runner.Confirm(f.id)
+		n = &damaged{e.runner.Damage()}
 	case forgetting:
 		err = e.runner.Forget(f.key.run, f.key.step)
 		n = &forgotten{f.key, err}

@@ -45,7 +45,9 @@ type core struct {
 	order   *pb.Order
 	highest *pb.OrderMark
 	lever   lever
-	sets    map[string][]string
+	// damage is what could not be read of the journal and nobody has confirmed.
+	damage *pb.Damage
+	sets   map[string][]string
 	// granted is the boot time from which the newest lease counts; negative
 	// before the first.
 	granted time.Duration

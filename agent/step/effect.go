@@ -46,6 +46,8 @@ type (
 	latching struct{ latch *pb.HaltLatch }
 	// accepting records the highest order. Answer: *accepted.
 	accepting struct{ mark *pb.OrderMark }
+	// confirming records that somebody has taken note of damage. Answer: *damaged.
+	confirming struct{ id string }
 	// forgetting drops a tombstone. Answer: *forgotten.
 	forgetting struct{ key key }
 	// looking reads the mechanism of a held step. Answer: *seen.
@@ -93,6 +95,7 @@ func (e latching) String() string {
 func (e accepting) String() string {
 	return fmt.Sprintf("accept order %d/%d", e.mark.GetEpoch(), e.mark.GetIndex())
 }
+func (e confirming) String() string { return "confirm damage " + e.id }
 func (e forgetting) String() string { return "forget " + e.key.String() }
 func (e looking) String() string    { return "look " + e.key.String() }
 func (e recovering) String() string {

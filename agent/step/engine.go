@@ -82,6 +82,7 @@ func NewEngine(c EngineConfig) *Engine {
 		writer: newQueue(), gates: make(chan leases, 1), cancel: map[key]map[*context.CancelFunc]bool{},
 	}
 	e.core = newCore(c.Name, e.instant(), e.runner.Steps(), e.runner.Order(), e.runner.Halted())
+	e.core.damage = e.runner.Damage()
 	e.now.Store(e.core.picture())
 	return e
 }
@@ -206,10 +207,6 @@ func (e *Engine) Recorded(ctx context.Context, h *pb.HaltLatch, patience time.Du
 
 // Resume lets go of a local halt. One that servers committed stays.
 func (e *Engine) Resume() error { return e.bring(&resumed{}) }
-
-// Confirm says that somebody on the host has seen what the journal lost, if
-// anything: faults may begin again.
-func (e *Engine) Confirm() error { return e.runner.Confirm() }
 
 // Renewed says that a lease was granted, counted from a boot time: that at
 // which the ping was sent that the renewal answers.

@@ -32,6 +32,7 @@ func (n *ordered) into(c *core) {
 		c.do(accepting{mark})
 	}
 	c.follow(o.GetHalt())
+	c.confirm(o.GetConfirmedDamage())
 	c.order = o
 	for _, t := range o.GetTasks() {
 		c.update(t)
@@ -60,11 +61,14 @@ func (c *core) update(t *pb.Task) {
 	c.begin(c.newStep(t))
 }
 
-// begin takes up a step; a halted host refuses it.
+// begin takes up a step; a host refuses it that is halted, or whose journal may
+// have lost what ran here.
 func (c *core) begin(s *step) {
 	c.steps[s.key] = s
 	if h := c.lever.halted(); h != nil {
 		c.refuse(s, HaltedProblem(h), pb.RevertCause_REVERT_CAUSE_UNSPECIFIED)
+	} else if c.damage != nil {
+		c.refuse(s, DamagedProblem(c.name, c.damage), pb.RevertCause_REVERT_CAUSE_UNSPECIFIED)
 	}
 }
 

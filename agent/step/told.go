@@ -76,6 +76,7 @@ type picture struct {
 	highest  *pb.OrderMark
 	probes   []*pb.ProbeTask
 	halted   *pb.HaltLatch
+	damage   *pb.Damage
 	missing  []string
 	lease    time.Duration
 	idle     bool
@@ -90,7 +91,7 @@ func (c *core) picture() *picture {
 	lease, any := c.lease()
 	p := &picture{
 		statuses: c.statuses(), settled: map[key]bool{}, states: map[key]pb.StepState{}, highest: c.highest,
-		probes: c.order.GetProbes(), halted: c.lever.halted(), missing: c.missing(), lease: lease, idle: !any,
+		probes: c.order.GetProbes(), halted: c.lever.halted(), damage: c.damage, missing: c.missing(), lease: lease, idle: !any,
 		deadline: c.nextDeadline(), granted: c.granted, armCost: c.armCost, next: make(chan struct{}),
 	}
 	for k, s := range c.steps {

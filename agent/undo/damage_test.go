@@ -134,12 +134,15 @@ func TestDamageStandsUntilItIsConfirmed(t *testing.T) {
 	image := slices.Clone(f.image)
 	image[f.end-1] ^= 1
 	j := f.reopen(t, image)
-	dir := j.dir
+	dir, found := j.dir, j.damaged()
+	if found.GetId() == "" || found.GetSinceUnixNanos() == 0 {
+		t.Fatalf("it has no name, or no time: %v", found)
+	}
 	for range 2 {
 		j.Close()
 		j = openJournal(t, dir, Options{})
-		if !j.Damaged() {
-			t.Fatal("a restart forgets the damage")
+		if got := j.damaged(); got.GetId() != found.GetId() || got.GetSinceUnixNanos() != found.GetSinceUnixNanos() {
+			t.Fatalf("a restart makes of %v %v", found, got)
 		}
 	}
 	if err := j.take("confirm", &pb.Record{Kind: &pb.Record_Damage{Damage: &pb.Damage{Confirmed: true}}}); err != nil {

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	pb "squall/proto/squall/v1"
 )
 
@@ -29,6 +31,8 @@ const (
 	impatience = 500 * time.Millisecond
 	// parting is how long Close waits for the disk to take what it lacks.
 	parting = 2 * time.Second
+	// maxDamage bounds the lines that tell of damage.
+	maxDamage = 16
 )
 
 // Options configure a journal. The zero value is ready for use.
@@ -183,10 +187,7 @@ func (j *Journal) join(found []*pb.Record, damage []string) (lacks bool) {
 	j.seq = max(j.seq, lastSeq(found))
 	if len(damage) > 0 {
 		j.seq++
-		j.memory.apply(&pb.Record{
-			Seq: j.seq, BootId: j.options.BootID, UnixNanos: time.Now().UnixNano(),
-			Kind: &pb.Record_Damage{Damage: &pb.Damage{What: damage}},
-		})
+		j.memory.apply(j.damageRecord(damage))
 	}
 	j.read, j.trouble = true, nil
 	j.progress()
@@ -215,12 +216,41 @@ func (j *Journal) Damaged() bool {
 	return j.damaged() != nil
 }
 
+// damaged is the damage that stands. The caller holds mu.
 func (j *Journal) damaged() *pb.Damage {
-	if d := j.memory.damage.GetDamage(); d != nil && !d.GetConfirmed() {
-		return d
+	r := j.memory.damage
+	d := r.GetDamage()
+	if d == nil || d.GetConfirmed() {
+		return nil
 	}
-	return nil
+	if d.GetId() == "" { // recorded by an earlier build
+		d = proto.CloneOf(d)
+		d.Id, d.SinceUnixNanos = damageID(r), r.GetUnixNanos()
+	}
+	return d
 }
+
+// damageRecord is what was found just now, on top of what stands already: that
+// stands since it was found first. The caller holds mu.
+func (j *Journal) damageRecord(what []string) *pb.Record {
+	r := &pb.Record{Seq: j.seq, BootId: j.options.BootID, UnixNanos: time.Now().UnixNano()}
+	d := &pb.Damage{What: what, Id: damageID(r), SinceUnixNanos: r.GetUnixNanos()}
+	if old := j.damaged(); old != nil {
+		d.SinceUnixNanos = old.GetSinceUnixNanos()
+		for _, line := range old.GetWhat() {
+			if !slices.Contains(what, line) {
+				d.What = append(d.What, line)
+			}
+		}
+		d.What = d.What[:min(len(d.What), maxDamage)]
+	}
+	r.Kind = &pb.Record_Damage{Damage: d}
+	return r
+}
+
+// damageID names damage by when it was found; the host's name stands beside it
+// wherever it is told.
+func damageID(r *pb.Record) string { return fmt.Sprintf("%x-%d", r.GetUnixNanos(), r.GetSeq()) }
 
 // Late says that the disk has been read only after Open had returned: what it
 // knew beyond the mirror waits for Recover, and new faults wait with it.

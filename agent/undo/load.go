@@ -18,6 +18,7 @@ func (w *writer) load() error {
 	var c [2]content
 	for i, s := range w.slots {
 		c[i] = s.load()
+		w.lost[i] = c[i].lost != ""
 	}
 	w.active = newest(c)
 	w.usable = c[w.active].complete

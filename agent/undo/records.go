@@ -107,14 +107,17 @@ func (r *Runner) Damage() *pb.Damage {
 func (r *Runner) Damaged() bool { return r.Damage() != nil }
 
 // Confirm says that somebody who knows what ran here has taken note of the
-// damage: faults may begin again. Without damage it does nothing.
-func (r *Runner) Confirm() error {
+// damage of this id, or of whatever stands where id is empty: faults may begin
+// again. Without that damage it does nothing. The error is ErrClosed alone.
+func (r *Runner) Confirm(id string) error {
 	d := r.Damage()
-	if d == nil {
+	if d == nil || id != "" && id != d.GetId() {
 		return nil
 	}
 	return r.journal.take("confirm", r.record(&pb.Record{
-		Kind: &pb.Record_Damage{Damage: &pb.Damage{What: d.GetWhat(), Confirmed: true}},
+		Kind: &pb.Record_Damage{Damage: &pb.Damage{
+			What: d.GetWhat(), Id: d.GetId(), SinceUnixNanos: d.GetSinceUnixNanos(), Confirmed: true,
+		}},
 	}))
 }
 

@@ -33,6 +33,9 @@ type writer struct {
 	doubtful bool
 	// usable says that the active slot is complete, so that records may be added.
 	usable bool
+	// lost are the slots whose headers can't be read: they would be told of as
+	// damage at each reading, until they are written anew.
+	lost [2]bool
 	// whole says that the mirror that was read stands for the disk.
 	whole bool
 
@@ -193,8 +196,20 @@ func (w *writer) put(batch []*entryInLine) error {
 	return err
 }
 
-// compact writes what still matters into the other slot and goes on there.
+// compact writes what still matters into the other slot and goes on there; then
+// back into the one that was left, where that is lost. When only the latter
+// fails, the journal is whole all the same.
 func (w *writer) compact() error {
+	if err := w.compactOnce(); err != nil {
+		return err
+	}
+	if w.lost[1-w.active] {
+		_ = w.compactOnce()
+	}
+	return nil
+}
+
+func (w *writer) compactOnce() error {
 	active, next := w.slots[w.active], w.slots[1-w.active]
 	w.journal.options.Hook("before:compact")
 	h := header{generation: max(active.generation, next.generation) + 1, other: active.generation}
@@ -203,6 +218,7 @@ func (w *writer) compact() error {
 		return fmt.Errorf("compact journal: %w", err)
 	}
 	w.active, w.doubtful, w.usable = 1-w.active, false, true
+	w.lost[w.active] = false
 	w.journal.options.Hook("after:compact")
 	return nil
 }

@@ -35,6 +35,7 @@ type SessionRequest struct {
 	//	*SessionRequest_NeedSets
 	//	*SessionRequest_Host
 	//	*SessionRequest_ProbesTried
+	//	*SessionRequest_Damage
 	Kind          isSessionRequest_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -140,6 +141,15 @@ func (x *SessionRequest) GetProbesTried() *ProbesTried {
 	return nil
 }
 
+func (x *SessionRequest) GetDamage() *Damage {
+	if x != nil {
+		if x, ok := x.Kind.(*SessionRequest_Damage); ok {
+			return x.Damage
+		}
+	}
+	return nil
+}
+
 type isSessionRequest_Kind interface {
 	isSessionRequest_Kind()
 }
@@ -177,6 +187,11 @@ type SessionRequest_ProbesTried struct {
 	ProbesTried *ProbesTried `protobuf:"bytes,7,opt,name=probes_tried,json=probesTried,proto3,oneof"`
 }
 
+type SessionRequest_Damage struct {
+	// The damage of the host's journal has changed; confirmed where it stands no more.
+	Damage *Damage `protobuf:"bytes,8,opt,name=damage,proto3,oneof"`
+}
+
 func (*SessionRequest_Hello) isSessionRequest_Kind() {}
 
 func (*SessionRequest_Ping) isSessionRequest_Kind() {}
@@ -190,6 +205,8 @@ func (*SessionRequest_NeedSets) isSessionRequest_Kind() {}
 func (*SessionRequest_Host) isSessionRequest_Kind() {}
 
 func (*SessionRequest_ProbesTried) isSessionRequest_Kind() {}
+
+func (*SessionRequest_Damage) isSessionRequest_Kind() {}
 
 // Hello begins a session.
 type Hello struct {
@@ -205,7 +222,9 @@ type Hello struct {
 	Halt *HaltLatch `protobuf:"bytes,6,opt,name=halt,proto3" json:"halt,omitempty"`
 	// Drawn anew by each agent process: one that comes back after another has
 	// spoken for the host shows that there are two.
-	Instance      string `protobuf:"bytes,7,opt,name=instance,proto3" json:"instance,omitempty"`
+	Instance string `protobuf:"bytes,7,opt,name=instance,proto3" json:"instance,omitempty"`
+	// What could not be read of the host's journal and nobody has confirmed, if anything.
+	Damage        *Damage `protobuf:"bytes,8,opt,name=damage,proto3" json:"damage,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -287,6 +306,13 @@ func (x *Hello) GetInstance() string {
 		return x.Instance
 	}
 	return ""
+}
+
+func (x *Hello) GetDamage() *Damage {
+	if x != nil {
+		return x.Damage
+	}
+	return nil
 }
 
 // Ping asks for a lease and measures the clock.
@@ -1611,9 +1637,11 @@ type Order struct {
 	// The lever, as committed.
 	Halt *HaltLatch `protobuf:"bytes,6,opt,name=halt,proto3" json:"halt,omitempty"`
 	// The rule version that this order was made under.
-	Rules         uint32 `protobuf:"varint,7,opt,name=rules,proto3" json:"rules,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Rules uint32 `protobuf:"varint,7,opt,name=rules,proto3" json:"rules,omitempty"`
+	// The id of the damage that somebody has taken note of: faults may begin again.
+	ConfirmedDamage string `protobuf:"bytes,8,opt,name=confirmed_damage,json=confirmedDamage,proto3" json:"confirmed_damage,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Order) Reset() {
@@ -1693,6 +1721,13 @@ func (x *Order) GetRules() uint32 {
 		return x.Rules
 	}
 	return 0
+}
+
+func (x *Order) GetConfirmedDamage() string {
+	if x != nil {
+		return x.ConfirmedDamage
+	}
+	return ""
 }
 
 // StepKey names a step of a run.
@@ -1904,7 +1939,7 @@ var File_squall_v1_agent_proto protoreflect.FileDescriptor
 
 const file_squall_v1_agent_proto_rawDesc = "" +
 	"\n" +
-	"\x15squall/v1/agent.proto\x12\tsquall.v1\x1a\x14squall/v1/host.proto\x1a\x12squall/v1/op.proto\x1a\x14squall/v1/plan.proto\"\xde\x02\n" +
+	"\x15squall/v1/agent.proto\x12\tsquall.v1\x1a\x14squall/v1/host.proto\x1a\x12squall/v1/op.proto\x1a\x14squall/v1/plan.proto\"\x8b\x03\n" +
 	"\x0eSessionRequest\x12(\n" +
 	"\x05hello\x18\x01 \x01(\v2\x10.squall.v1.HelloH\x00R\x05hello\x12%\n" +
 	"\x04ping\x18\x02 \x01(\v2\x0f.squall.v1.PingH\x00R\x04ping\x12+\n" +
@@ -1912,8 +1947,9 @@ const file_squall_v1_agent_proto_rawDesc = "" +
 	"\awindows\x18\x04 \x01(\v2\x12.squall.v1.WindowsH\x00R\awindows\x122\n" +
 	"\tneed_sets\x18\x05 \x01(\v2\x13.squall.v1.NeedSetsH\x00R\bneedSets\x12%\n" +
 	"\x04host\x18\x06 \x01(\v2\x0f.squall.v1.HostH\x00R\x04host\x12;\n" +
-	"\fprobes_tried\x18\a \x01(\v2\x16.squall.v1.ProbesTriedH\x00R\vprobesTriedB\x06\n" +
-	"\x04kind\"\xeb\x01\n" +
+	"\fprobes_tried\x18\a \x01(\v2\x16.squall.v1.ProbesTriedH\x00R\vprobesTried\x12+\n" +
+	"\x06damage\x18\b \x01(\v2\x11.squall.v1.DamageH\x00R\x06damageB\x06\n" +
+	"\x04kind\"\x96\x02\n" +
 	"\x05Hello\x12#\n" +
 	"\x04host\x18\x01 \x01(\v2\x0f.squall.v1.HostR\x04host\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x17\n" +
@@ -1921,7 +1957,8 @@ const file_squall_v1_agent_proto_rawDesc = "" +
 	"\x05order\x18\x04 \x01(\v2\x14.squall.v1.OrderMarkR\x05order\x12\x18\n" +
 	"\astandby\x18\x05 \x01(\bR\astandby\x12(\n" +
 	"\x04halt\x18\x06 \x01(\v2\x14.squall.v1.HaltLatchR\x04halt\x12\x1a\n" +
-	"\binstance\x18\a \x01(\tR\binstance\"\x96\x01\n" +
+	"\binstance\x18\a \x01(\tR\binstance\x12)\n" +
+	"\x06damage\x18\b \x01(\v2\x11.squall.v1.DamageR\x06damage\"\x96\x01\n" +
 	"\x04Ping\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12&\n" +
 	"\x0fsent_boot_nanos\x18\x02 \x01(\x03R\rsentBootNanos\x12*\n" +
@@ -2023,7 +2060,7 @@ const file_squall_v1_agent_proto_rawDesc = "" +
 	"\awhy_not\x18\x06 \x01(\tR\x06whyNot\x12\x12\n" +
 	"\x04term\x18\a \x01(\x04R\x04term\x12!\n" +
 	"\fslewed_nanos\x18\b \x01(\x03R\vslewedNanos\x12\x19\n" +
-	"\bslew_ppm\x18\t \x01(\x11R\aslewPpm\"\xfa\x01\n" +
+	"\bslew_ppm\x18\t \x01(\x11R\aslewPpm\"\xa5\x02\n" +
 	"\x05Order\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\x04R\x05index\x12%\n" +
@@ -2031,7 +2068,8 @@ const file_squall_v1_agent_proto_rawDesc = "" +
 	"\x06probes\x18\x04 \x03(\v2\x14.squall.v1.ProbeTaskR\x06probes\x120\n" +
 	"\tconfirmed\x18\x05 \x03(\v2\x12.squall.v1.StepKeyR\tconfirmed\x12(\n" +
 	"\x04halt\x18\x06 \x01(\v2\x14.squall.v1.HaltLatchR\x04halt\x12\x14\n" +
-	"\x05rules\x18\a \x01(\rR\x05rules\"/\n" +
+	"\x05rules\x18\a \x01(\rR\x05rules\x12)\n" +
+	"\x10confirmed_damage\x18\b \x01(\tR\x0fconfirmedDamage\"/\n" +
 	"\aStepKey\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\tR\x04step\"^\n" +
@@ -2084,15 +2122,16 @@ var file_squall_v1_agent_proto_goTypes = []any{
 	(*WindowsAck)(nil),      // 20: squall.v1.WindowsAck
 	(*AddressSets)(nil),     // 21: squall.v1.AddressSets
 	(*Host)(nil),            // 22: squall.v1.Host
-	(*OrderMark)(nil),       // 23: squall.v1.OrderMark
-	(*HaltLatch)(nil),       // 24: squall.v1.HaltLatch
-	(StepState)(0),          // 25: squall.v1.StepState
-	(RevertCause)(0),        // 26: squall.v1.RevertCause
-	(*Problem)(nil),         // 27: squall.v1.Problem
-	(*PlannedProbe)(nil),    // 28: squall.v1.PlannedProbe
-	(*Attempt)(nil),         // 29: squall.v1.Attempt
-	(*Task)(nil),            // 30: squall.v1.Task
-	(*AddressSet)(nil),      // 31: squall.v1.AddressSet
+	(*Damage)(nil),          // 23: squall.v1.Damage
+	(*OrderMark)(nil),       // 24: squall.v1.OrderMark
+	(*HaltLatch)(nil),       // 25: squall.v1.HaltLatch
+	(StepState)(0),          // 26: squall.v1.StepState
+	(RevertCause)(0),        // 27: squall.v1.RevertCause
+	(*Problem)(nil),         // 28: squall.v1.Problem
+	(*PlannedProbe)(nil),    // 29: squall.v1.PlannedProbe
+	(*Attempt)(nil),         // 30: squall.v1.Attempt
+	(*Task)(nil),            // 31: squall.v1.Task
+	(*AddressSet)(nil),      // 32: squall.v1.AddressSet
 }
 var file_squall_v1_agent_proto_depIdxs = []int32{
 	1,  // 0: squall.v1.SessionRequest.hello:type_name -> squall.v1.Hello
@@ -2102,44 +2141,46 @@ var file_squall_v1_agent_proto_depIdxs = []int32{
 	11, // 4: squall.v1.SessionRequest.need_sets:type_name -> squall.v1.NeedSets
 	22, // 5: squall.v1.SessionRequest.host:type_name -> squall.v1.Host
 	14, // 6: squall.v1.SessionRequest.probes_tried:type_name -> squall.v1.ProbesTried
-	22, // 7: squall.v1.Hello.host:type_name -> squall.v1.Host
-	23, // 8: squall.v1.Hello.order:type_name -> squall.v1.OrderMark
-	24, // 9: squall.v1.Hello.halt:type_name -> squall.v1.HaltLatch
-	23, // 10: squall.v1.Ping.order:type_name -> squall.v1.OrderMark
-	4,  // 11: squall.v1.Report.steps:type_name -> squall.v1.StepStatus
-	25, // 12: squall.v1.StepStatus.state:type_name -> squall.v1.StepState
-	26, // 13: squall.v1.StepStatus.cause:type_name -> squall.v1.RevertCause
-	27, // 14: squall.v1.StepStatus.refused:type_name -> squall.v1.Problem
-	6,  // 15: squall.v1.StepStatus.journal:type_name -> squall.v1.JournalMark
-	7,  // 16: squall.v1.StepStatus.evidence:type_name -> squall.v1.Evidence
-	23, // 17: squall.v1.StepStatus.order:type_name -> squall.v1.OrderMark
-	5,  // 18: squall.v1.StepStatus.recovery_failures:type_name -> squall.v1.RecoveryFailure
-	25, // 19: squall.v1.JournalMark.state:type_name -> squall.v1.StepState
-	26, // 20: squall.v1.JournalMark.cause:type_name -> squall.v1.RevertCause
-	9,  // 21: squall.v1.Windows.windows:type_name -> squall.v1.Window
-	10, // 22: squall.v1.Window.latency:type_name -> squall.v1.Histogram
-	16, // 23: squall.v1.SessionResponse.pong:type_name -> squall.v1.Pong
-	17, // 24: squall.v1.SessionResponse.order:type_name -> squall.v1.Order
-	20, // 25: squall.v1.SessionResponse.windows_ack:type_name -> squall.v1.WindowsAck
-	21, // 26: squall.v1.SessionResponse.address_sets:type_name -> squall.v1.AddressSets
-	24, // 27: squall.v1.SessionResponse.halt:type_name -> squall.v1.HaltLatch
-	15, // 28: squall.v1.SessionResponse.welcome:type_name -> squall.v1.Welcome
-	13, // 29: squall.v1.SessionResponse.try_probes:type_name -> squall.v1.TryProbes
-	28, // 30: squall.v1.TryProbes.probes:type_name -> squall.v1.PlannedProbe
-	29, // 31: squall.v1.ProbesTried.attempts:type_name -> squall.v1.Attempt
-	30, // 32: squall.v1.Order.tasks:type_name -> squall.v1.Task
-	19, // 33: squall.v1.Order.probes:type_name -> squall.v1.ProbeTask
-	18, // 34: squall.v1.Order.confirmed:type_name -> squall.v1.StepKey
-	24, // 35: squall.v1.Order.halt:type_name -> squall.v1.HaltLatch
-	28, // 36: squall.v1.ProbeTask.probe:type_name -> squall.v1.PlannedProbe
-	31, // 37: squall.v1.AddressSets.sets:type_name -> squall.v1.AddressSet
-	0,  // 38: squall.v1.AgentService.Session:input_type -> squall.v1.SessionRequest
-	12, // 39: squall.v1.AgentService.Session:output_type -> squall.v1.SessionResponse
-	39, // [39:40] is the sub-list for method output_type
-	38, // [38:39] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	23, // 7: squall.v1.SessionRequest.damage:type_name -> squall.v1.Damage
+	22, // 8: squall.v1.Hello.host:type_name -> squall.v1.Host
+	24, // 9: squall.v1.Hello.order:type_name -> squall.v1.OrderMark
+	25, // 10: squall.v1.Hello.halt:type_name -> squall.v1.HaltLatch
+	23, // 11: squall.v1.Hello.damage:type_name -> squall.v1.Damage
+	24, // 12: squall.v1.Ping.order:type_name -> squall.v1.OrderMark
+	4,  // 13: squall.v1.Report.steps:type_name -> squall.v1.StepStatus
+	26, // 14: squall.v1.StepStatus.state:type_name -> squall.v1.StepState
+	27, // 15: squall.v1.StepStatus.cause:type_name -> squall.v1.RevertCause
+	28, // 16: squall.v1.StepStatus.refused:type_name -> squall.v1.Problem
+	6,  // 17: squall.v1.StepStatus.journal:type_name -> squall.v1.JournalMark
+	7,  // 18: squall.v1.StepStatus.evidence:type_name -> squall.v1.Evidence
+	24, // 19: squall.v1.StepStatus.order:type_name -> squall.v1.OrderMark
+	5,  // 20: squall.v1.StepStatus.recovery_failures:type_name -> squall.v1.RecoveryFailure
+	26, // 21: squall.v1.JournalMark.state:type_name -> squall.v1.StepState
+	27, // 22: squall.v1.JournalMark.cause:type_name -> squall.v1.RevertCause
+	9,  // 23: squall.v1.Windows.windows:type_name -> squall.v1.Window
+	10, // 24: squall.v1.Window.latency:type_name -> squall.v1.Histogram
+	16, // 25: squall.v1.SessionResponse.pong:type_name -> squall.v1.Pong
+	17, // 26: squall.v1.SessionResponse.order:type_name -> squall.v1.Order
+	20, // 27: squall.v1.SessionResponse.windows_ack:type_name -> squall.v1.WindowsAck
+	21, // 28: squall.v1.SessionResponse.address_sets:type_name -> squall.v1.AddressSets
+	25, // 29: squall.v1.SessionResponse.halt:type_name -> squall.v1.HaltLatch
+	15, // 30: squall.v1.SessionResponse.welcome:type_name -> squall.v1.Welcome
+	13, // 31: squall.v1.SessionResponse.try_probes:type_name -> squall.v1.TryProbes
+	29, // 32: squall.v1.TryProbes.probes:type_name -> squall.v1.PlannedProbe
+	30, // 33: squall.v1.ProbesTried.attempts:type_name -> squall.v1.Attempt
+	31, // 34: squall.v1.Order.tasks:type_name -> squall.v1.Task
+	19, // 35: squall.v1.Order.probes:type_name -> squall.v1.ProbeTask
+	18, // 36: squall.v1.Order.confirmed:type_name -> squall.v1.StepKey
+	25, // 37: squall.v1.Order.halt:type_name -> squall.v1.HaltLatch
+	29, // 38: squall.v1.ProbeTask.probe:type_name -> squall.v1.PlannedProbe
+	32, // 39: squall.v1.AddressSets.sets:type_name -> squall.v1.AddressSet
+	0,  // 40: squall.v1.AgentService.Session:input_type -> squall.v1.SessionRequest
+	12, // 41: squall.v1.AgentService.Session:output_type -> squall.v1.SessionResponse
+	41, // [41:42] is the sub-list for method output_type
+	40, // [40:41] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_squall_v1_agent_proto_init() }
@@ -2158,6 +2199,7 @@ func file_squall_v1_agent_proto_init() {
 		(*SessionRequest_NeedSets)(nil),
 		(*SessionRequest_Host)(nil),
 		(*SessionRequest_ProbesTried)(nil),
+		(*SessionRequest_Damage)(nil),
 	}
 	file_squall_v1_agent_proto_msgTypes[12].OneofWrappers = []any{
 		(*SessionResponse_Pong)(nil),

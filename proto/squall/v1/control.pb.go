@@ -1062,7 +1062,9 @@ type StatusResponse struct {
 	// Cluster time minus the median of the servers' wall clocks.
 	WallOffNanos int64 `protobuf:"varint,14,opt,name=wall_off_nanos,json=wallOffNanos,proto3" json:"wall_off_nanos,omitempty"`
 	// No leader has confirmed that this is all: what is said here is from before, and no all-clear.
-	Unconfirmed   bool `protobuf:"varint,15,opt,name=unconfirmed,proto3" json:"unconfirmed,omitempty"`
+	Unconfirmed bool `protobuf:"varint,15,opt,name=unconfirmed,proto3" json:"unconfirmed,omitempty"`
+	// Hosts on which nothing is injected, and why.
+	Barred        []*BarredHost `protobuf:"bytes,16,rep,name=barred,proto3" json:"barred,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1202,6 +1204,74 @@ func (x *StatusResponse) GetUnconfirmed() bool {
 	return false
 }
 
+func (x *StatusResponse) GetBarred() []*BarredHost {
+	if x != nil {
+		return x.Barred
+	}
+	return nil
+}
+
+// BarredHost is a host that takes no fault until somebody has seen to it.
+type BarredHost struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Host          string                 `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
+	Damage        *Damage                `protobuf:"bytes,2,opt,name=damage,proto3" json:"damage,omitempty"`
+	Conflict      *HostConflict          `protobuf:"bytes,3,opt,name=conflict,proto3" json:"conflict,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BarredHost) Reset() {
+	*x = BarredHost{}
+	mi := &file_squall_v1_control_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BarredHost) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BarredHost) ProtoMessage() {}
+
+func (x *BarredHost) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BarredHost.ProtoReflect.Descriptor instead.
+func (*BarredHost) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *BarredHost) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *BarredHost) GetDamage() *Damage {
+	if x != nil {
+		return x.Damage
+	}
+	return nil
+}
+
+func (x *BarredHost) GetConflict() *HostConflict {
+	if x != nil {
+		return x.Conflict
+	}
+	return nil
+}
+
 // ServerStatus is one server as seen from the one asked.
 type ServerStatus struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1215,7 +1285,7 @@ type ServerStatus struct {
 
 func (x *ServerStatus) Reset() {
 	*x = ServerStatus{}
-	mi := &file_squall_v1_control_proto_msgTypes[15]
+	mi := &file_squall_v1_control_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1227,7 +1297,7 @@ func (x *ServerStatus) String() string {
 func (*ServerStatus) ProtoMessage() {}
 
 func (x *ServerStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[15]
+	mi := &file_squall_v1_control_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1240,7 +1310,7 @@ func (x *ServerStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerStatus.ProtoReflect.Descriptor instead.
 func (*ServerStatus) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{15}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ServerStatus) GetId() string {
@@ -1295,7 +1365,7 @@ type RunSummary struct {
 
 func (x *RunSummary) Reset() {
 	*x = RunSummary{}
-	mi := &file_squall_v1_control_proto_msgTypes[16]
+	mi := &file_squall_v1_control_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1307,7 +1377,7 @@ func (x *RunSummary) String() string {
 func (*RunSummary) ProtoMessage() {}
 
 func (x *RunSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[16]
+	mi := &file_squall_v1_control_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1320,7 +1390,7 @@ func (x *RunSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunSummary.ProtoReflect.Descriptor instead.
 func (*RunSummary) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{16}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RunSummary) GetId() string {
@@ -1424,7 +1494,7 @@ type ActiveStep struct {
 
 func (x *ActiveStep) Reset() {
 	*x = ActiveStep{}
-	mi := &file_squall_v1_control_proto_msgTypes[17]
+	mi := &file_squall_v1_control_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1436,7 +1506,7 @@ func (x *ActiveStep) String() string {
 func (*ActiveStep) ProtoMessage() {}
 
 func (x *ActiveStep) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[17]
+	mi := &file_squall_v1_control_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1449,7 +1519,7 @@ func (x *ActiveStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActiveStep.ProtoReflect.Descriptor instead.
 func (*ActiveStep) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{17}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ActiveStep) GetRun() string {
@@ -1512,7 +1582,7 @@ type LiveRequest struct {
 
 func (x *LiveRequest) Reset() {
 	*x = LiveRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[18]
+	mi := &file_squall_v1_control_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1524,7 +1594,7 @@ func (x *LiveRequest) String() string {
 func (*LiveRequest) ProtoMessage() {}
 
 func (x *LiveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[18]
+	mi := &file_squall_v1_control_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1537,7 +1607,7 @@ func (x *LiveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LiveRequest.ProtoReflect.Descriptor instead.
 func (*LiveRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{18}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *LiveRequest) GetRun() string {
@@ -1571,7 +1641,7 @@ type LiveResponse struct {
 
 func (x *LiveResponse) Reset() {
 	*x = LiveResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[19]
+	mi := &file_squall_v1_control_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1583,7 +1653,7 @@ func (x *LiveResponse) String() string {
 func (*LiveResponse) ProtoMessage() {}
 
 func (x *LiveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[19]
+	mi := &file_squall_v1_control_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1596,7 +1666,7 @@ func (x *LiveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LiveResponse.ProtoReflect.Descriptor instead.
 func (*LiveResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{19}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *LiveResponse) GetRun() *RunSummary {
@@ -1689,7 +1759,7 @@ type LiveHost struct {
 
 func (x *LiveHost) Reset() {
 	*x = LiveHost{}
-	mi := &file_squall_v1_control_proto_msgTypes[20]
+	mi := &file_squall_v1_control_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1701,7 +1771,7 @@ func (x *LiveHost) String() string {
 func (*LiveHost) ProtoMessage() {}
 
 func (x *LiveHost) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[20]
+	mi := &file_squall_v1_control_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1714,7 +1784,7 @@ func (x *LiveHost) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LiveHost.ProtoReflect.Descriptor instead.
 func (*LiveHost) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{20}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *LiveHost) GetName() string {
@@ -1762,7 +1832,7 @@ type LiveFault struct {
 
 func (x *LiveFault) Reset() {
 	*x = LiveFault{}
-	mi := &file_squall_v1_control_proto_msgTypes[21]
+	mi := &file_squall_v1_control_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1774,7 +1844,7 @@ func (x *LiveFault) String() string {
 func (*LiveFault) ProtoMessage() {}
 
 func (x *LiveFault) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[21]
+	mi := &file_squall_v1_control_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1787,7 +1857,7 @@ func (x *LiveFault) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LiveFault.ProtoReflect.Descriptor instead.
 func (*LiveFault) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{21}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *LiveFault) GetStep() string {
@@ -1849,7 +1919,7 @@ type LiveProbe struct {
 
 func (x *LiveProbe) Reset() {
 	*x = LiveProbe{}
-	mi := &file_squall_v1_control_proto_msgTypes[22]
+	mi := &file_squall_v1_control_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1861,7 +1931,7 @@ func (x *LiveProbe) String() string {
 func (*LiveProbe) ProtoMessage() {}
 
 func (x *LiveProbe) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[22]
+	mi := &file_squall_v1_control_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1874,7 +1944,7 @@ func (x *LiveProbe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LiveProbe.ProtoReflect.Descriptor instead.
 func (*LiveProbe) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{22}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *LiveProbe) GetName() string {
@@ -1931,7 +2001,7 @@ type LiveRule struct {
 
 func (x *LiveRule) Reset() {
 	*x = LiveRule{}
-	mi := &file_squall_v1_control_proto_msgTypes[23]
+	mi := &file_squall_v1_control_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1943,7 +2013,7 @@ func (x *LiveRule) String() string {
 func (*LiveRule) ProtoMessage() {}
 
 func (x *LiveRule) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[23]
+	mi := &file_squall_v1_control_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1956,7 +2026,7 @@ func (x *LiveRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LiveRule.ProtoReflect.Descriptor instead.
 func (*LiveRule) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{23}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *LiveRule) GetKind() FindingKind {
@@ -2012,7 +2082,7 @@ type ListHostsRequest struct {
 
 func (x *ListHostsRequest) Reset() {
 	*x = ListHostsRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[24]
+	mi := &file_squall_v1_control_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2024,7 +2094,7 @@ func (x *ListHostsRequest) String() string {
 func (*ListHostsRequest) ProtoMessage() {}
 
 func (x *ListHostsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[24]
+	mi := &file_squall_v1_control_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2037,7 +2107,7 @@ func (x *ListHostsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHostsRequest.ProtoReflect.Descriptor instead.
 func (*ListHostsRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{24}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListHostsRequest) GetPageSize() int32 {
@@ -2065,7 +2135,7 @@ type ListHostsResponse struct {
 
 func (x *ListHostsResponse) Reset() {
 	*x = ListHostsResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[25]
+	mi := &file_squall_v1_control_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2077,7 +2147,7 @@ func (x *ListHostsResponse) String() string {
 func (*ListHostsResponse) ProtoMessage() {}
 
 func (x *ListHostsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[25]
+	mi := &file_squall_v1_control_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2090,7 +2160,7 @@ func (x *ListHostsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHostsResponse.ProtoReflect.Descriptor instead.
 func (*ListHostsResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{25}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListHostsResponse) GetHosts() []*Registered {
@@ -2117,7 +2187,7 @@ type GetHostRequest struct {
 
 func (x *GetHostRequest) Reset() {
 	*x = GetHostRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[26]
+	mi := &file_squall_v1_control_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2129,7 +2199,7 @@ func (x *GetHostRequest) String() string {
 func (*GetHostRequest) ProtoMessage() {}
 
 func (x *GetHostRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[26]
+	mi := &file_squall_v1_control_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2142,7 +2212,7 @@ func (x *GetHostRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetHostRequest.ProtoReflect.Descriptor instead.
 func (*GetHostRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{26}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *GetHostRequest) GetHost() string {
@@ -2162,7 +2232,7 @@ type GetHostResponse struct {
 
 func (x *GetHostResponse) Reset() {
 	*x = GetHostResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[27]
+	mi := &file_squall_v1_control_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2174,7 +2244,7 @@ func (x *GetHostResponse) String() string {
 func (*GetHostResponse) ProtoMessage() {}
 
 func (x *GetHostResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[27]
+	mi := &file_squall_v1_control_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2187,7 +2257,7 @@ func (x *GetHostResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetHostResponse.ProtoReflect.Descriptor instead.
 func (*GetHostResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{27}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *GetHostResponse) GetHost() *Registered {
@@ -2208,7 +2278,7 @@ type ListZonesRequest struct {
 
 func (x *ListZonesRequest) Reset() {
 	*x = ListZonesRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[28]
+	mi := &file_squall_v1_control_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2220,7 +2290,7 @@ func (x *ListZonesRequest) String() string {
 func (*ListZonesRequest) ProtoMessage() {}
 
 func (x *ListZonesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[28]
+	mi := &file_squall_v1_control_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2233,7 +2303,7 @@ func (x *ListZonesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListZonesRequest.ProtoReflect.Descriptor instead.
 func (*ListZonesRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{28}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListZonesRequest) GetPageSize() int32 {
@@ -2261,7 +2331,7 @@ type ListZonesResponse struct {
 
 func (x *ListZonesResponse) Reset() {
 	*x = ListZonesResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[29]
+	mi := &file_squall_v1_control_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2273,7 +2343,7 @@ func (x *ListZonesResponse) String() string {
 func (*ListZonesResponse) ProtoMessage() {}
 
 func (x *ListZonesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[29]
+	mi := &file_squall_v1_control_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2286,7 +2356,7 @@ func (x *ListZonesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListZonesResponse.ProtoReflect.Descriptor instead.
 func (*ListZonesResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{29}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListZonesResponse) GetZones() []*Zone {
@@ -2315,7 +2385,7 @@ type Zone struct {
 
 func (x *Zone) Reset() {
 	*x = Zone{}
-	mi := &file_squall_v1_control_proto_msgTypes[30]
+	mi := &file_squall_v1_control_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2327,7 +2397,7 @@ func (x *Zone) String() string {
 func (*Zone) ProtoMessage() {}
 
 func (x *Zone) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[30]
+	mi := &file_squall_v1_control_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2340,7 +2410,7 @@ func (x *Zone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Zone.ProtoReflect.Descriptor instead.
 func (*Zone) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{30}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Zone) GetName() string {
@@ -2375,7 +2445,7 @@ type ListRunsRequest struct {
 
 func (x *ListRunsRequest) Reset() {
 	*x = ListRunsRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[31]
+	mi := &file_squall_v1_control_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2387,7 +2457,7 @@ func (x *ListRunsRequest) String() string {
 func (*ListRunsRequest) ProtoMessage() {}
 
 func (x *ListRunsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[31]
+	mi := &file_squall_v1_control_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2400,7 +2470,7 @@ func (x *ListRunsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRunsRequest.ProtoReflect.Descriptor instead.
 func (*ListRunsRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{31}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ListRunsRequest) GetPageSize() int32 {
@@ -2428,7 +2498,7 @@ type ListRunsResponse struct {
 
 func (x *ListRunsResponse) Reset() {
 	*x = ListRunsResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[32]
+	mi := &file_squall_v1_control_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2440,7 +2510,7 @@ func (x *ListRunsResponse) String() string {
 func (*ListRunsResponse) ProtoMessage() {}
 
 func (x *ListRunsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[32]
+	mi := &file_squall_v1_control_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2453,7 +2523,7 @@ func (x *ListRunsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRunsResponse.ProtoReflect.Descriptor instead.
 func (*ListRunsResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{32}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListRunsResponse) GetRuns() []*RunSummary {
@@ -2480,7 +2550,7 @@ type GetRunRequest struct {
 
 func (x *GetRunRequest) Reset() {
 	*x = GetRunRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[33]
+	mi := &file_squall_v1_control_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2492,7 +2562,7 @@ func (x *GetRunRequest) String() string {
 func (*GetRunRequest) ProtoMessage() {}
 
 func (x *GetRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[33]
+	mi := &file_squall_v1_control_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2505,7 +2575,7 @@ func (x *GetRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRunRequest.ProtoReflect.Descriptor instead.
 func (*GetRunRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{33}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *GetRunRequest) GetRun() string {
@@ -2525,7 +2595,7 @@ type GetRunResponse struct {
 
 func (x *GetRunResponse) Reset() {
 	*x = GetRunResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[34]
+	mi := &file_squall_v1_control_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2537,7 +2607,7 @@ func (x *GetRunResponse) String() string {
 func (*GetRunResponse) ProtoMessage() {}
 
 func (x *GetRunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[34]
+	mi := &file_squall_v1_control_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2550,7 +2620,7 @@ func (x *GetRunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRunResponse.ProtoReflect.Descriptor instead.
 func (*GetRunResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{34}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *GetRunResponse) GetPart() []byte {
@@ -2571,7 +2641,7 @@ type ListAuditRecordsRequest struct {
 
 func (x *ListAuditRecordsRequest) Reset() {
 	*x = ListAuditRecordsRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[35]
+	mi := &file_squall_v1_control_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2583,7 +2653,7 @@ func (x *ListAuditRecordsRequest) String() string {
 func (*ListAuditRecordsRequest) ProtoMessage() {}
 
 func (x *ListAuditRecordsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[35]
+	mi := &file_squall_v1_control_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2596,7 +2666,7 @@ func (x *ListAuditRecordsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditRecordsRequest.ProtoReflect.Descriptor instead.
 func (*ListAuditRecordsRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{35}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ListAuditRecordsRequest) GetPageSize() int32 {
@@ -2624,7 +2694,7 @@ type ListAuditRecordsResponse struct {
 
 func (x *ListAuditRecordsResponse) Reset() {
 	*x = ListAuditRecordsResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[36]
+	mi := &file_squall_v1_control_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2636,7 +2706,7 @@ func (x *ListAuditRecordsResponse) String() string {
 func (*ListAuditRecordsResponse) ProtoMessage() {}
 
 func (x *ListAuditRecordsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[36]
+	mi := &file_squall_v1_control_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2649,7 +2719,7 @@ func (x *ListAuditRecordsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditRecordsResponse.ProtoReflect.Descriptor instead.
 func (*ListAuditRecordsResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{36}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ListAuditRecordsResponse) GetAudit() []*AuditRecord {
@@ -2677,7 +2747,7 @@ type ForgetHostRequest struct {
 
 func (x *ForgetHostRequest) Reset() {
 	*x = ForgetHostRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[37]
+	mi := &file_squall_v1_control_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2689,7 +2759,7 @@ func (x *ForgetHostRequest) String() string {
 func (*ForgetHostRequest) ProtoMessage() {}
 
 func (x *ForgetHostRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[37]
+	mi := &file_squall_v1_control_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2702,7 +2772,7 @@ func (x *ForgetHostRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetHostRequest.ProtoReflect.Descriptor instead.
 func (*ForgetHostRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{37}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ForgetHostRequest) GetHost() string {
@@ -2731,7 +2801,7 @@ type ForgetHostResponse struct {
 
 func (x *ForgetHostResponse) Reset() {
 	*x = ForgetHostResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[38]
+	mi := &file_squall_v1_control_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2743,7 +2813,7 @@ func (x *ForgetHostResponse) String() string {
 func (*ForgetHostResponse) ProtoMessage() {}
 
 func (x *ForgetHostResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[38]
+	mi := &file_squall_v1_control_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2756,7 +2826,7 @@ func (x *ForgetHostResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetHostResponse.ProtoReflect.Descriptor instead.
 func (*ForgetHostResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{38}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ForgetHostResponse) GetIndex() uint64 {
@@ -2773,6 +2843,130 @@ func (x *ForgetHostResponse) GetOpen() []*OpenStep {
 	return nil
 }
 
+// ConfirmDamageRequest says that somebody knows what a host's journal lost.
+type ConfirmDamageRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Host  string                 `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
+	// The damage that was seen; empty is the one that stands now.
+	Id            string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfirmDamageRequest) Reset() {
+	*x = ConfirmDamageRequest{}
+	mi := &file_squall_v1_control_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfirmDamageRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfirmDamageRequest) ProtoMessage() {}
+
+func (x *ConfirmDamageRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfirmDamageRequest.ProtoReflect.Descriptor instead.
+func (*ConfirmDamageRequest) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *ConfirmDamageRequest) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *ConfirmDamageRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ConfirmDamageRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// ConfirmDamageResponse confirms.
+type ConfirmDamageResponse struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Index  uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	Damage *Damage                `protobuf:"bytes,2,opt,name=damage,proto3" json:"damage,omitempty"`
+	// The host has taken it up, and may take faults again. Else it does when it is heard from.
+	Taken         bool `protobuf:"varint,3,opt,name=taken,proto3" json:"taken,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfirmDamageResponse) Reset() {
+	*x = ConfirmDamageResponse{}
+	mi := &file_squall_v1_control_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfirmDamageResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfirmDamageResponse) ProtoMessage() {}
+
+func (x *ConfirmDamageResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfirmDamageResponse.ProtoReflect.Descriptor instead.
+func (*ConfirmDamageResponse) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *ConfirmDamageResponse) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *ConfirmDamageResponse) GetDamage() *Damage {
+	if x != nil {
+		return x.Damage
+	}
+	return nil
+}
+
+func (x *ConfirmDamageResponse) GetTaken() bool {
+	if x != nil {
+		return x.Taken
+	}
+	return false
+}
+
 // ReportRequest names a run.
 type ReportRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2783,7 +2977,7 @@ type ReportRequest struct {
 
 func (x *ReportRequest) Reset() {
 	*x = ReportRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[39]
+	mi := &file_squall_v1_control_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2795,7 +2989,7 @@ func (x *ReportRequest) String() string {
 func (*ReportRequest) ProtoMessage() {}
 
 func (x *ReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[39]
+	mi := &file_squall_v1_control_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2808,7 +3002,7 @@ func (x *ReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportRequest.ProtoReflect.Descriptor instead.
 func (*ReportRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{39}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ReportRequest) GetRun() string {
@@ -2828,7 +3022,7 @@ type ReportResponse struct {
 
 func (x *ReportResponse) Reset() {
 	*x = ReportResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[40]
+	mi := &file_squall_v1_control_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2840,7 +3034,7 @@ func (x *ReportResponse) String() string {
 func (*ReportResponse) ProtoMessage() {}
 
 func (x *ReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[40]
+	mi := &file_squall_v1_control_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2853,7 +3047,7 @@ func (x *ReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportResponse.ProtoReflect.Descriptor instead.
 func (*ReportResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{40}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ReportResponse) GetReport() *RunReport {
@@ -2886,7 +3080,7 @@ type RunReport struct {
 
 func (x *RunReport) Reset() {
 	*x = RunReport{}
-	mi := &file_squall_v1_control_proto_msgTypes[41]
+	mi := &file_squall_v1_control_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2898,7 +3092,7 @@ func (x *RunReport) String() string {
 func (*RunReport) ProtoMessage() {}
 
 func (x *RunReport) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[41]
+	mi := &file_squall_v1_control_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2911,7 +3105,7 @@ func (x *RunReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunReport.ProtoReflect.Descriptor instead.
 func (*RunReport) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{41}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *RunReport) GetSummary() *RunSummary {
@@ -3024,7 +3218,7 @@ type PhaseReport struct {
 
 func (x *PhaseReport) Reset() {
 	*x = PhaseReport{}
-	mi := &file_squall_v1_control_proto_msgTypes[42]
+	mi := &file_squall_v1_control_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3036,7 +3230,7 @@ func (x *PhaseReport) String() string {
 func (*PhaseReport) ProtoMessage() {}
 
 func (x *PhaseReport) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[42]
+	mi := &file_squall_v1_control_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3049,7 +3243,7 @@ func (x *PhaseReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PhaseReport.ProtoReflect.Descriptor instead.
 func (*PhaseReport) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{42}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *PhaseReport) GetPlanned() *PlannedPhase {
@@ -3093,7 +3287,7 @@ type StepReport struct {
 
 func (x *StepReport) Reset() {
 	*x = StepReport{}
-	mi := &file_squall_v1_control_proto_msgTypes[43]
+	mi := &file_squall_v1_control_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3105,7 +3299,7 @@ func (x *StepReport) String() string {
 func (*StepReport) ProtoMessage() {}
 
 func (x *StepReport) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[43]
+	mi := &file_squall_v1_control_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3118,7 +3312,7 @@ func (x *StepReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepReport.ProtoReflect.Descriptor instead.
 func (*StepReport) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{43}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *StepReport) GetId() string {
@@ -3191,7 +3385,7 @@ type Spread struct {
 
 func (x *Spread) Reset() {
 	*x = Spread{}
-	mi := &file_squall_v1_control_proto_msgTypes[44]
+	mi := &file_squall_v1_control_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3203,7 +3397,7 @@ func (x *Spread) String() string {
 func (*Spread) ProtoMessage() {}
 
 func (x *Spread) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[44]
+	mi := &file_squall_v1_control_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3216,7 +3410,7 @@ func (x *Spread) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Spread.ProtoReflect.Descriptor instead.
 func (*Spread) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{44}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Spread) GetCount() uint32 {
@@ -3274,7 +3468,7 @@ type ProbeReport struct {
 
 func (x *ProbeReport) Reset() {
 	*x = ProbeReport{}
-	mi := &file_squall_v1_control_proto_msgTypes[45]
+	mi := &file_squall_v1_control_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3286,7 +3480,7 @@ func (x *ProbeReport) String() string {
 func (*ProbeReport) ProtoMessage() {}
 
 func (x *ProbeReport) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[45]
+	mi := &file_squall_v1_control_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3299,7 +3493,7 @@ func (x *ProbeReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeReport.ProtoReflect.Descriptor instead.
 func (*ProbeReport) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{45}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ProbeReport) GetName() string {
@@ -3375,7 +3569,7 @@ type ProposeRequest struct {
 
 func (x *ProposeRequest) Reset() {
 	*x = ProposeRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[46]
+	mi := &file_squall_v1_control_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3387,7 +3581,7 @@ func (x *ProposeRequest) String() string {
 func (*ProposeRequest) ProtoMessage() {}
 
 func (x *ProposeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[46]
+	mi := &file_squall_v1_control_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3400,7 +3594,7 @@ func (x *ProposeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeRequest.ProtoReflect.Descriptor instead.
 func (*ProposeRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{46}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ProposeRequest) GetCommand() *Command {
@@ -3420,7 +3614,7 @@ type ProposeResponse struct {
 
 func (x *ProposeResponse) Reset() {
 	*x = ProposeResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[47]
+	mi := &file_squall_v1_control_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3432,7 +3626,7 @@ func (x *ProposeResponse) String() string {
 func (*ProposeResponse) ProtoMessage() {}
 
 func (x *ProposeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[47]
+	mi := &file_squall_v1_control_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3445,7 +3639,7 @@ func (x *ProposeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeResponse.ProtoReflect.Descriptor instead.
 func (*ProposeResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{47}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ProposeResponse) GetOutcome() *Outcome {
@@ -3466,7 +3660,7 @@ type ProposeLargeRequest struct {
 
 func (x *ProposeLargeRequest) Reset() {
 	*x = ProposeLargeRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[48]
+	mi := &file_squall_v1_control_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3478,7 +3672,7 @@ func (x *ProposeLargeRequest) String() string {
 func (*ProposeLargeRequest) ProtoMessage() {}
 
 func (x *ProposeLargeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[48]
+	mi := &file_squall_v1_control_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3491,7 +3685,7 @@ func (x *ProposeLargeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeLargeRequest.ProtoReflect.Descriptor instead.
 func (*ProposeLargeRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{48}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ProposeLargeRequest) GetPart() []byte {
@@ -3511,7 +3705,7 @@ type ProposeLargeResponse struct {
 
 func (x *ProposeLargeResponse) Reset() {
 	*x = ProposeLargeResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[49]
+	mi := &file_squall_v1_control_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3523,7 +3717,7 @@ func (x *ProposeLargeResponse) String() string {
 func (*ProposeLargeResponse) ProtoMessage() {}
 
 func (x *ProposeLargeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[49]
+	mi := &file_squall_v1_control_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3536,7 +3730,7 @@ func (x *ProposeLargeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeLargeResponse.ProtoReflect.Descriptor instead.
 func (*ProposeLargeResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{49}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ProposeLargeResponse) GetOutcome() *Outcome {
@@ -3561,7 +3755,7 @@ type ConfirmRequest struct {
 
 func (x *ConfirmRequest) Reset() {
 	*x = ConfirmRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[50]
+	mi := &file_squall_v1_control_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3573,7 +3767,7 @@ func (x *ConfirmRequest) String() string {
 func (*ConfirmRequest) ProtoMessage() {}
 
 func (x *ConfirmRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[50]
+	mi := &file_squall_v1_control_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3586,7 +3780,7 @@ func (x *ConfirmRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmRequest.ProtoReflect.Descriptor instead.
 func (*ConfirmRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{50}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ConfirmRequest) GetServer() string {
@@ -3640,7 +3834,7 @@ type ConfirmResponse struct {
 
 func (x *ConfirmResponse) Reset() {
 	*x = ConfirmResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[51]
+	mi := &file_squall_v1_control_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3652,7 +3846,7 @@ func (x *ConfirmResponse) String() string {
 func (*ConfirmResponse) ProtoMessage() {}
 
 func (x *ConfirmResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[51]
+	mi := &file_squall_v1_control_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3665,7 +3859,7 @@ func (x *ConfirmResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmResponse.ProtoReflect.Descriptor instead.
 func (*ConfirmResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{51}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ConfirmResponse) GetLeader() bool {
@@ -3748,7 +3942,7 @@ type PushRequest struct {
 
 func (x *PushRequest) Reset() {
 	*x = PushRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[52]
+	mi := &file_squall_v1_control_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3760,7 +3954,7 @@ func (x *PushRequest) String() string {
 func (*PushRequest) ProtoMessage() {}
 
 func (x *PushRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[52]
+	mi := &file_squall_v1_control_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3773,7 +3967,7 @@ func (x *PushRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PushRequest.ProtoReflect.Descriptor instead.
 func (*PushRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{52}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *PushRequest) GetOrders() map[string]*Order {
@@ -3792,7 +3986,7 @@ type PushResponse struct {
 
 func (x *PushResponse) Reset() {
 	*x = PushResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[53]
+	mi := &file_squall_v1_control_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3804,7 +3998,7 @@ func (x *PushResponse) String() string {
 func (*PushResponse) ProtoMessage() {}
 
 func (x *PushResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[53]
+	mi := &file_squall_v1_control_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3817,7 +4011,7 @@ func (x *PushResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PushResponse.ProtoReflect.Descriptor instead.
 func (*PushResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{53}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{56}
 }
 
 // AlarmRequest tells of a halt.
@@ -3830,7 +4024,7 @@ type AlarmRequest struct {
 
 func (x *AlarmRequest) Reset() {
 	*x = AlarmRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[54]
+	mi := &file_squall_v1_control_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3842,7 +4036,7 @@ func (x *AlarmRequest) String() string {
 func (*AlarmRequest) ProtoMessage() {}
 
 func (x *AlarmRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[54]
+	mi := &file_squall_v1_control_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3855,7 +4049,7 @@ func (x *AlarmRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlarmRequest.ProtoReflect.Descriptor instead.
 func (*AlarmRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{54}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *AlarmRequest) GetHalt() *HaltLatch {
@@ -3875,7 +4069,7 @@ type AlarmResponse struct {
 
 func (x *AlarmResponse) Reset() {
 	*x = AlarmResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[55]
+	mi := &file_squall_v1_control_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3887,7 +4081,7 @@ func (x *AlarmResponse) String() string {
 func (*AlarmResponse) ProtoMessage() {}
 
 func (x *AlarmResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[55]
+	mi := &file_squall_v1_control_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3900,7 +4094,7 @@ func (x *AlarmResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlarmResponse.ProtoReflect.Descriptor instead.
 func (*AlarmResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{55}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *AlarmResponse) GetHosts() []string {
@@ -3920,7 +4114,7 @@ type TryRequest struct {
 
 func (x *TryRequest) Reset() {
 	*x = TryRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[56]
+	mi := &file_squall_v1_control_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3932,7 +4126,7 @@ func (x *TryRequest) String() string {
 func (*TryRequest) ProtoMessage() {}
 
 func (x *TryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[56]
+	mi := &file_squall_v1_control_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3945,7 +4139,7 @@ func (x *TryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TryRequest.ProtoReflect.Descriptor instead.
 func (*TryRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{56}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *TryRequest) GetProbes() []*PlannedProbe {
@@ -3965,7 +4159,7 @@ type TryResponse struct {
 
 func (x *TryResponse) Reset() {
 	*x = TryResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[57]
+	mi := &file_squall_v1_control_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3977,7 +4171,7 @@ func (x *TryResponse) String() string {
 func (*TryResponse) ProtoMessage() {}
 
 func (x *TryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[57]
+	mi := &file_squall_v1_control_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3990,7 +4184,7 @@ func (x *TryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TryResponse.ProtoReflect.Descriptor instead.
 func (*TryResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{57}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *TryResponse) GetProbes() []*ProbeTrial {
@@ -4075,7 +4269,7 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x05hosts\x18\x01 \x03(\v2\x14.squall.v1.HostCleanR\x05hosts\x12\x12\n" +
 	"\x04runs\x18\x02 \x03(\tR\x04runs\x12!\n" +
 	"\fended_before\x18\x03 \x03(\tR\vendedBefore\"\x0f\n" +
-	"\rStatusRequest\"\xc0\x04\n" +
+	"\rStatusRequest\"\xef\x04\n" +
 	"\x0eStatusResponse\x12\x16\n" +
 	"\x06leader\x18\x01 \x01(\tR\x06leader\x12\x16\n" +
 	"\x06server\x18\x02 \x01(\tR\x06server\x12\x14\n" +
@@ -4093,7 +4287,13 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x12cluster_unix_nanos\x18\f \x01(\x03R\x10clusterUnixNanos\x12+\n" +
 	"\x11uncertainty_nanos\x18\r \x01(\x03R\x10uncertaintyNanos\x12$\n" +
 	"\x0ewall_off_nanos\x18\x0e \x01(\x03R\fwallOffNanos\x12 \n" +
-	"\vunconfirmed\x18\x0f \x01(\bR\vunconfirmed\"n\n" +
+	"\vunconfirmed\x18\x0f \x01(\bR\vunconfirmed\x12-\n" +
+	"\x06barred\x18\x10 \x03(\v2\x15.squall.v1.BarredHostR\x06barred\"\x80\x01\n" +
+	"\n" +
+	"BarredHost\x12\x12\n" +
+	"\x04host\x18\x01 \x01(\tR\x04host\x12)\n" +
+	"\x06damage\x18\x02 \x01(\v2\x11.squall.v1.DamageR\x06damage\x123\n" +
+	"\bconflict\x18\x03 \x01(\v2\x17.squall.v1.HostConflictR\bconflict\"n\n" +
 	"\fServerStatus\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x16\n" +
@@ -4214,7 +4414,15 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"S\n" +
 	"\x12ForgetHostResponse\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12'\n" +
-	"\x04open\x18\x02 \x03(\v2\x13.squall.v1.OpenStepR\x04open\"!\n" +
+	"\x04open\x18\x02 \x03(\v2\x13.squall.v1.OpenStepR\x04open\"R\n" +
+	"\x14ConfirmDamageRequest\x12\x12\n" +
+	"\x04host\x18\x01 \x01(\tR\x04host\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"n\n" +
+	"\x15ConfirmDamageResponse\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\x12)\n" +
+	"\x06damage\x18\x02 \x01(\v2\x11.squall.v1.DamageR\x06damage\x12\x14\n" +
+	"\x05taken\x18\x03 \x01(\bR\x05taken\"!\n" +
 	"\rReportRequest\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\">\n" +
 	"\x0eReportResponse\x12,\n" +
@@ -4329,7 +4537,7 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x18HOST_CONDITION_RETURNING\x10\x04\x12\x1a\n" +
 	"\x16HOST_CONDITION_UNKNOWN\x10\x05\x12\x1a\n" +
 	"\x16HOST_CONDITION_RESIDUE\x10\x06\x12\x17\n" +
-	"\x13HOST_CONDITION_LOST\x10\a2\xa5\b\n" +
+	"\x13HOST_CONDITION_LOST\x10\a2\xf9\b\n" +
 	"\x0eControlService\x127\n" +
 	"\x04Plan\x12\x16.squall.v1.PlanRequest\x1a\x17.squall.v1.PlanResponse\x124\n" +
 	"\x03Run\x12\x15.squall.v1.RunRequest\x1a\x16.squall.v1.RunResponse\x12<\n" +
@@ -4346,7 +4554,8 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x06GetRun\x12\x18.squall.v1.GetRunRequest\x1a\x19.squall.v1.GetRunResponse0\x01\x12[\n" +
 	"\x10ListAuditRecords\x12\".squall.v1.ListAuditRecordsRequest\x1a#.squall.v1.ListAuditRecordsResponse\x12I\n" +
 	"\n" +
-	"ForgetHost\x12\x1c.squall.v1.ForgetHostRequest\x1a\x1d.squall.v1.ForgetHostResponse\x12=\n" +
+	"ForgetHost\x12\x1c.squall.v1.ForgetHostRequest\x1a\x1d.squall.v1.ForgetHostResponse\x12R\n" +
+	"\rConfirmDamage\x12\x1f.squall.v1.ConfirmDamageRequest\x1a .squall.v1.ConfirmDamageResponse\x12=\n" +
 	"\x06Report\x12\x18.squall.v1.ReportRequest\x1a\x19.squall.v1.ReportResponse2\x8f\x03\n" +
 	"\vPeerService\x12@\n" +
 	"\aPropose\x12\x19.squall.v1.ProposeRequest\x1a\x1a.squall.v1.ProposeResponse\x12Q\n" +
@@ -4369,7 +4578,7 @@ func file_squall_v1_control_proto_rawDescGZIP() []byte {
 }
 
 var file_squall_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_squall_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 62)
+var file_squall_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 65)
 var file_squall_v1_control_proto_goTypes = []any{
 	(Standing)(0),                    // 0: squall.v1.Standing
 	(HostCondition)(0),               // 1: squall.v1.HostCondition
@@ -4388,190 +4597,201 @@ var file_squall_v1_control_proto_goTypes = []any{
 	(*UndoResponse)(nil),             // 14: squall.v1.UndoResponse
 	(*StatusRequest)(nil),            // 15: squall.v1.StatusRequest
 	(*StatusResponse)(nil),           // 16: squall.v1.StatusResponse
-	(*ServerStatus)(nil),             // 17: squall.v1.ServerStatus
-	(*RunSummary)(nil),               // 18: squall.v1.RunSummary
-	(*ActiveStep)(nil),               // 19: squall.v1.ActiveStep
-	(*LiveRequest)(nil),              // 20: squall.v1.LiveRequest
-	(*LiveResponse)(nil),             // 21: squall.v1.LiveResponse
-	(*LiveHost)(nil),                 // 22: squall.v1.LiveHost
-	(*LiveFault)(nil),                // 23: squall.v1.LiveFault
-	(*LiveProbe)(nil),                // 24: squall.v1.LiveProbe
-	(*LiveRule)(nil),                 // 25: squall.v1.LiveRule
-	(*ListHostsRequest)(nil),         // 26: squall.v1.ListHostsRequest
-	(*ListHostsResponse)(nil),        // 27: squall.v1.ListHostsResponse
-	(*GetHostRequest)(nil),           // 28: squall.v1.GetHostRequest
-	(*GetHostResponse)(nil),          // 29: squall.v1.GetHostResponse
-	(*ListZonesRequest)(nil),         // 30: squall.v1.ListZonesRequest
-	(*ListZonesResponse)(nil),        // 31: squall.v1.ListZonesResponse
-	(*Zone)(nil),                     // 32: squall.v1.Zone
-	(*ListRunsRequest)(nil),          // 33: squall.v1.ListRunsRequest
-	(*ListRunsResponse)(nil),         // 34: squall.v1.ListRunsResponse
-	(*GetRunRequest)(nil),            // 35: squall.v1.GetRunRequest
-	(*GetRunResponse)(nil),           // 36: squall.v1.GetRunResponse
-	(*ListAuditRecordsRequest)(nil),  // 37: squall.v1.ListAuditRecordsRequest
-	(*ListAuditRecordsResponse)(nil), // 38: squall.v1.ListAuditRecordsResponse
-	(*ForgetHostRequest)(nil),        // 39: squall.v1.ForgetHostRequest
-	(*ForgetHostResponse)(nil),       // 40: squall.v1.ForgetHostResponse
-	(*ReportRequest)(nil),            // 41: squall.v1.ReportRequest
-	(*ReportResponse)(nil),           // 42: squall.v1.ReportResponse
-	(*RunReport)(nil),                // 43: squall.v1.RunReport
-	(*PhaseReport)(nil),              // 44: squall.v1.PhaseReport
-	(*StepReport)(nil),               // 45: squall.v1.StepReport
-	(*Spread)(nil),                   // 46: squall.v1.Spread
-	(*ProbeReport)(nil),              // 47: squall.v1.ProbeReport
-	(*ProposeRequest)(nil),           // 48: squall.v1.ProposeRequest
-	(*ProposeResponse)(nil),          // 49: squall.v1.ProposeResponse
-	(*ProposeLargeRequest)(nil),      // 50: squall.v1.ProposeLargeRequest
-	(*ProposeLargeResponse)(nil),     // 51: squall.v1.ProposeLargeResponse
-	(*ConfirmRequest)(nil),           // 52: squall.v1.ConfirmRequest
-	(*ConfirmResponse)(nil),          // 53: squall.v1.ConfirmResponse
-	(*PushRequest)(nil),              // 54: squall.v1.PushRequest
-	(*PushResponse)(nil),             // 55: squall.v1.PushResponse
-	(*AlarmRequest)(nil),             // 56: squall.v1.AlarmRequest
-	(*AlarmResponse)(nil),            // 57: squall.v1.AlarmResponse
-	(*TryRequest)(nil),               // 58: squall.v1.TryRequest
-	(*TryResponse)(nil),              // 59: squall.v1.TryResponse
-	nil,                              // 60: squall.v1.PlanRequest.AimEntry
-	nil,                              // 61: squall.v1.RunRequest.AimEntry
-	nil,                              // 62: squall.v1.StepReport.StandingEntry
-	nil,                              // 63: squall.v1.PushRequest.OrdersEntry
-	(*Experiment)(nil),               // 64: squall.v1.Experiment
-	(*Plan)(nil),                     // 65: squall.v1.Plan
-	(*Problem)(nil),                  // 66: squall.v1.Problem
-	(*Event)(nil),                    // 67: squall.v1.Event
-	(*HaltLatch)(nil),                // 68: squall.v1.HaltLatch
-	(RunState)(0),                    // 69: squall.v1.RunState
-	(Verdict)(0),                     // 70: squall.v1.Verdict
-	(*Principal)(nil),                // 71: squall.v1.Principal
-	(StepState)(0),                   // 72: squall.v1.StepState
-	(FindingKind)(0),                 // 73: squall.v1.FindingKind
-	(FindingState)(0),                // 74: squall.v1.FindingState
-	(*Registered)(nil),               // 75: squall.v1.Registered
-	(*AuditRecord)(nil),              // 76: squall.v1.AuditRecord
-	(*OpenStep)(nil),                 // 77: squall.v1.OpenStep
-	(*Finding)(nil),                  // 78: squall.v1.Finding
-	(EndCause)(0),                    // 79: squall.v1.EndCause
-	(*PlannedPhase)(nil),             // 80: squall.v1.PlannedPhase
-	(*StepStatus)(nil),               // 81: squall.v1.StepStatus
-	(*Command)(nil),                  // 82: squall.v1.Command
-	(*Outcome)(nil),                  // 83: squall.v1.Outcome
-	(*PlannedProbe)(nil),             // 84: squall.v1.PlannedProbe
-	(*ProbeTrial)(nil),               // 85: squall.v1.ProbeTrial
-	(*ZoneRole)(nil),                 // 86: squall.v1.ZoneRole
-	(*Order)(nil),                    // 87: squall.v1.Order
+	(*BarredHost)(nil),               // 17: squall.v1.BarredHost
+	(*ServerStatus)(nil),             // 18: squall.v1.ServerStatus
+	(*RunSummary)(nil),               // 19: squall.v1.RunSummary
+	(*ActiveStep)(nil),               // 20: squall.v1.ActiveStep
+	(*LiveRequest)(nil),              // 21: squall.v1.LiveRequest
+	(*LiveResponse)(nil),             // 22: squall.v1.LiveResponse
+	(*LiveHost)(nil),                 // 23: squall.v1.LiveHost
+	(*LiveFault)(nil),                // 24: squall.v1.LiveFault
+	(*LiveProbe)(nil),                // 25: squall.v1.LiveProbe
+	(*LiveRule)(nil),                 // 26: squall.v1.LiveRule
+	(*ListHostsRequest)(nil),         // 27: squall.v1.ListHostsRequest
+	(*ListHostsResponse)(nil),        // 28: squall.v1.ListHostsResponse
+	(*GetHostRequest)(nil),           // 29: squall.v1.GetHostRequest
+	(*GetHostResponse)(nil),          // 30: squall.v1.GetHostResponse
+	(*ListZonesRequest)(nil),         // 31: squall.v1.ListZonesRequest
+	(*ListZonesResponse)(nil),        // 32: squall.v1.ListZonesResponse
+	(*Zone)(nil),                     // 33: squall.v1.Zone
+	(*ListRunsRequest)(nil),          // 34: squall.v1.ListRunsRequest
+	(*ListRunsResponse)(nil),         // 35: squall.v1.ListRunsResponse
+	(*GetRunRequest)(nil),            // 36: squall.v1.GetRunRequest
+	(*GetRunResponse)(nil),           // 37: squall.v1.GetRunResponse
+	(*ListAuditRecordsRequest)(nil),  // 38: squall.v1.ListAuditRecordsRequest
+	(*ListAuditRecordsResponse)(nil), // 39: squall.v1.ListAuditRecordsResponse
+	(*ForgetHostRequest)(nil),        // 40: squall.v1.ForgetHostRequest
+	(*ForgetHostResponse)(nil),       // 41: squall.v1.ForgetHostResponse
+	(*ConfirmDamageRequest)(nil),     // 42: squall.v1.ConfirmDamageRequest
+	(*ConfirmDamageResponse)(nil),    // 43: squall.v1.ConfirmDamageResponse
+	(*ReportRequest)(nil),            // 44: squall.v1.ReportRequest
+	(*ReportResponse)(nil),           // 45: squall.v1.ReportResponse
+	(*RunReport)(nil),                // 46: squall.v1.RunReport
+	(*PhaseReport)(nil),              // 47: squall.v1.PhaseReport
+	(*StepReport)(nil),               // 48: squall.v1.StepReport
+	(*Spread)(nil),                   // 49: squall.v1.Spread
+	(*ProbeReport)(nil),              // 50: squall.v1.ProbeReport
+	(*ProposeRequest)(nil),           // 51: squall.v1.ProposeRequest
+	(*ProposeResponse)(nil),          // 52: squall.v1.ProposeResponse
+	(*ProposeLargeRequest)(nil),      // 53: squall.v1.ProposeLargeRequest
+	(*ProposeLargeResponse)(nil),     // 54: squall.v1.ProposeLargeResponse
+	(*ConfirmRequest)(nil),           // 55: squall.v1.ConfirmRequest
+	(*ConfirmResponse)(nil),          // 56: squall.v1.ConfirmResponse
+	(*PushRequest)(nil),              // 57: squall.v1.PushRequest
+	(*PushResponse)(nil),             // 58: squall.v1.PushResponse
+	(*AlarmRequest)(nil),             // 59: squall.v1.AlarmRequest
+	(*AlarmResponse)(nil),            // 60: squall.v1.AlarmResponse
+	(*TryRequest)(nil),               // 61: squall.v1.TryRequest
+	(*TryResponse)(nil),              // 62: squall.v1.TryResponse
+	nil,                              // 63: squall.v1.PlanRequest.AimEntry
+	nil,                              // 64: squall.v1.RunRequest.AimEntry
+	nil,                              // 65: squall.v1.StepReport.StandingEntry
+	nil,                              // 66: squall.v1.PushRequest.OrdersEntry
+	(*Experiment)(nil),               // 67: squall.v1.Experiment
+	(*Plan)(nil),                     // 68: squall.v1.Plan
+	(*Problem)(nil),                  // 69: squall.v1.Problem
+	(*Event)(nil),                    // 70: squall.v1.Event
+	(*HaltLatch)(nil),                // 71: squall.v1.HaltLatch
+	(*Damage)(nil),                   // 72: squall.v1.Damage
+	(*HostConflict)(nil),             // 73: squall.v1.HostConflict
+	(RunState)(0),                    // 74: squall.v1.RunState
+	(Verdict)(0),                     // 75: squall.v1.Verdict
+	(*Principal)(nil),                // 76: squall.v1.Principal
+	(StepState)(0),                   // 77: squall.v1.StepState
+	(FindingKind)(0),                 // 78: squall.v1.FindingKind
+	(FindingState)(0),                // 79: squall.v1.FindingState
+	(*Registered)(nil),               // 80: squall.v1.Registered
+	(*AuditRecord)(nil),              // 81: squall.v1.AuditRecord
+	(*OpenStep)(nil),                 // 82: squall.v1.OpenStep
+	(*Finding)(nil),                  // 83: squall.v1.Finding
+	(EndCause)(0),                    // 84: squall.v1.EndCause
+	(*PlannedPhase)(nil),             // 85: squall.v1.PlannedPhase
+	(*StepStatus)(nil),               // 86: squall.v1.StepStatus
+	(*Command)(nil),                  // 87: squall.v1.Command
+	(*Outcome)(nil),                  // 88: squall.v1.Outcome
+	(*PlannedProbe)(nil),             // 89: squall.v1.PlannedProbe
+	(*ProbeTrial)(nil),               // 90: squall.v1.ProbeTrial
+	(*ZoneRole)(nil),                 // 91: squall.v1.ZoneRole
+	(*Order)(nil),                    // 92: squall.v1.Order
 }
 var file_squall_v1_control_proto_depIdxs = []int32{
-	64, // 0: squall.v1.PlanRequest.experiment:type_name -> squall.v1.Experiment
-	60, // 1: squall.v1.PlanRequest.aim:type_name -> squall.v1.PlanRequest.AimEntry
-	65, // 2: squall.v1.PlanResponse.plan:type_name -> squall.v1.Plan
-	64, // 3: squall.v1.RunRequest.experiment:type_name -> squall.v1.Experiment
-	61, // 4: squall.v1.RunRequest.aim:type_name -> squall.v1.RunRequest.AimEntry
-	65, // 5: squall.v1.RunResponse.plan:type_name -> squall.v1.Plan
-	66, // 6: squall.v1.RunResponse.refused:type_name -> squall.v1.Problem
-	67, // 7: squall.v1.WatchResponse.event:type_name -> squall.v1.Event
+	67, // 0: squall.v1.PlanRequest.experiment:type_name -> squall.v1.Experiment
+	63, // 1: squall.v1.PlanRequest.aim:type_name -> squall.v1.PlanRequest.AimEntry
+	68, // 2: squall.v1.PlanResponse.plan:type_name -> squall.v1.Plan
+	67, // 3: squall.v1.RunRequest.experiment:type_name -> squall.v1.Experiment
+	64, // 4: squall.v1.RunRequest.aim:type_name -> squall.v1.RunRequest.AimEntry
+	68, // 5: squall.v1.RunResponse.plan:type_name -> squall.v1.Plan
+	69, // 6: squall.v1.RunResponse.refused:type_name -> squall.v1.Problem
+	70, // 7: squall.v1.WatchResponse.event:type_name -> squall.v1.Event
 	10, // 8: squall.v1.HaltResponse.hosts:type_name -> squall.v1.HostClean
 	0,  // 9: squall.v1.HostClean.standing:type_name -> squall.v1.Standing
 	10, // 10: squall.v1.UndoResponse.hosts:type_name -> squall.v1.HostClean
-	68, // 11: squall.v1.StatusResponse.halt:type_name -> squall.v1.HaltLatch
-	18, // 12: squall.v1.StatusResponse.runs:type_name -> squall.v1.RunSummary
-	19, // 13: squall.v1.StatusResponse.active:type_name -> squall.v1.ActiveStep
+	71, // 11: squall.v1.StatusResponse.halt:type_name -> squall.v1.HaltLatch
+	19, // 12: squall.v1.StatusResponse.runs:type_name -> squall.v1.RunSummary
+	20, // 13: squall.v1.StatusResponse.active:type_name -> squall.v1.ActiveStep
 	10, // 14: squall.v1.StatusResponse.residue:type_name -> squall.v1.HostClean
-	17, // 15: squall.v1.StatusResponse.servers:type_name -> squall.v1.ServerStatus
-	69, // 16: squall.v1.RunSummary.state:type_name -> squall.v1.RunState
-	70, // 17: squall.v1.RunSummary.verdict:type_name -> squall.v1.Verdict
-	71, // 18: squall.v1.RunSummary.by:type_name -> squall.v1.Principal
-	72, // 19: squall.v1.ActiveStep.state:type_name -> squall.v1.StepState
-	0,  // 20: squall.v1.ActiveStep.standing:type_name -> squall.v1.Standing
-	18, // 21: squall.v1.LiveResponse.run:type_name -> squall.v1.RunSummary
-	22, // 22: squall.v1.LiveResponse.hosts:type_name -> squall.v1.LiveHost
-	23, // 23: squall.v1.LiveResponse.faults:type_name -> squall.v1.LiveFault
-	24, // 24: squall.v1.LiveResponse.probes:type_name -> squall.v1.LiveProbe
-	25, // 25: squall.v1.LiveResponse.rules:type_name -> squall.v1.LiveRule
-	10, // 26: squall.v1.LiveResponse.residue:type_name -> squall.v1.HostClean
-	1,  // 27: squall.v1.LiveHost.condition:type_name -> squall.v1.HostCondition
-	73, // 28: squall.v1.LiveRule.kind:type_name -> squall.v1.FindingKind
-	74, // 29: squall.v1.LiveRule.state:type_name -> squall.v1.FindingState
-	75, // 30: squall.v1.ListHostsResponse.hosts:type_name -> squall.v1.Registered
-	75, // 31: squall.v1.GetHostResponse.host:type_name -> squall.v1.Registered
-	32, // 32: squall.v1.ListZonesResponse.zones:type_name -> squall.v1.Zone
-	18, // 33: squall.v1.ListRunsResponse.runs:type_name -> squall.v1.RunSummary
-	76, // 34: squall.v1.ListAuditRecordsResponse.audit:type_name -> squall.v1.AuditRecord
-	77, // 35: squall.v1.ForgetHostResponse.open:type_name -> squall.v1.OpenStep
-	43, // 36: squall.v1.ReportResponse.report:type_name -> squall.v1.RunReport
-	18, // 37: squall.v1.RunReport.summary:type_name -> squall.v1.RunSummary
-	78, // 38: squall.v1.RunReport.findings:type_name -> squall.v1.Finding
-	44, // 39: squall.v1.RunReport.phases:type_name -> squall.v1.PhaseReport
-	45, // 40: squall.v1.RunReport.steps:type_name -> squall.v1.StepReport
-	47, // 41: squall.v1.RunReport.probes:type_name -> squall.v1.ProbeReport
-	10, // 42: squall.v1.RunReport.residue:type_name -> squall.v1.HostClean
-	67, // 43: squall.v1.RunReport.events:type_name -> squall.v1.Event
-	65, // 44: squall.v1.RunReport.plan:type_name -> squall.v1.Plan
-	79, // 45: squall.v1.RunReport.end_cause:type_name -> squall.v1.EndCause
-	80, // 46: squall.v1.PhaseReport.planned:type_name -> squall.v1.PlannedPhase
-	81, // 47: squall.v1.StepReport.hosts:type_name -> squall.v1.StepStatus
-	46, // 48: squall.v1.StepReport.skew:type_name -> squall.v1.Spread
-	46, // 49: squall.v1.StepReport.late:type_name -> squall.v1.Spread
-	62, // 50: squall.v1.StepReport.standing:type_name -> squall.v1.StepReport.StandingEntry
-	82, // 51: squall.v1.ProposeRequest.command:type_name -> squall.v1.Command
-	83, // 52: squall.v1.ProposeResponse.outcome:type_name -> squall.v1.Outcome
-	83, // 53: squall.v1.ProposeLargeResponse.outcome:type_name -> squall.v1.Outcome
-	63, // 54: squall.v1.PushRequest.orders:type_name -> squall.v1.PushRequest.OrdersEntry
-	68, // 55: squall.v1.AlarmRequest.halt:type_name -> squall.v1.HaltLatch
-	84, // 56: squall.v1.TryRequest.probes:type_name -> squall.v1.PlannedProbe
-	85, // 57: squall.v1.TryResponse.probes:type_name -> squall.v1.ProbeTrial
-	86, // 58: squall.v1.PlanRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
-	86, // 59: squall.v1.RunRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
-	0,  // 60: squall.v1.StepReport.StandingEntry.value:type_name -> squall.v1.Standing
-	87, // 61: squall.v1.PushRequest.OrdersEntry.value:type_name -> squall.v1.Order
-	2,  // 62: squall.v1.ControlService.Plan:input_type -> squall.v1.PlanRequest
-	4,  // 63: squall.v1.ControlService.Run:input_type -> squall.v1.RunRequest
-	6,  // 64: squall.v1.ControlService.Watch:input_type -> squall.v1.WatchRequest
-	8,  // 65: squall.v1.ControlService.Halt:input_type -> squall.v1.HaltRequest
-	11, // 66: squall.v1.ControlService.Resume:input_type -> squall.v1.ResumeRequest
-	13, // 67: squall.v1.ControlService.Undo:input_type -> squall.v1.UndoRequest
-	15, // 68: squall.v1.ControlService.Status:input_type -> squall.v1.StatusRequest
-	20, // 69: squall.v1.ControlService.Live:input_type -> squall.v1.LiveRequest
-	26, // 70: squall.v1.ControlService.ListHosts:input_type -> squall.v1.ListHostsRequest
-	28, // 71: squall.v1.ControlService.GetHost:input_type -> squall.v1.GetHostRequest
-	30, // 72: squall.v1.ControlService.ListZones:input_type -> squall.v1.ListZonesRequest
-	33, // 73: squall.v1.ControlService.ListRuns:input_type -> squall.v1.ListRunsRequest
-	35, // 74: squall.v1.ControlService.GetRun:input_type -> squall.v1.GetRunRequest
-	37, // 75: squall.v1.ControlService.ListAuditRecords:input_type -> squall.v1.ListAuditRecordsRequest
-	39, // 76: squall.v1.ControlService.ForgetHost:input_type -> squall.v1.ForgetHostRequest
-	41, // 77: squall.v1.ControlService.Report:input_type -> squall.v1.ReportRequest
-	48, // 78: squall.v1.PeerService.Propose:input_type -> squall.v1.ProposeRequest
-	50, // 79: squall.v1.PeerService.ProposeLarge:input_type -> squall.v1.ProposeLargeRequest
-	52, // 80: squall.v1.PeerService.Confirm:input_type -> squall.v1.ConfirmRequest
-	54, // 81: squall.v1.PeerService.Push:input_type -> squall.v1.PushRequest
-	56, // 82: squall.v1.PeerService.Alarm:input_type -> squall.v1.AlarmRequest
-	58, // 83: squall.v1.PeerService.Try:input_type -> squall.v1.TryRequest
-	3,  // 84: squall.v1.ControlService.Plan:output_type -> squall.v1.PlanResponse
-	5,  // 85: squall.v1.ControlService.Run:output_type -> squall.v1.RunResponse
-	7,  // 86: squall.v1.ControlService.Watch:output_type -> squall.v1.WatchResponse
-	9,  // 87: squall.v1.ControlService.Halt:output_type -> squall.v1.HaltResponse
-	12, // 88: squall.v1.ControlService.Resume:output_type -> squall.v1.ResumeResponse
-	14, // 89: squall.v1.ControlService.Undo:output_type -> squall.v1.UndoResponse
-	16, // 90: squall.v1.ControlService.Status:output_type -> squall.v1.StatusResponse
-	21, // 91: squall.v1.ControlService.Live:output_type -> squall.v1.LiveResponse
-	27, // 92: squall.v1.ControlService.ListHosts:output_type -> squall.v1.ListHostsResponse
-	29, // 93: squall.v1.ControlService.GetHost:output_type -> squall.v1.GetHostResponse
-	31, // 94: squall.v1.ControlService.ListZones:output_type -> squall.v1.ListZonesResponse
-	34, // 95: squall.v1.ControlService.ListRuns:output_type -> squall.v1.ListRunsResponse
-	36, // 96: squall.v1.ControlService.GetRun:output_type -> squall.v1.GetRunResponse
-	38, // 97: squall.v1.ControlService.ListAuditRecords:output_type -> squall.v1.ListAuditRecordsResponse
-	40, // 98: squall.v1.ControlService.ForgetHost:output_type -> squall.v1.ForgetHostResponse
-	42, // 99: squall.v1.ControlService.Report:output_type -> squall.v1.ReportResponse
-	49, // 100: squall.v1.PeerService.Propose:output_type -> squall.v1.ProposeResponse
-	51, // 101: squall.v1.PeerService.ProposeLarge:output_type -> squall.v1.ProposeLargeResponse
-	53, // 102: squall.v1.PeerService.Confirm:output_type -> squall.v1.ConfirmResponse
-	55, // 103: squall.v1.PeerService.Push:output_type -> squall.v1.PushResponse
-	57, // 104: squall.v1.PeerService.Alarm:output_type -> squall.v1.AlarmResponse
-	59, // 105: squall.v1.PeerService.Try:output_type -> squall.v1.TryResponse
-	84, // [84:106] is the sub-list for method output_type
-	62, // [62:84] is the sub-list for method input_type
-	62, // [62:62] is the sub-list for extension type_name
-	62, // [62:62] is the sub-list for extension extendee
-	0,  // [0:62] is the sub-list for field type_name
+	18, // 15: squall.v1.StatusResponse.servers:type_name -> squall.v1.ServerStatus
+	17, // 16: squall.v1.StatusResponse.barred:type_name -> squall.v1.BarredHost
+	72, // 17: squall.v1.BarredHost.damage:type_name -> squall.v1.Damage
+	73, // 18: squall.v1.BarredHost.conflict:type_name -> squall.v1.HostConflict
+	74, // 19: squall.v1.RunSummary.state:type_name -> squall.v1.RunState
+	75, // 20: squall.v1.RunSummary.verdict:type_name -> squall.v1.Verdict
+	76, // 21: squall.v1.RunSummary.by:type_name -> squall.v1.Principal
+	77, // 22: squall.v1.ActiveStep.state:type_name -> squall.v1.StepState
+	0,  // 23: squall.v1.ActiveStep.standing:type_name -> squall.v1.Standing
+	19, // 24: squall.v1.LiveResponse.run:type_name -> squall.v1.RunSummary
+	23, // 25: squall.v1.LiveResponse.hosts:type_name -> squall.v1.LiveHost
+	24, // 26: squall.v1.LiveResponse.faults:type_name -> squall.v1.LiveFault
+	25, // 27: squall.v1.LiveResponse.probes:type_name -> squall.v1.LiveProbe
+	26, // 28: squall.v1.LiveResponse.rules:type_name -> squall.v1.LiveRule
+	10, // 29: squall.v1.LiveResponse.residue:type_name -> squall.v1.HostClean
+	1,  // 30: squall.v1.LiveHost.condition:type_name -> squall.v1.HostCondition
+	78, // 31: squall.v1.LiveRule.kind:type_name -> squall.v1.FindingKind
+	79, // 32: squall.v1.LiveRule.state:type_name -> squall.v1.FindingState
+	80, // 33: squall.v1.ListHostsResponse.hosts:type_name -> squall.v1.Registered
+	80, // 34: squall.v1.GetHostResponse.host:type_name -> squall.v1.Registered
+	33, // 35: squall.v1.ListZonesResponse.zones:type_name -> squall.v1.Zone
+	19, // 36: squall.v1.ListRunsResponse.runs:type_name -> squall.v1.RunSummary
+	81, // 37: squall.v1.ListAuditRecordsResponse.audit:type_name -> squall.v1.AuditRecord
+	82, // 38: squall.v1.ForgetHostResponse.open:type_name -> squall.v1.OpenStep
+	72, // 39: squall.v1.ConfirmDamageResponse.damage:type_name -> squall.v1.Damage
+	46, // 40: squall.v1.ReportResponse.report:type_name -> squall.v1.RunReport
+	19, // 41: squall.v1.RunReport.summary:type_name -> squall.v1.RunSummary
+	83, // 42: squall.v1.RunReport.findings:type_name -> squall.v1.Finding
+	47, // 43: squall.v1.RunReport.phases:type_name -> squall.v1.PhaseReport
+	48, // 44: squall.v1.RunReport.steps:type_name -> squall.v1.StepReport
+	50, // 45: squall.v1.RunReport.probes:type_name -> squall.v1.ProbeReport
+	10, // 46: squall.v1.RunReport.residue:type_name -> squall.v1.HostClean
+	70, // 47: squall.v1.RunReport.events:type_name -> squall.v1.Event
+	68, // 48: squall.v1.RunReport.plan:type_name -> squall.v1.Plan
+	84, // 49: squall.v1.RunReport.end_cause:type_name -> squall.v1.EndCause
+	85, // 50: squall.v1.PhaseReport.planned:type_name -> squall.v1.PlannedPhase
+	86, // 51: squall.v1.StepReport.hosts:type_name -> squall.v1.StepStatus
+	49, // 52: squall.v1.StepReport.skew:type_name -> squall.v1.Spread
+	49, // 53: squall.v1.StepReport.late:type_name -> squall.v1.Spread
+	65, // 54: squall.v1.StepReport.standing:type_name -> squall.v1.StepReport.StandingEntry
+	87, // 55: squall.v1.ProposeRequest.command:type_name -> squall.v1.Command
+	88, // 56: squall.v1.ProposeResponse.outcome:type_name -> squall.v1.Outcome
+	88, // 57: squall.v1.ProposeLargeResponse.outcome:type_name -> squall.v1.Outcome
+	66, // 58: squall.v1.PushRequest.orders:type_name -> squall.v1.PushRequest.OrdersEntry
+	71, // 59: squall.v1.AlarmRequest.halt:type_name -> squall.v1.HaltLatch
+	89, // 60: squall.v1.TryRequest.probes:type_name -> squall.v1.PlannedProbe
+	90, // 61: squall.v1.TryResponse.probes:type_name -> squall.v1.ProbeTrial
+	91, // 62: squall.v1.PlanRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	91, // 63: squall.v1.RunRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	0,  // 64: squall.v1.StepReport.StandingEntry.value:type_name -> squall.v1.Standing
+	92, // 65: squall.v1.PushRequest.OrdersEntry.value:type_name -> squall.v1.Order
+	2,  // 66: squall.v1.ControlService.Plan:input_type -> squall.v1.PlanRequest
+	4,  // 67: squall.v1.ControlService.Run:input_type -> squall.v1.RunRequest
+	6,  // 68: squall.v1.ControlService.Watch:input_type -> squall.v1.WatchRequest
+	8,  // 69: squall.v1.ControlService.Halt:input_type -> squall.v1.HaltRequest
+	11, // 70: squall.v1.ControlService.Resume:input_type -> squall.v1.ResumeRequest
+	13, // 71: squall.v1.ControlService.Undo:input_type -> squall.v1.UndoRequest
+	15, // 72: squall.v1.ControlService.Status:input_type -> squall.v1.StatusRequest
+	21, // 73: squall.v1.ControlService.Live:input_type -> squall.v1.LiveRequest
+	27, // 74: squall.v1.ControlService.ListHosts:input_type -> squall.v1.ListHostsRequest
+	29, // 75: squall.v1.ControlService.GetHost:input_type -> squall.v1.GetHostRequest
+	31, // 76: squall.v1.ControlService.ListZones:input_type -> squall.v1.ListZonesRequest
+	34, // 77: squall.v1.ControlService.ListRuns:input_type -> squall.v1.ListRunsRequest
+	36, // 78: squall.v1.ControlService.GetRun:input_type -> squall.v1.GetRunRequest
+	38, // 79: squall.v1.ControlService.ListAuditRecords:input_type -> squall.v1.ListAuditRecordsRequest
+	40, // 80: squall.v1.ControlService.ForgetHost:input_type -> squall.v1.ForgetHostRequest
+	42, // 81: squall.v1.ControlService.ConfirmDamage:input_type -> squall.v1.ConfirmDamageRequest
+	44, // 82: squall.v1.ControlService.Report:input_type -> squall.v1.ReportRequest
+	51, // 83: squall.v1.PeerService.Propose:input_type -> squall.v1.ProposeRequest
+	53, // 84: squall.v1.PeerService.ProposeLarge:input_type -> squall.v1.ProposeLargeRequest
+	55, // 85: squall.v1.PeerService.Confirm:input_type -> squall.v1.ConfirmRequest
+	57, // 86: squall.v1.PeerService.Push:input_type -> squall.v1.PushRequest
+	59, // 87: squall.v1.PeerService.Alarm:input_type -> squall.v1.AlarmRequest
+	61, // 88: squall.v1.PeerService.Try:input_type -> squall.v1.TryRequest
+	3,  // 89: squall.v1.ControlService.Plan:output_type -> squall.v1.PlanResponse
+	5,  // 90: squall.v1.ControlService.Run:output_type -> squall.v1.RunResponse
+	7,  // 91: squall.v1.ControlService.Watch:output_type -> squall.v1.WatchResponse
+	9,  // 92: squall.v1.ControlService.Halt:output_type -> squall.v1.HaltResponse
+	12, // 93: squall.v1.ControlService.Resume:output_type -> squall.v1.ResumeResponse
+	14, // 94: squall.v1.ControlService.Undo:output_type -> squall.v1.UndoResponse
+	16, // 95: squall.v1.ControlService.Status:output_type -> squall.v1.StatusResponse
+	22, // 96: squall.v1.ControlService.Live:output_type -> squall.v1.LiveResponse
+	28, // 97: squall.v1.ControlService.ListHosts:output_type -> squall.v1.ListHostsResponse
+	30, // 98: squall.v1.ControlService.GetHost:output_type -> squall.v1.GetHostResponse
+	32, // 99: squall.v1.ControlService.ListZones:output_type -> squall.v1.ListZonesResponse
+	35, // 100: squall.v1.ControlService.ListRuns:output_type -> squall.v1.ListRunsResponse
+	37, // 101: squall.v1.ControlService.GetRun:output_type -> squall.v1.GetRunResponse
+	39, // 102: squall.v1.ControlService.ListAuditRecords:output_type -> squall.v1.ListAuditRecordsResponse
+	41, // 103: squall.v1.ControlService.ForgetHost:output_type -> squall.v1.ForgetHostResponse
+	43, // 104: squall.v1.ControlService.ConfirmDamage:output_type -> squall.v1.ConfirmDamageResponse
+	45, // 105: squall.v1.ControlService.Report:output_type -> squall.v1.ReportResponse
+	52, // 106: squall.v1.PeerService.Propose:output_type -> squall.v1.ProposeResponse
+	54, // 107: squall.v1.PeerService.ProposeLarge:output_type -> squall.v1.ProposeLargeResponse
+	56, // 108: squall.v1.PeerService.Confirm:output_type -> squall.v1.ConfirmResponse
+	58, // 109: squall.v1.PeerService.Push:output_type -> squall.v1.PushResponse
+	60, // 110: squall.v1.PeerService.Alarm:output_type -> squall.v1.AlarmResponse
+	62, // 111: squall.v1.PeerService.Try:output_type -> squall.v1.TryResponse
+	89, // [89:112] is the sub-list for method output_type
+	66, // [66:89] is the sub-list for method input_type
+	66, // [66:66] is the sub-list for extension type_name
+	66, // [66:66] is the sub-list for extension extendee
+	0,  // [0:66] is the sub-list for field type_name
 }
 
 func init() { file_squall_v1_control_proto_init() }
@@ -4584,14 +4804,14 @@ func file_squall_v1_control_proto_init() {
 	file_squall_v1_op_proto_init()
 	file_squall_v1_plan_proto_init()
 	file_squall_v1_state_proto_init()
-	file_squall_v1_control_proto_msgTypes[22].OneofWrappers = []any{}
+	file_squall_v1_control_proto_msgTypes[23].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_squall_v1_control_proto_rawDesc), len(file_squall_v1_control_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   62,
+			NumMessages:   65,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

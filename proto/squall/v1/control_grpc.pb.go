@@ -49,6 +49,7 @@ const (
 	ControlService_GetRun_FullMethodName           = "/squall.v1.ControlService/GetRun"
 	ControlService_ListAuditRecords_FullMethodName = "/squall.v1.ControlService/ListAuditRecords"
 	ControlService_ForgetHost_FullMethodName       = "/squall.v1.ControlService/ForgetHost"
+	ControlService_ConfirmDamage_FullMethodName    = "/squall.v1.ControlService/ConfirmDamage"
 	ControlService_Report_FullMethodName           = "/squall.v1.ControlService/Report"
 )
 
@@ -88,6 +89,8 @@ type ControlServiceClient interface {
 	ListAuditRecords(ctx context.Context, in *ListAuditRecordsRequest, opts ...grpc.CallOption) (*ListAuditRecordsResponse, error)
 	// ForgetHost takes a lost host out of the registry.
 	ForgetHost(ctx context.Context, in *ForgetHostRequest, opts ...grpc.CallOption) (*ForgetHostResponse, error)
+	// ConfirmDamage lets a host whose journal was damaged take faults again.
+	ConfirmDamage(ctx context.Context, in *ConfirmDamageRequest, opts ...grpc.CallOption) (*ConfirmDamageResponse, error)
 	// Report is everything about one run.
 	Report(ctx context.Context, in *ReportRequest, opts ...grpc.CallOption) (*ReportResponse, error)
 }
@@ -268,6 +271,16 @@ func (c *controlServiceClient) ForgetHost(ctx context.Context, in *ForgetHostReq
 	return out, nil
 }
 
+func (c *controlServiceClient) ConfirmDamage(ctx context.Context, in *ConfirmDamageRequest, opts ...grpc.CallOption) (*ConfirmDamageResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ConfirmDamageResponse)
+	err := c.cc.Invoke(ctx, ControlService_ConfirmDamage_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *controlServiceClient) Report(ctx context.Context, in *ReportRequest, opts ...grpc.CallOption) (*ReportResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ReportResponse)
@@ -314,6 +327,8 @@ type ControlServiceServer interface {
 	ListAuditRecords(context.Context, *ListAuditRecordsRequest) (*ListAuditRecordsResponse, error)
 	// ForgetHost takes a lost host out of the registry.
 	ForgetHost(context.Context, *ForgetHostRequest) (*ForgetHostResponse, error)
+	// ConfirmDamage lets a host whose journal was damaged take faults again.
+	ConfirmDamage(context.Context, *ConfirmDamageRequest) (*ConfirmDamageResponse, error)
 	// Report is everything about one run.
 	Report(context.Context, *ReportRequest) (*ReportResponse, error)
 	mustEmbedUnimplementedControlServiceServer()
@@ -370,6 +385,9 @@ func (UnimplementedControlServiceServer) ListAuditRecords(context.Context, *List
 }
 func (UnimplementedControlServiceServer) ForgetHost(context.Context, *ForgetHostRequest) (*ForgetHostResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ForgetHost not implemented")
+}
+func (UnimplementedControlServiceServer) ConfirmDamage(context.Context, *ConfirmDamageRequest) (*ConfirmDamageResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ConfirmDamage not implemented")
 }
 func (UnimplementedControlServiceServer) Report(context.Context, *ReportRequest) (*ReportResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Report not implemented")
@@ -651,6 +669,24 @@ func _ControlService_ForgetHost_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ControlService_ConfirmDamage_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ConfirmDamageRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServiceServer).ConfirmDamage(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ControlService_ConfirmDamage_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServiceServer).ConfirmDamage(ctx, req.(*ConfirmDamageRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _ControlService_Report_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ReportRequest)
 	if err := dec(in); err != nil {
@@ -727,6 +763,10 @@ var ControlService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ForgetHost",
 			Handler:    _ControlService_ForgetHost_Handler,
+		},
+		{
+			MethodName: "ConfirmDamage",
+			Handler:    _ControlService_ConfirmDamage_Handler,
 		},
 		{
 			MethodName: "Report",

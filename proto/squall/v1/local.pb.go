@@ -483,6 +483,12 @@ type LocalStatusResponse struct {
 	Residue       []string `protobuf:"bytes,7,rep,name=residue,proto3" json:"residue,omitempty"`
 	SupervisorPid uint32   `protobuf:"varint,8,opt,name=supervisor_pid,json=supervisorPid,proto3" json:"supervisor_pid,omitempty"`
 	WorkerPid     uint32   `protobuf:"varint,9,opt,name=worker_pid,json=workerPid,proto3" json:"worker_pid,omitempty"`
+	// What stands and is not on this host's disk yet, a line each.
+	Unrecorded []string `protobuf:"bytes,10,rep,name=unrecorded,proto3" json:"unrecorded,omitempty"`
+	// What the disk answered last; empty when it takes what it gets, or has not answered.
+	Disk string `protobuf:"bytes,11,opt,name=disk,proto3" json:"disk,omitempty"`
+	// What could not be read of the journal and nobody has confirmed, if anything.
+	Damage        *Damage `protobuf:"bytes,12,opt,name=damage,proto3" json:"damage,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -580,6 +586,27 @@ func (x *LocalStatusResponse) GetWorkerPid() uint32 {
 	return 0
 }
 
+func (x *LocalStatusResponse) GetUnrecorded() []string {
+	if x != nil {
+		return x.Unrecorded
+	}
+	return nil
+}
+
+func (x *LocalStatusResponse) GetDisk() string {
+	if x != nil {
+		return x.Disk
+	}
+	return ""
+}
+
+func (x *LocalStatusResponse) GetDamage() *Damage {
+	if x != nil {
+		return x.Damage
+	}
+	return nil
+}
+
 // LocalDoctorRequest asks to try everything.
 type LocalDoctorRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -619,8 +646,10 @@ func (*LocalDoctorRequest) Descriptor() ([]byte, []int) {
 
 // LocalDoctorResponse is what worked.
 type LocalDoctorResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Abilities     []*Ability             `protobuf:"bytes,1,rep,name=abilities,proto3" json:"abilities,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Abilities []*Ability             `protobuf:"bytes,1,rep,name=abilities,proto3" json:"abilities,omitempty"`
+	// What could not be read of the journal and nobody has confirmed, if anything.
+	Damage        *Damage `protobuf:"bytes,2,opt,name=damage,proto3" json:"damage,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -658,6 +687,13 @@ func (*LocalDoctorResponse) Descriptor() ([]byte, []int) {
 func (x *LocalDoctorResponse) GetAbilities() []*Ability {
 	if x != nil {
 		return x.Abilities
+	}
+	return nil
+}
+
+func (x *LocalDoctorResponse) GetDamage() *Damage {
+	if x != nil {
+		return x.Damage
 	}
 	return nil
 }
@@ -799,7 +835,7 @@ const file_squall_v1_local_proto_rawDesc = "" +
 	"\x12LocalResumeRequest\"?\n" +
 	"\x13LocalResumeResponse\x12(\n" +
 	"\x04halt\x18\x01 \x01(\v2\x14.squall.v1.HaltLatchR\x04halt\"\x14\n" +
-	"\x12LocalStatusRequest\"\xc2\x02\n" +
+	"\x12LocalStatusRequest\"\xa1\x03\n" +
 	"\x13LocalStatusResponse\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x12\x1e\n" +
 	"\n" +
@@ -812,10 +848,17 @@ const file_squall_v1_local_proto_rawDesc = "" +
 	"\aresidue\x18\a \x03(\tR\aresidue\x12%\n" +
 	"\x0esupervisor_pid\x18\b \x01(\rR\rsupervisorPid\x12\x1d\n" +
 	"\n" +
-	"worker_pid\x18\t \x01(\rR\tworkerPid\"\x14\n" +
-	"\x12LocalDoctorRequest\"G\n" +
+	"worker_pid\x18\t \x01(\rR\tworkerPid\x12\x1e\n" +
+	"\n" +
+	"unrecorded\x18\n" +
+	" \x03(\tR\n" +
+	"unrecorded\x12\x12\n" +
+	"\x04disk\x18\v \x01(\tR\x04disk\x12)\n" +
+	"\x06damage\x18\f \x01(\v2\x11.squall.v1.DamageR\x06damage\"\x14\n" +
+	"\x12LocalDoctorRequest\"r\n" +
 	"\x13LocalDoctorResponse\x120\n" +
-	"\tabilities\x18\x01 \x03(\v2\x12.squall.v1.AbilityR\tabilities\"\xfd\x01\n" +
+	"\tabilities\x18\x01 \x03(\v2\x12.squall.v1.AbilityR\tabilities\x12)\n" +
+	"\x06damage\x18\x02 \x01(\v2\x11.squall.v1.DamageR\x06damage\"\xfd\x01\n" +
 	"\x04Beat\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x1d\n" +
 	"\n" +
@@ -867,7 +910,8 @@ var file_squall_v1_local_proto_goTypes = []any{
 	(*StepStatus)(nil),          // 14: squall.v1.StepStatus
 	(*Problem)(nil),             // 15: squall.v1.Problem
 	(*HaltLatch)(nil),           // 16: squall.v1.HaltLatch
-	(*Ability)(nil),             // 17: squall.v1.Ability
+	(*Damage)(nil),              // 17: squall.v1.Damage
+	(*Ability)(nil),             // 18: squall.v1.Ability
 }
 var file_squall_v1_local_proto_depIdxs = []int32{
 	13, // 0: squall.v1.LocalInjectRequest.fault:type_name -> squall.v1.Fault
@@ -879,24 +923,26 @@ var file_squall_v1_local_proto_depIdxs = []int32{
 	16, // 6: squall.v1.LocalResumeResponse.halt:type_name -> squall.v1.HaltLatch
 	16, // 7: squall.v1.LocalStatusResponse.halt:type_name -> squall.v1.HaltLatch
 	14, // 8: squall.v1.LocalStatusResponse.steps:type_name -> squall.v1.StepStatus
-	17, // 9: squall.v1.LocalDoctorResponse.abilities:type_name -> squall.v1.Ability
-	0,  // 10: squall.v1.LocalService.Inject:input_type -> squall.v1.LocalInjectRequest
-	2,  // 11: squall.v1.LocalService.Undo:input_type -> squall.v1.LocalUndoRequest
-	4,  // 12: squall.v1.LocalService.Halt:input_type -> squall.v1.LocalHaltRequest
-	6,  // 13: squall.v1.LocalService.Resume:input_type -> squall.v1.LocalResumeRequest
-	8,  // 14: squall.v1.LocalService.Status:input_type -> squall.v1.LocalStatusRequest
-	10, // 15: squall.v1.LocalService.Doctor:input_type -> squall.v1.LocalDoctorRequest
-	1,  // 16: squall.v1.LocalService.Inject:output_type -> squall.v1.LocalInjectResponse
-	3,  // 17: squall.v1.LocalService.Undo:output_type -> squall.v1.LocalUndoResponse
-	5,  // 18: squall.v1.LocalService.Halt:output_type -> squall.v1.LocalHaltResponse
-	7,  // 19: squall.v1.LocalService.Resume:output_type -> squall.v1.LocalResumeResponse
-	9,  // 20: squall.v1.LocalService.Status:output_type -> squall.v1.LocalStatusResponse
-	11, // 21: squall.v1.LocalService.Doctor:output_type -> squall.v1.LocalDoctorResponse
-	16, // [16:22] is the sub-list for method output_type
-	10, // [10:16] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	17, // 9: squall.v1.LocalStatusResponse.damage:type_name -> squall.v1.Damage
+	18, // 10: squall.v1.LocalDoctorResponse.abilities:type_name -> squall.v1.Ability
+	17, // 11: squall.v1.LocalDoctorResponse.damage:type_name -> squall.v1.Damage
+	0,  // 12: squall.v1.LocalService.Inject:input_type -> squall.v1.LocalInjectRequest
+	2,  // 13: squall.v1.LocalService.Undo:input_type -> squall.v1.LocalUndoRequest
+	4,  // 14: squall.v1.LocalService.Halt:input_type -> squall.v1.LocalHaltRequest
+	6,  // 15: squall.v1.LocalService.Resume:input_type -> squall.v1.LocalResumeRequest
+	8,  // 16: squall.v1.LocalService.Status:input_type -> squall.v1.LocalStatusRequest
+	10, // 17: squall.v1.LocalService.Doctor:input_type -> squall.v1.LocalDoctorRequest
+	1,  // 18: squall.v1.LocalService.Inject:output_type -> squall.v1.LocalInjectResponse
+	3,  // 19: squall.v1.LocalService.Undo:output_type -> squall.v1.LocalUndoResponse
+	5,  // 20: squall.v1.LocalService.Halt:output_type -> squall.v1.LocalHaltResponse
+	7,  // 21: squall.v1.LocalService.Resume:output_type -> squall.v1.LocalResumeResponse
+	9,  // 22: squall.v1.LocalService.Status:output_type -> squall.v1.LocalStatusResponse
+	11, // 23: squall.v1.LocalService.Doctor:output_type -> squall.v1.LocalDoctorResponse
+	18, // [18:24] is the sub-list for method output_type
+	12, // [12:18] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_squall_v1_local_proto_init() }

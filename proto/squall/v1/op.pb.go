@@ -2203,10 +2203,14 @@ func (x *Forget) GetStep() string {
 type Damage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What could not be read, a line each.
-	What          []string `protobuf:"bytes,1,rep,name=what,proto3" json:"what,omitempty"`
-	Confirmed     bool     `protobuf:"varint,2,opt,name=confirmed,proto3" json:"confirmed,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	What      []string `protobuf:"bytes,1,rep,name=what,proto3" json:"what,omitempty"`
+	Confirmed bool     `protobuf:"varint,2,opt,name=confirmed,proto3" json:"confirmed,omitempty"`
+	// Names it, so that who confirms an earlier one does not confirm this one unseen.
+	Id string `protobuf:"bytes,3,opt,name=id,proto3" json:"id,omitempty"`
+	// When it was found, by the host's own wall clock.
+	SinceUnixNanos int64 `protobuf:"varint,4,opt,name=since_unix_nanos,json=sinceUnixNanos,proto3" json:"since_unix_nanos,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Damage) Reset() {
@@ -2251,6 +2255,20 @@ func (x *Damage) GetConfirmed() bool {
 		return x.Confirmed
 	}
 	return false
+}
+
+func (x *Damage) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Damage) GetSinceUnixNanos() int64 {
+	if x != nil {
+		return x.SinceUnixNanos
+	}
+	return 0
 }
 
 var File_squall_v1_op_proto protoreflect.FileDescriptor
@@ -2419,10 +2437,12 @@ const file_squall_v1_op_proto_rawDesc = "" +
 	"\x15unix_minus_boot_nanos\x18\x02 \x01(\x03R\x12unixMinusBootNanos\".\n" +
 	"\x06Forget\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x12\n" +
-	"\x04step\x18\x02 \x01(\tR\x04step\":\n" +
+	"\x04step\x18\x02 \x01(\tR\x04step\"t\n" +
 	"\x06Damage\x12\x12\n" +
 	"\x04what\x18\x01 \x03(\tR\x04what\x12\x1c\n" +
-	"\tconfirmed\x18\x02 \x01(\bR\tconfirmed*\xcd\x01\n" +
+	"\tconfirmed\x18\x02 \x01(\bR\tconfirmed\x12\x0e\n" +
+	"\x02id\x18\x03 \x01(\tR\x02id\x12(\n" +
+	"\x10since_unix_nanos\x18\x04 \x01(\x03R\x0esinceUnixNanos*\xcd\x01\n" +
 	"\tStepState\x12\x1a\n" +
 	"\x16STEP_STATE_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10STEP_STATE_READY\x10\x01\x12\x18\n" +

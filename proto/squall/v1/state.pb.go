@@ -505,6 +505,7 @@ type Command struct {
 	//	*Command_SetRules
 	//	*Command_BeginPhase
 	//	*Command_ForgetHost
+	//	*Command_ConfirmDamage
 	Kind          isCommand_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -730,6 +731,15 @@ func (x *Command) GetForgetHost() *ForgetHost {
 	return nil
 }
 
+func (x *Command) GetConfirmDamage() *ConfirmDamage {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_ConfirmDamage); ok {
+			return x.ConfirmDamage
+		}
+	}
+	return nil
+}
+
 type isCommand_Kind interface {
 	isCommand_Kind()
 }
@@ -816,6 +826,11 @@ type Command_ForgetHost struct {
 	ForgetHost *ForgetHost `protobuf:"bytes,27,opt,name=forget_host,json=forgetHost,proto3,oneof"`
 }
 
+type Command_ConfirmDamage struct {
+	// Somebody has taken note of what a host's journal lost.
+	ConfirmDamage *ConfirmDamage `protobuf:"bytes,28,opt,name=confirm_damage,json=confirmDamage,proto3,oneof"`
+}
+
 func (*Command_UpdateHosts) isCommand_Kind() {}
 
 func (*Command_AdmitRun) isCommand_Kind() {}
@@ -851,6 +866,8 @@ func (*Command_SetRules) isCommand_Kind() {}
 func (*Command_BeginPhase) isCommand_Kind() {}
 
 func (*Command_ForgetHost) isCommand_Kind() {}
+
+func (*Command_ConfirmDamage) isCommand_Kind() {}
 
 // Principal is who did something, as certificates say.
 type Principal struct {
@@ -993,7 +1010,9 @@ type HostUpdate struct {
 	// A session of another machine was turned away; nothing else is said then but the name.
 	Conflict *HostConflict `protobuf:"bytes,8,opt,name=conflict,proto3" json:"conflict,omitempty"`
 	// The agent process, as its Hello says.
-	Instance      string `protobuf:"bytes,9,opt,name=instance,proto3" json:"instance,omitempty"`
+	Instance string `protobuf:"bytes,9,opt,name=instance,proto3" json:"instance,omitempty"`
+	// What could not be read of its journal and nobody has confirmed, as the host says; unset for none.
+	Damage        *Damage `protobuf:"bytes,10,opt,name=damage,proto3" json:"damage,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1089,6 +1108,13 @@ func (x *HostUpdate) GetInstance() string {
 		return x.Instance
 	}
 	return ""
+}
+
+func (x *HostUpdate) GetDamage() *Damage {
+	if x != nil {
+		return x.Damage
+	}
+	return nil
 }
 
 // AdmitRun lets a run in, if guardrails, lever and claims allow it.
@@ -2181,6 +2207,60 @@ func (x *ForgetHost) GetHost() string {
 	return ""
 }
 
+// ConfirmDamage lets a host whose journal was damaged take faults again.
+type ConfirmDamage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Host  string                 `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
+	// The damage that was seen.
+	Id            string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfirmDamage) Reset() {
+	*x = ConfirmDamage{}
+	mi := &file_squall_v1_state_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfirmDamage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfirmDamage) ProtoMessage() {}
+
+func (x *ConfirmDamage) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfirmDamage.ProtoReflect.Descriptor instead.
+func (*ConfirmDamage) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *ConfirmDamage) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *ConfirmDamage) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
 // BeginPhase says that cluster time has reached a phase.
 type BeginPhase struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2192,7 +2272,7 @@ type BeginPhase struct {
 
 func (x *BeginPhase) Reset() {
 	*x = BeginPhase{}
-	mi := &file_squall_v1_state_proto_msgTypes[23]
+	mi := &file_squall_v1_state_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2204,7 +2284,7 @@ func (x *BeginPhase) String() string {
 func (*BeginPhase) ProtoMessage() {}
 
 func (x *BeginPhase) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[23]
+	mi := &file_squall_v1_state_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2217,7 +2297,7 @@ func (x *BeginPhase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginPhase.ProtoReflect.Descriptor instead.
 func (*BeginPhase) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{23}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *BeginPhase) GetRun() string {
@@ -2248,7 +2328,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_squall_v1_state_proto_msgTypes[24]
+	mi := &file_squall_v1_state_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2260,7 +2340,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[24]
+	mi := &file_squall_v1_state_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2273,7 +2353,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{24}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Outcome) GetIndex() uint64 {
@@ -2333,7 +2413,7 @@ type Run struct {
 
 func (x *Run) Reset() {
 	*x = Run{}
-	mi := &file_squall_v1_state_proto_msgTypes[25]
+	mi := &file_squall_v1_state_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2345,7 +2425,7 @@ func (x *Run) String() string {
 func (*Run) ProtoMessage() {}
 
 func (x *Run) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[25]
+	mi := &file_squall_v1_state_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2358,7 +2438,7 @@ func (x *Run) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Run.ProtoReflect.Descriptor instead.
 func (*Run) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{25}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Run) GetId() string {
@@ -2516,7 +2596,7 @@ type ProbeTotal struct {
 
 func (x *ProbeTotal) Reset() {
 	*x = ProbeTotal{}
-	mi := &file_squall_v1_state_proto_msgTypes[26]
+	mi := &file_squall_v1_state_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2528,7 +2608,7 @@ func (x *ProbeTotal) String() string {
 func (*ProbeTotal) ProtoMessage() {}
 
 func (x *ProbeTotal) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[26]
+	mi := &file_squall_v1_state_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2541,7 +2621,7 @@ func (x *ProbeTotal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeTotal.ProtoReflect.Descriptor instead.
 func (*ProbeTotal) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{26}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ProbeTotal) GetTotal() *Window {
@@ -2577,7 +2657,7 @@ type StepHosts struct {
 
 func (x *StepHosts) Reset() {
 	*x = StepHosts{}
-	mi := &file_squall_v1_state_proto_msgTypes[27]
+	mi := &file_squall_v1_state_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2589,7 +2669,7 @@ func (x *StepHosts) String() string {
 func (*StepHosts) ProtoMessage() {}
 
 func (x *StepHosts) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[27]
+	mi := &file_squall_v1_state_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2602,7 +2682,7 @@ func (x *StepHosts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepHosts.ProtoReflect.Descriptor instead.
 func (*StepHosts) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{27}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *StepHosts) GetHosts() map[string]*StepStatus {
@@ -2640,7 +2720,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_squall_v1_state_proto_msgTypes[28]
+	mi := &file_squall_v1_state_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2652,7 +2732,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[28]
+	mi := &file_squall_v1_state_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2665,7 +2745,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{28}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Event) GetIndex() uint64 {
@@ -2756,15 +2836,17 @@ type Registered struct {
 	// Another machine with the host's certificate: nothing is injected here while it stands.
 	Conflict *HostConflict `protobuf:"bytes,10,opt,name=conflict,proto3" json:"conflict,omitempty"`
 	// The agent process that spoke last, and those before it, oldest first. Bounded.
-	Instance      string   `protobuf:"bytes,11,opt,name=instance,proto3" json:"instance,omitempty"`
-	Former        []string `protobuf:"bytes,12,rep,name=former,proto3" json:"former,omitempty"`
+	Instance string   `protobuf:"bytes,11,opt,name=instance,proto3" json:"instance,omitempty"`
+	Former   []string `protobuf:"bytes,12,rep,name=former,proto3" json:"former,omitempty"`
+	// What its journal lost: nothing is injected here while it stands. Confirmed: the host has yet to take that up.
+	Damage        *Damage `protobuf:"bytes,13,opt,name=damage,proto3" json:"damage,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Registered) Reset() {
 	*x = Registered{}
-	mi := &file_squall_v1_state_proto_msgTypes[29]
+	mi := &file_squall_v1_state_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2776,7 +2858,7 @@ func (x *Registered) String() string {
 func (*Registered) ProtoMessage() {}
 
 func (x *Registered) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[29]
+	mi := &file_squall_v1_state_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2789,7 +2871,7 @@ func (x *Registered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Registered.ProtoReflect.Descriptor instead.
 func (*Registered) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{29}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Registered) GetHost() *Host {
@@ -2876,6 +2958,13 @@ func (x *Registered) GetFormer() []string {
 	return nil
 }
 
+func (x *Registered) GetDamage() *Damage {
+	if x != nil {
+		return x.Damage
+	}
+	return nil
+}
+
 // OpenStep is a step that a host has not shown clean after its run was done, or
 // that it reported residue of.
 type OpenStep struct {
@@ -2891,7 +2980,7 @@ type OpenStep struct {
 
 func (x *OpenStep) Reset() {
 	*x = OpenStep{}
-	mi := &file_squall_v1_state_proto_msgTypes[30]
+	mi := &file_squall_v1_state_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2903,7 +2992,7 @@ func (x *OpenStep) String() string {
 func (*OpenStep) ProtoMessage() {}
 
 func (x *OpenStep) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[30]
+	mi := &file_squall_v1_state_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2916,7 +3005,7 @@ func (x *OpenStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenStep.ProtoReflect.Descriptor instead.
 func (*OpenStep) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{30}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *OpenStep) GetRun() string {
@@ -2961,7 +3050,7 @@ type HostConflict struct {
 
 func (x *HostConflict) Reset() {
 	*x = HostConflict{}
-	mi := &file_squall_v1_state_proto_msgTypes[31]
+	mi := &file_squall_v1_state_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2973,7 +3062,7 @@ func (x *HostConflict) String() string {
 func (*HostConflict) ProtoMessage() {}
 
 func (x *HostConflict) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[31]
+	mi := &file_squall_v1_state_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2986,7 +3075,7 @@ func (x *HostConflict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostConflict.ProtoReflect.Descriptor instead.
 func (*HostConflict) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{31}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *HostConflict) GetInstance() string {
@@ -3027,7 +3116,7 @@ type AuditRecord struct {
 
 func (x *AuditRecord) Reset() {
 	*x = AuditRecord{}
-	mi := &file_squall_v1_state_proto_msgTypes[32]
+	mi := &file_squall_v1_state_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3039,7 +3128,7 @@ func (x *AuditRecord) String() string {
 func (*AuditRecord) ProtoMessage() {}
 
 func (x *AuditRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[32]
+	mi := &file_squall_v1_state_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3052,7 +3141,7 @@ func (x *AuditRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditRecord.ProtoReflect.Descriptor instead.
 func (*AuditRecord) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{32}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *AuditRecord) GetIndex() uint64 {
@@ -3130,7 +3219,7 @@ type State struct {
 
 func (x *State) Reset() {
 	*x = State{}
-	mi := &file_squall_v1_state_proto_msgTypes[33]
+	mi := &file_squall_v1_state_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3142,7 +3231,7 @@ func (x *State) String() string {
 func (*State) ProtoMessage() {}
 
 func (x *State) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[33]
+	mi := &file_squall_v1_state_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3155,7 +3244,7 @@ func (x *State) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use State.ProtoReflect.Descriptor instead.
 func (*State) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{33}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *State) GetIndex() uint64 {
@@ -3260,7 +3349,7 @@ type AppliedCommand struct {
 
 func (x *AppliedCommand) Reset() {
 	*x = AppliedCommand{}
-	mi := &file_squall_v1_state_proto_msgTypes[34]
+	mi := &file_squall_v1_state_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3272,7 +3361,7 @@ func (x *AppliedCommand) String() string {
 func (*AppliedCommand) ProtoMessage() {}
 
 func (x *AppliedCommand) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[34]
+	mi := &file_squall_v1_state_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3285,7 +3374,7 @@ func (x *AppliedCommand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppliedCommand.ProtoReflect.Descriptor instead.
 func (*AppliedCommand) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{34}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *AppliedCommand) GetId() string {
@@ -3306,7 +3395,7 @@ var File_squall_v1_state_proto protoreflect.FileDescriptor
 
 const file_squall_v1_state_proto_rawDesc = "" +
 	"\n" +
-	"\x15squall/v1/state.proto\x12\tsquall.v1\x1a\x15squall/v1/agent.proto\x1a\x1asquall/v1/experiment.proto\x1a\x14squall/v1/host.proto\x1a\x12squall/v1/op.proto\x1a\x14squall/v1/plan.proto\"\x9b\b\n" +
+	"\x15squall/v1/state.proto\x12\tsquall.v1\x1a\x15squall/v1/agent.proto\x1a\x1asquall/v1/experiment.proto\x1a\x14squall/v1/host.proto\x1a\x12squall/v1/op.proto\x1a\x14squall/v1/plan.proto\"\xde\b\n" +
 	"\aCommand\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\"\n" +
 	"\rat_unix_nanos\x18\x02 \x01(\x03R\vatUnixNanos\x12$\n" +
@@ -3332,7 +3421,8 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\vbegin_phase\x18\x1a \x01(\v2\x15.squall.v1.BeginPhaseH\x00R\n" +
 	"beginPhase\x128\n" +
 	"\vforget_host\x18\x1b \x01(\v2\x15.squall.v1.ForgetHostH\x00R\n" +
-	"forgetHostB\x06\n" +
+	"forgetHost\x12A\n" +
+	"\x0econfirm_damage\x18\x1c \x01(\v2\x18.squall.v1.ConfirmDamageH\x00R\rconfirmDamageB\x06\n" +
 	"\x04kind\"\x82\x01\n" +
 	"\tPrincipal\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12#\n" +
@@ -3341,7 +3431,7 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x06server\x18\x04 \x01(\tR\x06server\x12\x10\n" +
 	"\x03why\x18\x05 \x01(\tR\x03why\":\n" +
 	"\vUpdateHosts\x12+\n" +
-	"\x05hosts\x18\x01 \x03(\v2\x15.squall.v1.HostUpdateR\x05hosts\"\xa5\x02\n" +
+	"\x05hosts\x18\x01 \x03(\v2\x15.squall.v1.HostUpdateR\x05hosts\"\xd0\x02\n" +
 	"\n" +
 	"HostUpdate\x12#\n" +
 	"\x04host\x18\x01 \x01(\v2\x0f.squall.v1.HostR\x04host\x12\x12\n" +
@@ -3352,7 +3442,9 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\aversion\x18\x06 \x01(\tR\aversion\x12(\n" +
 	"\x10round_trip_nanos\x18\a \x01(\x03R\x0eroundTripNanos\x123\n" +
 	"\bconflict\x18\b \x01(\v2\x17.squall.v1.HostConflictR\bconflict\x12\x1a\n" +
-	"\binstance\x18\t \x01(\tR\binstance\"\xa7\x01\n" +
+	"\binstance\x18\t \x01(\tR\binstance\x12)\n" +
+	"\x06damage\x18\n" +
+	" \x01(\v2\x11.squall.v1.DamageR\x06damage\"\xa7\x01\n" +
 	"\bAdmitRun\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x125\n" +
 	"\n" +
@@ -3423,7 +3515,10 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\aversion\x18\x01 \x01(\rR\aversion\" \n" +
 	"\n" +
 	"ForgetHost\x12\x12\n" +
-	"\x04host\x18\x01 \x01(\tR\x04host\"4\n" +
+	"\x04host\x18\x01 \x01(\tR\x04host\"3\n" +
+	"\rConfirmDamage\x12\x12\n" +
+	"\x04host\x18\x01 \x01(\tR\x04host\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\"4\n" +
 	"\n" +
 	"BeginPhase\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x14\n" +
@@ -3490,7 +3585,7 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x05state\x18\b \x01(\x0e2\x13.squall.v1.RunStateR\x05state\x12,\n" +
 	"\averdict\x18\t \x01(\x0e2\x12.squall.v1.VerdictR\averdict\x12.\n" +
 	"\x13incident_unix_nanos\x18\n" +
-	" \x01(\x03R\x11incidentUnixNanos\"\xac\x03\n" +
+	" \x01(\x03R\x11incidentUnixNanos\"\xd7\x03\n" +
 	"\n" +
 	"Registered\x12#\n" +
 	"\x04host\x18\x01 \x01(\v2\x0f.squall.v1.HostR\x04host\x12\x16\n" +
@@ -3505,7 +3600,8 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\bconflict\x18\n" +
 	" \x01(\v2\x17.squall.v1.HostConflictR\bconflict\x12\x1a\n" +
 	"\binstance\x18\v \x01(\tR\binstance\x12\x16\n" +
-	"\x06former\x18\f \x03(\tR\x06former\"t\n" +
+	"\x06former\x18\f \x03(\tR\x06former\x12)\n" +
+	"\x06damage\x18\r \x01(\v2\x11.squall.v1.DamageR\x06damage\"t\n" +
 	"\bOpenStep\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\tR\x04step\x12\x18\n" +
@@ -3629,7 +3725,7 @@ func file_squall_v1_state_proto_rawDescGZIP() []byte {
 }
 
 var file_squall_v1_state_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_squall_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
+var file_squall_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
 var file_squall_v1_state_proto_goTypes = []any{
 	(Role)(0),              // 0: squall.v1.Role
 	(EndCause)(0),          // 1: squall.v1.EndCause
@@ -3661,34 +3757,36 @@ var file_squall_v1_state_proto_goTypes = []any{
 	(*RaiseEpoch)(nil),     // 27: squall.v1.RaiseEpoch
 	(*SetRules)(nil),       // 28: squall.v1.SetRules
 	(*ForgetHost)(nil),     // 29: squall.v1.ForgetHost
-	(*BeginPhase)(nil),     // 30: squall.v1.BeginPhase
-	(*Outcome)(nil),        // 31: squall.v1.Outcome
-	(*Run)(nil),            // 32: squall.v1.Run
-	(*ProbeTotal)(nil),     // 33: squall.v1.ProbeTotal
-	(*StepHosts)(nil),      // 34: squall.v1.StepHosts
-	(*Event)(nil),          // 35: squall.v1.Event
-	(*Registered)(nil),     // 36: squall.v1.Registered
-	(*OpenStep)(nil),       // 37: squall.v1.OpenStep
-	(*HostConflict)(nil),   // 38: squall.v1.HostConflict
-	(*AuditRecord)(nil),    // 39: squall.v1.AuditRecord
-	(*State)(nil),          // 40: squall.v1.State
-	(*AppliedCommand)(nil), // 41: squall.v1.AppliedCommand
-	nil,                    // 42: squall.v1.Run.EnteredUnixNanosEntry
-	nil,                    // 43: squall.v1.Run.StepsEntry
-	nil,                    // 44: squall.v1.StepHosts.HostsEntry
-	nil,                    // 45: squall.v1.StepHosts.TokenUnixNanosEntry
-	nil,                    // 46: squall.v1.State.HostsEntry
-	nil,                    // 47: squall.v1.State.RunsEntry
-	nil,                    // 48: squall.v1.State.OrderIndexEntry
-	(*Host)(nil),           // 49: squall.v1.Host
-	(*Experiment)(nil),     // 50: squall.v1.Experiment
-	(*Plan)(nil),           // 51: squall.v1.Plan
-	(*StepStatus)(nil),     // 52: squall.v1.StepStatus
-	(*Window)(nil),         // 53: squall.v1.Window
-	(*Guardrails)(nil),     // 54: squall.v1.Guardrails
-	(*Problem)(nil),        // 55: squall.v1.Problem
-	(*StepKey)(nil),        // 56: squall.v1.StepKey
-	(*HaltLatch)(nil),      // 57: squall.v1.HaltLatch
+	(*ConfirmDamage)(nil),  // 30: squall.v1.ConfirmDamage
+	(*BeginPhase)(nil),     // 31: squall.v1.BeginPhase
+	(*Outcome)(nil),        // 32: squall.v1.Outcome
+	(*Run)(nil),            // 33: squall.v1.Run
+	(*ProbeTotal)(nil),     // 34: squall.v1.ProbeTotal
+	(*StepHosts)(nil),      // 35: squall.v1.StepHosts
+	(*Event)(nil),          // 36: squall.v1.Event
+	(*Registered)(nil),     // 37: squall.v1.Registered
+	(*OpenStep)(nil),       // 38: squall.v1.OpenStep
+	(*HostConflict)(nil),   // 39: squall.v1.HostConflict
+	(*AuditRecord)(nil),    // 40: squall.v1.AuditRecord
+	(*State)(nil),          // 41: squall.v1.State
+	(*AppliedCommand)(nil), // 42: squall.v1.AppliedCommand
+	nil,                    // 43: squall.v1.Run.EnteredUnixNanosEntry
+	nil,                    // 44: squall.v1.Run.StepsEntry
+	nil,                    // 45: squall.v1.StepHosts.HostsEntry
+	nil,                    // 46: squall.v1.StepHosts.TokenUnixNanosEntry
+	nil,                    // 47: squall.v1.State.HostsEntry
+	nil,                    // 48: squall.v1.State.RunsEntry
+	nil,                    // 49: squall.v1.State.OrderIndexEntry
+	(*Host)(nil),           // 50: squall.v1.Host
+	(*Damage)(nil),         // 51: squall.v1.Damage
+	(*Experiment)(nil),     // 52: squall.v1.Experiment
+	(*Plan)(nil),           // 53: squall.v1.Plan
+	(*StepStatus)(nil),     // 54: squall.v1.StepStatus
+	(*Window)(nil),         // 55: squall.v1.Window
+	(*Guardrails)(nil),     // 56: squall.v1.Guardrails
+	(*Problem)(nil),        // 57: squall.v1.Problem
+	(*StepKey)(nil),        // 58: squall.v1.StepKey
+	(*HaltLatch)(nil),      // 59: squall.v1.HaltLatch
 }
 var file_squall_v1_state_proto_depIdxs = []int32{
 	8,  // 0: squall.v1.Command.by:type_name -> squall.v1.Principal
@@ -3708,68 +3806,71 @@ var file_squall_v1_state_proto_depIdxs = []int32{
 	26, // 14: squall.v1.Command.set_guardrails:type_name -> squall.v1.SetGuardrails
 	27, // 15: squall.v1.Command.raise_epoch:type_name -> squall.v1.RaiseEpoch
 	28, // 16: squall.v1.Command.set_rules:type_name -> squall.v1.SetRules
-	30, // 17: squall.v1.Command.begin_phase:type_name -> squall.v1.BeginPhase
+	31, // 17: squall.v1.Command.begin_phase:type_name -> squall.v1.BeginPhase
 	29, // 18: squall.v1.Command.forget_host:type_name -> squall.v1.ForgetHost
-	0,  // 19: squall.v1.Principal.role:type_name -> squall.v1.Role
-	10, // 20: squall.v1.UpdateHosts.hosts:type_name -> squall.v1.HostUpdate
-	49, // 21: squall.v1.HostUpdate.host:type_name -> squall.v1.Host
-	38, // 22: squall.v1.HostUpdate.conflict:type_name -> squall.v1.HostConflict
-	50, // 23: squall.v1.AdmitRun.experiment:type_name -> squall.v1.Experiment
-	51, // 24: squall.v1.AdmitRun.plan:type_name -> squall.v1.Plan
-	1,  // 25: squall.v1.EndRun.cause:type_name -> squall.v1.EndCause
-	2,  // 26: squall.v1.Finish.verdict:type_name -> squall.v1.Verdict
-	18, // 27: squall.v1.Finish.findings:type_name -> squall.v1.Finding
-	3,  // 28: squall.v1.Finding.kind:type_name -> squall.v1.FindingKind
-	4,  // 29: squall.v1.Finding.state:type_name -> squall.v1.FindingState
-	19, // 30: squall.v1.Finding.basis:type_name -> squall.v1.Basis
-	20, // 31: squall.v1.Finding.gap:type_name -> squall.v1.Gap
-	52, // 32: squall.v1.RecordSteps.steps:type_name -> squall.v1.StepStatus
-	53, // 33: squall.v1.RecordWindows.windows:type_name -> squall.v1.Window
-	54, // 34: squall.v1.SetGuardrails.guardrails:type_name -> squall.v1.Guardrails
-	55, // 35: squall.v1.Outcome.refused:type_name -> squall.v1.Problem
-	50, // 36: squall.v1.Run.experiment:type_name -> squall.v1.Experiment
-	51, // 37: squall.v1.Run.plan:type_name -> squall.v1.Plan
-	8,  // 38: squall.v1.Run.by:type_name -> squall.v1.Principal
-	5,  // 39: squall.v1.Run.state:type_name -> squall.v1.RunState
-	42, // 40: squall.v1.Run.entered_unix_nanos:type_name -> squall.v1.Run.EnteredUnixNanosEntry
-	1,  // 41: squall.v1.Run.end_cause:type_name -> squall.v1.EndCause
-	43, // 42: squall.v1.Run.steps:type_name -> squall.v1.Run.StepsEntry
-	2,  // 43: squall.v1.Run.verdict:type_name -> squall.v1.Verdict
-	18, // 44: squall.v1.Run.findings:type_name -> squall.v1.Finding
-	35, // 45: squall.v1.Run.events:type_name -> squall.v1.Event
-	33, // 46: squall.v1.Run.totals:type_name -> squall.v1.ProbeTotal
-	8,  // 47: squall.v1.Run.ended_by:type_name -> squall.v1.Principal
-	53, // 48: squall.v1.ProbeTotal.total:type_name -> squall.v1.Window
-	53, // 49: squall.v1.ProbeTotal.worst:type_name -> squall.v1.Window
-	44, // 50: squall.v1.StepHosts.hosts:type_name -> squall.v1.StepHosts.HostsEntry
-	45, // 51: squall.v1.StepHosts.token_unix_nanos:type_name -> squall.v1.StepHosts.TokenUnixNanosEntry
-	6,  // 52: squall.v1.Event.kind:type_name -> squall.v1.EventKind
-	52, // 53: squall.v1.Event.step:type_name -> squall.v1.StepStatus
-	5,  // 54: squall.v1.Event.state:type_name -> squall.v1.RunState
-	2,  // 55: squall.v1.Event.verdict:type_name -> squall.v1.Verdict
-	49, // 56: squall.v1.Registered.host:type_name -> squall.v1.Host
-	56, // 57: squall.v1.Registered.strays:type_name -> squall.v1.StepKey
-	37, // 58: squall.v1.Registered.open:type_name -> squall.v1.OpenStep
-	38, // 59: squall.v1.Registered.conflict:type_name -> squall.v1.HostConflict
-	8,  // 60: squall.v1.AuditRecord.by:type_name -> squall.v1.Principal
-	46, // 61: squall.v1.State.hosts:type_name -> squall.v1.State.HostsEntry
-	47, // 62: squall.v1.State.runs:type_name -> squall.v1.State.RunsEntry
-	53, // 63: squall.v1.State.windows:type_name -> squall.v1.Window
-	57, // 64: squall.v1.State.halt:type_name -> squall.v1.HaltLatch
-	54, // 65: squall.v1.State.guardrails:type_name -> squall.v1.Guardrails
-	41, // 66: squall.v1.State.applied:type_name -> squall.v1.AppliedCommand
-	39, // 67: squall.v1.State.audit:type_name -> squall.v1.AuditRecord
-	48, // 68: squall.v1.State.order_index:type_name -> squall.v1.State.OrderIndexEntry
-	31, // 69: squall.v1.AppliedCommand.outcome:type_name -> squall.v1.Outcome
-	34, // 70: squall.v1.Run.StepsEntry.value:type_name -> squall.v1.StepHosts
-	52, // 71: squall.v1.StepHosts.HostsEntry.value:type_name -> squall.v1.StepStatus
-	36, // 72: squall.v1.State.HostsEntry.value:type_name -> squall.v1.Registered
-	32, // 73: squall.v1.State.RunsEntry.value:type_name -> squall.v1.Run
-	74, // [74:74] is the sub-list for method output_type
-	74, // [74:74] is the sub-list for method input_type
-	74, // [74:74] is the sub-list for extension type_name
-	74, // [74:74] is the sub-list for extension extendee
-	0,  // [0:74] is the sub-list for field type_name
+	30, // 19: squall.v1.Command.confirm_damage:type_name -> squall.v1.ConfirmDamage
+	0,  // 20: squall.v1.Principal.role:type_name -> squall.v1.Role
+	10, // 21: squall.v1.UpdateHosts.hosts:type_name -> squall.v1.HostUpdate
+	50, // 22: squall.v1.HostUpdate.host:type_name -> squall.v1.Host
+	39, // 23: squall.v1.HostUpdate.conflict:type_name -> squall.v1.HostConflict
+	51, // 24: squall.v1.HostUpdate.damage:type_name -> squall.v1.Damage
+	52, // 25: squall.v1.AdmitRun.experiment:type_name -> squall.v1.Experiment
+	53, // 26: squall.v1.AdmitRun.plan:type_name -> squall.v1.Plan
+	1,  // 27: squall.v1.EndRun.cause:type_name -> squall.v1.EndCause
+	2,  // 28: squall.v1.Finish.verdict:type_name -> squall.v1.Verdict
+	18, // 29: squall.v1.Finish.findings:type_name -> squall.v1.Finding
+	3,  // 30: squall.v1.Finding.kind:type_name -> squall.v1.FindingKind
+	4,  // 31: squall.v1.Finding.state:type_name -> squall.v1.FindingState
+	19, // 32: squall.v1.Finding.basis:type_name -> squall.v1.Basis
+	20, // 33: squall.v1.Finding.gap:type_name -> squall.v1.Gap
+	54, // 34: squall.v1.RecordSteps.steps:type_name -> squall.v1.StepStatus
+	55, // 35: squall.v1.RecordWindows.windows:type_name -> squall.v1.Window
+	56, // 36: squall.v1.SetGuardrails.guardrails:type_name -> squall.v1.Guardrails
+	57, // 37: squall.v1.Outcome.refused:type_name -> squall.v1.Problem
+	52, // 38: squall.v1.Run.experiment:type_name -> squall.v1.Experiment
+	53, // 39: squall.v1.Run.plan:type_name -> squall.v1.Plan
+	8,  // 40: squall.v1.Run.by:type_name -> squall.v1.Principal
+	5,  // 41: squall.v1.Run.state:type_name -> squall.v1.RunState
+	43, // 42: squall.v1.Run.entered_unix_nanos:type_name -> squall.v1.Run.EnteredUnixNanosEntry
+	1,  // 43: squall.v1.Run.end_cause:type_name -> squall.v1.EndCause
+	44, // 44: squall.v1.Run.steps:type_name -> squall.v1.Run.StepsEntry
+	2,  // 45: squall.v1.Run.verdict:type_name -> squall.v1.Verdict
+	18, // 46: squall.v1.Run.findings:type_name -> squall.v1.Finding
+	36, // 47: squall.v1.Run.events:type_name -> squall.v1.Event
+	34, // 48: squall.v1.Run.totals:type_name -> squall.v1.ProbeTotal
+	8,  // 49: squall.v1.Run.ended_by:type_name -> squall.v1.Principal
+	55, // 50: squall.v1.ProbeTotal.total:type_name -> squall.v1.Window
+	55, // 51: squall.v1.ProbeTotal.worst:type_name -> squall.v1.Window
+	45, // 52: squall.v1.StepHosts.hosts:type_name -> squall.v1.StepHosts.HostsEntry
+	46, // 53: squall.v1.StepHosts.token_unix_nanos:type_name -> squall.v1.StepHosts.TokenUnixNanosEntry
+	6,  // 54: squall.v1.Event.kind:type_name -> squall.v1.EventKind
+	54, // 55: squall.v1.Event.step:type_name -> squall.v1.StepStatus
+	5,  // 56: squall.v1.Event.state:type_name -> squall.v1.RunState
+	2,  // 57: squall.v1.Event.verdict:type_name -> squall.v1.Verdict
+	50, // 58: squall.v1.Registered.host:type_name -> squall.v1.Host
+	58, // 59: squall.v1.Registered.strays:type_name -> squall.v1.StepKey
+	38, // 60: squall.v1.Registered.open:type_name -> squall.v1.OpenStep
+	39, // 61: squall.v1.Registered.conflict:type_name -> squall.v1.HostConflict
+	51, // 62: squall.v1.Registered.damage:type_name -> squall.v1.Damage
+	8,  // 63: squall.v1.AuditRecord.by:type_name -> squall.v1.Principal
+	47, // 64: squall.v1.State.hosts:type_name -> squall.v1.State.HostsEntry
+	48, // 65: squall.v1.State.runs:type_name -> squall.v1.State.RunsEntry
+	55, // 66: squall.v1.State.windows:type_name -> squall.v1.Window
+	59, // 67: squall.v1.State.halt:type_name -> squall.v1.HaltLatch
+	56, // 68: squall.v1.State.guardrails:type_name -> squall.v1.Guardrails
+	42, // 69: squall.v1.State.applied:type_name -> squall.v1.AppliedCommand
+	40, // 70: squall.v1.State.audit:type_name -> squall.v1.AuditRecord
+	49, // 71: squall.v1.State.order_index:type_name -> squall.v1.State.OrderIndexEntry
+	32, // 72: squall.v1.AppliedCommand.outcome:type_name -> squall.v1.Outcome
+	35, // 73: squall.v1.Run.StepsEntry.value:type_name -> squall.v1.StepHosts
+	54, // 74: squall.v1.StepHosts.HostsEntry.value:type_name -> squall.v1.StepStatus
+	37, // 75: squall.v1.State.HostsEntry.value:type_name -> squall.v1.Registered
+	33, // 76: squall.v1.State.RunsEntry.value:type_name -> squall.v1.Run
+	77, // [77:77] is the sub-list for method output_type
+	77, // [77:77] is the sub-list for method input_type
+	77, // [77:77] is the sub-list for extension type_name
+	77, // [77:77] is the sub-list for extension extendee
+	0,  // [0:77] is the sub-list for field type_name
 }
 
 func init() { file_squall_v1_state_proto_init() }
@@ -3801,6 +3902,7 @@ func file_squall_v1_state_proto_init() {
 		(*Command_SetRules)(nil),
 		(*Command_BeginPhase)(nil),
 		(*Command_ForgetHost)(nil),
+		(*Command_ConfirmDamage)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -3808,7 +3910,7 @@ func file_squall_v1_state_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_squall_v1_state_proto_rawDesc), len(file_squall_v1_state_proto_rawDesc)),
 			NumEnums:      7,
-			NumMessages:   42,
+			NumMessages:   43,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
