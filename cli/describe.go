@@ -64,6 +64,16 @@ func printHost(w io.Writer, r *pb.Registered) {
 	row("roles", strings.Join(h.GetRole(), ", "))
 	row("addresses", strings.Join(h.GetAddress(), ", "))
 	row("state", word(h.GetPresence(), "PRESENCE_")+when(r.GetServer() != "", " through "+r.GetServer()))
+	if r.GetDamage() != nil {
+		row("journal", "damaged "+damageText(r.GetDamage()))
+		row("damage id", r.GetDamage().GetId())
+	}
+	if r.GetConflict() != nil {
+		row("conflict", conflictText(r.GetConflict()))
+	}
+	for _, o := range r.GetOpen() {
+		row("not shown clean", fmt.Sprintf("%s %s: %s", o.GetRun(), o.GetStep(), orDash(strings.Join(o.GetResidue(), "; "))))
+	}
 	row("version", r.GetVersion())
 	row("refuses", strings.Join(h.GetRefuse(), ", "))
 	row("undeclared", strings.Join(h.GetUndeclared(), ", "))

@@ -51,7 +51,7 @@ func hostsView(resp *pb.ListHostsResponse) view {
 		for _, r := range resp.GetHosts() {
 			h := r.GetHost()
 			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s", h.GetName(), h.GetZone(), orDash(h.GetRoom()), h.GetEnvironment(),
-				orDash(strings.Join(h.GetRole(), ",")), word(h.GetPresence(), "PRESENCE_"), orDash(r.GetServer()))
+				orDash(strings.Join(h.GetRole(), ",")), hostWord(r), orDash(r.GetServer()))
 			fmt.Fprintln(w, when(wide, fmt.Sprintf("\t%s\t%s\t%s", strings.Join(h.GetAddress(), ","), orDash(r.GetVersion()), orDash(missing(h)))))
 		}
 	}}
@@ -59,6 +59,12 @@ func hostsView(resp *pb.ListHostsResponse) view {
 		v.names = append(v.names, r.GetHost().GetName())
 	}
 	return v
+}
+
+// hostWord is whether a host is connected, and why nothing is injected there.
+func hostWord(r *pb.Registered) string {
+	barred := barredWord(r.GetDamage(), r.GetConflict())
+	return word(r.GetHost().GetPresence(), "PRESENCE_") + when(barred != "", " ("+barred+")")
 }
 
 func when(condition bool, text string) string {

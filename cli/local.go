@@ -277,6 +277,7 @@ func printLocalStatus(w io.Writer, m proto.Message) error {
 	if h := s.GetHalt(); h.GetEngaged() {
 		lines = append(lines, fmt.Sprintf("halted: %s: %s%s", escape(h.GetId()), escape(h.GetReason()), unrecorded(h)))
 	}
+	lines = append(lines, journalLines(s)...)
 	for _, r := range s.GetResidue() {
 		lines = append(lines, "left over: "+escape(r))
 	}
@@ -289,6 +290,25 @@ func printLocalStatus(w io.Writer, m proto.Message) error {
 		}
 	}
 	return nil
+}
+
+// journalLines are what is wrong with the host's journal.
+func journalLines(s *pb.LocalStatusResponse) (lines []string) {
+	if s.GetDamage() != nil {
+		lines = append(lines, localDamage(s.GetDamage()))
+	}
+	for _, what := range s.GetUnrecorded() {
+		lines = append(lines, "not on disk yet: "+escape(what))
+	}
+	if s.GetDisk() != "" {
+		lines = append(lines, "the journal's disk says: "+escape(s.GetDisk()))
+	}
+	return lines
+}
+
+// localDamage is what the journal lost, and what to do on this host.
+func localDamage(d *pb.Damage) string {
+	return "journal damaged " + escape(damageText(d)) + "; no fault begins here until squall resume --local, or squall confirm damage from afar"
 }
 
 // oldestFirst orders steps by the host's journal, and those that it doesn't
@@ -306,6 +326,11 @@ func oldestFirst(steps []*pb.StepStatus) []*pb.StepStatus {
 }
 
 func printLocalAbilities(w io.Writer, m proto.Message) error {
+	if d := m.(*pb.LocalDoctorResponse).GetDamage(); d != nil {
+		if _, err := fmt.Fprintln(w, localDamage(d)); err != nil {
+			return err
+		}
+	}
 	for _, a := range m.(*pb.LocalDoctorResponse).GetAbilities() {
 		state := strings.ToLower(strings.TrimPrefix(a.GetState().String(), "ABILITY_STATE_"))
 		if _, err := fmt.Fprintf(w, "%-14s %-8s %s\n", a.GetName(), state, escape(a.GetDetail())); err != nil {

@@ -65,6 +65,7 @@ func newRootCmd(a *app) *cobra.Command {
 		newExplainCmd(a),
 		newGetCmd(a),
 		newForgetCmd(a),
+		newConfirmCmd(a),
 		newHaltCmd(a),
 		newHelperCmd(a),
 		newInitCmd(a),

@@ -142,6 +142,11 @@ func printStatus(w io.Writer, st *pb.StatusResponse, wide bool) {
 	for _, h := range st.GetResidue() {
 		fmt.Fprintf(w, "RESIDUE\t%s\t%s\t%s\n", h.GetHost(), cleanWord(h), escape(strings.Join(h.GetResidue(), "; ")))
 	}
+	for _, b := range st.GetBarred() {
+		for _, line := range barredLines(b) {
+			fmt.Fprintf(w, "BARRED\t%s\t%s\n", escape(b.GetHost()), escape(line))
+		}
+	}
 	if h := st.GetHalt(); h.GetEngaged() {
 		fmt.Fprintf(w, "HALTED\t%s\t%s\tnew runs are refused until squall resume\n", h.GetId(), orDash(h.GetReason()))
 	}

@@ -49,24 +49,34 @@ func absent(p *pb.Plan, w World) []refusal {
 	return []refusal{{pb.Refusal_REFUSAL_ABSENT, "", some(gone) + " not connected", "start the agent there, or exclude the host"}}
 }
 
-// barred refuses hosts that two machines say they are: one of them would be hit
-// unseen.
-func barred(p *pb.Plan, w World) []refusal {
-	var hit []string
+// barred refuses hosts that two machines say they are, for one of them would be
+// hit unseen, and those whose journal may have lost what ran there.
+func barred(p *pb.Plan, w World) (found []refusal) {
+	if hit := among(p, w.Barred); len(hit) > 0 {
+		found = append(found, refusal{
+			pb.Refusal_REFUSAL_HOST, "", some(hit) + " the name of two machines with one certificate",
+			"stop one of their agents, issue it a certificate of its own, and wait a minute",
+		})
+	}
+	if hit := among(p, w.Damaged); len(hit) > 0 {
+		found = append(found, refusal{
+			pb.Refusal_REFUSAL_HOST, "", some(hit) + " not shown to be free of earlier faults: part of the journal can't be read",
+			"see that nothing of an earlier fault is left there, then: squall confirm damage " + strings.Join(hit, " "),
+		})
+	}
+	return found
+}
+
+// among are the plan's hosts that a sorted list names, each once.
+func among(p *pb.Plan, list []string) (hit []string) {
 	for _, step := range p.GetSteps() {
 		for _, s := range step.GetSlots() {
-			if _, is := slices.BinarySearch(w.Barred, s.GetHost()); is && !slices.Contains(hit, s.GetHost()) {
+			if _, is := slices.BinarySearch(list, s.GetHost()); is && !slices.Contains(hit, s.GetHost()) {
 				hit = append(hit, s.GetHost())
 			}
 		}
 	}
-	if len(hit) == 0 {
-		return nil
-	}
-	return []refusal{{
-		pb.Refusal_REFUSAL_HOST, "", some(hit) + " the name of two machines with one certificate",
-		"stop one of their agents, issue it a certificate of its own, and wait a minute",
-	}}
+	return hit
 }
 
 // admit judges the plan as admission will, and places what is refused.

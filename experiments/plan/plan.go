@@ -37,6 +37,8 @@ type World struct {
 	Seed uint64
 	// Barred are hosts that two machines say they are, sorted.
 	Barred []string
+	// Damaged are hosts whose journal was damaged, which nobody has confirmed, sorted.
+	Damaged []string
 	// Command says that no file stands behind the experiment: it can't mean the control servers.
 	Command bool
 }

@@ -68,6 +68,7 @@ var rules = map[string]Rule{
 	pb.ControlService_GetRun_FullMethodName:           {Roles: people, Object: Reading},
 	pb.ControlService_ListAuditRecords_FullMethodName: {Roles: people, Object: Reading},
 	pb.ControlService_ForgetHost_FullMethodName:       {Roles: people, Object: Host},
+	pb.ControlService_ConfirmDamage_FullMethodName:    {Roles: people, Object: Host},
 	pb.ControlService_Report_FullMethodName:           {Roles: people, Object: Reading},
 
 	pb.PeerService_Propose_FullMethodName:      {Roles: servers, Object: Cluster, Mends: true},

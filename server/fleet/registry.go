@@ -91,6 +91,7 @@ func (f *Fleet) announce(s *session) {
 	f.hosts.add(&pb.HostUpdate{
 		Name: s.host, Host: s.hello.GetHost(), Server: f.cfg.Server, Session: s.number,
 		Instance: s.hello.GetInstance(), BootId: s.hello.GetBootId(), Version: s.hello.GetVersion(), RoundTripNanos: s.trip,
+		Damage: s.hello.GetDamage(),
 	})
 }
 
@@ -117,7 +118,7 @@ func (f *Fleet) checkSession(s *session, known *pb.Registered) {
 	s.mu.Lock()
 	silent := time.Since(s.heard) >= s.lease
 	settled := known.GetSession() == s.number && known.GetServer() == f.cfg.Server &&
-		near(known.GetRoundTripNanos(), s.trip) && (known.GetConflict() == nil || f.conflicted(known))
+		near(known.GetRoundTripNanos(), s.trip) && sameDamage(known, s.hello.GetDamage()) && (known.GetConflict() == nil || f.conflicted(known))
 	waiting := time.Since(s.announced) < sweepEvery
 	s.mu.Unlock()
 	switch {

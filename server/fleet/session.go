@@ -155,6 +155,8 @@ func (s *session) take(m *pb.SessionRequest) error {
 		s.tried(k.ProbesTried)
 	case *pb.SessionRequest_Host:
 		return s.describe(k.Host)
+	case *pb.SessionRequest_Damage:
+		s.takeDamage(k.Damage)
 	}
 	return nil
 }
@@ -164,6 +166,7 @@ func (s *session) greet(hello *pb.Hello) error {
 	if err := s.check(hello.GetHost()); err != nil {
 		return err
 	}
+	hello.Damage = standing(hello.GetDamage())
 	s.mu.Lock()
 	first := s.hello == nil
 	s.hello, s.zone = hello, hello.GetHost().GetZone()

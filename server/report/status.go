@@ -22,7 +22,7 @@ func Status(v *state.View) *pb.StatusResponse {
 		s.Runs = append(s.Runs, Summary(v, r))
 		s.Active = append(s.Active, activeSteps(v, r)...)
 	}
-	s.Residue = Residue(v)
+	s.Residue, s.Barred = Residue(v), Barred(v)
 	return s
 }
 

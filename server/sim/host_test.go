@@ -25,9 +25,11 @@ import (
 // machine is a host with its agent: supervisor and worker.
 type machine struct {
 	name, zone string
-	fake       *hosttest.Fake
-	done       chan struct{}
-	stop       context.CancelFunc
+	// journal is its agent's folder.
+	journal string
+	fake    *hosttest.Fake
+	done    chan struct{}
+	stop    context.CancelFunc
 
 	mu     sync.Mutex // guards worker
 	worker *worker
@@ -50,8 +52,8 @@ func startMachine(t *testing.T, c machineConfig) *machine {
 		Name: c.name, Zone: c.zone, Environment: "lab", Role: []string{"web"}, Address: []string{"10.0.0.1"},
 		Workloads: []*pb.Workload{{Name: "web", Start: []string{"/bin/web"}}},
 	}
-	m := &machine{name: c.name, zone: c.zone, fake: hosttest.NewFake(config), done: make(chan struct{})}
 	folder := filepath.Join(t.TempDir(), "journal")
+	m := &machine{name: c.name, zone: c.zone, journal: folder, fake: hosttest.NewFake(config), done: make(chan struct{})}
 	options := undo.Options{BootID: "boot-" + c.name, Size: 1 << 20, Sync: func(*os.File) error { return nil }}
 	log := c.log.With("host", c.name)
 	supervisor := &process.Supervisor{

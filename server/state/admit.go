@@ -77,7 +77,7 @@ func goodName(id string) bool {
 // a host which nobody has heard from.
 func (v *View) World() plan.World {
 	all := v.counted()
-	w := plan.World{Hosts: all.hosts, Registry: all.registry, Barred: all.barred, Guardrails: v.guardrails, NowUnixNanos: v.last}
+	w := plan.World{Hosts: all.hosts, Registry: all.registry, Barred: all.barred, Damaged: all.damaged, Guardrails: v.guardrails, NowUnixNanos: v.last}
 	for _, r := range v.pick(func(r *pb.Run) bool { return active(r) || mayHold(r, v.last) }) {
 		w.Active = append(w.Active, plan.Active{
 			Run: r.GetId(), Plan: r.GetPlan(), Guardrails: r.GetExperiment().GetGuardrails(), T0UnixNanos: r.GetT0UnixNanos(),

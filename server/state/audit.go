@@ -70,6 +70,8 @@ func actOf(c *pb.Command) (act, object string) {
 		return "resume", k.Resume.GetId()
 	case *pb.Command_ForgetHost:
 		return "forget", k.ForgetHost.GetHost()
+	case *pb.Command_ConfirmDamage:
+		return "confirm damage", k.ConfirmDamage.GetHost()
 	case *pb.Command_SetGuardrails:
 		return "guardrails", ""
 	case *pb.Command_RaiseEpoch:

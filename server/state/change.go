@@ -61,6 +61,8 @@ func (t *change) apply() *pb.Problem {
 		return t.recordWindows(k.RecordWindows)
 	case *pb.Command_ForgetHost:
 		return t.forgetHost(k.ForgetHost)
+	case *pb.Command_ConfirmDamage:
+		return t.confirmDamage(k.ConfirmDamage)
 	case *pb.Command_GrantTokens:
 		return t.grantTokens(k.GrantTokens)
 	case *pb.Command_Halt:

@@ -202,7 +202,7 @@ func randomCommand(r *rand.Rand, now int64) *pb.Command {
 		prepare(run), fire(run, now+1e8), hold(run), phase(run, "dark"), phase(run, "after"),
 		endRun(run, pb.EndCause(1+r.IntN(7))), recovers(run), finish(run),
 		steps(st), steps(st), steps(st), recorded(w), recorded(w), tokens(run, host),
-		forget(host), halt(fmt.Sprint("halt-", r.IntN(9))), resume(fmt.Sprint("halt-", r.IntN(9))), resume(fmt.Sprint("halt-", r.IntN(9))),
+		forget(host), says(uint64(r.IntN(9)), host, &pb.Damage{Id: fmt.Sprint(r.IntN(3))}), confirmDamage(host, fmt.Sprint(r.IntN(3))), halt(fmt.Sprint("halt-", r.IntN(9))), resume(fmt.Sprint("halt-", r.IntN(9))), resume(fmt.Sprint("halt-", r.IntN(9))),
 		{Kind: &pb.Command_RaiseEpoch{RaiseEpoch: &pb.RaiseEpoch{}}},
 		{Kind: &pb.Command_SetGuardrails{SetGuardrails: &pb.SetGuardrails{Guardrails: &pb.Guardrails{MaxZones: uint32(1 + r.IntN(4))}}}},
 		{},

@@ -15,6 +15,7 @@ const maxConfirmed = 256
 // host's order last changed, so equal marks mean equal orders.
 func (v *View) Order(host string) *pb.Order {
 	o := &pb.Order{Epoch: v.epoch, Index: v.Mark(host).GetIndex(), Halt: v.halt, Rules: v.rules}
+	o.ConfirmedDamage = confirmed(v.hosts.get(host))
 	for _, r := range v.Runs() {
 		v.orderRun(o, r, host)
 	}

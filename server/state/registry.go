@@ -60,6 +60,7 @@ func (t *change) greet(name string, u *pb.HostUpdate) {
 	h.Server, h.Session, h.ChangedUnixNanos = u.GetServer(), u.GetSession(), t.last
 	h.BootId, h.Version = u.GetBootId(), u.GetVersion()
 	t.identify(h, u)
+	t.noteDamage(h, u.GetDamage())
 	if u.GetRoundTripNanos() > 0 {
 		h.RoundTripNanos = u.GetRoundTripNanos()
 	}

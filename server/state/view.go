@@ -49,6 +49,7 @@ type census struct {
 	hosts    []*pb.Host
 	registry *plan.Registry
 	barred   []string // two machines say that they are these
+	damaged  []string // their journal lost something, and they don't know that anybody has confirmed it
 }
 
 func (v *View) counted() *census {
@@ -62,6 +63,9 @@ func (v *View) counted() *census {
 			c.hosts = append(c.hosts, h.GetHost())
 			if h.GetConflict() != nil {
 				c.barred = append(c.barred, h.GetHost().GetName())
+			}
+			if h.GetDamage() != nil {
+				c.damaged = append(c.damaged, h.GetHost().GetName())
 			}
 		}
 		c.registry = plan.NewRegistry(c.hosts)

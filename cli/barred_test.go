@@ -1,0 +1,79 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	pb "squall/proto/squall/v1"
+)
+
+var lost = &pb.Damage{Id: "d1", SinceUnixNanos: 1_800_000_000e9, What: []string{"journal.a: neither header can be read"}}
+
+// TestDamageAndConflictsAreShownWhereverHostsAre holds that nobody has to ask a
+// refused run why: each list of hosts says on which nothing is injected, and the
+// places with room say since when and what to do.
+func TestDamageAndConflictsAreShownWhereverHostsAre(t *testing.T) {
+	two := &pb.HostConflict{Instance: "x", Server: "s2"}
+	hosts := &pb.ListHostsResponse{Hosts: []*pb.Registered{
+		{Host: &pb.Host{Name: "web-a1", Zone: "zone-a", Presence: pb.Presence_PRESENCE_CONNECTED}, Damage: lost},
+		{Host: &pb.Host{Name: "web-b1", Zone: "zone-b", Presence: pb.Presence_PRESENCE_CONNECTED}, Conflict: two},
+	}}
+	st := &pb.StatusResponse{Barred: []*pb.BarredHost{{Host: "web-a1", Damage: lost}, {Host: "web-b1", Conflict: two}}}
+	for where, c := range map[string]struct {
+		print func(io.Writer)
+		says  []string
+	}{
+		"get hosts": {func(w io.Writer) { hostsView(hosts).table(w, false) }, []string{"connected (journal damaged)", "connected (two machines)"}},
+		"status": {func(w io.Writer) { printStatus(w, st, false) }, []string{
+			"BARRED\tweb-a1\t", "since 2027-01-15 08:00:00Z", "neither header can be read", "squall confirm damage web-a1",
+			"BARRED\tweb-b1\ttwo machines", "heard by s2",
+		}},
+		"describe host": {func(w io.Writer) { printHost(w, hosts.GetHosts()[0]); printHost(w, hosts.GetHosts()[1]) }, []string{
+			"journal\tdamaged since 2027-01-15 08:00:00Z: journal.a", "damage id\td1", "conflict\ttwo machines",
+		}},
+		"status --local": {local(printLocalStatus, &pb.LocalStatusResponse{Host: "web-a1", Damage: lost}), []string{
+			"journal damaged since 2027-01-15 08:00:00Z: journal.a", "squall resume --local",
+		}},
+		"doctor": {local(printLocalAbilities, &pb.LocalDoctorResponse{Damage: lost}), []string{"journal damaged since"}},
+	} {
+		var out bytes.Buffer
+		c.print(&out)
+		for _, want := range c.says {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("%s lacks %q:\n%s", where, want, out.String())
+			}
+		}
+	}
+}
+
+func local(print func(io.Writer, proto.Message) error, m proto.Message) func(io.Writer) {
+	return func(w io.Writer) { _ = print(w, m) }
+}
+
+// TestUnrecordedIsShownOnItsHost holds that a person on the host sees what its
+// disk lacks, halt or not.
+func TestUnrecordedIsShownOnItsHost(t *testing.T) {
+	var out bytes.Buffer
+	local(printLocalStatus, &pb.LocalStatusResponse{
+		Host: "web-a1", Unrecorded: []string{"dns.fail of r1: reverted", "order 1.7"}, Disk: "sync journal: input/output error",
+	})(&out)
+	for _, want := range []string{"not on disk yet: dns.fail of r1: reverted", "not on disk yet: order 1.7", "disk says: sync journal: input/output error"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("it lacks %q:\n%s", want, out.String())
+		}
+	}
+}
+
+func TestDamageThatIsConfirmedSaysSo(t *testing.T) {
+	seen := proto.CloneOf(lost)
+	seen.Confirmed = true
+	var out bytes.Buffer
+	printStatus(&out, &pb.StatusResponse{Barred: []*pb.BarredHost{{Host: "web-a1", Damage: seen}}}, false)
+	if got := out.String(); !strings.Contains(got, "confirmed") || strings.Contains(got, "then: squall confirm") {
+		t.Errorf("it says:\n%s", got)
+	}
+}
