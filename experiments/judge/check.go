@@ -236,7 +236,7 @@ func (c *check) turned(f *pb.Finding) {
 // by when attempts began, where its probes had gaps, else to the second.
 func (c *check) took(t *Track) string {
 	since := c.briefly
-	if len(c.x.probes) == 0 {
+	if len(c.x.probes) == 0 || since == 0 { // what it averages over may bear a bad second
 		since = c.since
 	}
 	if since == 0 {

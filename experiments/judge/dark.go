@@ -43,15 +43,19 @@ func darkens(step *pb.PlannedStep) bool {
 }
 
 // darkFor is when a step keeps a host dark: to when the host is ready again,
-// or its boot limit after its power came back.
+// or its boot limit after its power came back, which may be long after its end
+// where hosts return one by one.
 func darkFor(run *pb.Run, step *pb.PlannedStep, slot *pb.HostSlot, s *pb.StepStatus) stretch {
 	t0 := run.GetT0UnixNanos()
 	dark := stretch{start: t0 + slot.GetStartNanos(), end: t0 + slot.GetEndNanos()}
 	if slot.GetNeverBack() {
 		dark.end = t0 + max(slot.GetDeadlineNanos(), slot.GetEndNanos())
 	}
-	if left := let(s); left != 0 {
+	switch left := markAt(s, pb.StepState_STEP_STATE_REVERTED); {
+	case left != 0:
 		dark.end = left
+	case s.GetState() == pb.StepState_STEP_STATE_RETURNING: // it waits for its turn to boot
+		dark.end = t0 + max(slot.GetDeadlineNanos(), slot.GetEndNanos())
 	}
 	switch {
 	case s.GetReadyAgain() && s.GetReadyUnixNanos() != 0:

@@ -138,14 +138,15 @@ func (t *Track) aborts(end int64) *pb.Finding {
 	return nil
 }
 
-// Verify tells whether everything in `revert.verify` holds at now.
+// Verify tells whether everything in `revert.verify` holds at now, by what was
+// read since the faults are gone.
 func (t *Track) Verify(run *pb.Run, r Readings, now time.Time) (bool, []*pb.Finding) {
 	t.see(run, r)
 	t.newest.move(now.Unix())
 	all := true
 	var findings []*pb.Finding
 	for _, x := range t.judge.verify {
-		f := t.now(x, &moment{view: t.newest}, true)
+		f := t.now(x, &moment{view: t.newest, begin: gone(run)}, true)
 		f.Kind, f.AtUnixNanos = pb.FindingKind_FINDING_KIND_VERIFY, now.UnixNano()
 		all = all && f.State == pb.FindingState_FINDING_STATE_HOLDS
 		findings = append(findings, f)

@@ -72,6 +72,8 @@ func heldOn(run *pb.Run, slot *pb.HostSlot, s *pb.StepStatus) (pb.FindingState, 
 		return unknown, "the host does not say when it began"
 	case began > start+tolerance && !run.GetAdHoc(): // which begins as soon as each host can
 		return broken, fmt.Sprintf("began %s late", tenths(began-start))
+	case began < start-tolerance:
+		return broken, fmt.Sprintf("began %s early", tenths(start-began))
 	case left == 0 && s.GetCause() == pb.RevertCause_REVERT_CAUSE_END, left >= end-tolerance:
 		return pb.FindingState_FINDING_STATE_HOLDS, ""
 	case left == 0:

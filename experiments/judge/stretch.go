@@ -44,6 +44,16 @@ func cutOf(run *pb.Run) int64 {
 	return run.GetEnteredUnixNanos()[uint32(pb.RunState_RUN_STATE_REVERTING)]
 }
 
+// gone is the first second that lies wholly after a run's faults; 0 where they
+// are not known to be gone.
+func gone(run *pb.Run) int64 {
+	at := run.GetEnteredUnixNanos()[uint32(pb.RunState_RUN_STATE_RECOVERING)]
+	if at == 0 {
+		return 0
+	}
+	return stretch{start: at}.firstSecond()
+}
+
 // began is when the run was admitted, and its probes began.
 func began(run *pb.Run) int64 {
 	at := run.GetT0UnixNanos()

@@ -1,7 +1,9 @@
 package judge_test
 
 import (
+	"strings"
 	"testing"
+	"time"
 
 	pb "squall/proto/squall/v1"
 )
@@ -34,4 +36,71 @@ func TestHostThatDoesNotSayThatItIsReadyIsNoPass(t *testing.T) {
 		run.Steps["dark.power.off"].Hosts["a1"].RecoveryFailures = []*pb.RecoveryFailure{{Workload: "web", Why: "refused"}}
 	})
 	wants(t, verdict, pb.Verdict_VERDICT_FAIL, list, "web did not come back: refused")
+}
+
+func TestStepThatBeganEarlyIsNotHeld(t *testing.T) {
+	verdict, list := judged(t, "", func(run *pb.Run, _ *measured) {
+		run.Steps["dark.power.off"].Hosts["a2"].Journal[0].ActualUnixNanos = t0 + 3e9
+	})
+	wants(t, verdict, pb.Verdict_VERDICT_INCONCLUSIVE, list, "dark.power.off BROKEN: began 7s early")
+}
+
+func TestVerifyRestsOnReadingsOfAfterTheFault(t *testing.T) {
+	const verify = "revert: { verify: [slow.success == 1, machines.alive == machines.total, checkout.success == 1] }\n"
+	_, j := compiled(t, verify)
+	run, m := good()
+	run.EnteredUnixNanos[uint32(pb.RunState_RUN_STATE_RECOVERING)] = t0 + 30e9 + 1e8
+	m.put("target/machines", "zone-a", 1030, 2, 2, 0, 1) // not wholly after it
+	ok, findings := j.Verify(run, m, time.Unix(1031, 0))
+	if list := told(findings); ok || strings.Count(list, "UNKNOWN") != 3 {
+		t.Errorf("verified on what was read under the fault:\n%s", list)
+	}
+	if ok, findings = j.Verify(run, m, time.Unix(1032, 0)); ok || strings.Count(told(findings), "UNKNOWN") != 1 {
+		t.Errorf("a slow probe has not read yet, the others have:\n%s", told(findings))
+	}
+	if ok, findings = j.Verify(run, m, time.Unix(1041, 0)); !ok {
+		t.Errorf("all have read:\n%s", told(findings))
+	}
+}
+
+func TestWhatHeldIsNotToldAsNever(t *testing.T) {
+	_, list := judged(t, "expect: [{ name: back, check: checkout.success >= 0.85, over: 10s, within: 5s, after: dark }]\n", func(_ *pb.Run, m *measured) {
+		m.put("checkout", "zone-b", 1029, 0, 1, 0)
+	})
+	if !strings.Contains(list, "back HOLDS: after 1s, limit 5s") {
+		t.Error(list)
+	}
+}
+
+func TestHostThatWaitsForItsTurnToBootIsDarkByPlan(t *testing.T) {
+	const served = "expect: [{ name: served, check: checkout.success >= 0.99, during: dark }]\n"
+	waiting := func(run *pb.Run, m *measured, marks ...*pb.JournalMark) {
+		run.Plan.Probes[0].Hosts = append(run.Plan.Probes[0].Hosts, "a1")
+		for s := int64(980); s < 1010; s++ {
+			m.put("checkout", "zone-a", s, 1, 1, 2)
+		}
+		step := powered(run)
+		step.BootLimitNanos, step.BootTokens = 2e9, 1
+		for _, slot := range step.Slots {
+			slot.EndNanos, slot.DeadlineNanos = 15e9, 40e9
+			s := run.Steps[step.Id].Hosts[slot.Host]
+			s.State, s.ReadyAgain = marks[len(marks)-1].State, false
+			s.Journal = append(s.Journal, marks...)
+		}
+	}
+	returning := &pb.JournalMark{State: pb.StepState_STEP_STATE_RETURNING, ActualUnixNanos: t0 + 15e9}
+	reverted := &pb.JournalMark{State: pb.StepState_STEP_STATE_REVERTED, ActualUnixNanos: t0 + 26e9}
+	_, list := judged(t, served, func(run *pb.Run, m *measured) { waiting(run, m, returning) })
+	if !strings.Contains(list, "served HOLDS") {
+		t.Errorf("it need not have spoken before its power came back:\n%s", list)
+	}
+	_, list = judged(t, served, func(run *pb.Run, m *measured) { waiting(run, m, returning, reverted) })
+	if !strings.Contains(list, "served HOLDS") {
+		t.Errorf("its power came back 11 s after its end:\n%s", list)
+	}
+	reverted.ActualUnixNanos = t0 + 16e9
+	_, list = judged(t, served, func(run *pb.Run, m *measured) { waiting(run, m, returning, reverted) })
+	if !strings.Contains(list, "served UNKNOWN") {
+		t.Errorf("its boot limit was over long before:\n%s", list)
+	}
 }
