@@ -48,6 +48,9 @@ func TestMistakesInExpressionsHaveTheirPlace(t *testing.T) {
 		{"checkout.success", "checkout", `"checkout.success" is not a statement that holds or does not`, "compare it with something, such as >= 0.99"},
 		{"checkout.success > 'x'", "> 'x'", "no matching overload", "compare numbers"},
 		{"checkout.success >", "", "the expression ends too early", "write a comparison"},
+		{"5 / 2 == 2.5", "5", `"5 / 2 == 2.5" speaks of nothing that is measured`, "name a probe, a target"},
+		{"true", "true", `"true" speaks of nothing that is measured`, "name a probe, a target"},
+		{"1 < 2 && has(checkout.value)", "has(", "has(checkout.value) holds with data and without", "leave it out"},
 		{"residue.cont == 0", "cont", `there is no "cont"`, `did you mean "count"?`},
 	} {
 		for _, style := range []string{"    check: %s\n", "    check: \"%s\"\n"} {
@@ -433,7 +436,7 @@ func TestNumbersAreDoubles(t *testing.T) {
 	for _, check := range []string{
 		"machines.total == 2", "2 == machines.total", "machines.alive / 4 == 0.5 || true", "zones.lit.size() == 2", "size(zones.lit) == 2",
 		"zones.lit[0].name == 'zone-b'", "zones.lit.exists_one(z, z.name == 'zone-c')", "zones.lit.all(z, z.total == 1)",
-		"5 / 2 == 2.5", "-1 < 0", "2u == 2", "checkout.ok == 1 && checkout.p50 > 39 && checkout.p99 < 41", "checkout.age < 2",
+		"5 / 2 == 2.5 && residue.count == 0", "-1 < residue.count", "2u == machines.total", "checkout.ok == 1 && checkout.p50 > 39 && checkout.p99 < 41", "checkout.age < 2",
 	} {
 		_, j := compiled(t, fmt.Sprintf("revert: { verify: [%q] }\n", check))
 		run, m := good()

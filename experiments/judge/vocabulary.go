@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/types"
 
 	"squall/experiments/near"
@@ -72,25 +73,67 @@ func (v *vocabulary) open() error {
 
 // compile turns a text into an expression.
 func (v *vocabulary) compile(text string) (*expression, *wrong) {
-	ast, issues := v.env.Parse(text)
+	parsed, issues := v.env.Parse(text)
 	if issues.Err() != nil {
 		return nil, v.explain(text, issues)
 	}
-	if err := widen(ast); err != nil {
+	if err := widen(parsed); err != nil {
 		return nil, &wrong{message: err.Error(), fix: "write a smaller number"}
 	}
-	ast, issues = v.env.Check(ast)
+	checked, issues := v.env.Check(parsed)
 	if issues.Err() != nil {
 		return nil, v.explain(text, issues)
 	}
-	if ast.OutputType() != types.BoolType {
-		return nil, &wrong{message: fmt.Sprintf("%q is not a statement that holds or does not", text), fix: "compare it with something, such as >= 0.99"}
+	if w := v.says(checked, text); w != nil {
+		return nil, w
 	}
-	program, err := v.env.Program(ast, cel.CostLimit(costLimit), cel.CustomDecorator(finite))
+	program, err := v.env.Program(checked, cel.CostLimit(costLimit), cel.CustomDecorator(finite))
 	if err != nil {
 		return nil, &wrong{message: "the expression can't be evaluated: " + err.Error(), fix: "write it more simply"}
 	}
-	return newExpression(v, text, ast, program), nil
+	return newExpression(v, text, checked, program), nil
+}
+
+// says refuses what holds or does not, whatever was measured.
+func (v *vocabulary) says(a *cel.Ast, text string) *wrong {
+	switch presence := hasIn(a); {
+	case a.OutputType() != types.BoolType:
+		return &wrong{message: fmt.Sprintf("%q is not a statement that holds or does not", text), fix: "compare it with something, such as >= 0.99"}
+	case presence != "":
+		return &wrong{
+			column: max(strings.Index(text, "has("), 0), message: presence + " holds with data and without",
+			fix: "leave it out: where data is missing, nothing that compares it holds",
+		}
+	case !v.measures(a):
+		return &wrong{message: fmt.Sprintf("%q speaks of nothing that is measured", text), fix: "name a probe, a target, a role of `zones`, or residue.count"}
+	}
+	return nil
+}
+
+// measures tells whether an expression names something of the experiment.
+func (v *vocabulary) measures(a *cel.Ast) bool {
+	for _, r := range a.NativeRep().ReferenceMap() {
+		role, ofZones := strings.CutPrefix(r.Name, "zones.")
+		if r.Name == "residue" || slices.Contains(v.probes, r.Name) || slices.Contains(v.targets, r.Name) || ofZones && slices.Contains(v.roles, role) {
+			return true
+		}
+	}
+	return false
+}
+
+// hasIn is the first question in an expression whether a field is there, as it
+// is written; every field is.
+func hasIn(a *cel.Ast) (first string) {
+	ast.PostOrderVisit(a.NativeRep().Expr(), ast.NewExprVisitor(func(e ast.Expr) {
+		if first != "" || e.Kind() != ast.SelectKind || !e.AsSelect().IsTestOnly() {
+			return
+		}
+		first = "has(…)"
+		if of := e.AsSelect().Operand(); of.Kind() == ast.IdentKind {
+			first = fmt.Sprintf("has(%s.%s)", of.AsIdent(), e.AsSelect().FieldName())
+		}
+	}))
+	return first
 }
 
 // explain says the first issue in our words.
