@@ -14,6 +14,8 @@ type gaps struct {
 	list   []stretch
 	// dark is, for each zone, its last window in which nothing was good.
 	dark map[string]darkWindow
+	// good are the seconds in which an attempt ended that was good, in rows.
+	good []stretch
 }
 
 // darkWindow is a second in which nothing was good, and to when its failures go.
@@ -22,13 +24,41 @@ type darkWindow struct{ second, end int64 }
 // note takes a window. Those of one second and of several zones may come in
 // any order, and an attempt that fails may have begun a timeout before its second.
 func (g *gaps) note(w *pb.Window) {
+	end := (w.GetSecond() + 1) * nanos
+	if w.GetSuccess() > 0 {
+		g.succeeded(end)
+	}
 	if w.GetFirstFailureUnixNanos() == 0 {
 		return
 	}
-	end := (w.GetSecond() + 1) * nanos
 	last := min(max(w.GetLastFailureUnixNanos(), w.GetFirstFailureUnixNanos()), end)
 	first := max(w.GetFirstFailureUnixNanos(), end-nanos-g.source.timeout-g.source.every)
 	g.add(g.joined(w, stretch{start: min(first, last), end: last + g.source.every}))
+}
+
+// succeeded notes that a good attempt ended in the second before an instant.
+func (g *gaps) succeeded(end int64) {
+	if n := len(g.good); n > 0 && g.good[n-1].end >= end-nanos {
+		g.good[n-1].end = max(g.good[n-1].end, end)
+		return
+	}
+	g.good = append(g.good, stretch{start: end - nanos, end: end})
+}
+
+// goodAfter is when the first attempt began that was good after a stretch of
+// failures: the one planned at its end or, where nothing was heard of that, one
+// that ended in a later second. 0 is none.
+func (g *gaps) goodAfter(end int64) int64 {
+	for _, row := range g.good {
+		switch {
+		case row.end <= end:
+		case row.start <= end+g.source.timeout:
+			return end
+		default:
+			return row.start
+		}
+	}
+	return 0
 }
 
 // joined begins a window's stretch where that of the window before it ends, when
@@ -73,19 +103,20 @@ func (g *gaps) in(p stretch) *pb.Gap {
 		if s.end <= s.start {
 			continue
 		}
-		if !any && s.end < p.end {
-			out.FirstGoodUnixNanos = s.end
+		back := g.goodAfter(s.end)
+		if back >= p.end {
+			back = 0
+		}
+		if !any {
+			out.FirstGoodUnixNanos = back
 		}
 		if s.end-s.start > out.LongestNanos {
 			out.LongestNanos, out.LongestUnixNanos = s.end-s.start, s.start
 		}
-		out.GoodSinceUnixNanos, any = s.end, true
+		out.GoodSinceUnixNanos, any = back, true
 	}
 	if !any {
 		return nil
-	}
-	if out.GoodSinceUnixNanos >= p.end {
-		out.GoodSinceUnixNanos = 0
 	}
 	return out
 }

@@ -104,3 +104,32 @@ func TestHostThatWaitsForItsTurnToBootIsDarkByPlan(t *testing.T) {
 		t.Errorf("its boot limit was over long before:\n%s", list)
 	}
 }
+
+func TestSilenceIsNoGoodAttempt(t *testing.T) {
+	failing := func(from, to int64, m *measured) {
+		for s := from; s < to; s++ {
+			for bit, z := range []string{"zone-b", "zone-c"} {
+				m.put("checkout", z, s, 0, 1, bit)
+				w := m.Window("checkout", z, s)
+				w.FirstFailureUnixNanos, w.LastFailureUnixNanos = s*1e9, s*1e9
+			}
+		}
+	}
+	for _, c := range []struct {
+		silentTo int64
+		want     string
+	}{
+		{1015, "longest gap 5s from T+14.8s, first good at T+19.8s"},
+		{1025, "longest gap 5s from T+14.8s, first good at T+24.8s"},
+		{1060, "longest gap 5s from T+14.8s, not good again"},
+	} {
+		_, list := judged(t, served, func(_ *pb.Run, m *measured) {
+			failing(1015, 1020, m)
+			m.drop("checkout", "zone-b", 1020, c.silentTo)
+			m.drop("checkout", "zone-c", 1020, c.silentTo)
+		})
+		if !strings.Contains(list, c.want) {
+			t.Errorf("silent to %d, want %q:\n%s", c.silentTo, c.want, list)
+		}
+	}
+}
