@@ -30,8 +30,8 @@ var quick = grpc.ConnectParams{Backoff: backoff.Config{
 	BaseDelay: 20 * time.Millisecond, Multiplier: 1, MaxDelay: 20 * time.Millisecond,
 }, MinConnectTimeout: time.Second}
 
-// faults are what is swept. Each new fault joins here.
-var faults = []struct {
+// fault is one row of what is swept.
+type fault struct {
 	name string
 	in   *pb.LocalInjectRequest
 	// needs is the ability without which the host can't do it.
@@ -40,7 +40,10 @@ var faults = []struct {
 	helper bool
 	// kernel says that it ends with its holder, by itself.
 	kernel bool
-}{
+}
+
+// faults are what is swept. Each new fault joins here.
+var faults = []fault{
 	{name: "power.off host", needs: "silence", in: &pb.LocalInjectRequest{Fault: &pb.Fault{Kind: &pb.Fault_PowerOff{PowerOff: &pb.PowerOff{}}}}},
 	{name: "power.off workload", needs: "silence", in: &pb.LocalInjectRequest{
 		Fault: &pb.Fault{Kind: &pb.Fault_PowerOff{PowerOff: &pb.PowerOff{}}}, Workload: []string{"web"},
