@@ -125,7 +125,8 @@ func (z *freezing) renew(time.Duration) {} // its lease is read at the instant
 
 func (z *freezing) died() <-chan struct{} { return nil }
 
-// evidence tells which cgroups the kernel calls frozen.
+// evidence tells which cgroups the kernel calls frozen. Where nothing lives, that
+// shows nothing.
 func (z *freezing) evidence(_ context.Context, _ bool) ([]*pb.Evidence, error) {
 	z.mu.Lock()
 	acted, denied := z.acted, z.denied
@@ -133,7 +134,7 @@ func (z *freezing) evidence(_ context.Context, _ bool) ([]*pb.Evidence, error) {
 	if acted == 0 {
 		return nil, nil
 	}
-	frozen, engines := 0, map[string]bool{}
+	frozen, lived, engines := 0, 0, map[string]bool{}
 	for i, f := range z.freezers {
 		is, err := f.frozen(z.groups[i])
 		if err != nil {
@@ -142,6 +143,13 @@ func (z *freezing) evidence(_ context.Context, _ bool) ([]*pb.Evidence, error) {
 		if is {
 			frozen++
 		}
+		lives, err := z.held.host.workloads.cgroups.populated(z.groups[i])
+		if err != nil {
+			return nil, err
+		}
+		if lives {
+			lived++
+		}
 		engines[f.engine()] = true
 	}
 	text := fmt.Sprintf("%d of %d workloads frozen by %s, %s after the instant",
@@ -149,7 +157,10 @@ func (z *freezing) evidence(_ context.Context, _ bool) ([]*pb.Evidence, error) {
 	if denied != nil {
 		text += fmt.Sprintf(" (warning: %v)", denied)
 	}
-	return []*pb.Evidence{{Name: "frozen", Value: float64(frozen), Holds: frozen == len(z.groups), Text: text}}, nil
+	if idle := len(z.groups) - lived; idle > 0 {
+		text += fmt.Sprintf(", %d of them without a process", idle)
+	}
+	return []*pb.Evidence{{Name: "frozen", Value: float64(frozen), Holds: frozen == len(z.groups), Fact: lived == 0, Text: text}}, nil
 }
 
 // frozenRemains are cgroups that we froze, whoever of us did.

@@ -62,6 +62,23 @@ func TestFrozenUntilItIsDetached(t *testing.T) {
 	}
 }
 
+// A cgroup without a process is frozen at once, which shows nothing.
+func TestFrozenAndEmptyShowsNothing(t *testing.T) {
+	cgroup := hosttest.NewCgroup(t)
+	hosttest.Require(t, "freeze")
+	h := openFreezing(t, cgroup)
+	if err := h.Do(t.Context(), freezeOp(h, cgroup, 0, time.Minute), nil); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "a look at it", func() bool {
+		seen, err := h.Evidence(t.Context(), "squall/r/s", false)
+		return err == nil && len(seen) == 1 && seen[0].GetFact() && strings.Contains(seen[0].GetText(), "1 of them without a process")
+	})
+	if err := h.Do(t.Context(), thawOp(cgroup), nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // The agent dies, and the next one undoes from its journal: nothing in the
 // kernel ends a freeze.
 func TestFreezeIsUndoneByTheNextAgent(t *testing.T) {

@@ -33,6 +33,8 @@ type heldDown struct {
 	held  *held
 	watch *watch
 	hook  *bpf.Hold // nil without one
+	// lived says that something was alive there when it was armed.
+	lived bool
 }
 
 // armHoldDown catches respawns twice over: programs by the exec hook, and forks
@@ -61,6 +63,13 @@ func armHoldDown(_ context.Context, h *held) (thing, func(context.Context) error
 	if err != nil {
 		return nil, nil, errors.Join(err, w.free())
 	}
+	for _, cgroup := range op.GetCgroups() {
+		lives, err := r.workloads.cgroups.populated(cgroup)
+		if err != nil {
+			return nil, nil, errors.Join(err, w.free(), down.unhook())
+		}
+		down.lived = down.lived || lives
+	}
 	w.hook = down.hook
 	w.start()
 	return down, nil, nil
@@ -69,6 +78,10 @@ func armHoldDown(_ context.Context, h *held) (thing, func(context.Context) error
 // Close implements thing.
 func (d *heldDown) Close() error {
 	d.watch.close()
+	return d.unhook()
+}
+
+func (d *heldDown) unhook() error {
 	if d.hook == nil {
 		return nil
 	}
@@ -83,7 +96,8 @@ func (d *heldDown) renew(until time.Duration) {
 
 func (d *heldDown) died() <-chan struct{} { return nil } // the watch is a goroutine of this process
 
-// evidence shows that nothing lives, and what tried to.
+// evidence shows that nothing lives, and what tried to. Where nothing ever did,
+// that shows nothing.
 func (d *heldDown) evidence(_ context.Context, open bool) ([]*pb.Evidence, error) {
 	alive := 0
 	for _, cgroup := range d.held.op.GetHoldDown().GetCgroups() {
@@ -104,7 +118,7 @@ func (d *heldDown) evidence(_ context.Context, open bool) ([]*pb.Evidence, error
 	caught := max(uint64(respawns), counters["respawns_caught"])
 	life := max(uint64(longest), counters["longest_life_nanos"])
 	return []*pb.Evidence{
-		{Name: "alive", Value: float64(alive), Holds: open && alive == 0, Text: fmt.Sprintf("%d processes alive", alive)},
+		{Name: "alive", Value: float64(alive), Holds: open && alive == 0, Fact: !d.lived && alive == 0 && caught == 0, Text: fmt.Sprintf("%d processes alive", alive)},
 		{Name: "respawns", Value: float64(caught), Fact: true, Text: fmt.Sprintf("%d respawns caught", caught)},
 		{Name: "longest_life_ns", Value: float64(life), Fact: true, Text: fmt.Sprintf("the longest-lived respawn ran for %s", time.Duration(life))},
 	}, nil

@@ -49,6 +49,8 @@ type killing struct {
 	// removed are those that are no more what was opened: somebody has made them
 	// anew, or they are gone.
 	removed []string
+	// lived counts the workloads that had a live process when it was armed.
+	lived int
 
 	mu sync.Mutex // guards the rest
 	// closed says that the timer is not to be touched any more.
@@ -116,10 +118,17 @@ func (k *killing) act(ctx context.Context) error {
 	return errors.Join(r.verifyDead(ctx, k.groups), emptyVolatile(k.op.GetVolatile()))
 }
 
-// open makes one cgroup ready to be killed.
+// open makes one cgroup ready to be killed, and counts it where something lives.
 func (k *killing) open(c cgroups, cgroup string) error {
 	if err := c.check(cgroup); err != nil {
 		return err
+	}
+	lives, err := c.populated(cgroup)
+	if err != nil {
+		return err
+	}
+	if lives {
+		k.lived++
 	}
 	f, err := c.openKill(cgroup)
 	if f != nil {
@@ -302,7 +311,7 @@ func (r *Real) verifyDead(ctx context.Context, groups []string) error {
 	return wrap(errors.Join(errs...), "kill workloads")
 }
 
-// evidence tells when the signals went out.
+// evidence tells when the signals went out. Where nothing ran, they show nothing.
 func (k *killing) evidence(context.Context, bool) ([]*pb.Evidence, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -311,6 +320,9 @@ func (k *killing) evidence(context.Context, bool) ([]*pb.Evidence, error) {
 	}
 	text := fmt.Sprintf("%d workloads killed, %s after the instant, signals within %s",
 		len(k.groups), max(k.first-k.planned, 0), k.last-k.first)
+	if idle := len(k.groups) - k.lived; idle > 0 {
+		text += fmt.Sprintf(", %d of them dead already", idle)
+	}
 	if k.strays > 0 {
 		text += fmt.Sprintf(", and %d undeclared processes", k.strays)
 	}
@@ -322,7 +334,7 @@ func (k *killing) evidence(context.Context, bool) ([]*pb.Evidence, error) {
 	}
 	late := max(k.last-k.planned, 0)
 	return []*pb.Evidence{
-		{Name: "killed", Value: float64(k.last - k.first), Holds: true, Text: text},
+		{Name: "killed", Value: float64(k.last - k.first), Holds: true, Fact: k.lived+k.strays == 0, Text: text},
 		{Name: "last_kill_nanos", Value: float64(late), Fact: true, Text: fmt.Sprintf("the last signal left %s after the instant", late)},
 	}, nil
 }

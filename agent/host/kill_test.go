@@ -109,6 +109,39 @@ func TestFactsTellWhatRan(t *testing.T) {
 	}
 }
 
+// TestTheDeadShowNothing: that nothing lives is no sign of a fault where nothing
+// lived before it.
+func TestTheDeadShowNothing(t *testing.T) {
+	hosttest.Require(t, "hold.exec")
+	for name, runs := range map[string]bool{"dead": false, "alive": true} {
+		t.Run(name, func(t *testing.T) {
+			h, base := openHost(t, shell("web", "sleep 60"))
+			if runs {
+				do(t, h, start("web"))
+			}
+			now := h.Boot()
+			gate := &pb.Gate{StartBootNanos: int64(now), EndBootNanos: int64(now + time.Minute), IgnoreLease: true}
+			do(t, h, &pb.Op{Tag: "run/step/hold", Gate: gate, Kind: &pb.Op_HoldDown{HoldDown: &pb.HoldDown{
+				Cgroups: []string{filepath.Join(base, host.WorkloadsFolder, "web")},
+			}}})
+			op := kill(0, "web")
+			op.Tag = "run/step/kill"
+			do(t, h, op)
+			found, err := h.Evidence(t.Context(), "run/step", false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			shown := map[string]bool{}
+			for _, e := range found {
+				shown[e.GetName()] = e.GetHolds() && !e.GetFact()
+			}
+			if shown["alive"] != runs || shown["killed"] != runs {
+				t.Errorf("shown: %v by %v", shown, found)
+			}
+		})
+	}
+}
+
 func TestForkChainsDieAtOneWrite(t *testing.T) {
 	// Each process forks its successor and ends: no list of pids is ever right.
 	h, base := openHost(t, shell("bomb", "r() { (r) & }; r; r; r; r; r; wait"))

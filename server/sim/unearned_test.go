@@ -2,6 +2,7 @@ package sim
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -64,4 +65,29 @@ func TestAgentThatRestartsOnTheWayBackSaysIt(t *testing.T) {
 		m.fake.FailReady("web", nil)
 		r.ends(run, pb.Verdict_VERDICT_PASS)
 	})
+}
+
+// TestFaultOnTheDeadIsNoPass aims at a workload that was dead before.
+func TestFaultOnTheDeadIsNoPass(t *testing.T) {
+	for _, dead := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRegion(t, settings{})
+			m := r.struck()[0]
+			if dead {
+				op := &pb.Op{Kind: &pb.Op_KillWorkloads{KillWorkloads: &pb.KillWorkloads{Workload: []string{"web"}}}}
+				if err := m.fake.Do(t.Context(), op, nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			run := r.run(strings.Replace(darkness, "struck: { zone: dark }", "struck: { zone: dark, workload: web }", 1))
+			r.until("the end of the run", time.Minute, func() bool { return r.done(run) })
+			want := pb.Verdict_VERDICT_PASS
+			if dead {
+				want = pb.Verdict_VERDICT_INCONCLUSIVE
+			}
+			if got := r.view().Run(run); got.GetVerdict() != want {
+				t.Errorf("dead before: %t, the verdict is %v: %v", dead, got.GetVerdict(), got.GetFindings())
+			}
+		})
+	}
 }

@@ -42,6 +42,8 @@ type Fake struct {
 type attached struct {
 	tag string
 	op  *pb.Op
+	// lived says of what is held down that it was alive before.
+	lived bool
 }
 
 // workload is a workload of the host's config.

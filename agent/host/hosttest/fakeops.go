@@ -106,7 +106,7 @@ func (f *Fake) attach(op *pb.Op) error {
 	if slices.ContainsFunc(f.attached, same) {
 		return nil
 	}
-	f.attached = append(f.attached, &attached{tag: tag, op: op})
+	f.attached = append(f.attached, &attached{tag: tag, op: op, lived: f.alive(op.GetHoldDown().GetCgroups()) > 0})
 	f.record("attach", tag, op)
 	return nil
 }

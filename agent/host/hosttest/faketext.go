@@ -102,12 +102,15 @@ func (f *Fake) Evidence(ctx context.Context, tag string, after bool) ([]*pb.Evid
 func (f *Fake) bites(a *attached) *pb.Evidence {
 	if hold := a.op.GetHoldDown(); hold != nil {
 		alive := f.alive(hold.GetCgroups())
-		return &pb.Evidence{Name: "alive", Value: float64(alive), Holds: alive == 0, Text: fmt.Sprintf("%d processes alive", alive)}
+		return &pb.Evidence{Name: "alive", Value: float64(alive), Holds: alive == 0, Fact: !a.lived && alive == 0, Text: fmt.Sprintf("%d processes alive", alive)}
 	}
 	if !f.open(a.op) {
 		return &pb.Evidence{Name: "packets_dropped", Text: host.Kind(a.op) + " does not act"}
 	}
-	return &pb.Evidence{Name: "packets_dropped", Value: 1, Holds: true, Text: host.Kind(a.op) + " acts"}
+	return &pb.Evidence{
+		Name: "packets_dropped", Value: 1, Holds: true, Text: host.Kind(a.op) + " acts",
+		Fact: len(a.op.GetSilence().GetCgroups()) > 0, // nobody may have called
+	}
 }
 
 func (f *Fake) alive(cgroups []string) int {
