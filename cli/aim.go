@@ -19,15 +19,25 @@ const leaderZone = "leader"
 
 const aimUsage = "give a role of the file other zones: dark=zone-c; dark=leader is the zone of the control plane's leader"
 
-// parseAim reads ROLE=ZONE,ZONE.
+// parseAim reads ROLE=ZONE,ZONE, one role a flag.
 func parseAim(texts []string) (map[string]*pb.ZoneRole, error) {
 	aim := map[string]*pb.ZoneRole{}
 	for _, text := range texts {
 		role, zones, ok := strings.Cut(text, "=")
 		if !ok || role == "" || zones == "" {
-			return nil, usagef("aim %q: want ROLE=ZONE, as in dark=zone-c", text)
+			return nil, usagef("--aim %s: want ROLE=ZONE, as in dark=zone-c", text)
 		}
-		aim[role] = &pb.ZoneRole{Zone: strings.Split(zones, ",")}
+		if _, more, two := strings.Cut(zones, "="); two {
+			return nil, usagef("--aim %s: give the flag twice, once for each role; the second ends in =%s", text, more)
+		}
+		if aim[role] != nil {
+			return nil, usagef("--aim %s: role %q is aimed twice; write its zones as %s=zone-a,zone-b", text, role, role)
+		}
+		var list listFlag
+		if err := list.Set(zones); err != nil {
+			return nil, usage(fmt.Errorf("--aim %s: %w", text, err))
+		}
+		aim[role] = &pb.ZoneRole{Zone: list}
 	}
 	return aim, nil
 }

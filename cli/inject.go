@@ -122,12 +122,25 @@ func (in *injection) register(set *pflag.FlagSet, message proto.Message, wanted 
 		if set.Lookup(f.Name) != nil || !wanted(f.Name) {
 			continue
 		}
-		set.StringArray(f.Name, nil, "")
+		set.Var(flagFor(f), f.Name, "")
 		if f.Bool {
 			set.Lookup(f.Name).NoOptDefVal = "true"
 		}
 		in.fields[f.Name] = field{message, f}
 	}
+}
+
+// fieldFlag is a flag's value as the texts that set a field, one after the other.
+type fieldFlag interface {
+	pflag.Value
+	values() []string
+}
+
+func flagFor(f experiments.Flag) fieldFlag {
+	if f.Repeated {
+		return &listFlag{}
+	}
+	return &onceFlag{}
 }
 
 // words complete the flags that take one of a few.
@@ -151,7 +164,7 @@ func (in *injection) describe(set *pflag.FlagSet) {
 		if f.flag.Default != "" {
 			text += " (default " + f.flag.Default + ")"
 		}
-		set.Lookup(name).Usage = text
+		set.Lookup(name).Usage = strings.ReplaceAll(text, "`", "") // else help takes it for the value's name
 	}
 }
 
@@ -236,7 +249,7 @@ func (in *injection) setFields(set *pflag.FlagSet) error {
 		if !ok || failed != nil {
 			return
 		}
-		for _, text := range f.Value.(pflag.SliceValue).GetSlice() {
+		for _, text := range f.Value.(fieldFlag).values() {
 			if err := experiments.SetField(known.message, known.flag.Name, text); err != nil {
 				failed = usage(fmt.Errorf("--%s: %w", f.Name, err))
 			}

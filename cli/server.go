@@ -163,7 +163,7 @@ func ignoreClosed(err error) error {
 // initOptions are the flags of squall server init.
 type initOptions struct {
 	out                    string
-	servers, agents, users []string
+	servers, agents, users listFlag
 }
 
 func newServerInitCmd(a *app) *cobra.Command {
@@ -182,9 +182,9 @@ func newServerInitCmd(a *app) *cobra.Command {
 	}
 	f := c.Flags()
 	f.StringVar(&o.out, "out", "", "folder to write to")
-	f.StringArrayVar(&o.servers, "server", nil, "a server as ID=HOST:PORT; all of them, each time")
-	f.StringArrayVar(&o.agents, "agent", nil, "name of a host")
-	f.StringArrayVar(&o.users, "user", nil, "name of a user")
+	f.Var(&o.servers, "server", "servers as ID=HOST:PORT; all of them, each time")
+	f.Var(&o.agents, "agent", "names of hosts")
+	f.Var(&o.users, "user", "names of users")
 	for _, name := range []string{"out", "server"} {
 		_ = c.MarkFlagRequired(name) // fails only for a flag that is not there
 	}

@@ -49,6 +49,8 @@ func flagsOf(md protoreflect.MessageDescriptor, path string) []Flag {
 		switch {
 		case fd.IsMap() && isSection(fd.MapValue()) || fd.IsList() && isSection(fd):
 			// Lists of sections are for files.
+		case fd.IsMap():
+			flags = append(flags, flagOf(fd, name, fd))
 		case isSection(fd):
 			if scalar := scalarForm(fd.Message()); scalar != nil {
 				flags = append(flags, flagOf(scalar, name, fd))

@@ -35,6 +35,19 @@ func TestFlagsAreTheLeavesOfAFault(t *testing.T) {
 	}
 }
 
+// TestAMapIsOneFlag: its keys and values are no flags of their own.
+func TestAMapIsOneFlag(t *testing.T) {
+	var names []string
+	for _, f := range Flags(&pb.Target{}) {
+		if strings.Contains(f.Name, "labels") {
+			names = append(names, f.Name+" "+f.Takes)
+		}
+	}
+	if diff := cmp.Diff([]string{"labels key=value", "exclude.labels key=value"}, names); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestEveryFlagCanBeSet(t *testing.T) {
 	for _, name := range FaultNames() {
 		fault, _ := NewFault(name)

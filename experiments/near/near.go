@@ -19,8 +19,11 @@ func Name(word string, names []string) string {
 }
 
 // Fix is a sentence that points at the right name: the closest one, or all of
-// them. what names the kind of thing: "zone".
+// them; several that stand in one word are told apart. what names the kind of thing: "zone".
 func Fix(word, what string, names []string) string {
+	if parts := known(strings.Split(word, ","), names); len(parts) > 1 {
+		return "write each as an entry of its own: [" + strings.Join(parts, ", ") + "]"
+	}
 	if name := Name(word, names); name != "" {
 		return fmt.Sprintf("did you mean %q?", name)
 	}
@@ -28,6 +31,19 @@ func Fix(word, what string, names []string) string {
 		return "there is no " + what + " here"
 	}
 	return "write one of: " + strings.Join(slices.Compact(slices.Sorted(slices.Values(names))), ", ")
+}
+
+// known are words without the space around them, or none where one of them is
+// not a name.
+func known(words, names []string) []string {
+	var all []string
+	for _, w := range words {
+		if w = strings.TrimSpace(w); !slices.Contains(names, w) {
+			return nil
+		}
+		all = append(all, w)
+	}
+	return all
 }
 
 // far is the distance of words that are too long to be anybody's typing error.
