@@ -7,10 +7,13 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
 	"golang.org/x/term"
+
+	"squall/cli/show"
 )
 
 // watchEvery is how often what is watched is asked for again.
@@ -58,17 +61,14 @@ func seenEnough(ctx context.Context) bool { return ctx.Err() != nil }
 type screen struct {
 	w     io.Writer
 	drawn bool
-	// height is the terminal's, in lines; nil without a terminal.
-	height func() int
+	// size is the terminal's; nil without one.
+	size func() (columns, lines int)
 }
 
 func newScreen(w io.Writer) *screen {
 	s := &screen{w: w}
 	if f, ok := terminal(w); ok {
-		s.height = func() int {
-			_, lines := sizeOf(f)
-			return lines
-		}
+		s.size = func() (columns, lines int) { return sizeOf(f) }
 	}
 	return s
 }
@@ -86,7 +86,7 @@ func terminal(w io.Writer) (*os.File, bool) {
 func (s *screen) draw(now time.Time, frame []byte) error {
 	var out bytes.Buffer
 	switch {
-	case s.height != nil:
+	case s.size != nil:
 		s.redraw(&out, now, frame)
 	case s.drawn:
 		fmt.Fprintf(&out, "\n%s", frame)
@@ -105,19 +105,29 @@ func (s *screen) redraw(out *bytes.Buffer, now time.Time, frame []byte) {
 		out.WriteString("\x1b[2J\x1b[?7l")
 	}
 	out.WriteString("\x1b[H")
-	room := max(1, s.height()-2)
+	columns, lines := s.size()
+	room := max(1, lines-2)
 	for line := range bytes.Lines(frame) {
 		if room--; room < 0 {
 			break
 		}
-		fmt.Fprintf(out, "%s\x1b[K\n", bytes.TrimSuffix(line, []byte("\n")))
+		fmt.Fprintf(out, "%s\x1b[K\n", fitting(strings.TrimSuffix(string(line), "\n"), columns))
 	}
 	fmt.Fprintf(out, "\x1b[K\nat %s, each second; Ctrl-C ends\x1b[J", now.Format(time.TimeOnly))
 }
 
+// fitting is a line that shows where it was cut. One with colours was drawn for
+// this width already.
+func fitting(line string, columns int) string {
+	if strings.Contains(line, "\x1b") {
+		return line
+	}
+	return show.Cut(line, columns)
+}
+
 // end leaves the terminal as it was, with the cursor below the last frame.
 func (s *screen) end() {
-	if s.height != nil && s.drawn {
+	if s.size != nil && s.drawn {
 		fmt.Fprint(s.w, "\x1b[?7h\n")
 	}
 }

@@ -57,14 +57,14 @@ func TestWatchingNothingEndsAtOnce(t *testing.T) {
 
 func TestATerminalIsDrawnOverAndLeftAsItWas(t *testing.T) {
 	var out bytes.Buffer
-	s := &screen{w: &out, height: func() int { return 4 }}
+	s := &screen{w: &out, size: func() (int, int) { return 60, 4 }}
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	if err := errors.Join(s.draw(now, []byte("a\nb\nc\nd\n")), s.draw(now, []byte("e\n"))); err != nil {
+	if err := errors.Join(s.draw(now, []byte("a\n"+strings.Repeat("b", 61)+"\nc\nd\n")), s.draw(now, []byte("e\n"))); err != nil {
 		t.Fatal(err)
 	}
 	s.end()
 	foot := "\x1b[K\nat 03:04:05, each second; Ctrl-C ends\x1b[J"
-	want := "\x1b[2J\x1b[?7l\x1b[Ha\x1b[K\nb\x1b[K\n" + foot + "\x1b[He\x1b[K\n" + foot + "\x1b[?7h\n"
+	want := "\x1b[2J\x1b[?7l\x1b[Ha\x1b[K\n" + strings.Repeat("b", 59) + "…\x1b[K\n" + foot + "\x1b[He\x1b[K\n" + foot + "\x1b[?7h\n"
 	if out.String() != want {
 		t.Errorf("drew %q\nwant %q", out.String(), want)
 	}

@@ -299,10 +299,18 @@ func (v *live) spark(history []float64) string {
 	return b.String()
 }
 
+// shortestName is how much of a rule's name stays, in columns.
+const shortestName = 12
+
 func (v *live) rules() {
-	names, standing := longestName(v.r.GetRules()), 0
+	names, standing, seen := longestName(v.r.GetRules()), 0, 0
 	for _, r := range v.r.GetRules() {
 		standing = max(standing, utf8.RuneCountInString(stands(r).text))
+		seen = max(seen, utf8.RuneCountInString(r.GetSeen()))
+	}
+	room, below := v.o.Width-label-standing-2*len(gap)-seen, false
+	if v.o.Width > 0 { // a value and its limit are worth more than the whole of a name
+		names, below = min(names, max(room, shortestName)), room < shortestName
 	}
 	last := ""
 	for _, r := range v.r.GetRules() {
@@ -314,6 +322,11 @@ func (v *live) rules() {
 		}
 		how := stands(r)
 		how.text = pad(how.text, standing)
+		if below {
+			v.put(title, how, part{text: r.GetName()})
+			v.put("", part{text: "  " + r.GetSeen()})
+			continue
+		}
 		v.put(title, how, part{text: pad(Cut(r.GetName(), names), names)}, part{text: r.GetSeen()})
 	}
 }

@@ -70,6 +70,9 @@ func TestLiveFitsEveryTerminal(t *testing.T) {
 					t.Errorf("it does not say %q", must)
 				}
 			}
+			if value := "checkout.success 0.31, limit < 0.5"; columns >= 60 && !strings.Contains(got, value) {
+				t.Errorf("it does not show the value %q", value)
+			}
 			golden(t, filepath.Join("testdata", fmt.Sprintf("live-%d.txt", columns)), got)
 		})
 	}

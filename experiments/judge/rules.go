@@ -37,7 +37,7 @@ func (t *Track) rule(x *expression, kind pb.FindingKind, name string, over int64
 	if !ok {
 		state = pb.FindingState_FINDING_STATE_UNKNOWN
 	}
-	return &pb.LiveRule{Kind: kind, Name: name, Seen: x.seen(m), State: state}
+	return &pb.LiveRule{Kind: kind, Name: name, Seen: x.brief(m), State: state}
 }
 
 // phaseAt is the phase of an instant: of those that have begun, the last.

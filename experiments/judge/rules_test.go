@@ -1,7 +1,6 @@
 package judge_test
 
 import (
-	"strings"
 	"testing"
 	"time"
 
@@ -31,7 +30,7 @@ abort:
 	if len(rules) != 3 || by["calm before"] != nil {
 		t.Errorf("shown are %v", rules)
 	}
-	if r := by["served"]; r.GetState() != pb.FindingState_FINDING_STATE_BROKEN || !strings.Contains(r.GetSeen(), "checkout.success") {
+	if r := by["served"]; r.GetState() != pb.FindingState_FINDING_STATE_BROKEN || r.GetSeen() != "checkout.success 0, limit >= 0.99" {
 		t.Errorf("the expectation stands as %v", r)
 	}
 	if r := by["hurt"]; r.GetForNanos() != 10e9 || r.GetTrueNanos() < 3e9 || r.GetTrueNanos() >= 10e9 {

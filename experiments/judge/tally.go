@@ -108,6 +108,25 @@ func (x *expression) seen(m *moment) string {
 	return x.text + " (" + strings.Join(parts, ", ") + ")"
 }
 
+// brief is the values that an expression compares at a moment, each with its
+// limit; the expression itself where it compares none.
+func (x *expression) brief(m *moment) string {
+	var parts []string
+	for _, term := range x.terms {
+		value, limit := "no data", number(term.limit)
+		if s, ok := term.sample(m); ok {
+			value, limit = number(s.value), number(s.limit)
+		} else if term.other != nil {
+			limit = term.other.String()
+		}
+		parts = append(parts, fmt.Sprintf("%s %s, limit %s %s", term.value, value, symbol[term.op], limit))
+	}
+	if len(parts) == 0 {
+		return x.text
+	}
+	return strings.Join(parts, "; ")
+}
+
 func (t term) text(s sample) string {
 	what, limit := "worst", number(s.limit)
 	if t.op == operators.Less || t.op == operators.LessEquals {
