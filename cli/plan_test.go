@@ -10,6 +10,7 @@ import (
 	"squall/experiments"
 	"squall/experiments/catalog"
 	"squall/experiments/plan"
+	pb "squall/proto/squall/v1"
 )
 
 const (
@@ -99,6 +100,51 @@ func TestScenariosPlanInTheirLab(t *testing.T) {
 			p := plan.Make(e, src, plan.World{Hosts: fleet.GetHosts(), Seed: 1})
 			for _, problem := range p.GetProblems() {
 				t.Error(experiments.FormatProblem(problem))
+			}
+		})
+	}
+}
+
+// TestExamplesKeepTheirOwnGuardrails: whatever this build lacks, a fleet that
+// fits an example does not break the limits that stand in it. Scenarios of the
+// catalog have no problem at all in their own labs.
+func TestExamplesKeepTheirOwnGuardrails(t *testing.T) {
+	files := map[string]string{}
+	for pattern, fleet := range map[string]string{
+		"../experiments/testdata/examples/*.yaml": zonesFile, "templates/*.yaml": shopFleet,
+	} {
+		found, err := filepath.Glob(pattern)
+		if err != nil || len(found) < 2 {
+			t.Fatalf("%s has %v, %v", pattern, found, err)
+		}
+		for _, file := range found {
+			files[file] = fleet
+		}
+	}
+	for file, fleet := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			src, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			e, at, problems := experiments.Decode(file, []byte(strings.Replace(string(src), "name: NAME", "name: it", 1)))
+			if problems != nil {
+				t.Fatal(problems)
+			}
+			hosts, err := readFleet(fleet)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := plan.Make(e, at, plan.World{Hosts: hosts, Seed: 1})
+			for _, problem := range p.GetProblems() {
+				if problem.GetRefusal() != pb.Refusal_REFUSAL_UNSUPPORTED {
+					t.Error(experiments.FormatProblem(problem))
+				}
+			}
+			for _, h := range p.GetHeadroom() {
+				if h.GetExceeded() {
+					t.Errorf("guardrail %s: %s", h.GetGuardrail(), h.GetUsed())
+				}
 			}
 		})
 	}

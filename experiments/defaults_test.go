@@ -21,7 +21,7 @@ func TestDefaultsThatApplyAreListed(t *testing.T) {
 		"timeline[1].faults[0].power.off.back.boot_limit = 2m",
 		"timeline[1].faults[2].lost_contact = revert",
 		"probes.checkout.http.method = GET",
-		"guardrails.allow_region_wide = false",
+		"probes.incidents.timeout = 1s",
 	} {
 		if !slices.Contains(applied, want) {
 			t.Errorf("%q is not listed", want)

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"squall/experiments/fault"
 	pb "squall/proto/squall/v1"
 )
 
@@ -33,13 +32,11 @@ type counting func(*pb.PlannedStep, *pb.Host) bool
 
 func everyStep(*pb.PlannedStep, *pb.Host) bool { return true }
 
-// harmOf is what a plan that is not running yet does.
+// harmOf is what a plan that is not running yet does, with any build: faults that
+// this one lacks count too, so that a file's guardrails are right or wrong everywhere.
 func harmOf(p *pb.Plan, g *pb.Guardrails, r *Registry, counts counting) *harm {
 	h := &harm{guardrails: g}
 	for _, step := range p.GetSteps() {
-		if fault.Of(step.GetFault()) == nil {
-			continue
-		}
 		for _, s := range step.GetSlots() {
 			if counts(step, r.hosts[s.GetHost()]) {
 				h.slots = append(h.slots, held{s.GetHost(), s.GetStartNanos(), s.GetEndNanos()})
