@@ -31,6 +31,28 @@ func change(name string, f func(*pb.Host)) []*pb.Host {
 	return hosts
 }
 
+// without is the region with a zone whose hosts are all lost.
+func without(zone string) []*pb.Host {
+	hosts := region()
+	for _, h := range hosts {
+		if h.GetZone() == zone {
+			h.Presence = pb.Presence_PRESENCE_LOST
+		}
+	}
+	return hosts
+}
+
+func TestPhaseThatEndsBeforeAnAttemptThatHangsIsWarnedOf(t *testing.T) {
+	const slow = "probes: { shop: { every: 1s, timeout: 30s, from: zone-b, tcp: \"a:1\" } }\nexpect: [{ name: x, check: shop.success > 0.9, during: p }]\ntimeline"
+	warned := func(timeout string) bool {
+		p, _ := planned(t, strings.Replace(with("", "zone: zone-a", dark), "timeline", strings.Replace(slow, "30s", timeout, 1), 1), plan.World{})
+		return strings.Contains(experiments.Problems(p.GetWarnings()).Error(), `phase "p" lasts 30s, and an attempt of shop up to `+timeout)
+	}
+	if !warned("30s") || warned("29s") {
+		t.Errorf("30s: %t, 29s: %t", warned("30s"), warned("29s"))
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	missing := func(name string) func(*pb.Host) {
 		return func(h *pb.Host) {
@@ -53,6 +75,11 @@ func TestRefusals(t *testing.T) {
 		{"a protected host by name", with("protect: [role=db]", "host: db-a3", dark), nil, pb.Refusal_REFUSAL_GUARDRAIL, "db-a3 can't be touched: protected by role=db"},
 		{"squall: never by name", with("", "host: db-a3", dark), change("db-a3", func(h *pb.Host) { h.Squall = pb.SquallPolicy_SQUALL_POLICY_NEVER }), pb.Refusal_REFUSAL_HOST, "its own config says `squall: never`"},
 		{"an empty target", with("", "zone: zone-a, role: worker", dark), nil, pb.Refusal_REFUSAL_EMPTY_TARGET, `target "it" selects no host`},
+		{"nothing left to inject", with("empty_target: skip", "zone: zone-a, role: worker", dark), nil, pb.Refusal_REFUSAL_EMPTY_TARGET, "there is no fault left to inject"},
+		{
+			"a zone that is gone, and counted", strings.Replace(with("", "zone: zone-a", dark), "timeline", "zones: { lit: [zone-b, zone-c] }\nexpect: [{ name: x, during: p, check: \"zones.lit.all(z, z.alive_share > 0.9)\" }]\ntimeline", 1),
+			without("zone-c"), pb.Refusal_REFUSAL_ABSENT, `no host of zone "zone-c" is connected`,
+		},
 		{"an unknown zone", with("", "zone: zone-x", dark), nil, pb.Refusal_REFUSAL_UNKNOWN, `there is no zone "zone-x"`},
 		{"an unknown host", with("", "host: web-a9", dark), nil, pb.Refusal_REFUSAL_UNKNOWN, `there is no host "web-a9"`},
 		{"a host that is gone", with("", "zone: zone-a", dark), change("web-a1", func(h *pb.Host) { h.Presence = pb.Presence_PRESENCE_LOST }), pb.Refusal_REFUSAL_ABSENT, "web-a1 is not connected"},
@@ -101,14 +128,14 @@ func TestNoProblems(t *testing.T) {
 		"a fault that follows another at once":      with("max_hosts: 3", "zone: zone-a", "dns.fail: { target: it, for: 5s }, dns.fail: { target: it, at: T+5s, for: 9s }"),
 		"darkness and delay on one host":            with("", "zone: zone-a", dark+", net.delay: { target: it, delay: 9ms, for: 5s }"),
 		"back: none needs no way back":              with("", "zone: zone-a", "power.off: { target: it, for: 5s, back: none }"),
-		"an empty target that may be skipped":       with("empty_target: skip", "zone: zone-a, role: worker", dark) + "targets_note: x\n",
+		"an empty target that may be skipped":       strings.Replace(with("empty_target: skip", "zone: zone-a, role: worker", dark+", dns.fail: { target: all, for: 5s }"), "targets: {", "targets: { all: { zone: zone-a },", 1),
 		"protected hosts are left out of a zone":    with("protect: [role=db], keep: { role: db, count: 3 }", "zone: zone-a", dark),
 		"a region-wide fault that is meant":         with("allow_region_wide: true", "role: web", "dns.fail: { target: it, for: 5s }"),
 		"zones that follow one another":             rolling,
 		"one host of a zone, for a single workload": with("", "zone: zone-a, workload: db", "power.off: { target: it, for: 5s }"),
 	} {
 		t.Run(name, func(t *testing.T) {
-			p, _ := planned(t, strings.ReplaceAll(text, "targets_note: x\n", ""), plan.World{})
+			p, _ := planned(t, text, plan.World{})
 			if len(p.GetProblems()) > 0 {
 				t.Error(experiments.Problems(p.GetProblems()).Error())
 			}

@@ -5,8 +5,10 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"squall/experiments/near"
+	"squall/experiments/quantity"
 	pb "squall/proto/squall/v1"
 )
 
@@ -27,7 +29,43 @@ func (m *maker) probes() {
 		m.count("target/"+name, m.resolve(name), m.e.GetTargets()[name].GetWorkload())
 	}
 	for _, role := range m.judge.Roles() {
-		m.count("zone/"+role, m.inZones(m.e.GetZones()[role].GetZone()), nil)
+		m.countZones(role)
+	}
+	for i, x := range m.e.GetExpect() {
+		m.hang(index("expect", i), x.GetCheck(), x.GetDuring())
+	}
+	for i, p := range m.e.GetProof() {
+		m.hang(index("proof", i), p.GetCheck(), p.GetDuring())
+	}
+}
+
+// countZones counts the hosts of a role's zones. A zone without a connected one
+// would be no part of the list, and what is said of all zones hold without it.
+func (m *maker) countZones(role string) {
+	zones := m.e.GetZones()[role].GetZone()
+	m.count("zone/"+role, m.inZones(zones), nil)
+	for i, zone := range zones {
+		hosts := m.inZones([]string{zone})
+		if lost := m.lost(hosts); len(hosts) > 0 && len(lost) == len(hosts) {
+			m.problem(pb.Refusal_REFUSAL_ABSENT, index("zones."+role+".zone", i),
+				"no host of zone "+quoted(zone)+" is connected, and an expression counts those of "+quoted(role), "start the agents there, or take the zone out")
+		}
+	}
+}
+
+// hang warns of phases that are over before an attempt that hangs in them is:
+// it counts where it ends, so that the phase shows none that failed so.
+func (m *maker) hang(path, check string, during []string) {
+	for _, name := range m.judge.ProbesIn(check) {
+		timeout := m.e.GetProbes()[name].GetTimeout().GetNanos()
+		for i, p := range m.p.GetPhases() {
+			if !slices.Contains(during, p.GetName()) || p.GetEndNanos()-p.GetStartNanos() >= timeout+int64(time.Second) {
+				continue
+			}
+			m.warn(path+".during", fmt.Sprintf("phase %s lasts %s, and an attempt of %s up to %s: one that hangs counts in none of its seconds",
+				quoted(m.e.Timeline[i].GetPhase()), quantity.FormatSpan(p.GetEndNanos()-p.GetStartNanos()), name, quantity.FormatSpan(timeout)),
+				"give the probe a shorter timeout, or the phase an `at_least`")
+		}
 	}
 }
 
@@ -106,18 +144,18 @@ func (m *maker) inZones(zones []string) []string {
 
 // heard leaves out hosts that are not connected, and says so.
 func (m *maker) heard(path string, hosts []string) []string {
-	var lost []string
-	kept := slices.DeleteFunc(slices.Clone(hosts), func(name string) bool {
-		gone := m.hosts[name].GetPresence() == pb.Presence_PRESENCE_LOST
-		if gone {
-			lost = append(lost, name)
-		}
-		return gone
-	})
+	lost := m.lost(hosts)
 	if len(lost) > 0 {
 		m.warn(path, some(lost)+" not connected: no readings from there", "")
 	}
-	return kept
+	return slices.DeleteFunc(slices.Clone(hosts), func(name string) bool { return slices.Contains(lost, name) })
+}
+
+// lost are those of some hosts that are not connected.
+func (m *maker) lost(hosts []string) []string {
+	return slices.DeleteFunc(slices.Clone(hosts), func(name string) bool {
+		return m.hosts[name].GetPresence() != pb.Presence_PRESENCE_LOST
+	})
 }
 
 func (m *maker) count(name string, hosts, workloads []string) {

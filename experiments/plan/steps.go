@@ -18,8 +18,13 @@ import (
 // grace is how long after its planned end a step is undone whatever happens.
 const grace = int64(10 * time.Second)
 
-// steps plans every fault on every host.
+// steps plans every fault on every host. A run of none would show nothing.
 func (m *maker) steps() {
+	defer func() {
+		if len(m.p.GetSteps()) == 0 && len(m.p.GetProblems()) == 0 {
+			m.problem(pb.Refusal_REFUSAL_EMPTY_TARGET, "timeline", "there is no fault left to inject", "widen a target, or add a fault")
+		}
+	}()
 	for ref := range written(m.e) {
 		if hosts, ok := m.usable(ref.path, ref.step.GetTarget()); ok {
 			m.step(ref.path, ref.id, ref.phase, ref.step, m.time.phases[ref.i].steps[ref.k], hosts)
