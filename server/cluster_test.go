@@ -33,6 +33,11 @@ type unit struct {
 
 func newRegion(t *testing.T) *region {
 	t.Helper()
+	return newRegionWith(t, consensus.LAN())
+}
+
+func newRegionWith(t *testing.T, timing consensus.Timing) *region {
+	t.Helper()
 	ca, err := pki.NewAuthority()
 	if err != nil {
 		t.Fatal(err)
@@ -42,7 +47,7 @@ func newRegion(t *testing.T) *region {
 	var ports []consensus.Peer
 	for _, id := range []string{"a", "b", "c"} {
 		u := &unit{cfg: Config{
-			Dir: t.TempDir(), Timing: consensus.LAN(), Log: slog.New(slog.DiscardHandler),
+			Dir: t.TempDir(), Timing: timing, Log: slog.New(slog.DiscardHandler),
 			Doors: []net.Listener{listen(t, "127.0.0.1:0")}, RaftPort: listen(t, "127.0.0.1:0"),
 		}}
 		doors = append(doors, pki.Server{ID: id, Address: u.cfg.Doors[0].Addr().String()})

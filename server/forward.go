@@ -17,8 +17,11 @@ import (
 )
 
 const (
-	// attemptTime bounds one try: a leader that hangs is given up for the next.
+	// attemptTime bounds one try: an answer that was lost is asked for again.
 	attemptTime = 2 * time.Second
+	// attemptTimePerMiB is what a try has besides for each MiB of its command,
+	// as on a line of 8 Mbit/s.
+	attemptTimePerMiB = time.Second
 	// leaderTime is how long a person waits for a leader before hearing that
 	// there is none: twice the slowest failover.
 	leaderTime = 4 * time.Second
@@ -36,7 +39,7 @@ func (s *Server) Propose(ctx context.Context, cmd *pb.Command) (*pb.Outcome, err
 		cmd.By = s.self()
 	}
 	var outcome *pb.Outcome
-	err := s.untilLed(ctx, func(ctx context.Context) (err error) {
+	err := s.untilLed(ctx, timeFor(cmd), func(ctx context.Context) (err error) {
 		outcome, err = s.proposeOnce(ctx, cmd)
 		return err
 	})
@@ -97,7 +100,7 @@ func (s *Server) read(ctx context.Context) (*state.View, error) {
 	ctx, cancel := context.WithTimeout(ctx, leaderTime)
 	defer cancel()
 	var index uint64
-	err := s.untilLed(ctx, func(ctx context.Context) (err error) {
+	err := s.untilLed(ctx, attemptTime, func(ctx context.Context) (err error) {
 		index, err = s.readIndex(ctx)
 		return err
 	})
@@ -128,15 +131,18 @@ func (s *Server) readIndex(ctx context.Context) (uint64, error) {
 	return res.GetCommitIndex(), nil
 }
 
+// timeFor is how long one try to commit a command may take.
+func timeFor(cmd *pb.Command) time.Duration {
+	return attemptTime + time.Duration(proto.Size(cmd))*attemptTimePerMiB/(1<<20)
+}
+
 // untilLed tries, with pauses that grow and differ, until a leader has done it;
-// at once when there is news of one.
-func (s *Server) untilLed(ctx context.Context, try func(context.Context) error) error {
+// at once when there is news of one. No try takes longer than most.
+func (s *Server) untilLed(ctx context.Context, most time.Duration, try func(context.Context) error) error {
 	pause := firstPause
 	for {
 		news := s.consensus.LeaderNews()
-		attempt, cancel := context.WithTimeout(ctx, attemptTime)
-		err := try(attempt)
-		cancel()
+		err := tryOnce(ctx, most, news, try)
 		if err == nil || final(err) {
 			return err
 		}
@@ -149,6 +155,21 @@ func (s *Server) untilLed(ctx context.Context, try func(context.Context) error) 
 			return fmt.Errorf("%w: %w", errNoLeader, err)
 		}
 	}
+}
+
+// tryOnce gives a try up when there is news of a leader: the one that it waits
+// for may hang, or be cut off.
+func tryOnce(ctx context.Context, most time.Duration, news <-chan struct{}, try func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	go func() {
+		select {
+		case <-news:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return try(ctx)
 }
 
 // final tells whether trying again can't help.

@@ -75,7 +75,7 @@ type own struct{ server *Server }
 
 // Propose commits a command of the conductor.
 func (o own) Propose(ctx context.Context, cmd *pb.Command) (*pb.Outcome, error) {
-	ctx, cancel := context.WithTimeout(ctx, attemptTime)
+	ctx, cancel := context.WithTimeout(ctx, timeFor(cmd))
 	defer cancel()
 	if cmd.GetBy() == nil {
 		cmd.By = o.server.self()

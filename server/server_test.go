@@ -14,6 +14,7 @@ import (
 
 	"squall/proto/pki"
 	pb "squall/proto/squall/v1"
+	"squall/server/consensus"
 )
 
 func TestHostIsKnownOnEveryServerAndLostWithItsStream(t *testing.T) {
@@ -441,19 +442,23 @@ func TestWordsThatATerminalObeysAreRefused(t *testing.T) {
 }
 
 // TestBigCommandGoesByWayOfAFollower: what is more than one message may hold
-// travels in parts.
+// travels in parts. The race detector looks at each byte that is copied and lets
+// nothing else run meanwhile, heartbeats neither, so that these servers have
+// more patience with one another.
 func TestBigCommandGoesByWayOfAFollower(t *testing.T) {
-	r := newRegion(t)
+	timing := consensus.LAN()
+	timing.Heartbeat, timing.Lease, timing.Store = 2*time.Second, 2*time.Second, 20*time.Second
+	r := newRegionWith(t, timing)
 	r.leader()
 	g := &pb.Guardrails{}
 	for range 100 {
-		g.Protect = append(g.Protect, "role="+strings.Repeat("x", 60_000))
+		g.Protect = append(g.Protect, "role="+strings.Repeat("x", 50_000))
 	}
-	outcome, err := r.follower().Propose(within(t, 20*time.Second), &pb.Command{
+	outcome, err := r.follower().Propose(within(t, time.Minute), &pb.Command{
 		Id: "big", Kind: &pb.Command_SetGuardrails{SetGuardrails: &pb.SetGuardrails{Guardrails: g}},
 	})
 	if err != nil || outcome.GetRefused() != nil {
-		t.Fatalf("six million bytes: %v, %v", err, outcome.GetRefused())
+		t.Fatalf("five million bytes: %v, %v", err, outcome.GetRefused())
 	}
 	r.wait("all of it", func() bool { return len(r.leader().State().Guardrails().GetProtect()) == 100 })
 }

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+	"golang.org/x/sync/singleflight"
 	"google.golang.org/protobuf/proto"
 
 	"squall/proto/pki"
@@ -122,6 +123,8 @@ type Consensus struct {
 	log     *slog.Logger
 
 	teller *teller
+	// proposals are those under way, by the ids of their commands.
+	proposals singleflight.Group
 	// leader is closed and replaced when this server hears of another leader.
 	leader atomic.Pointer[chan struct{}]
 	heard  chan raft.Observation
@@ -145,21 +148,26 @@ func Open(cfg Config) (*Consensus, error) {
 
 // Propose commits a command and returns its outcome. Only the leader can: other
 // servers return ErrNotLeader at once. After ErrUnknown, propose the same
-// command again, on whoever leads.
+// command again, on whoever leads: one that is still under way here is waited
+// for, and not sent a second time.
 func (c *Consensus) Propose(ctx context.Context, cmd *pb.Command) (*pb.Outcome, error) {
 	data, err := proto.Marshal(cmd)
 	if err != nil {
 		return nil, fmt.Errorf("propose: %w", err)
 	}
-	var f raft.ApplyFuture
-	err = await(ctx, func() raft.Future {
-		f = c.raft.Apply(data, enqueueTime(ctx))
-		return f
+	result := c.proposals.DoChan(cmd.GetId(), func() (any, error) {
+		f := c.raft.Apply(data, enqueueTime(ctx))
+		return f, translate(f.Error())
 	})
-	if err != nil {
-		return nil, fmt.Errorf("propose: %w", err)
+	select {
+	case r := <-result:
+		if r.Err != nil {
+			return nil, fmt.Errorf("propose: %w", r.Err)
+		}
+		return r.Val.(raft.ApplyFuture).Response().(*pb.Outcome), nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("propose: %w: %w", ErrUnknown, context.Cause(ctx))
 	}
-	return f.Response().(*pb.Outcome), nil
 }
 
 // Barrier waits until everything committed so far is applied here; leader only.

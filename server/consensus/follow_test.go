@@ -2,6 +2,7 @@ package consensus
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -219,6 +220,36 @@ func TestNobodyWaitsForAHungLeaderLongerThanTheyWill(t *testing.T) {
 		r.logs[lead].hang.Store(nil)
 		close(hang)
 		time.Sleep(10 * time.Second) // all are answered
+	})
+}
+
+// A command that is asked for again while it is under way is one entry of the
+// log: those who are impatient don't make a slow disk slower.
+func TestCommandUnderWayIsNotSentAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		timing := LAN()
+		timing.Store = time.Hour
+		r := newTrio(t, timing)
+		lead := r.leader()
+		before, _ := r.logs[lead].LastIndex()
+		hang := make(chan struct{})
+		r.logs[lead].hang.Store(&hang)
+		cmd := &pb.Command{Id: "slow", Kind: &pb.Command_Resume{Resume: &pb.Resume{Id: "none"}}}
+		for range 20 {
+			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+			if _, err := r.nodes[lead].Propose(ctx, cmd); !errors.Is(err, ErrUnknown) {
+				t.Fatalf("on a disk that hangs: %v", err)
+			}
+			cancel()
+		}
+		time.AfterFunc(time.Second, func() { r.logs[lead].hang.Store(nil); close(hang) })
+		if o, err := r.nodes[lead].Propose(context.Background(), cmd); err != nil || o.GetRepeatedCommand() {
+			t.Errorf("the last of those that asked hears %v, %v", o, err)
+		}
+		time.Sleep(time.Second)
+		if after, _ := r.logs[lead].LastIndex(); after != before+1 {
+			t.Errorf("%d entries for one command", after-before)
+		}
 	})
 }
 

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -86,6 +87,25 @@ func TestRunGoesOnWhenItsLeaderDiesAtAnyMoment(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestSilentLeaderIsNotWaitedFor: what a follower forwarded to a leader that is
+// cut off goes to the next one as soon as there is one.
+func TestSilentLeaderIsNotWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRegion(t, settings{})
+		time.Sleep(2 * time.Second) // all know what time it is, and can lead at once
+		dead, follower := r.leader(), r.follower()
+		dead.cutOff()
+		began := time.Now()
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		_, err := follower.server.Propose(ctx, &pb.Command{Id: "x", Kind: &pb.Command_Resume{Resume: &pb.Resume{Id: "none"}}})
+		if took := time.Since(began); err != nil || took > 1500*time.Millisecond {
+			t.Errorf("committed after %s: %v", took, err)
+		}
+		dead.rejoin()
+	})
 }
 
 // TestRunOutlivesEveryLeader kills whoever leads, every six seconds.
