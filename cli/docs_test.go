@@ -78,3 +78,23 @@ func sources(t *testing.T, dirs ...string) string {
 	}
 	return all.String()
 }
+
+// TestDocumentedPathsAreExplained: each `squall explain PATH` that a page shows
+// explains something.
+func TestDocumentedPathsAreExplained(t *testing.T) {
+	pages, err := filepath.Glob("../docs/*.md")
+	if err != nil || len(pages) == 0 {
+		t.Fatal("there are no pages", err)
+	}
+	for _, page := range append(pages, "../README.md", "lab/README.md") {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, shown := range regexp.MustCompile("`squall explain ([a-z][^` ]*)`").FindAllSubmatch(text, -1) {
+			if _, err := experiments.Explain(string(shown[1])); err != nil {
+				t.Errorf("%s: %v", page, err)
+			}
+		}
+	}
+}

@@ -26,7 +26,7 @@ var indices = regexp.MustCompile(`\[[0-9]+\]`)
 // Explain describes a file or a field of one, from the proto: type, unit,
 // range, default, what it is for, and its keys. The path begins with
 // experiment, fleet, host or lab; without one of these words it is taken from
-// experiment, and a fault's name alone means that fault. Indices and the names
+// experiment, and one that begins with a fault's name from that fault. Indices and the names
 // that a file gives to targets, probes and zones may stand in it.
 func Explain(path string) (string, error) {
 	path = strings.Trim(indices.ReplaceAllString(path, ""), ".")
@@ -37,7 +37,7 @@ func Explain(path string) (string, error) {
 	md, ok := roots[root]
 	if !ok {
 		root, rest, md = "experiment", path, roots["experiment"]
-		if slices.Contains(fault.All(), path) {
+		if slices.ContainsFunc(fault.All(), func(name string) bool { return strings.HasPrefix(path+".", name+".") }) {
 			rest = "timeline.faults." + path
 		}
 	}

@@ -17,6 +17,8 @@ func TestExplainSaysWhatTheProtoSays(t *testing.T) {
 		"experiment.timeline":        {"a list", " *phase", "  say"},
 		"experiment.timeline.faults": {"power.off", " *target", "Default revert."},
 		"experiment.timeline.faults.power.off.back": {"or just its start: workloads or none", "boot_limit", "Default 2m."},
+		"power.off.back":               {"or just its start: workloads or none", "boot_limit"},
+		"net.delay.to.zone":            {"experiment.timeline.faults.net.delay.to.zone"},
 		"power.off":                    {"experiment.timeline.faults.power.off", "target, at, until, for"},
 		"timeline[1].faults[0].until":  {"a moment", "incident time"},
 		"targets.machines.zone":        {"experiment.targets.zone"},
