@@ -123,6 +123,19 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// TestUnknownZoneSelectsNothing: a misspelt zone is told as that, and not as a
+// fault in every zone.
+func TestUnknownZoneSelectsNothing(t *testing.T) {
+	p, _ := planned(t, with("", "zone: zone-x", dark), plan.World{})
+	says := experiments.Problems(p.GetProblems()).Error()
+	if !strings.Contains(says, `there is no zone "zone-x"`) {
+		t.Errorf("the zone is not named:\n%s", says)
+	}
+	if strings.Contains(says, "allow_region_wide") {
+		t.Errorf("it selects every zone:\n%s", says)
+	}
+}
+
 func TestNoProblems(t *testing.T) {
 	for name, text := range map[string]string{
 		"a fault that follows another at once":      with("max_hosts: 3", "zone: zone-a", "dns.fail: { target: it, for: 5s }, dns.fail: { target: it, at: T+5s, for: 9s }"),

@@ -42,27 +42,28 @@ func (m *maker) selected(path string, t *pb.Target) []string {
 	return found
 }
 
-// expand puts the zones of a role in its place.
+// expand puts the zones of a role in its place. A name that is neither stays:
+// it selects nothing, where an empty list would select every zone.
 func (m *maker) expand(path string, names []string) []string {
 	var zones []string
 	for i, name := range names {
 		if role, ok := m.e.GetZones()[name]; ok {
 			zones = append(zones, role.GetZone()...)
-		} else if m.knownRole(index(path, i), name) {
-			zones = append(zones, name)
+			continue
 		}
+		m.knownRole(index(path, i), name)
+		zones = append(zones, name)
 	}
 	return zones
 }
 
-// knownRole checks that a name is a zone. Its fix knows the roles too.
-func (m *maker) knownRole(path, name string) bool {
+// knownRole tells of a name that is no zone. Its fix knows the roles too.
+func (m *maker) knownRole(path, name string) {
 	if slices.Contains(m.zones, name) {
-		return true
+		return
 	}
 	names := slices.AppendSeq(slices.Clone(m.zones), maps.Keys(m.e.GetZones()))
 	m.problem(pb.Refusal_REFUSAL_UNKNOWN, path, "there is no zone "+quoted(name), near.Fix(name, "zone", names))
-	return false
 }
 
 // in tells whether a host matches every list that is given.
