@@ -132,6 +132,12 @@ func (d *decoder) file(src []byte, most limits, msg proto.Message) bool {
 	at := where{explain: d.src.root}
 	d.mark(at, root)
 	d.message(root, msg.ProtoReflect(), at)
+	if kind := otherKind(root, d.src.root); kind != "" && len(d.problems) > 0 {
+		d.problems, d.more = nil, 0
+		d.badNode(at, root, fmt.Sprintf("the file is %s, not %s", withArticle(kind), withArticle(d.src.root)),
+			fmt.Sprintf("name another file; `squall explain %s` lists the keys that one has", d.src.root))
+		return false
+	}
 	return true
 }
 

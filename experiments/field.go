@@ -47,7 +47,7 @@ func (d *decoder) mapField(n *yaml.Node, m protoreflect.Map, fd protoreflect.Fie
 		return
 	}
 	if len(n.Content) == 0 {
-		d.badNode(at, n, at.String()+" is empty", "add an entry, or leave the key out")
+		d.badNode(at, n, at.String()+" is empty", emptyFix(fd))
 	}
 	seen := map[string]bool{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
@@ -64,6 +64,14 @@ func (d *decoder) mapField(n *yaml.Node, m protoreflect.Map, fd protoreflect.Fie
 	}
 }
 
+// emptyFix is what to do about a list or a map without entries.
+func emptyFix(fd protoreflect.FieldDescriptor) string {
+	if isRequired(fd) {
+		return "add an entry"
+	}
+	return "add an entry, or leave the key out"
+}
+
 // listField reads a list; anything else stands for a list of one.
 func (d *decoder) listField(n *yaml.Node, l protoreflect.List, fd protoreflect.FieldDescriptor, at where) {
 	items := []*yaml.Node{n}
@@ -71,7 +79,7 @@ func (d *decoder) listField(n *yaml.Node, l protoreflect.List, fd protoreflect.F
 		items = n.Content
 	}
 	if len(items) == 0 {
-		d.badNode(at, n, at.String()+" is empty", "add an entry, or leave the key out")
+		d.badNode(at, n, at.String()+" is empty", emptyFix(fd))
 	}
 	for i, item := range items {
 		place := at.index(i)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	pb "squall/proto/squall/v1"
@@ -56,7 +57,7 @@ func AlikeName(alike *pb.LabHosts, zone string, n int) string {
 
 func (d *decoder) checkLabWorkloads(at string, workloads []*pb.Workload, hosts map[string]bool) {
 	d.checkWorkloads(at, workloads)
-	d.checkHostRefs(at, workloads, hosts)
+	d.checkRefs(at, workloads, hosts)
 	for i, w := range workloads {
 		d.checkInLab(fmt.Sprintf("%s[%d]", at, i), w)
 	}
@@ -79,27 +80,40 @@ func (d *decoder) checkInLab(at string, w *pb.Workload) {
 	}
 }
 
-var hostRef = regexp.MustCompile(`\$\{ip:([^}]*)\}`)
+// labRef is a ${…}, or a $${, which is plain text.
+var labRef = regexp.MustCompile(`\$\$\{|\$\{([^}]*)(\}?)`)
 
-// checkHostRefs finds ${ip:HOST} of hosts that the lab does not have.
-func (d *decoder) checkHostRefs(at string, workloads []*pb.Workload, hosts map[string]bool) {
+// labWords are what a ${…} of a lab file may name, besides ip:HOST.
+var labWords = []string{"zone", "host", "ip", "ip:HOST", "data", "squall"}
+
+// checkRefs finds each ${…} that stands for nothing.
+func (d *decoder) checkRefs(at string, workloads []*pb.Workload, hosts map[string]bool) {
 	for i, w := range workloads {
 		for j, arg := range w.GetStart() {
-			d.checkHostRef(fmt.Sprintf("%s[%d].start[%d]", at, i, j), arg, hosts)
+			d.checkRef(fmt.Sprintf("%s[%d].start[%d]", at, i, j), arg, hosts)
 		}
 		for key, value := range w.GetEnv() {
-			d.checkHostRef(fmt.Sprintf("%s[%d].env.%s", at, i, key), value, hosts)
+			d.checkRef(fmt.Sprintf("%s[%d].env.%s", at, i, key), value, hosts)
 		}
 		for j, f := range w.GetFiles() {
-			d.checkHostRef(fmt.Sprintf("%s[%d].files[%d].content", at, i, j), f.GetContent(), hosts)
+			d.checkRef(fmt.Sprintf("%s[%d].files[%d].content", at, i, j), f.GetContent(), hosts)
 		}
+		d.checkRef(fmt.Sprintf("%s[%d].dir", at, i), w.GetDir(), hosts)
 	}
 }
 
-func (d *decoder) checkHostRef(at, text string, hosts map[string]bool) {
-	for _, ref := range hostRef.FindAllStringSubmatch(text, -1) {
-		if !hosts[ref[1]] {
-			d.unknownName(at, "host", ref[1], sortedNames(hosts))
+func (d *decoder) checkRef(at, text string, hosts map[string]bool) {
+	for _, ref := range labRef.FindAllStringSubmatch(text, -1) {
+		name := ref[1]
+		host, isHost := strings.CutPrefix(name, "ip:")
+		switch {
+		case ref[0] == "$${":
+		case ref[2] == "":
+			d.badPath(at, "a ${ is not closed", "close it with }, or write $${ for a plain ${")
+		case isHost && !hosts[host]:
+			d.unknownName(at, "host", host, sortedNames(hosts))
+		case !isHost && !slices.Contains(labWords, name):
+			d.badPath(at, fmt.Sprintf("${%s} stands for nothing", printable(name)), "name "+oneOf(labWords)+", or write $${ for a plain ${")
 		}
 	}
 }

@@ -112,10 +112,10 @@ func suggest(word string, candidates []string) string {
 	if meant := closest(word, candidates); meant != "" {
 		return "did you mean " + quoted(meant) + "?"
 	}
-	if len(candidates) == 0 {
+	sorted := slices.DeleteFunc(slices.Clone(candidates), func(s string) bool { return s == "" })
+	if len(sorted) == 0 {
 		return "take it out"
 	}
-	sorted := slices.Clone(candidates)
 	slices.Sort(sorted)
 	return "use " + printable(oneOf(slices.Compact(sorted)))
 }
