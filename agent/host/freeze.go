@@ -160,7 +160,11 @@ func (z *freezing) evidence(_ context.Context, _ bool) ([]*pb.Evidence, error) {
 	if idle := len(z.groups) - lived; idle > 0 {
 		text += fmt.Sprintf(", %d of them without a process", idle)
 	}
-	return []*pb.Evidence{{Name: "frozen", Value: float64(frozen), Holds: frozen == len(z.groups), Fact: lived == 0, Text: text}}, nil
+	late := max(acted-z.planned, 0)
+	return []*pb.Evidence{
+		{Name: "frozen", Value: float64(frozen), Holds: frozen == len(z.groups), Fact: lived == 0, Text: text},
+		{Name: "last_freeze_nanos", Value: float64(late), Fact: true, Text: fmt.Sprintf("the last was frozen %s after the instant", late)},
+	}, nil
 }
 
 // frozenRemains are cgroups that we froze, whoever of us did.

@@ -46,7 +46,7 @@ func TestFrozenUntilItIsDetached(t *testing.T) {
 	}
 	waitFor(t, "shown as frozen", func() bool {
 		seen, err := h.Evidence(t.Context(), "squall/r/s", false)
-		return err == nil && len(seen) == 1 && seen[0].GetHolds() && strings.Contains(seen[0].GetText(), "1 of 1 workloads frozen by cgroup.freeze")
+		return err == nil && len(seen) == 2 && seen[0].GetHolds() && strings.Contains(seen[0].GetText(), "1 of 1 workloads frozen by cgroup.freeze")
 	})
 	since := b.counted()
 	if err := h.Do(t.Context(), thawOp(cgroup), nil); err != nil {
@@ -72,7 +72,7 @@ func TestFrozenAndEmptyShowsNothing(t *testing.T) {
 	}
 	waitFor(t, "a look at it", func() bool {
 		seen, err := h.Evidence(t.Context(), "squall/r/s", false)
-		return err == nil && len(seen) == 1 && seen[0].GetFact() && strings.Contains(seen[0].GetText(), "1 of them without a process")
+		return err == nil && len(seen) == 2 && seen[0].GetFact() && strings.Contains(seen[0].GetText(), "1 of them without a process")
 	})
 	if err := h.Do(t.Context(), thawOp(cgroup), nil); err != nil {
 		t.Fatal(err)

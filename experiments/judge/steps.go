@@ -66,6 +66,9 @@ func heldOn(run *pb.Run, slot *pb.HostSlot, s *pb.StepStatus) (pb.FindingState, 
 	}
 	start, end := run.GetT0UnixNanos()+slot.GetStartNanos(), run.GetT0UnixNanos()+slot.GetEndNanos()
 	began, left := markAt(s, pb.StepState_STEP_STATE_HELD), let(s)
+	if began != 0 {
+		began += ActedLate(s)
+	}
 	tolerance := max(heldSlack, (end-start)/50)
 	switch {
 	case began == 0:
@@ -80,6 +83,17 @@ func heldOn(run *pb.Run, slot *pb.HostSlot, s *pb.StepStatus) (pb.FindingState, 
 		return broken, "reverted before its end: " + causes[s.GetCause()]
 	}
 	return broken, fmt.Sprintf("reverted %s before its end: %s", tenths(end-left), causes[s.GetCause()])
+}
+
+// ActedLate is how long after its instant, in nanoseconds, a host killed or froze
+// the last that it was to; 0 where it does not say.
+func ActedLate(s *pb.StepStatus) (late int64) {
+	for _, e := range s.GetEvidence() {
+		if name := e.GetName(); name == "last_kill_nanos" || name == "last_freeze_nanos" {
+			late = max(late, int64(e.GetValue()))
+		}
+	}
+	return late
 }
 
 // heldSlack is how far a step's start and end may be off in any case; of a

@@ -133,3 +133,13 @@ func TestSilenceIsNoGoodAttempt(t *testing.T) {
 		}
 	}
 }
+
+func TestStepThatActedLateIsNotHeld(t *testing.T) {
+	for _, name := range []string{"last_kill_nanos", "last_freeze_nanos"} {
+		verdict, list := judged(t, "", func(run *pb.Run, _ *measured) {
+			s := run.Steps["dark.power.off"].Hosts["a2"]
+			s.Evidence = append(s.Evidence, &pb.Evidence{Name: name, Value: 5e9, Fact: true})
+		})
+		wants(t, verdict, pb.Verdict_VERDICT_INCONCLUSIVE, list, "dark.power.off BROKEN: began 5s late")
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"squall/experiments"
+	"squall/experiments/judge"
 	pb "squall/proto/squall/v1"
 	"squall/server/state"
 )
@@ -69,14 +70,12 @@ func stepReport(v *state.View, r *pb.Run, p *pb.PlannedStep) *pb.StepReport {
 	return out
 }
 
-// startSkew is how far from its plan a step began: where processes die, when
-// the last of them was killed.
+// startSkew is how far from its plan a step began: where processes die or are
+// frozen, when the last of them was.
 func startSkew(s *pb.StepStatus) []int64 {
 	skew := off(s, pb.StepState_STEP_STATE_HELD, 0)
-	for _, e := range s.GetEvidence() {
-		if e.GetName() == "last_kill_nanos" && len(skew) > 0 {
-			skew[0] = max(skew[0], int64(e.GetValue()))
-		}
+	if len(skew) > 0 {
+		skew[0] = max(skew[0], judge.ActedLate(s))
 	}
 	return skew
 }
