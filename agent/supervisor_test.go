@@ -299,6 +299,41 @@ func TestWorkerStuckWithAFrozenDiskIsNotWaitedFor(t *testing.T) {
 	})
 }
 
+// TestWorkerThatBeganByItsMirrorTakesUpTheDisk holds that a host whose disk hung
+// for a while takes faults again by itself: nobody has to start its agent anew.
+func TestWorkerThatBeganByItsMirrorTakesUpTheDisk(t *testing.T) {
+	marry(t, func(c *couple) {
+		c.inject()
+		c.disk.Freeze(func(undotest.Op) bool { return true })
+		_ = c.life(0).Kill()
+		time.Sleep(3 * time.Second)
+		c.life(1)
+		client, done := c.local.dial(t)
+		defer done()
+		inject := func(run string) *pb.LocalInjectResponse {
+			answer, err := client.Inject(context.Background(), &pb.LocalInjectRequest{
+				Run: run, ForNanos: int64(time.Hour), Fault: &pb.Fault{Kind: &pb.Fault_PowerOff{PowerOff: &pb.PowerOff{}}},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return answer
+		}
+		if answer := inject("frozen"); answer.GetRefused() == nil {
+			t.Fatalf("a fault without a disk: %v", answer)
+		}
+		c.disk.Thaw()
+		time.Sleep(3 * time.Second)
+		if answer := inject("thawed"); answer.GetStep().GetState() != held {
+			t.Errorf("with the disk back: %v", answer)
+		}
+		c.wantRunning(false)
+		if lines := c.status().GetUnrecorded(); len(lines) > 0 {
+			t.Errorf("the disk lacks %q", lines)
+		}
+	})
+}
+
 // deaf is a pipe whose worker hears and says nothing once it is stopped.
 type deaf struct {
 	net.Conn

@@ -68,13 +68,18 @@ func newCore(name string, now instant, known []*undo.Step, order *pb.OrderMark, 
 	}
 	c.lever.adopt(halted)
 	for _, k := range known {
-		s := c.adopt(k)
-		c.steps[s.key] = s
-		if s.state == pb.StepState_STEP_STATE_REVERTED {
-			c.recover(s, k)
-		}
+		c.remember(k)
 	}
 	return c
+}
+
+// remember takes up a step that the journal knows.
+func (c *core) remember(known *undo.Step) {
+	s := c.adopt(known)
+	c.steps[s.key] = s
+	if s.state == pb.StepState_STEP_STATE_REVERTED {
+		c.recover(s, known)
+	}
 }
 
 // take lets news change the state, moves every step as far as it goes, and

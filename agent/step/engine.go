@@ -99,6 +99,7 @@ func (e *Engine) instant() instant {
 func (e *Engine) Run(ctx context.Context) error {
 	e.group.Go(func() { e.writer.run(ctx) })
 	e.group.Go(func() { e.moveGates(ctx) })
+	e.group.Go(func() { e.takeUpDisk(ctx) })
 	e.group.Go(func() { e.watchDeaths(ctx) })
 	timer := time.NewTimer(0)
 	defer timer.Stop()

@@ -255,18 +255,23 @@ func damageID(r *pb.Record) string { return fmt.Sprintf("%x-%d", r.GetUnixNanos(
 // Late says that the disk has been read only after Open had returned: what it
 // knew beyond the mirror waits for Recover, and new faults wait with it.
 func (j *Journal) Late() bool {
+	late, read := j.lateness()
+	return late && read
+}
+
+// lateness says whether the journal began by its mirror alone and has yet to
+// recover what the disk knows, and whether the disk has been read.
+func (j *Journal) lateness() (late, read bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.read && j.late
+	return j.late, j.read
 }
 
 // settled says that everything that was read has been reverted.
 func (j *Journal) settled() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.read {
-		j.late = false
-	}
+	j.late = false
 }
 
 // Moved is closed when the disk has next been read, or taken something.

@@ -99,7 +99,7 @@ func (r *Runner) left(ctx context.Context, s *Step) (shown []*pb.Evidence, resid
 // reverted beside one another, the newest begin first: one that hangs keeps no
 // other dark. What it returns is still changed.
 func (r *Runner) Recover(ctx context.Context, cause pb.RevertCause) error {
-	r.journal.settled()
+	late := r.journal.Late()
 	unclean := r.unclean()
 	slices.Reverse(unclean)
 	errs := make([]error, len(unclean))
@@ -113,7 +113,34 @@ func (r *Runner) Recover(ctx context.Context, cause pb.RevertCause) error {
 		})
 	}
 	group.Wait()
-	return errors.Join(append(errs, r.Sweep(ctx))...)
+	swept := r.Sweep(ctx)
+	if late {
+		r.journal.settled() // not before: until then nothing begins beside the sweep
+	}
+	return errors.Join(append(errs, swept)...)
+}
+
+// TakeUp waits for the disk, where the journal was opened by its mirror alone,
+// and recovers what only the disk knew: from then on faults may begin. It says
+// whether the disk came late; where it had been read at Open, it returns at
+// once. It ends with ctx or the journal.
+func (r *Runner) TakeUp(ctx context.Context, cause pb.RevertCause) (late bool, err error) {
+	for {
+		moved := r.journal.Moved()
+		switch late, read := r.journal.lateness(); {
+		case !late:
+			return false, nil
+		case read:
+			return true, r.Recover(ctx, cause)
+		}
+		select {
+		case <-moved:
+		case <-r.journal.writer.ended:
+			return false, ErrClosed
+		case <-ctx.Done():
+			return false, ctx.Err()
+		}
+	}
 }
 
 // recover ends one step, or tries again to. One that had not begun is let go of:
