@@ -47,6 +47,8 @@ type core struct {
 	lever   lever
 	// damage is what could not be read of the journal and nobody has confirmed.
 	damage *pb.Damage
+	// bootID names this boot: instants of another are not on its clock.
+	bootID string
 	sets   map[string][]string
 	// granted is the boot time from which the newest lease counts; negative
 	// before the first.
@@ -61,9 +63,9 @@ type core struct {
 }
 
 // newCore knows what the journal knows.
-func newCore(name string, now instant, known []*undo.Step, order *pb.OrderMark, halted *pb.HaltLatch) *core {
+func newCore(name, bootID string, now instant, known []*undo.Step, order *pb.OrderMark, halted *pb.HaltLatch) *core {
 	c := &core{
-		name: name, now: now, steps: map[key]*step{}, highest: order, sets: map[string][]string{},
+		name: name, bootID: bootID, now: now, steps: map[key]*step{}, highest: order, sets: map[string][]string{},
 		granted: -1, armCost: firstArmCost,
 	}
 	c.lever.adopt(halted)
@@ -93,6 +95,9 @@ func (c *core) take(now instant, n news) []effect {
 		for c.move(s, decide(c.view(s))) {
 		}
 		c.watch(s)
+		if c.date(s) {
+			c.tell(s)
+		}
 	}
 	c.forget()
 	out := c.out

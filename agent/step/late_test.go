@@ -12,7 +12,7 @@ import (
 // TestWhatOnlyTheDiskKnewIsTakenUp holds that a tombstone, an order's mark, a
 // latch and damage that come late count as if they had been read at the start.
 func TestWhatOnlyTheDiskKnewIsTakenUp(t *testing.T) {
-	c := newCore("web-a1", instant{boot: time.Second, known: true}, nil, nil, nil)
+	c := newCore("web-a1", "", instant{boot: time.Second, known: true}, nil, nil, nil)
 	over := &undo.Step{Run: "r", Step: "dns.fail", State: pb.StepState_STEP_STATE_REVERTED, Cause: pb.RevertCause_REVERT_CAUSE_END}
 	begun := c.newStep(&pb.Task{Run: "r2", Step: "dns.fail"})
 	c.begin(begun)

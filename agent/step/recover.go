@@ -78,13 +78,9 @@ func (n *recovered) into(c *core) {
 		return
 	}
 	s.recovering = false
-	for _, f := range n.failures {
-		f.AtUnixNanos = int64(n.at + c.now.offset)
-	}
-	s.status.RecoveryFailures = n.failures
-	if s.status.ReadyAgain = len(n.failures) == 0; s.status.ReadyAgain && c.now.known {
-		s.status.ReadyUnixNanos = int64(n.at + c.now.offset)
-	}
+	s.status.RecoveryFailures, s.status.ReadyAgain = n.failures, len(n.failures) == 0
+	s.watchedUntil = n.at
+	c.date(s)
 	c.tell(s)
 }
 

@@ -66,7 +66,7 @@ const sceneOffset = 1000 * time.Hour
 
 func newScene(t *testing.T) *scene {
 	s := &scene{t: t, known: map[key]journaled{}, looked: map[key]bool{}, sees: map[string]string{"dropped": "holds"}}
-	s.core = newCore("web-a1", s.instant(), nil, nil, nil)
+	s.core = newCore("web-a1", "", s.instant(), nil, nil, nil)
 	return s
 }
 

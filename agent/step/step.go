@@ -71,7 +71,9 @@ type step struct {
 	endedAt time.Duration
 	// recovering says that workloads are watched until they are ready.
 	recovering bool
-	forgetting bool
+	// watchedUntil is when that was over; 0 once it is told in cluster time.
+	watchedUntil time.Duration
+	forgetting   bool
 
 	// marks are those of the journal.
 	marks []*pb.Record

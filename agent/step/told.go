@@ -16,27 +16,58 @@ func (c *core) learnJournal(s *step, known *undo.Step) {
 	}
 	s.open = s.over() && known.Open()
 	s.status.Residue, s.status.Drift = known.Residue, known.Drift
-	s.tellMarks(c.now, known.Marks)
+	s.marks = known.Marks
+	c.date(s)
 }
 
-// tellMarks adds the journal's newest marks to the status, in cluster time. An
+// date adds to the status what happened before cluster time was known. An
 // instant is converted once: told again with each better measurement it would
-// be news every time.
-func (s *step) tellMarks(now instant, marks []*pb.Record) {
-	s.marks = marks
-	told := len(s.status.GetJournal())
-	if !now.known || told >= len(marks) {
-		return
+// be news every time. It says whether there was any.
+func (c *core) date(s *step) bool {
+	if !c.now.known {
+		return false
 	}
-	for _, r := range marks[told:] {
-		m := r.GetMark()
+	marks, back := c.dateMarks(s), c.dateRecovery(s)
+	return marks || back
+}
+
+// dateMarks adds the journal's newest marks, in cluster time.
+func (c *core) dateMarks(s *step) bool {
+	told := len(s.status.GetJournal())
+	if told >= len(s.marks) {
+		return false
+	}
+	for _, r := range s.marks[told:] {
+		m, offset := r.GetMark(), c.now.offset
+		if c.bootID != "" && r.GetBootId() != c.bootID {
+			// Of an earlier boot, the host's wall clock alone knows.
+			offset = time.Duration(r.GetUnixNanos() - r.GetBootNanos())
+		}
 		s.status.Journal = append(s.status.Journal, &pb.JournalMark{
 			Seq: r.GetSeq(), State: m.GetState(), Cause: m.GetCause(),
-			PlannedUnixNanos: clusterNanos(m.GetPlannedBootNanos(), now.offset),
-			ActualUnixNanos:  clusterNanos(m.GetActualBootNanos(), now.offset),
+			PlannedUnixNanos: clusterNanos(m.GetPlannedBootNanos(), offset),
+			ActualUnixNanos:  clusterNanos(m.GetActualBootNanos(), offset),
 		})
 	}
-	s.status.UncertaintyNanos = int64(now.doubt)
+	s.status.UncertaintyNanos = int64(c.now.doubt)
+	return true
+}
+
+// dateRecovery says when the workloads were ready again, or given up.
+func (c *core) dateRecovery(s *step) bool {
+	at := clusterNanos(int64(s.watchedUntil), c.now.offset)
+	if at == 0 {
+		return false
+	}
+	s.watchedUntil = 0
+	if s.status.GetReadyAgain() {
+		s.status.ReadyUnixNanos = at
+	}
+	for i, f := range s.status.GetRecoveryFailures() {
+		f = proto.CloneOf(f) // what was told is never changed
+		f.AtUnixNanos, s.status.RecoveryFailures[i] = at, f
+	}
+	return true
 }
 
 // clusterNanos leaves an instant that was never set alone.

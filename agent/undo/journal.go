@@ -274,6 +274,9 @@ func (j *Journal) settled() {
 	j.late = false
 }
 
+// BootID names the boot in which the journal was opened.
+func (j *Journal) BootID() string { return j.options.BootID }
+
 // Moved is closed when the disk has next been read, or taken something.
 func (j *Journal) Moved() <-chan struct{} {
 	j.mu.Lock()
