@@ -140,8 +140,22 @@ func (p *Process) worker(ctx context.Context) (*Worker, *host.Real, error) {
 
 // recover reverts from the journal, which nobody else writes by then.
 func (p *Process) recover(ctx context.Context, cause pb.RevertCause) error {
+	unlisted := p.unlist()
 	p.left = p.revert(ctx, cause)
-	return p.left
+	return errors.Join(p.left, unlisted)
+}
+
+// unlist takes the socket of a worker that is no more out of the file system. One
+// that the kernel keeps from dying still listens there, and would never answer
+// who connects before the next worker does.
+func (p *Process) unlist() error {
+	if p.Socket == "" {
+		return nil
+	}
+	if err := os.Remove(p.Socket); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("free socket: %w", err)
+	}
+	return nil
 }
 
 func (p *Process) revert(ctx context.Context, cause pb.RevertCause) (err error) {
@@ -228,8 +242,8 @@ func (p *Process) listen() (net.Listener, error) {
 	if err := os.MkdirAll(filepath.Dir(p.Socket), 0o700); err != nil {
 		return nil, fmt.Errorf("make folder for the socket: %w", err)
 	}
-	if err := os.Remove(p.Socket); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("free socket: %w", err)
+	if err := p.unlist(); err != nil {
+		return nil, err
 	}
 	l, err := net.Listen("unix", p.Socket)
 	if err != nil {

@@ -2,6 +2,10 @@ package agent
 
 import (
 	"context"
+	"errors"
+	"io/fs"
+	"net"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -75,4 +79,23 @@ func TestConfirmationOnTheHostIsToldToServers(t *testing.T) {
 			t.Errorf("the server hears: %v", got)
 		}
 	})
+}
+
+// TestSocketOfADeadWorkerIsUnlisted holds that nobody connects to a worker that
+// was killed and that the kernel keeps from dying: it still listens.
+func TestSocketOfADeadWorkerIsUnlisted(t *testing.T) {
+	p := &Process{Socket: filepath.Join(t.TempDir(), "sock")}
+	l, err := net.Listen("unix", p.Socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for range 2 {
+		if err := p.unlist(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := net.Dial("unix", p.Socket); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("who connects hears %v", err)
+	}
 }

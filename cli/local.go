@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/pflag"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -38,20 +39,52 @@ func (l *localFlags) register(flags *pflag.FlagSet) {
 // localClient speaks to the agent of this host.
 type localClient struct {
 	pb.LocalServiceClient
-	app  *app
-	conn *grpc.ClientConn
+	app *app
+	// redial opens the way to the agent anew.
+	redial func() (pb.LocalServiceClient, io.Closer, error)
+	conn   io.Closer
 }
 
 // dial opens the way to the agent. Nothing is sent yet.
 func (l *localFlags) dial(a *app) (*localClient, error) {
-	conn, err := grpc.NewClient("unix:"+l.socket, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithNoProxy())
-	if err != nil {
-		return nil, usage(fmt.Errorf("socket %s: %w", l.socket, err))
-	}
-	return &localClient{pb.NewLocalServiceClient(conn), a, conn}, nil
+	c := &localClient{app: a, redial: func() (pb.LocalServiceClient, io.Closer, error) {
+		conn, err := grpc.NewClient("unix:"+l.socket, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithNoProxy())
+		if err != nil {
+			return nil, nil, usage(fmt.Errorf("socket %s: %w", l.socket, err))
+		}
+		return pb.NewLocalServiceClient(conn), conn, nil
+	}}
+	var err error
+	c.LocalServiceClient, c.conn, err = c.redial()
+	return c, err
 }
 
 func (c *localClient) close() { c.conn.Close() }
+
+// localAnswer is how long a question may go unanswered before it is asked anew
+// on another connection: a worker that was killed and hangs in the kernel keeps
+// those that it had, and will never answer.
+const localAnswer = 2 * time.Second
+
+// ask asks the agent how things stand until it answers, for a time at the most.
+func (c *localClient) ask(ctx context.Context, most time.Duration) (*pb.LocalStatusResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	for {
+		soon, done := context.WithTimeout(ctx, localAnswer)
+		answer, err := c.Status(soon, &pb.LocalStatusRequest{})
+		done()
+		if err == nil || status.Code(err) != codes.DeadlineExceeded || ctx.Err() != nil {
+			return answer, err
+		}
+		client, conn, failed := c.redial()
+		if failed != nil {
+			return nil, failed
+		}
+		c.close()
+		c.LocalServiceClient, c.conn = client, conn
+	}
+}
 
 // do carries out one command on this host's agent.
 func (l *localFlags) do(a *app, act func(*localClient) error) error {
@@ -119,9 +152,7 @@ var errUntold = errors.New("the agent no longer tells of it")
 
 // look asks the agent for one step.
 func (c *localClient) look(ctx context.Context, step *pb.StepStatus) (*pb.StepStatus, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.app.settings.Timeout)
-	defer cancel()
-	now, err := c.Status(ctx, &pb.LocalStatusRequest{})
+	now, err := c.ask(context.WithoutCancel(ctx), c.app.settings.Timeout)
 	if err != nil {
 		return nil, err
 	}
@@ -182,7 +213,7 @@ func (c *localClient) resume(ctx context.Context) error {
 
 // status shows what this host holds and what is left over.
 func (c *localClient) status(ctx context.Context) error {
-	answer, err := c.Status(ctx, &pb.LocalStatusRequest{})
+	answer, err := c.ask(ctx, localSilence)
 	if err != nil {
 		return refusal(err)
 	}

@@ -111,3 +111,41 @@ func TestUndoSaysWhatItEnded(t *testing.T) {
 		}
 	}
 }
+
+// mute is an agent that answers nobody: its process is killed, hangs in the
+// kernel, and keeps its connections.
+type mute struct{ pb.LocalServiceClient }
+
+func (mute) Status(ctx context.Context, _ *pb.LocalStatusRequest, _ ...grpc.CallOption) (*pb.LocalStatusResponse, error) {
+	<-ctx.Done()
+	return nil, status.FromContextError(ctx.Err()).Err()
+}
+
+// TestStatusTurnsFromAWorkerThatHangsToTheNext holds that who asks how a host
+// stands waits for no disk: neither on the connection of a worker that hangs at
+// one, nor for ever.
+func TestStatusTurnsFromAWorkerThatHangsToTheNext(t *testing.T) {
+	for name, left := range map[string]int{"the next answers": 1, "nobody answers": 100} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var out bytes.Buffer
+				c := localAgent(&out, nil)
+				c.LocalServiceClient, c.conn = mute{}, io.NopCloser(nil)
+				c.redial = func() (pb.LocalServiceClient, io.Closer, error) {
+					if left--; left > 0 {
+						return mute{}, io.NopCloser(nil), nil
+					}
+					return agentThat{tells: func() (*pb.LocalStatusResponse, error) { return &pb.LocalStatusResponse{Host: "web-a1"}, nil }}, io.NopCloser(nil), nil
+				}
+				began := time.Now()
+				err := c.status(t.Context())
+				switch took := time.Since(began); {
+				case left == 0 && (err != nil || took > localAnswer || !strings.Contains(out.String(), "web-a1")):
+					t.Errorf("after %v: %v, %s", took, err, out.String())
+				case left > 0 && (exitCode(err) != experiments.ExitUnreachable || took > localSilence):
+					t.Errorf("after %v: %v", took, err)
+				}
+			})
+		})
+	}
+}

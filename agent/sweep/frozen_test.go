@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 
 	"squall/agent/host/hosttest"
 	pb "squall/proto/squall/v1"
@@ -54,6 +56,7 @@ func (l *lane) frozenDisk(by string) {
 	} else {
 		l.dirtyAndKill(by)
 	}
+	l.statusOnFrozenDisk()
 	l.await("nobody is dark", func() bool { return l.attached() == 0 && l.webRuns() })
 	l.t.Logf("let go %s after the freeze", time.Since(began).Round(time.Millisecond))
 	thaw()
@@ -75,6 +78,25 @@ func (l *lane) haltOnFrozenDisk() {
 	if err != nil || !answer.GetHalt().GetEngaged() {
 		l.t.Errorf("halt: %v, %v", answer, err)
 	}
+}
+
+// statusOnFrozenDisk asks, each time anew as a person does, until the next worker
+// answers: neither the one that hangs nor the disk keeps anybody from being told.
+func (l *lane) statusOnFrozenDisk() {
+	l.t.Helper()
+	began := time.Now()
+	l.await("somebody tells how the host stands", func() bool {
+		conn, err := grpc.NewClient("unix:"+filepath.Join(l.dir, "sock"), grpc.WithTransportCredentials(insecure.NewCredentials()))
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		defer conn.Close()
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		_, err = pb.NewLocalServiceClient(conn).Status(ctx, &pb.LocalStatusRequest{})
+		return err == nil
+	})
+	l.t.Logf("status answered %s after the freeze", time.Since(began).Round(time.Millisecond))
 }
 
 // dirtyAndKill lets a thread of the worker hang in the kernel at the disk, by a
