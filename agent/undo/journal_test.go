@@ -126,6 +126,12 @@ func (f files) reopen(t *testing.T, image []byte) *Journal {
 func TestAcknowledgedRecordsSurviveATornWrite(t *testing.T) {
 	kept := written(t, intent("r1", "kept"))
 	torn := written(t, intent("r1", "kept"), intent("r1", "torn"))
+	whole := map[int]bool{} // a cut there tears nothing; the writer may have put its own record between
+	for at := framesAt; at < torn.end; {
+		_, _, size := decodeFrame(torn.image[at:])
+		at += size
+		whole[at] = true
+	}
 	for cut := kept.end; cut < torn.end; cut++ {
 		image := slices.Clone(torn.image)
 		clear(image[cut:])
@@ -133,7 +139,7 @@ func TestAcknowledgedRecordsSurviveATornWrite(t *testing.T) {
 		if got := states(j); got != "r1/kept STEP_STATE_ARMED\n" {
 			t.Fatalf("cut at byte %d: journal holds\n%s", cut-kept.end, got)
 		}
-		if damaged := cut > kept.end; j.Damaged() != damaged {
+		if damaged := !whole[cut]; j.Damaged() != damaged {
 			t.Errorf("cut at byte %d: damaged = %t", cut-kept.end, j.Damaged())
 		}
 		j.Close()
