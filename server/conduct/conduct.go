@@ -45,6 +45,11 @@ type Decider struct {
 
 	judge  *judge.Track
 	judged int64 // cluster second for which abort rules were judged
+	// guarded is the cluster second for which guardrails were judged; breach is
+	// the one that the run breaks, and has broken since an instant.
+	guarded int64
+	breach  *pb.Problem
+	since   time.Time
 }
 
 // Decide says what comes next for a run, the same one at each call.

@@ -72,6 +72,21 @@ var scenes = map[string]scene{
 	}, plan: func(p *pb.Plan) {
 		p.Steps[0].BootTokens, p.Steps[0].BootLimitNanos = 1, int64(time.Minute)
 	}},
+	"guardrail is tightened": {hosts: abc, play: func(w *world) {
+		w.after(2*time.Second, func() { w.whenLed(func() { w.guard(&pb.Guardrails{MaxZones: 2}) }) })
+	}},
+	"guardrail is tightened before it fires": {hosts: abc, experiment: measured, plan: probed, play: func(w *world) {
+		w.after(2*time.Second, func() { w.whenLed(func() { w.guard(&pb.Guardrails{MaxZones: 2}) }) })
+	}},
+	"others are lost": {hosts: abc, experiment: func(e *pb.Experiment) {
+		e.Guardrails = &pb.Guardrails{AllowRegionWide: true, MaxHosts: &pb.Amount{Of: &pb.Amount_Share{Share: &pb.Share{Ppm: 750_000}}}}
+	}, play: func(w *world) { w.after(2*time.Second, func() { w.whenLed(func() { w.lose("bystander") }) }) }},
+	"others are away for a moment": {hosts: abc, experiment: func(e *pb.Experiment) {
+		e.Guardrails = &pb.Guardrails{AllowRegionWide: true, MaxHosts: &pb.Amount{Of: &pb.Amount_Share{Share: &pb.Share{Ppm: 750_000}}}}
+	}, play: func(w *world) {
+		w.after(2*time.Second, func() { w.whenLed(func() { w.lose("bystander") }) })
+		w.after(4*time.Second, func() { w.whenLed(func() { w.comes("bystander", "zone-z") }) })
+	}},
 	"boot tokens": {hosts: []string{"a", "b", "c", "d", "e"}, plan: func(p *pb.Plan) {
 		p.Steps[0].BootTokens, p.Steps[0].BootLimitNanos = 2, int64(time.Minute)
 	}},
@@ -131,6 +146,16 @@ func (w *world) lose(host string) {
 	w.commit(&pb.Command{Kind: &pb.Command_UpdateHosts{UpdateHosts: &pb.UpdateHosts{
 		Hosts: []*pb.HostUpdate{{Name: host, Session: 1}},
 	}}})
+}
+
+func (w *world) comes(host, zone string) {
+	w.commit(&pb.Command{Kind: &pb.Command_UpdateHosts{UpdateHosts: &pb.UpdateHosts{
+		Hosts: []*pb.HostUpdate{{Name: host, Server: "s1", Session: 2, Host: &pb.Host{Name: host, Zone: zone}}},
+	}}})
+}
+
+func (w *world) guard(g *pb.Guardrails) {
+	w.commit(&pb.Command{Id: "guard", Kind: &pb.Command_SetGuardrails{SetGuardrails: &pb.SetGuardrails{Guardrails: g}}})
 }
 
 func (w *world) halt() {

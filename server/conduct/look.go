@@ -33,11 +33,11 @@ func (l *look) decide() {
 	case pb.RunState_RUN_STATE_GATING:
 		l.gate()
 	case pb.RunState_RUN_STATE_PREPARING:
-		l.prepare()
+		l.unlessBreached(l.prepare)
 	case pb.RunState_RUN_STATE_FIRED:
 		l.fired()
 	case pb.RunState_RUN_STATE_HOLDING:
-		l.hold()
+		l.unlessBreached(l.hold)
 	case pb.RunState_RUN_STATE_REVERTING:
 		l.revert()
 	case pb.RunState_RUN_STATE_RECOVERING:

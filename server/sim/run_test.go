@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -164,5 +165,28 @@ func TestRunPasses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRegion(t, settings{})
 		r.passes(r.run(short))
+	})
+}
+
+// TestGuardrailThatIsTightenedEndsTheRun on every host, and the reason names it.
+func TestGuardrailThatIsTightenedEndsTheRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRegion(t, settings{})
+		run := r.run(short)
+		r.until("the faults", 30*time.Second, func() bool { return slices.ContainsFunc(r.struck(), acts) })
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		one := &pb.Guardrails{MaxHosts: &pb.Amount{Of: &pb.Amount_Count{Count: 1}}}
+		_, err := r.leader().server.Propose(ctx, &pb.Command{
+			Id: "tighten", Kind: &pb.Command_SetGuardrails{SetGuardrails: &pb.SetGuardrails{Guardrails: one}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.calmWithin(6*time.Second, r.machines)
+		r.ends(run, pb.Verdict_VERDICT_ABORTED)
+		if detail := r.view().Run(run).GetEndDetail(); !strings.Contains(detail, "guardrail max_hosts") {
+			t.Errorf("the run ended by %q", detail)
+		}
 	})
 }
