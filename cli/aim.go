@@ -89,7 +89,7 @@ func exchange(roles map[string]*pb.ZoneRole, role, zone string) map[string]*pb.Z
 
 // zoneOfLeader is where the leader's own host is.
 func zoneOfLeader(ctx context.Context, c *client) (string, error) {
-	st, err := ask(ctx, c, pb.ControlServiceClient.Status, &pb.StatusRequest{})
+	st, err := askWhole[pb.Status](ctx, c, pb.ControlServiceClient.Status, &pb.StatusRequest{})
 	if err != nil {
 		return "", err
 	}

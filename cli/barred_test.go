@@ -22,7 +22,7 @@ func TestDamageAndConflictsAreShownWhereverHostsAre(t *testing.T) {
 		{Host: &pb.Host{Name: "web-a1", Zone: "zone-a", Presence: pb.Presence_PRESENCE_CONNECTED}, Damage: lost},
 		{Host: &pb.Host{Name: "web-b1", Zone: "zone-b", Presence: pb.Presence_PRESENCE_CONNECTED}, Conflict: two},
 	}}
-	st := &pb.StatusResponse{Barred: []*pb.BarredHost{{Host: "web-a1", Damage: lost}, {Host: "web-b1", Conflict: two}}}
+	st := &pb.Status{Barred: []*pb.BarredHost{{Host: "web-a1", Damage: lost}, {Host: "web-b1", Conflict: two}}}
 	for where, c := range map[string]struct {
 		print func(io.Writer)
 		says  []string
@@ -72,7 +72,7 @@ func TestDamageThatIsConfirmedSaysSo(t *testing.T) {
 	seen := proto.CloneOf(lost)
 	seen.Confirmed = true
 	var out bytes.Buffer
-	printStatus(&out, &pb.StatusResponse{Barred: []*pb.BarredHost{{Host: "web-a1", Damage: seen}}}, false)
+	printStatus(&out, &pb.Status{Barred: []*pb.BarredHost{{Host: "web-a1", Damage: seen}}}, false)
 	if got := out.String(); !strings.Contains(got, "confirmed") || strings.Contains(got, "then: squall confirm") {
 		t.Errorf("it says:\n%s", got)
 	}

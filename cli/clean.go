@@ -12,17 +12,27 @@ import (
 	pb "squall/proto/squall/v1"
 )
 
+// ended is what a halt and an undo say of hosts.
+type ended interface {
+	proto.Message
+	GetHosts() []*pb.HostClean
+	GetMoreHosts() uint32
+}
+
 // showClean prints how clean hosts are after a halt or an undo.
-func (a *app) showClean(message proto.Message, line string, hosts []*pb.HostClean) error {
-	v := view{message: message, table: func(w io.Writer, wide bool) {
+func (a *app) showClean(resp ended, line string) error {
+	v := view{message: resp, table: func(w io.Writer, wide bool) {
 		fmt.Fprintln(w, escape(line))
-		for _, h := range hosts {
+		for _, h := range resp.GetHosts() {
 			if wide || !h.GetClean() {
 				fmt.Fprintf(w, "%s\t%s\t%s\n", h.GetHost(), cleanWord(h), escape(strings.Join(h.GetResidue(), "; ")))
 			}
 		}
+		if more := resp.GetMoreHosts(); more > 0 {
+			fmt.Fprintf(w, "and %d more hosts, none in a worse state\tsquall status tells all that are not clean\n", more)
+		}
 	}}
-	for _, h := range hosts {
+	for _, h := range resp.GetHosts() {
 		v.names = append(v.names, h.GetHost())
 	}
 	return a.show(v)
@@ -40,9 +50,9 @@ func cleanWord(h *pb.HostClean) string {
 
 // cleanError names the hosts that are not shown clean: that outranks any other
 // ending. Unknown is never reverted.
-func cleanError(hosts []*pb.HostClean, otherwise error) error {
+func cleanError(resp ended, otherwise error) error {
 	var residue, unknown []string
-	for _, h := range hosts {
+	for _, h := range resp.GetHosts() {
 		switch cleanWord(h) {
 		case "unknown":
 			unknown = append(unknown, h.GetHost())

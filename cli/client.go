@@ -18,7 +18,6 @@ import (
 	"squall/proto/parts"
 	"squall/proto/pki"
 	pb "squall/proto/squall/v1"
-	"squall/server/access"
 )
 
 // client speaks to a control plane: to whichever of its servers answers.
@@ -58,8 +57,7 @@ func dial(dir string, addresses []string, timeout time.Duration) (*client, error
 	}
 	c := &client{timeout: timeout}
 	for _, address := range addresses {
-		conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(credentials.NewTLS(bundle.ClientTLS())),
-			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(access.MostReply)))
+		conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(credentials.NewTLS(bundle.ClientTLS())))
 		if err != nil {
 			return nil, errors.Join(usage(fmt.Errorf("server %s: %w", address, err)), c.close())
 		}
@@ -146,16 +144,34 @@ func askWithin[Req, Resp any](ctx context.Context, c *client, limit time.Duratio
 	return resp, err
 }
 
-// askWhole is a call whose answer comes in parts; they are joined into whole.
-func askWhole[Q proto.Message, R any, P interface {
+// askWhole is a call whose answer, a W, comes in parts.
+func askWhole[W, Q, R any, PW interface {
+	*W
+	proto.Message
+}, PR interface {
 	*R
 	parts.Part
-}](ctx context.Context, c *client, m method[Q, grpc.ServerStreamingClient[R]], req Q, whole proto.Message) error {
-	return c.call(ctx, c.timeout, func(ctx context.Context, control pb.ControlServiceClient) error {
-		return parts.Ask[Q, R, P](ctx, func(ctx context.Context, req Q, o ...grpc.CallOption) (grpc.ServerStreamingClient[R], error) {
+}](ctx context.Context, c *client, m method[Q, grpc.ServerStreamingClient[R]], req Q) (*W, error) {
+	return askWholeWithin[W, Q, R, PW, PR](ctx, c, c.timeout, m, req)
+}
+
+// askWholeWithin is one that may take its time.
+func askWholeWithin[W, Q, R any, PW interface {
+	*W
+	proto.Message
+}, PR interface {
+	*R
+	parts.Part
+}](ctx context.Context, c *client, limit time.Duration, m method[Q, grpc.ServerStreamingClient[R]], req Q) (*W, error) {
+	var whole *W
+	err := c.call(ctx, limit, func(ctx context.Context, control pb.ControlServiceClient) error {
+		var err error
+		whole, err = parts.Ask[W, Q, R, PW, PR](ctx, func(ctx context.Context, req Q, o ...grpc.CallOption) (grpc.ServerStreamingClient[R], error) {
 			return m(control, ctx, req, o...)
-		}, req, whole)
+		}, req)
+		return err
 	})
+	return whole, err
 }
 
 // elsewhere reports whether another server may answer what this one could not.

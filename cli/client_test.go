@@ -141,7 +141,7 @@ func TestWithoutAQuorumWhatServersKnowIsJoined(t *testing.T) {
 			t.Errorf("%s: unknown %v, want %v", h.GetHost(), h.GetUnknown(), want)
 		}
 	}
-	if code := exitCode(cleanError(resp.GetHosts(), nil)); code != 20 {
+	if code := exitCode(cleanError(resp, nil)); code != 20 {
 		t.Errorf("exit code %d, want 20", code)
 	}
 }

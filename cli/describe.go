@@ -48,8 +48,8 @@ func (a *app) describeRun(ctx context.Context, id string) error {
 		return err
 	}
 	defer client.close()
-	run := &pb.Run{}
-	if err := askWhole(ctx, client, pb.ControlServiceClient.GetRun, &pb.GetRunRequest{Run: id}, run); err != nil {
+	run, err := askWhole[pb.Run](ctx, client, pb.ControlServiceClient.GetRun, &pb.GetRunRequest{Run: id})
+	if err != nil {
 		return err
 	}
 	return a.show(view{message: run, names: []string{id}, table: func(w io.Writer, _ bool) { printRun(w, run) }})

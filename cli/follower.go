@@ -16,12 +16,13 @@ type follower struct {
 	*app
 	client *client
 	run    string
-	plan   *pb.Plan
+	// started is what was said of the run when it was let in.
+	started *pb.RunResponse
 	// detach ends the wait as soon as active says so.
 	detach bool
 	// active sees each event and says when the faults are active; nil for runs
 	// of a file.
-	active func(*pb.Event, *pb.Plan) bool
+	active func(e *pb.Event, slots uint32) bool
 	live   *live
 	// answers are the lines that a person types; nil before the first question.
 	answers <-chan string
@@ -61,8 +62,8 @@ func (f *follower) follow(ctx context.Context) error {
 // see takes one event, and says whether it was the last of interest.
 func (f *follower) see(e *pb.Event) bool {
 	f.live.event(e)
-	if f.active != nil && f.active(e, f.plan) {
-		fmt.Fprintf(f.stdout, "active %s on %d hosts\n", f.run, hostsOf(f.plan))
+	if f.active != nil && f.active(e, f.started.GetSlots()) {
+		fmt.Fprintf(f.stdout, "active %s on %d hosts\n", f.run, f.started.GetHosts())
 		f.active = nil
 		return f.detach
 	}

@@ -38,14 +38,14 @@ func newHaltCmd(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := a.showClean(resp, haltLine(resp), resp.GetHosts()); err != nil {
+			if err := a.showClean(resp, haltLine(resp)); err != nil {
 				return err
 			}
 			var uncommitted error
 			if !resp.GetCommitted() {
 				uncommitted = &exitError{experiments.ExitUnreachable, errUncommitted}
 			}
-			return cleanError(resp.GetHosts(), uncommitted)
+			return cleanError(resp, uncommitted)
 		},
 	}
 	c.Flags().StringVar(&reason, "reason", "", "why, for the record")
@@ -96,6 +96,7 @@ func mergeHalts(a, b *pb.HaltResponse) *pb.HaltResponse {
 	if a == nil {
 		return b
 	}
+	a.MoreHosts = max(a.GetMoreHosts(), b.GetMoreHosts())
 	for _, h := range b.GetHosts() {
 		i := slices.IndexFunc(a.GetHosts(), func(x *pb.HostClean) bool { return x.GetHost() == h.GetHost() })
 		switch {
@@ -178,10 +179,10 @@ func (a *app) undo(ctx context.Context, req *pb.UndoRequest) error {
 	if err != nil {
 		return err
 	}
-	if err := a.showClean(resp, undoLine(resp), resp.GetHosts()); err != nil {
+	if err := a.showClean(resp, undoLine(resp)); err != nil {
 		return err
 	}
-	return cleanError(resp.GetHosts(), nil)
+	return cleanError(resp, nil)
 }
 
 // undoLine says which runs an undo has ended, and which had ended before.

@@ -258,32 +258,15 @@ func (in *injection) setFields(set *pflag.FlagSet) error {
 	return failed
 }
 
-// allActive says when every host of the plan holds its fault.
-func allActive() func(*pb.Event, *pb.Plan) bool {
+// allActive says when every host of the plan holds its fault: when as many have
+// been heard of as the plan has slots.
+func allActive() func(*pb.Event, uint32) bool {
 	held := map[string]bool{}
-	return func(e *pb.Event, plan *pb.Plan) bool {
+	return func(e *pb.Event, slots uint32) bool {
 		s := e.GetStep()
 		if s.GetState() == pb.StepState_STEP_STATE_HELD {
 			held[s.GetStep()+"/"+s.GetHost()] = true
 		}
-		return len(held) > 0 && len(held) >= slotsOf(plan)
+		return len(held) > 0 && len(held) >= int(slots)
 	}
-}
-
-func slotsOf(plan *pb.Plan) int {
-	n := 0
-	for _, s := range plan.GetSteps() {
-		n += len(s.GetSlots())
-	}
-	return n
-}
-
-func hostsOf(plan *pb.Plan) int {
-	hosts := map[string]bool{}
-	for _, s := range plan.GetSteps() {
-		for _, slot := range s.GetSlots() {
-			hosts[slot.GetHost()] = true
-		}
-	}
-	return len(hosts)
 }

@@ -151,7 +151,7 @@ func (f *follower) undo(ctx context.Context) error {
 		return err
 	}
 	fmt.Fprintf(f.stderr, "undone: %s\n", f.run)
-	return cleanError(resp.GetHosts(), nil)
+	return cleanError(resp, nil)
 }
 
 // haltAll pulls the region-wide lever and says how far it came; the verdict
@@ -163,7 +163,7 @@ func (f *follower) haltAll(ctx context.Context) error {
 	}
 	fmt.Fprintln(f.stderr, haltLine(resp))
 	if !resp.GetCommitted() {
-		return cleanError(resp.GetHosts(), &exitError{experiments.ExitUnreachable, errUncommitted})
+		return cleanError(resp, &exitError{experiments.ExitUnreachable, errUncommitted})
 	}
 	return nil
 }

@@ -35,11 +35,11 @@ func (a *app) keepReport(ctx context.Context, dir string) error {
 	if err != nil {
 		return nil // it was refused before it began, as has been said
 	}
-	resp, err := ask(ctx, c, pb.ControlServiceClient.Report, &pb.ReportRequest{Run: run})
+	report, err := c.report(ctx, run)
 	if err != nil {
 		return err
 	}
-	return writeReport(resp.GetReport(), dir)
+	return writeReport(report, dir)
 }
 
 // writeReport writes a report in its three forms, over those of an earlier run.

@@ -47,7 +47,7 @@ func (a *app) awaitFleet(ctx context.Context, file *pb.Lab, folder lab.Folder) e
 
 // fleetMissing is what is still missing of a control plane that knows so many hosts.
 func fleetMissing(ctx context.Context, c *client, hosts int) error {
-	st, err := ask(ctx, c, pb.ControlServiceClient.Status, &pb.StatusRequest{})
+	st, err := askWhole[pb.Status](ctx, c, pb.ControlServiceClient.Status, &pb.StatusRequest{})
 	switch {
 	case err != nil:
 		return err

@@ -38,8 +38,8 @@ type live struct {
 	// drawn is how many lines of the picture stand on the screen.
 	drawn int // guarded by mu
 	// latest is how the run stood when it was asked for last, at heard.
-	latest *pb.LiveResponse // guarded by mu
-	heard  time.Time        // guarded by mu
+	latest *pb.LiveRun // guarded by mu
+	heard  time.Time   // guarded by mu
 }
 
 func newLive(w io.Writer) *live {
@@ -71,7 +71,7 @@ func (l *live) follow(ctx context.Context, c *client, run string) {
 		return
 	}
 	for {
-		if resp, err := ask(ctx, c, pb.ControlServiceClient.Live, &pb.LiveRequest{Run: run}); err == nil {
+		if resp, err := askWhole[pb.LiveRun](ctx, c, pb.ControlServiceClient.Live, &pb.LiveRequest{Run: run}); err == nil {
 			l.take(resp, time.Now())
 		}
 		if !rest(ctx, relook) {
@@ -80,7 +80,7 @@ func (l *live) follow(ctx context.Context, c *client, run string) {
 	}
 }
 
-func (l *live) take(r *pb.LiveResponse, now time.Time) {
+func (l *live) take(r *pb.LiveRun, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.latest, l.heard = r, now

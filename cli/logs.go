@@ -50,11 +50,11 @@ func newLogsCmd(a *app) *cobra.Command {
 }
 
 func (a *app) pastEvents(ctx context.Context, c *client, req *pb.WatchRequest) error {
-	resp, err := ask(ctx, c, pb.ControlServiceClient.Report, &pb.ReportRequest{Run: req.GetRun()})
+	report, err := c.report(ctx, req.GetRun())
 	if err != nil {
 		return err
 	}
-	for _, e := range resp.GetReport().GetEvents() {
+	for _, e := range report.GetEvents() {
 		if e.GetIndex() > req.GetAfterIndex() {
 			a.logEvent(e)
 		}

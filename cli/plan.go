@@ -114,10 +114,9 @@ func (a *app) makePlan(ctx context.Context, req *pb.RunRequest, at experiments.S
 	if err := aimAtLeader(ctx, c, req); err != nil {
 		return nil, err
 	}
-	resp, err := askWithin(ctx, c, c.timeout+tryTime(req.GetExperiment()), pb.ControlServiceClient.Plan, &pb.PlanRequest{
+	return askWholeWithin[pb.Plan](ctx, c, c.timeout+tryTime(req.GetExperiment()), pb.ControlServiceClient.Plan, &pb.PlanRequest{
 		Experiment: req.GetExperiment(), Aim: req.GetAim(), File: req.GetFile(), Source: req.GetSource(), TryProbes: true,
 	})
-	return resp.GetPlan(), err
 }
 
 // tryTime is how long a server may take to try the probes besides.

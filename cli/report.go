@@ -55,6 +55,11 @@ func lastRun(ctx context.Context, c *client) (string, error) {
 	return last.GetId(), nil
 }
 
+// report is everything about one run.
+func (c *client) report(ctx context.Context, run string) (*pb.RunReport, error) {
+	return askWhole[pb.RunReport](ctx, c, pb.ControlServiceClient.Report, &pb.ReportRequest{Run: run})
+}
+
 // reportExit is the exit code that a run has earned. One that is still under
 // way has earned none. One for which a host was not ready was refused by it.
 func reportExit(r *pb.RunReport) int {

@@ -88,7 +88,7 @@ func newID() string { return strings.ToLower(rand.Text()) }
 
 // carryOut starts a run and follows it: to the verdict, or with --detach until
 // active says so.
-func (a *app) carryOut(ctx context.Context, req *pb.RunRequest, o runOptions, active func(*pb.Event, *pb.Plan) bool) error {
+func (a *app) carryOut(ctx context.Context, req *pb.RunRequest, o runOptions, active func(*pb.Event, uint32) bool) error {
 	c, err := a.connect()
 	if err != nil {
 		return err
@@ -107,14 +107,14 @@ func (a *app) carryOut(ctx context.Context, req *pb.RunRequest, o runOptions, ac
 	if err := refused(resp.GetRefused()); err != nil {
 		return err
 	}
-	for _, w := range resp.GetPlan().GetWarnings() {
+	for _, w := range resp.GetWarnings() {
 		fmt.Fprintln(a.stderr, "warning:", experiments.FormatProblem(w))
 	}
 	if o.detach && active == nil {
 		fmt.Fprintln(a.stdout, resp.GetRun())
 		return nil
 	}
-	f := &follower{app: a, client: c, run: resp.GetRun(), plan: resp.GetPlan(), detach: o.detach, active: active}
+	f := &follower{app: a, client: c, run: resp.GetRun(), started: resp, detach: o.detach, active: active}
 	return f.follow(ctx)
 }
 
@@ -161,12 +161,12 @@ func onlyLab(hosts []*pb.Registered) bool {
 
 // finish prints a run's report and ends with its exit code.
 func (a *app) finish(ctx context.Context, c *client, run string) error {
-	resp, err := ask(ctx, c, pb.ControlServiceClient.Report, &pb.ReportRequest{Run: run})
+	report, err := c.report(ctx, run)
 	if err != nil {
 		return err
 	}
-	if err := a.showReport(resp.GetReport()); err != nil {
+	if err := a.showReport(report); err != nil {
 		return err
 	}
-	return exit(reportExit(resp.GetReport()))
+	return exit(reportExit(report))
 }

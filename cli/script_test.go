@@ -19,6 +19,7 @@ import (
 	"squall/agent/host/hosttest"
 	"squall/cli/lab"
 	"squall/experiments"
+	"squall/proto/parts"
 	"squall/proto/pki"
 	pb "squall/proto/squall/v1"
 )
@@ -138,15 +139,11 @@ func (c *actor) refuse() *pb.Problem {
 	}
 }
 
-func (c *actor) plan() *pb.Plan {
-	return &pb.Plan{Steps: []*pb.PlannedStep{{Id: "hold.dns.fail", Slots: []*pb.HostSlot{{Host: "web-a1"}, {Host: "web-b1"}}}}}
-}
-
 func (c *actor) Run(context.Context, *pb.RunRequest) (*pb.RunResponse, error) {
 	if p := c.refuse(); p != nil {
 		return &pb.RunResponse{Refused: []*pb.Problem{p}}, nil
 	}
-	return &pb.RunResponse{Run: partRun, Plan: c.plan()}, nil
+	return &pb.RunResponse{Run: partRun, Hosts: 2, Slots: 2}, nil
 }
 
 func (c *actor) Watch(req *pb.WatchRequest, stream grpc.ServerStreamingServer[pb.WatchResponse]) error {
@@ -169,7 +166,7 @@ func (c *actor) Watch(req *pb.WatchRequest, stream grpc.ServerStreamingServer[pb
 	return stream.Send(&pb.WatchResponse{Event: &pb.Event{Index: 9, Run: partRun, Kind: pb.EventKind_EVENT_KIND_VERDICT, Text: "verdict"}})
 }
 
-func (c *actor) Report(context.Context, *pb.ReportRequest) (*pb.ReportResponse, error) {
+func (c *actor) Report(_ *pb.ReportRequest, stream grpc.ServerStreamingServer[pb.ReportResponse]) error {
 	r := &pb.RunReport{Summary: &pb.RunSummary{
 		Id: partRun, Experiment: "zone-loss", State: pb.RunState_RUN_STATE_DONE,
 		Verdict: pb.Verdict(pb.Verdict_value["VERDICT_"+strings.ToUpper(c.part["verdict"])]),
@@ -182,7 +179,7 @@ func (c *actor) Report(context.Context, *pb.ReportRequest) (*pb.ReportResponse, 
 	if host := c.part["residue"]; host != "" {
 		r.Residue = []*pb.HostClean{{Host: host, Residue: []string{"table inet squall"}}}
 	}
-	return &pb.ReportResponse{Report: r}, nil
+	return parts.Send(stream, r, func(part []byte) *pb.ReportResponse { return &pb.ReportResponse{Part: part} })
 }
 
 func (c *actor) Halt(context.Context, *pb.HaltRequest) (*pb.HaltResponse, error) {
@@ -214,19 +211,24 @@ func (c *actor) hosts() []*pb.HostClean {
 	return hosts
 }
 
-func (c *actor) Status(context.Context, *pb.StatusRequest) (*pb.StatusResponse, error) {
+func (c *actor) Status(_ *pb.StatusRequest, stream grpc.ServerStreamingServer[pb.StatusResponse]) error {
+	return parts.Send(stream, c.status(), func(part []byte) *pb.StatusResponse { return &pb.StatusResponse{Part: part} })
+}
+
+func (c *actor) status() *pb.Status {
 	if c.part["confirmed"] == "no" { // as a server that has just come back
-		return &pb.StatusResponse{Server: "server-a", Unconfirmed: true}, nil
+		return &pb.Status{Server: "server-a", Unconfirmed: true}
 	}
-	return &pb.StatusResponse{
+	return &pb.Status{
 		Leader: "server-a", Server: "server-a", HostsConnected: 2, HostsKnown: 2,
 		Servers: []*pb.ServerStatus{{Id: "server-a", Leader: true, Reachable: true}},
 		Active:  []*pb.ActiveStep{{Run: partRun, Step: "hold.dns.fail", Fault: "dns.fail", Hosts: []string{"web-a1", "web-b1"}, EndsUnixNanos: 9e9}},
-	}, nil
+	}
 }
 
-func (c *actor) Live(context.Context, *pb.LiveRequest) (*pb.LiveResponse, error) {
-	return &pb.LiveResponse{Run: &pb.RunSummary{Id: partRun}, NowUnixNanos: time.Now().UnixNano()}, nil
+func (c *actor) Live(_ *pb.LiveRequest, stream grpc.ServerStreamingServer[pb.LiveResponse]) error {
+	live := &pb.LiveRun{Run: &pb.RunSummary{Id: partRun}, NowUnixNanos: time.Now().UnixNano()}
+	return parts.Send(stream, live, func(part []byte) *pb.LiveResponse { return &pb.LiveResponse{Part: part} })
 }
 
 // ListHosts tells a page for each host.

@@ -14,6 +14,7 @@ import (
 
 	"squall/cli/show"
 	"squall/proto/clock"
+	"squall/proto/parts"
 	pb "squall/proto/squall/v1"
 )
 
@@ -55,7 +56,7 @@ func showStatus(ctx context.Context, a *app) error {
 }
 
 // tellStatus shows what is injected, and gives it back.
-func (a *app) tellStatus(ctx context.Context, client *client) (*pb.StatusResponse, error) {
+func (a *app) tellStatus(ctx context.Context, client *client) (*pb.Status, error) {
 	st, err := client.status(ctx)
 	if st == nil {
 		return nil, err
@@ -93,7 +94,7 @@ func showPictures(ctx context.Context, a *app, screen io.Writer) error {
 			continue
 		}
 		drawn++
-		if live, err := ask(ctx, client, pb.ControlServiceClient.Live, &pb.LiveRequest{Run: r.GetId()}); err == nil {
+		if live, err := askWhole[pb.LiveRun](ctx, client, pb.ControlServiceClient.Live, &pb.LiveRequest{Run: r.GetId()}); err == nil {
 			fmt.Fprintf(a.stdout, "\n%s", show.Live(live, o))
 		}
 	}
@@ -103,10 +104,10 @@ func showPictures(ctx context.Context, a *app, screen io.Writer) error {
 // status asks the servers one after the other for one whose word a leader
 // confirms. Where none has it, what the one that knows most last knew comes with
 // an error: it is no all-clear.
-func (c *client) status(ctx context.Context) (*pb.StatusResponse, error) {
-	var best *pb.StatusResponse
+func (c *client) status(ctx context.Context) (*pb.Status, error) {
+	var best *pb.Status
 	err := c.call(ctx, c.timeout, func(ctx context.Context, control pb.ControlServiceClient) error {
-		st, err := control.Status(ctx, &pb.StatusRequest{})
+		st, err := parts.Ask[pb.Status](ctx, control.Status, &pb.StatusRequest{})
 		if err != nil {
 			return err
 		}
@@ -121,7 +122,7 @@ func (c *client) status(ctx context.Context) (*pb.StatusResponse, error) {
 	return best, err
 }
 
-func printStatus(w io.Writer, st *pb.StatusResponse, wide bool) {
+func printStatus(w io.Writer, st *pb.Status, wide bool) {
 	now := time.Unix(0, st.GetClusterUnixNanos())
 	nothing, none := "nothing", "0"
 	if st.GetUnconfirmed() {
@@ -175,7 +176,7 @@ func some(hosts []string, all bool) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(hosts[:few], ","), len(hosts)-few)
 }
 
-func starter(st *pb.StatusResponse, run string) string {
+func starter(st *pb.Status, run string) string {
 	for _, r := range st.GetRuns() {
 		if r.GetId() == run {
 			return r.GetBy().GetName()
@@ -184,7 +185,7 @@ func starter(st *pb.StatusResponse, run string) string {
 	return ""
 }
 
-func serverLine(st *pb.StatusResponse) string {
+func serverLine(st *pb.Status) string {
 	var names []string
 	for _, s := range st.GetServers() {
 		name := s.GetId()
@@ -216,7 +217,7 @@ func word(e fmt.Stringer, prefix string) string {
 }
 
 // hit is how many hosts hold a fault: connected is not the same as well.
-func hit(st *pb.StatusResponse) int {
+func hit(st *pb.Status) int {
 	hosts := map[string]bool{}
 	for _, s := range st.GetActive() {
 		for _, h := range s.GetHosts() {

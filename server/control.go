@@ -10,13 +10,17 @@ import (
 	"fmt"
 	"maps"
 	"runtime/debug"
+	"slices"
 	"strings"
 
+	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 
 	"squall/experiments"
 	"squall/experiments/plan"
+	"squall/proto/parts"
 	pb "squall/proto/squall/v1"
+	"squall/server/report"
 	"squall/server/state"
 )
 
@@ -36,19 +40,19 @@ type draft struct {
 
 // Plan resolves an experiment against the registry and says what a run would do,
 // and what its probes show now where that is asked for.
-func (d *controlDoor) Plan(ctx context.Context, req *pb.PlanRequest) (*pb.PlanResponse, error) {
-	view, err := d.read(ctx)
+func (d *controlDoor) Plan(req *pb.PlanRequest, stream grpc.ServerStreamingServer[pb.PlanResponse]) error {
+	view, err := d.read(stream.Context())
 	if err != nil {
-		return nil, err
+		return err
 	}
 	e, made, err := d.plan(view, draft{req.GetExperiment(), req.GetAim(), req.GetFile(), req.GetSource()})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if req.GetTryProbes() {
-		made.Trial = d.trial(ctx, e, made)
+		made.Trial = d.trial(stream.Context(), e, made)
 	}
-	return &pb.PlanResponse{Plan: made}, nil
+	return parts.Send(stream, made, func(part []byte) *pb.PlanResponse { return &pb.PlanResponse{Part: part} })
 }
 
 // Run admits a run. The same request id starts one run, however often it comes.
@@ -72,10 +76,10 @@ func (d *controlDoor) Run(ctx context.Context, req *pb.RunRequest) (*pb.RunRespo
 	}
 	id := runID(e.GetName(), req.GetId())
 	if known := view.Run(id); known != nil {
-		return &pb.RunResponse{Run: id, Index: known.GetAdmittedIndex(), Plan: known.GetPlan()}, nil
+		return admitted(id, known.GetAdmittedIndex(), known.GetPlan()), nil
 	}
 	if refused := refusals(made, req.GetDigest()); len(refused) > 0 {
-		return &pb.RunResponse{Plan: made, Refused: refused}, nil
+		return &pb.RunResponse{Refused: fewProblems(refused)}, nil
 	}
 	return d.admit(ctx, req, &pb.AdmitRun{
 		Run: id, Experiment: e, Plan: made, Source: req.GetSource(), AdHoc: req.GetAdHoc(),
@@ -91,11 +95,40 @@ func (d *controlDoor) admit(ctx context.Context, req *pb.RunRequest, a *pb.Admit
 	if err != nil {
 		return nil, err
 	}
-	res := &pb.RunResponse{Run: a.GetRun(), Index: outcome.GetIndex(), Plan: a.GetPlan()}
+	res := admitted(a.GetRun(), outcome.GetIndex(), a.GetPlan())
 	if outcome.GetRefused() != nil {
 		res.Refused = []*pb.Problem{outcome.GetRefused()}
 	}
 	return res, nil
+}
+
+// admitted says which run was let in, and how much it is.
+func admitted(run string, index uint64, p *pb.Plan) *pb.RunResponse {
+	res := &pb.RunResponse{Run: run, Index: index, Warnings: fewProblems(p.GetWarnings())}
+	hosts := make(map[string]bool)
+	for _, step := range p.GetSteps() {
+		res.Slots += uint32(len(step.GetSlots()))
+		for _, slot := range step.GetSlots() {
+			hosts[slot.GetHost()] = true
+		}
+	}
+	res.Hosts = uint32(len(hosts))
+	return res
+}
+
+// mostProblems is how many bytes of problems an answer tells.
+const mostProblems = 256 << 10
+
+// fewProblems is the beginning of a list that may have one for each host, and
+// says how many are left out.
+func fewProblems(all []*pb.Problem) []*pb.Problem {
+	few := report.Fit(all, mostProblems)
+	if more := len(all) - len(few); more > 0 {
+		few = append(slices.Clip(few), &pb.Problem{
+			Refusal: all[0].GetRefusal(), Message: fmt.Sprintf("there are %d more like these", more), Fix: "see them all with: squall plan",
+		})
+	}
+	return few
 }
 
 // plan decodes what has a source, so that problems have their place in the

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 
+	"squall/proto/parts"
 	"squall/proto/pki"
 	pb "squall/proto/squall/v1"
 )
@@ -207,7 +208,7 @@ func (p *processes) leader() string {
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		for _, user := range p.users {
 			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-			st, err := user.Status(ctx, &pb.StatusRequest{})
+			st, err := parts.Ask[pb.Status](ctx, user.Status, &pb.StatusRequest{})
 			cancel()
 			if err == nil && st.GetLeader() != "" {
 				return st.GetLeader()
@@ -224,7 +225,7 @@ func (p *processes) settle() {
 		up := 0
 		for _, user := range p.users {
 			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-			st, err := user.Status(ctx, &pb.StatusRequest{})
+			st, err := parts.Ask[pb.Status](ctx, user.Status, &pb.StatusRequest{})
 			cancel()
 			if err == nil && st.GetLeader() != "" {
 				up++

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 
 	pb "squall/proto/squall/v1"
+	"squall/server/report"
 )
 
 // ForgetHost takes a lost host out of the registry, and says what was never
@@ -14,7 +15,7 @@ func (d *controlDoor) ForgetHost(ctx context.Context, req *pb.ForgetHostRequest)
 	if err != nil {
 		return nil, err
 	}
-	open := view.Host(req.GetHost()).GetOpen()
+	open := report.Host(view.Host(req.GetHost())).GetOpen()
 	outcome, err := d.propose(ctx, &pb.Command{
 		Id: rand.Text(), By: d.principal(ctx, req.GetReason()),
 		Kind: &pb.Command_ForgetHost{ForgetHost: &pb.ForgetHost{Host: req.GetHost()}},

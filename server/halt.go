@@ -7,6 +7,7 @@ import (
 	"time"
 
 	pb "squall/proto/squall/v1"
+	"squall/server/report"
 	"squall/server/state"
 )
 
@@ -42,7 +43,8 @@ func (d *controlDoor) Halt(ctx context.Context, req *pb.HaltRequest) (*pb.HaltRe
 	if committed = waitSettled(ctx, heard, 0); committed {
 		d.waitRecorded(ctx, runs)
 	}
-	return &pb.HaltResponse{Committed: committed, Hosts: hosts}, nil
+	told, more := report.FitHosts(hosts)
+	return &pb.HaltResponse{Committed: committed, Hosts: told, MoreHosts: more}, nil
 }
 
 // haltedAt are the runs that a halt ended when it was committed: one may be done
@@ -122,7 +124,7 @@ func (d *controlDoor) Undo(ctx context.Context, req *pb.UndoRequest) (*pb.UndoRe
 			resp.EndedBefore = append(resp.EndedBefore, run)
 		}
 	}
-	resp.Hosts = d.waitClean(ctx, until, runs)
+	resp.Hosts, resp.MoreHosts = report.FitHosts(d.waitClean(ctx, until, runs))
 	d.waitRecorded(ctx, runs)
 	return resp, nil
 }

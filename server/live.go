@@ -1,10 +1,11 @@
 package server
 
 import (
-	"context"
+	"google.golang.org/grpc"
 
 	"squall/experiments"
 	"squall/experiments/judge"
+	"squall/proto/parts"
 	pb "squall/proto/squall/v1"
 	"squall/server/report"
 	"squall/server/state"
@@ -12,14 +13,14 @@ import (
 
 // Live is how a run stands now. It is this server's own view, which may be a
 // heartbeat behind: people look at it each second, and nothing is decided by it.
-func (d *controlDoor) Live(_ context.Context, req *pb.LiveRequest) (*pb.LiveResponse, error) {
+func (d *controlDoor) Live(req *pb.LiveRequest, stream grpc.ServerStreamingServer[pb.LiveResponse]) error {
 	view := d.machine.View()
 	run := view.Run(req.GetRun())
 	if req.GetRun() == "" {
 		run = newest(view)
 	}
 	if run == nil {
-		return nil, unknownRun(req.GetRun())
+		return unknownRun(req.GetRun())
 	}
 	now := d.now()
 	live := report.Live(view, run, now)
@@ -28,7 +29,7 @@ func (d *controlDoor) Live(_ context.Context, req *pb.LiveRequest) (*pb.LiveResp
 			live.Rules = j.Track().Rules(run, view.Readings(run.GetId()), now)
 		}
 	}
-	return live, nil
+	return parts.Send(stream, live, func(part []byte) *pb.LiveResponse { return &pb.LiveResponse{Part: part} })
 }
 
 // newest is the run that began last, those first that are under way.

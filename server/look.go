@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"squall/proto/parts"
 	pb "squall/proto/squall/v1"
 	"squall/server/report"
 	"squall/server/state"
@@ -26,7 +27,11 @@ const (
 // Status is what is injected right now, whose it is, when it ends, and what is
 // left over. Without a leader it is what this server last knew, and says that it
 // is unconfirmed.
-func (d *controlDoor) Status(ctx context.Context, _ *pb.StatusRequest) (*pb.StatusResponse, error) {
+func (d *controlDoor) Status(_ *pb.StatusRequest, stream grpc.ServerStreamingServer[pb.StatusResponse]) error {
+	return parts.Send(stream, d.status(stream.Context()), func(part []byte) *pb.StatusResponse { return &pb.StatusResponse{Part: part} })
+}
+
+func (d *controlDoor) status(ctx context.Context) *pb.Status {
 	led, cancel := context.WithTimeout(ctx, statusTime)
 	defer cancel()
 	view, err := d.read(led)
@@ -42,7 +47,7 @@ func (d *controlDoor) Status(ctx context.Context, _ *pb.StatusRequest) (*pb.Stat
 	}
 	now, _ := d.clusterTime()
 	res.ClusterUnixNanos, res.UncertaintyNanos, res.WallOffNanos = now.Unix, int64(now.Doubt), d.walls.off.Load()
-	return res, nil
+	return res
 }
 
 func (s *Server) serverStatus(ctx context.Context, leader string) []*pb.ServerStatus {
@@ -65,16 +70,16 @@ func (s *Server) serverStatus(ctx context.Context, leader string) []*pb.ServerSt
 }
 
 // Report is everything about one run.
-func (d *controlDoor) Report(ctx context.Context, req *pb.ReportRequest) (*pb.ReportResponse, error) {
-	view, err := d.read(ctx)
+func (d *controlDoor) Report(req *pb.ReportRequest, stream grpc.ServerStreamingServer[pb.ReportResponse]) error {
+	view, err := d.read(stream.Context())
 	if err != nil {
-		return nil, err
+		return err
 	}
 	made := report.Run(view, req.GetRun())
 	if made == nil {
-		return nil, unknownRun(req.GetRun())
+		return unknownRun(req.GetRun())
 	}
-	return &pb.ReportResponse{Report: made}, nil
+	return parts.Send(stream, made, func(part []byte) *pb.ReportResponse { return &pb.ReportResponse{Part: part} })
 }
 
 // Watch follows a run to its end, or all runs for as long as the caller listens.

@@ -7,6 +7,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"squall/proto/parts"
 	"squall/proto/pki"
 	pb "squall/proto/squall/v1"
 )
@@ -61,7 +62,7 @@ func TestNothingOutlivesTheCertificate(t *testing.T) {
 		t.Fatal(err)
 	}
 	user := pb.NewControlServiceClient(r.dial(r.servers[0], issue(pb.Role_ROLE_USER, "kim")))
-	if _, err := user.Status(within(t, 10*time.Second), &pb.StatusRequest{}); err != nil {
+	if _, err := parts.Ask[pb.Status](within(t, 10*time.Second), user.Status, &pb.StatusRequest{}); err != nil {
 		t.Fatal(err)
 	}
 	for err == nil {
@@ -70,7 +71,7 @@ func TestNothingOutlivesTheCertificate(t *testing.T) {
 	if late := time.Since(end); status.Code(err) != codes.Unauthenticated || late < -time.Second || late > time.Second {
 		t.Errorf("the session ended %s after the certificate: %v", late, err)
 	}
-	if _, err := user.Status(within(t, 10*time.Second), &pb.StatusRequest{}); status.Code(err) != codes.Unauthenticated {
+	if _, err := parts.Ask[pb.Status](within(t, 10*time.Second), user.Status, &pb.StatusRequest{}); status.Code(err) != codes.Unauthenticated {
 		t.Errorf("a call with an expired certificate: %v", err)
 	}
 }

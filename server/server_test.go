@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
 
+	"squall/proto/parts"
 	"squall/proto/pki"
 	pb "squall/proto/squall/v1"
 	"squall/server/consensus"
@@ -139,9 +140,9 @@ func TestRunGoesFromPlanToVerdictThroughFollowers(t *testing.T) {
 	if last.GetKind() != pb.EventKind_EVENT_KIND_VERDICT && last.GetState() != pb.RunState_RUN_STATE_DONE {
 		t.Errorf("the story ends with %v", last)
 	}
-	report, err := user.Report(within(t, 5*time.Second), &pb.ReportRequest{Run: res.GetRun()})
-	if err != nil || report.GetReport().GetSummary().GetState() != pb.RunState_RUN_STATE_DONE {
-		t.Errorf("report: %v, %v", report.GetReport().GetSummary(), err)
+	report, err := parts.Ask[pb.RunReport](within(t, 5*time.Second), user.Report, &pb.ReportRequest{Run: res.GetRun()})
+	if err != nil || report.GetSummary().GetState() != pb.RunState_RUN_STATE_DONE {
+		t.Errorf("report: %v, %v", report.GetSummary(), err)
 	}
 }
 
@@ -228,14 +229,14 @@ func TestNoLeaderIsSaidInTime(t *testing.T) {
 	r.kill(r.servers[1])
 	user := r.user(alone)
 	began := time.Now()
-	_, err := user.Report(within(t, 20*time.Second), &pb.ReportRequest{Run: "x"})
+	_, err := parts.Ask[pb.RunReport](within(t, 20*time.Second), user.Report, &pb.ReportRequest{Run: "x"})
 	if problem(err).GetRefusal() != pb.Refusal_REFUSAL_NO_LEADER {
 		t.Errorf("a read without a quorum: %v", err)
 	}
 	if took := time.Since(began); took > leaderTime+2*time.Second {
 		t.Errorf("said so after %s", took)
 	}
-	st, err := user.Status(within(t, 10*time.Second), &pb.StatusRequest{})
+	st, err := parts.Ask[pb.Status](within(t, 10*time.Second), user.Status, &pb.StatusRequest{})
 	if err != nil || st.GetLeader() != "" || len(st.GetServers()) != 3 {
 		t.Errorf("status without a quorum: %v, %v", st, err)
 	}
@@ -304,7 +305,7 @@ func TestDoorsAndRoles(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer conn.Close()
-			_, control := pb.NewControlServiceClient(conn).Status(within(t, 5*time.Second), &pb.StatusRequest{})
+			_, control := parts.Ask[pb.Status](within(t, 5*time.Second), pb.NewControlServiceClient(conn).Status, &pb.StatusRequest{})
 			_, peer := pb.NewPeerServiceClient(conn).Confirm(within(t, 5*time.Second), &pb.ConfirmRequest{})
 			stream, agent := pb.NewAgentServiceClient(conn).Session(within(t, 300*time.Millisecond))
 			if agent == nil {
@@ -486,7 +487,7 @@ func TestHaltCountsTheHostsOfRunsThatItEnded(t *testing.T) {
 func TestServerWithoutALeaderGivesNoAllClear(t *testing.T) {
 	r := newRegion(t)
 	u := r.follower()
-	st, err := r.user(u).Status(within(t, 10*time.Second), &pb.StatusRequest{})
+	st, err := parts.Ask[pb.Status](within(t, 10*time.Second), r.user(u).Status, &pb.StatusRequest{})
 	if err != nil || st.GetUnconfirmed() || st.GetLeader() == "" {
 		t.Fatalf("with a leader: %v, %v", st, err)
 	}
@@ -498,7 +499,7 @@ func TestServerWithoutALeaderGivesNoAllClear(t *testing.T) {
 		}
 	}
 	r.wait("the loss of the leader", func() bool {
-		st, err = r.user(u).Status(within(t, 10*time.Second), &pb.StatusRequest{})
+		st, err = parts.Ask[pb.Status](within(t, 10*time.Second), r.user(u).Status, &pb.StatusRequest{})
 		return err == nil && st.GetUnconfirmed()
 	})
 	if st.GetLeader() != "" || st.GetHostsKnown() != 1 {

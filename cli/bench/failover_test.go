@@ -17,6 +17,7 @@ import (
 
 	"squall/cli/lab"
 	"squall/experiments"
+	"squall/proto/parts"
 	"squall/proto/pki"
 	pb "squall/proto/squall/v1"
 )
@@ -117,11 +118,11 @@ func (p *plane) leader() string {
 	return st.GetLeader()
 }
 
-func (p *plane) status() *pb.StatusResponse {
+func (p *plane) status() *pb.Status {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	for _, s := range p.servers {
-		if st, err := s.Status(ctx, &pb.StatusRequest{}); err == nil && st.GetLeader() != "" {
+		if st, err := parts.Ask[pb.Status](ctx, s.Status, &pb.StatusRequest{}); err == nil && st.GetLeader() != "" {
 			return st
 		}
 	}

@@ -33,7 +33,7 @@ func TestHostsAreFreeAsSoonAsTheyHaveReverted(t *testing.T) {
 }
 
 // reverted reports whether no host holds a step of the run.
-func reverted(st *pb.StatusResponse, run string) bool {
+func reverted(st *pb.Status, run string) bool {
 	for _, s := range st.GetActive() {
 		if s.GetRun() == run {
 			return false

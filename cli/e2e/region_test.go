@@ -74,9 +74,9 @@ func (r *region) router(t *testing.T) int {
 }
 
 // status is what the servers say, or nil when none answers.
-func (r *region) status(t *testing.T) *pb.StatusResponse {
+func (r *region) status(t *testing.T) *pb.Status {
 	t.Helper()
-	st := &pb.StatusResponse{}
+	st := &pb.Status{}
 	if r.read(t, st, "status").code != 0 {
 		return nil
 	}

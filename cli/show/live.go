@@ -16,7 +16,7 @@ const label = 7
 
 // Live draws how a run stands: where it is, a map of the zones, the faults with
 // what is left of them, and the probes and rules with their values.
-func Live(r *pb.LiveResponse, o Options) string {
+func Live(r *pb.LiveRun, o Options) string {
 	v := live{r: r, o: o, now: time.Unix(0, r.GetNowUnixNanos())}
 	v.head()
 	v.zones()
@@ -29,7 +29,7 @@ func Live(r *pb.LiveResponse, o Options) string {
 
 // live is a picture while it is drawn.
 type live struct {
-	r   *pb.LiveResponse
+	r   *pb.LiveRun
 	o   Options
 	now time.Time
 	b   strings.Builder

@@ -16,10 +16,10 @@ import (
 )
 
 // dark is a zone's loss, five seconds after T0.
-func dark() *pb.LiveResponse {
+func dark() *pb.LiveRun {
 	t0 := time.Date(2026, 3, 1, 14, 32, 0, 0, time.Local)
 	at := func(s int) int64 { return t0.Add(time.Duration(s) * time.Second).UnixNano() }
-	r := &pb.LiveResponse{
+	r := &pb.LiveRun{
 		Run: &pb.RunSummary{
 			Id: "zone-loss-1", Experiment: "zone-loss", State: pb.RunState_RUN_STATE_HOLDING,
 			By: &pb.Principal{Name: "ana", Why: "Q4 game day"}, T0UnixNanos: at(0), EndsUnixNanos: at(90),

@@ -43,33 +43,46 @@ func Send[R any](stream grpc.ServerStreamingServer[R], whole proto.Message, wrap
 // Method is a call of a gRPC client whose answer comes in parts.
 type Method[Q, R any] func(context.Context, Q, ...grpc.CallOption) (grpc.ServerStreamingClient[R], error)
 
-// Ask calls a method and joins its answer into whole. Errors of the server are
-// returned as they are.
-func Ask[Q, R any, P interface {
+// Ask calls a method and joins the parts of its answer, which is a W. Errors of
+// the server are returned as they are.
+func Ask[W, Q, R any, PW interface {
+	*W
+	proto.Message
+}, PR interface {
 	*R
 	Part
-}](ctx context.Context, m Method[Q, R], req Q, whole proto.Message) error {
+}](ctx context.Context, m Method[Q, R], req Q) (*W, error) {
 	ctx, cancel := context.WithCancel(ctx) // the stream's resources go with it
 	defer cancel()
 	stream, err := m(ctx, req)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var data []byte
+	data, err := join[R, PR](stream)
+	if err != nil {
+		return nil, err
+	}
+	whole := PW(new(W))
+	if err := proto.Unmarshal(data, whole); err != nil {
+		return nil, fmt.Errorf("join %s: %w", whole.ProtoReflect().Descriptor().Name(), err)
+	}
+	return (*W)(whole), nil
+}
+
+func join[R any, PR interface {
+	*R
+	Part
+}](stream grpc.ServerStreamingClient[R]) (data []byte, err error) {
 	for {
 		r, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
-			break
+			return data, nil
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if data = append(data, P(r).GetPart()...); len(data) > Most {
-			return fmt.Errorf("join %s: it has more than %d bytes", whole.ProtoReflect().Descriptor().Name(), Most)
+		if data = append(data, PR(r).GetPart()...); len(data) > Most {
+			return nil, fmt.Errorf("join parts: there are more than %d bytes", Most)
 		}
 	}
-	if err := proto.Unmarshal(data, whole); err != nil {
-		return fmt.Errorf("join %s: %w", whole.ProtoReflect().Descriptor().Name(), err)
-	}
-	return nil
 }

@@ -16,10 +16,6 @@ import (
 	"squall/proto/text"
 )
 
-// MostReply is how large an answer to a person may be, in bytes: a report of
-// thousands of hosts is more than gRPC takes by itself.
-const MostReply = 64 << 20
-
 // Object is what a method acts on.
 type Object string
 

@@ -5,8 +5,6 @@ import (
 	"maps"
 	"slices"
 
-	"google.golang.org/protobuf/proto"
-
 	pb "squall/proto/squall/v1"
 	"squall/server/page"
 	"squall/server/state"
@@ -22,34 +20,6 @@ func ListHosts(v *state.View, req *pb.ListHostsRequest) (*pb.ListHostsResponse, 
 		res.Hosts = append(res.Hosts, Host(h))
 	}
 	return res, err
-}
-
-const (
-	// mostHost is how large a host with what is open there may be, in bytes.
-	mostHost = 128 << 10
-	// fewLines is how many lines of residue each step has left, where all were too much.
-	fewLines = 2
-)
-
-// Host is a host of the registry as people are told of it: where very much is
-// left over there, each step's residue is cut short, and says so.
-func Host(h *pb.Registered) *pb.Registered {
-	if proto.Size(h) <= mostHost {
-		return h
-	}
-	h = proto.CloneOf(h)
-	for _, o := range h.GetOpen() {
-		o.Residue = short(o.GetResidue())
-	}
-	return h
-}
-
-// short is the beginning of a list, with a last line that says how much is left out.
-func short(lines []string) []string {
-	if len(lines) <= fewLines {
-		return lines
-	}
-	return append(slices.Clone(lines[:fewLines-1]), fmt.Sprintf("and %d more: squall report, or squall status --local on the host", len(lines)-fewLines+1))
 }
 
 // ListZones is a page of the zones that hosts are in, by name.

@@ -16,8 +16,8 @@ import (
 const history = 60
 
 // Live is a run as it stands now, but for its rules: those are judged.
-func Live(v *state.View, r *pb.Run, now time.Time) *pb.LiveResponse {
-	l := &pb.LiveResponse{
+func Live(v *state.View, r *pb.Run, now time.Time) *pb.LiveRun {
+	l := &pb.LiveRun{
 		Run: Summary(v, r), NowUnixNanos: now.UnixNano(),
 		IncidentUnixNanos: state.Incident(r, now.UnixNano()), Residue: left(hosts(v, r)),
 	}

@@ -11,8 +11,8 @@ import (
 
 // Status is what the state knows of the state of things: what is injected,
 // whose it is, when it ends, and what is left over.
-func Status(v *state.View) *pb.StatusResponse {
-	s := &pb.StatusResponse{Index: v.Index(), Epoch: v.Epoch(), Halt: v.Halt(), HostsKnown: uint32(len(v.Hosts()))}
+func Status(v *state.View) *pb.Status {
+	s := &pb.Status{Index: v.Index(), Epoch: v.Epoch(), Halt: v.Halt(), HostsKnown: uint32(len(v.Hosts()))}
 	for _, h := range v.Hosts() {
 		if h.GetServer() != "" {
 			s.HostsConnected++

@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"squall/proto/parts"
 	pb "squall/proto/squall/v1"
 )
 
@@ -14,7 +15,7 @@ func (r *region) clusterTime(server string) (now time.Time, doubt time.Duration)
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	st, err := r.user(server).Status(ctx, &pb.StatusRequest{})
+	st, err := parts.Ask[pb.Status](ctx, r.user(server).Status, &pb.StatusRequest{})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -26,7 +27,7 @@ func (r *region) astray() time.Duration {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	st, err := r.user("s2").Status(ctx, &pb.StatusRequest{})
+	st, err := parts.Ask[pb.Status](ctx, r.user("s2").Status, &pb.StatusRequest{})
 	if err != nil {
 		r.t.Fatal(err)
 	}

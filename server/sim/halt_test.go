@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"squall/proto/parts"
 	pb "squall/proto/squall/v1"
 	"squall/server/report"
 )
@@ -55,7 +56,7 @@ func (r *region) halted(run string, cause pb.RevertCause, verdict ...pb.Verdict)
 		r.t.Errorf("resume: %v", err)
 	}
 	for _, c := range r.servers {
-		if st, err := r.user(c.id).Status(ctx, &pb.StatusRequest{}); err != nil || st.GetHalt().GetEngaged() {
+		if st, err := parts.Ask[pb.Status](ctx, r.user(c.id).Status, &pb.StatusRequest{}); err != nil || st.GetHalt().GetEngaged() {
 			r.t.Errorf("after the resume, %s tells of %v, %v", c.id, st.GetHalt(), err)
 		}
 	}

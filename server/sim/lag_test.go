@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"squall/proto/parts"
 	pb "squall/proto/squall/v1"
 	"squall/server/consensus"
 )
@@ -134,7 +135,7 @@ func TestHaltDoesNotWaitForTheLeadersDisk(t *testing.T) {
 		user := r.user(lead.id)
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
-		if _, err := user.Status(ctx, &pb.StatusRequest{}); err != nil {
+		if _, err := parts.Ask[pb.Status](ctx, user.Status, &pb.StatusRequest{}); err != nil {
 			t.Fatal(err) // connected
 		}
 		lead.freeze()

@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"squall/proto/parts"
 	pb "squall/proto/squall/v1"
 )
 
@@ -18,11 +19,11 @@ func TestAPlanShowsWhatItsProbesShowNow(t *testing.T) {
 		planned := func(server string) *pb.Trial {
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			defer cancel()
-			res, err := r.user(server).Plan(ctx, &pb.PlanRequest{File: "short.yaml", Source: []byte(short), TryProbes: true})
-			if err != nil || len(res.GetPlan().GetProblems()) > 0 {
-				t.Fatal(err, res.GetPlan().GetProblems())
+			made, err := parts.Ask[pb.Plan](ctx, r.user(server).Plan, &pb.PlanRequest{File: "short.yaml", Source: []byte(short), TryProbes: true})
+			if err != nil || len(made.GetProblems()) > 0 {
+				t.Fatal(err, made.GetProblems())
 			}
-			return res.GetPlan().GetTrial()
+			return made.GetTrial()
 		}
 		before := r.view().Index()
 		trial := planned("s2")

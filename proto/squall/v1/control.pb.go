@@ -251,10 +251,10 @@ func (x *PlanRequest) GetTryProbes() bool {
 	return false
 }
 
-// PlanResponse is the plan.
+// PlanResponse is a part of a Plan.
 type PlanResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Plan          *Plan                  `protobuf:"bytes,1,opt,name=plan,proto3" json:"plan,omitempty"`
+	Part          []byte                 `protobuf:"bytes,1,opt,name=part,proto3" json:"part,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -289,9 +289,9 @@ func (*PlanResponse) Descriptor() ([]byte, []int) {
 	return file_squall_v1_control_proto_rawDescGZIP(), []int{1}
 }
 
-func (x *PlanResponse) GetPlan() *Plan {
+func (x *PlanResponse) GetPart() []byte {
 	if x != nil {
-		return x.Plan
+		return x.Part
 	}
 	return nil
 }
@@ -399,14 +399,18 @@ func (x *RunRequest) GetDigest() string {
 	return ""
 }
 
-// RunResponse names the run.
+// RunResponse names the run; GetRun and Report tell its plan.
 type RunResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Run   string                 `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
 	Index uint64                 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
-	Plan  *Plan                  `protobuf:"bytes,3,opt,name=plan,proto3" json:"plan,omitempty"`
-	// Set when it was refused.
-	Refused       []*Problem `protobuf:"bytes,4,rep,name=refused,proto3" json:"refused,omitempty"`
+	// Things worth knowing that do not stop it. Bounded.
+	Warnings []*Problem `protobuf:"bytes,3,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	// Set when it was refused. Bounded.
+	Refused []*Problem `protobuf:"bytes,4,rep,name=refused,proto3" json:"refused,omitempty"`
+	// How many hosts the plan has, and how many steps on hosts.
+	Hosts         uint32 `protobuf:"varint,5,opt,name=hosts,proto3" json:"hosts,omitempty"`
+	Slots         uint32 `protobuf:"varint,6,opt,name=slots,proto3" json:"slots,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -455,9 +459,9 @@ func (x *RunResponse) GetIndex() uint64 {
 	return 0
 }
 
-func (x *RunResponse) GetPlan() *Plan {
+func (x *RunResponse) GetWarnings() []*Problem {
 	if x != nil {
-		return x.Plan
+		return x.Warnings
 	}
 	return nil
 }
@@ -467,6 +471,20 @@ func (x *RunResponse) GetRefused() []*Problem {
 		return x.Refused
 	}
 	return nil
+}
+
+func (x *RunResponse) GetHosts() uint32 {
+	if x != nil {
+		return x.Hosts
+	}
+	return 0
+}
+
+func (x *RunResponse) GetSlots() uint32 {
+	if x != nil {
+		return x.Slots
+	}
+	return 0
 }
 
 // WatchRequest chooses what to follow.
@@ -636,8 +654,11 @@ func (x *HaltRequest) GetWaitNanos() int64 {
 type HaltResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// False without a quorum: heard, not committed.
-	Committed     bool         `protobuf:"varint,1,opt,name=committed,proto3" json:"committed,omitempty"`
-	Hosts         []*HostClean `protobuf:"bytes,2,rep,name=hosts,proto3" json:"hosts,omitempty"`
+	Committed bool         `protobuf:"varint,1,opt,name=committed,proto3" json:"committed,omitempty"`
+	Hosts     []*HostClean `protobuf:"bytes,2,rep,name=hosts,proto3" json:"hosts,omitempty"`
+	// How many hosts are left out above, where all were too many. None of them
+	// stands worse than the last that is told.
+	MoreHosts     uint32 `protobuf:"varint,3,opt,name=more_hosts,json=moreHosts,proto3" json:"more_hosts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -684,6 +705,13 @@ func (x *HaltResponse) GetHosts() []*HostClean {
 		return x.Hosts
 	}
 	return nil
+}
+
+func (x *HaltResponse) GetMoreHosts() uint32 {
+	if x != nil {
+		return x.MoreHosts
+	}
+	return 0
 }
 
 // HostClean is a host after a halt or an undo.
@@ -950,7 +978,9 @@ type UndoResponse struct {
 	// Runs that this call has ended.
 	Runs []string `protobuf:"bytes,2,rep,name=runs,proto3" json:"runs,omitempty"`
 	// Runs that had ended, or were ending, before.
-	EndedBefore   []string `protobuf:"bytes,3,rep,name=ended_before,json=endedBefore,proto3" json:"ended_before,omitempty"`
+	EndedBefore []string `protobuf:"bytes,3,rep,name=ended_before,json=endedBefore,proto3" json:"ended_before,omitempty"`
+	// As of a halt.
+	MoreHosts     uint32 `protobuf:"varint,4,opt,name=more_hosts,json=moreHosts,proto3" json:"more_hosts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1006,6 +1036,13 @@ func (x *UndoResponse) GetEndedBefore() []string {
 	return nil
 }
 
+func (x *UndoResponse) GetMoreHosts() uint32 {
+	if x != nil {
+		return x.MoreHosts
+	}
+	return 0
+}
+
 // StatusRequest asks for everything.
 type StatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1043,28 +1080,10 @@ func (*StatusRequest) Descriptor() ([]byte, []int) {
 	return file_squall_v1_control_proto_rawDescGZIP(), []int{13}
 }
 
-// StatusResponse is the state of things.
+// StatusResponse is a part of a Status.
 type StatusResponse struct {
-	state            protoimpl.MessageState `protogen:"open.v1"`
-	Leader           string                 `protobuf:"bytes,1,opt,name=leader,proto3" json:"leader,omitempty"`
-	Server           string                 `protobuf:"bytes,2,opt,name=server,proto3" json:"server,omitempty"`
-	Index            uint64                 `protobuf:"varint,3,opt,name=index,proto3" json:"index,omitempty"`
-	Epoch            uint64                 `protobuf:"varint,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	Halt             *HaltLatch             `protobuf:"bytes,5,opt,name=halt,proto3" json:"halt,omitempty"`
-	Runs             []*RunSummary          `protobuf:"bytes,6,rep,name=runs,proto3" json:"runs,omitempty"`
-	Active           []*ActiveStep          `protobuf:"bytes,7,rep,name=active,proto3" json:"active,omitempty"`
-	Residue          []*HostClean           `protobuf:"bytes,8,rep,name=residue,proto3" json:"residue,omitempty"`
-	HostsConnected   uint32                 `protobuf:"varint,9,opt,name=hosts_connected,json=hostsConnected,proto3" json:"hosts_connected,omitempty"`
-	HostsKnown       uint32                 `protobuf:"varint,10,opt,name=hosts_known,json=hostsKnown,proto3" json:"hosts_known,omitempty"`
-	Servers          []*ServerStatus        `protobuf:"bytes,11,rep,name=servers,proto3" json:"servers,omitempty"`
-	ClusterUnixNanos int64                  `protobuf:"varint,12,opt,name=cluster_unix_nanos,json=clusterUnixNanos,proto3" json:"cluster_unix_nanos,omitempty"`
-	UncertaintyNanos int64                  `protobuf:"varint,13,opt,name=uncertainty_nanos,json=uncertaintyNanos,proto3" json:"uncertainty_nanos,omitempty"`
-	// Cluster time minus the median of the servers' wall clocks.
-	WallOffNanos int64 `protobuf:"varint,14,opt,name=wall_off_nanos,json=wallOffNanos,proto3" json:"wall_off_nanos,omitempty"`
-	// No leader has confirmed that this is all: what is said here is from before, and no all-clear.
-	Unconfirmed bool `protobuf:"varint,15,opt,name=unconfirmed,proto3" json:"unconfirmed,omitempty"`
-	// Hosts on which nothing is injected, and why.
-	Barred        []*BarredHost `protobuf:"bytes,16,rep,name=barred,proto3" json:"barred,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Part          []byte                 `protobuf:"bytes,1,opt,name=part,proto3" json:"part,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1099,112 +1118,175 @@ func (*StatusResponse) Descriptor() ([]byte, []int) {
 	return file_squall_v1_control_proto_rawDescGZIP(), []int{14}
 }
 
-func (x *StatusResponse) GetLeader() string {
+func (x *StatusResponse) GetPart() []byte {
+	if x != nil {
+		return x.Part
+	}
+	return nil
+}
+
+// Status is the state of things.
+type Status struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Leader           string                 `protobuf:"bytes,1,opt,name=leader,proto3" json:"leader,omitempty"`
+	Server           string                 `protobuf:"bytes,2,opt,name=server,proto3" json:"server,omitempty"`
+	Index            uint64                 `protobuf:"varint,3,opt,name=index,proto3" json:"index,omitempty"`
+	Epoch            uint64                 `protobuf:"varint,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Halt             *HaltLatch             `protobuf:"bytes,5,opt,name=halt,proto3" json:"halt,omitempty"`
+	Runs             []*RunSummary          `protobuf:"bytes,6,rep,name=runs,proto3" json:"runs,omitempty"`
+	Active           []*ActiveStep          `protobuf:"bytes,7,rep,name=active,proto3" json:"active,omitempty"`
+	Residue          []*HostClean           `protobuf:"bytes,8,rep,name=residue,proto3" json:"residue,omitempty"`
+	HostsConnected   uint32                 `protobuf:"varint,9,opt,name=hosts_connected,json=hostsConnected,proto3" json:"hosts_connected,omitempty"`
+	HostsKnown       uint32                 `protobuf:"varint,10,opt,name=hosts_known,json=hostsKnown,proto3" json:"hosts_known,omitempty"`
+	Servers          []*ServerStatus        `protobuf:"bytes,11,rep,name=servers,proto3" json:"servers,omitempty"`
+	ClusterUnixNanos int64                  `protobuf:"varint,12,opt,name=cluster_unix_nanos,json=clusterUnixNanos,proto3" json:"cluster_unix_nanos,omitempty"`
+	UncertaintyNanos int64                  `protobuf:"varint,13,opt,name=uncertainty_nanos,json=uncertaintyNanos,proto3" json:"uncertainty_nanos,omitempty"`
+	// Cluster time minus the median of the servers' wall clocks.
+	WallOffNanos int64 `protobuf:"varint,14,opt,name=wall_off_nanos,json=wallOffNanos,proto3" json:"wall_off_nanos,omitempty"`
+	// No leader has confirmed that this is all: what is said here is from before, and no all-clear.
+	Unconfirmed bool `protobuf:"varint,15,opt,name=unconfirmed,proto3" json:"unconfirmed,omitempty"`
+	// Hosts on which nothing is injected, and why.
+	Barred        []*BarredHost `protobuf:"bytes,16,rep,name=barred,proto3" json:"barred,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Status) Reset() {
+	*x = Status{}
+	mi := &file_squall_v1_control_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Status) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Status) ProtoMessage() {}
+
+func (x *Status) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Status.ProtoReflect.Descriptor instead.
+func (*Status) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Status) GetLeader() string {
 	if x != nil {
 		return x.Leader
 	}
 	return ""
 }
 
-func (x *StatusResponse) GetServer() string {
+func (x *Status) GetServer() string {
 	if x != nil {
 		return x.Server
 	}
 	return ""
 }
 
-func (x *StatusResponse) GetIndex() uint64 {
+func (x *Status) GetIndex() uint64 {
 	if x != nil {
 		return x.Index
 	}
 	return 0
 }
 
-func (x *StatusResponse) GetEpoch() uint64 {
+func (x *Status) GetEpoch() uint64 {
 	if x != nil {
 		return x.Epoch
 	}
 	return 0
 }
 
-func (x *StatusResponse) GetHalt() *HaltLatch {
+func (x *Status) GetHalt() *HaltLatch {
 	if x != nil {
 		return x.Halt
 	}
 	return nil
 }
 
-func (x *StatusResponse) GetRuns() []*RunSummary {
+func (x *Status) GetRuns() []*RunSummary {
 	if x != nil {
 		return x.Runs
 	}
 	return nil
 }
 
-func (x *StatusResponse) GetActive() []*ActiveStep {
+func (x *Status) GetActive() []*ActiveStep {
 	if x != nil {
 		return x.Active
 	}
 	return nil
 }
 
-func (x *StatusResponse) GetResidue() []*HostClean {
+func (x *Status) GetResidue() []*HostClean {
 	if x != nil {
 		return x.Residue
 	}
 	return nil
 }
 
-func (x *StatusResponse) GetHostsConnected() uint32 {
+func (x *Status) GetHostsConnected() uint32 {
 	if x != nil {
 		return x.HostsConnected
 	}
 	return 0
 }
 
-func (x *StatusResponse) GetHostsKnown() uint32 {
+func (x *Status) GetHostsKnown() uint32 {
 	if x != nil {
 		return x.HostsKnown
 	}
 	return 0
 }
 
-func (x *StatusResponse) GetServers() []*ServerStatus {
+func (x *Status) GetServers() []*ServerStatus {
 	if x != nil {
 		return x.Servers
 	}
 	return nil
 }
 
-func (x *StatusResponse) GetClusterUnixNanos() int64 {
+func (x *Status) GetClusterUnixNanos() int64 {
 	if x != nil {
 		return x.ClusterUnixNanos
 	}
 	return 0
 }
 
-func (x *StatusResponse) GetUncertaintyNanos() int64 {
+func (x *Status) GetUncertaintyNanos() int64 {
 	if x != nil {
 		return x.UncertaintyNanos
 	}
 	return 0
 }
 
-func (x *StatusResponse) GetWallOffNanos() int64 {
+func (x *Status) GetWallOffNanos() int64 {
 	if x != nil {
 		return x.WallOffNanos
 	}
 	return 0
 }
 
-func (x *StatusResponse) GetUnconfirmed() bool {
+func (x *Status) GetUnconfirmed() bool {
 	if x != nil {
 		return x.Unconfirmed
 	}
 	return false
 }
 
-func (x *StatusResponse) GetBarred() []*BarredHost {
+func (x *Status) GetBarred() []*BarredHost {
 	if x != nil {
 		return x.Barred
 	}
@@ -1223,7 +1305,7 @@ type BarredHost struct {
 
 func (x *BarredHost) Reset() {
 	*x = BarredHost{}
-	mi := &file_squall_v1_control_proto_msgTypes[15]
+	mi := &file_squall_v1_control_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1235,7 +1317,7 @@ func (x *BarredHost) String() string {
 func (*BarredHost) ProtoMessage() {}
 
 func (x *BarredHost) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[15]
+	mi := &file_squall_v1_control_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1248,7 +1330,7 @@ func (x *BarredHost) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BarredHost.ProtoReflect.Descriptor instead.
 func (*BarredHost) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{15}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *BarredHost) GetHost() string {
@@ -1285,7 +1367,7 @@ type ServerStatus struct {
 
 func (x *ServerStatus) Reset() {
 	*x = ServerStatus{}
-	mi := &file_squall_v1_control_proto_msgTypes[16]
+	mi := &file_squall_v1_control_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1297,7 +1379,7 @@ func (x *ServerStatus) String() string {
 func (*ServerStatus) ProtoMessage() {}
 
 func (x *ServerStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[16]
+	mi := &file_squall_v1_control_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1310,7 +1392,7 @@ func (x *ServerStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerStatus.ProtoReflect.Descriptor instead.
 func (*ServerStatus) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{16}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ServerStatus) GetId() string {
@@ -1365,7 +1447,7 @@ type RunSummary struct {
 
 func (x *RunSummary) Reset() {
 	*x = RunSummary{}
-	mi := &file_squall_v1_control_proto_msgTypes[17]
+	mi := &file_squall_v1_control_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1377,7 +1459,7 @@ func (x *RunSummary) String() string {
 func (*RunSummary) ProtoMessage() {}
 
 func (x *RunSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[17]
+	mi := &file_squall_v1_control_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1390,7 +1472,7 @@ func (x *RunSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunSummary.ProtoReflect.Descriptor instead.
 func (*RunSummary) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{17}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RunSummary) GetId() string {
@@ -1494,7 +1576,7 @@ type ActiveStep struct {
 
 func (x *ActiveStep) Reset() {
 	*x = ActiveStep{}
-	mi := &file_squall_v1_control_proto_msgTypes[18]
+	mi := &file_squall_v1_control_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1506,7 +1588,7 @@ func (x *ActiveStep) String() string {
 func (*ActiveStep) ProtoMessage() {}
 
 func (x *ActiveStep) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[18]
+	mi := &file_squall_v1_control_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1519,7 +1601,7 @@ func (x *ActiveStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActiveStep.ProtoReflect.Descriptor instead.
 func (*ActiveStep) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{18}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ActiveStep) GetRun() string {
@@ -1582,7 +1664,7 @@ type LiveRequest struct {
 
 func (x *LiveRequest) Reset() {
 	*x = LiveRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[19]
+	mi := &file_squall_v1_control_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1594,7 +1676,7 @@ func (x *LiveRequest) String() string {
 func (*LiveRequest) ProtoMessage() {}
 
 func (x *LiveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[19]
+	mi := &file_squall_v1_control_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1607,7 +1689,7 @@ func (x *LiveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LiveRequest.ProtoReflect.Descriptor instead.
 func (*LiveRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{19}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *LiveRequest) GetRun() string {
@@ -1617,8 +1699,53 @@ func (x *LiveRequest) GetRun() string {
 	return ""
 }
 
-// LiveResponse is a run as it stands.
+// LiveResponse is a part of a LiveRun.
 type LiveResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Part          []byte                 `protobuf:"bytes,1,opt,name=part,proto3" json:"part,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LiveResponse) Reset() {
+	*x = LiveResponse{}
+	mi := &file_squall_v1_control_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LiveResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LiveResponse) ProtoMessage() {}
+
+func (x *LiveResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LiveResponse.ProtoReflect.Descriptor instead.
+func (*LiveResponse) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *LiveResponse) GetPart() []byte {
+	if x != nil {
+		return x.Part
+	}
+	return nil
+}
+
+// LiveRun is a run as it stands.
+type LiveRun struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Run   *RunSummary            `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
 	// Cluster time, Unix nanoseconds.
@@ -1639,21 +1766,21 @@ type LiveResponse struct {
 	sizeCache          protoimpl.SizeCache
 }
 
-func (x *LiveResponse) Reset() {
-	*x = LiveResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[20]
+func (x *LiveRun) Reset() {
+	*x = LiveRun{}
+	mi := &file_squall_v1_control_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *LiveResponse) String() string {
+func (x *LiveRun) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*LiveResponse) ProtoMessage() {}
+func (*LiveRun) ProtoMessage() {}
 
-func (x *LiveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[20]
+func (x *LiveRun) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1664,82 +1791,82 @@ func (x *LiveResponse) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use LiveResponse.ProtoReflect.Descriptor instead.
-func (*LiveResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{20}
+// Deprecated: Use LiveRun.ProtoReflect.Descriptor instead.
+func (*LiveRun) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{22}
 }
 
-func (x *LiveResponse) GetRun() *RunSummary {
+func (x *LiveRun) GetRun() *RunSummary {
 	if x != nil {
 		return x.Run
 	}
 	return nil
 }
 
-func (x *LiveResponse) GetNowUnixNanos() int64 {
+func (x *LiveRun) GetNowUnixNanos() int64 {
 	if x != nil {
 		return x.NowUnixNanos
 	}
 	return 0
 }
 
-func (x *LiveResponse) GetIncidentUnixNanos() int64 {
+func (x *LiveRun) GetIncidentUnixNanos() int64 {
 	if x != nil {
 		return x.IncidentUnixNanos
 	}
 	return 0
 }
 
-func (x *LiveResponse) GetPhase() string {
+func (x *LiveRun) GetPhase() string {
 	if x != nil {
 		return x.Phase
 	}
 	return ""
 }
 
-func (x *LiveResponse) GetSay() string {
+func (x *LiveRun) GetSay() string {
 	if x != nil {
 		return x.Say
 	}
 	return ""
 }
 
-func (x *LiveResponse) GetPhaseEndsUnixNanos() int64 {
+func (x *LiveRun) GetPhaseEndsUnixNanos() int64 {
 	if x != nil {
 		return x.PhaseEndsUnixNanos
 	}
 	return 0
 }
 
-func (x *LiveResponse) GetHosts() []*LiveHost {
+func (x *LiveRun) GetHosts() []*LiveHost {
 	if x != nil {
 		return x.Hosts
 	}
 	return nil
 }
 
-func (x *LiveResponse) GetFaults() []*LiveFault {
+func (x *LiveRun) GetFaults() []*LiveFault {
 	if x != nil {
 		return x.Faults
 	}
 	return nil
 }
 
-func (x *LiveResponse) GetProbes() []*LiveProbe {
+func (x *LiveRun) GetProbes() []*LiveProbe {
 	if x != nil {
 		return x.Probes
 	}
 	return nil
 }
 
-func (x *LiveResponse) GetRules() []*LiveRule {
+func (x *LiveRun) GetRules() []*LiveRule {
 	if x != nil {
 		return x.Rules
 	}
 	return nil
 }
 
-func (x *LiveResponse) GetResidue() []*HostClean {
+func (x *LiveRun) GetResidue() []*HostClean {
 	if x != nil {
 		return x.Residue
 	}
@@ -1759,7 +1886,7 @@ type LiveHost struct {
 
 func (x *LiveHost) Reset() {
 	*x = LiveHost{}
-	mi := &file_squall_v1_control_proto_msgTypes[21]
+	mi := &file_squall_v1_control_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1771,7 +1898,7 @@ func (x *LiveHost) String() string {
 func (*LiveHost) ProtoMessage() {}
 
 func (x *LiveHost) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[21]
+	mi := &file_squall_v1_control_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1784,7 +1911,7 @@ func (x *LiveHost) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LiveHost.ProtoReflect.Descriptor instead.
 func (*LiveHost) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{21}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *LiveHost) GetName() string {
@@ -1832,7 +1959,7 @@ type LiveFault struct {
 
 func (x *LiveFault) Reset() {
 	*x = LiveFault{}
-	mi := &file_squall_v1_control_proto_msgTypes[22]
+	mi := &file_squall_v1_control_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1844,7 +1971,7 @@ func (x *LiveFault) String() string {
 func (*LiveFault) ProtoMessage() {}
 
 func (x *LiveFault) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[22]
+	mi := &file_squall_v1_control_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1857,7 +1984,7 @@ func (x *LiveFault) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LiveFault.ProtoReflect.Descriptor instead.
 func (*LiveFault) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{22}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *LiveFault) GetStep() string {
@@ -1919,7 +2046,7 @@ type LiveProbe struct {
 
 func (x *LiveProbe) Reset() {
 	*x = LiveProbe{}
-	mi := &file_squall_v1_control_proto_msgTypes[23]
+	mi := &file_squall_v1_control_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1931,7 +2058,7 @@ func (x *LiveProbe) String() string {
 func (*LiveProbe) ProtoMessage() {}
 
 func (x *LiveProbe) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[23]
+	mi := &file_squall_v1_control_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1944,7 +2071,7 @@ func (x *LiveProbe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LiveProbe.ProtoReflect.Descriptor instead.
 func (*LiveProbe) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{23}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *LiveProbe) GetName() string {
@@ -2001,7 +2128,7 @@ type LiveRule struct {
 
 func (x *LiveRule) Reset() {
 	*x = LiveRule{}
-	mi := &file_squall_v1_control_proto_msgTypes[24]
+	mi := &file_squall_v1_control_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2013,7 +2140,7 @@ func (x *LiveRule) String() string {
 func (*LiveRule) ProtoMessage() {}
 
 func (x *LiveRule) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[24]
+	mi := &file_squall_v1_control_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2026,7 +2153,7 @@ func (x *LiveRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LiveRule.ProtoReflect.Descriptor instead.
 func (*LiveRule) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{24}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *LiveRule) GetKind() FindingKind {
@@ -2082,7 +2209,7 @@ type ListHostsRequest struct {
 
 func (x *ListHostsRequest) Reset() {
 	*x = ListHostsRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[25]
+	mi := &file_squall_v1_control_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2094,7 +2221,7 @@ func (x *ListHostsRequest) String() string {
 func (*ListHostsRequest) ProtoMessage() {}
 
 func (x *ListHostsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[25]
+	mi := &file_squall_v1_control_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2107,7 +2234,7 @@ func (x *ListHostsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHostsRequest.ProtoReflect.Descriptor instead.
 func (*ListHostsRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{25}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListHostsRequest) GetPageSize() int32 {
@@ -2135,7 +2262,7 @@ type ListHostsResponse struct {
 
 func (x *ListHostsResponse) Reset() {
 	*x = ListHostsResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[26]
+	mi := &file_squall_v1_control_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2147,7 +2274,7 @@ func (x *ListHostsResponse) String() string {
 func (*ListHostsResponse) ProtoMessage() {}
 
 func (x *ListHostsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[26]
+	mi := &file_squall_v1_control_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2160,7 +2287,7 @@ func (x *ListHostsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHostsResponse.ProtoReflect.Descriptor instead.
 func (*ListHostsResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{26}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListHostsResponse) GetHosts() []*Registered {
@@ -2187,7 +2314,7 @@ type GetHostRequest struct {
 
 func (x *GetHostRequest) Reset() {
 	*x = GetHostRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[27]
+	mi := &file_squall_v1_control_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2199,7 +2326,7 @@ func (x *GetHostRequest) String() string {
 func (*GetHostRequest) ProtoMessage() {}
 
 func (x *GetHostRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[27]
+	mi := &file_squall_v1_control_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2212,7 +2339,7 @@ func (x *GetHostRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetHostRequest.ProtoReflect.Descriptor instead.
 func (*GetHostRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{27}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *GetHostRequest) GetHost() string {
@@ -2232,7 +2359,7 @@ type GetHostResponse struct {
 
 func (x *GetHostResponse) Reset() {
 	*x = GetHostResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[28]
+	mi := &file_squall_v1_control_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2244,7 +2371,7 @@ func (x *GetHostResponse) String() string {
 func (*GetHostResponse) ProtoMessage() {}
 
 func (x *GetHostResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[28]
+	mi := &file_squall_v1_control_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2257,7 +2384,7 @@ func (x *GetHostResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetHostResponse.ProtoReflect.Descriptor instead.
 func (*GetHostResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{28}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *GetHostResponse) GetHost() *Registered {
@@ -2278,7 +2405,7 @@ type ListZonesRequest struct {
 
 func (x *ListZonesRequest) Reset() {
 	*x = ListZonesRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[29]
+	mi := &file_squall_v1_control_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2290,7 +2417,7 @@ func (x *ListZonesRequest) String() string {
 func (*ListZonesRequest) ProtoMessage() {}
 
 func (x *ListZonesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[29]
+	mi := &file_squall_v1_control_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2303,7 +2430,7 @@ func (x *ListZonesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListZonesRequest.ProtoReflect.Descriptor instead.
 func (*ListZonesRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{29}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListZonesRequest) GetPageSize() int32 {
@@ -2331,7 +2458,7 @@ type ListZonesResponse struct {
 
 func (x *ListZonesResponse) Reset() {
 	*x = ListZonesResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[30]
+	mi := &file_squall_v1_control_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2343,7 +2470,7 @@ func (x *ListZonesResponse) String() string {
 func (*ListZonesResponse) ProtoMessage() {}
 
 func (x *ListZonesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[30]
+	mi := &file_squall_v1_control_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2356,7 +2483,7 @@ func (x *ListZonesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListZonesResponse.ProtoReflect.Descriptor instead.
 func (*ListZonesResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{30}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ListZonesResponse) GetZones() []*Zone {
@@ -2385,7 +2512,7 @@ type Zone struct {
 
 func (x *Zone) Reset() {
 	*x = Zone{}
-	mi := &file_squall_v1_control_proto_msgTypes[31]
+	mi := &file_squall_v1_control_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2397,7 +2524,7 @@ func (x *Zone) String() string {
 func (*Zone) ProtoMessage() {}
 
 func (x *Zone) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[31]
+	mi := &file_squall_v1_control_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2410,7 +2537,7 @@ func (x *Zone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Zone.ProtoReflect.Descriptor instead.
 func (*Zone) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{31}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Zone) GetName() string {
@@ -2445,7 +2572,7 @@ type ListRunsRequest struct {
 
 func (x *ListRunsRequest) Reset() {
 	*x = ListRunsRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[32]
+	mi := &file_squall_v1_control_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2457,7 +2584,7 @@ func (x *ListRunsRequest) String() string {
 func (*ListRunsRequest) ProtoMessage() {}
 
 func (x *ListRunsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[32]
+	mi := &file_squall_v1_control_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2470,7 +2597,7 @@ func (x *ListRunsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRunsRequest.ProtoReflect.Descriptor instead.
 func (*ListRunsRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{32}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ListRunsRequest) GetPageSize() int32 {
@@ -2498,7 +2625,7 @@ type ListRunsResponse struct {
 
 func (x *ListRunsResponse) Reset() {
 	*x = ListRunsResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[33]
+	mi := &file_squall_v1_control_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2510,7 +2637,7 @@ func (x *ListRunsResponse) String() string {
 func (*ListRunsResponse) ProtoMessage() {}
 
 func (x *ListRunsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[33]
+	mi := &file_squall_v1_control_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2523,7 +2650,7 @@ func (x *ListRunsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRunsResponse.ProtoReflect.Descriptor instead.
 func (*ListRunsResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{33}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ListRunsResponse) GetRuns() []*RunSummary {
@@ -2550,7 +2677,7 @@ type GetRunRequest struct {
 
 func (x *GetRunRequest) Reset() {
 	*x = GetRunRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[34]
+	mi := &file_squall_v1_control_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2562,7 +2689,7 @@ func (x *GetRunRequest) String() string {
 func (*GetRunRequest) ProtoMessage() {}
 
 func (x *GetRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[34]
+	mi := &file_squall_v1_control_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2575,7 +2702,7 @@ func (x *GetRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRunRequest.ProtoReflect.Descriptor instead.
 func (*GetRunRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{34}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *GetRunRequest) GetRun() string {
@@ -2595,7 +2722,7 @@ type GetRunResponse struct {
 
 func (x *GetRunResponse) Reset() {
 	*x = GetRunResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[35]
+	mi := &file_squall_v1_control_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2607,7 +2734,7 @@ func (x *GetRunResponse) String() string {
 func (*GetRunResponse) ProtoMessage() {}
 
 func (x *GetRunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[35]
+	mi := &file_squall_v1_control_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2620,7 +2747,7 @@ func (x *GetRunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRunResponse.ProtoReflect.Descriptor instead.
 func (*GetRunResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{35}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *GetRunResponse) GetPart() []byte {
@@ -2641,7 +2768,7 @@ type ListAuditRecordsRequest struct {
 
 func (x *ListAuditRecordsRequest) Reset() {
 	*x = ListAuditRecordsRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[36]
+	mi := &file_squall_v1_control_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2653,7 +2780,7 @@ func (x *ListAuditRecordsRequest) String() string {
 func (*ListAuditRecordsRequest) ProtoMessage() {}
 
 func (x *ListAuditRecordsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[36]
+	mi := &file_squall_v1_control_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2666,7 +2793,7 @@ func (x *ListAuditRecordsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditRecordsRequest.ProtoReflect.Descriptor instead.
 func (*ListAuditRecordsRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{36}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ListAuditRecordsRequest) GetPageSize() int32 {
@@ -2694,7 +2821,7 @@ type ListAuditRecordsResponse struct {
 
 func (x *ListAuditRecordsResponse) Reset() {
 	*x = ListAuditRecordsResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[37]
+	mi := &file_squall_v1_control_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2706,7 +2833,7 @@ func (x *ListAuditRecordsResponse) String() string {
 func (*ListAuditRecordsResponse) ProtoMessage() {}
 
 func (x *ListAuditRecordsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[37]
+	mi := &file_squall_v1_control_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2719,7 +2846,7 @@ func (x *ListAuditRecordsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditRecordsResponse.ProtoReflect.Descriptor instead.
 func (*ListAuditRecordsResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{37}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListAuditRecordsResponse) GetAudit() []*AuditRecord {
@@ -2747,7 +2874,7 @@ type ForgetHostRequest struct {
 
 func (x *ForgetHostRequest) Reset() {
 	*x = ForgetHostRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[38]
+	mi := &file_squall_v1_control_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2759,7 +2886,7 @@ func (x *ForgetHostRequest) String() string {
 func (*ForgetHostRequest) ProtoMessage() {}
 
 func (x *ForgetHostRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[38]
+	mi := &file_squall_v1_control_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2772,7 +2899,7 @@ func (x *ForgetHostRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetHostRequest.ProtoReflect.Descriptor instead.
 func (*ForgetHostRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{38}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ForgetHostRequest) GetHost() string {
@@ -2793,7 +2920,7 @@ func (x *ForgetHostRequest) GetReason() string {
 type ForgetHostResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Index uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
-	// What was not shown clean there.
+	// What was not shown clean there. Where that is very much, each step's residue is cut short.
 	Open          []*OpenStep `protobuf:"bytes,2,rep,name=open,proto3" json:"open,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2801,7 +2928,7 @@ type ForgetHostResponse struct {
 
 func (x *ForgetHostResponse) Reset() {
 	*x = ForgetHostResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[39]
+	mi := &file_squall_v1_control_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2813,7 +2940,7 @@ func (x *ForgetHostResponse) String() string {
 func (*ForgetHostResponse) ProtoMessage() {}
 
 func (x *ForgetHostResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[39]
+	mi := &file_squall_v1_control_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2826,7 +2953,7 @@ func (x *ForgetHostResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetHostResponse.ProtoReflect.Descriptor instead.
 func (*ForgetHostResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{39}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ForgetHostResponse) GetIndex() uint64 {
@@ -2856,7 +2983,7 @@ type ConfirmDamageRequest struct {
 
 func (x *ConfirmDamageRequest) Reset() {
 	*x = ConfirmDamageRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[40]
+	mi := &file_squall_v1_control_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2868,7 +2995,7 @@ func (x *ConfirmDamageRequest) String() string {
 func (*ConfirmDamageRequest) ProtoMessage() {}
 
 func (x *ConfirmDamageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[40]
+	mi := &file_squall_v1_control_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2881,7 +3008,7 @@ func (x *ConfirmDamageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmDamageRequest.ProtoReflect.Descriptor instead.
 func (*ConfirmDamageRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{40}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ConfirmDamageRequest) GetHost() string {
@@ -2918,7 +3045,7 @@ type ConfirmDamageResponse struct {
 
 func (x *ConfirmDamageResponse) Reset() {
 	*x = ConfirmDamageResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[41]
+	mi := &file_squall_v1_control_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2930,7 +3057,7 @@ func (x *ConfirmDamageResponse) String() string {
 func (*ConfirmDamageResponse) ProtoMessage() {}
 
 func (x *ConfirmDamageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[41]
+	mi := &file_squall_v1_control_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2943,7 +3070,7 @@ func (x *ConfirmDamageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmDamageResponse.ProtoReflect.Descriptor instead.
 func (*ConfirmDamageResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{41}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ConfirmDamageResponse) GetIndex() uint64 {
@@ -2977,7 +3104,7 @@ type ReportRequest struct {
 
 func (x *ReportRequest) Reset() {
 	*x = ReportRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[42]
+	mi := &file_squall_v1_control_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2989,7 +3116,7 @@ func (x *ReportRequest) String() string {
 func (*ReportRequest) ProtoMessage() {}
 
 func (x *ReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[42]
+	mi := &file_squall_v1_control_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3002,7 +3129,7 @@ func (x *ReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportRequest.ProtoReflect.Descriptor instead.
 func (*ReportRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{42}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ReportRequest) GetRun() string {
@@ -3012,17 +3139,17 @@ func (x *ReportRequest) GetRun() string {
 	return ""
 }
 
-// ReportResponse carries the report.
+// ReportResponse is a part of a RunReport.
 type ReportResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Report        *RunReport             `protobuf:"bytes,1,opt,name=report,proto3" json:"report,omitempty"`
+	Part          []byte                 `protobuf:"bytes,1,opt,name=part,proto3" json:"part,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ReportResponse) Reset() {
 	*x = ReportResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[43]
+	mi := &file_squall_v1_control_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3034,7 +3161,7 @@ func (x *ReportResponse) String() string {
 func (*ReportResponse) ProtoMessage() {}
 
 func (x *ReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[43]
+	mi := &file_squall_v1_control_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3047,12 +3174,12 @@ func (x *ReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportResponse.ProtoReflect.Descriptor instead.
 func (*ReportResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{43}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{45}
 }
 
-func (x *ReportResponse) GetReport() *RunReport {
+func (x *ReportResponse) GetPart() []byte {
 	if x != nil {
-		return x.Report
+		return x.Part
 	}
 	return nil
 }
@@ -3080,7 +3207,7 @@ type RunReport struct {
 
 func (x *RunReport) Reset() {
 	*x = RunReport{}
-	mi := &file_squall_v1_control_proto_msgTypes[44]
+	mi := &file_squall_v1_control_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3092,7 +3219,7 @@ func (x *RunReport) String() string {
 func (*RunReport) ProtoMessage() {}
 
 func (x *RunReport) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[44]
+	mi := &file_squall_v1_control_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3105,7 +3232,7 @@ func (x *RunReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunReport.ProtoReflect.Descriptor instead.
 func (*RunReport) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{44}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *RunReport) GetSummary() *RunSummary {
@@ -3218,7 +3345,7 @@ type PhaseReport struct {
 
 func (x *PhaseReport) Reset() {
 	*x = PhaseReport{}
-	mi := &file_squall_v1_control_proto_msgTypes[45]
+	mi := &file_squall_v1_control_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3230,7 +3357,7 @@ func (x *PhaseReport) String() string {
 func (*PhaseReport) ProtoMessage() {}
 
 func (x *PhaseReport) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[45]
+	mi := &file_squall_v1_control_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3243,7 +3370,7 @@ func (x *PhaseReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PhaseReport.ProtoReflect.Descriptor instead.
 func (*PhaseReport) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{45}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *PhaseReport) GetPlanned() *PlannedPhase {
@@ -3287,7 +3414,7 @@ type StepReport struct {
 
 func (x *StepReport) Reset() {
 	*x = StepReport{}
-	mi := &file_squall_v1_control_proto_msgTypes[46]
+	mi := &file_squall_v1_control_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3299,7 +3426,7 @@ func (x *StepReport) String() string {
 func (*StepReport) ProtoMessage() {}
 
 func (x *StepReport) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[46]
+	mi := &file_squall_v1_control_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3312,7 +3439,7 @@ func (x *StepReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepReport.ProtoReflect.Descriptor instead.
 func (*StepReport) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{46}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *StepReport) GetId() string {
@@ -3385,7 +3512,7 @@ type Spread struct {
 
 func (x *Spread) Reset() {
 	*x = Spread{}
-	mi := &file_squall_v1_control_proto_msgTypes[47]
+	mi := &file_squall_v1_control_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3397,7 +3524,7 @@ func (x *Spread) String() string {
 func (*Spread) ProtoMessage() {}
 
 func (x *Spread) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[47]
+	mi := &file_squall_v1_control_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3410,7 +3537,7 @@ func (x *Spread) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Spread.ProtoReflect.Descriptor instead.
 func (*Spread) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{47}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Spread) GetCount() uint32 {
@@ -3468,7 +3595,7 @@ type ProbeReport struct {
 
 func (x *ProbeReport) Reset() {
 	*x = ProbeReport{}
-	mi := &file_squall_v1_control_proto_msgTypes[48]
+	mi := &file_squall_v1_control_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3480,7 +3607,7 @@ func (x *ProbeReport) String() string {
 func (*ProbeReport) ProtoMessage() {}
 
 func (x *ProbeReport) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[48]
+	mi := &file_squall_v1_control_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3493,7 +3620,7 @@ func (x *ProbeReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeReport.ProtoReflect.Descriptor instead.
 func (*ProbeReport) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{48}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ProbeReport) GetName() string {
@@ -3569,7 +3696,7 @@ type ProposeRequest struct {
 
 func (x *ProposeRequest) Reset() {
 	*x = ProposeRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[49]
+	mi := &file_squall_v1_control_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3581,7 +3708,7 @@ func (x *ProposeRequest) String() string {
 func (*ProposeRequest) ProtoMessage() {}
 
 func (x *ProposeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[49]
+	mi := &file_squall_v1_control_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3594,7 +3721,7 @@ func (x *ProposeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeRequest.ProtoReflect.Descriptor instead.
 func (*ProposeRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{49}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ProposeRequest) GetCommand() *Command {
@@ -3614,7 +3741,7 @@ type ProposeResponse struct {
 
 func (x *ProposeResponse) Reset() {
 	*x = ProposeResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[50]
+	mi := &file_squall_v1_control_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3626,7 +3753,7 @@ func (x *ProposeResponse) String() string {
 func (*ProposeResponse) ProtoMessage() {}
 
 func (x *ProposeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[50]
+	mi := &file_squall_v1_control_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3639,7 +3766,7 @@ func (x *ProposeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeResponse.ProtoReflect.Descriptor instead.
 func (*ProposeResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{50}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ProposeResponse) GetOutcome() *Outcome {
@@ -3660,7 +3787,7 @@ type ProposeLargeRequest struct {
 
 func (x *ProposeLargeRequest) Reset() {
 	*x = ProposeLargeRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[51]
+	mi := &file_squall_v1_control_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3672,7 +3799,7 @@ func (x *ProposeLargeRequest) String() string {
 func (*ProposeLargeRequest) ProtoMessage() {}
 
 func (x *ProposeLargeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[51]
+	mi := &file_squall_v1_control_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3685,7 +3812,7 @@ func (x *ProposeLargeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeLargeRequest.ProtoReflect.Descriptor instead.
 func (*ProposeLargeRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{51}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ProposeLargeRequest) GetPart() []byte {
@@ -3705,7 +3832,7 @@ type ProposeLargeResponse struct {
 
 func (x *ProposeLargeResponse) Reset() {
 	*x = ProposeLargeResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[52]
+	mi := &file_squall_v1_control_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3717,7 +3844,7 @@ func (x *ProposeLargeResponse) String() string {
 func (*ProposeLargeResponse) ProtoMessage() {}
 
 func (x *ProposeLargeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[52]
+	mi := &file_squall_v1_control_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3730,7 +3857,7 @@ func (x *ProposeLargeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeLargeResponse.ProtoReflect.Descriptor instead.
 func (*ProposeLargeResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{52}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ProposeLargeResponse) GetOutcome() *Outcome {
@@ -3755,7 +3882,7 @@ type ConfirmRequest struct {
 
 func (x *ConfirmRequest) Reset() {
 	*x = ConfirmRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[53]
+	mi := &file_squall_v1_control_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3767,7 +3894,7 @@ func (x *ConfirmRequest) String() string {
 func (*ConfirmRequest) ProtoMessage() {}
 
 func (x *ConfirmRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[53]
+	mi := &file_squall_v1_control_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3780,7 +3907,7 @@ func (x *ConfirmRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmRequest.ProtoReflect.Descriptor instead.
 func (*ConfirmRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{53}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ConfirmRequest) GetServer() string {
@@ -3834,7 +3961,7 @@ type ConfirmResponse struct {
 
 func (x *ConfirmResponse) Reset() {
 	*x = ConfirmResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[54]
+	mi := &file_squall_v1_control_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3846,7 +3973,7 @@ func (x *ConfirmResponse) String() string {
 func (*ConfirmResponse) ProtoMessage() {}
 
 func (x *ConfirmResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[54]
+	mi := &file_squall_v1_control_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3859,7 +3986,7 @@ func (x *ConfirmResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmResponse.ProtoReflect.Descriptor instead.
 func (*ConfirmResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{54}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ConfirmResponse) GetLeader() bool {
@@ -3942,7 +4069,7 @@ type PushRequest struct {
 
 func (x *PushRequest) Reset() {
 	*x = PushRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[55]
+	mi := &file_squall_v1_control_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3954,7 +4081,7 @@ func (x *PushRequest) String() string {
 func (*PushRequest) ProtoMessage() {}
 
 func (x *PushRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[55]
+	mi := &file_squall_v1_control_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3967,7 +4094,7 @@ func (x *PushRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PushRequest.ProtoReflect.Descriptor instead.
 func (*PushRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{55}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *PushRequest) GetOrders() map[string]*Order {
@@ -3986,7 +4113,7 @@ type PushResponse struct {
 
 func (x *PushResponse) Reset() {
 	*x = PushResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[56]
+	mi := &file_squall_v1_control_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3998,7 +4125,7 @@ func (x *PushResponse) String() string {
 func (*PushResponse) ProtoMessage() {}
 
 func (x *PushResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[56]
+	mi := &file_squall_v1_control_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4011,7 +4138,7 @@ func (x *PushResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PushResponse.ProtoReflect.Descriptor instead.
 func (*PushResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{56}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{58}
 }
 
 // AlarmRequest tells of a halt.
@@ -4024,7 +4151,7 @@ type AlarmRequest struct {
 
 func (x *AlarmRequest) Reset() {
 	*x = AlarmRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[57]
+	mi := &file_squall_v1_control_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4036,7 +4163,7 @@ func (x *AlarmRequest) String() string {
 func (*AlarmRequest) ProtoMessage() {}
 
 func (x *AlarmRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[57]
+	mi := &file_squall_v1_control_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4049,7 +4176,7 @@ func (x *AlarmRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlarmRequest.ProtoReflect.Descriptor instead.
 func (*AlarmRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{57}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *AlarmRequest) GetHalt() *HaltLatch {
@@ -4069,7 +4196,7 @@ type AlarmResponse struct {
 
 func (x *AlarmResponse) Reset() {
 	*x = AlarmResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[58]
+	mi := &file_squall_v1_control_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4081,7 +4208,7 @@ func (x *AlarmResponse) String() string {
 func (*AlarmResponse) ProtoMessage() {}
 
 func (x *AlarmResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[58]
+	mi := &file_squall_v1_control_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4094,7 +4221,7 @@ func (x *AlarmResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlarmResponse.ProtoReflect.Descriptor instead.
 func (*AlarmResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{58}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *AlarmResponse) GetHosts() []string {
@@ -4114,7 +4241,7 @@ type TryRequest struct {
 
 func (x *TryRequest) Reset() {
 	*x = TryRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[59]
+	mi := &file_squall_v1_control_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4126,7 +4253,7 @@ func (x *TryRequest) String() string {
 func (*TryRequest) ProtoMessage() {}
 
 func (x *TryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[59]
+	mi := &file_squall_v1_control_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4139,7 +4266,7 @@ func (x *TryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TryRequest.ProtoReflect.Descriptor instead.
 func (*TryRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{59}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *TryRequest) GetProbes() []*PlannedProbe {
@@ -4159,7 +4286,7 @@ type TryResponse struct {
 
 func (x *TryResponse) Reset() {
 	*x = TryResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[60]
+	mi := &file_squall_v1_control_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4171,7 +4298,7 @@ func (x *TryResponse) String() string {
 func (*TryResponse) ProtoMessage() {}
 
 func (x *TryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[60]
+	mi := &file_squall_v1_control_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4184,7 +4311,7 @@ func (x *TryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TryResponse.ProtoReflect.Descriptor instead.
 func (*TryResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{60}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *TryResponse) GetProbes() []*ProbeTrial {
@@ -4210,9 +4337,9 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"try_probes\x18\x05 \x01(\bR\ttryProbes\x1aK\n" +
 	"\bAimEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12)\n" +
-	"\x05value\x18\x02 \x01(\v2\x13.squall.v1.ZoneRoleR\x05value:\x028\x01\"3\n" +
-	"\fPlanResponse\x12#\n" +
-	"\x04plan\x18\x01 \x01(\v2\x0f.squall.v1.PlanR\x04plan\"\xbf\x02\n" +
+	"\x05value\x18\x02 \x01(\v2\x13.squall.v1.ZoneRoleR\x05value:\x028\x01\"\"\n" +
+	"\fPlanResponse\x12\x12\n" +
+	"\x04part\x18\x01 \x01(\fR\x04part\"\xbf\x02\n" +
 	"\n" +
 	"RunRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x125\n" +
@@ -4227,12 +4354,14 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x06digest\x18\b \x01(\tR\x06digest\x1aK\n" +
 	"\bAimEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12)\n" +
-	"\x05value\x18\x02 \x01(\v2\x13.squall.v1.ZoneRoleR\x05value:\x028\x01\"\x88\x01\n" +
+	"\x05value\x18\x02 \x01(\v2\x13.squall.v1.ZoneRoleR\x05value:\x028\x01\"\xbf\x01\n" +
 	"\vRunResponse\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x14\n" +
-	"\x05index\x18\x02 \x01(\x04R\x05index\x12#\n" +
-	"\x04plan\x18\x03 \x01(\v2\x0f.squall.v1.PlanR\x04plan\x12,\n" +
-	"\arefused\x18\x04 \x03(\v2\x12.squall.v1.ProblemR\arefused\"A\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\x12.\n" +
+	"\bwarnings\x18\x03 \x03(\v2\x12.squall.v1.ProblemR\bwarnings\x12,\n" +
+	"\arefused\x18\x04 \x03(\v2\x12.squall.v1.ProblemR\arefused\x12\x14\n" +
+	"\x05hosts\x18\x05 \x01(\rR\x05hosts\x12\x14\n" +
+	"\x05slots\x18\x06 \x01(\rR\x05slots\"A\n" +
 	"\fWatchRequest\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x1f\n" +
 	"\vafter_index\x18\x02 \x01(\x04R\n" +
@@ -4243,10 +4372,12 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x1d\n" +
 	"\n" +
-	"wait_nanos\x18\x03 \x01(\x03R\twaitNanos\"X\n" +
+	"wait_nanos\x18\x03 \x01(\x03R\twaitNanos\"w\n" +
 	"\fHaltResponse\x12\x1c\n" +
 	"\tcommitted\x18\x01 \x01(\bR\tcommitted\x12*\n" +
-	"\x05hosts\x18\x02 \x03(\v2\x14.squall.v1.HostCleanR\x05hosts\"\x9a\x01\n" +
+	"\x05hosts\x18\x02 \x03(\v2\x14.squall.v1.HostCleanR\x05hosts\x12\x1d\n" +
+	"\n" +
+	"more_hosts\x18\x03 \x01(\rR\tmoreHosts\"\x9a\x01\n" +
 	"\tHostClean\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x12\x14\n" +
 	"\x05clean\x18\x02 \x01(\bR\x05clean\x12\x18\n" +
@@ -4264,13 +4395,17 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x03all\x18\x02 \x01(\bR\x03all\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x1d\n" +
 	"\n" +
-	"wait_nanos\x18\x04 \x01(\x03R\twaitNanos\"q\n" +
+	"wait_nanos\x18\x04 \x01(\x03R\twaitNanos\"\x90\x01\n" +
 	"\fUndoResponse\x12*\n" +
 	"\x05hosts\x18\x01 \x03(\v2\x14.squall.v1.HostCleanR\x05hosts\x12\x12\n" +
 	"\x04runs\x18\x02 \x03(\tR\x04runs\x12!\n" +
-	"\fended_before\x18\x03 \x03(\tR\vendedBefore\"\x0f\n" +
-	"\rStatusRequest\"\xef\x04\n" +
-	"\x0eStatusResponse\x12\x16\n" +
+	"\fended_before\x18\x03 \x03(\tR\vendedBefore\x12\x1d\n" +
+	"\n" +
+	"more_hosts\x18\x04 \x01(\rR\tmoreHosts\"\x0f\n" +
+	"\rStatusRequest\"$\n" +
+	"\x0eStatusResponse\x12\x12\n" +
+	"\x04part\x18\x01 \x01(\fR\x04part\"\xe7\x04\n" +
+	"\x06Status\x12\x16\n" +
 	"\x06leader\x18\x01 \x01(\tR\x06leader\x12\x16\n" +
 	"\x06server\x18\x02 \x01(\tR\x06server\x12\x14\n" +
 	"\x05index\x18\x03 \x01(\x04R\x05index\x12\x14\n" +
@@ -4326,8 +4461,10 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x05state\x18\x06 \x01(\x0e2\x14.squall.v1.StepStateR\x05state\x12/\n" +
 	"\bstanding\x18\a \x01(\x0e2\x13.squall.v1.StandingR\bstanding\"\x1f\n" +
 	"\vLiveRequest\x12\x10\n" +
-	"\x03run\x18\x01 \x01(\tR\x03run\"\xca\x03\n" +
-	"\fLiveResponse\x12'\n" +
+	"\x03run\x18\x01 \x01(\tR\x03run\"\"\n" +
+	"\fLiveResponse\x12\x12\n" +
+	"\x04part\x18\x01 \x01(\fR\x04part\"\xc5\x03\n" +
+	"\aLiveRun\x12'\n" +
 	"\x03run\x18\x01 \x01(\v2\x15.squall.v1.RunSummaryR\x03run\x12$\n" +
 	"\x0enow_unix_nanos\x18\x02 \x01(\x03R\fnowUnixNanos\x12.\n" +
 	"\x13incident_unix_nanos\x18\x03 \x01(\x03R\x11incidentUnixNanos\x12\x14\n" +
@@ -4424,9 +4561,9 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x06damage\x18\x02 \x01(\v2\x11.squall.v1.DamageR\x06damage\x12\x14\n" +
 	"\x05taken\x18\x03 \x01(\bR\x05taken\"!\n" +
 	"\rReportRequest\x12\x10\n" +
-	"\x03run\x18\x01 \x01(\tR\x03run\">\n" +
-	"\x0eReportResponse\x12,\n" +
-	"\x06report\x18\x01 \x01(\v2\x14.squall.v1.RunReportR\x06report\"\xab\x04\n" +
+	"\x03run\x18\x01 \x01(\tR\x03run\"$\n" +
+	"\x0eReportResponse\x12\x12\n" +
+	"\x04part\x18\x01 \x01(\fR\x04part\"\xab\x04\n" +
 	"\tRunReport\x12/\n" +
 	"\asummary\x18\x01 \x01(\v2\x15.squall.v1.RunSummaryR\asummary\x12\x14\n" +
 	"\x05title\x18\x02 \x01(\tR\x05title\x12\x1e\n" +
@@ -4537,16 +4674,16 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x18HOST_CONDITION_RETURNING\x10\x04\x12\x1a\n" +
 	"\x16HOST_CONDITION_UNKNOWN\x10\x05\x12\x1a\n" +
 	"\x16HOST_CONDITION_RESIDUE\x10\x06\x12\x17\n" +
-	"\x13HOST_CONDITION_LOST\x10\a2\xf9\b\n" +
-	"\x0eControlService\x127\n" +
-	"\x04Plan\x12\x16.squall.v1.PlanRequest\x1a\x17.squall.v1.PlanResponse\x124\n" +
+	"\x13HOST_CONDITION_LOST\x10\a2\x81\t\n" +
+	"\x0eControlService\x129\n" +
+	"\x04Plan\x12\x16.squall.v1.PlanRequest\x1a\x17.squall.v1.PlanResponse0\x01\x124\n" +
 	"\x03Run\x12\x15.squall.v1.RunRequest\x1a\x16.squall.v1.RunResponse\x12<\n" +
 	"\x05Watch\x12\x17.squall.v1.WatchRequest\x1a\x18.squall.v1.WatchResponse0\x01\x127\n" +
 	"\x04Halt\x12\x16.squall.v1.HaltRequest\x1a\x17.squall.v1.HaltResponse\x12=\n" +
 	"\x06Resume\x12\x18.squall.v1.ResumeRequest\x1a\x19.squall.v1.ResumeResponse\x127\n" +
-	"\x04Undo\x12\x16.squall.v1.UndoRequest\x1a\x17.squall.v1.UndoResponse\x12=\n" +
-	"\x06Status\x12\x18.squall.v1.StatusRequest\x1a\x19.squall.v1.StatusResponse\x127\n" +
-	"\x04Live\x12\x16.squall.v1.LiveRequest\x1a\x17.squall.v1.LiveResponse\x12F\n" +
+	"\x04Undo\x12\x16.squall.v1.UndoRequest\x1a\x17.squall.v1.UndoResponse\x12?\n" +
+	"\x06Status\x12\x18.squall.v1.StatusRequest\x1a\x19.squall.v1.StatusResponse0\x01\x129\n" +
+	"\x04Live\x12\x16.squall.v1.LiveRequest\x1a\x17.squall.v1.LiveResponse0\x01\x12F\n" +
 	"\tListHosts\x12\x1b.squall.v1.ListHostsRequest\x1a\x1c.squall.v1.ListHostsResponse\x12@\n" +
 	"\aGetHost\x12\x19.squall.v1.GetHostRequest\x1a\x1a.squall.v1.GetHostResponse\x12F\n" +
 	"\tListZones\x12\x1b.squall.v1.ListZonesRequest\x1a\x1c.squall.v1.ListZonesResponse\x12C\n" +
@@ -4555,8 +4692,8 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x10ListAuditRecords\x12\".squall.v1.ListAuditRecordsRequest\x1a#.squall.v1.ListAuditRecordsResponse\x12I\n" +
 	"\n" +
 	"ForgetHost\x12\x1c.squall.v1.ForgetHostRequest\x1a\x1d.squall.v1.ForgetHostResponse\x12R\n" +
-	"\rConfirmDamage\x12\x1f.squall.v1.ConfirmDamageRequest\x1a .squall.v1.ConfirmDamageResponse\x12=\n" +
-	"\x06Report\x12\x18.squall.v1.ReportRequest\x1a\x19.squall.v1.ReportResponse2\x8f\x03\n" +
+	"\rConfirmDamage\x12\x1f.squall.v1.ConfirmDamageRequest\x1a .squall.v1.ConfirmDamageResponse\x12?\n" +
+	"\x06Report\x12\x18.squall.v1.ReportRequest\x1a\x19.squall.v1.ReportResponse0\x012\x8f\x03\n" +
 	"\vPeerService\x12@\n" +
 	"\aPropose\x12\x19.squall.v1.ProposeRequest\x1a\x1a.squall.v1.ProposeResponse\x12Q\n" +
 	"\fProposeLarge\x12\x1e.squall.v1.ProposeLargeRequest\x1a\x1f.squall.v1.ProposeLargeResponse(\x01\x12@\n" +
@@ -4578,7 +4715,7 @@ func file_squall_v1_control_proto_rawDescGZIP() []byte {
 }
 
 var file_squall_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_squall_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 65)
+var file_squall_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 67)
 var file_squall_v1_control_proto_goTypes = []any{
 	(Standing)(0),                    // 0: squall.v1.Standing
 	(HostCondition)(0),               // 1: squall.v1.HostCondition
@@ -4597,201 +4734,201 @@ var file_squall_v1_control_proto_goTypes = []any{
 	(*UndoResponse)(nil),             // 14: squall.v1.UndoResponse
 	(*StatusRequest)(nil),            // 15: squall.v1.StatusRequest
 	(*StatusResponse)(nil),           // 16: squall.v1.StatusResponse
-	(*BarredHost)(nil),               // 17: squall.v1.BarredHost
-	(*ServerStatus)(nil),             // 18: squall.v1.ServerStatus
-	(*RunSummary)(nil),               // 19: squall.v1.RunSummary
-	(*ActiveStep)(nil),               // 20: squall.v1.ActiveStep
-	(*LiveRequest)(nil),              // 21: squall.v1.LiveRequest
-	(*LiveResponse)(nil),             // 22: squall.v1.LiveResponse
-	(*LiveHost)(nil),                 // 23: squall.v1.LiveHost
-	(*LiveFault)(nil),                // 24: squall.v1.LiveFault
-	(*LiveProbe)(nil),                // 25: squall.v1.LiveProbe
-	(*LiveRule)(nil),                 // 26: squall.v1.LiveRule
-	(*ListHostsRequest)(nil),         // 27: squall.v1.ListHostsRequest
-	(*ListHostsResponse)(nil),        // 28: squall.v1.ListHostsResponse
-	(*GetHostRequest)(nil),           // 29: squall.v1.GetHostRequest
-	(*GetHostResponse)(nil),          // 30: squall.v1.GetHostResponse
-	(*ListZonesRequest)(nil),         // 31: squall.v1.ListZonesRequest
-	(*ListZonesResponse)(nil),        // 32: squall.v1.ListZonesResponse
-	(*Zone)(nil),                     // 33: squall.v1.Zone
-	(*ListRunsRequest)(nil),          // 34: squall.v1.ListRunsRequest
-	(*ListRunsResponse)(nil),         // 35: squall.v1.ListRunsResponse
-	(*GetRunRequest)(nil),            // 36: squall.v1.GetRunRequest
-	(*GetRunResponse)(nil),           // 37: squall.v1.GetRunResponse
-	(*ListAuditRecordsRequest)(nil),  // 38: squall.v1.ListAuditRecordsRequest
-	(*ListAuditRecordsResponse)(nil), // 39: squall.v1.ListAuditRecordsResponse
-	(*ForgetHostRequest)(nil),        // 40: squall.v1.ForgetHostRequest
-	(*ForgetHostResponse)(nil),       // 41: squall.v1.ForgetHostResponse
-	(*ConfirmDamageRequest)(nil),     // 42: squall.v1.ConfirmDamageRequest
-	(*ConfirmDamageResponse)(nil),    // 43: squall.v1.ConfirmDamageResponse
-	(*ReportRequest)(nil),            // 44: squall.v1.ReportRequest
-	(*ReportResponse)(nil),           // 45: squall.v1.ReportResponse
-	(*RunReport)(nil),                // 46: squall.v1.RunReport
-	(*PhaseReport)(nil),              // 47: squall.v1.PhaseReport
-	(*StepReport)(nil),               // 48: squall.v1.StepReport
-	(*Spread)(nil),                   // 49: squall.v1.Spread
-	(*ProbeReport)(nil),              // 50: squall.v1.ProbeReport
-	(*ProposeRequest)(nil),           // 51: squall.v1.ProposeRequest
-	(*ProposeResponse)(nil),          // 52: squall.v1.ProposeResponse
-	(*ProposeLargeRequest)(nil),      // 53: squall.v1.ProposeLargeRequest
-	(*ProposeLargeResponse)(nil),     // 54: squall.v1.ProposeLargeResponse
-	(*ConfirmRequest)(nil),           // 55: squall.v1.ConfirmRequest
-	(*ConfirmResponse)(nil),          // 56: squall.v1.ConfirmResponse
-	(*PushRequest)(nil),              // 57: squall.v1.PushRequest
-	(*PushResponse)(nil),             // 58: squall.v1.PushResponse
-	(*AlarmRequest)(nil),             // 59: squall.v1.AlarmRequest
-	(*AlarmResponse)(nil),            // 60: squall.v1.AlarmResponse
-	(*TryRequest)(nil),               // 61: squall.v1.TryRequest
-	(*TryResponse)(nil),              // 62: squall.v1.TryResponse
-	nil,                              // 63: squall.v1.PlanRequest.AimEntry
-	nil,                              // 64: squall.v1.RunRequest.AimEntry
-	nil,                              // 65: squall.v1.StepReport.StandingEntry
-	nil,                              // 66: squall.v1.PushRequest.OrdersEntry
-	(*Experiment)(nil),               // 67: squall.v1.Experiment
-	(*Plan)(nil),                     // 68: squall.v1.Plan
-	(*Problem)(nil),                  // 69: squall.v1.Problem
-	(*Event)(nil),                    // 70: squall.v1.Event
-	(*HaltLatch)(nil),                // 71: squall.v1.HaltLatch
-	(*Damage)(nil),                   // 72: squall.v1.Damage
-	(*HostConflict)(nil),             // 73: squall.v1.HostConflict
-	(RunState)(0),                    // 74: squall.v1.RunState
-	(Verdict)(0),                     // 75: squall.v1.Verdict
-	(*Principal)(nil),                // 76: squall.v1.Principal
-	(StepState)(0),                   // 77: squall.v1.StepState
-	(FindingKind)(0),                 // 78: squall.v1.FindingKind
-	(FindingState)(0),                // 79: squall.v1.FindingState
-	(*Registered)(nil),               // 80: squall.v1.Registered
-	(*AuditRecord)(nil),              // 81: squall.v1.AuditRecord
-	(*OpenStep)(nil),                 // 82: squall.v1.OpenStep
-	(*Finding)(nil),                  // 83: squall.v1.Finding
-	(EndCause)(0),                    // 84: squall.v1.EndCause
-	(*PlannedPhase)(nil),             // 85: squall.v1.PlannedPhase
-	(*StepStatus)(nil),               // 86: squall.v1.StepStatus
-	(*Command)(nil),                  // 87: squall.v1.Command
-	(*Outcome)(nil),                  // 88: squall.v1.Outcome
-	(*PlannedProbe)(nil),             // 89: squall.v1.PlannedProbe
-	(*ProbeTrial)(nil),               // 90: squall.v1.ProbeTrial
-	(*ZoneRole)(nil),                 // 91: squall.v1.ZoneRole
-	(*Order)(nil),                    // 92: squall.v1.Order
+	(*Status)(nil),                   // 17: squall.v1.Status
+	(*BarredHost)(nil),               // 18: squall.v1.BarredHost
+	(*ServerStatus)(nil),             // 19: squall.v1.ServerStatus
+	(*RunSummary)(nil),               // 20: squall.v1.RunSummary
+	(*ActiveStep)(nil),               // 21: squall.v1.ActiveStep
+	(*LiveRequest)(nil),              // 22: squall.v1.LiveRequest
+	(*LiveResponse)(nil),             // 23: squall.v1.LiveResponse
+	(*LiveRun)(nil),                  // 24: squall.v1.LiveRun
+	(*LiveHost)(nil),                 // 25: squall.v1.LiveHost
+	(*LiveFault)(nil),                // 26: squall.v1.LiveFault
+	(*LiveProbe)(nil),                // 27: squall.v1.LiveProbe
+	(*LiveRule)(nil),                 // 28: squall.v1.LiveRule
+	(*ListHostsRequest)(nil),         // 29: squall.v1.ListHostsRequest
+	(*ListHostsResponse)(nil),        // 30: squall.v1.ListHostsResponse
+	(*GetHostRequest)(nil),           // 31: squall.v1.GetHostRequest
+	(*GetHostResponse)(nil),          // 32: squall.v1.GetHostResponse
+	(*ListZonesRequest)(nil),         // 33: squall.v1.ListZonesRequest
+	(*ListZonesResponse)(nil),        // 34: squall.v1.ListZonesResponse
+	(*Zone)(nil),                     // 35: squall.v1.Zone
+	(*ListRunsRequest)(nil),          // 36: squall.v1.ListRunsRequest
+	(*ListRunsResponse)(nil),         // 37: squall.v1.ListRunsResponse
+	(*GetRunRequest)(nil),            // 38: squall.v1.GetRunRequest
+	(*GetRunResponse)(nil),           // 39: squall.v1.GetRunResponse
+	(*ListAuditRecordsRequest)(nil),  // 40: squall.v1.ListAuditRecordsRequest
+	(*ListAuditRecordsResponse)(nil), // 41: squall.v1.ListAuditRecordsResponse
+	(*ForgetHostRequest)(nil),        // 42: squall.v1.ForgetHostRequest
+	(*ForgetHostResponse)(nil),       // 43: squall.v1.ForgetHostResponse
+	(*ConfirmDamageRequest)(nil),     // 44: squall.v1.ConfirmDamageRequest
+	(*ConfirmDamageResponse)(nil),    // 45: squall.v1.ConfirmDamageResponse
+	(*ReportRequest)(nil),            // 46: squall.v1.ReportRequest
+	(*ReportResponse)(nil),           // 47: squall.v1.ReportResponse
+	(*RunReport)(nil),                // 48: squall.v1.RunReport
+	(*PhaseReport)(nil),              // 49: squall.v1.PhaseReport
+	(*StepReport)(nil),               // 50: squall.v1.StepReport
+	(*Spread)(nil),                   // 51: squall.v1.Spread
+	(*ProbeReport)(nil),              // 52: squall.v1.ProbeReport
+	(*ProposeRequest)(nil),           // 53: squall.v1.ProposeRequest
+	(*ProposeResponse)(nil),          // 54: squall.v1.ProposeResponse
+	(*ProposeLargeRequest)(nil),      // 55: squall.v1.ProposeLargeRequest
+	(*ProposeLargeResponse)(nil),     // 56: squall.v1.ProposeLargeResponse
+	(*ConfirmRequest)(nil),           // 57: squall.v1.ConfirmRequest
+	(*ConfirmResponse)(nil),          // 58: squall.v1.ConfirmResponse
+	(*PushRequest)(nil),              // 59: squall.v1.PushRequest
+	(*PushResponse)(nil),             // 60: squall.v1.PushResponse
+	(*AlarmRequest)(nil),             // 61: squall.v1.AlarmRequest
+	(*AlarmResponse)(nil),            // 62: squall.v1.AlarmResponse
+	(*TryRequest)(nil),               // 63: squall.v1.TryRequest
+	(*TryResponse)(nil),              // 64: squall.v1.TryResponse
+	nil,                              // 65: squall.v1.PlanRequest.AimEntry
+	nil,                              // 66: squall.v1.RunRequest.AimEntry
+	nil,                              // 67: squall.v1.StepReport.StandingEntry
+	nil,                              // 68: squall.v1.PushRequest.OrdersEntry
+	(*Experiment)(nil),               // 69: squall.v1.Experiment
+	(*Problem)(nil),                  // 70: squall.v1.Problem
+	(*Event)(nil),                    // 71: squall.v1.Event
+	(*HaltLatch)(nil),                // 72: squall.v1.HaltLatch
+	(*Damage)(nil),                   // 73: squall.v1.Damage
+	(*HostConflict)(nil),             // 74: squall.v1.HostConflict
+	(RunState)(0),                    // 75: squall.v1.RunState
+	(Verdict)(0),                     // 76: squall.v1.Verdict
+	(*Principal)(nil),                // 77: squall.v1.Principal
+	(StepState)(0),                   // 78: squall.v1.StepState
+	(FindingKind)(0),                 // 79: squall.v1.FindingKind
+	(FindingState)(0),                // 80: squall.v1.FindingState
+	(*Registered)(nil),               // 81: squall.v1.Registered
+	(*AuditRecord)(nil),              // 82: squall.v1.AuditRecord
+	(*OpenStep)(nil),                 // 83: squall.v1.OpenStep
+	(*Finding)(nil),                  // 84: squall.v1.Finding
+	(*Plan)(nil),                     // 85: squall.v1.Plan
+	(EndCause)(0),                    // 86: squall.v1.EndCause
+	(*PlannedPhase)(nil),             // 87: squall.v1.PlannedPhase
+	(*StepStatus)(nil),               // 88: squall.v1.StepStatus
+	(*Command)(nil),                  // 89: squall.v1.Command
+	(*Outcome)(nil),                  // 90: squall.v1.Outcome
+	(*PlannedProbe)(nil),             // 91: squall.v1.PlannedProbe
+	(*ProbeTrial)(nil),               // 92: squall.v1.ProbeTrial
+	(*ZoneRole)(nil),                 // 93: squall.v1.ZoneRole
+	(*Order)(nil),                    // 94: squall.v1.Order
 }
 var file_squall_v1_control_proto_depIdxs = []int32{
-	67, // 0: squall.v1.PlanRequest.experiment:type_name -> squall.v1.Experiment
-	63, // 1: squall.v1.PlanRequest.aim:type_name -> squall.v1.PlanRequest.AimEntry
-	68, // 2: squall.v1.PlanResponse.plan:type_name -> squall.v1.Plan
-	67, // 3: squall.v1.RunRequest.experiment:type_name -> squall.v1.Experiment
-	64, // 4: squall.v1.RunRequest.aim:type_name -> squall.v1.RunRequest.AimEntry
-	68, // 5: squall.v1.RunResponse.plan:type_name -> squall.v1.Plan
-	69, // 6: squall.v1.RunResponse.refused:type_name -> squall.v1.Problem
-	70, // 7: squall.v1.WatchResponse.event:type_name -> squall.v1.Event
-	10, // 8: squall.v1.HaltResponse.hosts:type_name -> squall.v1.HostClean
-	0,  // 9: squall.v1.HostClean.standing:type_name -> squall.v1.Standing
-	10, // 10: squall.v1.UndoResponse.hosts:type_name -> squall.v1.HostClean
-	71, // 11: squall.v1.StatusResponse.halt:type_name -> squall.v1.HaltLatch
-	19, // 12: squall.v1.StatusResponse.runs:type_name -> squall.v1.RunSummary
-	20, // 13: squall.v1.StatusResponse.active:type_name -> squall.v1.ActiveStep
-	10, // 14: squall.v1.StatusResponse.residue:type_name -> squall.v1.HostClean
-	18, // 15: squall.v1.StatusResponse.servers:type_name -> squall.v1.ServerStatus
-	17, // 16: squall.v1.StatusResponse.barred:type_name -> squall.v1.BarredHost
-	72, // 17: squall.v1.BarredHost.damage:type_name -> squall.v1.Damage
-	73, // 18: squall.v1.BarredHost.conflict:type_name -> squall.v1.HostConflict
-	74, // 19: squall.v1.RunSummary.state:type_name -> squall.v1.RunState
-	75, // 20: squall.v1.RunSummary.verdict:type_name -> squall.v1.Verdict
-	76, // 21: squall.v1.RunSummary.by:type_name -> squall.v1.Principal
-	77, // 22: squall.v1.ActiveStep.state:type_name -> squall.v1.StepState
-	0,  // 23: squall.v1.ActiveStep.standing:type_name -> squall.v1.Standing
-	19, // 24: squall.v1.LiveResponse.run:type_name -> squall.v1.RunSummary
-	23, // 25: squall.v1.LiveResponse.hosts:type_name -> squall.v1.LiveHost
-	24, // 26: squall.v1.LiveResponse.faults:type_name -> squall.v1.LiveFault
-	25, // 27: squall.v1.LiveResponse.probes:type_name -> squall.v1.LiveProbe
-	26, // 28: squall.v1.LiveResponse.rules:type_name -> squall.v1.LiveRule
-	10, // 29: squall.v1.LiveResponse.residue:type_name -> squall.v1.HostClean
-	1,  // 30: squall.v1.LiveHost.condition:type_name -> squall.v1.HostCondition
-	78, // 31: squall.v1.LiveRule.kind:type_name -> squall.v1.FindingKind
-	79, // 32: squall.v1.LiveRule.state:type_name -> squall.v1.FindingState
-	80, // 33: squall.v1.ListHostsResponse.hosts:type_name -> squall.v1.Registered
-	80, // 34: squall.v1.GetHostResponse.host:type_name -> squall.v1.Registered
-	33, // 35: squall.v1.ListZonesResponse.zones:type_name -> squall.v1.Zone
-	19, // 36: squall.v1.ListRunsResponse.runs:type_name -> squall.v1.RunSummary
-	81, // 37: squall.v1.ListAuditRecordsResponse.audit:type_name -> squall.v1.AuditRecord
-	82, // 38: squall.v1.ForgetHostResponse.open:type_name -> squall.v1.OpenStep
-	72, // 39: squall.v1.ConfirmDamageResponse.damage:type_name -> squall.v1.Damage
-	46, // 40: squall.v1.ReportResponse.report:type_name -> squall.v1.RunReport
-	19, // 41: squall.v1.RunReport.summary:type_name -> squall.v1.RunSummary
-	83, // 42: squall.v1.RunReport.findings:type_name -> squall.v1.Finding
-	47, // 43: squall.v1.RunReport.phases:type_name -> squall.v1.PhaseReport
-	48, // 44: squall.v1.RunReport.steps:type_name -> squall.v1.StepReport
-	50, // 45: squall.v1.RunReport.probes:type_name -> squall.v1.ProbeReport
-	10, // 46: squall.v1.RunReport.residue:type_name -> squall.v1.HostClean
-	70, // 47: squall.v1.RunReport.events:type_name -> squall.v1.Event
-	68, // 48: squall.v1.RunReport.plan:type_name -> squall.v1.Plan
-	84, // 49: squall.v1.RunReport.end_cause:type_name -> squall.v1.EndCause
-	85, // 50: squall.v1.PhaseReport.planned:type_name -> squall.v1.PlannedPhase
-	86, // 51: squall.v1.StepReport.hosts:type_name -> squall.v1.StepStatus
-	49, // 52: squall.v1.StepReport.skew:type_name -> squall.v1.Spread
-	49, // 53: squall.v1.StepReport.late:type_name -> squall.v1.Spread
-	65, // 54: squall.v1.StepReport.standing:type_name -> squall.v1.StepReport.StandingEntry
-	87, // 55: squall.v1.ProposeRequest.command:type_name -> squall.v1.Command
-	88, // 56: squall.v1.ProposeResponse.outcome:type_name -> squall.v1.Outcome
-	88, // 57: squall.v1.ProposeLargeResponse.outcome:type_name -> squall.v1.Outcome
-	66, // 58: squall.v1.PushRequest.orders:type_name -> squall.v1.PushRequest.OrdersEntry
-	71, // 59: squall.v1.AlarmRequest.halt:type_name -> squall.v1.HaltLatch
-	89, // 60: squall.v1.TryRequest.probes:type_name -> squall.v1.PlannedProbe
-	90, // 61: squall.v1.TryResponse.probes:type_name -> squall.v1.ProbeTrial
-	91, // 62: squall.v1.PlanRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
-	91, // 63: squall.v1.RunRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
-	0,  // 64: squall.v1.StepReport.StandingEntry.value:type_name -> squall.v1.Standing
-	92, // 65: squall.v1.PushRequest.OrdersEntry.value:type_name -> squall.v1.Order
-	2,  // 66: squall.v1.ControlService.Plan:input_type -> squall.v1.PlanRequest
-	4,  // 67: squall.v1.ControlService.Run:input_type -> squall.v1.RunRequest
-	6,  // 68: squall.v1.ControlService.Watch:input_type -> squall.v1.WatchRequest
-	8,  // 69: squall.v1.ControlService.Halt:input_type -> squall.v1.HaltRequest
-	11, // 70: squall.v1.ControlService.Resume:input_type -> squall.v1.ResumeRequest
-	13, // 71: squall.v1.ControlService.Undo:input_type -> squall.v1.UndoRequest
-	15, // 72: squall.v1.ControlService.Status:input_type -> squall.v1.StatusRequest
-	21, // 73: squall.v1.ControlService.Live:input_type -> squall.v1.LiveRequest
-	27, // 74: squall.v1.ControlService.ListHosts:input_type -> squall.v1.ListHostsRequest
-	29, // 75: squall.v1.ControlService.GetHost:input_type -> squall.v1.GetHostRequest
-	31, // 76: squall.v1.ControlService.ListZones:input_type -> squall.v1.ListZonesRequest
-	34, // 77: squall.v1.ControlService.ListRuns:input_type -> squall.v1.ListRunsRequest
-	36, // 78: squall.v1.ControlService.GetRun:input_type -> squall.v1.GetRunRequest
-	38, // 79: squall.v1.ControlService.ListAuditRecords:input_type -> squall.v1.ListAuditRecordsRequest
-	40, // 80: squall.v1.ControlService.ForgetHost:input_type -> squall.v1.ForgetHostRequest
-	42, // 81: squall.v1.ControlService.ConfirmDamage:input_type -> squall.v1.ConfirmDamageRequest
-	44, // 82: squall.v1.ControlService.Report:input_type -> squall.v1.ReportRequest
-	51, // 83: squall.v1.PeerService.Propose:input_type -> squall.v1.ProposeRequest
-	53, // 84: squall.v1.PeerService.ProposeLarge:input_type -> squall.v1.ProposeLargeRequest
-	55, // 85: squall.v1.PeerService.Confirm:input_type -> squall.v1.ConfirmRequest
-	57, // 86: squall.v1.PeerService.Push:input_type -> squall.v1.PushRequest
-	59, // 87: squall.v1.PeerService.Alarm:input_type -> squall.v1.AlarmRequest
-	61, // 88: squall.v1.PeerService.Try:input_type -> squall.v1.TryRequest
-	3,  // 89: squall.v1.ControlService.Plan:output_type -> squall.v1.PlanResponse
-	5,  // 90: squall.v1.ControlService.Run:output_type -> squall.v1.RunResponse
-	7,  // 91: squall.v1.ControlService.Watch:output_type -> squall.v1.WatchResponse
-	9,  // 92: squall.v1.ControlService.Halt:output_type -> squall.v1.HaltResponse
-	12, // 93: squall.v1.ControlService.Resume:output_type -> squall.v1.ResumeResponse
-	14, // 94: squall.v1.ControlService.Undo:output_type -> squall.v1.UndoResponse
-	16, // 95: squall.v1.ControlService.Status:output_type -> squall.v1.StatusResponse
-	22, // 96: squall.v1.ControlService.Live:output_type -> squall.v1.LiveResponse
-	28, // 97: squall.v1.ControlService.ListHosts:output_type -> squall.v1.ListHostsResponse
-	30, // 98: squall.v1.ControlService.GetHost:output_type -> squall.v1.GetHostResponse
-	32, // 99: squall.v1.ControlService.ListZones:output_type -> squall.v1.ListZonesResponse
-	35, // 100: squall.v1.ControlService.ListRuns:output_type -> squall.v1.ListRunsResponse
-	37, // 101: squall.v1.ControlService.GetRun:output_type -> squall.v1.GetRunResponse
-	39, // 102: squall.v1.ControlService.ListAuditRecords:output_type -> squall.v1.ListAuditRecordsResponse
-	41, // 103: squall.v1.ControlService.ForgetHost:output_type -> squall.v1.ForgetHostResponse
-	43, // 104: squall.v1.ControlService.ConfirmDamage:output_type -> squall.v1.ConfirmDamageResponse
-	45, // 105: squall.v1.ControlService.Report:output_type -> squall.v1.ReportResponse
-	52, // 106: squall.v1.PeerService.Propose:output_type -> squall.v1.ProposeResponse
-	54, // 107: squall.v1.PeerService.ProposeLarge:output_type -> squall.v1.ProposeLargeResponse
-	56, // 108: squall.v1.PeerService.Confirm:output_type -> squall.v1.ConfirmResponse
-	58, // 109: squall.v1.PeerService.Push:output_type -> squall.v1.PushResponse
-	60, // 110: squall.v1.PeerService.Alarm:output_type -> squall.v1.AlarmResponse
-	62, // 111: squall.v1.PeerService.Try:output_type -> squall.v1.TryResponse
-	89, // [89:112] is the sub-list for method output_type
-	66, // [66:89] is the sub-list for method input_type
-	66, // [66:66] is the sub-list for extension type_name
-	66, // [66:66] is the sub-list for extension extendee
-	0,  // [0:66] is the sub-list for field type_name
+	69, // 0: squall.v1.PlanRequest.experiment:type_name -> squall.v1.Experiment
+	65, // 1: squall.v1.PlanRequest.aim:type_name -> squall.v1.PlanRequest.AimEntry
+	69, // 2: squall.v1.RunRequest.experiment:type_name -> squall.v1.Experiment
+	66, // 3: squall.v1.RunRequest.aim:type_name -> squall.v1.RunRequest.AimEntry
+	70, // 4: squall.v1.RunResponse.warnings:type_name -> squall.v1.Problem
+	70, // 5: squall.v1.RunResponse.refused:type_name -> squall.v1.Problem
+	71, // 6: squall.v1.WatchResponse.event:type_name -> squall.v1.Event
+	10, // 7: squall.v1.HaltResponse.hosts:type_name -> squall.v1.HostClean
+	0,  // 8: squall.v1.HostClean.standing:type_name -> squall.v1.Standing
+	10, // 9: squall.v1.UndoResponse.hosts:type_name -> squall.v1.HostClean
+	72, // 10: squall.v1.Status.halt:type_name -> squall.v1.HaltLatch
+	20, // 11: squall.v1.Status.runs:type_name -> squall.v1.RunSummary
+	21, // 12: squall.v1.Status.active:type_name -> squall.v1.ActiveStep
+	10, // 13: squall.v1.Status.residue:type_name -> squall.v1.HostClean
+	19, // 14: squall.v1.Status.servers:type_name -> squall.v1.ServerStatus
+	18, // 15: squall.v1.Status.barred:type_name -> squall.v1.BarredHost
+	73, // 16: squall.v1.BarredHost.damage:type_name -> squall.v1.Damage
+	74, // 17: squall.v1.BarredHost.conflict:type_name -> squall.v1.HostConflict
+	75, // 18: squall.v1.RunSummary.state:type_name -> squall.v1.RunState
+	76, // 19: squall.v1.RunSummary.verdict:type_name -> squall.v1.Verdict
+	77, // 20: squall.v1.RunSummary.by:type_name -> squall.v1.Principal
+	78, // 21: squall.v1.ActiveStep.state:type_name -> squall.v1.StepState
+	0,  // 22: squall.v1.ActiveStep.standing:type_name -> squall.v1.Standing
+	20, // 23: squall.v1.LiveRun.run:type_name -> squall.v1.RunSummary
+	25, // 24: squall.v1.LiveRun.hosts:type_name -> squall.v1.LiveHost
+	26, // 25: squall.v1.LiveRun.faults:type_name -> squall.v1.LiveFault
+	27, // 26: squall.v1.LiveRun.probes:type_name -> squall.v1.LiveProbe
+	28, // 27: squall.v1.LiveRun.rules:type_name -> squall.v1.LiveRule
+	10, // 28: squall.v1.LiveRun.residue:type_name -> squall.v1.HostClean
+	1,  // 29: squall.v1.LiveHost.condition:type_name -> squall.v1.HostCondition
+	79, // 30: squall.v1.LiveRule.kind:type_name -> squall.v1.FindingKind
+	80, // 31: squall.v1.LiveRule.state:type_name -> squall.v1.FindingState
+	81, // 32: squall.v1.ListHostsResponse.hosts:type_name -> squall.v1.Registered
+	81, // 33: squall.v1.GetHostResponse.host:type_name -> squall.v1.Registered
+	35, // 34: squall.v1.ListZonesResponse.zones:type_name -> squall.v1.Zone
+	20, // 35: squall.v1.ListRunsResponse.runs:type_name -> squall.v1.RunSummary
+	82, // 36: squall.v1.ListAuditRecordsResponse.audit:type_name -> squall.v1.AuditRecord
+	83, // 37: squall.v1.ForgetHostResponse.open:type_name -> squall.v1.OpenStep
+	73, // 38: squall.v1.ConfirmDamageResponse.damage:type_name -> squall.v1.Damage
+	20, // 39: squall.v1.RunReport.summary:type_name -> squall.v1.RunSummary
+	84, // 40: squall.v1.RunReport.findings:type_name -> squall.v1.Finding
+	49, // 41: squall.v1.RunReport.phases:type_name -> squall.v1.PhaseReport
+	50, // 42: squall.v1.RunReport.steps:type_name -> squall.v1.StepReport
+	52, // 43: squall.v1.RunReport.probes:type_name -> squall.v1.ProbeReport
+	10, // 44: squall.v1.RunReport.residue:type_name -> squall.v1.HostClean
+	71, // 45: squall.v1.RunReport.events:type_name -> squall.v1.Event
+	85, // 46: squall.v1.RunReport.plan:type_name -> squall.v1.Plan
+	86, // 47: squall.v1.RunReport.end_cause:type_name -> squall.v1.EndCause
+	87, // 48: squall.v1.PhaseReport.planned:type_name -> squall.v1.PlannedPhase
+	88, // 49: squall.v1.StepReport.hosts:type_name -> squall.v1.StepStatus
+	51, // 50: squall.v1.StepReport.skew:type_name -> squall.v1.Spread
+	51, // 51: squall.v1.StepReport.late:type_name -> squall.v1.Spread
+	67, // 52: squall.v1.StepReport.standing:type_name -> squall.v1.StepReport.StandingEntry
+	89, // 53: squall.v1.ProposeRequest.command:type_name -> squall.v1.Command
+	90, // 54: squall.v1.ProposeResponse.outcome:type_name -> squall.v1.Outcome
+	90, // 55: squall.v1.ProposeLargeResponse.outcome:type_name -> squall.v1.Outcome
+	68, // 56: squall.v1.PushRequest.orders:type_name -> squall.v1.PushRequest.OrdersEntry
+	72, // 57: squall.v1.AlarmRequest.halt:type_name -> squall.v1.HaltLatch
+	91, // 58: squall.v1.TryRequest.probes:type_name -> squall.v1.PlannedProbe
+	92, // 59: squall.v1.TryResponse.probes:type_name -> squall.v1.ProbeTrial
+	93, // 60: squall.v1.PlanRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	93, // 61: squall.v1.RunRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	0,  // 62: squall.v1.StepReport.StandingEntry.value:type_name -> squall.v1.Standing
+	94, // 63: squall.v1.PushRequest.OrdersEntry.value:type_name -> squall.v1.Order
+	2,  // 64: squall.v1.ControlService.Plan:input_type -> squall.v1.PlanRequest
+	4,  // 65: squall.v1.ControlService.Run:input_type -> squall.v1.RunRequest
+	6,  // 66: squall.v1.ControlService.Watch:input_type -> squall.v1.WatchRequest
+	8,  // 67: squall.v1.ControlService.Halt:input_type -> squall.v1.HaltRequest
+	11, // 68: squall.v1.ControlService.Resume:input_type -> squall.v1.ResumeRequest
+	13, // 69: squall.v1.ControlService.Undo:input_type -> squall.v1.UndoRequest
+	15, // 70: squall.v1.ControlService.Status:input_type -> squall.v1.StatusRequest
+	22, // 71: squall.v1.ControlService.Live:input_type -> squall.v1.LiveRequest
+	29, // 72: squall.v1.ControlService.ListHosts:input_type -> squall.v1.ListHostsRequest
+	31, // 73: squall.v1.ControlService.GetHost:input_type -> squall.v1.GetHostRequest
+	33, // 74: squall.v1.ControlService.ListZones:input_type -> squall.v1.ListZonesRequest
+	36, // 75: squall.v1.ControlService.ListRuns:input_type -> squall.v1.ListRunsRequest
+	38, // 76: squall.v1.ControlService.GetRun:input_type -> squall.v1.GetRunRequest
+	40, // 77: squall.v1.ControlService.ListAuditRecords:input_type -> squall.v1.ListAuditRecordsRequest
+	42, // 78: squall.v1.ControlService.ForgetHost:input_type -> squall.v1.ForgetHostRequest
+	44, // 79: squall.v1.ControlService.ConfirmDamage:input_type -> squall.v1.ConfirmDamageRequest
+	46, // 80: squall.v1.ControlService.Report:input_type -> squall.v1.ReportRequest
+	53, // 81: squall.v1.PeerService.Propose:input_type -> squall.v1.ProposeRequest
+	55, // 82: squall.v1.PeerService.ProposeLarge:input_type -> squall.v1.ProposeLargeRequest
+	57, // 83: squall.v1.PeerService.Confirm:input_type -> squall.v1.ConfirmRequest
+	59, // 84: squall.v1.PeerService.Push:input_type -> squall.v1.PushRequest
+	61, // 85: squall.v1.PeerService.Alarm:input_type -> squall.v1.AlarmRequest
+	63, // 86: squall.v1.PeerService.Try:input_type -> squall.v1.TryRequest
+	3,  // 87: squall.v1.ControlService.Plan:output_type -> squall.v1.PlanResponse
+	5,  // 88: squall.v1.ControlService.Run:output_type -> squall.v1.RunResponse
+	7,  // 89: squall.v1.ControlService.Watch:output_type -> squall.v1.WatchResponse
+	9,  // 90: squall.v1.ControlService.Halt:output_type -> squall.v1.HaltResponse
+	12, // 91: squall.v1.ControlService.Resume:output_type -> squall.v1.ResumeResponse
+	14, // 92: squall.v1.ControlService.Undo:output_type -> squall.v1.UndoResponse
+	16, // 93: squall.v1.ControlService.Status:output_type -> squall.v1.StatusResponse
+	23, // 94: squall.v1.ControlService.Live:output_type -> squall.v1.LiveResponse
+	30, // 95: squall.v1.ControlService.ListHosts:output_type -> squall.v1.ListHostsResponse
+	32, // 96: squall.v1.ControlService.GetHost:output_type -> squall.v1.GetHostResponse
+	34, // 97: squall.v1.ControlService.ListZones:output_type -> squall.v1.ListZonesResponse
+	37, // 98: squall.v1.ControlService.ListRuns:output_type -> squall.v1.ListRunsResponse
+	39, // 99: squall.v1.ControlService.GetRun:output_type -> squall.v1.GetRunResponse
+	41, // 100: squall.v1.ControlService.ListAuditRecords:output_type -> squall.v1.ListAuditRecordsResponse
+	43, // 101: squall.v1.ControlService.ForgetHost:output_type -> squall.v1.ForgetHostResponse
+	45, // 102: squall.v1.ControlService.ConfirmDamage:output_type -> squall.v1.ConfirmDamageResponse
+	47, // 103: squall.v1.ControlService.Report:output_type -> squall.v1.ReportResponse
+	54, // 104: squall.v1.PeerService.Propose:output_type -> squall.v1.ProposeResponse
+	56, // 105: squall.v1.PeerService.ProposeLarge:output_type -> squall.v1.ProposeLargeResponse
+	58, // 106: squall.v1.PeerService.Confirm:output_type -> squall.v1.ConfirmResponse
+	60, // 107: squall.v1.PeerService.Push:output_type -> squall.v1.PushResponse
+	62, // 108: squall.v1.PeerService.Alarm:output_type -> squall.v1.AlarmResponse
+	64, // 109: squall.v1.PeerService.Try:output_type -> squall.v1.TryResponse
+	87, // [87:110] is the sub-list for method output_type
+	64, // [64:87] is the sub-list for method input_type
+	64, // [64:64] is the sub-list for extension type_name
+	64, // [64:64] is the sub-list for extension extendee
+	0,  // [0:64] is the sub-list for field type_name
 }
 
 func init() { file_squall_v1_control_proto_init() }
@@ -4804,14 +4941,14 @@ func file_squall_v1_control_proto_init() {
 	file_squall_v1_op_proto_init()
 	file_squall_v1_plan_proto_init()
 	file_squall_v1_state_proto_init()
-	file_squall_v1_control_proto_msgTypes[23].OneofWrappers = []any{}
+	file_squall_v1_control_proto_msgTypes[25].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_squall_v1_control_proto_rawDesc), len(file_squall_v1_control_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   65,
+			NumMessages:   67,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

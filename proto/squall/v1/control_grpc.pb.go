@@ -60,7 +60,7 @@ const (
 // ControlService is the door for users. Every server answers; followers forward.
 type ControlServiceClient interface {
 	// Plan resolves an experiment against the registry and says what a run would do.
-	Plan(ctx context.Context, in *PlanRequest, opts ...grpc.CallOption) (*PlanResponse, error)
+	Plan(ctx context.Context, in *PlanRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PlanResponse], error)
 	// Run admits a run.
 	Run(ctx context.Context, in *RunRequest, opts ...grpc.CallOption) (*RunResponse, error)
 	// Watch follows a run, or all, from its first event.
@@ -72,9 +72,9 @@ type ControlServiceClient interface {
 	// Undo ends one run, or all.
 	Undo(ctx context.Context, in *UndoRequest, opts ...grpc.CallOption) (*UndoResponse, error)
 	// Status is what is injected right now, whose it is, when it ends, and what is left over.
-	Status(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (*StatusResponse, error)
+	Status(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StatusResponse], error)
 	// Live is how one run stands now: what people look at while it goes on.
-	Live(ctx context.Context, in *LiveRequest, opts ...grpc.CallOption) (*LiveResponse, error)
+	Live(ctx context.Context, in *LiveRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[LiveResponse], error)
 	// ListHosts tells the hosts of the registry, by name, in pages.
 	ListHosts(ctx context.Context, in *ListHostsRequest, opts ...grpc.CallOption) (*ListHostsResponse, error)
 	// GetHost tells one host of the registry.
@@ -92,7 +92,7 @@ type ControlServiceClient interface {
 	// ConfirmDamage lets a host whose journal was damaged take faults again.
 	ConfirmDamage(ctx context.Context, in *ConfirmDamageRequest, opts ...grpc.CallOption) (*ConfirmDamageResponse, error)
 	// Report is everything about one run.
-	Report(ctx context.Context, in *ReportRequest, opts ...grpc.CallOption) (*ReportResponse, error)
+	Report(ctx context.Context, in *ReportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReportResponse], error)
 }
 
 type controlServiceClient struct {
@@ -103,15 +103,24 @@ func NewControlServiceClient(cc grpc.ClientConnInterface) ControlServiceClient {
 	return &controlServiceClient{cc}
 }
 
-func (c *controlServiceClient) Plan(ctx context.Context, in *PlanRequest, opts ...grpc.CallOption) (*PlanResponse, error) {
+func (c *controlServiceClient) Plan(ctx context.Context, in *PlanRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PlanResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(PlanResponse)
-	err := c.cc.Invoke(ctx, ControlService_Plan_FullMethodName, in, out, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &ControlService_ServiceDesc.Streams[0], ControlService_Plan_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
-	return out, nil
+	x := &grpc.GenericClientStream[PlanRequest, PlanResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
 }
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ControlService_PlanClient = grpc.ServerStreamingClient[PlanResponse]
 
 func (c *controlServiceClient) Run(ctx context.Context, in *RunRequest, opts ...grpc.CallOption) (*RunResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -125,7 +134,7 @@ func (c *controlServiceClient) Run(ctx context.Context, in *RunRequest, opts ...
 
 func (c *controlServiceClient) Watch(ctx context.Context, in *WatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &ControlService_ServiceDesc.Streams[0], ControlService_Watch_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &ControlService_ServiceDesc.Streams[1], ControlService_Watch_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -172,25 +181,43 @@ func (c *controlServiceClient) Undo(ctx context.Context, in *UndoRequest, opts .
 	return out, nil
 }
 
-func (c *controlServiceClient) Status(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (*StatusResponse, error) {
+func (c *controlServiceClient) Status(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StatusResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(StatusResponse)
-	err := c.cc.Invoke(ctx, ControlService_Status_FullMethodName, in, out, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &ControlService_ServiceDesc.Streams[2], ControlService_Status_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
-	return out, nil
+	x := &grpc.GenericClientStream[StatusRequest, StatusResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
 }
 
-func (c *controlServiceClient) Live(ctx context.Context, in *LiveRequest, opts ...grpc.CallOption) (*LiveResponse, error) {
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ControlService_StatusClient = grpc.ServerStreamingClient[StatusResponse]
+
+func (c *controlServiceClient) Live(ctx context.Context, in *LiveRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[LiveResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(LiveResponse)
-	err := c.cc.Invoke(ctx, ControlService_Live_FullMethodName, in, out, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &ControlService_ServiceDesc.Streams[3], ControlService_Live_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
-	return out, nil
+	x := &grpc.GenericClientStream[LiveRequest, LiveResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
 }
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ControlService_LiveClient = grpc.ServerStreamingClient[LiveResponse]
 
 func (c *controlServiceClient) ListHosts(ctx context.Context, in *ListHostsRequest, opts ...grpc.CallOption) (*ListHostsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -234,7 +261,7 @@ func (c *controlServiceClient) ListRuns(ctx context.Context, in *ListRunsRequest
 
 func (c *controlServiceClient) GetRun(ctx context.Context, in *GetRunRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetRunResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &ControlService_ServiceDesc.Streams[1], ControlService_GetRun_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &ControlService_ServiceDesc.Streams[4], ControlService_GetRun_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -281,15 +308,24 @@ func (c *controlServiceClient) ConfirmDamage(ctx context.Context, in *ConfirmDam
 	return out, nil
 }
 
-func (c *controlServiceClient) Report(ctx context.Context, in *ReportRequest, opts ...grpc.CallOption) (*ReportResponse, error) {
+func (c *controlServiceClient) Report(ctx context.Context, in *ReportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReportResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(ReportResponse)
-	err := c.cc.Invoke(ctx, ControlService_Report_FullMethodName, in, out, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &ControlService_ServiceDesc.Streams[5], ControlService_Report_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
-	return out, nil
+	x := &grpc.GenericClientStream[ReportRequest, ReportResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
 }
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ControlService_ReportClient = grpc.ServerStreamingClient[ReportResponse]
 
 // ControlServiceServer is the server API for ControlService service.
 // All implementations must embed UnimplementedControlServiceServer
@@ -298,7 +334,7 @@ func (c *controlServiceClient) Report(ctx context.Context, in *ReportRequest, op
 // ControlService is the door for users. Every server answers; followers forward.
 type ControlServiceServer interface {
 	// Plan resolves an experiment against the registry and says what a run would do.
-	Plan(context.Context, *PlanRequest) (*PlanResponse, error)
+	Plan(*PlanRequest, grpc.ServerStreamingServer[PlanResponse]) error
 	// Run admits a run.
 	Run(context.Context, *RunRequest) (*RunResponse, error)
 	// Watch follows a run, or all, from its first event.
@@ -310,9 +346,9 @@ type ControlServiceServer interface {
 	// Undo ends one run, or all.
 	Undo(context.Context, *UndoRequest) (*UndoResponse, error)
 	// Status is what is injected right now, whose it is, when it ends, and what is left over.
-	Status(context.Context, *StatusRequest) (*StatusResponse, error)
+	Status(*StatusRequest, grpc.ServerStreamingServer[StatusResponse]) error
 	// Live is how one run stands now: what people look at while it goes on.
-	Live(context.Context, *LiveRequest) (*LiveResponse, error)
+	Live(*LiveRequest, grpc.ServerStreamingServer[LiveResponse]) error
 	// ListHosts tells the hosts of the registry, by name, in pages.
 	ListHosts(context.Context, *ListHostsRequest) (*ListHostsResponse, error)
 	// GetHost tells one host of the registry.
@@ -330,7 +366,7 @@ type ControlServiceServer interface {
 	// ConfirmDamage lets a host whose journal was damaged take faults again.
 	ConfirmDamage(context.Context, *ConfirmDamageRequest) (*ConfirmDamageResponse, error)
 	// Report is everything about one run.
-	Report(context.Context, *ReportRequest) (*ReportResponse, error)
+	Report(*ReportRequest, grpc.ServerStreamingServer[ReportResponse]) error
 	mustEmbedUnimplementedControlServiceServer()
 }
 
@@ -341,8 +377,8 @@ type ControlServiceServer interface {
 // pointer dereference when methods are called.
 type UnimplementedControlServiceServer struct{}
 
-func (UnimplementedControlServiceServer) Plan(context.Context, *PlanRequest) (*PlanResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method Plan not implemented")
+func (UnimplementedControlServiceServer) Plan(*PlanRequest, grpc.ServerStreamingServer[PlanResponse]) error {
+	return status.Error(codes.Unimplemented, "method Plan not implemented")
 }
 func (UnimplementedControlServiceServer) Run(context.Context, *RunRequest) (*RunResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Run not implemented")
@@ -359,11 +395,11 @@ func (UnimplementedControlServiceServer) Resume(context.Context, *ResumeRequest)
 func (UnimplementedControlServiceServer) Undo(context.Context, *UndoRequest) (*UndoResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Undo not implemented")
 }
-func (UnimplementedControlServiceServer) Status(context.Context, *StatusRequest) (*StatusResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method Status not implemented")
+func (UnimplementedControlServiceServer) Status(*StatusRequest, grpc.ServerStreamingServer[StatusResponse]) error {
+	return status.Error(codes.Unimplemented, "method Status not implemented")
 }
-func (UnimplementedControlServiceServer) Live(context.Context, *LiveRequest) (*LiveResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method Live not implemented")
+func (UnimplementedControlServiceServer) Live(*LiveRequest, grpc.ServerStreamingServer[LiveResponse]) error {
+	return status.Error(codes.Unimplemented, "method Live not implemented")
 }
 func (UnimplementedControlServiceServer) ListHosts(context.Context, *ListHostsRequest) (*ListHostsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListHosts not implemented")
@@ -389,8 +425,8 @@ func (UnimplementedControlServiceServer) ForgetHost(context.Context, *ForgetHost
 func (UnimplementedControlServiceServer) ConfirmDamage(context.Context, *ConfirmDamageRequest) (*ConfirmDamageResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ConfirmDamage not implemented")
 }
-func (UnimplementedControlServiceServer) Report(context.Context, *ReportRequest) (*ReportResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method Report not implemented")
+func (UnimplementedControlServiceServer) Report(*ReportRequest, grpc.ServerStreamingServer[ReportResponse]) error {
+	return status.Error(codes.Unimplemented, "method Report not implemented")
 }
 func (UnimplementedControlServiceServer) mustEmbedUnimplementedControlServiceServer() {}
 func (UnimplementedControlServiceServer) testEmbeddedByValue()                        {}
@@ -413,23 +449,16 @@ func RegisterControlServiceServer(s grpc.ServiceRegistrar, srv ControlServiceSer
 	s.RegisterService(&ControlService_ServiceDesc, srv)
 }
 
-func _ControlService_Plan_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(PlanRequest)
-	if err := dec(in); err != nil {
-		return nil, err
+func _ControlService_Plan_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(PlanRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
 	}
-	if interceptor == nil {
-		return srv.(ControlServiceServer).Plan(ctx, in)
-	}
-	info := &grpc.UnaryServerInfo{
-		Server:     srv,
-		FullMethod: ControlService_Plan_FullMethodName,
-	}
-	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(ControlServiceServer).Plan(ctx, req.(*PlanRequest))
-	}
-	return interceptor(ctx, in, info, handler)
+	return srv.(ControlServiceServer).Plan(m, &grpc.GenericServerStream[PlanRequest, PlanResponse]{ServerStream: stream})
 }
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ControlService_PlanServer = grpc.ServerStreamingServer[PlanResponse]
 
 func _ControlService_Run_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(RunRequest)
@@ -514,41 +543,27 @@ func _ControlService_Undo_Handler(srv interface{}, ctx context.Context, dec func
 	return interceptor(ctx, in, info, handler)
 }
 
-func _ControlService_Status_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(StatusRequest)
-	if err := dec(in); err != nil {
-		return nil, err
+func _ControlService_Status_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StatusRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
 	}
-	if interceptor == nil {
-		return srv.(ControlServiceServer).Status(ctx, in)
-	}
-	info := &grpc.UnaryServerInfo{
-		Server:     srv,
-		FullMethod: ControlService_Status_FullMethodName,
-	}
-	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(ControlServiceServer).Status(ctx, req.(*StatusRequest))
-	}
-	return interceptor(ctx, in, info, handler)
+	return srv.(ControlServiceServer).Status(m, &grpc.GenericServerStream[StatusRequest, StatusResponse]{ServerStream: stream})
 }
 
-func _ControlService_Live_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(LiveRequest)
-	if err := dec(in); err != nil {
-		return nil, err
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ControlService_StatusServer = grpc.ServerStreamingServer[StatusResponse]
+
+func _ControlService_Live_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(LiveRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
 	}
-	if interceptor == nil {
-		return srv.(ControlServiceServer).Live(ctx, in)
-	}
-	info := &grpc.UnaryServerInfo{
-		Server:     srv,
-		FullMethod: ControlService_Live_FullMethodName,
-	}
-	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(ControlServiceServer).Live(ctx, req.(*LiveRequest))
-	}
-	return interceptor(ctx, in, info, handler)
+	return srv.(ControlServiceServer).Live(m, &grpc.GenericServerStream[LiveRequest, LiveResponse]{ServerStream: stream})
 }
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ControlService_LiveServer = grpc.ServerStreamingServer[LiveResponse]
 
 func _ControlService_ListHosts_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListHostsRequest)
@@ -687,23 +702,16 @@ func _ControlService_ConfirmDamage_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
-func _ControlService_Report_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(ReportRequest)
-	if err := dec(in); err != nil {
-		return nil, err
+func _ControlService_Report_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ReportRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
 	}
-	if interceptor == nil {
-		return srv.(ControlServiceServer).Report(ctx, in)
-	}
-	info := &grpc.UnaryServerInfo{
-		Server:     srv,
-		FullMethod: ControlService_Report_FullMethodName,
-	}
-	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(ControlServiceServer).Report(ctx, req.(*ReportRequest))
-	}
-	return interceptor(ctx, in, info, handler)
+	return srv.(ControlServiceServer).Report(m, &grpc.GenericServerStream[ReportRequest, ReportResponse]{ServerStream: stream})
 }
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ControlService_ReportServer = grpc.ServerStreamingServer[ReportResponse]
 
 // ControlService_ServiceDesc is the grpc.ServiceDesc for ControlService service.
 // It's only intended for direct use with grpc.RegisterService,
@@ -712,10 +720,6 @@ var ControlService_ServiceDesc = grpc.ServiceDesc{
 	ServiceName: "squall.v1.ControlService",
 	HandlerType: (*ControlServiceServer)(nil),
 	Methods: []grpc.MethodDesc{
-		{
-			MethodName: "Plan",
-			Handler:    _ControlService_Plan_Handler,
-		},
 		{
 			MethodName: "Run",
 			Handler:    _ControlService_Run_Handler,
@@ -731,14 +735,6 @@ var ControlService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Undo",
 			Handler:    _ControlService_Undo_Handler,
-		},
-		{
-			MethodName: "Status",
-			Handler:    _ControlService_Status_Handler,
-		},
-		{
-			MethodName: "Live",
-			Handler:    _ControlService_Live_Handler,
 		},
 		{
 			MethodName: "ListHosts",
@@ -768,20 +764,36 @@ var ControlService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "ConfirmDamage",
 			Handler:    _ControlService_ConfirmDamage_Handler,
 		},
-		{
-			MethodName: "Report",
-			Handler:    _ControlService_Report_Handler,
-		},
 	},
 	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "Plan",
+			Handler:       _ControlService_Plan_Handler,
+			ServerStreams: true,
+		},
 		{
 			StreamName:    "Watch",
 			Handler:       _ControlService_Watch_Handler,
 			ServerStreams: true,
 		},
 		{
+			StreamName:    "Status",
+			Handler:       _ControlService_Status_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "Live",
+			Handler:       _ControlService_Live_Handler,
+			ServerStreams: true,
+		},
+		{
 			StreamName:    "GetRun",
 			Handler:       _ControlService_GetRun_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "Report",
+			Handler:       _ControlService_Report_Handler,
 			ServerStreams: true,
 		},
 	},

@@ -1,0 +1,210 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/stats"
+
+	"squall/experiments/catalog"
+	"squall/proto/parts"
+	pb "squall/proto/squall/v1"
+	"squall/server/access"
+)
+
+// mostAnswer is what no message to a person exceeds, in bytes.
+const mostAnswer = 1 << 20
+
+// scale measures the messages that a client gets.
+type scale struct {
+	stats.Handler
+	most, all atomic.Int64
+}
+
+func (s *scale) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context   { return ctx }
+func (s *scale) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
+func (s *scale) HandleConn(context.Context, stats.ConnStats)                       {}
+
+// HandleRPC implements stats.Handler.
+func (s *scale) HandleRPC(_ context.Context, r stats.RPCStats) {
+	if in, ok := r.(*stats.InPayload); ok {
+		s.most.Store(max(s.most.Load(), int64(in.Length)))
+		s.all.Add(int64(in.Length))
+	}
+}
+
+// crowd is a run on a thousand hosts that hold its fault, each with a story to tell.
+func (r *region) crowd(lead *unit) {
+	r.t.Helper()
+	const thousand, batch = 1000, 100
+	step := &pb.PlannedStep{Id: "p.dns.fail", Fault: &pb.Fault{Kind: &pb.Fault_DnsFail{DnsFail: &pb.DNSFail{}}}, EndNanos: 600e9}
+	updates := &pb.UpdateHosts{}
+	for i := range thousand {
+		name := fmt.Sprintf("web-%04d", i)
+		step.Slots = append(step.Slots, &pb.HostSlot{Host: name, EndNanos: 600e9, DeadlineNanos: 700e9})
+		updates.Hosts = append(updates.Hosts, &pb.HostUpdate{
+			Name: name, Server: lead.id, Session: 1, Host: &pb.Host{Name: name, Zone: "zone-" + name, Undeclared: slices.Repeat([]string{strings.Repeat("x", 60)}, 60)},
+		})
+	}
+	r.command(lead, "hosts", &pb.Command{Kind: &pb.Command_UpdateHosts{UpdateHosts: updates}})
+	r.command(lead, "admit", &pb.Command{Kind: &pb.Command_AdmitRun{AdmitRun: &pb.AdmitRun{
+		Run: "r", Experiment: &pb.Experiment{Version: 1, Name: "test", Guardrails: &pb.Guardrails{AllowRegionWide: true}},
+		Plan: &pb.Plan{Experiment: "test", Steps: []*pb.PlannedStep{step}, LengthNanos: 600e9, DeadlineNanos: 700e9, LeaseNanos: 10e9},
+	}}})
+	for hosts := range slices.Chunk(step.GetSlots(), batch) {
+		said := &pb.RecordSteps{}
+		for _, h := range hosts {
+			said.Steps = append(said.Steps, &pb.StepStatus{
+				Run: "r", Step: step.GetId(), Host: h.GetHost(), State: pb.StepState_STEP_STATE_READY,
+				Touches: slices.Repeat([]string{strings.Repeat("y", 500)}, 10),
+			})
+		}
+		r.command(lead, "steps/"+hosts[0].GetHost(), &pb.Command{Kind: &pb.Command_RecordSteps{RecordSteps: said}})
+	}
+}
+
+func (r *region) command(lead *unit, id string, c *pb.Command) {
+	r.t.Helper()
+	c.Id = id
+	if o, err := lead.Propose(within(r.t, 20*time.Second), c); err != nil || o.GetRefused() != nil {
+		r.t.Fatalf("%s: %v, %v", id, err, o.GetRefused())
+	}
+}
+
+// readings has a call for each method that reads: a new one is a line here.
+var readings = map[string]func(context.Context, pb.ControlServiceClient) error{
+	"Plan": func(ctx context.Context, c pb.ControlServiceClient) error {
+		source, err := catalog.Source("zone-loss")
+		if err != nil {
+			return err
+		}
+		_, err = parts.Ask[pb.Plan](ctx, c.Plan, &pb.PlanRequest{Source: source, File: "zone-loss.yaml"})
+		return err
+	},
+	"Watch": func(ctx context.Context, c pb.ControlServiceClient) error {
+		stream, err := c.Watch(ctx, &pb.WatchRequest{Run: "r"})
+		for n := 0; err == nil && n < 1000; n++ {
+			_, err = stream.Recv()
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		return err
+	},
+	"Status": func(ctx context.Context, c pb.ControlServiceClient) error {
+		st, err := parts.Ask[pb.Status](ctx, c.Status, &pb.StatusRequest{})
+		return wants(err, "hosts", int(st.GetHostsKnown()), 1000)
+	},
+	"Live": func(ctx context.Context, c pb.ControlServiceClient) error {
+		live, err := parts.Ask[pb.LiveRun](ctx, c.Live, &pb.LiveRequest{Run: "r"})
+		return wants(err, "hosts", len(live.GetHosts()), 1000)
+	},
+	"Report": func(ctx context.Context, c pb.ControlServiceClient) error {
+		report, err := parts.Ask[pb.RunReport](ctx, c.Report, &pb.ReportRequest{Run: "r"})
+		if err != nil {
+			return err
+		}
+		return wants(nil, "hosts", len(report.GetSteps()[0].GetHosts()), 1000)
+	},
+	"GetRun": func(ctx context.Context, c pb.ControlServiceClient) error {
+		run, err := parts.Ask[pb.Run](ctx, c.GetRun, &pb.GetRunRequest{Run: "r"})
+		return wants(err, "hosts", len(run.GetSteps()["p.dns.fail"].GetHosts()), 1000)
+	},
+	"GetHost": func(ctx context.Context, c pb.ControlServiceClient) error {
+		_, err := c.GetHost(ctx, &pb.GetHostRequest{Host: "web-0001"})
+		return err
+	},
+	"ListHosts": func(ctx context.Context, c pb.ControlServiceClient) error {
+		n, token := 0, ""
+		for first := true; first || token != ""; first = false {
+			page, err := c.ListHosts(ctx, &pb.ListHostsRequest{PageSize: 1000, PageToken: token})
+			if err != nil {
+				return err
+			}
+			n, token = n+len(page.GetHosts()), page.GetNextPageToken()
+		}
+		return wants(nil, "hosts", n, 1000)
+	},
+	"ListZones": func(ctx context.Context, c pb.ControlServiceClient) error {
+		zones, err := c.ListZones(ctx, &pb.ListZonesRequest{PageSize: 1000})
+		return wants(err, "zones", len(zones.GetZones()), 1000)
+	},
+	"ListRuns": func(ctx context.Context, c pb.ControlServiceClient) error {
+		runs, err := c.ListRuns(ctx, &pb.ListRunsRequest{})
+		return wants(err, "runs", len(runs.GetRuns()), 1)
+	},
+	"ListAuditRecords": func(ctx context.Context, c pb.ControlServiceClient) error {
+		_, err := c.ListAuditRecords(ctx, &pb.ListAuditRecordsRequest{})
+		return err
+	},
+}
+
+func wants(err error, what string, got, want int) error {
+	if err == nil && got != want {
+		err = fmt.Errorf("%d %s, want %d", got, what, want)
+	}
+	return err
+}
+
+// TestNoAnswerIsLargeInALargeRegion asks everything that can be asked, as a
+// client with gRPC's own limits.
+func TestNoAnswerIsLargeInALargeRegion(t *testing.T) {
+	r := newRegion(t)
+	lead := r.leader()
+	r.crowd(lead)
+	for _, m := range append(pb.ControlService_ServiceDesc.Methods, methodsOf(pb.ControlService_ServiceDesc.Streams)...) {
+		rule, _ := access.Of("/" + pb.ControlService_ServiceDesc.ServiceName + "/" + m.MethodName)
+		if rule.Object != access.Reading {
+			continue
+		}
+		t.Run(m.MethodName, func(t *testing.T) {
+			read := readings[m.MethodName]
+			if read == nil {
+				t.Fatal("nobody has measured its answer")
+			}
+			s := &scale{}
+			conn, err := grpc.NewClient(lead.cfg.Bundle.Servers[r.index(lead)].Address, grpc.WithStatsHandler(s),
+				grpc.WithTransportCredentials(credentials.NewTLS(r.bundle(pb.Role_ROLE_USER, "kim").ClientTLS())))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			if err := read(within(t, 20*time.Second), pb.NewControlServiceClient(conn)); err != nil {
+				t.Error(err)
+			}
+			if s.most.Load() > mostAnswer {
+				t.Errorf("a message of %d bytes", s.most.Load())
+			}
+			t.Logf("%d bytes, the largest message %d", s.all.Load(), s.most.Load())
+		})
+	}
+}
+
+func methodsOf(streams []grpc.StreamDesc) (all []grpc.MethodDesc) {
+	for _, s := range streams {
+		all = append(all, grpc.MethodDesc{MethodName: s.StreamName})
+	}
+	return all
+}
+
+// TestWrongPageTokenIsRefusedWithItsName and what to do.
+func TestWrongPageTokenIsRefusedWithItsName(t *testing.T) {
+	r := newRegion(t)
+	user := r.user(r.leader())
+	_, err := user.ListHosts(within(t, 10*time.Second), &pb.ListHostsRequest{PageToken: "nonsense"})
+	if p := problem(err); p.GetRefusal() != pb.Refusal_REFUSAL_INVALID || !strings.Contains(p.GetMessage(), `page_token "nonsense"`) || p.GetFix() == "" {
+		t.Errorf("refused with %v", err)
+	}
+	if _, err := user.ListRuns(within(t, 10*time.Second), &pb.ListRunsRequest{PageSize: -1}); problem(err).GetRefusal() != pb.Refusal_REFUSAL_INVALID {
+		t.Errorf("a negative size: %v", err)
+	}
+}
