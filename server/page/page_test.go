@@ -27,7 +27,7 @@ func ask(size int32, token string) *pb.ListZonesRequest {
 // TestPagesAreTheListExactlyOnceWhileItChanges takes and gives entries between
 // pages: what is there throughout is told once, what is not at most once.
 func TestPagesAreTheListExactlyOnceWhileItChanges(t *testing.T) {
-	for seed := range uint64(200) {
+	for seed := range uint64(40) {
 		r := rand.New(rand.NewPCG(seed, 0))
 		now, stays := map[string]bool{}, map[string]bool{}
 		for range 1000 {
