@@ -107,11 +107,12 @@ func (j *Journal) urgent() bool {
 	return j.closed || slices.ContainsFunc(j.queue, func(l *entryInLine) bool { return l.done != nil })
 }
 
-// matters is what a compaction writes.
-func (j *Journal) matters() []*pb.Record {
+// matters is what a compaction writes, and the number of the last record that
+// there is.
+func (j *Journal) matters() ([]*pb.Record, uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.memory.records()
+	return j.memory.records(), j.seq
 }
 
 // open counts the steps that have yet to end.

@@ -33,6 +33,9 @@ type writer struct {
 	doubtful bool
 	// usable says that the active slot is complete, so that records may be added.
 	usable bool
+	// written is the number of the last record that the active slot was begun
+	// with: it holds that one and all before it.
+	written uint64
 	// lost are the slots whose headers can't be read: they would be told of as
 	// damage at each reading, until they are written anew.
 	lost [2]bool
@@ -186,7 +189,12 @@ func (w *writer) put(batch []*entryInLine) error {
 	}
 	var records []*pb.Record
 	for _, line := range batch {
-		records = append(records, line.record)
+		if line.record.GetSeq() > w.written {
+			records = append(records, line.record)
+		}
+	}
+	if len(records) == 0 {
+		return nil // a compaction made room for them and wrote them
 	}
 	err := w.slots[w.active].append(records)
 	if errors.Is(err, ErrFull) {
@@ -214,9 +222,11 @@ func (w *writer) compactOnce() error {
 	w.journal.options.Hook("before:compact")
 	h := header{generation: max(active.generation, next.generation) + 1, other: active.generation}
 	w.doubtful = !w.usable
-	if err := next.rewrite(h, w.journal.matters()); err != nil {
+	records, last := w.journal.matters()
+	if err := next.rewrite(h, records); err != nil {
 		return fmt.Errorf("compact journal: %w", err)
 	}
+	w.written = last
 	w.active, w.doubtful, w.usable = 1-w.active, false, true
 	w.lost[w.active] = false
 	w.journal.options.Hook("after:compact")
