@@ -114,11 +114,13 @@ func (z *freezing) free() {
 // Close implements thing.
 func (z *freezing) Close() error {
 	z.callOff()
-	var errs []error
+	of := map[string]freezer{}
 	for i, f := range z.freezers {
-		errs = append(errs, f.thaw(z.groups[i], z.held.op.GetTag()))
+		of[z.groups[i]] = f
 	}
-	return errors.Join(errs...)
+	return each(context.Background(), z.groups, func(_ context.Context, cgroup string) error {
+		return of[cgroup].thaw(cgroup, z.held.op.GetTag())
+	})
 }
 
 func (z *freezing) renew(time.Duration) {} // its lease is read at the instant

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -40,6 +39,15 @@ type held struct {
 	thing  thing
 	act    func(context.Context) error
 	err    error
+	// closing is the end of thing that is under way; nil while none is. The host's mu
+	// guards it.
+	closing *closing
+}
+
+// closing is one attempt to end a thing; done is closed when it is over.
+type closing struct {
+	done chan struct{}
+	err  error
 }
 
 // open tells whether the gate is open now. An operation without a gate acts
@@ -244,13 +252,9 @@ func (r *Real) detachIf(ctx context.Context, wanted func(tag string) bool) error
 		}
 	}
 	r.mu.Unlock()
-	errs := make([]error, len(ending))
-	var group sync.WaitGroup
-	for i, h := range ending {
-		group.Go(func() { errs[i] = wrap(r.end(ctx, h), "detach %s", h.op.GetTag()) })
-	}
-	group.Wait()
-	return errors.Join(errs...)
+	return each(ctx, ending, func(ctx context.Context, h *held) error {
+		return wrap(r.end(ctx, h), "detach %s", h.op.GetTag())
+	})
 }
 
 // end ends one thing. One that is still being made is called off and waited for.
@@ -262,15 +266,39 @@ func (r *Real) end(ctx context.Context, h *held) error {
 	case <-ctx.Done():
 		return fmt.Errorf("it is still being made: %w", ctx.Err())
 	}
+	c := r.close(h)
+	select {
+	case <-c.done:
+		return c.err
+	case <-ctx.Done():
+		return fmt.Errorf("it is still being taken away: %w", ctx.Err())
+	}
+}
+
+// close begins to end a thing, or finds the attempt that is under way: one that
+// hangs in the kernel is not waited for longer than the caller likes.
+func (r *Real) close(h *held) *closing {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if h.closing == nil {
+		h.closing = &closing{done: make(chan struct{})}
+		go r.finish(h, h.closing)
+	}
+	return h.closing
+}
+
+// finish ends a thing. Where that fails, the next attempt finds it.
+func (r *Real) finish(h *held, c *closing) {
+	defer close(c.done)
 	if h.thing != nil {
-		if err := h.thing.Close(); err != nil {
-			return err
-		}
+		c.err = h.thing.Close()
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.drop(h)
-	return nil
+	h.closing = nil
+	if c.err == nil {
+		r.drop(h)
+	}
 }
 
 // under lists what is held under a tag, and made.

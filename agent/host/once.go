@@ -2,7 +2,6 @@ package host
 
 import (
 	"context"
-	"errors"
 	"strings"
 
 	pb "squall/proto/squall/v1"
@@ -44,18 +43,24 @@ var nothing = operation{
 	says: func(*pb.Op) string { return "" },
 }
 
-// start starts workloads by name, past errors.
+// start starts workloads by name.
 func (h *held) start(ctx context.Context) error {
-	var errs []error
-	for _, name := range h.op.GetStartWorkloads().GetWorkload() {
-		w, err := h.host.workload(name)
-		if err == nil {
-			err = h.mayAct()
-		}
-		if err == nil {
-			err = h.host.workloads.Start(ctx, w)
-		}
-		errs = append(errs, err)
+	here, err := ownNetwork()
+	if err != nil {
+		return err
 	}
-	return errors.Join(errs...)
+	return each(ctx, h.op.GetStartWorkloads().GetWorkload(), func(ctx context.Context, name string) error {
+		return wrap(here.do(func() error { return h.startOne(ctx, name) }), "start %s", name)
+	})
+}
+
+func (h *held) startOne(ctx context.Context, name string) error {
+	w, err := h.host.workload(name)
+	if err == nil {
+		err = h.mayAct()
+	}
+	if err != nil {
+		return err
+	}
+	return h.host.workloads.Start(ctx, w)
 }

@@ -14,6 +14,9 @@ import (
 )
 
 const (
+	// undoPatience is how long the undo of a step's change is waited for before
+	// the next begins beside it.
+	undoPatience = 2 * time.Second
 	// atOnce is how many steps Recover reverts at one time.
 	atOnce = 8
 	// firstMend and lastMend bound the wait before residue is tried again.
@@ -49,11 +52,9 @@ func (r *Runner) Revert(ctx context.Context, run, step string, cause pb.RevertCa
 func (r *Runner) revert(ctx context.Context, k key, state pb.StepState, cause pb.RevertCause) (*pb.Mark, []*pb.Evidence, error) {
 	s, _ := r.Step(k.run, k.step)
 	m := &pb.Mark{Run: k.run, Step: k.step, State: state, Cause: cause, PlannedBootNanos: plannedEnd(s, cause)}
-	for _, c := range slices.Backward(s.Intent.GetChanges()) {
-		if err := r.do(ctx, c.GetUndo(), nil); err != nil {
-			m.Residue = append(m.Residue, strings.ToValidUTF8(err.Error(), "\uFFFD"))
-			r.log.Error("undo", "run", k.run, "step", k.step, "err", err)
-		}
+	for _, err := range r.takeBack(ctx, s.Intent.GetChanges()) {
+		m.Residue = append(m.Residue, strings.ToValidUTF8(err.Error(), "\uFFFD"))
+		r.log.Error("undo", "run", k.run, "step", k.step, "err", err)
 	}
 	m.ActualBootNanos, m.Local = int64(r.host.Boot()), s.Local
 	shown, left := r.left(ctx, s)
@@ -62,6 +63,29 @@ func (r *Runner) revert(ctx context.Context, k key, state pb.StepState, cause pb
 		return m, shown, nil // no news: a residue that stays costs no room
 	}
 	return m, shown, r.Mark(m)
+}
+
+// takeBack undoes changes, newest first, and returns what failed. One that takes
+// long has its own limit, and the next begins without it.
+func (r *Runner) takeBack(ctx context.Context, changes []*pb.Change) (failed []error) {
+	errs := make([]error, len(changes))
+	var group sync.WaitGroup
+	for i, c := range slices.Backward(changes) {
+		done := make(chan struct{})
+		group.Go(func() {
+			defer close(done)
+			errs[i] = r.do(ctx, c.GetUndo(), nil)
+		})
+		patience := time.NewTimer(undoPatience)
+		select {
+		case <-done:
+		case <-patience.C:
+		}
+		patience.Stop()
+	}
+	group.Wait()
+	slices.Reverse(errs)
+	return slices.DeleteFunc(errs, func(err error) bool { return err == nil })
 }
 
 // plannedEnd is the instant that the revert is measured against; 0 where it

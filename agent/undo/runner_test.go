@@ -300,6 +300,36 @@ func TestRevertGoesOnPastErrorsAndNamesWhatIsLeft(t *testing.T) {
 	})
 }
 
+// A silence that the kernel doesn't take off keeps no workload from being
+// started; it is residue, and the next attempt finds it.
+func TestHangingUndoDelaysNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		if err := b.runner.Inject(t.Context(), b.intent(t, faults(t)["power.off"]), nil); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		b.host.HangOp(2)
+		began := time.Now()
+		go func() {
+			time.Sleep(3 * time.Second)
+			if !b.host.Runs("web") || !b.host.Runs("db") {
+				t.Error("after 3 seconds they are still down")
+			}
+		}()
+		m, _, err := b.runner.Revert(t.Context(), "r1", "dark.fault", pb.RevertCause_REVERT_CAUSE_END)
+		if err != nil || len(m.GetResidue()) == 0 {
+			t.Errorf("it left %v, %v", m.GetResidue(), err)
+		}
+		if took := time.Since(began); took > 25*time.Second {
+			t.Errorf("it took %s", took)
+		}
+		if m, _, err = b.runner.Revert(t.Context(), "r1", "dark.fault", pb.RevertCause_REVERT_CAUSE_LOCAL); err != nil || len(m.GetResidue()) != 0 {
+			t.Errorf("a second revert left %v, %v", m.GetResidue(), err)
+		}
+	})
+}
+
 func TestRevertIsLegalWhenNothingWasDone(t *testing.T) {
 	b := newBench(t)
 	m, _, err := b.runner.Revert(t.Context(), "r9", "unheard.of", pb.RevertCause_REVERT_CAUSE_HALT)

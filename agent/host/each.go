@@ -1,0 +1,55 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+const (
+	// objectsAtOnce is how many objects of one operation are worked on at one
+	// time, so that a host that starts everything is no storm of its own.
+	objectsAtOnce = 16
+	// objectLimit is how long one object may take, hangLimit how long what was
+	// called off then may take to come back.
+	objectLimit, hangLimit = 10 * time.Second, 500 * time.Millisecond
+)
+
+// each works on objects beside one another and past errors, each under a limit
+// of its own: one that hangs delays no other. One that hangs in the kernel is
+// left behind, and is in the error.
+func each[T any](ctx context.Context, objects []T, work func(context.Context, T) error) error {
+	errs := make([]error, len(objects))
+	turns := make(chan struct{}, objectsAtOnce)
+	var group sync.WaitGroup
+	for i, object := range objects {
+		group.Go(func() {
+			turns <- struct{}{}
+			defer func() { <-turns }()
+			errs[i] = bounded(ctx, func(ctx context.Context) error { return work(ctx, object) })
+		})
+	}
+	group.Wait()
+	return errors.Join(errs...)
+}
+
+// bounded returns when work does, or when its limit has passed.
+func bounded(ctx context.Context, work func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, objectLimit)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- work(ctx) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(hangLimit):
+		return fmt.Errorf("it hangs: %w", ctx.Err())
+	}
+}
