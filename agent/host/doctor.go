@@ -109,6 +109,7 @@ var generals = []general{
 	{"bpf", func(_ context.Context, d *doctor) (string, error) { return d.tryBPF() }},
 	{"realtime", func(context.Context, *doctor) (string, error) { return tryRealtime() }},
 	{"systemd", func(ctx context.Context, _ *doctor) (string, error) { return trySystemd(ctx) }},
+	{"packet.sockets", func(context.Context, *doctor) (string, error) { return tryPackets() }},
 }
 
 func (d *doctor) try(ctx context.Context, name string) (string, error) {

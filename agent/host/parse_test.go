@@ -97,6 +97,17 @@ func TestFindsListeningPortsOfItsOwnSockets(t *testing.T) {
 	}
 }
 
+const packetTable = `sk               RefCnt Type Proto  Iface R Rmem   User   Inode
+ffff8881057af000 3      3    0003   2     1 0      0      20318
+ffff8881057af800 3      2    0000   0     0 0      101    4711
+`
+
+func TestReadsPacketSockets(t *testing.T) {
+	if got := slices.Sorted(maps.Keys(parsePackets([]byte(packetTable)))); !slices.Equal(got, []string{"20318", "4711"}) {
+		t.Errorf("got %v", got)
+	}
+}
+
 func TestReadsLinkID(t *testing.T) {
 	id, ok := linkID([]byte("pos:\t0\nflags:\t02000000\nlink_type:\ttcx\nlink_id:\t42\nprog_tag:\tab\n"))
 	if !ok || id != 42 {
@@ -120,7 +131,7 @@ func TestReadsPendingKill(t *testing.T) {
 
 func FuzzParsers(f *testing.F) {
 	for _, seed := range []string{
-		hybridMounts, tcpTable, "populated 1\n", "1\n22\n0\nx\n",
+		hybridMounts, tcpTable, packetTable, "populated 1\n", "1\n22\n0\nx\n",
 		"12 (a) b) R 7 12 12 0 -1 2097216 0", "0::/a/b\n", "link_id:\t7\n", `a\04`, `\999`,
 	} {
 		f.Add([]byte(seed))
@@ -141,6 +152,11 @@ func FuzzParsers(f *testing.F) {
 		parseSockets(b, tcpListens, map[string]bool{"4711": true}, ports)
 		if ports[0] {
 			t.Error("port 0")
+		}
+		for inode := range parsePackets(b) {
+			if inode == "" {
+				t.Error("a packet socket without an inode")
+			}
 		}
 		populated(b)
 		pending(b, unix.SIGKILL)
