@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -13,8 +14,11 @@ import (
 // suggestCommand adds to a complaint about an argument which sub-command was
 // probably meant.
 func suggestCommand(c *cobra.Command, args []string, complaint error) error {
-	if complaint == nil || len(args) == 0 || !c.HasAvailableSubCommands() {
-		return complaint
+	if complaint == nil {
+		return nil
+	}
+	if len(args) == 0 || !c.HasAvailableSubCommands() {
+		return wordCount(c, args)
 	}
 	var names []string
 	for _, sub := range c.Commands() {
@@ -25,11 +29,40 @@ func suggestCommand(c *cobra.Command, args []string, complaint error) error {
 	return fmt.Errorf("unknown command %q of %s; %s", args[0], c.CommandPath(), near.Fix(args[0], "command", names))
 }
 
+// wordCount says what a command takes besides its flags, and what it was given.
+func wordCount(c *cobra.Command, args []string) error {
+	_, takes, _ := strings.Cut(strings.TrimSuffix(c.Use, " [flags]"), " ")
+	given := "nothing was given"
+	if len(args) > 0 {
+		given = "it was given " + strings.Join(args, " ")
+	}
+	if takes == "" {
+		return fmt.Errorf("%s takes flags alone, and %s; %s --help lists them", c.CommandPath(), given, c.CommandPath())
+	}
+	return fmt.Errorf("%s takes %s, and %s", c.CommandPath(), takes, given)
+}
+
+// wanted says what a flag of a type takes.
+var wanted = map[string]string{
+	"uint64": "a whole number, such as 3", "int": "a whole number, such as 3", "uint": "a whole number, such as 3",
+	"duration": "a number and a unit, such as 5s", "bool": "true or false",
+}
+
 // suggestFlag adds to a complaint about a flag which one was probably meant.
 func suggestFlag(c *cobra.Command, complaint error) error {
+	var invalid *pflag.InvalidValueError
+	if errors.As(complaint, &invalid) {
+		if takes := wanted[invalid.GetFlag().Value.Type()]; takes != "" {
+			return fmt.Errorf("--%s: %q is not what it takes; write %s", invalid.GetFlag().Name, invalid.GetValue(), takes)
+		}
+		return complaint
+	}
 	var unknown *pflag.NotExistError
 	if !errors.As(complaint, &unknown) {
 		return complaint
+	}
+	if args := c.Flags().Args(); len(args) > 0 && c.HasAvailableSubCommands() {
+		return suggestCommand(c, args, complaint) // its flags are unknown because it is
 	}
 	var names []string
 	c.Flags().VisitAll(func(f *pflag.Flag) {

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"squall/experiments"
+	"squall/experiments/near"
 	pb "squall/proto/squall/v1"
 )
 
@@ -33,7 +34,7 @@ func List() []string {
 func Source(name string) ([]byte, error) {
 	src, err := files.ReadFile(name + ".yaml")
 	if err != nil {
-		return nil, fmt.Errorf("find scenario %q: the catalog has %s", name, strings.Join(List(), ", "))
+		return nil, fmt.Errorf("find scenario %q: there is none of that name; %s", name, near.Fix(name, "scenario", List()))
 	}
 	return src, nil
 }

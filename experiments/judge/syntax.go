@@ -45,6 +45,12 @@ func plainly(number, unit string) string {
 	return "write " + in(value/100) + ": success and shares go from 0 to 1"
 }
 
+// connectives are how words of other languages are written here.
+var connectives = map[string]string{
+	"and": "&& where both must hold", "or": "|| where one is enough", "not": "! before what must not hold",
+	"=>": ">= for at least", "=<": "<= for at most", "<>": "!= for unequal",
+}
+
 // unreadable says a complaint of the parser in words: its own name the parts of
 // a grammar.
 func unreadable(complaint string) (message, fix string) {
@@ -58,6 +64,8 @@ func unreadable(complaint string) (message, fix string) {
 		return "the expression ends too early", example
 	case quoted == "=":
 		return `"=" compares nothing`, "write == for equal, != for unequal"
+	case connectives[strings.ToLower(quoted)] != "":
+		return fmt.Sprintf("%q is not written so here", quoted), "write " + connectives[strings.ToLower(quoted)]
 	}
 	return fmt.Sprintf("%q can't stand here", quoted), example
 }

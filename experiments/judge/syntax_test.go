@@ -21,7 +21,9 @@ func TestSyntaxIsExplainedInWords(t *testing.T) {
 		"shop.success >=":                      {"15", "the expression ends too early", "write a comparison"},
 		"":                                     {"0", "the expression ends too early", "write a comparison"},
 		"shop.success = 1":                     {"13", `"=" compares nothing`, "write =="},
-		"shop.success >= 0.9 and shop.age < 5": {"20", `"and" can't stand here`, "&&"},
+		"shop.success >= 0.9 and shop.age < 5": {"20", `"and" is not written so here`, "write &&"},
+		"shop.success => 0.9":                  {"13", `"=>" is not written so here`, "write >="},
+		"shop.success < 0.9 or shop.age > 5":   {"19", `"or" is not written so here`, "write ||"},
 		"shop.success >= 0.9 )":                {"20", `")" can't stand here`, "write a comparison"},
 	} {
 		v := newVocabulary(&pb.Experiment{

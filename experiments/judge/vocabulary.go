@@ -151,10 +151,41 @@ func (v *vocabulary) explain(text string, issues *cel.Issues) *wrong {
 		v.undeclared(w, text, name)
 	} else if field, ok := between(first.Message, "undefined field '", "'"); ok {
 		w.undefined(text, field)
+	} else if k := unread(first.Message); k != nil {
+		name, at := whole(text, k)
+		w.message, w.column = name+" is no number: it has values", at
+		w.fix = "write one of them behind its name: ." + strings.Join(k.fields, ", .")
 	} else if strings.Contains(first.Message, "no matching overload") {
 		w.fix = "compare numbers with numbers: every value is a number, but for the name of a zone"
 	}
 	return w
+}
+
+// unread is the kind of what was compared as a whole; nil where numbers were.
+func unread(complaint string) *kind {
+	if !strings.Contains(complaint, "no matching overload") {
+		return nil
+	}
+	for _, k := range kinds {
+		if strings.Contains(complaint, k.name) {
+			return k
+		}
+	}
+	return nil
+}
+
+// bareName is a name that no value follows.
+var bareName = regexp.MustCompile(`\b[a-z][a-z0-9_]*\b`)
+
+// whole is the name that was compared as a whole and its place, or what kind of
+// thing it is.
+func whole(text string, k *kind) (name string, at int) {
+	for _, at := range bareName.FindAllStringIndex(text, -1) {
+		if !strings.HasPrefix(text[at[1]:], ".") && (at[0] == 0 || text[at[0]-1] != '.') {
+			return text[at[0]:at[1]], at[0]
+		}
+	}
+	return "a " + strings.ToLower(strings.TrimPrefix(k.name, "squall.")), 0
 }
 
 func (v *vocabulary) undeclared(w *wrong, text, name string) {

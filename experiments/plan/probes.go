@@ -71,7 +71,7 @@ func (m *maker) hang(path, check string, during []string) {
 
 func (m *maker) probe(name string, p *pb.Probe) {
 	planned := &pb.PlannedProbe{Name: name, Probe: p}
-	hosts := map[string]bool{}
+	hosts, before := map[string]bool{}, len(m.p.GetProblems())
 	for i, from := range p.GetFrom() {
 		if from == "control" {
 			planned.Control = true
@@ -82,7 +82,7 @@ func (m *maker) probe(name string, p *pb.Probe) {
 		}
 	}
 	planned.Hosts = m.heard("probes."+name, slices.Sorted(maps.Keys(hosts)))
-	if len(planned.GetHosts()) == 0 && !planned.GetControl() {
+	if len(planned.GetHosts()) == 0 && !planned.GetControl() && len(m.p.GetProblems()) == before {
 		m.problem(pb.Refusal_REFUSAL_EMPTY_TARGET, "probes."+name+".from", "probe "+quoted(name)+" runs nowhere", "name a target, a role, a zone, or control")
 	}
 	if p.GetExec() != nil {

@@ -208,3 +208,19 @@ func TestAdHocPlansWithDefaults(t *testing.T) {
 		t.Error("it is not admissible")
 	}
 }
+
+// TestAProbeFromNowhereIsOneProblem: that it runs nowhere follows from the place
+// that does not exist.
+func TestAProbeFromNowhereIsOneProblem(t *testing.T) {
+	const text = `version: 1
+name: trial
+title: T
+targets: { it: { zone: zone-a } }
+probes: { up: { every: 1s, from: lit, tcp: "a:1" } }
+timeline: [ { at: T+0s, phase: dark, faults: [ dns.fail: { target: it, for: 20s } ] } ]
+`
+	p, _ := planned(t, text, plan.World{})
+	if len(p.GetProblems()) != 1 || !strings.Contains(p.GetProblems()[0].GetMessage(), `there is no target, role or zone "lit"`) {
+		t.Errorf("it has %v", p.GetProblems())
+	}
+}

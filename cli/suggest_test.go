@@ -1,0 +1,35 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestWrongWordsAndFlagsAreToldInWords: what a command takes and what it was
+// given, and no words of the libraries that read the line.
+func TestWrongWordsAndFlagsAreToldInWords(t *testing.T) {
+	for line, want := range map[string]string{
+		"run":                                    "squall run takes FILE|SCENARIO, and nothing was given",
+		"plan a.yaml b.yaml":                     "squall plan takes FILE|SCENARIO, and it was given a.yaml b.yaml",
+		"validate":                               "squall validate takes FILE",
+		"lab exec web-a1":                        "and it was given web-a1",
+		"inject net.delay zone-a":                "squall inject net.delay takes flags alone, and it was given zone-a",
+		"inject dns.fial --zone a":               `unknown command "dns.fial" of squall inject; did you mean "dns.fail"?`,
+		"inject net.delay --zon a":               "did you mean --zone?",
+		"plan zone-loss --seed x":                `--seed: "x" is not what it takes; write a whole number, such as 3`,
+		"status --timeout 5":                     `--timeout: "5" is not what it takes; write a number and a unit, such as 5s`,
+		"status -w=perhaps":                      `--watch: "perhaps" is not what it takes; write true or false`,
+		"catalog show zoneloss":                  `there is none of that name; did you mean "zone-loss"?`,
+		"plan zone-loss --aim dark=a, --fleet x": "an entry of the list is empty",
+	} {
+		code, _, progress := squall(t, "", strings.Fields(line)...)
+		if code != 2 || !strings.Contains(progress, want) {
+			t.Errorf("squall %s exits with %d: %swant %q", line, code, progress, want)
+		}
+		for _, foreign := range []string{"arg(s)", "strconv", "invalid syntax", "invalid argument"} {
+			if strings.Contains(progress, foreign) {
+				t.Errorf("squall %s speaks of %q: %s", line, foreign, progress)
+			}
+		}
+	}
+}
