@@ -464,25 +464,6 @@ func TestBigCommandGoesByWayOfAFollower(t *testing.T) {
 	r.wait("all of it", func() bool { return len(r.leader().State().Guardrails().GetProtect()) == 100 })
 }
 
-// TestHaltCountsTheHostsOfRunsThatItEnded, also those that this server had not
-// heard of when it was told of the halt.
-func TestHaltCountsTheHostsOfRunsThatItEnded(t *testing.T) {
-	r := newRegion(t)
-	agents := r.hosts()
-	for _, host := range []string{"web-b1", "web-b2"} {
-		go agents[host].obey(host, true)
-	}
-	u, lead := r.follower(), r.user(r.leader())
-	res, err := lead.Run(within(t, 10*time.Second), &pb.RunRequest{Id: "one", Source: source("20s"), File: "dark.yaml"})
-	if err != nil || len(res.GetRefused()) > 0 {
-		t.Fatalf("run: %v, %v", err, res.GetRefused())
-	}
-	halted, err := r.user(u).Halt(within(t, 10*time.Second), &pb.HaltRequest{Id: "h"})
-	if err != nil || !halted.GetCommitted() || len(halted.GetHosts()) != 2 {
-		t.Errorf("the halt answers %v, %v", halted, err)
-	}
-}
-
 // TestServerWithoutALeaderGivesNoAllClear: what it last knew says that nobody confirms it.
 func TestServerWithoutALeaderGivesNoAllClear(t *testing.T) {
 	r := newRegion(t)

@@ -120,6 +120,28 @@ func TestHaltThroughALaggingServerNamesItsHosts(t *testing.T) {
 	}
 }
 
+// TestHaltCountsTheHostsOfRunsThatItEnded, also those that this server had not
+// heard of when it was told of the halt, and that are done when it has.
+func TestHaltCountsTheHostsOfRunsThatItEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRegion(t, settings{})
+		behind := r.follower()
+		behind.lag.Store(int64(2 * time.Second))
+		run := r.run(long)
+		r.until("the start", 5*time.Second, func() bool { return acts(r.struck()[0]) })
+		if behind.server.State().Run(run) != nil {
+			t.Fatal("it has heard of the run")
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		res, err := r.user(behind.id).Halt(ctx, &pb.HaltRequest{Id: "h", WaitNanos: int64(20 * time.Second)})
+		if err != nil || !res.GetCommitted() || len(res.GetHosts()) != len(r.struck()) {
+			t.Errorf("the halt answers %v, %v", res, err)
+		}
+		behind.lag.Store(0)
+	})
+}
+
 // TestHaltDoesNotWaitForTheLeadersDisk pulls the lever on a leader whose log
 // does not answer any more: hosts of all servers are let go at once, and new
 // runs are refused. (That the others elect a leader and commit is for a test with
