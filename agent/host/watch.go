@@ -229,7 +229,7 @@ func (w *watch) read(d *downed) bool {
 // reopen opens the events of a cgroup, and hands a new one to the hook first.
 func (w *watch) reopen(d *downed, id uint64) bool {
 	if w.hook != nil {
-		if err := w.hook.Add(id); err != nil {
+		if err := w.hook.Follow(d.id, id); err != nil {
 			w.host.log.Error("hold down a new cgroup", "cgroup", d.cgroup, "err", err)
 		}
 	}

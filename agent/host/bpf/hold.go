@@ -23,6 +23,17 @@ type Hold struct{ *held }
 // Add holds down more cgroups, up to 256 in all.
 func (h *Hold) Add(ids ...uint64) error { return fill(h.coll.Maps[holdMapCgroups], ids) }
 
+// Follow holds down a cgroup in place of one that is no more; old may be 0. However
+// often it is made anew, it takes one place.
+func (h *Hold) Follow(old, id uint64) error {
+	if old != id {
+		if err := h.coll.Maps[holdMapCgroups].Delete(old); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+			return fmt.Errorf("let go of cgroup %d: %w", old, err)
+		}
+	}
+	return h.Add(id)
+}
+
 // readLife adds the longest life to the counters.
 func (h *Hold) readLife(sums map[string]uint64) error {
 	var life uint64
