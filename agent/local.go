@@ -6,6 +6,7 @@ import (
 	"errors"
 	"hash/fnv"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,6 +37,8 @@ const (
 type local struct {
 	pb.UnimplementedLocalServiceServer
 	engine *step.Engine
+	// config is the host's own.
+	config *pb.HostConfig
 	// standalone takes injections; otherwise faults come from servers.
 	standalone bool
 	// server names the one in use.
@@ -93,10 +96,27 @@ func (l *local) refuseInject(in *pb.LocalInjectRequest) *pb.Problem {
 			Fix: "name the peers by prefix",
 		}
 	}
+	if onServer(l.config, in.GetWorkload()) {
+		return &pb.Problem{
+			Refusal: pb.Refusal_REFUSAL_GUARDRAIL, Message: "this host is part of the control plane, and only a file may aim at those",
+			Fix: "name the role " + experiments.ServerRole + " in a file's target, and run it through the servers",
+		}
+	}
 	if h := l.engine.Halted(); h != nil {
 		return step.HaltedProblem(h)
 	}
 	return nil
+}
+
+// onServer tells whether a host, or one of its workloads, is a control server.
+// No workloads are all of the host's.
+func onServer(c *pb.HostConfig, workloads []string) bool {
+	if len(workloads) == 0 && slices.Contains(c.GetRole(), experiments.ServerRole) {
+		return true
+	}
+	return slices.ContainsFunc(c.GetWorkloads(), func(w *pb.Workload) bool {
+		return w.GetRole() == experiments.ServerRole && (len(workloads) == 0 || slices.Contains(workloads, w.GetName()))
+	})
 }
 
 // localTask makes a task of a request; its instants are stamped when it fires.

@@ -63,3 +63,35 @@ func TestLocalPeersComeFromTheFault(t *testing.T) {
 		}
 	})
 }
+
+// TestLocalFaultsLeaveControlServersAlone: no command takes one, however it
+// comes; what else runs on such a host may be named.
+func TestLocalFaultsLeaveControlServersAlone(t *testing.T) {
+	host := &pb.HostConfig{Role: []string{"squall-server"}, Workloads: []*pb.Workload{{Name: "web"}, {Name: "s1", Role: "squall-server"}}}
+	plain := &pb.HostConfig{Workloads: host.GetWorkloads()}
+	for _, c := range []struct {
+		config    *pb.HostConfig
+		workloads []string
+		refused   bool
+	}{
+		{host, nil, true},
+		{host, []string{"s1"}, true},
+		{host, []string{"web"}, false},
+		{plain, nil, true},
+		{plain, []string{"web"}, false},
+		{&pb.HostConfig{}, nil, false},
+	} {
+		l := &local{config: c.config, standalone: true}
+		in := delay(&pb.NetDelay{Delay: &pb.Span{Nanos: 1}})
+		in.Workload = c.workloads
+		if got := onServer(l.config, in.GetWorkload()); got != c.refused {
+			t.Errorf("%v of %v: refused: %v", c.workloads, c.config, got)
+		}
+		if !c.refused {
+			continue
+		}
+		if p := l.refuseInject(in); p.GetRefusal() != pb.Refusal_REFUSAL_GUARDRAIL || p.GetFix() == "" {
+			t.Errorf("%v of %v: %v", c.workloads, c.config, p)
+		}
+	}
+}

@@ -92,7 +92,7 @@ func (w *Worker) work(ctx context.Context, journal *undo.Journal) error {
 	if w.Local != nil {
 		group.Go(func() error {
 			return serveLocal(ctx, w.Local, &local{
-				engine: engine, standalone: standalone, server: server, quicken: heartbeat.Quicken,
+				engine: engine, config: w.Config, standalone: standalone, server: server, quicken: heartbeat.Quicken,
 			})
 		})
 	}

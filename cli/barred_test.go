@@ -77,3 +77,14 @@ func TestDamageThatIsConfirmedSaysSo(t *testing.T) {
 		t.Errorf("it says:\n%s", got)
 	}
 }
+
+// TestInjectedOnAHostThatIsNotHeardFromIsUnknown: it may hold the fault or not.
+func TestInjectedOnAHostThatIsNotHeardFromIsUnknown(t *testing.T) {
+	for standing, says := range map[pb.Standing]bool{pb.Standing_STANDING_HELD: false, pb.Standing_STANDING_UNKNOWN: true} {
+		var out bytes.Buffer
+		printStatus(&out, &pb.Status{Active: []*pb.ActiveStep{{Run: "r", Fault: "dns.fail", Hosts: []string{"a"}, Standing: standing}}}, false)
+		if got := strings.Contains(out.String(), "unknown: not heard from"); got != says {
+			t.Errorf("%v:\n%s", standing, out.String())
+		}
+	}
+}

@@ -134,8 +134,9 @@ func printStatus(w io.Writer, st *pb.Status, wide bool) {
 	}
 	for _, s := range st.GetActive() {
 		left := time.Unix(0, s.GetEndsUnixNanos()).Sub(now)
-		fmt.Fprintf(w, "INJECTED\t%s\tends in %s\t%s\t%s\tby %s\n", s.GetFault(), span(left),
-			some(s.GetHosts(), wide), s.GetRun(), orDash(starter(st, s.GetRun())))
+		fmt.Fprintf(w, "INJECTED\t%s\tends in %s\t%s\t%s\tby %s%s\n", s.GetFault(), span(left),
+			some(s.GetHosts(), wide), s.GetRun(), orDash(starter(st, s.GetRun())),
+			when(s.GetStanding() == pb.Standing_STANDING_UNKNOWN, "\tunknown: not heard from"))
 	}
 	if len(st.GetResidue()) == 0 {
 		fmt.Fprintf(w, "RESIDUE\t%s\n", none)

@@ -4,12 +4,13 @@ import (
 	"fmt"
 	"slices"
 
+	"squall/experiments"
 	pb "squall/proto/squall/v1"
 )
 
-// serverRole is the role of the control plane's own servers. No target has
-// them, unless a file names the role, and no plan has most of them.
-const serverRole = "squall-server"
+// serverRole is ServerRole: no target has servers, unless a file names the role,
+// and no plan has most of them.
+const serverRole = experiments.ServerRole
 
 // isServer tells whether a host, or one of the workloads, is a control server.
 // No workloads are all of the host's.
