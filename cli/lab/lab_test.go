@@ -30,6 +30,8 @@ func TestMain(m *testing.M) {
 			err = RunRegion(context.Background(), folder)
 		case HostCommand:
 			err = RunHost(context.Background(), folder, os.Args[3])
+		case orphansCommand:
+			err = takeOrphansIn()
 		case "agent":
 			time.Sleep(time.Hour) // there is nobody to talk to
 		default:

@@ -223,8 +223,8 @@ func TestALateWorkloadIsCalledLate(t *testing.T) {
 	}
 }
 
-// TestOrphansAreTakenIn, and are not taken from who waits for them: an exec
-// probe's exit code comes through.
+// TestOrphansAreTakenIn: nobody stays a zombie. That none is taken from who waits
+// for it holds TestExitCodesComeThroughBesideOrphans.
 func TestOrphansAreTakenIn(t *testing.T) {
 	folder := labOfFile(t, twoUsers)
 	sh(t, folder, "app-a1", "", "for i in 1 2 3; do (sleep 0.01 &) ; done; sleep 0.1")
