@@ -106,7 +106,7 @@ func (c *localClient) inject(ctx context.Context, in *pb.LocalInjectRequest, det
 	defer stop()
 	answer, err := c.Inject(ctx, in)
 	if err != nil {
-		return refusal(err)
+		return c.refusal(err)
 	}
 	if p := answer.GetRefused(); p != nil {
 		return refused([]*pb.Problem{p})
@@ -131,7 +131,7 @@ func (c *localClient) stay(ctx context.Context, step *pb.StepStatus) error {
 	for {
 		select {
 		case <-ctx.Done():
-			return c.undo(context.WithoutCancel(ctx), step.GetRun())
+			return cmp.Or(c.undo(context.WithoutCancel(ctx), step.GetRun()), exit(experiments.ExitHalted))
 		case <-tick.C:
 		}
 		now, err := c.look(ctx, step)
@@ -142,7 +142,7 @@ func (c *localClient) stay(ctx context.Context, step *pb.StepStatus) error {
 			return c.lost(step, err)
 		}
 		if now.GetState() == pb.StepState_STEP_STATE_REVERTED {
-			return c.ended([]*pb.StepStatus{now}, now)
+			return cmp.Or(c.ended([]*pb.StepStatus{now}, now), localVerdict(now))
 		}
 	}
 }
@@ -175,7 +175,10 @@ func (c *localClient) lost(step *pb.StepStatus, why error) error {
 func (c *localClient) undo(ctx context.Context, run string) error {
 	answer, err := c.Undo(ctx, &pb.LocalUndoRequest{Run: run})
 	if err != nil {
-		return refusal(err)
+		return c.refusal(err)
+	}
+	if len(answer.GetSteps()) == 0 {
+		return c.nothingUndone(ctx, run)
 	}
 	return c.ended(answer.GetSteps(), answer)
 }
@@ -184,7 +187,7 @@ func (c *localClient) undo(ctx context.Context, run string) error {
 func (c *localClient) halt(ctx context.Context, reason string) error {
 	answer, err := c.Halt(ctx, &pb.LocalHaltRequest{Reason: reason})
 	if err != nil {
-		return refusal(err)
+		return c.refusal(err)
 	}
 	fmt.Fprintf(c.app.stderr, "halted: %s%s; squall resume --local lets go\n", answer.GetHalt().GetId(), unrecorded(answer.GetHalt()))
 	return c.ended(answer.GetSteps(), answer)
@@ -202,7 +205,7 @@ func unrecorded(h *pb.HaltLatch) string {
 func (c *localClient) resume(ctx context.Context) error {
 	answer, err := c.Resume(ctx, &pb.LocalResumeRequest{})
 	if err != nil {
-		return refusal(err)
+		return c.refusal(err)
 	}
 	if h := answer.GetHalt(); h.GetEngaged() {
 		return &exitError{experiments.ExitRefused, fmt.Errorf("still halted by the servers (%s); use squall resume", h.GetId())}
@@ -215,7 +218,7 @@ func (c *localClient) resume(ctx context.Context) error {
 func (c *localClient) status(ctx context.Context) error {
 	answer, err := c.ask(ctx, localSilence)
 	if err != nil {
-		return refusal(err)
+		return c.refusal(err)
 	}
 	if err := c.show(answer, printLocalStatus); err != nil {
 		return err
@@ -230,7 +233,7 @@ func (c *localClient) status(ctx context.Context) error {
 func (c *localClient) doctor(ctx context.Context) error {
 	answer, err := c.Doctor(ctx, &pb.LocalDoctorRequest{})
 	if err != nil {
-		return refusal(err)
+		return c.refusal(err)
 	}
 	return c.show(answer, printLocalAbilities)
 }

@@ -24,6 +24,11 @@ type agentThat struct {
 	tells func() (*pb.LocalStatusResponse, error)
 }
 
+// Undo ends nothing: there is nothing to end.
+func (a agentThat) Undo(context.Context, *pb.LocalUndoRequest, ...grpc.CallOption) (*pb.LocalUndoResponse, error) {
+	return &pb.LocalUndoResponse{}, nil
+}
+
 func (a agentThat) Status(context.Context, *pb.LocalStatusRequest, ...grpc.CallOption) (*pb.LocalStatusResponse, error) {
 	return a.tells()
 }
@@ -66,7 +71,7 @@ func TestLocalInjectOutlivesARestartOfTheWorker(t *testing.T) {
 		err := localAgent(&out, func() (*pb.LocalStatusResponse, error) {
 			switch now := time.Since(began); {
 			case now > 20*time.Second:
-				return &pb.LocalStatusResponse{Steps: []*pb.StepStatus{{Run: "local-1", Step: "dns.fail", State: pb.StepState_STEP_STATE_REVERTED}}}, nil
+				return &pb.LocalStatusResponse{Steps: []*pb.StepStatus{{Run: "local-1", Step: "dns.fail", State: pb.StepState_STEP_STATE_REVERTED, Cause: pb.RevertCause_REVERT_CAUSE_END, Evidence: []*pb.Evidence{{Name: "probe", Holds: true}}}}}, nil
 			case now > 5*time.Second && now < 14*time.Second:
 				return nil, status.Error(codes.Unavailable, "starting")
 			}
@@ -147,5 +152,49 @@ func TestStatusTurnsFromAWorkerThatHangsToTheNext(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestLocalInjectEndsWithItsVerdict: a fault that did not bite is no success on
+// one host either.
+func TestLocalInjectEndsWithItsVerdict(t *testing.T) {
+	bit, missed := []*pb.Evidence{{Name: "probe", Holds: true}}, []*pb.Evidence{{Name: "probe", Text: "0 of 4 lookups got no answer"}}
+	for _, c := range []struct {
+		name string
+		end  *pb.StepStatus
+		code int
+		says string
+	}{
+		{"it bit", &pb.StepStatus{Cause: pb.RevertCause_REVERT_CAUSE_END, Evidence: bit}, 0, ""},
+		{"it did not bite", &pb.StepStatus{Cause: pb.RevertCause_REVERT_CAUSE_END, Evidence: missed}, experiments.ExitInconclusive, "0 of 4 lookups"},
+		{"nothing shows it", &pb.StepStatus{Cause: pb.RevertCause_REVERT_CAUSE_END}, experiments.ExitInconclusive, "no evidence"},
+		{"it ended early", &pb.StepStatus{Cause: pb.RevertCause_REVERT_CAUSE_LEASE, Evidence: bit}, experiments.ExitInconclusive, "ended early"},
+		{"a person ended it", &pb.StepStatus{Cause: pb.RevertCause_REVERT_CAUSE_LOCAL, Evidence: bit}, experiments.ExitHalted, ""},
+		{"its workload is down", &pb.StepStatus{
+			Cause: pb.RevertCause_REVERT_CAUSE_END, Evidence: bit, RecoveryFailures: []*pb.RecoveryFailure{{Workload: "web", Why: "it ends at once"}},
+		}, experiments.ExitFail, "web did not come back"},
+		{"residue is left", &pb.StepStatus{Cause: pb.RevertCause_REVERT_CAUSE_END, Evidence: missed, Residue: []string{"x"}}, experiments.ExitResidue, ""},
+	} {
+		c.end.Run, c.end.Step, c.end.State = heldStep.GetRun(), heldStep.GetStep(), pb.StepState_STEP_STATE_REVERTED
+		synctest.Test(t, func(t *testing.T) {
+			err := localAgent(io.Discard, func() (*pb.LocalStatusResponse, error) {
+				return &pb.LocalStatusResponse{Steps: []*pb.StepStatus{c.end}}, nil
+			}).stay(t.Context(), heldStep)
+			if exitCode(err) != c.code || c.says != "" && !strings.Contains(err.Error(), c.says) {
+				t.Errorf("%s: it ends with %d, %v; want %d", c.name, exitCode(err), err, c.code)
+			}
+		})
+	}
+}
+
+// TestLocalUndoOfNothingSaysSo: a misspelt run is no success.
+func TestLocalUndoOfNothingSaysSo(t *testing.T) {
+	c := localAgent(io.Discard, func() (*pb.LocalStatusResponse, error) {
+		return &pb.LocalStatusResponse{Steps: []*pb.StepStatus{heldStep}}, nil
+	})
+	for run, want := range map[string]int{"local-2": experiments.ExitUsage, "local-1": 0, "": 0} {
+		if err := c.undo(t.Context(), run); exitCode(err) != want {
+			t.Errorf("undo %q ends with %v, want code %d", run, err, want)
+		}
 	}
 }

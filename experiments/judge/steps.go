@@ -3,6 +3,7 @@ package judge
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"squall/experiments/fault"
@@ -189,7 +190,7 @@ func ownProof(run *pb.Run) []*pb.Finding {
 		}
 		for _, slot := range step.GetSlots() {
 			status := run.GetSteps()[step.GetId()].GetHosts()[slot.GetHost()]
-			if state, text := bit(status); state != pb.FindingState_FINDING_STATE_HOLDS {
+			if state, text := Bit(status); state != pb.FindingState_FINDING_STATE_HOLDS {
 				f.State, f.Text, f.Host = state, text, slot.GetHost()
 				break
 			}
@@ -199,16 +200,16 @@ func ownProof(run *pb.Run) []*pb.Finding {
 	return findings
 }
 
-// bit tells whether the evidence of a host shows that the fault bit there. Facts
-// show nothing either way.
-func bit(s *pb.StepStatus) (pb.FindingState, string) {
+// Bit tells whether the evidence of a host shows that the fault bit there, and
+// else what speaks against it. Facts show nothing either way.
+func Bit(s *pb.StepStatus) (pb.FindingState, string) {
 	shown := false
 	for _, e := range s.GetEvidence() {
 		if e.GetAfter() || e.GetFact() {
 			continue
 		}
 		if !e.GetHolds() {
-			return pb.FindingState_FINDING_STATE_BROKEN, fmt.Sprintf("%s: %s", e.GetName(), e.GetText())
+			return pb.FindingState_FINDING_STATE_BROKEN, e.GetName() + ": " + strings.TrimPrefix(e.GetText(), e.GetName()+": ")
 		}
 		shown = true
 	}
