@@ -174,7 +174,7 @@ func (in *injection) request(set *pflag.FlagSet) (*pb.RunRequest, error) {
 		return nil, err
 	}
 	if proto.Size(in.target) == 0 {
-		return nil, usagef("no target: give --zone, --host, --role, --room or --labels")
+		return nil, usagef("no target: give --zone, --host, --role, --room, or --labels.key and --labels.value")
 	}
 	e := experiments.AdHoc(in.fault, in.step, in.target, length)
 	return &pb.RunRequest{Id: newID(), Experiment: e, File: "squall inject", Why: in.opts.why, AdHoc: true}, nil

@@ -75,7 +75,7 @@ func (a *app) labUp(ctx context.Context, name string) (lab.Folder, error) {
 	}
 	folder, err := lab.Up(ctx, file, func(line string) { fmt.Fprintln(a.stderr, escape(line)) })
 	if errors.Is(err, lab.ErrUp) {
-		return "", usage(err)
+		return "", usagef("%w\n  fix: squall lab down %s ends it", err, file.GetName())
 	}
 	if err == nil {
 		err = a.awaitFleet(ctx, file, folder)
@@ -167,6 +167,9 @@ func newLabDownCmd(a *app) *cobra.Command {
 			up, err := labsNamed(args)
 			if err != nil {
 				return err
+			}
+			if len(up) == 0 {
+				fmt.Fprintln(a.stderr, "no lab is up")
 			}
 			for _, f := range up {
 				if err := lab.Down(c.Context(), f); err != nil {

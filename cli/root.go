@@ -22,10 +22,14 @@ type app struct {
 // run carries out one command line and gives its exit code. Data goes to
 // stdout; progress and errors go to stderr.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
+	out := &watchedWriter{out: stdout}
+	a := &app{stdin: stdin, stdout: out, stderr: stderr}
 	root := newRootCmd(a)
 	root.SetArgs(args)
-	err := root.ExecuteContext(context.Background())
+	err := plainUsage(root.ExecuteContext(context.Background()))
+	if err == nil && out.failed != nil {
+		err = fmt.Errorf("write the answer: %w", out.failed)
+	}
 	if err == nil {
 		return 0
 	}
@@ -34,6 +38,22 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "squall:", escape(text))
 	}
 	return code
+}
+
+// watchedWriter remembers that something could not be written: an answer that
+// nobody got is no success.
+type watchedWriter struct {
+	out    io.Writer
+	failed error
+}
+
+// Write is out's.
+func (w *watchedWriter) Write(b []byte) (int, error) {
+	n, err := w.out.Write(b)
+	if err != nil && w.failed == nil {
+		w.failed = err
+	}
+	return n, err
 }
 
 // newRootCmd puts the commands together. A new command is one line here.

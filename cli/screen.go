@@ -78,6 +78,9 @@ const defaultHeight = 24
 
 // terminal is the terminal behind a stream, where it is one that can be drawn on.
 func terminal(w io.Writer) (*os.File, bool) {
+	if watched, ok := w.(*watchedWriter); ok {
+		w = watched.out
+	}
 	f, ok := w.(*os.File)
 	return f, ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
 }

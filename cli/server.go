@@ -174,7 +174,8 @@ func newServerInitCmd(a *app) *cobra.Command {
 		Long: "Make the authority, and a bundle for each server, agent and user.\n" +
 			"Run again on the same folder, it keeps the authority and makes the bundles\n" +
 			"that are named: so more hosts join later. Keep ca/ to yourself: whoever\n" +
-			"has it can be anybody.",
+			"has it can be anybody. Every user may do everything that squall does:\n" +
+			"there is no user who may only read, or only halt.",
 		Example: "  squall server init --out pki --server a=10.0.1.10:7400 --server b=10.0.2.10:7400 \\\n" +
 			"    --server c=10.0.3.10:7400 --agent web-a1 --user kim",
 		Args: cobra.NoArgs,
@@ -204,6 +205,9 @@ func (a *app) initServers(o *initOptions) error {
 	if _, err := control.RaftPeers(servers); err != nil {
 		return usage(err)
 	}
+	if err := checkNames(ids, o.agents, o.users); err != nil {
+		return usage(err)
+	}
 	authority, err := pki.OpenAuthority(filepath.Join(o.out, "ca"))
 	if err != nil {
 		return err
@@ -223,6 +227,22 @@ func (a *app) initServers(o *initOptions) error {
 				return err
 			}
 			fmt.Fprintln(a.stdout, dir)
+		}
+	}
+	return nil
+}
+
+// checkNames refuses names that are wrong, or stand twice among those of their
+// role, before anything is written.
+func checkNames(sets ...[]string) error {
+	for _, names := range sets {
+		for i, name := range names {
+			if err := pki.CheckName(name); err != nil {
+				return err
+			}
+			if slices.Contains(names[:i], name) {
+				return fmt.Errorf("name %q: stands twice", name)
+			}
 		}
 	}
 	return nil

@@ -75,3 +75,16 @@ func suggestFlag(c *cobra.Command, complaint error) error {
 	}
 	return fmt.Errorf("%w of %s; %s --help lists its flags", complaint, c.CommandPath(), c.CommandPath())
 }
+
+// plainUsage puts cobra's complaint about flags that are left out in our words.
+func plainUsage(err error) error {
+	if err == nil {
+		return nil
+	}
+	list, ok := strings.CutPrefix(err.Error(), "required flag(s) ")
+	if !ok {
+		return err
+	}
+	names := strings.Split(strings.ReplaceAll(strings.TrimSuffix(list, " not set"), `"`, ""), ", ")
+	return usagef("give --%s", strings.Join(names, " and --"))
+}
