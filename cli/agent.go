@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -90,7 +91,19 @@ func (c *agentCmd) run(cmd *cobra.Command, a *app, life func(*agent.Process, con
 	}
 	ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	defer stop()
-	return life(p, ctx)
+	return agentError(life(p, ctx))
+}
+
+// agentError says of what keeps an agent from starting what to do about it.
+func agentError(err error) error {
+	var held *host.Locked
+	switch {
+	case errors.As(err, &held):
+		return usagef("%w\n  fix: an agent runs here already: stop process %d, or give --state, --run and --socket of their own", err, held.Pid)
+	case errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0:
+		return usagef("%w\n  fix: an agent needs root: use sudo; validate, plan --fleet, explain and catalog work without", err)
+	}
+	return err
 }
 
 // process reads what the agent works with.

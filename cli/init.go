@@ -52,7 +52,7 @@ func (a *app) writeTemplate(name, template string) error {
 	}
 	_, err = f.WriteString(text)
 	if err := errors.Join(err, f.Close()); err != nil {
-		return fmt.Errorf("write %s: %w", file, err)
+		return errors.Join(fmt.Errorf("write %s: %w", file, err), os.Remove(file))
 	}
 	fmt.Fprintf(a.stdout, "%s\n", file)
 	fmt.Fprintf(a.stderr, "next: adapt zones, targets and probes, then `squall validate %s` and `squall plan %s`\n", file, file)
