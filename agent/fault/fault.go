@@ -185,12 +185,42 @@ func able(f *pb.Facts, _ *Step, k *kind.Kind) error {
 	return nil
 }
 
-// workloads finds the named workloads, or all of them when none is named.
+// workloads finds the named workloads, or all that are not protected when none
+// is named: those outlive what befalls the host. What can't be resolved is
+// refused before anything is touched, and so is what is named and nowhere.
 func workloads(f *pb.Facts, names []string) ([]*pb.WorkloadFacts, error) {
-	if len(names) == 0 {
-		return f.GetWorkloads(), nil
+	found, err := named(f, names)
+	if err != nil {
+		return nil, err
 	}
+	for _, w := range found {
+		if w.GetAbsent() && !w.GetRuns() && len(names) > 0 {
+			return nil, refuse(pb.Refusal_REFUSAL_HOST, "start it, or leave it out of the target",
+				"workload %s on host %s does not run, and there is no cgroup %s",
+				w.GetName(), f.GetConfig().GetName(), w.GetCgroup())
+		}
+	}
+	return found, resolved(f, found)
+}
+
+// resolved refuses workloads of which it can't be told where they run.
+func resolved(f *pb.Facts, ws []*pb.WorkloadFacts) error {
+	for _, w := range ws {
+		if w.GetUnresolved() != "" {
+			return refuse(pb.Refusal_REFUSAL_HOST, "mend what keeps it from being found, or leave it out of the target",
+				"host %s can't tell where workload %s runs: %s", f.GetConfig().GetName(), w.GetName(), w.GetUnresolved())
+		}
+	}
+	return nil
+}
+
+func named(f *pb.Facts, names []string) ([]*pb.WorkloadFacts, error) {
 	var found []*pb.WorkloadFacts
+	for _, w := range f.GetWorkloads() {
+		if len(names) == 0 && !w.GetProtect() {
+			found = append(found, w)
+		}
+	}
 	for _, name := range names {
 		i := slices.IndexFunc(f.GetWorkloads(), func(w *pb.WorkloadFacts) bool { return w.GetName() == name })
 		if i < 0 {
@@ -200,6 +230,11 @@ func workloads(f *pb.Facts, names []string) ([]*pb.WorkloadFacts, error) {
 		found = append(found, f.GetWorkloads()[i])
 	}
 	return found, nil
+}
+
+// present are those that have a cgroup now.
+func present(ws []*pb.WorkloadFacts) []*pb.WorkloadFacts {
+	return slices.DeleteFunc(slices.Clone(ws), (*pb.WorkloadFacts).GetAbsent)
 }
 
 func cgroups(ws []*pb.WorkloadFacts) []string {

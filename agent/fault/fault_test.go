@@ -194,6 +194,13 @@ func TestHostRefusesAndSaysWhy(t *testing.T) {
 		{facts(), freeze("sentry"), pb.Refusal_REFUSAL_HOST, "workload sentry on host web-a1 is protected"},
 		{&pb.Facts{Config: facts().GetConfig()}, freeze(), pb.Refusal_REFUSAL_EMPTY_TARGET, "has no workload to freeze"},
 		{facts(), &pb.Task{}, pb.Refusal_REFUSAL_INVALID, "no fault"},
+		{unresolved("web"), powerOff(&pb.PowerOff{}, "web"), pb.Refusal_REFUSAL_HOST, "can't tell where workload web runs: no answer"},
+		{unresolved("web"), dnsFail(&pb.DNSFail{}, "web"), pb.Refusal_REFUSAL_HOST, "can't tell where workload web runs"},
+		{unresolved("db"), freeze(), pb.Refusal_REFUSAL_HOST, "can't tell where workload db runs"},
+		{undeclared(unresolved("sentry")), powerOff(&pb.PowerOff{Undeclared: pb.Undeclared_UNDECLARED_KILL, Back: none}), pb.Refusal_REFUSAL_HOST, "can't tell where workload sentry runs"},
+		{absent("web", false), powerOff(&pb.PowerOff{}, "web"), pb.Refusal_REFUSAL_HOST, "there is no cgroup squall/web"},
+		{absent("web", false), dnsFail(&pb.DNSFail{}, "web"), pb.Refusal_REFUSAL_HOST, "there is no cgroup squall/web"},
+		{absent("web", false), freeze("web"), pb.Refusal_REFUSAL_HOST, "there is no cgroup squall/web"},
 	} {
 		changes, err := fault.Plan(c.facts, step(c.task))
 		var refused *fault.Refused
@@ -206,6 +213,69 @@ func TestHostRefusesAndSaysWhy(t *testing.T) {
 		}
 		if refused.Problem.GetFix() == "" {
 			t.Errorf("%q comes without a fix", c.text)
+		}
+	}
+}
+
+// unresolved is a host that can't tell where a workload runs.
+func unresolved(name string) *pb.Facts {
+	f := facts()
+	for _, w := range f.GetWorkloads() {
+		if w.GetName() == name {
+			w.Unresolved, w.Cgroup, w.Runs = "no answer", "", false
+		}
+	}
+	return f
+}
+
+// undeclared lets everything on a host die.
+func undeclared(f *pb.Facts) *pb.Facts {
+	f.Config.AllowUndeclaredKill = true
+	return f
+}
+
+// absent is a host where a workload has no cgroup now.
+func absent(name string, runs bool) *pb.Facts {
+	f := facts()
+	for _, w := range f.GetWorkloads() {
+		if w.GetName() == name {
+			w.Absent, w.Runs = true, runs
+		}
+	}
+	return f
+}
+
+// One workload that can't be resolved keeps faults from no other, and not from
+// the host's network.
+func TestUnresolvedWorkloadIsItsOwnMatter(t *testing.T) {
+	for _, task := range []*pb.Task{
+		powerOff(&pb.PowerOff{}, "db"), dnsFail(&pb.DNSFail{}), dnsFail(&pb.DNSFail{}, "db"), netDelay(&pb.NetDelay{}), freeze("db"),
+	} {
+		if _, err := fault.Plan(unresolved("web"), step(task)); err != nil {
+			t.Errorf("%v: %v", task, err)
+		}
+	}
+}
+
+// What has no cgroup is not killed; it is held down all the same, and started
+// afterwards where its unit was about to start it.
+func TestAbsentWorkloadIsNotKilled(t *testing.T) {
+	for runs, want := range map[bool]string{true: "[web db]", false: "[db]"} {
+		f := absent("web", runs)
+		f.Workloads = f.Workloads[:2]
+		changes, err := fault.Plan(f, step(powerOff(&pb.PowerOff{})))
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, hold, kill := changes[0].GetUndo(), changes[1].GetDo(), changes[3].GetDo()
+		if got := fmt.Sprint(back.GetStartWorkloads().GetWorkload()); got != want {
+			t.Errorf("it starts %s, want %s", got, want)
+		}
+		if got := fmt.Sprint(hold.GetHoldDown().GetCgroups()); got != "[squall/web squall/db]" {
+			t.Errorf("it holds down %s", got)
+		}
+		if got := fmt.Sprint(kill.GetKillWorkloads().GetWorkload()); got != "[db]" {
+			t.Errorf("it kills %s", got)
 		}
 	}
 }

@@ -22,8 +22,7 @@ func powerOff(f *pb.Facts, s *Step) ([]*pb.Change, error) {
 	if err != nil {
 		return nil, err
 	}
-	dark, err = killable(f, p, dark)
-	if err != nil {
+	if err := restartable(f, p, dark); err != nil {
 		return nil, err
 	}
 	changes := []*pb.Change{
@@ -44,26 +43,22 @@ func powerOffAllowed(f *pb.Facts, s *Step, p *pb.PowerOff) error {
 			return refuse(pb.Refusal_REFUSAL_HOST, "drop it, or set allow_undeclared_kill in the host's config",
 				"host %s does not allow undeclared: kill", f.GetConfig().GetName())
 		}
+		// Its processes could not be told from undeclared ones.
+		return resolved(f, f.GetWorkloads())
 	}
 	return nil
 }
 
-// killable is what of the targets may die. Protected workloads outlive a host's
-// darkness behind the silence.
-func killable(f *pb.Facts, p *pb.PowerOff, ws []*pb.WorkloadFacts) ([]*pb.WorkloadFacts, error) {
-	var dark []*pb.WorkloadFacts
-	for _, w := range ws {
-		switch {
-		case w.GetProtect():
-			continue
-		case !w.GetCanStart() && p.GetBack().GetStart() != pb.BackStart_BACK_START_NONE:
-			return nil, refuse(pb.Refusal_REFUSAL_NO_WAY_BACK,
+// restartable refuses to kill what can't be started again.
+func restartable(f *pb.Facts, p *pb.PowerOff, dark []*pb.WorkloadFacts) error {
+	for _, w := range dark {
+		if !w.GetCanStart() && p.GetBack().GetStart() != pb.BackStart_BACK_START_NONE {
+			return refuse(pb.Refusal_REFUSAL_NO_WAY_BACK,
 				"give it a unit or `start` in the host's config, or say `back: none`",
 				"workload %s on host %s has no way back", w.GetName(), f.GetConfig().GetName())
 		}
-		dark = append(dark, w)
 	}
-	return dark, nil
+	return nil
 }
 
 // wayBack starts what runs now, and names what does not: the undo puts back what
@@ -103,7 +98,7 @@ func silence(f *pb.Facts, s *Step, p *pb.PowerOff, dark []*pb.WorkloadFacts) *pb
 
 func kill(f *pb.Facts, s *Step, p *pb.PowerOff, dark []*pb.WorkloadFacts) *pb.Change {
 	op := &pb.KillWorkloads{
-		Workload:   names(dark),
+		Workload:   names(present(dark)),
 		Undeclared: p.GetUndeclared() == pb.Undeclared_UNDECLARED_KILL,
 	}
 	if len(s.Task.GetWorkload()) == 0 { // a whole host forgets what it has in memory

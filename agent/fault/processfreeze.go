@@ -12,12 +12,7 @@ func processFreeze(f *pb.Facts, s *Step) ([]*pb.Change, error) {
 	if err != nil {
 		return nil, err
 	}
-	var groups []string
-	for _, w := range aimed {
-		if !w.GetProtect() {
-			groups = append(groups, w.GetCgroup())
-		}
-	}
+	groups := cgroups(present(aimed))
 	if len(groups) == 0 {
 		return nil, refuse(pb.Refusal_REFUSAL_EMPTY_TARGET, "list a workload in the host's config, or leave the host out",
 			"host %s has no workload to freeze", f.GetConfig().GetName())

@@ -190,16 +190,22 @@ func (c cgroups) walk(cgroup string, visit func(dir string) error) error {
 // kill sends SIGKILL to everything in the cgroup and below, forks in flight
 // included. The cgroup is then unfit for new children: see renew.
 func (c cgroups) kill(cgroup string) error {
+	_, err := c.killThere(cgroup)
+	return err
+}
+
+// killThere kills, and tells whether there was a cgroup to kill.
+func (c cgroups) killThere(cgroup string) (there bool, err error) {
 	if err := c.check(cgroup); err != nil {
-		return err
+		return false, err
 	}
 	f, err := c.openKill(cgroup)
 	if f == nil {
-		return err
+		return false, err
 	}
 	defer f.Close()
 	_, err = f.WriteString("1")
-	return wrap(err, "kill cgroup %s", cgroup)
+	return true, wrap(err, "kill cgroup %s", cgroup)
 }
 
 // openKill opens the file that kills; nil where there is no cgroup, since

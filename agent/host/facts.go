@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -28,10 +29,7 @@ func (r *Real) Facts(ctx context.Context) (*pb.Facts, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find facts: %w", err)
 	}
-	claimed, err := r.workloadFacts(ctx, f)
-	if err != nil {
-		return nil, fmt.Errorf("find facts: %w", err)
-	}
+	claimed := r.workloadFacts(ctx, f)
 	f.Undeclared = names(undeclared(all, claimed))
 	if err := addInterfaces(f); err != nil {
 		return nil, fmt.Errorf("find facts: %w", err)
@@ -40,37 +38,42 @@ func (r *Real) Facts(ctx context.Context) (*pb.Facts, error) {
 }
 
 // Running implements Host.
-func (r *Real) Running(ctx context.Context) (map[string]bool, error) {
+func (r *Real) Running(ctx context.Context, names ...string) (map[string]bool, error) {
 	running := map[string]bool{}
+	var errs []error
 	for _, w := range r.config.GetWorkloads() {
-		runs, err := r.workloads.Runs(ctx, w)
-		if err != nil {
-			return nil, fmt.Errorf("look at workload %s: %w", w.GetName(), err)
+		if len(names) > 0 && !slices.Contains(names, w.GetName()) {
+			continue
 		}
-		running[w.GetName()] = runs
+		s, err := r.workloads.targets.State(ctx, w)
+		if err != nil || s.Ran {
+			running[w.GetName()] = s.Populated
+		}
+		errs = append(errs, err)
 	}
-	return running, nil
+	if len(running) == 0 { // nothing has ever run: that is no host in good health
+		for _, w := range r.config.GetWorkloads() {
+			running[w.GetName()] = false
+		}
+	}
+	return running, errors.Join(errs...)
 }
 
 // workloadFacts describes every workload and returns the processes of all.
-func (r *Real) workloadFacts(ctx context.Context, f *pb.Facts) (map[int]bool, error) {
+func (r *Real) workloadFacts(ctx context.Context, f *pb.Facts) map[int]bool {
 	claimed := map[int]bool{}
-	for _, w := range r.config.GetWorkloads() {
-		cgroup := r.workloads.Cgroup(ctx, w)
-		pids, err := r.workloads.cgroups.pids(cgroup)
-		if err != nil {
-			return nil, err
+	f.Workloads = r.workloads.targets.Objects(ctx, r.config.GetWorkloads())
+	for _, o := range f.GetWorkloads() {
+		if o.GetUnresolved() != "" {
+			continue
 		}
+		pids, _ := r.workloads.cgroups.pids(o.GetCgroup())
 		for _, pid := range pids {
 			claimed[pid] = true
 		}
-		f.Workloads = append(f.Workloads, &pb.WorkloadFacts{
-			Name: w.GetName(), Cgroup: cgroup, Processes: uint32(len(pids)), Ports: listening(pids),
-			CanStart: w.GetUnit() != "" || len(w.GetStart()) > 0, Protect: w.GetProtect(),
-			Runs: len(pids) > 0 || r.keptDown(cgroup),
-		})
+		o.Runs = o.GetRuns() || r.keptDown(o.GetCgroup())
 	}
-	return claimed, nil
+	return claimed
 }
 
 // keptDown tells whether an open fault of ours keeps a cgroup down: it is dead

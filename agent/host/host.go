@@ -22,9 +22,10 @@ type Host interface {
 	// Facts describes the host now. Planners read nothing else.
 	Facts(ctx context.Context) (*pb.Facts, error)
 
-	// Running tells of every workload whether it has a process now. It is cheap
-	// enough to be asked every second.
-	Running(ctx context.Context) (map[string]bool, error)
+	// Running tells of the named workloads, or of all, whether each has a process
+	// now; those that have not run since boot are left out. It is cheap enough to be
+	// asked every second. One that can't be told does not run, and is in the error.
+	Running(ctx context.Context, workloads ...string) (map[string]bool, error)
 
 	// Ready returns nil when a workload's processes run and its `ready`, if it has
 	// one, succeeds: one attempt. The error says what is wrong.

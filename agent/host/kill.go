@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -49,10 +50,12 @@ type killing struct {
 	// removed are those that are no more what was opened: somebody has made them
 	// anew, or they are gone.
 	removed []string
-	// lived counts the workloads that had a live process when it was armed.
-	lived int
+	// lived are those that had a live process when it was armed.
+	lived []string
 
 	mu sync.Mutex // guards the rest
+	// gone are those that were nowhere at the instant: that is no kill.
+	gone []string
 	// closed says that the timer is not to be touched any more.
 	closed bool
 	// first and last are the boot times around the signals; 0 before.
@@ -77,15 +80,9 @@ func armKill(ctx context.Context, h *held) (thing, func(context.Context) error, 
 	}
 	k := &killing{held: h, op: op, planned: max(time.Duration(h.op.GetGate().GetStartBootNanos()), r.Boot())}
 	for _, name := range op.GetWorkload() {
-		w, err := r.workload(name)
-		if err == nil {
-			cgroup := r.workloads.Cgroup(ctx, w)
-			k.groups = append(k.groups, cgroup)
-			err = k.open(r.workloads.cgroups, cgroup)
-		}
-		if err != nil {
+		if err := k.add(ctx, name); err != nil {
 			k.closeFiles()
-			return nil, nil, err
+			return nil, nil, fmt.Errorf("kill workload %s: %w", name, err)
 		}
 	}
 	var err error
@@ -118,21 +115,31 @@ func (k *killing) act(ctx context.Context) error {
 	return errors.Join(r.verifyDead(ctx, k.groups), emptyVolatile(k.op.GetVolatile()))
 }
 
-// open makes one cgroup ready to be killed, and counts it where something lives.
-func (k *killing) open(c cgroups, cgroup string) error {
-	if err := c.check(cgroup); err != nil {
-		return err
-	}
-	lives, err := c.populated(cgroup)
+// add makes one workload ready to be killed. A cgroup that is missing now may be
+// there at the instant, when it is looked for again.
+func (k *killing) add(ctx context.Context, name string) error {
+	r := k.held.host
+	w, err := r.workload(name)
 	if err != nil {
 		return err
 	}
-	if lives {
-		k.lived++
+	s, err := r.workloads.targets.State(ctx, w)
+	if err == nil {
+		err = r.workloads.cgroups.check(s.Cgroup)
 	}
-	f, err := c.openKill(cgroup)
-	if f != nil {
-		k.files, k.opened = append(k.files, f), append(k.opened, cgroup)
+	if err != nil {
+		return err
+	}
+	k.groups = append(k.groups, s.Cgroup)
+	if s.Populated {
+		k.lived = append(k.lived, s.Cgroup)
+	}
+	f, err := r.workloads.cgroups.openKill(s.Cgroup)
+	switch {
+	case f != nil:
+		k.files, k.opened = append(k.files, f), append(k.opened, s.Cgroup)
+	case err == nil:
+		k.removed = append(k.removed, s.Cgroup)
 	}
 	return err
 }
@@ -194,15 +201,20 @@ func (k *killing) fire(r *Real) error {
 const removedTries = 20
 
 // killRemoved kills what runs now where a cgroup was removed between arming and
-// the instant, as by a restart of its unit. Where there is none, nothing runs.
+// the instant, as by a restart of its unit. Where there is none, it is gone.
 func (k *killing) killRemoved(r *Real) error {
 	var errs []error
 	for _, cgroup := range k.removed {
-		err := error(unix.ENODEV)
+		there, err := true, error(unix.ENODEV)
 		for try := 0; try < removedTries && errors.Is(err, unix.ENODEV); try++ {
 			if err = k.held.mayAct(); err == nil {
-				err = r.workloads.cgroups.kill(cgroup)
+				there, err = r.workloads.cgroups.killThere(cgroup)
 			}
+		}
+		if !there && err == nil {
+			k.mu.Lock()
+			k.gone = append(k.gone, cgroup)
+			k.mu.Unlock()
 		}
 		errs = append(errs, err)
 	}
@@ -311,6 +323,16 @@ func (r *Real) verifyDead(ctx context.Context, groups []string) error {
 	return wrap(errors.Join(errs...), "kill workloads")
 }
 
+// idle counts the workloads that were dead already. The caller holds mu.
+func (k *killing) idle() (n int) {
+	for _, cgroup := range k.groups {
+		if !slices.Contains(k.lived, cgroup) && !slices.Contains(k.gone, cgroup) {
+			n++
+		}
+	}
+	return n
+}
+
 // evidence tells when the signals went out. Where nothing ran, they show nothing.
 func (k *killing) evidence(context.Context, bool) ([]*pb.Evidence, error) {
 	k.mu.Lock()
@@ -319,22 +341,25 @@ func (k *killing) evidence(context.Context, bool) ([]*pb.Evidence, error) {
 		return nil, nil
 	}
 	text := fmt.Sprintf("%d workloads killed, %s after the instant, signals within %s",
-		len(k.groups), max(k.first-k.planned, 0), k.last-k.first)
-	if idle := len(k.groups) - k.lived; idle > 0 {
+		len(k.groups)-len(k.gone), max(k.first-k.planned, 0), k.last-k.first)
+	if idle := k.idle(); idle > 0 {
 		text += fmt.Sprintf(", %d of them dead already", idle)
 	}
 	if k.strays > 0 {
 		text += fmt.Sprintf(", and %d undeclared processes", k.strays)
 	}
-	if len(k.removed) > 0 {
-		text += fmt.Sprintf(", %d of them made anew or gone just before", len(k.removed))
+	if anew := len(k.removed) - len(k.gone); anew > 0 {
+		text += fmt.Sprintf(", %d of them made anew just before", anew)
+	}
+	if len(k.gone) > 0 {
+		text += fmt.Sprintf(", and %s gone before the instant, not killed", strings.Join(k.gone, " "))
 	}
 	if k.denied != nil {
 		text += fmt.Sprintf(" (warning: %v)", k.denied)
 	}
 	late := max(k.last-k.planned, 0)
 	return []*pb.Evidence{
-		{Name: "killed", Value: float64(k.last - k.first), Holds: true, Fact: k.lived+k.strays == 0, Text: text},
+		{Name: "killed", Value: float64(k.last - k.first), Holds: len(k.gone) == 0, Fact: len(k.lived)+k.strays == 0, Text: text},
 		{Name: "last_kill_nanos", Value: float64(late), Fact: true, Text: fmt.Sprintf("the last signal left %s after the instant", late)},
 	}, nil
 }

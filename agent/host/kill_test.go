@@ -274,7 +274,7 @@ until rmdir $1; do :; done; mkdir $1; sh -c 'echo $$ >$0/cgroup.procs; exec slee
 		t.Errorf("%d processes of the new one live", n)
 	}
 	found, err := h.Evidence(t.Context(), "run/step", false)
-	if err != nil || len(found) == 0 || !strings.Contains(found[0].GetText(), "made anew or gone") {
+	if err != nil || len(found) == 0 || !strings.Contains(found[0].GetText(), "made anew") {
 		t.Errorf("evidence %v, %v", found, err)
 	}
 }

@@ -39,10 +39,11 @@ func (r *Real) Leftovers(ctx context.Context, held []string) ([]string, error) {
 
 // cleanEvidence shows that nothing under a tag is left in the kernel.
 func (r *Real) cleanEvidence(ctx context.Context, tag string) ([]*pb.Evidence, error) {
+	groups := r.groups(ctx)
 	left, err := settle(ctx, func() ([]string, error) {
 		strays, err := strayObjects(false)
 		ours := func(t string) bool { return Under(t, tag) }
-		strays = append(strays, r.remaining(r.groups(ctx), ours, false)...)
+		strays = append(strays, r.remaining(groups, ours, false)...)
 		return append(r.stillThere(tag), strays...), err
 	})
 	if err != nil {
@@ -59,11 +60,16 @@ func (r *Real) cleanEvidence(ctx context.Context, tag string) ([]*pb.Evidence, e
 	return found, nil
 }
 
-// groups are the cgroups of the host's workloads.
+// groups are the cgroups of the host's workloads. One that can't be told is
+// passed over: the undo of what may stay in cgroups names them itself.
 func (r *Real) groups(ctx context.Context) []string {
 	var all []string
-	for _, w := range r.config.GetWorkloads() {
-		all = append(all, r.workloads.Cgroup(ctx, w))
+	for _, o := range r.workloads.targets.Objects(ctx, r.config.GetWorkloads()) {
+		if o.GetUnresolved() != "" {
+			r.log.Warn("look for leftovers", "workload", o.GetName(), "err", o.GetUnresolved())
+			continue
+		}
+		all = append(all, o.GetCgroup())
 	}
 	return all
 }

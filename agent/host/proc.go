@@ -14,12 +14,17 @@ import (
 // kernelThread is the flag of processes that are part of the kernel.
 const kernelThread = 0x00200000
 
+// startField is the place of a process's start after its name.
+const startField = 19
+
 // stat is what we need of /proc/PID/stat.
 type stat struct {
 	name   string
 	state  byte
 	parent int
 	kernel bool
+	// started is in clock ticks since boot; 0 where the kernel doesn't tell.
+	started uint64
 }
 
 // parseStat reads /proc/PID/stat. The name stands in parentheses and may hold
@@ -38,7 +43,11 @@ func parseStat(b []byte) (stat, bool) {
 	if err != nil || err2 != nil {
 		return stat{}, false
 	}
-	return stat{printable(string(b[begin+1 : end])), fields[0][0], parent, flags&kernelThread != 0}, true
+	s := stat{name: printable(string(b[begin+1 : end])), state: fields[0][0], parent: parent, kernel: flags&kernelThread != 0}
+	if len(fields) > startField {
+		s.started, _ = strconv.ParseUint(fields[startField], 10, 64)
+	}
+	return s, true
 }
 
 // zombie tells whether only the parent still knows of the process.

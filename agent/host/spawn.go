@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path"
 	"runtime"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -16,14 +14,8 @@ import (
 	pb "squall/proto/squall/v1"
 )
 
-// ours tells whether a cgroup is one that we made for a workload: no other is
-// ever removed or made anew.
-func (w *Workloads) ours(cgroup string) bool {
-	return strings.HasPrefix(path.Clean(cgroup), path.Join(w.base, WorkloadsFolder)+"/")
-}
-
 // spawn runs the workload's own command line in its cgroup.
-func (w *Workloads) spawn(ctx context.Context, workload *pb.Workload) error {
+func (w *Workloads) spawn(ctx context.Context, workload *pb.Workload, cgroup string) error {
 	out, err := w.output(workload.GetName())
 	if err != nil {
 		return err
@@ -34,12 +26,11 @@ func (w *Workloads) spawn(ctx context.Context, workload *pb.Workload) error {
 		return err
 	}
 	cmd.Stdout, cmd.Stderr = out, out
-	cgroup := w.Cgroup(ctx, workload)
 	if err := w.cgroups.check(cgroup); err != nil {
 		return err
 	}
 	start := w.cgroups.startPlaced
-	if w.ours(cgroup) {
+	if w.targets.Ours(cgroup) {
 		start = w.cgroups.startAnew
 	}
 	if err := start(ctx, cmd, cgroup); err != nil {

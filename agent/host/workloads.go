@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,12 +13,13 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"squall/agent/target"
 	pb "squall/proto/squall/v1"
 )
 
 // WorkloadsFolder is the cgroup folder, under the agent's base, that holds the
 // workloads without a unit or a cgroup of their own.
-const WorkloadsFolder = "squall.workloads"
+const WorkloadsFolder = target.Folder
 
 // Workloads finds, starts and kills the workloads of a host's config. The
 // agent uses it, and so does whatever starts them first.
@@ -28,6 +28,7 @@ const WorkloadsFolder = "squall.workloads"
 // and lives on when this process dies.
 type Workloads struct {
 	cgroups cgroups
+	targets *target.Resolver
 	base    string
 	logs    string
 }
@@ -49,7 +50,8 @@ func OpenWorkloads(base, logs string) (*Workloads, error) {
 			return nil, fmt.Errorf("make folder for logs: %w", err)
 		}
 	}
-	return &Workloads{cgroups: c, base: strings.Trim(base, "/"), logs: logs}, nil
+	base = strings.Trim(base, "/")
+	return &Workloads{cgroups: c, targets: target.New(machine{c}, base), base: base, logs: logs}, nil
 }
 
 // Start starts one workload in a fresh set, for callers that start it once.
@@ -62,36 +64,31 @@ func Start(ctx context.Context, base string, workload *pb.Workload) error {
 	return w.Start(ctx, workload)
 }
 
-// Cgroup is where a workload runs, relative to the v2 mount: its unit's, the
-// one that the config names, or one of ours.
-func (w *Workloads) Cgroup(ctx context.Context, workload *pb.Workload) string {
-	switch {
-	case workload.GetCgroup() != "":
-		return strings.Trim(workload.GetCgroup(), "/")
-	case workload.GetUnit() != "":
-		return unitCgroup(ctx, workload.GetUnit())
-	default:
-		return path.Join(w.base, WorkloadsFolder, workload.GetName())
-	}
-}
-
 // Processes lists a workload's live processes.
 func (w *Workloads) Processes(ctx context.Context, workload *pb.Workload) ([]int, error) {
-	return w.cgroups.pids(w.Cgroup(ctx, workload))
+	s, err := w.targets.State(ctx, workload)
+	if err != nil {
+		return nil, err
+	}
+	return w.cgroups.pids(s.Cgroup)
 }
 
 // Runs tells whether the workload has a live process.
 func (w *Workloads) Runs(ctx context.Context, workload *pb.Workload) (bool, error) {
-	return w.cgroups.populated(w.Cgroup(ctx, workload))
+	s, err := w.targets.State(ctx, workload)
+	return s.Populated, err
 }
 
 // Kill kills all processes of a workload at once and returns when they are dead.
 func (w *Workloads) Kill(ctx context.Context, workload *pb.Workload) error {
-	cgroup := w.Cgroup(ctx, workload)
-	if err := w.cgroups.kill(cgroup); err != nil {
+	s, err := w.targets.State(ctx, workload)
+	if err == nil {
+		err = w.cgroups.kill(s.Cgroup)
+	}
+	if err != nil {
 		return fmt.Errorf("kill workload %s: %w", workload.GetName(), err)
 	}
-	return wrap(w.cgroups.waitEmpty(ctx, cgroup), "kill workload %s", workload.GetName())
+	return wrap(w.cgroups.waitEmpty(ctx, s.Cgroup), "kill workload %s", workload.GetName())
 }
 
 // waitEmpty returns when nothing lives in the cgroup.
@@ -113,11 +110,24 @@ const startTries = 5
 
 // Start starts a workload where it doesn't run, and returns when it has been
 // started: getting ready is its own matter. Who is dying there is waited for,
-// and is not taken for the workload.
+// and is not taken for the workload. A unit that can't be resolved is left to
+// systemd, which starts nothing that runs.
 func (w *Workloads) Start(ctx context.Context, workload *pb.Workload) error {
+	s, err := w.targets.State(ctx, workload)
+	switch {
+	case err != nil && workload.GetUnit() != "":
+		err = startUnit(ctx, workload.GetUnit())
+	case err == nil:
+		err = w.startIn(ctx, workload, s.Cgroup)
+	}
+	return wrap(err, "start workload %s", workload.GetName())
+}
+
+// startIn starts a workload in its cgroup.
+func (w *Workloads) startIn(ctx context.Context, workload *pb.Workload, cgroup string) error {
 	var failed error
 	for try := 0; ; try++ {
-		runs, err := w.cgroups.settled(ctx, w.Cgroup(ctx, workload))
+		runs, err := w.cgroups.settled(ctx, cgroup)
 		if runs {
 			return nil // or somebody else was faster
 		}
@@ -126,21 +136,21 @@ func (w *Workloads) Start(ctx context.Context, workload *pb.Workload) error {
 			err = failed
 		}
 		if err != nil {
-			return fmt.Errorf("start workload %s: %w", workload.GetName(), err)
+			return err
 		}
-		if failed = w.launch(ctx, workload); failed == nil {
+		if failed = w.launch(ctx, workload, cgroup); failed == nil {
 			return nil
 		}
 	}
 }
 
 // launch starts a workload by the way that the host's config names.
-func (w *Workloads) launch(ctx context.Context, workload *pb.Workload) error {
+func (w *Workloads) launch(ctx context.Context, workload *pb.Workload, cgroup string) error {
 	switch {
 	case workload.GetUnit() != "":
 		return startUnit(ctx, workload.GetUnit())
 	case len(workload.GetStart()) > 0:
-		return w.spawn(ctx, workload)
+		return w.spawn(ctx, workload, cgroup)
 	default:
 		return errors.New("the host's config has neither unit nor start for it")
 	}

@@ -46,7 +46,7 @@ func newMeasurer(e *step.Engine, attempt plannedAttempt, config *pb.HostConfig, 
 // countAlive reads whether the named workloads, or all, run.
 func countAlive(ctx context.Context, h host.Host, workloads []string) probe.Reading {
 	r := probe.Reading{Start: time.Now()}
-	running, err := h.Running(ctx)
+	running, err := h.Running(ctx, workloads...)
 	if err != nil {
 		r.Err = err.Error()
 		return r

@@ -245,7 +245,7 @@ func (f *Fake) record(what, name string, op *pb.Op) {
 }
 
 // Running implements host.Host.
-func (f *Fake) Running(context.Context) (map[string]bool, error) {
+func (f *Fake) Running(context.Context, ...string) (map[string]bool, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	running := map[string]bool{}

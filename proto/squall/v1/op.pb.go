@@ -1130,7 +1130,7 @@ func (x *Facts) GetAddress() []string {
 	return nil
 }
 
-// WorkloadFacts is a workload as it runs now.
+// WorkloadFacts is a workload as it is now: what agent/target made of its config.
 type WorkloadFacts struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -1141,8 +1141,25 @@ type WorkloadFacts struct {
 	Ports    []uint32 `protobuf:"varint,4,rep,packed,name=ports,proto3" json:"ports,omitempty"`
 	CanStart bool     `protobuf:"varint,5,opt,name=can_start,json=canStart,proto3" json:"can_start,omitempty"`
 	Protect  bool     `protobuf:"varint,6,opt,name=protect,proto3" json:"protect,omitempty"`
-	// It has a live process, or would have one if no fault of ours kept it down.
-	Runs          bool `protobuf:"varint,7,opt,name=runs,proto3" json:"runs,omitempty"`
+	// It has a live process, or would have one if no fault of ours kept it down, or
+	// its unit is about to have one.
+	Runs bool `protobuf:"varint,7,opt,name=runs,proto3" json:"runs,omitempty"`
+	// There is no such cgroup now.
+	Absent bool `protobuf:"varint,8,opt,name=absent,proto3" json:"absent,omitempty"`
+	// Why it can't be told where it lives; then the rest is unknown.
+	Unresolved string `protobuf:"bytes,9,opt,name=unresolved,proto3" json:"unresolved,omitempty"`
+	// The kernel's number of the cgroup; another one of the same path has another.
+	CgroupId uint64 `protobuf:"varint,10,opt,name=cgroup_id,json=cgroupId,proto3" json:"cgroup_id,omitempty"`
+	// The inodes of the network and mount namespaces of its processes that are not
+	// the agent's own.
+	NetNamespace   []uint64 `protobuf:"varint,11,rep,packed,name=net_namespace,json=netNamespace,proto3" json:"net_namespace,omitempty"`
+	MountNamespace []uint64 `protobuf:"varint,12,rep,packed,name=mount_namespace,json=mountNamespace,proto3" json:"mount_namespace,omitempty"`
+	// The cgroup is the agent's to remove and make anew.
+	Ours bool `protobuf:"varint,13,opt,name=ours,proto3" json:"ours,omitempty"`
+	// It runs, or has run at some time since boot, as far as the host can tell.
+	Ran bool `protobuf:"varint,14,opt,name=ran,proto3" json:"ran,omitempty"`
+	// The processes, at most 64.
+	Process       []*ProcessFacts `protobuf:"bytes,15,rep,name=process,proto3" json:"process,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1226,6 +1243,116 @@ func (x *WorkloadFacts) GetRuns() bool {
 	return false
 }
 
+func (x *WorkloadFacts) GetAbsent() bool {
+	if x != nil {
+		return x.Absent
+	}
+	return false
+}
+
+func (x *WorkloadFacts) GetUnresolved() string {
+	if x != nil {
+		return x.Unresolved
+	}
+	return ""
+}
+
+func (x *WorkloadFacts) GetCgroupId() uint64 {
+	if x != nil {
+		return x.CgroupId
+	}
+	return 0
+}
+
+func (x *WorkloadFacts) GetNetNamespace() []uint64 {
+	if x != nil {
+		return x.NetNamespace
+	}
+	return nil
+}
+
+func (x *WorkloadFacts) GetMountNamespace() []uint64 {
+	if x != nil {
+		return x.MountNamespace
+	}
+	return nil
+}
+
+func (x *WorkloadFacts) GetOurs() bool {
+	if x != nil {
+		return x.Ours
+	}
+	return false
+}
+
+func (x *WorkloadFacts) GetRan() bool {
+	if x != nil {
+		return x.Ran
+	}
+	return false
+}
+
+func (x *WorkloadFacts) GetProcess() []*ProcessFacts {
+	if x != nil {
+		return x.Process
+	}
+	return nil
+}
+
+// ProcessFacts is a process; a later one of the same number has another start.
+type ProcessFacts struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Pid   uint32                 `protobuf:"varint,1,opt,name=pid,proto3" json:"pid,omitempty"`
+	// When it began, in clock ticks since boot.
+	StartTicks    uint64 `protobuf:"varint,2,opt,name=start_ticks,json=startTicks,proto3" json:"start_ticks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProcessFacts) Reset() {
+	*x = ProcessFacts{}
+	mi := &file_squall_v1_op_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProcessFacts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProcessFacts) ProtoMessage() {}
+
+func (x *ProcessFacts) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_op_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProcessFacts.ProtoReflect.Descriptor instead.
+func (*ProcessFacts) Descriptor() ([]byte, []int) {
+	return file_squall_v1_op_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ProcessFacts) GetPid() uint32 {
+	if x != nil {
+		return x.Pid
+	}
+	return 0
+}
+
+func (x *ProcessFacts) GetStartTicks() uint64 {
+	if x != nil {
+		return x.StartTicks
+	}
+	return 0
+}
+
 // Change is an operation and its undo, both known before anything is touched.
 type Change struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1237,7 +1364,7 @@ type Change struct {
 
 func (x *Change) Reset() {
 	*x = Change{}
-	mi := &file_squall_v1_op_proto_msgTypes[14]
+	mi := &file_squall_v1_op_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1249,7 +1376,7 @@ func (x *Change) String() string {
 func (*Change) ProtoMessage() {}
 
 func (x *Change) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_op_proto_msgTypes[14]
+	mi := &file_squall_v1_op_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1262,7 +1389,7 @@ func (x *Change) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Change.ProtoReflect.Descriptor instead.
 func (*Change) Descriptor() ([]byte, []int) {
-	return file_squall_v1_op_proto_rawDescGZIP(), []int{14}
+	return file_squall_v1_op_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Change) GetDo() *Op {
@@ -1312,7 +1439,7 @@ type Task struct {
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_squall_v1_op_proto_msgTypes[15]
+	mi := &file_squall_v1_op_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1324,7 +1451,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_op_proto_msgTypes[15]
+	mi := &file_squall_v1_op_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1337,7 +1464,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_squall_v1_op_proto_rawDescGZIP(), []int{15}
+	return file_squall_v1_op_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Task) GetRun() string {
@@ -1482,7 +1609,7 @@ type Record struct {
 
 func (x *Record) Reset() {
 	*x = Record{}
-	mi := &file_squall_v1_op_proto_msgTypes[16]
+	mi := &file_squall_v1_op_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1494,7 +1621,7 @@ func (x *Record) String() string {
 func (*Record) ProtoMessage() {}
 
 func (x *Record) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_op_proto_msgTypes[16]
+	mi := &file_squall_v1_op_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1507,7 +1634,7 @@ func (x *Record) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Record.ProtoReflect.Descriptor instead.
 func (*Record) Descriptor() ([]byte, []int) {
-	return file_squall_v1_op_proto_rawDescGZIP(), []int{16}
+	return file_squall_v1_op_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Record) GetSeq() uint64 {
@@ -1681,7 +1808,7 @@ type Intent struct {
 
 func (x *Intent) Reset() {
 	*x = Intent{}
-	mi := &file_squall_v1_op_proto_msgTypes[17]
+	mi := &file_squall_v1_op_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1693,7 +1820,7 @@ func (x *Intent) String() string {
 func (*Intent) ProtoMessage() {}
 
 func (x *Intent) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_op_proto_msgTypes[17]
+	mi := &file_squall_v1_op_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1706,7 +1833,7 @@ func (x *Intent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Intent.ProtoReflect.Descriptor instead.
 func (*Intent) Descriptor() ([]byte, []int) {
-	return file_squall_v1_op_proto_rawDescGZIP(), []int{17}
+	return file_squall_v1_op_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Intent) GetRun() string {
@@ -1788,7 +1915,7 @@ type Mark struct {
 
 func (x *Mark) Reset() {
 	*x = Mark{}
-	mi := &file_squall_v1_op_proto_msgTypes[18]
+	mi := &file_squall_v1_op_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1800,7 +1927,7 @@ func (x *Mark) String() string {
 func (*Mark) ProtoMessage() {}
 
 func (x *Mark) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_op_proto_msgTypes[18]
+	mi := &file_squall_v1_op_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1813,7 +1940,7 @@ func (x *Mark) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Mark.ProtoReflect.Descriptor instead.
 func (*Mark) Descriptor() ([]byte, []int) {
-	return file_squall_v1_op_proto_rawDescGZIP(), []int{18}
+	return file_squall_v1_op_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Mark) GetRun() string {
@@ -1897,7 +2024,7 @@ type OrderMark struct {
 
 func (x *OrderMark) Reset() {
 	*x = OrderMark{}
-	mi := &file_squall_v1_op_proto_msgTypes[19]
+	mi := &file_squall_v1_op_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1909,7 +2036,7 @@ func (x *OrderMark) String() string {
 func (*OrderMark) ProtoMessage() {}
 
 func (x *OrderMark) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_op_proto_msgTypes[19]
+	mi := &file_squall_v1_op_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1922,7 +2049,7 @@ func (x *OrderMark) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderMark.ProtoReflect.Descriptor instead.
 func (*OrderMark) Descriptor() ([]byte, []int) {
-	return file_squall_v1_op_proto_rawDescGZIP(), []int{19}
+	return file_squall_v1_op_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *OrderMark) GetEpoch() uint64 {
@@ -1960,7 +2087,7 @@ type HaltLatch struct {
 
 func (x *HaltLatch) Reset() {
 	*x = HaltLatch{}
-	mi := &file_squall_v1_op_proto_msgTypes[20]
+	mi := &file_squall_v1_op_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1972,7 +2099,7 @@ func (x *HaltLatch) String() string {
 func (*HaltLatch) ProtoMessage() {}
 
 func (x *HaltLatch) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_op_proto_msgTypes[20]
+	mi := &file_squall_v1_op_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1985,7 +2112,7 @@ func (x *HaltLatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HaltLatch.ProtoReflect.Descriptor instead.
 func (*HaltLatch) Descriptor() ([]byte, []int) {
-	return file_squall_v1_op_proto_rawDescGZIP(), []int{20}
+	return file_squall_v1_op_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *HaltLatch) GetId() string {
@@ -2049,7 +2176,7 @@ type HaltSeal struct {
 
 func (x *HaltSeal) Reset() {
 	*x = HaltSeal{}
-	mi := &file_squall_v1_op_proto_msgTypes[21]
+	mi := &file_squall_v1_op_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2061,7 +2188,7 @@ func (x *HaltSeal) String() string {
 func (*HaltSeal) ProtoMessage() {}
 
 func (x *HaltSeal) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_op_proto_msgTypes[21]
+	mi := &file_squall_v1_op_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2074,7 +2201,7 @@ func (x *HaltSeal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HaltSeal.ProtoReflect.Descriptor instead.
 func (*HaltSeal) Descriptor() ([]byte, []int) {
-	return file_squall_v1_op_proto_rawDescGZIP(), []int{21}
+	return file_squall_v1_op_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *HaltSeal) GetCertificate() []byte {
@@ -2103,7 +2230,7 @@ type ScheduleRecord struct {
 
 func (x *ScheduleRecord) Reset() {
 	*x = ScheduleRecord{}
-	mi := &file_squall_v1_op_proto_msgTypes[22]
+	mi := &file_squall_v1_op_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2115,7 +2242,7 @@ func (x *ScheduleRecord) String() string {
 func (*ScheduleRecord) ProtoMessage() {}
 
 func (x *ScheduleRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_op_proto_msgTypes[22]
+	mi := &file_squall_v1_op_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2128,7 +2255,7 @@ func (x *ScheduleRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScheduleRecord.ProtoReflect.Descriptor instead.
 func (*ScheduleRecord) Descriptor() ([]byte, []int) {
-	return file_squall_v1_op_proto_rawDescGZIP(), []int{22}
+	return file_squall_v1_op_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ScheduleRecord) GetTask() *Task {
@@ -2156,7 +2283,7 @@ type Forget struct {
 
 func (x *Forget) Reset() {
 	*x = Forget{}
-	mi := &file_squall_v1_op_proto_msgTypes[23]
+	mi := &file_squall_v1_op_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2168,7 +2295,7 @@ func (x *Forget) String() string {
 func (*Forget) ProtoMessage() {}
 
 func (x *Forget) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_op_proto_msgTypes[23]
+	mi := &file_squall_v1_op_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2181,7 +2308,7 @@ func (x *Forget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Forget.ProtoReflect.Descriptor instead.
 func (*Forget) Descriptor() ([]byte, []int) {
-	return file_squall_v1_op_proto_rawDescGZIP(), []int{23}
+	return file_squall_v1_op_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Forget) GetRun() string {
@@ -2215,7 +2342,7 @@ type Damage struct {
 
 func (x *Damage) Reset() {
 	*x = Damage{}
-	mi := &file_squall_v1_op_proto_msgTypes[24]
+	mi := &file_squall_v1_op_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2227,7 +2354,7 @@ func (x *Damage) String() string {
 func (*Damage) ProtoMessage() {}
 
 func (x *Damage) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_op_proto_msgTypes[24]
+	mi := &file_squall_v1_op_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2240,7 +2367,7 @@ func (x *Damage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Damage.ProtoReflect.Descriptor instead.
 func (*Damage) Descriptor() ([]byte, []int) {
-	return file_squall_v1_op_proto_rawDescGZIP(), []int{24}
+	return file_squall_v1_op_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Damage) GetWhat() []string {
@@ -2344,7 +2471,7 @@ const file_squall_v1_op_proto_rawDesc = "" +
 	"\n" +
 	"undeclared\x18\b \x03(\tR\n" +
 	"undeclared\x12\x18\n" +
-	"\aaddress\x18\t \x03(\tR\aaddress\"\xba\x01\n" +
+	"\aaddress\x18\t \x03(\tR\aaddress\"\xb6\x03\n" +
 	"\rWorkloadFacts\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06cgroup\x18\x02 \x01(\tR\x06cgroup\x12\x1c\n" +
@@ -2352,7 +2479,22 @@ const file_squall_v1_op_proto_rawDesc = "" +
 	"\x05ports\x18\x04 \x03(\rR\x05ports\x12\x1b\n" +
 	"\tcan_start\x18\x05 \x01(\bR\bcanStart\x12\x18\n" +
 	"\aprotect\x18\x06 \x01(\bR\aprotect\x12\x12\n" +
-	"\x04runs\x18\a \x01(\bR\x04runs\"J\n" +
+	"\x04runs\x18\a \x01(\bR\x04runs\x12\x16\n" +
+	"\x06absent\x18\b \x01(\bR\x06absent\x12\x1e\n" +
+	"\n" +
+	"unresolved\x18\t \x01(\tR\n" +
+	"unresolved\x12\x1b\n" +
+	"\tcgroup_id\x18\n" +
+	" \x01(\x04R\bcgroupId\x12#\n" +
+	"\rnet_namespace\x18\v \x03(\x04R\fnetNamespace\x12'\n" +
+	"\x0fmount_namespace\x18\f \x03(\x04R\x0emountNamespace\x12\x12\n" +
+	"\x04ours\x18\r \x01(\bR\x04ours\x12\x10\n" +
+	"\x03ran\x18\x0e \x01(\bR\x03ran\x121\n" +
+	"\aprocess\x18\x0f \x03(\v2\x17.squall.v1.ProcessFactsR\aprocess\"A\n" +
+	"\fProcessFacts\x12\x10\n" +
+	"\x03pid\x18\x01 \x01(\rR\x03pid\x12\x1f\n" +
+	"\vstart_ticks\x18\x02 \x01(\x04R\n" +
+	"startTicks\"J\n" +
 	"\x06Change\x12\x1d\n" +
 	"\x02do\x18\x01 \x01(\v2\r.squall.v1.OpR\x02do\x12!\n" +
 	"\x04undo\x18\x02 \x01(\v2\r.squall.v1.OpR\x04undo\"\xbb\x04\n" +
@@ -2476,7 +2618,7 @@ func file_squall_v1_op_proto_rawDescGZIP() []byte {
 }
 
 var file_squall_v1_op_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_squall_v1_op_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_squall_v1_op_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_squall_v1_op_proto_goTypes = []any{
 	(StepState)(0),         // 0: squall.v1.StepState
 	(RevertCause)(0),       // 1: squall.v1.RevertCause
@@ -2494,23 +2636,24 @@ var file_squall_v1_op_proto_goTypes = []any{
 	(*StartWorkloads)(nil), // 13: squall.v1.StartWorkloads
 	(*Facts)(nil),          // 14: squall.v1.Facts
 	(*WorkloadFacts)(nil),  // 15: squall.v1.WorkloadFacts
-	(*Change)(nil),         // 16: squall.v1.Change
-	(*Task)(nil),           // 17: squall.v1.Task
-	(*Record)(nil),         // 18: squall.v1.Record
-	(*Intent)(nil),         // 19: squall.v1.Intent
-	(*Mark)(nil),           // 20: squall.v1.Mark
-	(*OrderMark)(nil),      // 21: squall.v1.OrderMark
-	(*HaltLatch)(nil),      // 22: squall.v1.HaltLatch
-	(*HaltSeal)(nil),       // 23: squall.v1.HaltSeal
-	(*ScheduleRecord)(nil), // 24: squall.v1.ScheduleRecord
-	(*Forget)(nil),         // 25: squall.v1.Forget
-	(*Damage)(nil),         // 26: squall.v1.Damage
-	(*ManagementPeer)(nil), // 27: squall.v1.ManagementPeer
-	(Direction)(0),         // 28: squall.v1.Direction
-	(*HostConfig)(nil),     // 29: squall.v1.HostConfig
-	(*Ability)(nil),        // 30: squall.v1.Ability
-	(*Fault)(nil),          // 31: squall.v1.Fault
-	(*Problem)(nil),        // 32: squall.v1.Problem
+	(*ProcessFacts)(nil),   // 16: squall.v1.ProcessFacts
+	(*Change)(nil),         // 17: squall.v1.Change
+	(*Task)(nil),           // 18: squall.v1.Task
+	(*Record)(nil),         // 19: squall.v1.Record
+	(*Intent)(nil),         // 20: squall.v1.Intent
+	(*Mark)(nil),           // 21: squall.v1.Mark
+	(*OrderMark)(nil),      // 22: squall.v1.OrderMark
+	(*HaltLatch)(nil),      // 23: squall.v1.HaltLatch
+	(*HaltSeal)(nil),       // 24: squall.v1.HaltSeal
+	(*ScheduleRecord)(nil), // 25: squall.v1.ScheduleRecord
+	(*Forget)(nil),         // 26: squall.v1.Forget
+	(*Damage)(nil),         // 27: squall.v1.Damage
+	(*ManagementPeer)(nil), // 28: squall.v1.ManagementPeer
+	(Direction)(0),         // 29: squall.v1.Direction
+	(*HostConfig)(nil),     // 30: squall.v1.HostConfig
+	(*Ability)(nil),        // 31: squall.v1.Ability
+	(*Fault)(nil),          // 32: squall.v1.Fault
+	(*Problem)(nil),        // 33: squall.v1.Problem
 }
 var file_squall_v1_op_proto_depIdxs = []int32{
 	5,  // 0: squall.v1.Op.silence:type_name -> squall.v1.Silence
@@ -2524,35 +2667,36 @@ var file_squall_v1_op_proto_depIdxs = []int32{
 	11, // 8: squall.v1.Op.freeze:type_name -> squall.v1.Freeze
 	4,  // 9: squall.v1.Op.gate:type_name -> squall.v1.Gate
 	6,  // 10: squall.v1.Silence.exempt:type_name -> squall.v1.Exempt
-	27, // 11: squall.v1.Exempt.management:type_name -> squall.v1.ManagementPeer
-	28, // 12: squall.v1.DelayLine.direction:type_name -> squall.v1.Direction
+	28, // 11: squall.v1.Exempt.management:type_name -> squall.v1.ManagementPeer
+	29, // 12: squall.v1.DelayLine.direction:type_name -> squall.v1.Direction
 	6,  // 13: squall.v1.DelayLine.exempt:type_name -> squall.v1.Exempt
-	29, // 14: squall.v1.Facts.config:type_name -> squall.v1.HostConfig
+	30, // 14: squall.v1.Facts.config:type_name -> squall.v1.HostConfig
 	15, // 15: squall.v1.Facts.workloads:type_name -> squall.v1.WorkloadFacts
-	30, // 16: squall.v1.Facts.abilities:type_name -> squall.v1.Ability
+	31, // 16: squall.v1.Facts.abilities:type_name -> squall.v1.Ability
 	6,  // 17: squall.v1.Facts.exempt:type_name -> squall.v1.Exempt
-	2,  // 18: squall.v1.Change.do:type_name -> squall.v1.Op
-	2,  // 19: squall.v1.Change.undo:type_name -> squall.v1.Op
-	31, // 20: squall.v1.Task.fault:type_name -> squall.v1.Fault
-	19, // 21: squall.v1.Record.intent:type_name -> squall.v1.Intent
-	20, // 22: squall.v1.Record.mark:type_name -> squall.v1.Mark
-	21, // 23: squall.v1.Record.order:type_name -> squall.v1.OrderMark
-	22, // 24: squall.v1.Record.halt:type_name -> squall.v1.HaltLatch
-	24, // 25: squall.v1.Record.schedule:type_name -> squall.v1.ScheduleRecord
-	25, // 26: squall.v1.Record.forget:type_name -> squall.v1.Forget
-	26, // 27: squall.v1.Record.damage:type_name -> squall.v1.Damage
-	16, // 28: squall.v1.Intent.changes:type_name -> squall.v1.Change
-	17, // 29: squall.v1.Intent.task:type_name -> squall.v1.Task
-	0,  // 30: squall.v1.Mark.state:type_name -> squall.v1.StepState
-	1,  // 31: squall.v1.Mark.cause:type_name -> squall.v1.RevertCause
-	32, // 32: squall.v1.Mark.refused:type_name -> squall.v1.Problem
-	23, // 33: squall.v1.HaltLatch.seal:type_name -> squall.v1.HaltSeal
-	17, // 34: squall.v1.ScheduleRecord.task:type_name -> squall.v1.Task
-	35, // [35:35] is the sub-list for method output_type
-	35, // [35:35] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	16, // 18: squall.v1.WorkloadFacts.process:type_name -> squall.v1.ProcessFacts
+	2,  // 19: squall.v1.Change.do:type_name -> squall.v1.Op
+	2,  // 20: squall.v1.Change.undo:type_name -> squall.v1.Op
+	32, // 21: squall.v1.Task.fault:type_name -> squall.v1.Fault
+	20, // 22: squall.v1.Record.intent:type_name -> squall.v1.Intent
+	21, // 23: squall.v1.Record.mark:type_name -> squall.v1.Mark
+	22, // 24: squall.v1.Record.order:type_name -> squall.v1.OrderMark
+	23, // 25: squall.v1.Record.halt:type_name -> squall.v1.HaltLatch
+	25, // 26: squall.v1.Record.schedule:type_name -> squall.v1.ScheduleRecord
+	26, // 27: squall.v1.Record.forget:type_name -> squall.v1.Forget
+	27, // 28: squall.v1.Record.damage:type_name -> squall.v1.Damage
+	17, // 29: squall.v1.Intent.changes:type_name -> squall.v1.Change
+	18, // 30: squall.v1.Intent.task:type_name -> squall.v1.Task
+	0,  // 31: squall.v1.Mark.state:type_name -> squall.v1.StepState
+	1,  // 32: squall.v1.Mark.cause:type_name -> squall.v1.RevertCause
+	33, // 33: squall.v1.Mark.refused:type_name -> squall.v1.Problem
+	24, // 34: squall.v1.HaltLatch.seal:type_name -> squall.v1.HaltSeal
+	18, // 35: squall.v1.ScheduleRecord.task:type_name -> squall.v1.Task
+	36, // [36:36] is the sub-list for method output_type
+	36, // [36:36] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_squall_v1_op_proto_init() }
@@ -2574,7 +2718,7 @@ func file_squall_v1_op_proto_init() {
 		(*Op_Nothing)(nil),
 		(*Op_Freeze)(nil),
 	}
-	file_squall_v1_op_proto_msgTypes[16].OneofWrappers = []any{
+	file_squall_v1_op_proto_msgTypes[17].OneofWrappers = []any{
 		(*Record_Intent)(nil),
 		(*Record_Mark)(nil),
 		(*Record_Order)(nil),
@@ -2589,7 +2733,7 @@ func file_squall_v1_op_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_squall_v1_op_proto_rawDesc), len(file_squall_v1_op_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   25,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
