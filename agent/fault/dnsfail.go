@@ -16,6 +16,9 @@ func dnsFail(f *pb.Facts, s *Step) ([]*pb.Change, error) {
 	}
 	if len(s.Task.GetWorkload()) > 0 {
 		aimed, err := workloads(f, s.Task.GetWorkload())
+		if err == nil {
+			err = onHostsNetwork(f, aimed)
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -237,6 +237,20 @@ func present(ws []*pb.WorkloadFacts) []*pb.WorkloadFacts {
 	return slices.DeleteFunc(slices.Clone(ws), (*pb.WorkloadFacts).GetAbsent)
 }
 
+// onHostsNetwork refuses to narrow a fault of the network to workloads with a
+// network of their own, as containers have: on the host's interfaces their
+// packets have no owner, and their ports are another service's.
+func onHostsNetwork(f *pb.Facts, ws []*pb.WorkloadFacts) error {
+	for _, w := range ws {
+		if len(w.GetNetNamespace()) > 0 {
+			return refuse(pb.Refusal_REFUSAL_UNSUPPORTED, "aim at the whole host, or at workloads in its own network",
+				"workload %s on host %s is in a network namespace of its own, and its packets can't be told from others on the host's interfaces",
+				w.GetName(), f.GetConfig().GetName())
+		}
+	}
+	return nil
+}
+
 func cgroups(ws []*pb.WorkloadFacts) []string {
 	var paths []string
 	for _, w := range ws {

@@ -194,6 +194,8 @@ func TestHostRefusesAndSaysWhy(t *testing.T) {
 		{facts(), freeze("sentry"), pb.Refusal_REFUSAL_HOST, "workload sentry on host web-a1 is protected"},
 		{&pb.Facts{Config: facts().GetConfig()}, freeze(), pb.Refusal_REFUSAL_EMPTY_TARGET, "has no workload to freeze"},
 		{facts(), &pb.Task{}, pb.Refusal_REFUSAL_INVALID, "no fault"},
+		{contained("web"), powerOff(&pb.PowerOff{}, "web"), pb.Refusal_REFUSAL_UNSUPPORTED, "workload web on host web-a1 is in a network namespace of its own"},
+		{contained("web"), dnsFail(&pb.DNSFail{}, "db", "web"), pb.Refusal_REFUSAL_UNSUPPORTED, "workload web on host web-a1 is in a network namespace of its own"},
 		{unresolved("web"), powerOff(&pb.PowerOff{}, "web"), pb.Refusal_REFUSAL_HOST, "can't tell where workload web runs: no answer"},
 		{unresolved("web"), dnsFail(&pb.DNSFail{}, "web"), pb.Refusal_REFUSAL_HOST, "can't tell where workload web runs"},
 		{unresolved("db"), freeze(), pb.Refusal_REFUSAL_HOST, "can't tell where workload db runs"},
@@ -213,6 +215,28 @@ func TestHostRefusesAndSaysWhy(t *testing.T) {
 		}
 		if refused.Problem.GetFix() == "" {
 			t.Errorf("%q comes without a fix", c.text)
+		}
+	}
+}
+
+// contained is a host where a workload has a network of its own.
+func contained(name string) *pb.Facts {
+	f := facts()
+	for _, w := range f.GetWorkloads() {
+		if w.GetName() == name {
+			w.NetNamespace = []uint64{4026532000}
+		}
+	}
+	return f
+}
+
+// What is no fault of a workload's own network does not ask for it.
+func TestContainedWorkloadFallsWithItsHost(t *testing.T) {
+	for _, task := range []*pb.Task{
+		powerOff(&pb.PowerOff{Back: none}), powerOff(&pb.PowerOff{}, "db"), dnsFail(&pb.DNSFail{}), freeze("web"),
+	} {
+		if _, err := fault.Plan(contained("web"), step(task)); err != nil {
+			t.Errorf("%v: %v", task, err)
 		}
 	}
 }

@@ -25,6 +25,11 @@ func powerOff(f *pb.Facts, s *Step) ([]*pb.Change, error) {
 	if err := restartable(f, p, dark); err != nil {
 		return nil, err
 	}
+	if len(s.Task.GetWorkload()) > 0 {
+		if err := onHostsNetwork(f, dark); err != nil {
+			return nil, err
+		}
+	}
 	changes := []*pb.Change{
 		{Do: nothing(), Undo: wayBack(p, dark)},
 		holdDown(s, dark),

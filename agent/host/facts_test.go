@@ -59,6 +59,30 @@ func TestFactsNameWorkloadsAndTheirPorts(t *testing.T) {
 	}
 }
 
+// TestFactsTellWhichNetworkAWorkloadIsIn: one in a namespace of its own, as a
+// container is, has its ports there, whoever has the same ones here.
+func TestFactsTellWhichNetworkAWorkloadIsIn(t *testing.T) {
+	hosttest.RequireProgram(t, "unshare", "util-linux")
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	box := &pb.Workload{Name: "box", Start: []string{"unshare", "--net", self}, Env: map[string]string{roleEnv: "listen on 8099"}}
+	h, _ := openHost(t, shell("web", "exec sleep 60"), box)
+	do(t, h, start("web", "box"))
+	eventually(t, "the box listens in a network of its own", func() bool {
+		facts, err := h.Facts(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		web, box := facts.GetWorkloads()[0], facts.GetWorkloads()[1]
+		if len(web.GetNetNamespace()) > 0 || web.GetCgroupId() == 0 || !web.GetOurs() || len(web.GetProcess()) != 1 || web.GetProcess()[0].GetStartTicks() == 0 {
+			t.Fatalf("web is %v", web)
+		}
+		return len(box.GetNetNamespace()) == 1 && slices.Equal(box.GetPorts(), []uint32{8099})
+	})
+}
+
 // Nobody waits for the trials, and they come to an end.
 func TestFactsListAbilitiesOnceTheyWereTried(t *testing.T) {
 	hosttest.RequireRoot(t)

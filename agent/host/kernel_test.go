@@ -31,6 +31,10 @@ func TestMain(m *testing.M) {
 	switch os.Getenv(roleEnv) {
 	case "listen":
 		listen()
+	case "listen on 8099":
+		_, err := net.Listen("tcp", ":8099")
+		fmt.Println(err)
+		time.Sleep(time.Minute)
 	case "sleep":
 		time.Sleep(time.Minute)
 	case "silence":
