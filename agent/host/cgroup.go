@@ -106,19 +106,6 @@ func (c cgroups) id(cgroup string) (uint64, error) {
 	return st.Ino, nil
 }
 
-// allIDs are those of all the cgroups.
-func (c cgroups) allIDs(groups []string) ([]uint64, error) {
-	var ids []uint64
-	for _, cgroup := range groups {
-		id, err := c.id(cgroup)
-		if err != nil {
-			return nil, err
-		}
-		ids = append(ids, id)
-	}
-	return ids, nil
-}
-
 // ids are those of the cgroups that exist.
 func (c cgroups) ids(groups []string) []uint64 {
 	var ids []uint64

@@ -35,12 +35,12 @@ var dropDNS = operation{
 
 func armDropDNS(_ context.Context, h *held) (thing, func(context.Context) error, error) {
 	op := h.op.GetDropDns()
-	ids, err := h.host.workloads.cgroups.allIDs(op.GetCgroups())
+	scope, err := h.scope(op.GetCgroups())
 	if err != nil {
 		return nil, nil, err
 	}
-	return h.program(effect{name: "dropped", of: []string{"queries_dropped", "answers_dropped"}},
-		func(k *bpf.Kit) (bpf.Attachment, error) { return k.DropDNS(h.op.GetGate(), op, ids...) },
+	return h.aimed(scope, effect{name: "dropped", of: []string{"queries_dropped", "answers_dropped"}},
+		func(k *bpf.Kit) (bpf.Attachment, error) { return k.DropDNS(h.op.GetGate(), op, scope.ids()...) },
 		func(ctx context.Context, a bpf.Attachment, before map[string]uint64) (*pb.Evidence, error) {
 			return tryLookups(ctx, op, a, before)
 		})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"strings"
 	"time"
 
@@ -18,7 +17,7 @@ var holdDown = operation{
 	program: &bpf.Trial{
 		Engine: "raw tracepoint",
 		Attach: func(k *bpf.Kit, g *pb.Gate) (bpf.Attachment, error) {
-			return k.HoldDown(g, []uint64{math.MaxUint64}) // nobody's
+			return k.HoldDown(g, []uint64{bpf.Nobody})
 		},
 	},
 	arm: armHoldDown,

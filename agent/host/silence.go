@@ -37,7 +37,7 @@ func saySilence(op *pb.Op) string {
 // one that is idle until its packets are gone would be heard before it is known.
 func armSilence(_ context.Context, h *held) (thing, func(context.Context) error, error) {
 	op := h.op.GetSilence()
-	ids, err := h.host.workloads.cgroups.allIDs(op.GetCgroups())
+	scope, err := h.scope(op.GetCgroups())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -51,8 +51,8 @@ func armSilence(_ context.Context, h *held) (thing, func(context.Context) error,
 	if err != nil {
 		return nil, nil, err
 	}
-	return h.program(dropped,
-		func(k *bpf.Kit) (bpf.Attachment, error) { return k.Silence(h.op.GetGate(), op, ids, flows...) },
+	return h.aimed(scope, dropped,
+		func(k *bpf.Kit) (bpf.Attachment, error) { return k.Silence(h.op.GetGate(), op, scope.ids(), flows...) },
 		func(ctx context.Context, a bpf.Attachment, before map[string]uint64) (*pb.Evidence, error) {
 			return tryNowhere(op, a, before)
 		})

@@ -17,22 +17,8 @@ var holdCounters = []string{"respawns_caught"}
 const longestLife = "longest_life_nanos"
 
 // Hold is a HoldDown attachment. A cgroup that is made anew gets a new id,
-// which has to be added.
+// which it has to follow.
 type Hold struct{ *held }
-
-// Add holds down more cgroups, up to 256 in all.
-func (h *Hold) Add(ids ...uint64) error { return fill(h.coll.Maps[holdMapCgroups], ids) }
-
-// Follow holds down a cgroup in place of one that is no more; old may be 0. However
-// often it is made anew, it takes one place.
-func (h *Hold) Follow(old, id uint64) error {
-	if old != id {
-		if err := h.coll.Maps[holdMapCgroups].Delete(old); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-			return fmt.Errorf("let go of cgroup %d: %w", old, err)
-		}
-	}
-	return h.Add(id)
-}
 
 // readLife adds the longest life to the counters.
 func (h *Hold) readLife(sums map[string]uint64) error {
