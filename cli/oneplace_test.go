@@ -39,6 +39,27 @@ func TestNoOneElseKnowsKindsOfFault(t *testing.T) {
 	}
 }
 
+// TestNobodyElseResolves: where a workload lives is told by agent/target alone.
+// What else of the agent names a slice, a unit's properties or the folder of our
+// workloads would find its cgroup by itself. Workloads keep the resolver.
+func TestNobodyElseResolves(t *testing.T) {
+	mentions := regexp.MustCompile(`ControlGroup|\.slice\b|ParseUnit|WorkloadsFolder|target\.(New|Folder)\b`)
+	err := filepath.WalkDir("../agent", func(path string, d fs.DirEntry, err error) error {
+		inside := strings.HasPrefix(path, "../agent/target/") || strings.HasPrefix(path, "../agent/host/hosttest/")
+		if err != nil || inside || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		src, err := os.ReadFile(path)
+		if found := mentions.Find(src); found != nil && path != "../agent/host/workloads.go" {
+			t.Errorf("%s finds workloads by itself: %s", path, found)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // goName is a field's name in generated code.
 func goName(field string) string {
 	var b strings.Builder
