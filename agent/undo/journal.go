@@ -328,7 +328,7 @@ func firstOf(what []string) string {
 // take records what takes away: at once in memory and in the mirror, and on
 // disk when the disk lets it. The error is ErrClosed alone.
 func (j *Journal) take(point string, r *pb.Record) error {
-	line := &entryInLine{record: r, point: point}
+	line := &entryInLine{record: fitting(r), point: point}
 	if err := j.enter(line, func() error { return nil }); err != nil {
 		return err
 	}
@@ -453,7 +453,7 @@ func (j *Journal) abandon() error {
 	j.mu.Lock()
 	j.closed = true
 	left := len(j.queue)
-	trouble := j.trouble
+	read, trouble := j.read, j.trouble
 	j.mu.Unlock()
 	j.stop()
 	err := j.mirror.close()
@@ -462,8 +462,11 @@ func (j *Journal) abandon() error {
 		err = errors.Join(err, j.writer.err)
 	default:
 	}
-	if left > 0 {
+	switch {
+	case left > 0:
 		err = errors.Join(err, fmt.Errorf("%d records are not on disk: %w", left, errors.Join(ErrDisk, trouble)))
+	case !read:
+		err = errors.Join(err, fmt.Errorf("what stands in the mirror may not be on disk: %w", errors.Join(ErrDisk, trouble)))
 	}
 	return err
 }

@@ -106,7 +106,7 @@ func (r *Runner) left(ctx context.Context, s *Step) (shown []*pb.Evidence, resid
 	defer cancel()
 	shown, err := r.host.Evidence(ctx, fault.Tag(s.Run, s.Step), true)
 	if err != nil {
-		return nil, []string{fmt.Sprintf("show that %s is clean: %v", s.Step, err)}
+		return nil, []string{strings.ToValidUTF8(fmt.Sprintf("show that %s is clean: %v", s.Step, err), "\uFFFD")}
 	}
 	for _, e := range shown {
 		e.After = true

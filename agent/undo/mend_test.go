@@ -1,0 +1,61 @@
+package undo_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"squall/agent/undo"
+	"squall/agent/undo/undotest"
+	pb "squall/proto/squall/v1"
+)
+
+// What stands in the mirror alone may be missing on a disk that was never read:
+// who closes without an error is taken for one whose disk has everything, and
+// removes the mirror.
+func TestCloseBeforeTheDiskIsReadSaysSo(t *testing.T) {
+	onDisk(t, func(t *testing.T, b *bench, d *undotest.Disk) {
+		d.Freeze(func(undotest.Op) bool { return true })
+		if err := b.runner.Latch(&pb.HaltLatch{Id: "h", Engaged: true, Local: true}); err != nil {
+			t.Fatal(err)
+		}
+		b.die()
+		b.open(t)
+		if err := b.last.Close(); !errors.Is(err, undo.ErrDisk) {
+			t.Errorf("a halt stands in the mirror alone, and closing says %v", err)
+		}
+	})
+}
+
+// A record too long, or of no valid text, must not keep the disk from those
+// behind it for ever.
+func TestNoRecordKeepsTheNextFromTheDisk(t *testing.T) {
+	for name, text := range map[string]string{
+		"too long": strings.Repeat("x", 2<<20), "many lines": strings.Repeat("x", 1<<10), "no text": "veth\xff",
+	} {
+		t.Run(name, func(t *testing.T) {
+			onDisk(t, func(t *testing.T, b *bench, _ *undotest.Disk) {
+				b.hold(t, "dns.fail")
+				residue := []string{text}
+				for name == "many lines" && len(residue) < 2000 {
+					residue = append(residue, text)
+				}
+				m := &pb.Mark{Run: "r1", Step: "dark.fault", State: pb.StepState_STEP_STATE_REVERTED, Residue: residue}
+				halt := &pb.HaltLatch{Id: "h", Engaged: true, Reason: text}
+				if err := errors.Join(b.runner.Mark(m), b.runner.Latch(halt)); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				if left, err := b.runner.Unrecorded(); len(left) > 0 || err != nil {
+					t.Fatalf("after a minute %d records are not on disk: %v", len(left), err)
+				}
+				if s, _ := b.runner.Step("r1", "dark.fault"); len(s.Residue) == 0 || b.runner.Halted().GetId() != "h" {
+					t.Errorf("residue %v, halted %v", s.Residue, b.runner.Halted())
+				}
+			})
+		})
+	}
+}
