@@ -144,7 +144,7 @@ func strayPrograms(i net.Interface, where ebpf.AttachType, by *holding, remove b
 			continue
 		}
 		if !remove || !ok || !detached(id) {
-			left = append(left, fmt.Sprintf("BPF program %s on %s", name, i.Name))
+			left = append(left, fmt.Sprintf("BPF program %s on %s", name, printable(i.Name)))
 		}
 	}
 	return left
