@@ -171,7 +171,7 @@ func (e *Engine) write(ctx context.Context, f effect) {
 		n = &marked{f.mark, e.journaled(keyOf(f.mark))}
 	case latching:
 		err = e.runner.Latch(f.latch)
-		e.group.Go(func() { e.post(&latched{f.latch, e.runner.Halted(), e.runner.Recorded(ctx)}) })
+		e.group.Go(func() { e.post(&latched{f.latch, e.runner.Recorded(ctx)}) })
 	case accepting:
 		err = e.runner.Accept(f.mark)
 	case confirming:

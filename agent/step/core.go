@@ -63,12 +63,12 @@ type core struct {
 }
 
 // newCore knows what the journal knows.
-func newCore(name, bootID string, now instant, known []*undo.Step, order *pb.OrderMark, halted *pb.HaltLatch) *core {
+func newCore(name, bootID string, now instant, known []*undo.Step, order *pb.OrderMark, latches []*pb.HaltLatch) *core {
 	c := &core{
 		name: name, bootID: bootID, now: now, steps: map[key]*step{}, highest: order, sets: map[string][]string{},
 		granted: -1, armCost: firstArmCost,
 	}
-	c.lever.adopt(halted)
+	c.lever.adopt(latches)
 	for _, k := range known {
 		c.remember(k)
 	}

@@ -81,7 +81,7 @@ func NewEngine(c EngineConfig) *Engine {
 		changed: make(chan struct{}, 1), news: make(chan posted, 64), ended: make(chan struct{}),
 		writer: newQueue(), gates: make(chan leases, 1), cancel: map[key]map[*context.CancelFunc]bool{},
 	}
-	e.core = newCore(c.Name, c.Journal.BootID(), e.instant(), e.runner.Steps(), e.runner.Order(), e.runner.Halted())
+	e.core = newCore(c.Name, c.Journal.BootID(), e.instant(), e.runner.Steps(), e.runner.Order(), e.runner.Latches())
 	e.core.damage = e.runner.Damage()
 	e.now.Store(e.core.picture())
 	return e

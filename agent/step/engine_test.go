@@ -467,3 +467,49 @@ func TestLocalInjectAnswersWhenActive(t *testing.T) {
 		r.wantDark(false)
 	})
 }
+
+// What servers lift while a local halt hides theirs is lifted: the host is not
+// left halted by what nobody holds any more.
+func TestHaltBehindALocalOneIsLifted(t *testing.T) {
+	bubble(t, func(r *rig) {
+		r.orderWith(&pb.HaltLatch{Id: "theirs", Engaged: true})
+		if err := r.engine.Halt(&pb.HaltLatch{Id: "mine", Engaged: true, Local: true}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		r.end()
+		r.begin()
+		r.orderWith(&pb.HaltLatch{Id: "theirs"})
+		if h := r.engine.Halted(); h.GetId() != "mine" {
+			t.Fatalf("halted: %v, want the local latch", h)
+		}
+		if err := r.engine.Resume(); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if h := r.engine.Halted(); h != nil {
+			t.Errorf("everybody resumed, and the host is halted by %v", h)
+		}
+	})
+}
+
+// A halt that stands behind a local one holds from the moment that is lifted,
+// whether or not the disk answers.
+func TestHaltBehindALocalOneHoldsAtOnce(t *testing.T) {
+	bubble(t, func(r *rig) {
+		r.orderWith(&pb.HaltLatch{Id: "theirs", Engaged: true})
+		if err := r.engine.Halt(&pb.HaltLatch{Id: "mine", Engaged: true, Local: true}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		r.end()
+		r.begin()
+		defer r.disk.hangs()()
+		if err := r.engine.Resume(); err != nil {
+			t.Fatal(err)
+		}
+		if h := r.engine.Halted(); h.GetId() != "theirs" {
+			t.Errorf("halted: %v, want what servers told", h)
+		}
+	})
+}

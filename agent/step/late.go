@@ -18,16 +18,16 @@ func (e *Engine) takeUpDisk(ctx context.Context) {
 		e.log.Error("recover what only the disk knew", "err", err)
 	}
 	e.log.Info("the journal's disk has been read at last: faults may begin")
-	e.post(&tookUp{e.runner.Steps(), e.runner.Order(), e.runner.Halted(), e.runner.Damage()})
+	e.post(&tookUp{e.runner.Steps(), e.runner.Order(), e.runner.Latches(), e.runner.Damage()})
 }
 
 // tookUp is what the journal knows once a disk that came late has been read.
 // Everything that was open there is reverted.
 type tookUp struct {
-	known  []*undo.Step
-	order  *pb.OrderMark
-	halted *pb.HaltLatch
-	damage *pb.Damage
+	known   []*undo.Step
+	order   *pb.OrderMark
+	latches []*pb.HaltLatch
+	damage  *pb.Damage
 }
 
 func (n *tookUp) into(c *core) {
@@ -42,8 +42,8 @@ func (n *tookUp) into(c *core) {
 	if older(c.highest, n.order) {
 		c.highest = n.order
 	}
-	if n.halted != nil && c.lever.halted() == nil {
-		c.lever.adopt(n.halted)
+	if len(n.latches) > 0 && c.lever.halted() == nil {
+		c.lever.adopt(n.latches)
 		for _, s := range c.steps {
 			c.drop(s, pb.RevertCause_REVERT_CAUSE_HALT)
 		}

@@ -18,7 +18,7 @@ func TestWhatOnlyTheDiskKnewIsTakenUp(t *testing.T) {
 	c.begin(begun)
 	c.take(instant{boot: 2 * time.Second, known: true}, &tookUp{
 		known: []*undo.Step{over}, order: &pb.OrderMark{Epoch: 1, Index: 9},
-		halted: &pb.HaltLatch{Id: "h", Engaged: true}, damage: &pb.Damage{Id: "d"},
+		latches: []*pb.HaltLatch{{Id: "h", Engaged: true}}, damage: &pb.Damage{Id: "d"},
 	})
 	p := c.picture()
 	if !slices.ContainsFunc(p.statuses, func(s *pb.StepStatus) bool { return s.GetRun() == "r" && s.GetState() == reverted }) {

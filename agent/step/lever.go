@@ -16,17 +16,17 @@ type lever struct {
 	unrecorded map[string]bool
 }
 
-// adopt takes up a latch that is on disk.
-func (l *lever) adopt(h *pb.HaltLatch) {
+// adopt takes up the latches that are engaged on disk.
+func (l *lever) adopt(latches []*pb.HaltLatch) {
 	if l.unrecorded == nil {
 		l.unrecorded = map[string]bool{}
 	}
-	switch {
-	case !h.GetEngaged():
-	case h.GetLocal():
-		l.own = h
-	default:
-		l.told = h
+	for _, h := range latches {
+		if h.GetLocal() {
+			l.own = h
+		} else {
+			l.told = h
+		}
 	}
 }
 
@@ -109,11 +109,9 @@ func (*resumed) into(c *core) {
 	}
 }
 
-// latched answers latching. What others hear of it changes when it is on disk;
-// held is what the disk has then.
+// latched answers latching. What others hear of it changes when it is on disk.
 type latched struct {
 	latch *pb.HaltLatch
-	held  *pb.HaltLatch
 	err   error
 }
 
@@ -122,8 +120,5 @@ func (n *latched) into(c *core) {
 		return
 	}
 	delete(c.lever.unrecorded, n.latch.GetId())
-	if !n.latch.GetEngaged() && n.latch.GetLocal() && c.lever.told == nil && !n.held.GetLocal() {
-		c.lever.adopt(n.held) // it stood behind the local one
-	}
 	c.told = true
 }

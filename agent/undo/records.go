@@ -76,14 +76,23 @@ func (r *Runner) Latch(l *pb.HaltLatch) error {
 	return r.journal.take("halt", r.record(&pb.Record{Kind: &pb.Record_Halt{Halt: l}}))
 }
 
-// Halted is the latch that is engaged, the local one first, or nil.
-func (r *Runner) Halted() *pb.HaltLatch {
+// Latches are those that are engaged, the local one first: one hides the other.
+func (r *Runner) Latches() []*pb.HaltLatch {
 	r.journal.mu.Lock()
 	defer r.journal.mu.Unlock()
+	var engaged []*pb.HaltLatch
 	for _, local := range []bool{true, false} {
 		if l := r.journal.memory.latches[latchIndex(local)].GetHalt(); l.GetEngaged() {
-			return l
+			engaged = append(engaged, l)
 		}
+	}
+	return engaged
+}
+
+// Halted is the latch that counts: the first of Latches, or nil.
+func (r *Runner) Halted() *pb.HaltLatch {
+	for _, l := range r.Latches() {
+		return l
 	}
 	return nil
 }
