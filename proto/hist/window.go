@@ -22,6 +22,28 @@ func Overlap(a, b *pb.Window) bool {
 	return false
 }
 
+// Covers tells whether each host of b is in a.
+func Covers(a, b *pb.Window) bool {
+	x := a.GetHosts()
+	for i, hosts := range b.GetHosts() {
+		if i < len(x) {
+			hosts &^= x[i]
+		}
+		if hosts != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// Hosts is how many hosts' readings are in a window.
+func Hosts(w *pb.Window) (n int) {
+	for _, b := range w.GetHosts() {
+		n += bits.OnesCount8(b)
+	}
+	return n
+}
+
 // Most is how many attempts of a probe one host may end in one second: those
 // that begin in it and those that were under way, twice over for a clock that
 // is being set right. A probe that is nil counts hosts alive, once a second.
@@ -37,11 +59,7 @@ func Most(p *pb.Probe) uint64 {
 // Plausible tells whether the hosts in a window can have made its attempts: one
 // that reports more than there can be would outweigh all the others.
 func Plausible(w *pb.Window, p *pb.Probe) bool {
-	hosts := uint64(0)
-	for _, b := range w.GetHosts() {
-		hosts += uint64(bits.OnesCount8(b))
-	}
-	return w.GetSuccess() <= w.GetCount() && Count(w.GetLatency()) <= w.GetCount() && w.GetCount() <= hosts*Most(p)
+	return w.GetSuccess() <= w.GetCount() && Count(w.GetLatency()) <= w.GetCount() && w.GetCount() <= uint64(Hosts(w))*Most(p)
 }
 
 // Join is two windows as one, both left as they were; see AddWindow.

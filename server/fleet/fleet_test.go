@@ -71,7 +71,7 @@ func TestMergerIsBounded(t *testing.T) {
 		t.Error("took one more than there is room for")
 	}
 	_, committed := m.take()
-	committed()
+	committed(nil)
 }
 
 func TestLateReportDoesNotHideTheEnd(t *testing.T) {

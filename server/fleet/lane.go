@@ -15,7 +15,7 @@ type queue interface {
 	ready() <-chan struct{}
 	// take empties the queue into a command, nil when there is nothing. committed
 	// is called after the commit and may be nil.
-	take() (cmd *pb.Command, committed func())
+	take() (cmd *pb.Command, committed func(*pb.Outcome))
 }
 
 // lane proposes what its queue has gathered, one command at a time: while one
@@ -71,7 +71,7 @@ func (l lane) commit(ctx context.Context) {
 		l.log.Warn("agents' words were refused", "cause", outcome.GetRefused().GetMessage())
 	}
 	if committed != nil {
-		committed()
+		committed(outcome)
 	}
 }
 

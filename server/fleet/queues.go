@@ -51,7 +51,7 @@ func (h *hosts) add(u *pb.HostUpdate) {
 	h.wake.set()
 }
 
-func (h *hosts) take() (*pb.Command, func()) {
+func (h *hosts) take() (*pb.Command, func(*pb.Outcome)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	batch, size := &pb.UpdateHosts{}, 0
@@ -114,7 +114,7 @@ func (q *steps) add(s *pb.StepStatus) {
 	q.wake.set()
 }
 
-func (q *steps) take() (*pb.Command, func()) {
+func (q *steps) take() (*pb.Command, func(*pb.Outcome)) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	batch, size, n := &pb.RecordSteps{}, 0, 0

@@ -1,6 +1,8 @@
 package fleet
 
 import (
+	"maps"
+	"slices"
 	"sync"
 
 	"google.golang.org/protobuf/proto"
@@ -9,13 +11,14 @@ import (
 	pb "squall/proto/squall/v1"
 )
 
-// maxWindows is how many windows may wait for a commit, and windowBytes how much
-// of memory and of one command they may take; hostWindows is one host's part of
-// that. Past either, batches are left unacknowledged: agents keep them and send
-// them again.
+// maxWindows is how many windows may wait for a commit, windowBytes how much
+// of one command they may take, partBytes how much of memory what agents sent may
+// take until then, and hostWindows one host's part of that. Past any of them,
+// batches are left unacknowledged: agents keep them and send them again.
 const (
 	maxWindows  = 4096
 	windowBytes = 3 << 20
+	partBytes   = 16 << 20
 	hostWindows = 512 << 10
 )
 
@@ -27,21 +30,48 @@ type windowKey struct {
 
 // merger gathers closed windows. Those of one second, probe and zone become
 // one; one that travels again stays by itself, so that the machine can drop it
-// without dropping others' readings.
+// without dropping others' readings. A merged one that the machine drops because
+// of one of its hosts is sent again in its parts.
 type merger struct {
 	wake signal
 
 	mu     sync.Mutex // guards all below
-	merged map[windowKey]*pb.Window
-	single []*pb.Window
-	acks   []func()
-	// size is that of all windows, and byHost what each host has brought, in bytes.
-	size   int
-	byHost map[string]int
+	merged map[windowKey]*travelling
+	single []*travelling
+	// size is that of the windows as they will travel, parts that of those which
+	// agents sent, and byHost what each host has brought, in bytes.
+	size, parts int
+	byHost      map[string]int
+}
+
+// travelling is a window on its way into a command, and what it is made of.
+type travelling struct {
+	window *pb.Window
+	parts  []part
+}
+
+// part is a window as an agent sent it, and the batch that it came in.
+type part struct {
+	window *pb.Window
+	of     *batch
+}
+
+// batch is what an agent sent at one time: it is acknowledged when nothing of it
+// is left to commit.
+type batch struct {
+	left int
+	ack  func()
 }
 
 func newMerger() *merger {
-	return &merger{wake: make(signal, 1), merged: make(map[windowKey]*pb.Window), byHost: make(map[string]int)}
+	m := &merger{wake: make(signal, 1)}
+	m.clear()
+	return m
+}
+
+func (m *merger) clear() {
+	m.merged, m.single = make(map[windowKey]*travelling), nil
+	m.size, m.parts, m.byHost = 0, 0, make(map[string]int)
 }
 
 func (m *merger) ready() <-chan struct{} { return m.wake }
@@ -49,70 +79,108 @@ func (m *merger) ready() <-chan struct{} { return m.wake }
 // add takes a batch of a host, which must not be changed afterwards; ack is
 // called when all of it is committed. It reports false when there is no room.
 func (m *merger) add(host string, windows []*pb.Window, again bool, ack func()) bool {
+	if len(windows) == 0 { // there is nothing to wait for
+		acknowledge(ack)
+		return true
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	size := 0
 	for _, w := range windows {
 		size += proto.Size(w)
 	}
-	full := len(m.merged)+len(m.single)+len(windows) > maxWindows || m.size+size > windowBytes
+	full := len(m.merged)+len(m.single)+len(windows) > maxWindows || m.size+size > windowBytes || m.parts+size > partBytes
 	if full || m.byHost[host]+size > hostWindows {
 		return false
 	}
 	m.byHost[host] += size
+	m.parts += size
+	of := &batch{len(windows), ack}
 	for _, w := range windows {
-		if again || !m.merge(w) {
-			m.single = append(m.single, w)
-			m.size += proto.Size(w)
+		if p := (part{w, of}); again || !m.merge(p) {
+			m.alone(p)
 		}
-	}
-	if ack != nil {
-		m.acks = append(m.acks, ack)
 	}
 	m.wake.set()
 	return true
 }
 
-func (m *merger) take() (*pb.Command, func()) {
+func acknowledge(ack func()) {
+	if ack != nil {
+		ack()
+	}
+}
+
+// alone lets a window travel by itself.
+func (m *merger) alone(p part) {
+	m.single = append(m.single, &travelling{p.window, []part{p}})
+	m.size += proto.Size(p.window)
+}
+
+func (m *merger) take() (*pb.Command, func(*pb.Outcome)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	acks := m.acks
-	committed := func() {
-		for _, ack := range acks {
-			ack()
-		}
-	}
-	batch := &pb.RecordWindows{}
-	for _, w := range m.merged {
-		batch.Windows = append(batch.Windows, w)
-	}
+	all := slices.Collect(maps.Values(m.merged))
 	// Last, so that of a reading that is in both the single one is dropped.
-	batch.Windows = append(batch.Windows, m.single...)
-	m.merged, m.single, m.acks = make(map[windowKey]*pb.Window), nil, nil
-	m.size, m.byHost = 0, make(map[string]int)
-	if len(batch.GetWindows()) == 0 {
-		committed() // a batch of nothing: there is nothing to wait for
+	all = append(all, m.single...)
+	m.clear()
+	if len(all) == 0 {
 		return nil, nil
 	}
-	return &pb.Command{Kind: &pb.Command_RecordWindows{RecordWindows: batch}}, committed
+	record := &pb.RecordWindows{}
+	for _, t := range all {
+		record.Windows = append(record.Windows, t.window)
+	}
+	committed := func(o *pb.Outcome) { m.committed(all, o) }
+	return &pb.Command{Kind: &pb.Command_RecordWindows{RecordWindows: record}}, committed
+}
+
+// committed acknowledges batches of which nothing is left, and lets the parts of
+// windows that were dropped for one host's sake travel by themselves.
+func (m *merger) committed(all []*travelling, o *pb.Outcome) {
+	m.mu.Lock()
+	var acks []func()
+	for i, t := range all {
+		if slices.Contains(o.GetParted(), uint32(i)) {
+			for _, p := range t.parts {
+				m.alone(p)
+			}
+			m.wake.set()
+			continue
+		}
+		for _, p := range t.parts {
+			if p.of.left--; p.of.left == 0 {
+				acks = append(acks, p.of.ack)
+			}
+		}
+	}
+	m.mu.Unlock()
+	for _, ack := range acks {
+		acknowledge(ack)
+	}
 }
 
 // merge puts a window into the one of its second. It reports false where that
 // holds a reading of the same host, or one of them is malformed.
-func (m *merger) merge(w *pb.Window) bool {
+func (m *merger) merge(p part) bool {
+	w := p.window
 	k := windowKey{w.GetRun(), w.GetProbe(), w.GetZone(), w.GetSecond()}
 	into := m.merged[k]
 	if into == nil {
-		m.merged[k] = proto.CloneOf(w)
+		m.merged[k] = &travelling{w, []part{p}}
 		m.size += proto.Size(w)
 		return true
 	}
-	if hist.Overlap(into, w) || hist.Check(w.GetLatency()) != nil || hist.Check(into.GetLatency()) != nil {
+	if hist.Overlap(into.window, w) || hist.Check(w.GetLatency()) != nil || hist.Check(into.window.GetLatency()) != nil {
 		return false
 	}
-	m.size -= proto.Size(into)
-	hist.AddWindow(into, w)
-	m.size += proto.Size(into)
+	m.size -= proto.Size(into.window)
+	if len(into.parts) == 1 {
+		into.window = proto.CloneOf(into.window) // what the agent sent stays as it is
+	}
+	hist.AddWindow(into.window, w)
+	into.parts = append(into.parts, p)
+	m.size += proto.Size(into.window)
 	return true
 }
 

@@ -231,6 +231,48 @@ func TestReadingThatIsSentAgainCountsOnce(t *testing.T) {
 	})
 }
 
+// TestMergedReadingsAreNotLostForOneHostsSake drops a window of several hosts for
+// what is wrong with one of them: the others' readings count all the same, and are
+// acknowledged when they do.
+func TestMergedReadingsAreNotLostForOneHostsSake(t *testing.T) {
+	for name, spoil := range map[string]func(*rig, *pb.Window){
+		// One host changed servers with a batch under way: its reading has come by the other.
+		"recorded by another server": func(r *rig, w *pb.Window) {
+			w = proto.CloneOf(w)
+			w.Zone, w.Hosts = "zone-a", bitOf(0)
+			r.must(&pb.Command{Kind: &pb.Command_RecordWindows{RecordWindows: &pb.RecordWindows{Windows: []*pb.Window{w}}}})
+		},
+		"more attempts than there can be": func(_ *rig, w *pb.Window) { w.Count = 1 << 40 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(r *rig) {
+				a, b, c := r.join("a"), r.join("b"), r.join("c")
+				r.admit("r", "a", "b", "c")
+				second := time.Now().Unix()
+				bad := reading("r", second)
+				spoil(r, bad)
+				a.windows(1, false, bad)
+				b.windows(1, false, reading("r", second))
+				c.windows(1, false, reading("r", second))
+				time.Sleep(gatherWindows + time.Millisecond)
+				if got := heard(b, acks); len(got) != 0 {
+					t.Error("acknowledged what is not recorded")
+				}
+				time.Sleep(gatherWindows + time.Millisecond)
+				w := r.machine.View().Readings("r").Window("shop", "zone-a", second)
+				if !hist.Covers(w, &pb.Window{Hosts: []byte{0b110}}) || w.GetCount() > 3 {
+					t.Errorf("recorded %v", w)
+				}
+				for _, agent := range []*agent{a, b, c} {
+					if got := heard(agent, acks); len(got) != 1 {
+						t.Errorf("%s: acknowledged %v", agent.host, got)
+					}
+				}
+			})
+		})
+	}
+}
+
 func TestReadingsWithoutAnOrderAreLeftOut(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		a := r.join("a")

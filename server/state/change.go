@@ -15,18 +15,21 @@ type change struct {
 	*View
 	cmd   *pb.Command
 	owned map[any]bool // what was copied for this command
+	// parted are windows that were dropped with a reading in them that is not
+	// recorded, by their place in the command.
+	parted []uint32
 }
 
-// transact is the view after a command, and why the command was refused. A
+// transact is the view after a command, and what the command came to. A
 // refused command changes nothing but index, time and the record of acts.
-func transact(before *View, index uint64, c *pb.Command) (*View, *pb.Problem) {
+func transact(before *View, index uint64, c *pb.Command) (*View, *pb.Outcome) {
 	t := begin(before, index, c)
 	refused := t.apply()
 	if refused != nil {
 		t = begin(before, index, c)
 	}
 	t.auditAct(refused)
-	return t.View, refused
+	return t.View, &pb.Outcome{Index: index, Refused: refused, Parted: t.parted}
 }
 
 func begin(before *View, index uint64, c *pb.Command) *change {

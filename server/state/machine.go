@@ -49,10 +49,9 @@ func (m *Machine) Apply(index uint64, c *pb.Command) *pb.Outcome {
 	before := m.view.Load()
 	if first := m.applied.outcome(c.GetId()); first != nil {
 		m.publish(before, before.at(index))
-		return &pb.Outcome{Index: first.GetIndex(), Refused: first.GetRefused(), RepeatedCommand: true}
+		return &pb.Outcome{Index: first.GetIndex(), Refused: first.GetRefused(), Parted: first.GetParted(), RepeatedCommand: true}
 	}
-	after, refused := transact(before, index, c)
-	outcome := &pb.Outcome{Index: index, Refused: refused}
+	after, outcome := transact(before, index, c)
 	m.applied.remember(c.GetId(), outcome)
 	m.publish(before, after)
 	return outcome

@@ -64,25 +64,23 @@ func (r Readings) Residue() int {
 }
 
 // recordWindows takes closed windows. A window that holds a reading which is
-// counted already is dropped whole: that is how one that is sent again counts once.
+// counted already is dropped whole: that is how one that is sent again counts
+// once. So is one that its hosts can't have made. Where several hosts are in it,
+// who sent it hears of those that lost their readings by that.
 func (t *change) recordWindows(c *pb.RecordWindows) *pb.Problem {
-	for _, w := range c.GetWindows() {
-		if t.wanted(w) {
-			t.recordWindow(w)
+	for i, w := range c.GetWindows() {
+		if t.wanted(w) && !t.recordWindow(w) && t.loses(w) {
+			t.parted = append(t.parted, uint32(i))
 		}
 	}
 	return nil
 }
 
 // wanted tells whether a window belongs to a probe of a run that is under way,
-// names the hosts that are in it, and could have been made.
+// and names the hosts that are in it.
 func (t *change) wanted(w *pb.Window) bool {
 	r := t.runs[w.GetRun()]
-	if r == nil || !active(r.run) {
-		return false
-	}
-	probe := probeOf(r.run, w.GetProbe())
-	if probe == nil || !hist.Plausible(w, probe.GetProbe()) {
+	if r == nil || !active(r.run) || probeOf(r.run, w.GetProbe()) == nil {
 		return false
 	}
 	now := t.last / 1e9
@@ -100,16 +98,28 @@ func probeOf(r *pb.Run, name string) *pb.PlannedProbe {
 	return nil
 }
 
-func (t *change) recordWindow(w *pb.Window) {
-	known := t.runs[w.GetRun()].windows.at(series{w.GetProbe(), w.GetZone()}, w.GetSecond())
+// recordWindow tells whether it took the window.
+func (t *change) recordWindow(w *pb.Window) bool {
+	known := t.known(w)
+	if hist.Overlap(known, w) || !hist.Plausible(w, probeOf(t.runs[w.GetRun()].run, w.GetProbe()).GetProbe()) {
+		return false
+	}
 	if known != nil {
-		if hist.Overlap(known, w) {
-			return
-		}
 		w = hist.Join(known, w)
 	}
 	r := t.edit(w.GetRun())
 	r.windows = r.windows.with(w).since(w, w.GetSecond()-maxSeconds)
+	return true
+}
+
+// known is what is recorded of a window's probe, zone and second, nil where nothing is.
+func (t *change) known(w *pb.Window) *pb.Window {
+	return t.runs[w.GetRun()].windows.at(series{w.GetProbe(), w.GetZone()}, w.GetSecond())
+}
+
+// loses tells whether a window of several hosts has a reading that is not recorded.
+func (t *change) loses(w *pb.Window) bool {
+	return hist.Hosts(w) > 1 && !hist.Covers(t.known(w), w)
 }
 
 // since drops the blocks of a window's series that lie before a second.

@@ -2,6 +2,7 @@ package state
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"squall/proto/hist"
@@ -33,6 +34,26 @@ func TestReadingCountsOnceHoweverItsWindowTravels(t *testing.T) {
 	}
 	if w.GetNewestUnixNanos() != second*1e9+19 {
 		t.Errorf("the newest attempt is at %d", w.GetNewestUnixNanos())
+	}
+}
+
+// TestOutcomeNamesWindowsThatLoseReadings: those of several hosts alone, and only
+// where a reading is in none that was taken.
+func TestOutcomeNamesWindowsThatLoseReadings(t *testing.T) {
+	b := holding(t)
+	second := b.now / 1e9
+	both := func(x, y int) *pb.Window { return hist.Join(b.window(x, second, 1), b.window(y, second, 1)) }
+	huge := both(6, 7)
+	huge.Count = 1 << 40
+	unknown := both(8, 9)
+	unknown.Run = "x"
+	b.must(recorded(b.window(1, second, 1)))
+	cmd := recorded(both(1, 2), b.window(1, second, 1), both(3, 4), both(3, 4), huge, unknown)
+	cmd.Id = "again"
+	for range 2 { // a repeat is told the same
+		if o := b.apply(cmd); !slices.Equal(o.GetParted(), []uint32{0, 4}) {
+			t.Errorf("windows %v are told to have lost readings", o.GetParted())
+		}
 	}
 }
 

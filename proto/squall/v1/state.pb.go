@@ -2321,7 +2321,11 @@ type Outcome struct {
 	// The command had taken effect before.
 	RepeatedCommand bool `protobuf:"varint,2,opt,name=repeated_command,json=repeatedCommand,proto3" json:"repeated_command,omitempty"`
 	// Set when it was refused.
-	Refused       *Problem `protobuf:"bytes,3,opt,name=refused,proto3" json:"refused,omitempty"`
+	Refused *Problem `protobuf:"bytes,3,opt,name=refused,proto3" json:"refused,omitempty"`
+	// Of windows, by their place in the command: those of several hosts that were
+	// dropped, although the reading of one of them is not recorded. Their readings
+	// have to be sent again one by one.
+	Parted        []uint32 `protobuf:"varint,4,rep,packed,name=parted,proto3" json:"parted,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2373,6 +2377,13 @@ func (x *Outcome) GetRepeatedCommand() bool {
 func (x *Outcome) GetRefused() *Problem {
 	if x != nil {
 		return x.Refused
+	}
+	return nil
+}
+
+func (x *Outcome) GetParted() []uint32 {
+	if x != nil {
+		return x.Parted
 	}
 	return nil
 }
@@ -3522,11 +3533,12 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\n" +
 	"BeginPhase\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x14\n" +
-	"\x05phase\x18\x02 \x01(\tR\x05phase\"x\n" +
+	"\x05phase\x18\x02 \x01(\tR\x05phase\"\x90\x01\n" +
 	"\aOutcome\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12)\n" +
 	"\x10repeated_command\x18\x02 \x01(\bR\x0frepeatedCommand\x12,\n" +
-	"\arefused\x18\x03 \x01(\v2\x12.squall.v1.ProblemR\arefused\"\xc8\a\n" +
+	"\arefused\x18\x03 \x01(\v2\x12.squall.v1.ProblemR\arefused\x12\x16\n" +
+	"\x06parted\x18\x04 \x03(\rR\x06parted\"\xc8\a\n" +
 	"\x03Run\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x125\n" +
 	"\n" +
