@@ -3,6 +3,8 @@ package server
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"slices"
 	"time"
 
@@ -21,10 +23,7 @@ const (
 // Halt reverts everything, then commits: agents and peers are told before
 // anybody is asked.
 func (d *controlDoor) Halt(ctx context.Context, req *pb.HaltRequest) (*pb.HaltResponse, error) {
-	latch := &pb.HaltLatch{Id: req.GetId(), Engaged: true, Reason: req.GetReason()}
-	if latch.Id == "" {
-		latch.Id = rand.Text()
-	}
+	latch := &pb.HaltLatch{Id: haltID(req.GetId()), Engaged: true, Reason: req.GetReason()}
 	latch.Seal = d.seal(latch)
 	d.fleet.Alarm(latch)
 	runs := ids(d.machine.View().Active())
@@ -38,6 +37,10 @@ func (d *controlDoor) Halt(ctx context.Context, req *pb.HaltRequest) (*pb.HaltRe
 			return nil, err
 		}
 		runs = union(runs, more)
+		if lever := d.machine.View().Halt(); !lever.GetEngaged() {
+			return nil, refusef(pb.Refusal_REFUSAL_INVALID, "pull the lever again under another id",
+				"halt %q was let go of: hosts have reverted, and the lever is not engaged", latch.GetId())
+		}
 	}
 	hosts := d.waitClean(ctx, until, runs)
 	if committed = waitSettled(ctx, heard, 0); committed {
@@ -45,6 +48,20 @@ func (d *controlDoor) Halt(ctx context.Context, req *pb.HaltRequest) (*pb.HaltRe
 	}
 	told, more := report.FitHosts(hosts)
 	return &pb.HaltResponse{Committed: committed, Hosts: told, MoreHosts: more}, nil
+}
+
+// haltID is the id of a halt. One that can't be an id is replaced by another, the
+// same for each repeat: nothing about a call's words may hold up a halt, and a
+// latch that no commit records would stay on its hosts for ever.
+func haltID(wanted string) string {
+	switch {
+	case wanted == "":
+		return rand.Text()
+	case !state.GoodName(wanted):
+		sum := sha256.Sum256([]byte(wanted))
+		return "halt-" + hex.EncodeToString(sum[:8])
+	}
+	return wanted
 }
 
 // haltedAt are the runs that a halt ended when it was committed: one may be done

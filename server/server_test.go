@@ -171,6 +171,27 @@ func TestHaltStopsEverythingAndRefusesUntilResume(t *testing.T) {
 	r.wait("the run's end", func() bool { return r.leader().State().Run(run).GetVerdict() == pb.Verdict_VERDICT_HALTED })
 }
 
+// TestHaltUnderAnyIdPullsTheLeverOrSaysSo pulls it under an id that can't be one,
+// twice, and under one that was let go of.
+func TestHaltUnderAnyIdPullsTheLeverOrSaysSo(t *testing.T) {
+	r := newRegion(t)
+	u := r.follower()
+	user := r.user(u)
+	long := strings.Repeat("h", 300) + "\n"
+	for range 2 {
+		halt, err := user.Halt(within(t, 10*time.Second), &pb.HaltRequest{Id: long})
+		if lever := u.State().Halt(); err != nil || !halt.GetCommitted() || !lever.GetEngaged() || len(lever.GetAlso()) > 0 {
+			t.Fatalf("halt under a long id: %v, %v; the lever is %v", halt, err, lever)
+		}
+	}
+	if _, err := user.Resume(within(t, 10*time.Second), &pb.ResumeRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	if halt, err := user.Halt(within(t, 10*time.Second), &pb.HaltRequest{Id: long}); status.Code(err) != codes.InvalidArgument {
+		t.Errorf("a halt that was let go of is pulled again: %v, %v; the lever is %v", halt, err, u.State().Halt())
+	}
+}
+
 // TestHostsAreFreeWhenUndoReturns asks each time through another server, whose
 // own state may be behind.
 func TestHostsAreFreeWhenUndoReturns(t *testing.T) {

@@ -38,7 +38,7 @@ func (t *change) admissible(c *pb.AdmitRun) *pb.Problem {
 	switch {
 	case c.GetRun() == "" || len(c.GetPlan().GetSteps()) == 0 || c.GetExperiment() == nil:
 		return refuse(pb.Refusal_REFUSAL_INVALID, "", "the command names no run, no experiment, or a plan without steps")
-	case !goodName(c.GetRun()):
+	case !GoodName(c.GetRun()):
 		return refuse(pb.Refusal_REFUSAL_INVALID, "choose a short one of plain letters", "the run's id %q can't be one", c.GetRun())
 	case t.runs[c.GetRun()] != nil:
 		return refuse(pb.Refusal_REFUSAL_INVALID, "choose another id", "run %q exists already", c.GetRun())
@@ -64,9 +64,9 @@ func (t *change) admissible(c *pb.AdmitRun) *pb.Problem {
 // maxName is the longest id, in bytes.
 const maxName = 128
 
-// goodName tells whether an id can be shown and looked up: it is short, and a
+// GoodName tells whether an id can be shown and looked up: it is short, and a
 // single line without anything that a terminal obeys.
-func goodName(id string) bool {
+func GoodName(id string) bool {
 	return id != "" && len(id) <= maxName && utf8.ValidString(id) && !strings.ContainsFunc(id, func(r rune) bool {
 		return !text.Legible(r) || r == '\n' || r == '\t'
 	})

@@ -14,7 +14,7 @@ const maxAlso = 64
 // repeat engages nothing.
 func (t *change) pull(c *pb.Halt) *pb.Problem {
 	switch {
-	case !goodName(c.GetId()):
+	case !GoodName(c.GetId()):
 		return refuse(pb.Refusal_REFUSAL_INVALID, "choose a short one of plain letters", "the halt's id %q can't be one", c.GetId())
 	case c.GetId() == t.halt.GetId() || slices.Contains(t.halt.GetAlso(), c.GetId()):
 		return nil
