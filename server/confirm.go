@@ -61,7 +61,7 @@ func (s *Server) askLeader(ctx context.Context, verify bool) (uint64, error) {
 	if s.Leading() {
 		return s.consensus.LinearizableIndex(ctx)
 	}
-	leader, err := s.peers.client(s.consensus.Leader())
+	leader, err := s.peers.client(words, s.consensus.Leader())
 	if err != nil {
 		return 0, err
 	}

@@ -53,7 +53,7 @@ func (s *Server) proposeOnce(ctx context.Context, cmd *pb.Command) (*pb.Outcome,
 	if s.Leading() {
 		return s.commit(ctx, cmd)
 	}
-	leader, err := s.peers.client(s.consensus.Leader())
+	leader, err := s.peers.client(asks, s.consensus.Leader())
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +117,7 @@ func (s *Server) readIndex(ctx context.Context) (uint64, error) {
 	if s.Leading() {
 		return s.consensus.LinearizableIndex(ctx)
 	}
-	leader, err := s.peers.client(s.consensus.Leader())
+	leader, err := s.peers.client(asks, s.consensus.Leader())
 	if err != nil {
 		return 0, err
 	}

@@ -165,7 +165,7 @@ func (d *controlDoor) endRun(ctx context.Context, run, reason string) (ended boo
 // alarmPeers tells the other servers, and notes nothing: what their agents did
 // comes back as reports.
 func (s *Server) alarmPeers(latch *pb.HaltLatch) {
-	s.peers.each(context.Background(), alarmTime, func(ctx context.Context, id string, peer pb.PeerServiceClient) {
+	s.peers.each(context.Background(), words, alarmTime, func(ctx context.Context, id string, peer pb.PeerServiceClient) {
 		if _, err := peer.Alarm(ctx, &pb.AlarmRequest{Halt: latch}); err != nil {
 			s.log.Warn("server not told of the halt", "to", id, "cause", err)
 		}

@@ -108,7 +108,7 @@ func (s *Server) push(id string, orders map[string]*pb.Order) {
 		s.fleet.Deliver(orders)
 		return
 	}
-	peer, err := s.peers.client(id)
+	peer, err := s.peers.client(words, id)
 	if err != nil {
 		return // nobody holds them now
 	}

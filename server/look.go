@@ -53,7 +53,7 @@ func (d *controlDoor) status(ctx context.Context) *pb.Status {
 func (s *Server) serverStatus(ctx context.Context, leader string) []*pb.ServerStatus {
 	var mu sync.Mutex
 	reachable := map[string]bool{s.id: true}
-	s.peers.each(ctx, reachTime, func(ctx context.Context, id string, peer pb.PeerServiceClient) {
+	s.peers.each(ctx, words, reachTime, func(ctx context.Context, id string, peer pb.PeerServiceClient) {
 		if _, err := peer.Confirm(ctx, &pb.ConfirmRequest{Server: s.id}); err == nil {
 			mu.Lock()
 			defer mu.Unlock()

@@ -17,24 +17,39 @@ import (
 	pb "squall/proto/squall/v1"
 )
 
-// peers are the other servers, by id.
+// line is one of the connections to another server. A connection has a bounded
+// number of streams (maxStreams), so that what may take long has one of its own:
+// leases and halts wait for neither people's calls nor their probes.
+type line int
+
+const (
+	words  line = iota // confirmations, orders, alarms
+	asks               // what people ask and agents say: reads and proposals
+	trials             // attempts of probes
+	lines
+)
+
+// peers are the other servers, by id, on each line.
 type peers struct {
-	conns   map[string]*grpc.ClientConn
-	clients map[string]pb.PeerServiceClient
+	conns   []*grpc.ClientConn
+	clients [lines]map[string]pb.PeerServiceClient
 }
 
 // dialPeers prepares connections; none is made before it is needed.
 func dialPeers(cfg Config) (*peers, error) {
-	p := &peers{conns: make(map[string]*grpc.ClientConn), clients: make(map[string]pb.PeerServiceClient)}
-	for _, server := range cfg.Bundle.Servers {
-		if server.ID == cfg.Bundle.Identity.Name {
-			continue
+	p := &peers{}
+	for l := range p.clients {
+		p.clients[l] = make(map[string]pb.PeerServiceClient)
+		for _, server := range cfg.Bundle.Servers {
+			if server.ID == cfg.Bundle.Identity.Name {
+				continue
+			}
+			conn, err := grpc.NewClient(target(server.Address), dialOptions(cfg)...)
+			if err != nil {
+				return nil, errors.Join(fmt.Errorf("dial server %s: %w", server.ID, err), p.close())
+			}
+			p.conns, p.clients[l][server.ID] = append(p.conns, conn), pb.NewPeerServiceClient(conn)
 		}
-		conn, err := grpc.NewClient(target(server.Address), dialOptions(cfg)...)
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("dial server %s: %w", server.ID, err), p.close())
-		}
-		p.conns[server.ID], p.clients[server.ID] = conn, pb.NewPeerServiceClient(conn)
 	}
 	return p, nil
 }
@@ -66,19 +81,19 @@ func target(address string) string {
 	return "passthrough:///" + address
 }
 
-func (p *peers) client(id string) (pb.PeerServiceClient, error) {
-	if c := p.clients[id]; c != nil {
+func (p *peers) client(l line, id string) (pb.PeerServiceClient, error) {
+	if c := p.clients[l][id]; c != nil {
 		return c, nil
 	}
 	return nil, fmt.Errorf("call server %q: %w", id, errNoLeader)
 }
 
 // each calls all other servers at once and waits for their answers.
-func (p *peers) each(ctx context.Context, most time.Duration, call func(context.Context, string, pb.PeerServiceClient)) {
+func (p *peers) each(ctx context.Context, l line, most time.Duration, call func(context.Context, string, pb.PeerServiceClient)) {
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	var calls sync.WaitGroup
-	for id, c := range p.clients {
+	for id, c := range p.clients[l] {
 		calls.Go(func() { call(ctx, id, c) })
 	}
 	calls.Wait()

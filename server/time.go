@@ -55,7 +55,7 @@ func (s *Server) recall(ctx context.Context) {
 // askTime asks all others once, and tells how many have answered.
 func (s *Server) askTime(ctx context.Context) int {
 	var answered atomic.Int32
-	s.peers.each(ctx, recallTime/10, func(ctx context.Context, _ string, peer pb.PeerServiceClient) {
+	s.peers.each(ctx, words, recallTime/10, func(ctx context.Context, _ string, peer pb.PeerServiceClient) {
 		sent := s.local()
 		res, err := peer.Confirm(ctx, &pb.ConfirmRequest{Server: s.id, WallUnixNanos: s.cfg.Wall().UnixNano()})
 		if err != nil {

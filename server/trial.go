@@ -51,7 +51,7 @@ func (s *Server) tryEverywhere(ctx context.Context, probes []*pb.PlannedProbe) [
 	answers := map[string][]*pb.ProbeTrial{}
 	var others sync.WaitGroup
 	others.Go(func() {
-		s.peers.each(ctx, tryTime(probes)+tryGrace, func(ctx context.Context, id string, peer pb.PeerServiceClient) {
+		s.peers.each(ctx, trials, tryTime(probes)+tryGrace, func(ctx context.Context, id string, peer pb.PeerServiceClient) {
 			if res, err := peer.Try(ctx, &pb.TryRequest{Probes: probes}); err == nil && len(res.GetProbes()) == len(probes) {
 				mu.Lock()
 				defer mu.Unlock()

@@ -1,0 +1,40 @@
+package server
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"squall/proto/probe"
+	pb "squall/proto/squall/v1"
+)
+
+// TestManyPlansThatTryProbesHoldUpNothing asks a server for more attempts at one
+// time than a connection has streams, of which none ends.
+func TestManyPlansThatTryProbesHoldUpNothing(t *testing.T) {
+	r := newRegion(t)
+	busy := r.servers[0]
+	r.kill(busy)
+	asked := make(chan struct{}, 2*maxStreams)
+	busy.cfg.Attempt = func(ctx context.Context, _ *pb.PlannedProbe) probe.Reading {
+		asked <- struct{}{}
+		<-ctx.Done()
+		return probe.Reading{Err: "timed out"}
+	}
+	r.start(busy)
+	ctx := within(t, 10*time.Second)
+	probes := []*pb.PlannedProbe{{Name: "shop", Control: true, Probe: &pb.Probe{Timeout: &pb.Span{Nanos: 9e9}}}}
+	for range 2 * maxStreams {
+		go r.servers[1].tryEverywhere(ctx, probes)
+	}
+	for range maxStreams {
+		<-asked // the line is full
+	}
+	quick, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	r.servers[1].peers.each(quick, words, time.Second, func(ctx context.Context, _ string, peer pb.PeerServiceClient) {
+		if _, err := peer.Confirm(ctx, &pb.ConfirmRequest{Server: "b"}); err != nil {
+			t.Errorf("no word while plans try their probes: %v", err)
+		}
+	})
+}
