@@ -80,7 +80,11 @@ func (l *look) watch(from time.Time) {
 func (l *look) readyBy() (by time.Time) {
 	for _, s := range l.slots() {
 		if judge.Unready(s.step, s.status) {
-			by = later(by, s.letGo().Add(time.Duration(s.step.GetBootLimitNanos())+unheardGrace))
+			letGo := s.letGo()
+			if letGo.After(l.unheard()) { // by a clock that is ahead: nothing is held so long
+				letGo = l.unheard()
+			}
+			by = later(by, letGo.Add(time.Duration(s.step.GetBootLimitNanos())+unheardGrace))
 		}
 	}
 	return by

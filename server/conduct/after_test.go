@@ -29,6 +29,21 @@ func TestNobodyWaitsForReadingsThatAreNotJudged(t *testing.T) {
 	}
 }
 
+// TestHostWhoseClockIsAheadKeepsNoRunOpen plays one that says, by a clock that
+// stepped, when it let go, and whose workloads don't come back.
+func TestHostWhoseClockIsAheadKeepsNoRunOpen(t *testing.T) {
+	for _, ahead := range []time.Duration{0, time.Hour, 100 * 365 * 24 * time.Hour} {
+		w := stage(t, scene{hosts: abc, plan: func(p *pb.Plan) {
+			p.Steps[0].Fault = &pb.Fault{Kind: &pb.Fault_PowerOff{PowerOff: &pb.PowerOff{Back: &pb.WayBack{Start: pb.BackStart_BACK_START_WORKLOADS}}}}
+			p.Steps[0].BootTokens, p.Steps[0].BootLimitNanos = 3, int64(20*time.Second)
+		}, play: func(w *world) { w.host("b").down, w.host("b").ahead = true, ahead }})
+		w.play()
+		if took := w.now.Sub(w.start); took > 3*time.Minute {
+			t.Errorf("a clock that is %s ahead keeps the run open for %s\n%s", ahead, took, w.trace.String())
+		}
+	}
+}
+
 // unwell is a shop that is well until the run fires, and never again.
 func unwell(_ string, second int) float64 {
 	if second > 4 {

@@ -123,7 +123,7 @@ func (l *look) fire() {
 }
 
 // lead is how far ahead the start lies: the order is committed and travels, and
-// the slowest host arms. In a run from a file its acknowledgement travels too
+// the slowest host arms, as far as what it says of that can be. In a run from a file its acknowledgement travels too
 // and is committed, and a cancel could still be; a quarter is added, since
 // estimates are of good days.
 func (l *look) lead() time.Duration {
@@ -133,6 +133,7 @@ func (l *look) lead() time.Duration {
 			arm = max(arm, time.Duration(s.status.GetArmNanos()))
 		}
 	}
+	arm = min(arm, prepareLimit)
 	if l.run.GetAdHoc() {
 		return arm + l.roundTrip() + l.commit()
 	}
@@ -142,13 +143,14 @@ func (l *look) lead() time.Duration {
 
 func (s slot) first() bool { return time.Duration(s.plan.GetStartNanos()) <= firstSteps }
 
-// roundTrip is the longest one of all targets to their servers.
+// roundTrip is the longest one of all targets to their servers. Beyond what a
+// host may be away it is not believed: its agent says it.
 func (l *look) roundTrip() time.Duration {
 	var longest time.Duration
 	for _, s := range l.slots() {
 		longest = max(longest, time.Duration(l.v.Host(s.plan.GetHost()).GetRoundTripNanos()))
 	}
-	return longest
+	return min(longest, absentLimit)
 }
 
 func (l *look) commit() time.Duration {

@@ -25,6 +25,32 @@ func fireWithout(t *testing.T, host string) *world {
 	return w
 }
 
+// TestHostsWordPutsNothingOff plays a host that says what can't be: no run waits
+// for it longer than for one that is merely slow.
+func TestHostsWordPutsNothingOff(t *testing.T) {
+	trip := func(d time.Duration) func(*world) {
+		return func(w *world) {
+			w.commit(&pb.Command{Id: "trip", Kind: &pb.Command_UpdateHosts{UpdateHosts: &pb.UpdateHosts{Hosts: []*pb.HostUpdate{
+				{Name: "b", Server: "s1", Session: 1, RoundTripNanos: int64(d)},
+			}}}})
+		}
+	}
+	for name, play := range map[string]func(*world){
+		"arming takes an hour":             func(w *world) { w.host("b").says = time.Hour },
+		"arming takes for ever":            func(w *world) { w.host("b").says = 1 << 62 },
+		"a round trip of ten minutes":      trip(10 * time.Minute),
+		"a round trip that takes for ever": trip(1<<63 - 1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := stage(t, scene{hosts: abc, play: play})
+			w.play()
+			if ahead := time.Unix(0, w.run().GetT0UnixNanos()).Sub(w.start); ahead > time.Minute {
+				t.Errorf("the start lies %s ahead\n%s", ahead, w.trace.String())
+			}
+		})
+	}
+}
+
 // A leader that looks late, before the start or after it, ends a run that is
 // not whole at once. Half of the hosts would be hurt alone.
 func TestMissingHostEndsTheRunAtOnceHoweverLateTheLook(t *testing.T) {

@@ -60,8 +60,11 @@ type host struct {
 	steps map[string]*pb.StepStatus
 	// What is wrong with it.
 	refuses, slow, mute bool
-	// late is how much longer than it said its arming takes.
-	late             time.Duration
+	// late is how much longer than it said its arming takes, says what it says of
+	// that where it is not the truth, and ahead how far its clock is off.
+	late, says, ahead time.Duration
+	// down is that what ran on it does not come back.
+	down             bool
 	gone             time.Time // from then on it says nothing
 	injected, starts map[string]int
 }
@@ -341,7 +344,7 @@ func (h *host) revert(t *pb.Task, cause pb.RevertCause) {
 	}
 	s.Cause = cause
 	h.move(t.GetStep(), pb.StepState_STEP_STATE_REVERTED)
-	if t.GetNeedsToken() {
+	if t.GetNeedsToken() && !h.down {
 		h.w.after(bootTime, func() {
 			s.ReadyAgain = true
 			h.report(t.GetStep())
@@ -362,11 +365,11 @@ func (h *host) drop(step string) {
 func (h *host) move(step string, to pb.StepState) {
 	s := h.steps[step]
 	if s == nil {
-		s = &pb.StepStatus{Run: "r", Step: step, Host: h.name, ArmNanos: int64(armTime)}
+		s = &pb.StepStatus{Run: "r", Step: step, Host: h.name, ArmNanos: int64(cmp.Or(h.says, armTime))}
 		h.steps[step] = s
 	}
 	s.State = to
-	s.Journal = append(s.Journal, &pb.JournalMark{Seq: uint64(len(s.Journal) + 1), State: to, ActualUnixNanos: h.w.now.UnixNano()})
+	s.Journal = append(s.Journal, &pb.JournalMark{Seq: uint64(len(s.Journal) + 1), State: to, ActualUnixNanos: h.w.now.Add(h.ahead).UnixNano()})
 	switch to {
 	case pb.StepState_STEP_STATE_ARMED:
 		h.injected[step]++
