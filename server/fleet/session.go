@@ -62,7 +62,9 @@ type session struct {
 	announced time.Time
 	trip      int64
 	batches   map[uint64]struct{}
-	steps     map[stepKey]*pb.StepStatus
+	// steps are what the host said and the state does not know, unrecorded their size in bytes.
+	steps      map[stepKey]*pb.StepStatus
+	unrecorded int
 	// trials are those that the agent has not answered yet.
 	trials map[uint64]chan<- []*pb.Attempt
 }

@@ -83,11 +83,20 @@ func (s *session) report(r *pb.Report) {
 func (s *session) remember(known, st *pb.StepStatus) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, said := s.steps[keyOf(st)]; said || !recorded(known, st) && len(s.steps) < maxUnrecorded {
-		s.steps[keyOf(st)] = &pb.StepStatus{
-			Run: st.GetRun(), Step: st.GetStep(), Host: st.GetHost(), State: st.GetState(), Cause: st.GetCause(), Residue: st.GetResidue(),
-		}
+	before, said := s.steps[keyOf(st)]
+	if !said && (recorded(known, st) || len(s.steps) >= maxUnrecorded) {
+		return
 	}
+	short := &pb.StepStatus{
+		Run: st.GetRun(), Step: st.GetStep(), Host: st.GetHost(), State: st.GetState(), Cause: st.GetCause(), Residue: st.GetResidue(),
+	}
+	size := s.unrecorded + proto.Size(short) - proto.Size(before)
+	if size > hostBytes { // what it said before is not true any more
+		delete(s.steps, keyOf(st))
+		s.unrecorded -= proto.Size(before)
+		return
+	}
+	s.steps[keyOf(st)], s.unrecorded = short, size
 }
 
 // dropRecorded forgets what the state has learnt since.
@@ -97,6 +106,7 @@ func (s *session) dropRecorded(v *state.View) {
 	for k, st := range s.steps {
 		if recorded(v.Run(k.run).GetSteps()[k.step].GetHosts()[k.host], st) {
 			delete(s.steps, k)
+			s.unrecorded -= proto.Size(st)
 		}
 	}
 }

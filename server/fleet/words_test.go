@@ -107,6 +107,14 @@ func TestOneAgentsFloodStopsNobody(t *testing.T) {
 		if waiting > hostBytes {
 			t.Errorf("%d bytes of one host wait", waiting)
 		}
+		told, remembered := 0, 0
+		all, _ := r.f.Told()
+		for _, st := range all {
+			told, remembered = told+1, remembered+proto.Size(st)
+		}
+		if told == 0 || remembered > hostBytes {
+			t.Errorf("%d steps of one host are remembered, in %d bytes", told, remembered)
+		}
 		r.set(func() { r.down = nil })
 		b.report(stepOn("r", held))
 		if r.step("r", "b").GetState() != held {
