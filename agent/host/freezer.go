@@ -236,7 +236,11 @@ func (l legacyFreezer) origin(cgroup string) (string, error) {
 
 // freezerOfProcess is a process's folder in the freezer; empty when it is gone.
 func freezerOfProcess(pid int) string {
-	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	all := threadsOf(pid)
+	if len(all) == 0 {
+		return ""
+	}
+	b, _ := os.ReadFile(all[0].dir + "/cgroup") // a first thread that has ended stays where it was
 	for line := range bytes.Lines(b) {
 		parts := strings.SplitN(strings.TrimSpace(string(line)), ":", 3)
 		if len(parts) == 3 && strings.Contains(","+parts[1]+",", ",freezer,") {
@@ -325,7 +329,7 @@ func (stopper) engine() string { return "SIGSTOP" }
 // runs: they may fork meanwhile.
 func (s stopper) freeze(cgroup, tag string) error {
 	if s.tag(cgroup) == "" {
-		stopped, err := s.each(cgroup, func(_ int, st stat, _ string) bool { return st.stopped() })
+		stopped, err := s.each(cgroup, func(all threads, _ string) bool { return all.stopped() })
 		if err != nil {
 			return err
 		}
@@ -338,7 +342,7 @@ func (s stopper) freeze(cgroup, tag string) error {
 	}
 	return until("stop the processes of cgroup "+cgroup, func() (bool, error) {
 		for range stopRounds {
-			left, err := s.signal(cgroup, unix.SIGSTOP, func(pid int, st stat, _ string) bool { return !halted(pid, st) })
+			left, err := s.signal(cgroup, unix.SIGSTOP, func(all threads, _ string) bool { return !all.halted() })
 			if left == 0 || err != nil {
 				return err == nil, err
 			}
@@ -354,8 +358,8 @@ func (s stopper) thaw(cgroup, tag string) error {
 	_, list, _ := strings.Cut(marked(s.path(cgroup), stoppedMark), "\n")
 	before := strings.Fields(list)
 	err := until("let cgroup "+cgroup+" run again", func() (bool, error) {
-		left, err := s.signal(cgroup, unix.SIGCONT, func(pid int, st stat, id string) bool {
-			return (st.state == 'T' || stopping(pid, st)) && !slices.Contains(before, id)
+		left, err := s.signal(cgroup, unix.SIGCONT, func(all threads, id string) bool {
+			return all.continuable() && !slices.Contains(before, id)
 		})
 		return left == 0, err
 	})
@@ -366,7 +370,7 @@ func (s stopper) thaw(cgroup, tag string) error {
 }
 
 func (s stopper) frozen(cgroup string) (bool, error) {
-	running, err := s.each(cgroup, func(pid int, st stat, _ string) bool { return !halted(pid, st) })
+	running, err := s.each(cgroup, func(all threads, _ string) bool { return !all.halted() })
 	return len(running) == 0, err
 }
 
@@ -376,12 +380,13 @@ func (s stopper) tag(cgroup string) string {
 }
 
 // signal sends a signal to processes that are wanted, and counts them.
-func (s stopper) signal(cgroup string, sig unix.Signal, wanted func(pid int, st stat, id string) bool) (int, error) {
+func (s stopper) signal(cgroup string, sig unix.Signal, wanted func(all threads, id string) bool) (int, error) {
 	var errs []error
-	found, err := s.each(cgroup, func(pid int, st stat, id string) bool {
-		if !wanted(pid, st, id) {
+	found, err := s.each(cgroup, func(all threads, id string) bool {
+		if !wanted(all, id) {
 			return false
 		}
+		pid := all[0].pid
 		p, err := OpenPidfd(pid)
 		if err != nil {
 			return false // it has ended
@@ -399,12 +404,12 @@ func (s stopper) signal(cgroup string, sig unix.Signal, wanted func(pid int, st 
 }
 
 // each lists the processes of a cgroup that are wanted, by number and start.
-func (s stopper) each(cgroup string, wanted func(pid int, st stat, id string) bool) ([]string, error) {
+func (s stopper) each(cgroup string, wanted func(all threads, id string) bool) ([]string, error) {
 	pids, err := s.pids(cgroup)
 	var found []string
 	for _, pid := range pids {
-		st, ok := processOf(pid)
-		if id := started(pid); ok && wanted(pid, st, id) {
+		all := threadsOf(pid)
+		if id := started(pid); len(all) > 0 && wanted(all, id) {
 			found = append(found, id)
 		}
 	}
@@ -423,21 +428,4 @@ func started(pid int) string {
 		return ""
 	}
 	return strconv.Itoa(pid) + ":" + fields[19]
-}
-
-// stopped tells whether a signal, or a tracer, keeps the process from running.
-func (s stat) stopped() bool { return s.state == 'T' || s.state == 't' }
-
-// halted tells whether a process runs no code of its own.
-func halted(pid int, s stat) bool { return s.stopped() || s.zombie() || stopping(pid, s) }
-
-// stopping tells whether a process that waits in the kernel stops before it
-// returns from there. One that started another with vfork waits until that one
-// executes a program, and never stops when that one was stopped before.
-func stopping(pid int, s stat) bool {
-	if s.state != 'D' {
-		return false
-	}
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	return err == nil && pending(b, unix.SIGSTOP)
 }

@@ -14,8 +14,11 @@ import (
 // kernelThread is the flag of processes that are part of the kernel.
 const kernelThread = 0x00200000
 
-// startField is the place of a process's start after its name.
-const startField = 19
+// Places after a process's name: of how many threads it has, and of its start.
+const (
+	threadsField = 17
+	startField   = 19
+)
 
 // stat is what we need of /proc/PID/stat.
 type stat struct {
@@ -25,6 +28,9 @@ type stat struct {
 	kernel bool
 	// started is in clock ticks since boot; 0 where the kernel doesn't tell.
 	started uint64
+	// threads counts those of the process; of those that have ended, the first is
+	// among them.
+	threads int
 }
 
 // parseStat reads /proc/PID/stat. The name stands in parentheses and may hold
@@ -46,12 +52,17 @@ func parseStat(b []byte) (stat, bool) {
 	s := stat{name: printable(string(b[begin+1 : end])), state: fields[0][0], parent: parent, kernel: flags&kernelThread != 0}
 	if len(fields) > startField {
 		s.started, _ = strconv.ParseUint(fields[startField], 10, 64)
+		s.threads, _ = strconv.Atoi(fields[threadsField])
 	}
 	return s, true
 }
 
-// zombie tells whether only the parent still knows of the process.
-func (s stat) zombie() bool { return s.state == 'Z' || s.state == 'X' }
+// zombie tells whether only the parent still knows of the process. One whose first
+// thread has ended reads like it, and lives in its other threads.
+func (s stat) zombie() bool { return s.ended() && s.threads <= 1 }
+
+// ended tells whether the thread runs no more.
+func (s stat) ended() bool { return s.state == 'Z' || s.state == 'X' }
 
 // doomed tells whether a process has been killed and is not dead yet. One that
 // is gone is doomed too.
