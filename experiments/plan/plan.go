@@ -11,8 +11,6 @@ import (
 	"maps"
 	"slices"
 
-	"google.golang.org/protobuf/proto"
-
 	"squall/experiments"
 	"squall/experiments/judge"
 	"squall/experiments/near"
@@ -175,7 +173,10 @@ func (m *maker) aim() {
 				near.Fix(role, "role", slices.Collect(maps.Keys(m.e.GetZones()))))
 			continue
 		}
-		m.e.Zones[role] = proto.CloneOf(m.w.Aim[role])
+		m.e.Zones[role] = &pb.ZoneRole{Zone: slices.Clone(m.w.Aim[role].GetZone())}
+	}
+	if len(m.w.Aim) > 0 { // which came without a file
+		m.p.Problems = append(m.p.Problems, placed(experiments.Check(m.e), m.src)...)
 	}
 	for _, role := range slices.Sorted(maps.Keys(m.e.GetZones())) {
 		for i, zone := range m.e.Zones[role].GetZone() {
