@@ -107,12 +107,25 @@ func (k *killing) act(ctx context.Context) error {
 	}
 	err = errors.Join(err, k.killRemoved(r))
 	if k.op.GetUndeclared() {
-		err = errors.Join(err, k.killStrays(r))
+		err = errors.Join(err, k.killStrays(ctx, r))
 	}
 	if err != nil {
 		return err
 	}
-	return errors.Join(r.verifyDead(ctx, k.groups), emptyVolatile(k.op.GetVolatile()))
+	return errors.Join(r.verifyDead(ctx, k.groups), k.forget(ctx))
+}
+
+// forget empties what a power cut would have emptied. What was killed may have
+// taken its time to die, so the gate is read again.
+func (k *killing) forget(ctx context.Context) error {
+	dirs := k.op.GetVolatile()
+	if len(dirs) == 0 {
+		return nil
+	}
+	if err := errors.Join(ctx.Err(), k.held.mayAct()); err != nil {
+		return fmt.Errorf("empty %s: %w", strings.Join(dirs, ", "), err)
+	}
+	return emptyVolatile(dirs)
 }
 
 // add makes one workload ready to be killed. A cgroup that is missing now may be
@@ -246,8 +259,9 @@ func (r *Real) tellWatches(groups []string) {
 	}
 }
 
-// killStrays kills what no workload claims, until a scan finds nobody new.
-func (k *killing) killStrays(r *Real) (failed error) {
+// killStrays kills what no workload claims, until a scan finds nobody new. The gate
+// is read before each.
+func (k *killing) killStrays(ctx context.Context, r *Real) (failed error) {
 	killed := map[int]bool{}
 	defer func() {
 		k.mu.Lock()
@@ -256,6 +270,7 @@ func (k *killing) killStrays(r *Real) (failed error) {
 	}()
 	for range 50 {
 		strays, err := r.strays()
+		err = errors.Join(err, ctx.Err(), k.held.mayAct())
 		if err != nil {
 			return errors.Join(failed, err)
 		}
