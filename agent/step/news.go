@@ -142,7 +142,7 @@ func (n *renewed) into(c *core) {
 	}
 	// After a stop of this process, the renewal may be seen before the lapse.
 	for _, s := range c.steps {
-		if s.touching() && !s.task.GetHoldWithoutLease() && c.now.boot >= c.leaseEnd(s) {
+		if c.now.boot >= c.leaseEnd(s) && (s.touching() && !s.task.GetHoldWithoutLease() || s.due(c.now.boot)) {
 			c.drop(s, pb.RevertCause_REVERT_CAUSE_LEASE)
 		}
 	}

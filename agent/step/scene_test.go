@@ -100,8 +100,12 @@ func (s *scene) play(script string) string {
 // line is one piece of news, or time that passes without any.
 func (s *scene) line(line string) {
 	words := strings.Fields(line)
-	if words[0] == "pass" {
+	switch words[0] {
+	case "pass":
 		s.pass(s.span(words[1]))
+		return
+	case "sleep": // the machine does, and nobody looks
+		s.now += s.span(words[1])
 		return
 	}
 	s.take(s.news(words[0], words[1:]))

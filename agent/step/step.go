@@ -128,6 +128,11 @@ func (s *step) injected() bool {
 // touching says that the host may be changed by it.
 func (s *step) touching() bool { return !s.over() && (s.injected() || s.touched) }
 
+// due says that the start of a scheduled step has come, and it has not begun.
+func (s *step) due(now time.Duration) bool {
+	return s.state == pb.StepState_STEP_STATE_SCHEDULED && !s.touched && now >= s.start
+}
+
 // settled says that the step is over, and nothing is under way for it.
 func (s *step) settled() bool {
 	return s.over() && s.work == nothing && !s.injecting && !s.recovering
