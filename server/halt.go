@@ -149,17 +149,29 @@ func (d *controlDoor) Undo(ctx context.Context, req *pb.UndoRequest) (*pb.UndoRe
 // endRun ends a run's steps, and says whether that was for it to do: one that
 // is ending already is left alone.
 func (d *controlDoor) endRun(ctx context.Context, run, reason string) (ended bool, err error) {
-	if d.machine.View().Run(run).GetState() >= pb.RunState_RUN_STATE_REVERTING {
+	if ending(d.machine.View(), run) {
 		return false, nil
 	}
-	_, err = d.propose(ctx, &pb.Command{
+	ctx, cancel := context.WithTimeout(ctx, leaderTime)
+	defer cancel()
+	outcome, err := d.Propose(ctx, &pb.Command{
 		Id: rand.Text(), By: d.principal(ctx, reason),
 		Kind: &pb.Command_EndRun{EndRun: &pb.EndRun{Run: run, Cause: pb.EndCause_END_CAUSE_UNDO, Detail: reason}},
 	})
-	if err != nil && d.machine.View().Run(run).GetState() >= pb.RunState_RUN_STATE_REVERTING {
-		return false, nil // somebody else was faster
+	if err != nil || outcome.GetRefused() == nil {
+		return err == nil, err
 	}
-	return err == nil, err
+	// Somebody else was faster, as the leader knows: this server may lag behind.
+	if err := d.consensus.WaitApplied(ctx, outcome.GetIndex()); err == nil && ending(d.machine.View(), run) {
+		return false, nil
+	}
+	return false, refusal(outcome.GetRefused())
+}
+
+// ending tells whether a run that was known has nothing more to be ended.
+func ending(view *state.View, run string) bool {
+	r := view.Run(run)
+	return r == nil || r.GetState() >= pb.RunState_RUN_STATE_REVERTING
 }
 
 // alarmPeers tells the other servers, and notes nothing: what their agents did

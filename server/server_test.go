@@ -217,6 +217,16 @@ func TestHostsAreFreeWhenUndoReturns(t *testing.T) {
 	}
 }
 
+// TestUndoOfAllGoesOnWhereARunIsGone ends a run that the leader forgot since undo
+// listed it: no error keeps it from those that come after.
+func TestUndoOfAllGoesOnWhereARunIsGone(t *testing.T) {
+	r := newRegion(t)
+	d := controlDoor{Server: r.follower().Server}
+	if ended, err := d.endRun(within(t, 10*time.Second), "gone", ""); ended || err != nil {
+		t.Errorf("ended %v, %v", ended, err)
+	}
+}
+
 func TestHaltWithoutAQuorumRevertsAndSaysSo(t *testing.T) {
 	r := newRegion(t)
 	agents := r.hosts() // all on the server that will be alone
