@@ -10,7 +10,9 @@ package fault
 
 import (
 	"fmt"
+	"path"
 	"slices"
+	"strings"
 	"time"
 
 	"squall/experiments"
@@ -200,7 +202,30 @@ func workloads(f *pb.Facts, names []string) ([]*pb.WorkloadFacts, error) {
 				w.GetName(), f.GetConfig().GetName(), w.GetCgroup())
 		}
 	}
-	return found, resolved(f, found)
+	if err := resolved(f, found); err != nil {
+		return nil, err
+	}
+	return found, sparing(f, found)
+}
+
+// sparing refuses workloads whose cgroup has a protected one in it: what befalls
+// a cgroup befalls all below.
+func sparing(f *pb.Facts, aimed []*pb.WorkloadFacts) error {
+	for _, w := range aimed {
+		for _, p := range f.GetWorkloads() {
+			if p.GetProtect() && within(p.GetCgroup(), w.GetCgroup()) {
+				return refuse(pb.Refusal_REFUSAL_HOST, "leave it out of the target, or give each a cgroup beside the other",
+					"workload %s on host %s has the protected workload %s in its cgroup %s",
+					w.GetName(), f.GetConfig().GetName(), p.GetName(), w.GetCgroup())
+			}
+		}
+	}
+	return nil
+}
+
+// within tells whether a cgroup is another, or below it.
+func within(inner, outer string) bool {
+	return outer != "" && strings.HasPrefix(path.Clean(inner)+"/", path.Clean(outer)+"/")
 }
 
 // resolved refuses workloads of which it can't be told where they run.

@@ -194,6 +194,10 @@ func TestHostRefusesAndSaysWhy(t *testing.T) {
 		{facts(), freeze("sentry"), pb.Refusal_REFUSAL_HOST, "workload sentry on host web-a1 is protected"},
 		{&pb.Facts{Config: facts().GetConfig()}, freeze(), pb.Refusal_REFUSAL_EMPTY_TARGET, "has no workload to freeze"},
 		{facts(), &pb.Task{}, pb.Refusal_REFUSAL_INVALID, "no fault"},
+		{around("web"), powerOff(&pb.PowerOff{}, "web"), pb.Refusal_REFUSAL_HOST, "workload web on host web-a1 has the protected workload sentry in its cgroup squall/web"},
+		{around("web"), powerOff(&pb.PowerOff{Back: none}), pb.Refusal_REFUSAL_HOST, "has the protected workload sentry in its cgroup"},
+		{around("web"), freeze(), pb.Refusal_REFUSAL_HOST, "has the protected workload sentry in its cgroup"},
+		{around("web"), dnsFail(&pb.DNSFail{}, "web"), pb.Refusal_REFUSAL_HOST, "has the protected workload sentry in its cgroup"},
 		{contained("web"), powerOff(&pb.PowerOff{}, "web"), pb.Refusal_REFUSAL_UNSUPPORTED, "workload web on host web-a1 is in a network namespace of its own"},
 		{contained("web"), dnsFail(&pb.DNSFail{}, "db", "web"), pb.Refusal_REFUSAL_UNSUPPORTED, "workload web on host web-a1 is in a network namespace of its own"},
 		{unresolved("web"), powerOff(&pb.PowerOff{}, "web"), pb.Refusal_REFUSAL_HOST, "can't tell where workload web runs: no answer"},
@@ -217,6 +221,13 @@ func TestHostRefusesAndSaysWhy(t *testing.T) {
 			t.Errorf("%q comes without a fix", c.text)
 		}
 	}
+}
+
+// around is a host where the protected workload is in another's cgroup.
+func around(name string) *pb.Facts {
+	f := facts()
+	f.Workloads[3].Cgroup = "squall/" + name + "/sentry"
+	return f
 }
 
 // contained is a host where a workload has a network of its own.
