@@ -24,6 +24,10 @@ const (
 	lastMend  = time.Minute
 )
 
+// errUnsaid stands for an undo that ended in the middle: nothing is taken for
+// undone before its undo has said so.
+var errUnsaid = errors.New("undo: it ended without a word")
+
 // Revert undoes a step, newest change first and past every error, shows that
 // nothing of it is left, and records that it ended. It is legal in every state
 // and may be repeated: what was residue once may be clean now. What could not
@@ -72,6 +76,7 @@ func (r *Runner) takeBack(ctx context.Context, changes []*pb.Change) (failed []e
 	var group sync.WaitGroup
 	for i, c := range slices.Backward(changes) {
 		done := make(chan struct{})
+		errs[i] = errUnsaid
 		group.Go(func() {
 			defer close(done)
 			errs[i] = r.do(ctx, c.GetUndo(), nil)
