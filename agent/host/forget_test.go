@@ -26,7 +26,7 @@ func TestVolatileFoldersOutliveAnEndedFault(t *testing.T) {
 		"ended":          {ended, &pb.Gate{EndBootNanos: math.MaxInt64, IgnoreLease: true}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir, err := os.MkdirTemp("/dev/shm", "squall-test-forget-")
+			dir, err := os.MkdirTemp("/dev/shm", "squall-test-forget-") //nolint:usetesting // only what is on a tmpfs is volatile
 			if err != nil {
 				t.Fatal(err)
 			}

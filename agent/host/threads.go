@@ -34,14 +34,14 @@ func threadsOf(pid int) threads {
 
 // stopped tells whether a signal, or a tracer, keeps all from running.
 func (all threads) stopped() bool {
-	return !slices.ContainsFunc(all, func(t thread) bool { return !t.stat.stopped() })
+	return !slices.ContainsFunc(all, func(t thread) bool { return !t.stopped() })
 }
 
 // halted tells whether none runs code of its own.
 func (all threads) halted() bool {
 	signalled := all.signalled()
 	return !slices.ContainsFunc(all, func(t thread) bool {
-		return !t.stat.stopped() && (t.state != 'D' || !signalled && !t.stopping())
+		return !t.stopped() && (t.state != 'D' || !signalled && !t.stopping())
 	})
 }
 

@@ -30,7 +30,7 @@ func takeOrphansIn() error {
 	for i := range 60 {
 		err := exec.Command("/bin/sh", "-c", "(exit 3 &); exit 7").Run()
 		if e := new(exec.ExitError); !errors.As(err, &e) || e.ExitCode() != 7 {
-			return fmt.Errorf("program %d ended with %v, want code 7", i, err)
+			return fmt.Errorf("program %d ended with %w, want code 7", i, err)
 		}
 	}
 	for end := time.Now().Add(10 * time.Second); len(endedChildren()) > 0; time.Sleep(20 * time.Millisecond) {

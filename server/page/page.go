@@ -16,9 +16,10 @@ import (
 )
 
 const (
-	// Usual is how many entries a page has where the caller doesn't say, and Most
-	// how many it has at the most.
-	Usual, Most = 500, 1000
+	// Usual is how many entries a page has where the caller doesn't say.
+	Usual = 500
+	// Most is how many entries a page has at the most.
+	Most = 1000
 	// Bytes is where a page ends, however few entries it has: far below the 4 MiB
 	// at which gRPC's clients stop.
 	Bytes = 512 << 10
