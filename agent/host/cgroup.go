@@ -75,8 +75,11 @@ func ownCgroup(procCgroup []byte) string {
 }
 
 // own is this process's cgroup.
-func (c cgroups) own() string {
-	b, _ := os.ReadFile("/proc/self/cgroup")
+func (c cgroups) own() string { return cgroupOf("self") }
+
+// cgroupOf is the v2 cgroup of a process, by its name in /proc.
+func cgroupOf(process string) string {
+	b, _ := os.ReadFile(filepath.Join("/proc", process, "cgroup"))
 	return ownCgroup(b)
 }
 
@@ -85,14 +88,20 @@ func (c cgroups) path(cgroup string, file ...string) string {
 }
 
 // check refuses cgroups that must never be killed: the root, and whatever
-// holds the agent.
-func (c cgroups) check(cgroup string) error {
+// holds the agent or process 1, without which the host is no more.
+func (c cgroups) check(cgroup string) error { return touchable(cgroup, c.own(), cgroupOf("1")) }
+
+// touchable refuses a cgroup that holds the one of the agent, or of process 1.
+func touchable(cgroup, agent, first string) error {
 	clean := strings.Trim(filepath.Join("/", cgroup), "/")
-	if clean == "" {
+	holds := func(inner string) bool { return inner == clean || strings.HasPrefix(inner, clean+"/") }
+	switch {
+	case clean == "":
 		return errors.New("the root cgroup is no workload")
-	}
-	if own := c.own(); own == clean || strings.HasPrefix(own, clean+"/") {
+	case holds(agent):
 		return fmt.Errorf("cgroup %s holds the agent itself", clean)
+	case holds(first):
+		return fmt.Errorf("cgroup %s holds process 1, which keeps the host alive", clean)
 	}
 	return nil
 }

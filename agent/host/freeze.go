@@ -127,8 +127,8 @@ func (z *freezing) renew(time.Duration) {} // its lease is read at the instant
 
 func (z *freezing) died() <-chan struct{} { return nil }
 
-// evidence tells which cgroups the kernel calls frozen. Where nothing lives, that
-// shows nothing.
+// evidence tells which cgroups the kernel calls frozen. Where nothing lives, or
+// somebody else froze it before, that shows nothing.
 func (z *freezing) evidence(_ context.Context, _ bool) ([]*pb.Evidence, error) {
 	z.mu.Lock()
 	acted, denied := z.acted, z.denied
@@ -136,7 +136,7 @@ func (z *freezing) evidence(_ context.Context, _ bool) ([]*pb.Evidence, error) {
 	if acted == 0 {
 		return nil, nil
 	}
-	frozen, lived, engines := 0, 0, map[string]bool{}
+	frozen, bitten, idle, others, engines := 0, 0, 0, 0, map[string]bool{}
 	for i, f := range z.freezers {
 		is, err := f.frozen(z.groups[i])
 		if err != nil {
@@ -149,8 +149,13 @@ func (z *freezing) evidence(_ context.Context, _ bool) ([]*pb.Evidence, error) {
 		if err != nil {
 			return nil, err
 		}
-		if lives {
-			lived++
+		switch {
+		case !lives:
+			idle++
+		case f.tag(z.groups[i]) != z.held.op.GetTag():
+			others++
+		default:
+			bitten++
 		}
 		engines[f.engine()] = true
 	}
@@ -159,12 +164,15 @@ func (z *freezing) evidence(_ context.Context, _ bool) ([]*pb.Evidence, error) {
 	if denied != nil {
 		text += fmt.Sprintf(" (warning: %v)", denied)
 	}
-	if idle := len(z.groups) - lived; idle > 0 {
+	if idle > 0 {
 		text += fmt.Sprintf(", %d of them without a process", idle)
+	}
+	if others > 0 {
+		text += fmt.Sprintf(", %d of them by somebody else before us", others)
 	}
 	late := max(acted-z.planned, 0)
 	return []*pb.Evidence{
-		{Name: "frozen", Value: float64(frozen), Holds: frozen == len(z.groups), Fact: lived == 0, Text: text},
+		{Name: "frozen", Value: float64(frozen), Holds: frozen == len(z.groups), Fact: bitten == 0, Text: text},
 		{Name: "last_freeze_nanos", Value: float64(late), Fact: true, Text: fmt.Sprintf("the last was frozen %s after the instant", late)},
 	}, nil
 }

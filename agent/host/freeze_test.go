@@ -3,6 +3,8 @@ package host_test
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -77,6 +79,35 @@ func TestFrozenAndEmptyShowsNothing(t *testing.T) {
 	if err := h.Do(t.Context(), thawOp(cgroup), nil); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// What somebody else froze before is frozen, and not by us: it is no proof.
+func TestFrozenBySomebodyElseShowsNothing(t *testing.T) {
+	cgroup := hosttest.NewCgroup(t)
+	hosttest.Require(t, "freeze")
+	b, h := startBusy(t, cgroup), openFreezing(t, cgroup)
+	mount, err := host.CgroupMount()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(mount, cgroup, "cgroup.freeze")
+	if err := os.WriteFile(file, []byte("1"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Do(t.Context(), freezeOp(h, cgroup, 0, time.Minute), nil); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "a look at it", func() bool {
+		seen, err := h.Evidence(t.Context(), "squall/r/s", false)
+		return err == nil && len(seen) == 2 && seen[0].GetFact() && strings.Contains(seen[0].GetText(), "1 of them by somebody else")
+	})
+	if err := h.Do(t.Context(), thawOp(cgroup), nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte("0"), 0); err != nil {
+		t.Fatal(err)
+	}
+	b.wantRunning()
 }
 
 // The agent dies, and the next one undoes from its journal: nothing in the

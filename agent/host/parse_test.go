@@ -3,6 +3,7 @@ package host
 import (
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"unicode/utf8"
 
@@ -164,4 +165,27 @@ func FuzzParsers(f *testing.F) {
 		linkID(b)
 		unescape(string(b))
 	})
+}
+
+// Who kills or freezes process 1 takes the host away, and with it the undo.
+func TestNobodyMayTouchTheCgroupsOfTheAgentAndOfProcessOne(t *testing.T) {
+	for cgroup, want := range map[string]string{
+		"/":                             "root",
+		"system.slice/squall.service":   "the agent itself",
+		"system.slice":                  "the agent itself",
+		"init.scope":                    "process 1",
+		"/init.scope/":                  "process 1",
+		"system.slice/web.service":      "",
+		"init.scopes":                   "",
+		"init.scope/below":              "",
+		"system.slice/squall.service/x": "",
+	} {
+		err := touchable(cgroup, "system.slice/squall.service", "init.scope")
+		if (err != nil) != (want != "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", cgroup, err, want)
+		}
+	}
+	if err := touchable("a", "", ""); err != nil {
+		t.Errorf("where both are in the root: %v", err)
+	}
 }
