@@ -187,6 +187,7 @@ func TestHaltUnderAnyIdPullsTheLeverOrSaysSo(t *testing.T) {
 	if _, err := user.Resume(within(t, 10*time.Second), &pb.ResumeRequest{}); err != nil {
 		t.Fatal(err)
 	}
+	r.wait("word of the resume", func() bool { return !u.State().Halt().GetEngaged() })
 	if halt, err := user.Halt(within(t, 10*time.Second), &pb.HaltRequest{Id: long}); status.Code(err) != codes.InvalidArgument {
 		t.Errorf("a halt that was let go of is pulled again: %v, %v; the lever is %v", halt, err, u.State().Halt())
 	}
