@@ -137,11 +137,15 @@ func seed(run uint64, step, host string) uint64 {
 	return run ^ h.Sum64()
 }
 
+// probeTasks are a host's probes. It has its bit in their windows, and no use for
+// the names of all the other hosts: with those, an order grows with the region,
+// until no agent takes it any more.
 func probeTasks(r *pb.Run, host string) []*pb.ProbeTask {
 	var out []*pb.ProbeTask
 	for _, p := range r.GetPlan().GetProbes() {
 		if bit, ok := slices.BinarySearch(p.GetHosts(), host); ok {
-			out = append(out, &pb.ProbeTask{Run: r.GetId(), Probe: p, Bit: uint32(bit)})
+			mine := &pb.PlannedProbe{Name: p.GetName(), Probe: p.GetProbe(), Control: p.GetControl(), Workload: p.GetWorkload()}
+			out = append(out, &pb.ProbeTask{Run: r.GetId(), Probe: mine, Bit: uint32(bit)})
 		}
 	}
 	return out

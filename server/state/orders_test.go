@@ -1,6 +1,7 @@
 package state
 
 import (
+	"fmt"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -26,6 +27,31 @@ func TestOrderIsTheWholeSet(t *testing.T) {
 	}
 	if got := b.m.View().Order("b").GetProbes()[0].GetBit(); got != 1 {
 		t.Errorf("the second host's bit is %d", got)
+	}
+}
+
+// TestOrderDoesNotGrowWithTheRegion: an agent takes 4 MiB, and every host's order
+// is sent again when it changes.
+func TestOrderDoesNotGrowWithTheRegion(t *testing.T) {
+	size := func(others int) int {
+		names := make([]string, others)
+		for i := range names {
+			names[i] = fmt.Sprintf("web-%08d.zone-b.example", i)
+		}
+		p := planOf(0, "a")
+		p.Probes = nil
+		for i := range 50 {
+			p.Probes = append(p.Probes, &pb.PlannedProbe{Name: fmt.Sprintf("shop_%02d", i), Hosts: append([]string{"a"}, names...)})
+		}
+		b := newBench(t)
+		b.must(hosts("s1", 1, "a"), gated("r", p))
+		if n := len(b.m.View().Order("a").GetProbes()); n != 50 {
+			t.Fatalf("the order has %d probes", n)
+		}
+		return proto.Size(b.m.View().Order("a"))
+	}
+	if few, many := size(3), size(3000); many > few {
+		t.Errorf("an order has %d bytes among 3 hosts, and %d among 3000", few, many)
 	}
 }
 
