@@ -86,7 +86,7 @@ func (s *session) untried(n int, why string) []*pb.Attempt {
 // may be waiting any more.
 func (s *session) tried(t *pb.ProbesTried) {
 	for _, a := range t.GetAttempts() {
-		a.Host, a.Server = s.host, ""
+		a.Host, a.Server, a.Error = s.host, "", clip(a.GetError())
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
