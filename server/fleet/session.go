@@ -81,7 +81,7 @@ func (f *Fleet) Serve(stream Stream, host string) error {
 		batches: make(map[uint64]struct{}), steps: make(map[stepKey]*pb.StepStatus),
 		trials: make(map[uint64]chan<- []*pb.Attempt),
 	}
-	go s.receive(stream) // ends when this returns and gRPC closes the stream
+	go s.receive(ctx, stream) // ends when this returns and gRPC closes the stream
 	defer f.leave(s)
 	return s.send(ctx, stream)
 }
@@ -113,9 +113,10 @@ func (s *session) send(ctx context.Context, stream Stream) error {
 	}
 }
 
-func (s *session) receive(stream Stream) {
+func (s *session) receive(ctx context.Context, stream Stream) {
 	late := time.AfterFunc(helloTime, func() { s.end(errNoHello) })
 	defer late.Stop()
+	var p pace
 	for {
 		m, err := stream.Recv()
 		if err == nil {
@@ -126,6 +127,13 @@ func (s *session) receive(stream Stream) {
 			return
 		}
 		late.Stop()
+		if wait := p.wait(proto.Size(m), time.Now()); wait > 0 {
+			select {
+			case <-time.After(wait):
+			case <-ctx.Done():
+				return
+			}
+		}
 	}
 }
 

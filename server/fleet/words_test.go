@@ -3,6 +3,7 @@ package fleet
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -122,6 +123,30 @@ func TestOneAgentsFloodStopsNobody(t *testing.T) {
 		}
 		if bytes, _ := r.largest(); bytes > batchBytes+maxStep {
 			t.Errorf("a command of %d bytes", bytes)
+		}
+	})
+}
+
+// TestFloodIsReadNoFasterThanItMay: what one agent says again and again, each time
+// otherwise, does not become as much of the log.
+func TestFloodIsReadNoFasterThanItMay(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		a, b := r.join("a"), r.join("b")
+		r.admit("r", "a", "b")
+		began, said := time.Now(), 0
+		for i := range 400 {
+			st := stepOn("r", reverted)
+			st.Residue = append(slices.Repeat([]string{strings.Repeat("x", maxLine)}, maxLines-1), fmt.Sprint(i))
+			a.report(st)
+			said += maxLines * maxLine
+			if i == 300 {
+				if pong := b.ping(nil); pong == nil || !pong.GetRenewed() {
+					t.Error("another agent is not answered")
+				}
+			}
+		}
+		if took := time.Since(began); took < time.Duration((said-sayBurst)/sayRate)*time.Second {
+			t.Errorf("%d bytes were read in %s, and came to %d commands", said, took, len(r.commands))
 		}
 	})
 }
