@@ -63,7 +63,7 @@ func TestMergerIsBounded(t *testing.T) {
 	for i := range maxWindows {
 		w := window(0, 1)
 		w.Second = int64(i)
-		if !m.add("h", []*pb.Window{w}, false, nil) {
+		if !m.add(fmt.Sprint("h", i%8), []*pb.Window{w}, false, nil) {
 			t.Fatalf("full at %d", i)
 		}
 	}

@@ -13,12 +13,13 @@ import (
 
 // maxWindows is how many windows may wait for a commit, windowBytes how much
 // of one command they may take, partBytes how much of memory what agents sent may
-// take until then, and hostWindows one host's part of that. Past any of them,
-// batches are left unacknowledged: agents keep them and send them again.
+// take until then, and hostCount and hostWindows one host's part of that. Past any
+// of them, batches are left unacknowledged: agents keep them and send them again.
 const (
 	maxWindows  = 4096
 	windowBytes = 3 << 20
 	partBytes   = 16 << 20
+	hostCount   = maxWindows / 8
 	hostWindows = 512 << 10
 )
 
@@ -39,10 +40,13 @@ type merger struct {
 	merged map[windowKey]*travelling
 	single []*travelling
 	// size is that of the windows as they will travel, parts that of those which
-	// agents sent, and byHost what each host has brought, in bytes.
+	// agents sent, in bytes, and byHost what each host has brought.
 	size, parts int
-	byHost      map[string]int
+	byHost      map[string]share
 }
+
+// share is how many windows a host has brought, and their bytes.
+type share struct{ windows, bytes int }
 
 // travelling is a window on its way into a command, and what it is made of.
 type travelling struct {
@@ -71,13 +75,14 @@ func newMerger() *merger {
 
 func (m *merger) clear() {
 	m.merged, m.single = make(map[windowKey]*travelling), nil
-	m.size, m.parts, m.byHost = 0, 0, make(map[string]int)
+	m.size, m.parts, m.byHost = 0, 0, make(map[string]share)
 }
 
 func (m *merger) ready() <-chan struct{} { return m.wake }
 
-// add takes a batch of a host, which must not be changed afterwards; ack is
-// called when all of it is committed. It reports false when there is no room.
+// add takes a batch of a host, or of this server where that is "". It must not be
+// changed afterwards; ack is called when all of it is committed. It reports false
+// when there is no room.
 func (m *merger) add(host string, windows []*pb.Window, again bool, ack func()) bool {
 	if len(windows) == 0 { // there is nothing to wait for
 		acknowledge(ack)
@@ -90,10 +95,12 @@ func (m *merger) add(host string, windows []*pb.Window, again bool, ack func()) 
 		size += proto.Size(w)
 	}
 	full := len(m.merged)+len(m.single)+len(windows) > maxWindows || m.size+size > windowBytes || m.parts+size > partBytes
-	if full || m.byHost[host]+size > hostWindows {
+	own := share{m.byHost[host].windows + len(windows), m.byHost[host].bytes + size}
+	greedy := host != "" && (own.windows > hostCount || own.bytes > hostWindows)
+	if full || greedy {
 		return false
 	}
-	m.byHost[host] += size
+	m.byHost[host] = own
 	m.parts += size
 	of := &batch{len(windows), ack}
 	for _, w := range windows {

@@ -16,7 +16,7 @@ const (
 	// maxUnrecorded how many are remembered until the state knows them.
 	maxReport, maxUnrecorded = 4096, 4096
 	// maxBatch is how many windows one agent may send at a time.
-	maxBatch = 1024
+	maxBatch = hostCount
 	// rememberBatches is how many batch numbers a session remembers.
 	rememberBatches = 1024
 )

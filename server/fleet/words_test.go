@@ -333,6 +333,31 @@ func TestServerThatIsBehindLetsReadingsComeAgain(t *testing.T) {
 	})
 }
 
+// TestOneHostsManyReadingsLeaveRoomForOthers has one host send as many windows as
+// it may in a message, again and again, each of another second.
+func TestOneHostsManyReadingsLeaveRoomForOthers(t *testing.T) {
+	m := newMerger()
+	for batch := range 8 {
+		var all []*pb.Window
+		for i := range maxBatch {
+			w := window(0, 1)
+			w.Second = int64(batch*maxBatch + i)
+			all = append(all, w)
+		}
+		m.add("greedy", all, false, nil)
+	}
+	if !m.add("modest", []*pb.Window{window(1, 1)}, false, nil) {
+		t.Error("there is no room for another host")
+	}
+	for i := range hostCount + 1 { // nobody sends the server's own again
+		w := window(2, 1)
+		w.Second = int64(i)
+		if !m.add("", []*pb.Window{w}, false, nil) {
+			t.Fatalf("there is no room for %d of the server's own", i)
+		}
+	}
+}
+
 func TestOneHostsReadingsLeaveRoomForOthers(t *testing.T) {
 	m := newMerger()
 	fat := func(second int64) *pb.Window {
