@@ -23,7 +23,7 @@ type outbox struct {
 	halts   []*pb.HaltLatch
 	order   *pb.Order
 	pong    *pb.Pong
-	sets    *pb.AddressSets
+	sets    []*pb.AddressSet
 	welcome *pb.Welcome
 	acks    []uint64
 	tries   []*pb.TryProbes
@@ -49,10 +49,10 @@ func (o *outbox) halt(l *pb.HaltLatch) {
 	})
 }
 
-func (o *outbox) setOrder(v *pb.Order)      { o.put(func() { o.order = v }) }
-func (o *outbox) setPong(v *pb.Pong)        { o.put(func() { o.pong = v }) }
-func (o *outbox) setSets(v *pb.AddressSets) { o.put(func() { o.sets = v }) }
-func (o *outbox) greet(v *pb.Welcome)       { o.put(func() { o.welcome = v }) }
+func (o *outbox) setOrder(v *pb.Order)       { o.put(func() { o.order = v }) }
+func (o *outbox) setPong(v *pb.Pong)         { o.put(func() { o.pong = v }) }
+func (o *outbox) setSets(v []*pb.AddressSet) { o.put(func() { o.sets = v }) }
+func (o *outbox) greet(v *pb.Welcome)        { o.put(func() { o.welcome = v }) }
 
 func (o *outbox) ack(batch uint64) {
 	o.put(func() {
@@ -89,8 +89,9 @@ func (o *outbox) drain() []*pb.SessionResponse {
 	if o.pong != nil {
 		out = append(out, &pb.SessionResponse{Kind: &pb.SessionResponse_Pong{Pong: o.pong}})
 	}
-	if o.sets != nil {
-		out = append(out, &pb.SessionResponse{Kind: &pb.SessionResponse_AddressSets{AddressSets: o.sets}})
+	for _, set := range o.sets { // each by itself: of a large region, one is a large message
+		one := &pb.AddressSets{Sets: []*pb.AddressSet{set}}
+		out = append(out, &pb.SessionResponse{Kind: &pb.SessionResponse_AddressSets{AddressSets: one}})
 	}
 	for _, batch := range o.acks {
 		out = append(out, &pb.SessionResponse{Kind: &pb.SessionResponse_WindowsAck{WindowsAck: &pb.WindowsAck{Batch: batch}}})

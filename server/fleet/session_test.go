@@ -185,15 +185,17 @@ func TestHaltsReachThoseWhoAreThereAndThoseWhoCome(t *testing.T) {
 	})
 }
 
+// TestAddressSetsTravelOnDemand, each once and by itself: one may hold a region.
 func TestAddressSetsTravelOnDemand(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		a := r.join("a")
 		r.admit("r", "a")
-		a.say(&pb.SessionRequest{Kind: &pb.SessionRequest_NeedSets{NeedSets: &pb.NeedSets{Digest: []string{"r-set", "unknown"}}}})
+		r.admit("q", "a")
+		a.say(&pb.SessionRequest{Kind: &pb.SessionRequest_NeedSets{NeedSets: &pb.NeedSets{Digest: []string{"r-set", "q-set", "r-set", "unknown"}}}})
 		got := heard(a, func(m *pb.SessionResponse) (*pb.AddressSets, bool) {
 			return m.GetAddressSets(), m.GetAddressSets() != nil
 		})
-		if len(got) != 1 || len(got[0].GetSets()) != 1 || got[0].GetSets()[0].GetDigest() != "r-set" {
+		if len(got) != 2 || len(got[0].GetSets()) != 1 || got[0].GetSets()[0].GetDigest() != "r-set" || got[1].GetSets()[0].GetDigest() != "q-set" {
 			t.Errorf("answered %v", got)
 		}
 	})

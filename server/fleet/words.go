@@ -175,11 +175,12 @@ func (s *session) sawBatch(batch uint64) bool {
 
 // lookUpSets answers with the address sets that runs under way name.
 func (s *session) lookUpSets(n *pb.NeedSets) {
-	found := &pb.AddressSets{}
+	var found []*pb.AddressSet
 	for _, r := range s.fleet.cfg.View().Active() {
 		for _, set := range r.GetPlan().GetAddressSets() {
-			if slices.Contains(n.GetDigest(), set.GetDigest()) {
-				found.Sets = append(found.Sets, set)
+			have := func(f *pb.AddressSet) bool { return f.GetDigest() == set.GetDigest() }
+			if slices.Contains(n.GetDigest(), set.GetDigest()) && !slices.ContainsFunc(found, have) {
+				found = append(found, set)
 			}
 		}
 	}
