@@ -60,6 +60,9 @@ func (d *controlDoor) Run(ctx context.Context, req *pb.RunRequest) (*pb.RunRespo
 	if req.GetId() == "" {
 		return nil, refusef(pb.Refusal_REFUSAL_INVALID, "choose one at random", "the request has no id")
 	}
+	if !state.GoodName(req.GetId()) { // every server remembers it
+		return nil, refusef(pb.Refusal_REFUSAL_INVALID, "choose a short one of plain letters", "the request's id %.40q can't be one", req.GetId())
+	}
 	if latch := d.engaged(); latch != nil {
 		return &pb.RunResponse{Refused: []*pb.Problem{halted(latch)}}, nil
 	}

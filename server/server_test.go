@@ -193,6 +193,17 @@ func TestHaltUnderAnyIdPullsTheLeverOrSaysSo(t *testing.T) {
 	}
 }
 
+func TestRequestsIdIsShort(t *testing.T) {
+	r := newRegion(t)
+	r.hosts()
+	for _, id := range []string{"", strings.Repeat("x", 129), "one\nof two lines"} {
+		res, err := r.user(r.servers[0]).Run(within(t, 10*time.Second), &pb.RunRequest{Id: id, Source: source("2s")})
+		if status.Code(err) != codes.InvalidArgument {
+			t.Errorf("id %q: %v, %v", id, res, err)
+		}
+	}
+}
+
 // TestHostsAreFreeWhenUndoReturns asks each time through another server, whose
 // own state may be behind.
 func TestHostsAreFreeWhenUndoReturns(t *testing.T) {
