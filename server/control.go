@@ -99,10 +99,25 @@ func (d *controlDoor) admit(ctx context.Context, req *pb.RunRequest, a *pb.Admit
 		return nil, err
 	}
 	res := admitted(a.GetRun(), outcome.GetIndex(), a.GetPlan())
-	if outcome.GetRefused() != nil {
+	switch {
+	case outcome.GetRefused() != nil:
 		res.Refused = []*pb.Problem{outcome.GetRefused()}
+	case outcome.GetRepeatedCommand():
+		return res, d.sameRun(ctx, a.GetRun(), outcome.GetIndex())
 	}
 	return res, nil
+}
+
+// sameRun refuses a request whose id let in another run before: what it asks for
+// has not begun.
+func (d *controlDoor) sameRun(ctx context.Context, run string, index uint64) error {
+	if err := d.consensus.WaitApplied(ctx, index); err != nil {
+		return err
+	}
+	if d.machine.View().Run(run) == nil {
+		return refusef(pb.Refusal_REFUSAL_INVALID, "choose another one at random", "the request's id has begun another run before")
+	}
+	return nil
 }
 
 // admitted says which run was let in, and how much it is.

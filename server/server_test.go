@@ -193,6 +193,22 @@ func TestHaltUnderAnyIdPullsTheLeverOrSaysSo(t *testing.T) {
 	}
 }
 
+// TestRequestsIdIsOneRuns asks for another run under an id that was used: no run
+// is named that does not exist.
+func TestRequestsIdIsOneRuns(t *testing.T) {
+	r := newRegion(t)
+	r.hosts()
+	user := r.user(r.servers[0])
+	first, err := user.Run(within(t, 10*time.Second), &pb.RunRequest{Id: "one", Source: source("2s")})
+	if err != nil || len(first.GetRefused()) > 0 {
+		t.Fatal(err, first.GetRefused())
+	}
+	other := []byte(strings.ReplaceAll(strings.ReplaceAll(string(source("2s")), "name: dark", "name: other"), "zone-b", "zone-c"))
+	if res, err := user.Run(within(t, 10*time.Second), &pb.RunRequest{Id: "one", Source: other}); status.Code(err) != codes.InvalidArgument {
+		t.Errorf("the id of %s is taken for %v, %v", first.GetRun(), res, err)
+	}
+}
+
 func TestRequestsIdIsShort(t *testing.T) {
 	r := newRegion(t)
 	r.hosts()
