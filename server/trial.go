@@ -6,8 +6,11 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc"
+
 	"squall/experiments"
 	"squall/experiments/judge"
+	"squall/proto/parts"
 	"squall/proto/probe"
 	pb "squall/proto/squall/v1"
 )
@@ -52,7 +55,10 @@ func (s *Server) tryEverywhere(ctx context.Context, probes []*pb.PlannedProbe) [
 	var others sync.WaitGroup
 	others.Go(func() {
 		s.peers.each(ctx, trials, tryTime(probes)+tryGrace, func(ctx context.Context, id string, peer pb.PeerServiceClient) {
-			if res, err := peer.Try(ctx, &pb.TryRequest{Probes: probes}); err == nil && len(res.GetProbes()) == len(probes) {
+			res, err := parts.Ask[pb.Tried](ctx, peer.Try, &pb.TryRequest{Probes: probes})
+			if err != nil {
+				s.log.Warn("server did not try the probes of a plan", "server", id, "cause", err)
+			} else if len(res.GetProbes()) == len(probes) {
 				mu.Lock()
 				defer mu.Unlock()
 				answers[id] = res.GetProbes()
@@ -138,6 +144,7 @@ func (s *Server) tryOnce(ctx context.Context, p *pb.PlannedProbe) *pb.Attempt {
 
 // Try makes one attempt of each probe from the hosts whose agents are connected
 // here, and from this server.
-func (d *peerDoor) Try(ctx context.Context, req *pb.TryRequest) (*pb.TryResponse, error) {
-	return &pb.TryResponse{Probes: d.server.tryHere(ctx, req.GetProbes())}, nil
+func (d *peerDoor) Try(req *pb.TryRequest, stream grpc.ServerStreamingServer[pb.TryResponse]) error {
+	tried := &pb.Tried{Probes: d.server.tryHere(stream.Context(), req.GetProbes())}
+	return parts.Send(stream, tried, func(part []byte) *pb.TryResponse { return &pb.TryResponse{Part: part} })
 }

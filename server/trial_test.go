@@ -2,12 +2,33 @@ package server
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
 	"squall/proto/probe"
 	pb "squall/proto/squall/v1"
 )
+
+// TestAnswerOfManyAttemptsIsTaken has a server answer with more than one message holds.
+func TestAnswerOfManyAttemptsIsTaken(t *testing.T) {
+	r := newRegion(t)
+	telling := r.servers[0]
+	r.kill(telling)
+	telling.cfg.Attempt = func(context.Context, *pb.PlannedProbe) probe.Reading {
+		return probe.Reading{Err: strings.Repeat("x", 300)}
+	}
+	r.start(telling)
+	probes := make([]*pb.PlannedProbe, 16_000)
+	for i := range probes {
+		probes[i] = &pb.PlannedProbe{Name: "shop", Control: true, Probe: &pb.Probe{}}
+	}
+	for _, tried := range r.servers[1].tryEverywhere(within(t, 20*time.Second), probes) {
+		if at := tried.GetAttempts()[0]; at.GetServer() != "a" || at.GetMissing() {
+			t.Fatalf("an attempt came as %v", at)
+		}
+	}
+}
 
 // TestManyPlansThatTryProbesHoldUpNothing asks a server for more attempts at one
 // time than a connection has streams, of which none ends.

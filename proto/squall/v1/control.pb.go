@@ -4276,10 +4276,10 @@ func (x *TryRequest) GetProbes() []*PlannedProbe {
 	return nil
 }
 
-// TryResponse has what was tried here. Hosts that are not connected here are left out.
+// TryResponse is a part of a Tried.
 type TryResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Probes        []*ProbeTrial          `protobuf:"bytes,1,rep,name=probes,proto3" json:"probes,omitempty"`
+	Part          []byte                 `protobuf:"bytes,1,opt,name=part,proto3" json:"part,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4314,7 +4314,52 @@ func (*TryResponse) Descriptor() ([]byte, []int) {
 	return file_squall_v1_control_proto_rawDescGZIP(), []int{62}
 }
 
-func (x *TryResponse) GetProbes() []*ProbeTrial {
+func (x *TryResponse) GetPart() []byte {
+	if x != nil {
+		return x.Part
+	}
+	return nil
+}
+
+// Tried is what was tried on a server. Hosts that are not connected there are left out.
+type Tried struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Probes        []*ProbeTrial          `protobuf:"bytes,1,rep,name=probes,proto3" json:"probes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Tried) Reset() {
+	*x = Tried{}
+	mi := &file_squall_v1_control_proto_msgTypes[63]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Tried) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Tried) ProtoMessage() {}
+
+func (x *Tried) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[63]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Tried.ProtoReflect.Descriptor instead.
+func (*Tried) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{63}
+}
+
+func (x *Tried) GetProbes() []*ProbeTrial {
 	if x != nil {
 		return x.Probes
 	}
@@ -4656,8 +4701,10 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x05hosts\x18\x01 \x03(\tR\x05hosts\"=\n" +
 	"\n" +
 	"TryRequest\x12/\n" +
-	"\x06probes\x18\x01 \x03(\v2\x17.squall.v1.PlannedProbeR\x06probes\"<\n" +
-	"\vTryResponse\x12-\n" +
+	"\x06probes\x18\x01 \x03(\v2\x17.squall.v1.PlannedProbeR\x06probes\"!\n" +
+	"\vTryResponse\x12\x12\n" +
+	"\x04part\x18\x01 \x01(\fR\x04part\"6\n" +
+	"\x05Tried\x12-\n" +
 	"\x06probes\x18\x01 \x03(\v2\x15.squall.v1.ProbeTrialR\x06probes*\x92\x01\n" +
 	"\bStanding\x12\x18\n" +
 	"\x14STANDING_UNSPECIFIED\x10\x00\x12\x16\n" +
@@ -4693,14 +4740,14 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\n" +
 	"ForgetHost\x12\x1c.squall.v1.ForgetHostRequest\x1a\x1d.squall.v1.ForgetHostResponse\x12R\n" +
 	"\rConfirmDamage\x12\x1f.squall.v1.ConfirmDamageRequest\x1a .squall.v1.ConfirmDamageResponse\x12?\n" +
-	"\x06Report\x12\x18.squall.v1.ReportRequest\x1a\x19.squall.v1.ReportResponse0\x012\x8f\x03\n" +
+	"\x06Report\x12\x18.squall.v1.ReportRequest\x1a\x19.squall.v1.ReportResponse0\x012\x91\x03\n" +
 	"\vPeerService\x12@\n" +
 	"\aPropose\x12\x19.squall.v1.ProposeRequest\x1a\x1a.squall.v1.ProposeResponse\x12Q\n" +
 	"\fProposeLarge\x12\x1e.squall.v1.ProposeLargeRequest\x1a\x1f.squall.v1.ProposeLargeResponse(\x01\x12@\n" +
 	"\aConfirm\x12\x19.squall.v1.ConfirmRequest\x1a\x1a.squall.v1.ConfirmResponse\x127\n" +
 	"\x04Push\x12\x16.squall.v1.PushRequest\x1a\x17.squall.v1.PushResponse\x12:\n" +
-	"\x05Alarm\x12\x17.squall.v1.AlarmRequest\x1a\x18.squall.v1.AlarmResponse\x124\n" +
-	"\x03Try\x12\x15.squall.v1.TryRequest\x1a\x16.squall.v1.TryResponseB\x1bZ\x19squall/proto/squall/v1;pbb\x06proto3"
+	"\x05Alarm\x12\x17.squall.v1.AlarmRequest\x1a\x18.squall.v1.AlarmResponse\x126\n" +
+	"\x03Try\x12\x15.squall.v1.TryRequest\x1a\x16.squall.v1.TryResponse0\x01B\x1bZ\x19squall/proto/squall/v1;pbb\x06proto3"
 
 var (
 	file_squall_v1_control_proto_rawDescOnce sync.Once
@@ -4715,7 +4762,7 @@ func file_squall_v1_control_proto_rawDescGZIP() []byte {
 }
 
 var file_squall_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_squall_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 67)
+var file_squall_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 68)
 var file_squall_v1_control_proto_goTypes = []any{
 	(Standing)(0),                    // 0: squall.v1.Standing
 	(HostCondition)(0),               // 1: squall.v1.HostCondition
@@ -4782,60 +4829,61 @@ var file_squall_v1_control_proto_goTypes = []any{
 	(*AlarmResponse)(nil),            // 62: squall.v1.AlarmResponse
 	(*TryRequest)(nil),               // 63: squall.v1.TryRequest
 	(*TryResponse)(nil),              // 64: squall.v1.TryResponse
-	nil,                              // 65: squall.v1.PlanRequest.AimEntry
-	nil,                              // 66: squall.v1.RunRequest.AimEntry
-	nil,                              // 67: squall.v1.StepReport.StandingEntry
-	nil,                              // 68: squall.v1.PushRequest.OrdersEntry
-	(*Experiment)(nil),               // 69: squall.v1.Experiment
-	(*Problem)(nil),                  // 70: squall.v1.Problem
-	(*Event)(nil),                    // 71: squall.v1.Event
-	(*HaltLatch)(nil),                // 72: squall.v1.HaltLatch
-	(*Damage)(nil),                   // 73: squall.v1.Damage
-	(*HostConflict)(nil),             // 74: squall.v1.HostConflict
-	(RunState)(0),                    // 75: squall.v1.RunState
-	(Verdict)(0),                     // 76: squall.v1.Verdict
-	(*Principal)(nil),                // 77: squall.v1.Principal
-	(StepState)(0),                   // 78: squall.v1.StepState
-	(FindingKind)(0),                 // 79: squall.v1.FindingKind
-	(FindingState)(0),                // 80: squall.v1.FindingState
-	(*Registered)(nil),               // 81: squall.v1.Registered
-	(*AuditRecord)(nil),              // 82: squall.v1.AuditRecord
-	(*OpenStep)(nil),                 // 83: squall.v1.OpenStep
-	(*Finding)(nil),                  // 84: squall.v1.Finding
-	(*Plan)(nil),                     // 85: squall.v1.Plan
-	(EndCause)(0),                    // 86: squall.v1.EndCause
-	(*PlannedPhase)(nil),             // 87: squall.v1.PlannedPhase
-	(*StepStatus)(nil),               // 88: squall.v1.StepStatus
-	(*Command)(nil),                  // 89: squall.v1.Command
-	(*Outcome)(nil),                  // 90: squall.v1.Outcome
-	(*PlannedProbe)(nil),             // 91: squall.v1.PlannedProbe
-	(*ProbeTrial)(nil),               // 92: squall.v1.ProbeTrial
-	(*ZoneRole)(nil),                 // 93: squall.v1.ZoneRole
-	(*Order)(nil),                    // 94: squall.v1.Order
+	(*Tried)(nil),                    // 65: squall.v1.Tried
+	nil,                              // 66: squall.v1.PlanRequest.AimEntry
+	nil,                              // 67: squall.v1.RunRequest.AimEntry
+	nil,                              // 68: squall.v1.StepReport.StandingEntry
+	nil,                              // 69: squall.v1.PushRequest.OrdersEntry
+	(*Experiment)(nil),               // 70: squall.v1.Experiment
+	(*Problem)(nil),                  // 71: squall.v1.Problem
+	(*Event)(nil),                    // 72: squall.v1.Event
+	(*HaltLatch)(nil),                // 73: squall.v1.HaltLatch
+	(*Damage)(nil),                   // 74: squall.v1.Damage
+	(*HostConflict)(nil),             // 75: squall.v1.HostConflict
+	(RunState)(0),                    // 76: squall.v1.RunState
+	(Verdict)(0),                     // 77: squall.v1.Verdict
+	(*Principal)(nil),                // 78: squall.v1.Principal
+	(StepState)(0),                   // 79: squall.v1.StepState
+	(FindingKind)(0),                 // 80: squall.v1.FindingKind
+	(FindingState)(0),                // 81: squall.v1.FindingState
+	(*Registered)(nil),               // 82: squall.v1.Registered
+	(*AuditRecord)(nil),              // 83: squall.v1.AuditRecord
+	(*OpenStep)(nil),                 // 84: squall.v1.OpenStep
+	(*Finding)(nil),                  // 85: squall.v1.Finding
+	(*Plan)(nil),                     // 86: squall.v1.Plan
+	(EndCause)(0),                    // 87: squall.v1.EndCause
+	(*PlannedPhase)(nil),             // 88: squall.v1.PlannedPhase
+	(*StepStatus)(nil),               // 89: squall.v1.StepStatus
+	(*Command)(nil),                  // 90: squall.v1.Command
+	(*Outcome)(nil),                  // 91: squall.v1.Outcome
+	(*PlannedProbe)(nil),             // 92: squall.v1.PlannedProbe
+	(*ProbeTrial)(nil),               // 93: squall.v1.ProbeTrial
+	(*ZoneRole)(nil),                 // 94: squall.v1.ZoneRole
+	(*Order)(nil),                    // 95: squall.v1.Order
 }
 var file_squall_v1_control_proto_depIdxs = []int32{
-	69, // 0: squall.v1.PlanRequest.experiment:type_name -> squall.v1.Experiment
-	65, // 1: squall.v1.PlanRequest.aim:type_name -> squall.v1.PlanRequest.AimEntry
-	69, // 2: squall.v1.RunRequest.experiment:type_name -> squall.v1.Experiment
-	66, // 3: squall.v1.RunRequest.aim:type_name -> squall.v1.RunRequest.AimEntry
-	70, // 4: squall.v1.RunResponse.warnings:type_name -> squall.v1.Problem
-	70, // 5: squall.v1.RunResponse.refused:type_name -> squall.v1.Problem
-	71, // 6: squall.v1.WatchResponse.event:type_name -> squall.v1.Event
+	70, // 0: squall.v1.PlanRequest.experiment:type_name -> squall.v1.Experiment
+	66, // 1: squall.v1.PlanRequest.aim:type_name -> squall.v1.PlanRequest.AimEntry
+	70, // 2: squall.v1.RunRequest.experiment:type_name -> squall.v1.Experiment
+	67, // 3: squall.v1.RunRequest.aim:type_name -> squall.v1.RunRequest.AimEntry
+	71, // 4: squall.v1.RunResponse.warnings:type_name -> squall.v1.Problem
+	71, // 5: squall.v1.RunResponse.refused:type_name -> squall.v1.Problem
+	72, // 6: squall.v1.WatchResponse.event:type_name -> squall.v1.Event
 	10, // 7: squall.v1.HaltResponse.hosts:type_name -> squall.v1.HostClean
 	0,  // 8: squall.v1.HostClean.standing:type_name -> squall.v1.Standing
 	10, // 9: squall.v1.UndoResponse.hosts:type_name -> squall.v1.HostClean
-	72, // 10: squall.v1.Status.halt:type_name -> squall.v1.HaltLatch
+	73, // 10: squall.v1.Status.halt:type_name -> squall.v1.HaltLatch
 	20, // 11: squall.v1.Status.runs:type_name -> squall.v1.RunSummary
 	21, // 12: squall.v1.Status.active:type_name -> squall.v1.ActiveStep
 	10, // 13: squall.v1.Status.residue:type_name -> squall.v1.HostClean
 	19, // 14: squall.v1.Status.servers:type_name -> squall.v1.ServerStatus
 	18, // 15: squall.v1.Status.barred:type_name -> squall.v1.BarredHost
-	73, // 16: squall.v1.BarredHost.damage:type_name -> squall.v1.Damage
-	74, // 17: squall.v1.BarredHost.conflict:type_name -> squall.v1.HostConflict
-	75, // 18: squall.v1.RunSummary.state:type_name -> squall.v1.RunState
-	76, // 19: squall.v1.RunSummary.verdict:type_name -> squall.v1.Verdict
-	77, // 20: squall.v1.RunSummary.by:type_name -> squall.v1.Principal
-	78, // 21: squall.v1.ActiveStep.state:type_name -> squall.v1.StepState
+	74, // 16: squall.v1.BarredHost.damage:type_name -> squall.v1.Damage
+	75, // 17: squall.v1.BarredHost.conflict:type_name -> squall.v1.HostConflict
+	76, // 18: squall.v1.RunSummary.state:type_name -> squall.v1.RunState
+	77, // 19: squall.v1.RunSummary.verdict:type_name -> squall.v1.Verdict
+	78, // 20: squall.v1.RunSummary.by:type_name -> squall.v1.Principal
+	79, // 21: squall.v1.ActiveStep.state:type_name -> squall.v1.StepState
 	0,  // 22: squall.v1.ActiveStep.standing:type_name -> squall.v1.Standing
 	20, // 23: squall.v1.LiveRun.run:type_name -> squall.v1.RunSummary
 	25, // 24: squall.v1.LiveRun.hosts:type_name -> squall.v1.LiveHost
@@ -4844,40 +4892,40 @@ var file_squall_v1_control_proto_depIdxs = []int32{
 	28, // 27: squall.v1.LiveRun.rules:type_name -> squall.v1.LiveRule
 	10, // 28: squall.v1.LiveRun.residue:type_name -> squall.v1.HostClean
 	1,  // 29: squall.v1.LiveHost.condition:type_name -> squall.v1.HostCondition
-	79, // 30: squall.v1.LiveRule.kind:type_name -> squall.v1.FindingKind
-	80, // 31: squall.v1.LiveRule.state:type_name -> squall.v1.FindingState
-	81, // 32: squall.v1.ListHostsResponse.hosts:type_name -> squall.v1.Registered
-	81, // 33: squall.v1.GetHostResponse.host:type_name -> squall.v1.Registered
+	80, // 30: squall.v1.LiveRule.kind:type_name -> squall.v1.FindingKind
+	81, // 31: squall.v1.LiveRule.state:type_name -> squall.v1.FindingState
+	82, // 32: squall.v1.ListHostsResponse.hosts:type_name -> squall.v1.Registered
+	82, // 33: squall.v1.GetHostResponse.host:type_name -> squall.v1.Registered
 	35, // 34: squall.v1.ListZonesResponse.zones:type_name -> squall.v1.Zone
 	20, // 35: squall.v1.ListRunsResponse.runs:type_name -> squall.v1.RunSummary
-	82, // 36: squall.v1.ListAuditRecordsResponse.audit:type_name -> squall.v1.AuditRecord
-	83, // 37: squall.v1.ForgetHostResponse.open:type_name -> squall.v1.OpenStep
-	73, // 38: squall.v1.ConfirmDamageResponse.damage:type_name -> squall.v1.Damage
+	83, // 36: squall.v1.ListAuditRecordsResponse.audit:type_name -> squall.v1.AuditRecord
+	84, // 37: squall.v1.ForgetHostResponse.open:type_name -> squall.v1.OpenStep
+	74, // 38: squall.v1.ConfirmDamageResponse.damage:type_name -> squall.v1.Damage
 	20, // 39: squall.v1.RunReport.summary:type_name -> squall.v1.RunSummary
-	84, // 40: squall.v1.RunReport.findings:type_name -> squall.v1.Finding
+	85, // 40: squall.v1.RunReport.findings:type_name -> squall.v1.Finding
 	49, // 41: squall.v1.RunReport.phases:type_name -> squall.v1.PhaseReport
 	50, // 42: squall.v1.RunReport.steps:type_name -> squall.v1.StepReport
 	52, // 43: squall.v1.RunReport.probes:type_name -> squall.v1.ProbeReport
 	10, // 44: squall.v1.RunReport.residue:type_name -> squall.v1.HostClean
-	71, // 45: squall.v1.RunReport.events:type_name -> squall.v1.Event
-	85, // 46: squall.v1.RunReport.plan:type_name -> squall.v1.Plan
-	86, // 47: squall.v1.RunReport.end_cause:type_name -> squall.v1.EndCause
-	87, // 48: squall.v1.PhaseReport.planned:type_name -> squall.v1.PlannedPhase
-	88, // 49: squall.v1.StepReport.hosts:type_name -> squall.v1.StepStatus
+	72, // 45: squall.v1.RunReport.events:type_name -> squall.v1.Event
+	86, // 46: squall.v1.RunReport.plan:type_name -> squall.v1.Plan
+	87, // 47: squall.v1.RunReport.end_cause:type_name -> squall.v1.EndCause
+	88, // 48: squall.v1.PhaseReport.planned:type_name -> squall.v1.PlannedPhase
+	89, // 49: squall.v1.StepReport.hosts:type_name -> squall.v1.StepStatus
 	51, // 50: squall.v1.StepReport.skew:type_name -> squall.v1.Spread
 	51, // 51: squall.v1.StepReport.late:type_name -> squall.v1.Spread
-	67, // 52: squall.v1.StepReport.standing:type_name -> squall.v1.StepReport.StandingEntry
-	89, // 53: squall.v1.ProposeRequest.command:type_name -> squall.v1.Command
-	90, // 54: squall.v1.ProposeResponse.outcome:type_name -> squall.v1.Outcome
-	90, // 55: squall.v1.ProposeLargeResponse.outcome:type_name -> squall.v1.Outcome
-	68, // 56: squall.v1.PushRequest.orders:type_name -> squall.v1.PushRequest.OrdersEntry
-	72, // 57: squall.v1.AlarmRequest.halt:type_name -> squall.v1.HaltLatch
-	91, // 58: squall.v1.TryRequest.probes:type_name -> squall.v1.PlannedProbe
-	92, // 59: squall.v1.TryResponse.probes:type_name -> squall.v1.ProbeTrial
-	93, // 60: squall.v1.PlanRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
-	93, // 61: squall.v1.RunRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	68, // 52: squall.v1.StepReport.standing:type_name -> squall.v1.StepReport.StandingEntry
+	90, // 53: squall.v1.ProposeRequest.command:type_name -> squall.v1.Command
+	91, // 54: squall.v1.ProposeResponse.outcome:type_name -> squall.v1.Outcome
+	91, // 55: squall.v1.ProposeLargeResponse.outcome:type_name -> squall.v1.Outcome
+	69, // 56: squall.v1.PushRequest.orders:type_name -> squall.v1.PushRequest.OrdersEntry
+	73, // 57: squall.v1.AlarmRequest.halt:type_name -> squall.v1.HaltLatch
+	92, // 58: squall.v1.TryRequest.probes:type_name -> squall.v1.PlannedProbe
+	93, // 59: squall.v1.Tried.probes:type_name -> squall.v1.ProbeTrial
+	94, // 60: squall.v1.PlanRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	94, // 61: squall.v1.RunRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
 	0,  // 62: squall.v1.StepReport.StandingEntry.value:type_name -> squall.v1.Standing
-	94, // 63: squall.v1.PushRequest.OrdersEntry.value:type_name -> squall.v1.Order
+	95, // 63: squall.v1.PushRequest.OrdersEntry.value:type_name -> squall.v1.Order
 	2,  // 64: squall.v1.ControlService.Plan:input_type -> squall.v1.PlanRequest
 	4,  // 65: squall.v1.ControlService.Run:input_type -> squall.v1.RunRequest
 	6,  // 66: squall.v1.ControlService.Watch:input_type -> squall.v1.WatchRequest
@@ -4948,7 +4996,7 @@ func file_squall_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_squall_v1_control_proto_rawDesc), len(file_squall_v1_control_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   67,
+			NumMessages:   68,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

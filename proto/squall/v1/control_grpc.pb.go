@@ -827,7 +827,7 @@ type PeerServiceClient interface {
 	Alarm(ctx context.Context, in *AlarmRequest, opts ...grpc.CallOption) (*AlarmResponse, error)
 	// Try makes one attempt of each probe from the hosts whose agents are connected
 	// to this server, and from this server.
-	Try(ctx context.Context, in *TryRequest, opts ...grpc.CallOption) (*TryResponse, error)
+	Try(ctx context.Context, in *TryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[TryResponse], error)
 }
 
 type peerServiceClient struct {
@@ -891,15 +891,24 @@ func (c *peerServiceClient) Alarm(ctx context.Context, in *AlarmRequest, opts ..
 	return out, nil
 }
 
-func (c *peerServiceClient) Try(ctx context.Context, in *TryRequest, opts ...grpc.CallOption) (*TryResponse, error) {
+func (c *peerServiceClient) Try(ctx context.Context, in *TryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[TryResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(TryResponse)
-	err := c.cc.Invoke(ctx, PeerService_Try_FullMethodName, in, out, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &PeerService_ServiceDesc.Streams[1], PeerService_Try_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
-	return out, nil
+	x := &grpc.GenericClientStream[TryRequest, TryResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
 }
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PeerService_TryClient = grpc.ServerStreamingClient[TryResponse]
 
 // PeerServiceServer is the server API for PeerService service.
 // All implementations must embed UnimplementedPeerServiceServer
@@ -919,7 +928,7 @@ type PeerServiceServer interface {
 	Alarm(context.Context, *AlarmRequest) (*AlarmResponse, error)
 	// Try makes one attempt of each probe from the hosts whose agents are connected
 	// to this server, and from this server.
-	Try(context.Context, *TryRequest) (*TryResponse, error)
+	Try(*TryRequest, grpc.ServerStreamingServer[TryResponse]) error
 	mustEmbedUnimplementedPeerServiceServer()
 }
 
@@ -945,8 +954,8 @@ func (UnimplementedPeerServiceServer) Push(context.Context, *PushRequest) (*Push
 func (UnimplementedPeerServiceServer) Alarm(context.Context, *AlarmRequest) (*AlarmResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Alarm not implemented")
 }
-func (UnimplementedPeerServiceServer) Try(context.Context, *TryRequest) (*TryResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method Try not implemented")
+func (UnimplementedPeerServiceServer) Try(*TryRequest, grpc.ServerStreamingServer[TryResponse]) error {
+	return status.Error(codes.Unimplemented, "method Try not implemented")
 }
 func (UnimplementedPeerServiceServer) mustEmbedUnimplementedPeerServiceServer() {}
 func (UnimplementedPeerServiceServer) testEmbeddedByValue()                     {}
@@ -1048,23 +1057,16 @@ func _PeerService_Alarm_Handler(srv interface{}, ctx context.Context, dec func(i
 	return interceptor(ctx, in, info, handler)
 }
 
-func _PeerService_Try_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(TryRequest)
-	if err := dec(in); err != nil {
-		return nil, err
+func _PeerService_Try_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(TryRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
 	}
-	if interceptor == nil {
-		return srv.(PeerServiceServer).Try(ctx, in)
-	}
-	info := &grpc.UnaryServerInfo{
-		Server:     srv,
-		FullMethod: PeerService_Try_FullMethodName,
-	}
-	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(PeerServiceServer).Try(ctx, req.(*TryRequest))
-	}
-	return interceptor(ctx, in, info, handler)
+	return srv.(PeerServiceServer).Try(m, &grpc.GenericServerStream[TryRequest, TryResponse]{ServerStream: stream})
 }
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PeerService_TryServer = grpc.ServerStreamingServer[TryResponse]
 
 // PeerService_ServiceDesc is the grpc.ServiceDesc for PeerService service.
 // It's only intended for direct use with grpc.RegisterService,
@@ -1089,16 +1091,17 @@ var PeerService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "Alarm",
 			Handler:    _PeerService_Alarm_Handler,
 		},
-		{
-			MethodName: "Try",
-			Handler:    _PeerService_Try_Handler,
-		},
 	},
 	Streams: []grpc.StreamDesc{
 		{
 			StreamName:    "ProposeLarge",
 			Handler:       _PeerService_ProposeLarge_Handler,
 			ClientStreams: true,
+		},
+		{
+			StreamName:    "Try",
+			Handler:       _PeerService_Try_Handler,
+			ServerStreams: true,
 		},
 	},
 	Metadata: "squall/v1/control.proto",
