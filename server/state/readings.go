@@ -14,8 +14,9 @@ const (
 	// maxSeconds is how much of a run's windows is kept: the longest run, and an
 	// hour for its gate and its recovery.
 	maxSeconds = int64(plan.MostRuntime/time.Second) + 3600
-	// maxAhead is how far ahead of cluster time a window may be, in seconds.
-	maxAhead = 60
+	// maxOff is how far a window may be ahead of cluster time, and how long before
+	// its run was let in, in seconds.
+	maxOff = 60
 )
 
 // Readings are what the probes of a run measured. Those of a run that is done
@@ -83,8 +84,9 @@ func (t *change) wanted(w *pb.Window) bool {
 	if r == nil || !active(r.run) || probeOf(r.run, w.GetProbe()) == nil {
 		return false
 	}
-	now := t.last / 1e9
-	return w.GetSecond() > now-maxSeconds && w.GetSecond() <= now+maxAhead && w.GetSecond() >= 0 &&
+	now, admitted := t.last/1e9, r.run.GetEnteredUnixNanos()[uint32(pb.RunState_RUN_STATE_GATING)]/1e9
+	first := max(now-maxSeconds+1, admitted-maxOff, 0)
+	return first <= w.GetSecond() && w.GetSecond() <= now+maxOff &&
 		len(w.GetHosts()) <= maxHosts/8 && len(bytes.Trim(w.GetHosts(), "\x00")) > 0 &&
 		hist.Check(w.GetLatency()) == nil
 }

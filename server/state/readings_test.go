@@ -67,6 +67,7 @@ func TestWindowThatCanNotBeIsDropped(t *testing.T) {
 		"too many hosts": func(w *pb.Window) { w.Hosts = make([]byte, maxHosts) },
 		"the far future": func(w *pb.Window) { w.Second += 3600 },
 		"long ago":       func(w *pb.Window) { w.Second -= maxSeconds + 10 },
+		"before the run": func(w *pb.Window) { w.Second -= 600 },
 		"before 1970":    func(w *pb.Window) { w.Second = -1 },
 		"bad histogram":  func(w *pb.Window) { w.Latency = &pb.Histogram{Index: []uint32{1}, Count: nil} },
 	} {
