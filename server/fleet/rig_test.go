@@ -98,6 +98,7 @@ func (r *rig) admit(run string, hosts ...string) {
 		AddressSets: []*pb.AddressSet{{Digest: run + "-set", Prefix: []string{"10.0.0.0/8"}}},
 	}
 	for _, h := range hosts {
+		p.Hosts = append(p.Hosts, &pb.PlannedHost{Name: h, Zone: "zone-a"})
 		step.Slots = append(step.Slots, &pb.HostSlot{Host: h, EndNanos: 600e9, DeadlineNanos: 610e9})
 	}
 	r.must(&pb.Command{Kind: &pb.Command_AdmitRun{AdmitRun: &pb.AdmitRun{

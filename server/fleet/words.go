@@ -3,6 +3,7 @@ package fleet
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -126,7 +127,7 @@ func (s *session) takeWindows(b *pb.Windows) {
 			return // not known here yet: the batch comes again
 		}
 		if known {
-			w.Zone, w.Hosts = s.zoneName(), bitOf(bit)
+			w.Zone, w.Hosts = s.zoneIn(w.GetRun()), bitOf(bit)
 			own = append(own, w)
 		}
 	}
@@ -155,7 +156,14 @@ func (s *session) bit(w *pb.Window) (bit int, known, wait bool) {
 	return 0, false, behind
 }
 
-func (s *session) zoneName() string {
+// zoneIn is the host's zone in a run: as it was planned, whatever the host says
+// since. Of a run that this server has not heard of it is what the host says.
+func (s *session) zoneIn(run string) string {
+	hosts := s.fleet.cfg.View().Run(run).GetPlan().GetHosts()
+	i, ok := slices.BinarySearchFunc(hosts, s.host, func(h *pb.PlannedHost, name string) int { return strings.Compare(h.GetName(), name) })
+	if ok {
+		return hosts[i].GetZone()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.zone

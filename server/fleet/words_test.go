@@ -306,6 +306,23 @@ func TestMergedReadingsAreNotLostForOneHostsSake(t *testing.T) {
 	}
 }
 
+// TestHostThatMovesStaysInItsRunsZone: another zone would have its own windows, and
+// as many of them as the host has names for it.
+func TestHostThatMovesStaysInItsRunsZone(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		a := r.join("a")
+		r.admit("r", "a")
+		for i := range 5 {
+			a.say(&pb.SessionRequest{Kind: &pb.SessionRequest_Host{Host: &pb.Host{Name: "a", Zone: fmt.Sprint("zone-x", i)}}})
+			a.windows(uint64(i), false, reading("r", time.Now().Unix()))
+			time.Sleep(time.Second)
+		}
+		if got := r.machine.View().Readings("r").Zones("shop"); !slices.Equal(got, []string{"zone-a"}) {
+			t.Errorf("there are readings in %v", got)
+		}
+	})
+}
+
 func TestReadingsWithoutAnOrderAreLeftOut(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		a := r.join("a")
