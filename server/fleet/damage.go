@@ -27,8 +27,3 @@ func (s *session) takeDamage(d *pb.Damage) {
 		s.fleet.announce(s)
 	}
 }
-
-// sameDamage tells whether the registry knows what stands on a host.
-func sameDamage(known *pb.Registered, told *pb.Damage) bool {
-	return known.GetDamage().GetId() == told.GetId()
-}

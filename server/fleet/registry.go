@@ -118,7 +118,7 @@ func (f *Fleet) checkSession(s *session, known *pb.Registered) {
 	s.mu.Lock()
 	silent := time.Since(s.heard) >= s.lease
 	settled := known.GetSession() == s.number && known.GetServer() == f.cfg.Server &&
-		near(known.GetRoundTripNanos(), s.trip) && sameDamage(known, s.hello.GetDamage()) && (known.GetConflict() == nil || f.conflicted(known))
+		near(known.GetRoundTripNanos(), s.trip) && state.SameDamage(known.GetDamage(), s.hello.GetDamage()) && (known.GetConflict() == nil || f.conflicted(known))
 	waiting := time.Since(s.announced) < sweepEvery
 	s.mu.Unlock()
 	switch {

@@ -9,7 +9,7 @@ import (
 // noteDamage takes what a host says of its journal: nil is that nothing stands.
 // What somebody has confirmed stays confirmed until the host says that it knows.
 func (t *change) noteDamage(h *pb.Registered, told *pb.Damage) {
-	if told.GetId() == h.GetDamage().GetId() {
+	if SameDamage(told, h.GetDamage()) {
 		return
 	}
 	name := h.GetHost().GetName()
@@ -19,6 +19,10 @@ func (t *change) noteDamage(h *pb.Registered, told *pb.Damage) {
 		t.tellHost(name, "part of the journal of "+name+" can't be read: nothing new is injected there until somebody confirms it")
 	}
 }
+
+// SameDamage tells whether two words about a host's journal are of one damage, or
+// both of none: one that lacks its id is damage all the same.
+func SameDamage(a, b *pb.Damage) bool { return (a == nil) == (b == nil) && a.GetId() == b.GetId() }
 
 // confirmDamage notes that somebody has seen what a host's journal lost. The
 // host hears it with its order, and takes faults again when it has said so.

@@ -65,3 +65,11 @@ func TestDamageOutlivesTheLossOfItsHostAndASnapshot(t *testing.T) {
 		t.Error("a lost host is taken for a sound one")
 	}
 }
+
+// TestDamageWithoutAnIdIsDamage: a host that leaves it out is not taken to be sound.
+func TestDamageWithoutAnIdIsDamage(t *testing.T) {
+	b := newBench(t)
+	b.must(says(1, "a", &pb.Damage{What: []string{"journal.a: neither header can be read"}}))
+	b.refused(admit("r", planOf(0, "a")), pb.Refusal_REFUSAL_HOST)
+	b.must(says(1, "a", nil), admit("r", planOf(0, "a")))
+}
