@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"slices"
 	"sync"
 
 	pb "squall/proto/squall/v1"
@@ -49,10 +50,18 @@ func (o *outbox) halt(l *pb.HaltLatch) {
 	})
 }
 
-func (o *outbox) setOrder(v *pb.Order)       { o.put(func() { o.order = v }) }
-func (o *outbox) setPong(v *pb.Pong)         { o.put(func() { o.pong = v }) }
-func (o *outbox) setSets(v []*pb.AddressSet) { o.put(func() { o.sets = v }) }
-func (o *outbox) greet(v *pb.Welcome)        { o.put(func() { o.welcome = v }) }
+func (o *outbox) setOrder(v *pb.Order) { o.put(func() { o.order = v }) }
+func (o *outbox) setPong(v *pb.Pong)   { o.put(func() { o.pong = v }) }
+func (o *outbox) greet(v *pb.Welcome)  { o.put(func() { o.welcome = v }) }
+
+// addSet is for one that may wait already.
+func (o *outbox) addSet(v *pb.AddressSet) {
+	o.put(func() {
+		if !slices.Contains(o.sets, v) {
+			o.sets = append(o.sets, v)
+		}
+	})
+}
 
 func (o *outbox) ack(batch uint64) {
 	o.put(func() {

@@ -65,6 +65,8 @@ type session struct {
 	// steps are what the host said and the state does not know, unrecorded their size in bytes.
 	steps      map[stepKey]*pb.StepStatus
 	unrecorded int
+	// wanted are the digests of address sets that the agent waits for.
+	wanted []string
 	// trials are those that the agent has not answered yet.
 	trials map[uint64]chan<- []*pb.Attempt
 }
@@ -217,8 +219,10 @@ func (s *session) check(h *pb.Host) error {
 	return nil
 }
 
-// consider sends the order of a view when it is news to the agent.
+// consider sends the order of a view when it is news to the agent, and what it
+// waits for.
 func (s *session) consider(v *state.View) {
+	s.sendSets(v)
 	mark := v.Mark(s.host)
 	s.mu.Lock()
 	news := s.sent == nil || before(s.sent, mark)

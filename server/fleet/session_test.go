@@ -201,6 +201,22 @@ func TestAddressSetsTravelOnDemand(t *testing.T) {
 	})
 }
 
+// TestAddressSetIsSentWhenItIsKnown: the order that names it came ahead of this
+// server's state.
+func TestAddressSetIsSentWhenItIsKnown(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		a := r.join("a")
+		a.say(&pb.SessionRequest{Kind: &pb.SessionRequest_NeedSets{NeedSets: &pb.NeedSets{Digest: []string{"r-set"}}}})
+		r.admit("r", "a")
+		got := heard(a, func(m *pb.SessionResponse) (*pb.AddressSets, bool) {
+			return m.GetAddressSets(), m.GetAddressSets() != nil
+		})
+		if len(got) != 1 || got[0].GetSets()[0].GetDigest() != "r-set" {
+			t.Errorf("sent %v", got)
+		}
+	})
+}
+
 func TestClosingAFleetSendsAgentsElsewhere(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		a, b := r.join("a"), r.join("b", func(h *pb.Hello) { h.Standby = true })

@@ -18,6 +18,8 @@ const (
 	maxReport, maxUnrecorded = 4096, 4096
 	// maxBatch is how many windows one agent may send at a time.
 	maxBatch = hostCount
+	// maxSets is how many address sets an agent may wait for.
+	maxSets = 256
 	// rememberBatches is how many batch numbers a session remembers.
 	rememberBatches = 1024
 )
@@ -181,18 +183,44 @@ func (s *session) sawBatch(batch uint64) bool {
 	return saw
 }
 
-// lookUpSets answers with the address sets that runs under way name.
+// lookUpSets answers with the address sets that runs under way name. An order may
+// be ahead of this server's state, and so what is asked for because of it: that
+// is sent as soon as it is known.
 func (s *session) lookUpSets(n *pb.NeedSets) {
-	var found []*pb.AddressSet
-	for _, r := range s.fleet.cfg.View().Active() {
+	s.mu.Lock()
+	s.wanted = n.GetDigest()[:min(len(n.GetDigest()), maxSets)]
+	s.mu.Unlock()
+	s.sendSets(s.fleet.cfg.View())
+}
+
+// sendSets sends those address sets that a view has of what the agent waits for.
+func (s *session) sendSets(v *state.View) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.wanted) == 0 {
+		return
+	}
+	var missing []string
+	for _, digest := range s.wanted {
+		if set := setOf(v, digest); set != nil {
+			s.out.addSet(set)
+		} else {
+			missing = append(missing, digest)
+		}
+	}
+	s.wanted = missing
+}
+
+// setOf is an address set of a run that is under way, nil where none has it.
+func setOf(v *state.View, digest string) *pb.AddressSet {
+	for _, r := range v.Active() {
 		for _, set := range r.GetPlan().GetAddressSets() {
-			have := func(f *pb.AddressSet) bool { return f.GetDigest() == set.GetDigest() }
-			if slices.Contains(n.GetDigest(), set.GetDigest()) && !slices.ContainsFunc(found, have) {
-				found = append(found, set)
+			if set.GetDigest() == digest {
+				return set
 			}
 		}
 	}
-	s.out.setSets(found)
+	return nil
 }
 
 // describe takes a new description of the host.
