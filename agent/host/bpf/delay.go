@@ -1,6 +1,7 @@
 package bpf
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -30,16 +31,25 @@ const (
 // that started it, and ends by itself when its standard input closes.
 type Delay struct {
 	cmd    *exec.Cmd
-	in     io.WriteCloser
+	in     writer
 	out    *os.File
-	reply  *json.Decoder
 	stderr bytes.Buffer
 	done   chan struct{} // closed when the process has ended
 	lease  *cell
 
-	mu     sync.Mutex // guards the conversation and what follows
+	mu    sync.Mutex // guards the conversation and what follows
+	reply *bufio.Reader
+	// begun is the answer that a timeout cut; owed counts those that are to come.
+	begun  []byte
+	owed   int
 	closed bool
 	last   map[string]uint64
+}
+
+// writer is a pipe to write to that keeps nobody waiting.
+type writer interface {
+	io.WriteCloser
+	SetWriteDeadline(until time.Time) error
 }
 
 // Delay starts the delay line in a process of its own and returns when it is
@@ -112,16 +122,22 @@ func (d *Delay) arm(o LineOrder) error {
 	return err
 }
 
-// ask sends one line and reads the answer. The caller holds the mutex.
+// ask sends one line and reads the answer. The caller holds the mutex. An answer
+// that comes later than timeout is passed over by the next.
 func (d *Delay) ask(line any, timeout time.Duration) (map[string]uint64, error) {
-	if err := json.NewEncoder(d.in).Encode(line); err != nil {
+	until := time.Now().Add(timeout)
+	if err := errors.Join(d.say(line, until), d.out.SetReadDeadline(until)); err != nil {
 		return nil, d.ended(err)
 	}
-	if err := d.out.SetReadDeadline(time.Now().Add(timeout)); err != nil {
-		return nil, err
+	var answer []byte
+	for ; d.owed > 0; d.owed-- {
+		var err error
+		if answer, err = d.hear(); err != nil {
+			return nil, d.ended(err)
+		}
 	}
 	var r LineReport
-	if err := d.reply.Decode(&r); err != nil {
+	if err := json.Unmarshal(answer, &r); err != nil {
 		return nil, d.ended(err)
 	}
 	switch {
@@ -131,6 +147,27 @@ func (d *Delay) ask(line any, timeout time.Duration) (map[string]uint64, error) 
 		return nil, errors.New(r.Error)
 	}
 	return r.Counters, nil
+}
+
+// say sends one line. One that went out in part ends the conversation.
+func (d *Delay) say(line any, until time.Time) error {
+	if err := d.in.SetWriteDeadline(until); err != nil {
+		return err
+	}
+	d.owed++
+	return json.NewEncoder(d.in).Encode(line)
+}
+
+// hear reads one line, and goes on with one that a timeout cut.
+func (d *Delay) hear() ([]byte, error) {
+	part, err := d.reply.ReadBytes('\n')
+	d.begun = append(d.begun, part...)
+	if err != nil {
+		return nil, err
+	}
+	line := d.begun
+	d.begun = nil
+	return line, nil
 }
 
 // ended adds what a dead process said last.
@@ -195,11 +232,12 @@ func (d *Delay) pipes() (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
+	d.in = in.(writer)
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, errors.Join(err, in.Close())
 	}
-	d.in, d.out, d.reply = in, r, json.NewDecoder(r)
+	d.out, d.reply = r, bufio.NewReader(r)
 	d.cmd.Stdout = w
 	return w, nil
 }
