@@ -199,10 +199,12 @@ func (e *Engine) Halt(h *pb.HaltLatch) error { return e.bring(&halting{h}) }
 func (e *Engine) Recorded(ctx context.Context, h *pb.HaltLatch, patience time.Duration) *pb.HaltLatch {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	p := e.await(ctx, func(p *picture) bool { return p.halted.GetId() != h.GetId() || !p.halted.GetUnrecorded() })
+	p := e.await(ctx, func(p *picture) bool { return !p.halted.GetUnrecorded() })
 	if p.halted.GetId() == h.GetId() {
 		return p.halted
 	}
+	h = proto.CloneOf(h)
+	h.Unrecorded = p.halted.GetUnrecorded() // another has followed it: the disk has both, or neither
 	return h
 }
 

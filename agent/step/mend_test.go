@@ -1,6 +1,7 @@
 package step
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"testing/synctest"
@@ -278,4 +279,21 @@ func TestStepThatHadNotBegunNeedsANewOrder(t *testing.T) {
 			})
 		})
 	}
+}
+
+// One halt that another has followed is not told as on disk while neither is.
+func TestHaltThatAnotherFollowedIsNotRecordedEither(t *testing.T) {
+	bubble(t, func(r *rig) {
+		defer r.disk.hangs()()
+		first := &pb.HaltLatch{Id: "first", Engaged: true, Local: true}
+		second := &pb.HaltLatch{Id: "second", Engaged: true, Local: true}
+		if err := errors.Join(r.engine.Halt(first), r.engine.Halt(second)); err != nil {
+			t.Fatal(err)
+		}
+		for _, h := range []*pb.HaltLatch{first, second} {
+			if told := r.engine.Recorded(context.Background(), h, time.Second); !told.GetUnrecorded() || told.GetId() != h.GetId() {
+				t.Errorf("%s is told as %v, and the disk hangs", h.GetId(), told)
+			}
+		}
+	})
 }

@@ -56,8 +56,8 @@ type step struct {
 	born, scheduled      time.Duration
 	start, end, deadline time.Duration
 	armedAt              time.Duration
-	// missed is until when the firing that came too late was to be obeyed, in
-	// Unix nanoseconds; 0 when none did.
+	// missed is until when the latest firing that came too late was to be obeyed,
+	// in Unix nanoseconds; 0 when none did. Only a later one is another.
 	missed int64
 
 	sight sight
@@ -164,7 +164,7 @@ func (c *core) leaseEnd(s *step) time.Duration {
 // obeys says that the step has fired, in time.
 func (s *step) obeys() bool {
 	until := s.task.GetObeyUntilUnixNanos()
-	return s.task.GetFire() && (until == 0 || until != s.missed)
+	return s.task.GetFire() && (until == 0 || until > s.missed)
 }
 
 // learn takes a newer version of the task. Instants never move once a firing
