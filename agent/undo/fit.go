@@ -1,6 +1,7 @@
 package undo
 
 import (
+	"fmt"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
@@ -9,8 +10,8 @@ import (
 	pb "squall/proto/squall/v1"
 )
 
-// Bounds of the texts of a record that can't be written as it stands: so many
-// bytes a text, so many texts a list.
+// Bounds of what is told of an undo, and of a record that can't be written as it
+// stands: so many bytes a text, so many texts a list.
 const (
 	maxText  = 2 << 10
 	maxTexts = 64
@@ -56,5 +57,21 @@ func cutList(f protoreflect.FieldDescriptor, list protoreflect.List) {
 }
 
 func cutText(s string) string {
-	return strings.ToValidUTF8(s[:min(len(s), maxText)], "\uFFFD")
+	if len(s) > maxText {
+		s = strings.ToValidUTF8(s[:maxText], "") + "\u2026"
+	}
+	return strings.ToValidUTF8(s, "\uFFFD")
+}
+
+// told is texts as a message can carry them, whatever an error quotes: one that is
+// too long to be sent would cut the host off.
+func told(texts []string) []string {
+	var all []string
+	for _, s := range texts[:min(len(texts), maxTexts)] {
+		all = append(all, cutText(s))
+	}
+	if more := len(texts) - len(all); more > 0 {
+		all[maxTexts-1] = fmt.Sprintf("and %d more", more+1)
+	}
+	return all
 }

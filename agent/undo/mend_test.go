@@ -7,6 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"squall/agent/undo"
 	"squall/agent/undo/undotest"
 	pb "squall/proto/squall/v1"
@@ -58,4 +60,20 @@ func TestNoRecordKeepsTheNextFromTheDisk(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What is told of an undo fits a message: who can't send it is cut off.
+func TestWhatIsLeftIsToldInAFewWords(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		b.hold(t, "dns.fail")
+		b.host.FailOp(1, errors.New(strings.Repeat("no", 1<<20)))
+		m, _, err := b.runner.Revert(t.Context(), "r1", "dark.fault", pb.RevertCause_REVERT_CAUSE_END)
+		if err != nil || len(m.GetResidue()) == 0 {
+			t.Fatalf("%v, %v", m, err)
+		}
+		if size := proto.Size(m); size > 16<<10 {
+			t.Errorf("the mark takes %d bytes", size)
+		}
+	})
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -57,12 +56,12 @@ func (r *Runner) revert(ctx context.Context, k key, state pb.StepState, cause pb
 	s, _ := r.Step(k.run, k.step)
 	m := &pb.Mark{Run: k.run, Step: k.step, State: state, Cause: cause, PlannedBootNanos: plannedEnd(s, cause)}
 	for _, err := range r.takeBack(ctx, s.Intent.GetChanges()) {
-		m.Residue = append(m.Residue, strings.ToValidUTF8(err.Error(), "\uFFFD"))
+		m.Residue = append(m.Residue, err.Error())
 		r.log.Error("undo", "run", k.run, "step", k.step, "err", err)
 	}
 	m.ActualBootNanos, m.Local = int64(r.host.Boot()), s.Local
 	shown, left := r.left(ctx, s)
-	m.Residue = append(m.Residue, left...)
+	m.Residue = told(append(m.Residue, left...))
 	if !s.Open() && slices.Equal(m.Residue, s.Residue) {
 		return m, shown, nil // no news: a residue that stays costs no room
 	}
@@ -111,7 +110,7 @@ func (r *Runner) left(ctx context.Context, s *Step) (shown []*pb.Evidence, resid
 	defer cancel()
 	shown, err := r.host.Evidence(ctx, fault.Tag(s.Run, s.Step), true)
 	if err != nil {
-		return nil, []string{strings.ToValidUTF8(fmt.Sprintf("show that %s is clean: %v", s.Step, err), "\uFFFD")}
+		return nil, []string{fmt.Sprintf("show that %s is clean: %v", s.Step, err)}
 	}
 	for _, e := range shown {
 		e.After = true
