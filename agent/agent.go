@@ -227,9 +227,11 @@ func (p *Process) options() (undo.Options, error) {
 // open opens the host; ready is for a worker of many hosts that fire at one
 // instant: what takes its time is done before anybody asks.
 func (p *Process) open(ready bool) (*host.Real, error) {
+	logs := cmp.Or(p.Logs, filepath.Join(p.State, "logs"))
 	return host.Open(p.Config, host.Options{
 		Ready: ready,
-		Base:  p.Cgroup, Logs: cmp.Or(p.Logs, filepath.Join(p.State, "logs")), Log: p.Log,
+		Base:  p.Cgroup, Logs: logs, Log: p.Log,
+		Spare:  []string{p.State, p.Run, p.Socket, logs},
 		Exempt: &pb.Exempt{Mark: ExemptMark, Servers: p.Servers, Management: p.Config.GetManagement()},
 	})
 }

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"math"
 	"os"
 	"path/filepath"
@@ -46,5 +47,36 @@ func TestVolatileFoldersOutliveAnEndedFault(t *testing.T) {
 				t.Errorf("the file: %v", err)
 			}
 		})
+	}
+}
+
+// What the agent needs outlives the emptying, wherever it lies and whatever its
+// path is called.
+func TestVolatileFoldersKeepWhatIsTheAgents(t *testing.T) {
+	dir, err := os.MkdirTemp("/dev/shm", "squall-test-forget-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	own, alias := filepath.Join(dir, "run", "agent"), filepath.Join(t.TempDir(), "alias")
+	err = errors.Join(
+		os.MkdirAll(own, 0o700), os.WriteFile(filepath.Join(own, "mirror"), nil, 0o600),
+		os.WriteFile(filepath.Join(dir, "run", "pid"), nil, 0o600), os.Symlink(own, alias),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := &killing{
+		held: &held{host: &Real{options: Options{Spare: []string{"", "/nowhere", alias}}}, op: &pb.Op{}},
+		op:   &pb.KillWorkloads{Volatile: []string{dir}},
+	}
+	if err := k.forget(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(filepath.Join(own, "mirror")); err != nil {
+		t.Errorf("the agent's own: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "run", "pid")); err == nil {
+		t.Error("what is another's is still there")
 	}
 }

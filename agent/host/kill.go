@@ -125,7 +125,7 @@ func (k *killing) forget(ctx context.Context) error {
 	if err := errors.Join(ctx.Err(), k.held.mayAct()); err != nil {
 		return fmt.Errorf("empty %s: %w", strings.Join(dirs, ", "), err)
 	}
-	return emptyVolatile(dirs)
+	return sparing(slices.Concat(k.held.host.options.Spare, []string{Spared})).volatile(dirs)
 }
 
 // add makes one workload ready to be killed. A cgroup that is missing now may be

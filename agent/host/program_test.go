@@ -150,7 +150,7 @@ func TestAPowerCutEmptiesMemoryAlone(t *testing.T) {
 	if err := os.Symlink(disk, filepath.Join(memory, "link")); err != nil {
 		t.Fatal(err)
 	}
-	err := emptyVolatile([]string{disk, memory, filepath.Join(memory, "absent")})
+	err := sparing(nil).volatile([]string{disk, memory, filepath.Join(memory, "absent")})
 	if err == nil || !strings.Contains(err.Error(), disk+": it is not a tmpfs") {
 		t.Errorf("it says %v", err)
 	}

@@ -22,6 +22,9 @@ type Options struct {
 	Logs string
 	// Exempt is the agent's own stream, and the management peers of the config.
 	Exempt *pb.Exempt
+	// Spare are files and folders of the agent, which live on when the host's
+	// volatile folders are emptied, beside Spared.
+	Spare []string
 	// Ready puts the entries of network faults on the interfaces of the caller's
 	// network namespace at once and until Close, idle, and loads the programs of
 	// the usual ones, so that a fault takes microseconds: for the worker. Without
