@@ -2,6 +2,7 @@ package undo_test
 
 import (
 	"errors"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -74,6 +75,24 @@ func TestWhatIsLeftIsToldInAFewWords(t *testing.T) {
 		}
 		if size := proto.Size(m); size > 16<<10 {
 			t.Errorf("the mark takes %d bytes", size)
+		}
+	})
+}
+
+// A process that is killed while it writes the mirror leaves a file that nobody
+// reads: the next one removes it.
+func TestHalfAMirrorIsRemoved(t *testing.T) {
+	onDisk(t, func(t *testing.T, b *bench, _ *undotest.Disk) {
+		half := b.mirror + ".1234567"
+		if err := os.WriteFile(half, make([]byte, 1<<10), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		b.open(t)
+		if _, err := os.Stat(half); err == nil {
+			t.Error("it is still there")
+		}
+		if _, err := os.Stat(b.mirror); err != nil {
+			t.Error(err)
 		}
 	})
 }

@@ -67,8 +67,18 @@ func (m *mirror) begin(all func() []*pb.Record) error {
 	if m.path == "" {
 		return nil
 	}
+	m.removeHalf()
 	m.whole = true
 	return m.rewrite(all())
+}
+
+// removeHalf removes what owners left who were killed before their file was in
+// place. Nobody reads it, and it takes memory until the next boot.
+func (m *mirror) removeHalf() {
+	left, _ := filepath.Glob(m.path + ".*") // a path with a pattern in it finds nothing
+	for _, path := range left {
+		_ = os.Remove(path)
+	}
 }
 
 // append adds a record; all is asked for everything when the file is to be
