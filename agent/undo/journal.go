@@ -157,20 +157,19 @@ func (j *Journal) awaitDisk(whole bool) error {
 	if !whole {
 		return err
 	}
-	return j.beginWithout(err)
+	j.beginWithout(err)
+	return nil
 }
 
-// beginWithout goes by the mirror alone.
-func (j *Journal) beginWithout(err error) error {
-	if err := j.mirror.begin(j.everything); err != nil {
-		return errors.Join(ErrDisk, err)
-	}
+// beginWithout goes by the mirror alone. Where there is no room for one of its
+// own, the earlier owner's stays: what is undone then may be undone once more.
+func (j *Journal) beginWithout(err error) {
+	err = errors.Join(err, j.mirror.begin(j.everything))
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if !j.read {
 		j.late, j.trouble = true, err
 	}
-	return nil
 }
 
 // join takes in what the disk holds, and says whether the disk lacks something.

@@ -3,6 +3,7 @@ package undo_test
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -93,6 +94,33 @@ func TestHalfAMirrorIsRemoved(t *testing.T) {
 		}
 		if _, err := os.Stat(b.mirror); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// With a disk that hangs and no room for a mirror of its own, an owner still goes
+// by the mirror that it has read.
+func TestRevertWithoutRoomForAMirror(t *testing.T) {
+	onDisk(t, func(t *testing.T, b *bench, d *undotest.Disk) {
+		before := b.host.String()
+		b.hold(t, "power.off")
+		d.Freeze(func(undotest.Op) bool { return true })
+		b.die()
+		// A name so long that no file can be written beside it.
+		long := filepath.Join(filepath.Dir(b.mirror), strings.Repeat("m", 250))
+		if err := os.Rename(b.mirror, long); err != nil {
+			t.Fatal(err)
+		}
+		b.mirror = long
+		b.open(t)
+		if err := b.runner.Recover(t.Context(), pb.RevertCause_REVERT_CAUSE_CRASH); err != nil {
+			t.Error(err)
+		}
+		if after := b.host.String(); after != before {
+			t.Errorf("the host reads\n%s\nand read\n%s", after, before)
+		}
+		if err := b.runner.Inject(t.Context(), &pb.Intent{Run: "r2", Step: "s"}, nil); !errors.Is(err, undo.ErrDisk) {
+			t.Errorf("inject without the disk: %v", err)
 		}
 	})
 }

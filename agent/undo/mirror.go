@@ -156,10 +156,10 @@ func (m *mirror) place(b []byte) (*os.File, error) {
 func (m *mirror) close() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.file == nil {
+	f := m.file
+	m.file, m.path = nil, "" // the next owner's is not to be replaced by a late one
+	if f == nil {
 		return nil
 	}
-	f := m.file
-	m.file, m.path = nil, ""
 	return f.Close()
 }
