@@ -93,7 +93,7 @@ func (d *heldDown) renew(until time.Duration) {
 	}
 }
 
-func (d *heldDown) died() <-chan struct{} { return nil } // the watch is a goroutine of this process
+func (d *heldDown) died() <-chan struct{} { return d.watch.done }
 
 // evidence shows that nothing lives, and what tried to. Where nothing ever did,
 // that shows nothing.
