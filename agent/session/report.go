@@ -26,9 +26,28 @@ func (s *Session) report(all bool) {
 		}
 	}
 	s.reported = known
-	if len(steps) > 0 {
-		s.say(&pb.SessionRequest{Kind: &pb.SessionRequest_Report{Report: &pb.Report{Steps: steps}}})
+	for _, part := range inParts(steps) {
+		s.say(&pb.SessionRequest{Kind: &pb.SessionRequest_Report{Report: part}})
 	}
+}
+
+// maxReport bounds a report of more than one step, in bytes: a message that is
+// larger than a server takes ends the stream, and would again after each dial.
+const maxReport = 256 << 10
+
+// inParts makes reports of statuses, as few as may be.
+func inParts(steps []*pb.StepStatus) (parts []*pb.Report) {
+	room := 0
+	for _, status := range steps {
+		size := proto.Size(status)
+		if len(parts) == 0 || size > room {
+			parts, room = append(parts, &pb.Report{}), maxReport
+		}
+		last := parts[len(parts)-1]
+		last.Steps = append(last.Steps, status)
+		room -= size
+	}
+	return parts
 }
 
 // tellDamage says what stands of the journal's damage, where the server in use
