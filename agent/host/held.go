@@ -158,8 +158,11 @@ func (r *Real) build(o *operation, h *held) {
 		err = fmt.Errorf("%w: %w", err, ErrUnsupported)
 	}
 	if err != nil && thing != nil {
-		err = errors.Join(err, thing.Close())
-		thing = nil
+		if left := thing.Close(); left == nil {
+			thing = nil
+		} else {
+			err = errors.Join(err, left) // it stays held, for its undo
+		}
 	}
 	r.publish(h, thing, act, err)
 }
