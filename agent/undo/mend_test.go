@@ -124,3 +124,34 @@ func TestRevertWithoutRoomForAMirror(t *testing.T) {
 		}
 	})
 }
+
+// A mirror that an owner could not replace, and whose disk has more, stands for
+// nothing any more.
+func TestMirrorThatIsBehindTheDiskStandsForNothing(t *testing.T) {
+	onDisk(t, func(t *testing.T, b *bench, d *undotest.Disk) {
+		b.hold(t, "dns.fail")
+		b.die()
+		long := filepath.Join(filepath.Dir(b.mirror), strings.Repeat("m", 250))
+		if err := os.Rename(b.mirror, long); err != nil {
+			t.Fatal(err)
+		}
+		b.mirror = long
+		b.open(t)
+		if err := b.runner.Latch(&pb.HaltLatch{Id: "h", Engaged: true, Local: true}); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.runner.Recorded(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		b.die()
+		d.Freeze(func(undotest.Op) bool { return true })
+		j, err := undo.Open(b.dir, undo.Options{BootID: "boot", Size: 512 << 10, Mirror: long, Disk: d})
+		if !errors.Is(err, undo.ErrDisk) {
+			t.Errorf("a halt stands on disk alone, and it opens without: %v", err)
+		}
+		if err == nil {
+			_ = j.Close()
+		}
+	})
+}

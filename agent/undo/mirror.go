@@ -38,6 +38,8 @@ type mirror struct {
 	whole bool
 	// failed is why the file lacks something; nil while it doesn't.
 	failed error
+	// outdated says that the earlier owner's file stands for nothing any more.
+	outdated bool
 }
 
 // read reads what an earlier owner left. It is whole when it can stand for the
@@ -151,6 +153,22 @@ func (m *mirror) place(b []byte) (*os.File, error) {
 		return nil, errors.Join(err, f.Close(), os.Remove(f.Name()))
 	}
 	return f, nil
+}
+
+// outdate says in an earlier owner's file that could not be replaced that the disk
+// has more; that needs no room. It is for when the disk has everything.
+func (m *mirror) outdate() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.path == "" || m.file != nil || m.failed == nil || m.outdated {
+		return
+	}
+	f, err := os.OpenFile(m.path, os.O_WRONLY, 0)
+	if err != nil {
+		return // there is none
+	}
+	_, err = f.WriteAt([]byte{0}, wholeAt)
+	m.outdated = errors.Join(err, f.Close()) == nil
 }
 
 func (m *mirror) close() error {

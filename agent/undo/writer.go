@@ -108,6 +108,7 @@ func (w *writer) serve(ctx context.Context) {
 	for pause := firstRetry; ; {
 		batch, closed := j.batch()
 		if len(batch) == 0 {
+			j.mirror.outdate() // where it could not be replaced
 			if closed {
 				return
 			}
