@@ -2,16 +2,11 @@ package sweep
 
 import (
 	"context"
-	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"syscall"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
@@ -28,10 +23,10 @@ func TestFrozenDiskKeepsNobodyDark(t *testing.T) {
 	hosttest.RequireProgram(t, "mkfs.ext4", "e2fsprogs")
 	hosttest.Require(t, "silence")
 	hosttest.RequireProgram(t, "nsenter", "util-linux")
-	mounts := ownMounts(t)
+	mounts := hosttest.OwnMounts(t)
 	l := newLane(t)
 	l.mounts = mounts
-	mountDisk(t, filepath.Join(l.dir, "state"))
+	hosttest.MountDisk(t, filepath.Join(l.dir, "state"), 64<<20)
 	for _, by := range []string{"halt", "worker", "all"} {
 		t.Log("ended by " + by) // no subtest: the mounts are this thread's
 		l.frozenDisk(by)
@@ -49,7 +44,7 @@ func (l *lane) frozenDisk(by string) {
 	if got := l.attached(); got == 0 {
 		l.t.Fatal("nothing is attached")
 	}
-	thaw := freeze(l.t, filepath.Join(l.dir, "state"))
+	thaw := hosttest.FreezeDisk(l.t, filepath.Join(l.dir, "state"))
 	began := time.Now()
 	if by == "halt" {
 		l.haltOnFrozenDisk()
@@ -121,67 +116,4 @@ func (l *lane) webRuns() bool {
 		}
 	}
 	return false
-}
-
-// ownMounts gives the test's thread mounts of its own, which end with it, and
-// returns the file of their namespace.
-func ownMounts(t *testing.T) string {
-	t.Helper()
-	runtime.LockOSThread()
-	if err := unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_FS); err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		t.Fatal(err)
-	}
-	return fmt.Sprintf("/proc/%d/task/%d/ns/mnt", os.Getpid(), unix.Gettid())
-}
-
-// mountDisk mounts a file system of its own on a folder.
-func mountDisk(t *testing.T, dir string) {
-	t.Helper()
-	image := filepath.Join(t.TempDir(), "disk.img")
-	if err := os.WriteFile(image, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Truncate(image, 64<<20); err != nil {
-		t.Fatal(err)
-	}
-	run(t, "mkfs.ext4", "-q", "-F", image)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	run(t, "mount", "-o", "loop", image, dir)
-	t.Cleanup(func() { run(t, "umount", "-l", dir) })
-}
-
-// freeze freezes the file system of a folder until thaw is called, a minute has
-// passed, or the test ends.
-func freeze(t testing.TB, dir string) (thaw func()) {
-	t.Helper()
-	guard := exec.Command("sh", "-c", `sleep 60; fsfreeze --unfreeze "$0"`, dir)
-	if err := guard.Start(); err != nil {
-		t.Fatal(err)
-	}
-	f, err := os.Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	const fithaw = 0xc0045878 // _IOWR('X', 120, int) of linux/fs.h
-	thaw = func() { _ = unix.IoctlSetInt(int(f.Fd()), fithaw, 0) }
-	t.Cleanup(func() {
-		thaw()
-		_ = f.Close()
-		_ = guard.Process.Kill()
-		_ = guard.Wait()
-	})
-	run(t, "fsfreeze", "--freeze", dir)
-	return thaw
-}
-
-func run(t testing.TB, name string, args ...string) {
-	t.Helper()
-	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
-		t.Fatalf("%s %s: %v\n%s", name, args, err, out)
-	}
 }
