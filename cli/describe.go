@@ -11,6 +11,7 @@ import (
 
 	"squall/experiments"
 	pb "squall/proto/squall/v1"
+	"squall/proto/text"
 )
 
 func newDescribeCmd(a *app) *cobra.Command {
@@ -63,7 +64,7 @@ func printHost(w io.Writer, r *pb.Registered) {
 	row("environment", h.GetEnvironment())
 	row("roles", strings.Join(h.GetRole(), ", "))
 	row("addresses", strings.Join(h.GetAddress(), ", "))
-	row("state", word(h.GetPresence(), "PRESENCE_")+when(r.GetServer() != "", " through "+r.GetServer()))
+	row("state", text.Word(h.GetPresence())+when(r.GetServer() != "", " through "+r.GetServer()))
 	if r.GetDamage() != nil {
 		row("journal", "damaged "+damageText(r.GetDamage()))
 		row("damage id", r.GetDamage().GetId())
@@ -81,14 +82,14 @@ func printHost(w io.Writer, r *pb.Registered) {
 		row("workload", wl.GetName()+when(wl.GetRole() != "", " ("+wl.GetRole()+")")+when(wl.GetProtect(), ", protected"))
 	}
 	for _, ab := range h.GetAbilities() {
-		row("ability", fmt.Sprintf("%s: %s %s", ab.GetName(), word(ab.GetState(), "ABILITY_STATE_"), ab.GetDetail()))
+		row("ability", fmt.Sprintf("%s: %s %s", ab.GetName(), text.Word(ab.GetState()), ab.GetDetail()))
 	}
 }
 
 func printRun(w io.Writer, r *pb.Run) {
 	fmt.Fprintf(w, "run\t%s\n", r.GetId())
 	fmt.Fprintf(w, "experiment\t%s\n", r.GetExperiment().GetName())
-	fmt.Fprintf(w, "state\t%s %s\n", word(r.GetState(), "RUN_STATE_"), when(r.GetVerdict() != 0, word(r.GetVerdict(), "VERDICT_")))
+	fmt.Fprintf(w, "state\t%s %s\n", text.Word(r.GetState()), when(r.GetVerdict() != 0, text.Word(r.GetVerdict())))
 	fmt.Fprintf(w, "by\t%s\t%s\n", orDash(r.GetBy().GetName()), orDash(r.GetBy().GetWhy()))
 	fmt.Fprintf(w, "fires\t%s\n", clockTime(r.GetT0UnixNanos()))
 	for _, s := range r.GetPlan().GetSteps() {
@@ -96,7 +97,7 @@ func printRun(w io.Writer, r *pb.Run) {
 			span(time.Duration(s.GetStartNanos())), span(time.Duration(s.GetEndNanos())))
 		for _, slot := range s.GetSlots() {
 			st := r.GetSteps()[s.GetId()].GetHosts()[slot.GetHost()]
-			fmt.Fprintf(w, "\t%s\t%s\t%s\n", slot.GetHost(), word(st.GetState(), "STEP_STATE_"), orDash(strings.Join(st.GetResidue(), "; ")))
+			fmt.Fprintf(w, "\t%s\t%s\t%s\n", slot.GetHost(), text.Word(st.GetState()), orDash(strings.Join(st.GetResidue(), "; ")))
 		}
 	}
 }

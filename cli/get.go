@@ -10,6 +10,7 @@ import (
 
 	"squall/experiments"
 	pb "squall/proto/squall/v1"
+	"squall/proto/text"
 )
 
 func newGetCmd(a *app) *cobra.Command {
@@ -64,7 +65,7 @@ func hostsView(resp *pb.ListHostsResponse) view {
 // hostWord is whether a host is connected, and why nothing is injected there.
 func hostWord(r *pb.Registered) string {
 	barred := barredWord(r.GetDamage(), r.GetConflict())
-	return word(r.GetHost().GetPresence(), "PRESENCE_") + when(barred != "", " ("+barred+")")
+	return text.Word(r.GetHost().GetPresence()) + when(barred != "", " ("+barred+")")
 }
 
 func when(condition bool, text string) string {

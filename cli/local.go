@@ -22,6 +22,7 @@ import (
 
 	"squall/experiments"
 	pb "squall/proto/squall/v1"
+	"squall/proto/text"
 )
 
 // localFlags turn a command to this host alone.
@@ -277,9 +278,9 @@ func (c *localClient) show(m proto.Message, print func(io.Writer, proto.Message)
 
 func printLocalStep(w io.Writer, m proto.Message) error {
 	s := m.(*pb.StepStatus)
-	state := strings.ToLower(strings.TrimPrefix(s.GetState().String(), "STEP_STATE_"))
+	state := text.Word(s.GetState())
 	if s.GetCause() != pb.RevertCause_REVERT_CAUSE_UNSPECIFIED {
-		state += " (" + strings.ToLower(strings.TrimPrefix(s.GetCause().String(), "REVERT_CAUSE_")) + ")"
+		state += " (" + text.Word(s.GetCause()) + ")"
 	}
 	if marks := s.GetJournal(); len(marks) > 0 {
 		state += " since " + clockTime(marks[len(marks)-1].GetActualUnixNanos())
@@ -366,7 +367,7 @@ func printLocalAbilities(w io.Writer, m proto.Message) error {
 		}
 	}
 	for _, a := range m.(*pb.LocalDoctorResponse).GetAbilities() {
-		state := strings.ToLower(strings.TrimPrefix(a.GetState().String(), "ABILITY_STATE_"))
+		state := text.Word(a.GetState())
 		if _, err := fmt.Fprintf(w, "%-14s %-8s %s\n", a.GetName(), state, escape(a.GetDetail())); err != nil {
 			return err
 		}

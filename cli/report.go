@@ -15,6 +15,7 @@ import (
 
 	"squall/experiments"
 	pb "squall/proto/squall/v1"
+	"squall/proto/text"
 )
 
 func newReportCmd(a *app) *cobra.Command {
@@ -155,7 +156,7 @@ func (t *reportText) banner() {
 		t.line(" started by " + by.GetName() + when(by.GetWhy() != "", ": "+strconv.Quote(by.GetWhy())))
 	}
 	if cause := t.report.GetEndCause(); cause > pb.EndCause_END_CAUSE_COMPLETE {
-		t.line(" ended early: " + word(cause, "END_CAUSE_") + when(t.report.GetEndDetail() != "", ": "+t.report.GetEndDetail()))
+		t.line(" ended early: " + text.Word(cause) + when(t.report.GetEndDetail() != "", ": "+t.report.GetEndDetail()))
 	}
 }
 
@@ -239,7 +240,7 @@ func (t *reportText) faults() {
 // hosts lists each host of a step with what showed that the fault bit.
 func (t *reportText) hosts(s *pb.StepReport) {
 	for _, h := range s.GetHosts() {
-		t.line("  "+h.GetHost(), word(h.GetState(), "STEP_STATE_"), word(h.GetCause(), "REVERT_CAUSE_"))
+		t.line("  "+h.GetHost(), text.Word(h.GetState()), text.Word(h.GetCause()))
 		for _, e := range h.GetEvidence() {
 			t.line("    "+e.GetName(), fmt.Sprint(e.GetValue()), e.GetText())
 		}

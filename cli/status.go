@@ -16,6 +16,7 @@ import (
 	"squall/proto/clock"
 	"squall/proto/parts"
 	pb "squall/proto/squall/v1"
+	"squall/proto/text"
 )
 
 func newStatusCmd(a *app) *cobra.Command {
@@ -207,14 +208,9 @@ func serverLine(st *pb.Status) string {
 // runWord is a run's verdict, or how far it has come.
 func runWord(r *pb.RunSummary) string {
 	if r.GetState() == pb.RunState_RUN_STATE_DONE {
-		return word(r.GetVerdict(), "VERDICT_")
+		return text.Word(r.GetVerdict())
 	}
-	return word(r.GetState(), "RUN_STATE_")
-}
-
-// word is an enum's value as people read it.
-func word(e fmt.Stringer, prefix string) string {
-	return strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(e.String(), prefix), "_", " "))
+	return text.Word(r.GetState())
 }
 
 // hit is how many hosts hold a fault: connected is not the same as well.

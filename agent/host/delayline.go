@@ -3,11 +3,11 @@ package host
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"squall/agent/host/bpf"
 	pb "squall/proto/squall/v1"
+	"squall/proto/text"
 )
 
 // delayLine holds packets back, in a process of its own.
@@ -30,7 +30,7 @@ func armDelayLine(_ context.Context, h *held) (thing, func(context.Context) erro
 
 func sayDelayLine(op *pb.Op) string {
 	d := op.GetDelayLine()
-	way := strings.ToLower(strings.TrimPrefix(d.GetDirection().String(), "DIRECTION_"))
+	way := text.Word(d.GetDirection())
 	prefixes := "1 prefix"
 	if n := len(d.GetPrefix()); n != 1 {
 		prefixes = fmt.Sprintf("%d prefixes", n)

@@ -14,6 +14,7 @@ import (
 
 	"squall/agent/fault"
 	pb "squall/proto/squall/v1"
+	"squall/proto/text"
 )
 
 // armLimit is how long an injection may take, beside the wait for its start.
@@ -112,7 +113,7 @@ func (e *Engine) revert(ctx context.Context, f reverting) {
 	if err != nil {
 		e.log.Error("record revert", "run", f.key.run, "step", f.key.step, "err", err)
 	}
-	e.log.Info("step reverted", "run", f.key.run, "step", f.key.step, "cause", causeWord(m.GetCause()),
+	e.log.Info("step reverted", "run", f.key.run, "step", f.key.step, "cause", text.Word(m.GetCause()),
 		"residue", m.GetResidue())
 	e.post(&revertedNews{f.key, m, after, e.journaled(f.key)})
 }
@@ -166,7 +167,7 @@ func (e *Engine) write(ctx context.Context, f effect) {
 	switch f := f.(type) {
 	case marking:
 		if err = e.runner.Mark(f.mark); f.mark.GetState() != pb.StepState_STEP_STATE_REFUSED {
-			e.log.Info("step "+stateWord(f.mark.GetState()), "run", f.mark.GetRun(), "step", f.mark.GetStep())
+			e.log.Info("step "+text.Word(f.mark.GetState()), "run", f.mark.GetRun(), "step", f.mark.GetStep())
 		}
 		n = &marked{f.mark, e.journaled(keyOf(f.mark))}
 	case latching:

@@ -9,6 +9,7 @@ import (
 	"squall/agent/fault"
 	"squall/agent/undo"
 	pb "squall/proto/squall/v1"
+	"squall/proto/text"
 )
 
 // effect is something that the core asks for. It is data: the driver carries it
@@ -78,14 +79,14 @@ func (e injecting) String() string {
 		time.Duration(e.intent.GetDeadlineBootNanos()), e.lease)
 }
 func (e cutting) String() string   { return "cut " + e.key.String() }
-func (e reverting) String() string { return fmt.Sprintf("revert %s: %s", e.key, causeWord(e.cause)) }
+func (e reverting) String() string { return fmt.Sprintf("revert %s: %s", e.key, text.Word(e.cause)) }
 
 func (e marking) String() string {
-	text := fmt.Sprintf("mark %s %s", keyOf(e.mark), stateWord(e.mark.GetState()))
+	line := fmt.Sprintf("mark %s %s", keyOf(e.mark), text.Word(e.mark.GetState()))
 	if c := e.mark.GetCause(); c != 0 {
-		text += ": " + causeWord(c)
+		line += ": " + text.Word(c)
 	}
-	return text
+	return line
 }
 
 func (e latching) String() string {

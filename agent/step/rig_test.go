@@ -12,6 +12,7 @@ import (
 	"squall/agent/host/hosttest"
 	"squall/agent/undo"
 	pb "squall/proto/squall/v1"
+	"squall/proto/text"
 )
 
 // testClock is cluster time that is some hours ahead of boot time.
@@ -170,8 +171,8 @@ func (r *rig) status() *pb.StepStatus {
 func (r *rig) want(state pb.StepState, cause pb.RevertCause) {
 	r.t.Helper()
 	if s := r.status(); s.GetState() != state || s.GetCause() != cause {
-		r.t.Fatalf("step is %s (%s), want %s (%s); refused: %v", stateWord(s.GetState()), causeWord(s.GetCause()),
-			stateWord(state), causeWord(cause), s.GetRefused())
+		r.t.Fatalf("step is %s (%s), want %s (%s); refused: %v", text.Word(s.GetState()), text.Word(s.GetCause()),
+			text.Word(state), text.Word(cause), s.GetRefused())
 	}
 }
 

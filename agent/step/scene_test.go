@@ -17,6 +17,7 @@ import (
 	"squall/agent/fault"
 	"squall/agent/undo"
 	pb "squall/proto/squall/v1"
+	"squall/proto/text"
 )
 
 var update = flag.Bool("update", false, "write what the scenes in testdata give")
@@ -87,7 +88,7 @@ func (s *scene) play(script string) string {
 			}
 		}
 		for _, step := range s.core.sorted() {
-			fmt.Fprintf(&s.out, "%s is %s\n", step.key, stateWord(step.state))
+			fmt.Fprintf(&s.out, "%s is %s\n", step.key, text.Word(step.state))
 			for _, e := range step.told.GetEvidence() {
 				fmt.Fprintf(&s.out, "  %s holds: %t: %s\n", e.GetName(), e.GetHolds(), e.GetText())
 			}

@@ -2,9 +2,9 @@ package undo
 
 import (
 	"fmt"
-	"strings"
 
 	pb "squall/proto/squall/v1"
+	"squall/proto/text"
 )
 
 // Text is a record in a line for people: what it says, and of what.
@@ -13,7 +13,7 @@ func Text(r *pb.Record) string {
 	case *pb.Record_Intent:
 		return "the undo of " + of(k.Intent)
 	case *pb.Record_Mark:
-		return of(k.Mark) + ": " + strings.ToLower(strings.TrimPrefix(k.Mark.GetState().String(), "STEP_STATE_"))
+		return of(k.Mark) + ": " + text.Word(k.Mark.GetState())
 	case *pb.Record_Order:
 		return fmt.Sprintf("order %d.%d", k.Order.GetEpoch(), k.Order.GetIndex())
 	case *pb.Record_Halt:

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	pb "squall/proto/squall/v1"
+	"squall/proto/text"
 )
 
 // label is the width of the words at the left.
@@ -42,7 +43,7 @@ func (v *live) put(name string, parts ...part) {
 
 func (v *live) head() {
 	run := v.r.GetRun()
-	v.put("RUN", part{text: run.GetId(), may: 1}, part{text: word(run.GetState().String(), "RUN_STATE_"), colour: bold}, v.elapsed(),
+	v.put("RUN", part{text: run.GetId(), may: 1}, part{text: text.Word(run.GetState()), colour: bold}, v.elapsed(),
 		part{text: "by " + run.GetBy().GetName(), may: 2}, part{text: run.GetBy().GetWhy(), may: 3})
 	clocks := []part{{text: v.now.Format("15:04:05") + " real"}}
 	if at := v.r.GetIncidentUnixNanos(); at != 0 {
@@ -314,7 +315,7 @@ func (v *live) rules() {
 	}
 	last := ""
 	for _, r := range v.r.GetRules() {
-		title := strings.ToUpper(word(r.GetKind().String(), "FINDING_KIND_"))
+		title := strings.ToUpper(text.Word(r.GetKind()))
 		if title == last {
 			title = ""
 		} else {
@@ -360,11 +361,6 @@ func (v *live) residue() {
 		}
 		v.put("RESIDUE", part{text: h.GetHost(), colour: red}, part{text: what})
 	}
-}
-
-// word is an enum's value as people read it.
-func word(name, prefix string) string {
-	return strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(name, prefix), "_", " "))
 }
 
 // span is a length of time for people who watch it change: whole seconds from

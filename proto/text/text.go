@@ -3,7 +3,8 @@
 // letter.
 //
 // What people send is refused with its place; what machines send is mended, for
-// a bad name on a host is no reason to lose the host.
+// a bad name on a host is no reason to lose the host. And it has the words that
+// people read for what messages hold as numbers.
 package text
 
 import (

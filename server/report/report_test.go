@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	pb "squall/proto/squall/v1"
+	"squall/proto/text"
 	"squall/server/report"
 	"squall/server/state"
 )
@@ -77,7 +78,7 @@ func says(b *book) string {
 	status, rep := report.Status(v), report.Run(v, "r")
 	var words []string
 	for _, host := range []string{"a", "b", "c", "d"} {
-		word := strings.ToLower(strings.TrimPrefix(rep.GetSteps()[0].GetStanding()[host].String(), "STANDING_"))
+		word := text.Word(rep.GetSteps()[0].GetStanding()[host])
 		words = append(words, word)
 	}
 	summary := status.GetRuns()[0]

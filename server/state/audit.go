@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	pb "squall/proto/squall/v1"
+	"squall/proto/text"
 )
 
 // maxAudit is how many acts are kept.
@@ -86,5 +87,5 @@ func endAct(cause pb.EndCause) string {
 	if cause == pb.EndCause_END_CAUSE_UNDO {
 		return "undo"
 	}
-	return "end: " + word(cause.String(), "END_CAUSE_")
+	return "end: " + text.Word(cause)
 }

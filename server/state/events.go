@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	pb "squall/proto/squall/v1"
+	"squall/proto/text"
 )
 
 // maxEvents bounds a run's story. The beginning is kept: what comes after is
@@ -45,28 +46,28 @@ func scale(nanos int64, milli uint64) int64 {
 }
 
 func stateText(r *pb.Run) string {
-	text := stateName(r.GetState())
+	line := stateName(r.GetState())
 	if r.GetState() == pb.RunState_RUN_STATE_REVERTING && r.GetEndCause() != pb.EndCause_END_CAUSE_UNSPECIFIED {
-		text += ": " + word(r.GetEndCause().String(), "END_CAUSE_")
+		line += ": " + text.Word(r.GetEndCause())
 		if r.GetEndDetail() != "" {
-			text += ", " + r.GetEndDetail()
+			line += ", " + r.GetEndDetail()
 		}
 	}
-	return text
+	return line
 }
 
 func stepText(s *pb.StepStatus) string {
-	text := fmt.Sprintf("%s on %s: %s", s.GetStep(), s.GetHost(), word(s.GetState().String(), "STEP_STATE_"))
+	line := fmt.Sprintf("%s on %s: %s", s.GetStep(), s.GetHost(), text.Word(s.GetState()))
 	if s.GetCause() != pb.RevertCause_REVERT_CAUSE_UNSPECIFIED {
-		text += " (" + word(s.GetCause().String(), "REVERT_CAUSE_") + ")"
+		line += " (" + text.Word(s.GetCause()) + ")"
 	}
 	if s.GetRefused() != nil {
-		text += ": " + s.GetRefused().GetMessage()
+		line += ": " + s.GetRefused().GetMessage()
 	}
 	if len(s.GetResidue()) > 0 {
-		text += ": residue: " + strings.Join(s.GetResidue(), ", ")
+		line += ": residue: " + strings.Join(s.GetResidue(), ", ")
 	}
-	return text
+	return line
 }
 
 func phaseText(p *pb.PlannedPhase) string {
@@ -77,14 +78,13 @@ func phaseText(p *pb.PlannedPhase) string {
 }
 
 func findingText(f *pb.Finding) string {
-	text := fmt.Sprintf("%s %q %s", word(f.GetKind().String(), "FINDING_KIND_"), f.GetName(),
-		word(f.GetState().String(), "FINDING_STATE_"))
+	line := fmt.Sprintf("%s %q %s", text.Word(f.GetKind()), f.GetName(), text.Word(f.GetState()))
 	if f.GetText() != "" {
-		text += ": " + f.GetText()
+		line += ": " + f.GetText()
 	}
-	return text
+	return line
 }
 
 func verdictText(r *pb.Run) string {
-	return "verdict " + word(r.GetVerdict().String(), "VERDICT_")
+	return "verdict " + text.Word(r.GetVerdict())
 }

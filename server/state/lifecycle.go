@@ -3,9 +3,9 @@ package state
 import (
 	"maps"
 	"slices"
-	"strings"
 
 	pb "squall/proto/squall/v1"
+	"squall/proto/text"
 )
 
 // maxFireAhead is how far ahead of cluster time an instant may be, in
@@ -57,12 +57,7 @@ func unknownRun(id string) *pb.Problem {
 	return refuse(pb.Refusal_REFUSAL_UNKNOWN, "list the runs with: squall get runs", "there is no run %q", id)
 }
 
-func stateName(s pb.RunState) string { return word(s.String(), "RUN_STATE_") }
-
-// word is an enum's value as people read it.
-func word(name, prefix string) string {
-	return strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(name, prefix)), "_", " ")
-}
+func stateName(s pb.RunState) string { return text.Word(s) }
 
 // concerned are the hosts that a run's orders go to, sorted.
 func concerned(r *pb.Run) []string {
