@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"unicode"
 
 	"squall/experiments"
+	"squall/proto/text"
 )
 
 // exitError is an error that knows the process's exit code. Without an err it
@@ -65,11 +65,4 @@ func exitCode(err error) int {
 }
 
 // escape makes text of others harmless to a terminal.
-func escape(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r == '\n' || r == '\t' || unicode.IsPrint(r) {
-			return r
-		}
-		return '\uFFFD'
-	}, s)
-}
+func escape(s string) string { return text.Harmless(s) }

@@ -116,13 +116,5 @@ func pad(text string, columns int) string {
 // oneLine makes text of others fit for a place in a line: what a terminal would
 // obey is replaced, and what would end the line is a blank.
 func oneLine(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n' || r == '\t':
-			return ' '
-		case text.Legible(r):
-			return r
-		}
-		return utf8.RuneError
-	}, s)
+	return text.Harmless(strings.NewReplacer("\n", " ", "\t", " ").Replace(s))
 }

@@ -42,13 +42,12 @@ func Clean(s string) string {
 		}
 		s = strings.TrimRightFunc(s, func(r rune) bool { return r == utf8.RuneError })
 	}
-	clean := utf8.ValidString(s)
-	for _, r := range s {
-		clean = clean && Legible(r)
-	}
-	if clean {
-		return s
-	}
+	return Harmless(s)
+}
+
+// Harmless is a text with everything replaced that is not legible, one character
+// by one.
+func Harmless(s string) string {
 	return strings.Map(func(r rune) rune {
 		if Legible(r) {
 			return r
