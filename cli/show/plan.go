@@ -17,6 +17,7 @@ import (
 	"squall/experiments/plan"
 	"squall/experiments/quantity"
 	pb "squall/proto/squall/v1"
+	"squall/proto/text"
 )
 
 // Plan is a plan as people read it: what is wrong first, then who, when and
@@ -127,11 +128,11 @@ func (t *plainText) zone(zone string, hosts []*pb.PlannedHost) {
 	}
 	label := zone
 	for _, what := range order {
-		t.line(label, "%s   %s   %s", what[:1]+" "+strings.Join(groups[what], " "), what[2:], plural(len(groups[what]), "host"))
+		t.line(label, "%s   %s   %s", what[:1]+" "+strings.Join(groups[what], " "), what[2:], text.Count(len(groups[what]), "host"))
 		label = ""
 	}
 	if untouched > 0 {
-		t.line(label, "  %s untouched", plural(untouched, "host"))
+		t.line(label, "  %s untouched", text.Count(untouched, "host"))
 	}
 }
 
@@ -259,11 +260,4 @@ func (t *plainText) clock(after int64) string {
 		return at.Format("15:04")
 	}
 	return at.Format("15:04:05")
-}
-
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }

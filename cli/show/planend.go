@@ -7,6 +7,7 @@ import (
 	"squall/experiments/fault"
 	"squall/experiments/quantity"
 	pb "squall/proto/squall/v1"
+	"squall/proto/text"
 )
 
 // probes says where each probe runs and how often.
@@ -31,7 +32,7 @@ func places(p *pb.PlannedProbe) string {
 	var list []string
 	switch n := len(p.GetHosts()); {
 	case n > 4:
-		list = append(list, plural(n, "host"))
+		list = append(list, text.Count(n, "host"))
 	case n > 0:
 		list = append(list, strings.Join(p.GetHosts(), " "))
 	}

@@ -1,7 +1,6 @@
 package fault
 
 import (
-	"fmt"
 	"strconv"
 
 	pb "squall/proto/squall/v1"
@@ -33,14 +32,6 @@ func shareHost(what string, workloads []string) []Claim {
 		list = append(list, Claim{what + "/" + w, false})
 	}
 	return append(list, Claim{what, true})
-}
-
-// plural counts things: "1 host", "3 hosts".
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }
 
 func quoted(text string) string { return strconv.Quote(text) }

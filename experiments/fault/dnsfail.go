@@ -3,6 +3,7 @@ package fault
 import (
 	"squall/experiments/quantity"
 	pb "squall/proto/squall/v1"
+	"squall/proto/text"
 )
 
 var dnsFail = Kind{
@@ -21,7 +22,7 @@ var dnsFail = Kind{
 		return quantity.FormatRamp(f.GetDnsFail().GetShare())
 	},
 	Undone: func(s *Scene) string {
-		return "lookups pass again on " + plural(s.Hosts, "host") + ", our programs gone"
+		return "lookups pass again on " + text.Count(s.Hosts, "host") + ", our programs gone"
 	},
 	Lacks: []Lack{
 		{Field: "names", Only: "*", What: "dns.fail for single names", Fix: `use names: ["*"]`},

@@ -4,6 +4,7 @@ import (
 	"squall/experiments/internal/spell"
 	"squall/experiments/quantity"
 	pb "squall/proto/squall/v1"
+	"squall/proto/text"
 )
 
 var netDelay = Kind{
@@ -30,7 +31,7 @@ var netDelay = Kind{
 		return quantity.FormatSpan(d.GetDelay().GetNanos()) + " " + spell.Enum(d.GetDirection())
 	},
 	Undone: func(s *Scene) string {
-		return "packets pass undelayed on " + plural(s.Hosts, "host") + ", our delay line gone"
+		return "packets pass undelayed on " + text.Count(s.Hosts, "host") + ", our delay line gone"
 	},
 	Lacks: []Lack{},
 }

@@ -5,6 +5,7 @@ import (
 
 	"squall/experiments/internal/spell"
 	pb "squall/proto/squall/v1"
+	"squall/proto/text"
 )
 
 var powerOff = Kind{
@@ -85,11 +86,11 @@ func comesBack(f *pb.Fault, h *pb.Host, killed []*pb.HostWorkload) []Finding {
 
 // started says what the way back starts, and when.
 func started(s *Scene) string {
-	on := plural(s.Hosts, "host")
+	on := text.Count(s.Hosts, "host")
 	if s.Fault.GetPowerOff().GetBack().GetStart() == pb.BackStart_BACK_START_NONE {
 		return "nothing started on " + on
 	}
-	line := plural(s.Workloads, "workload") + " started on " + on
+	line := text.Count(s.Workloads, "workload") + " started on " + on
 	if s.AtOnce > 0 {
 		line += fmt.Sprintf(", %d at once", s.AtOnce)
 	}

@@ -2,6 +2,7 @@ package fault
 
 import (
 	pb "squall/proto/squall/v1"
+	"squall/proto/text"
 )
 
 var processFreeze = Kind{
@@ -26,7 +27,7 @@ var processFreeze = Kind{
 	Claims:    func(workloads []string) []Claim { return shareHost("/workload", workloads) },
 	Magnitude: func(*pb.Fault) string { return "all processes" },
 	Undone: func(s *Scene) string {
-		return plural(s.Workloads, "workload") + " thawed on " + plural(s.Hosts, "host")
+		return text.Count(s.Workloads, "workload") + " thawed on " + text.Count(s.Hosts, "host")
 	},
 	Lacks: []Lack{},
 }
