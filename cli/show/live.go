@@ -62,9 +62,9 @@ func (v *live) elapsed() part {
 	if t0 == 0 || v.now.UnixNano() < t0 {
 		return part{text: v.until("fires", t0)}
 	}
-	text := "T+" + span(v.now.Sub(time.Unix(0, t0)))
+	text := "T+" + coarse(v.now.Sub(time.Unix(0, t0)))
 	if end > t0 {
-		text += " of " + span(time.Duration(end-t0))
+		text += " of " + coarse(time.Duration(end-t0))
 	}
 	return part{text: text}
 }
@@ -78,7 +78,7 @@ func (v *live) until(verb string, at int64) string {
 	case left <= 0:
 		return verb + " now"
 	}
-	return verb + " in " + span(left)
+	return verb + " in " + coarse(left)
 }
 
 // sign is how a host's condition looks.
@@ -248,7 +248,7 @@ func (v *live) probes() {
 			value = part{text: fmt.Sprintf("%5.1f%%", p.GetSuccess()*100), colour: health(p.GetSuccess())}
 		}
 		v.put(title, part{text: pad(Cut(p.GetName(), longest), longest)}, value, part{text: v.spark(p.GetHistory()), may: 1},
-			part{text: p95(p), may: 2}, part{text: fmt.Sprintf("%s old", span(time.Duration(p.GetAgeNanos()))), colour: grey, may: 3})
+			part{text: p95(p), may: 2}, part{text: fmt.Sprintf("%s old", coarse(time.Duration(p.GetAgeNanos()))), colour: grey, may: 3})
 		title = ""
 	}
 }
@@ -257,7 +257,7 @@ func p95(p *pb.LiveProbe) string {
 	if p.Success == nil {
 		return ""
 	}
-	return "p95 " + span(time.Duration(p.GetP95Millis()*float64(time.Millisecond)))
+	return "p95 " + coarse(time.Duration(p.GetP95Millis()*float64(time.Millisecond)))
 }
 
 // nameColumns bounds the column of names.
@@ -341,7 +341,7 @@ func stands(r *pb.LiveRule) part {
 	case r.GetState() == pb.FindingState_FINDING_STATE_UNKNOWN && r.GetTrueNanos() == 0:
 		return part{text: "no data", colour: yellow}
 	case abort && r.GetTrueNanos() > 0:
-		return part{text: fmt.Sprintf("true for %s of %s", span(time.Duration(r.GetTrueNanos())), span(time.Duration(r.GetForNanos()))), colour: red}
+		return part{text: fmt.Sprintf("true for %s of %s", coarse(time.Duration(r.GetTrueNanos())), coarse(time.Duration(r.GetForNanos()))), colour: red}
 	case abort:
 		return part{text: "clear", colour: green}
 	case holds:
@@ -363,9 +363,9 @@ func (v *live) residue() {
 	}
 }
 
-// span is a length of time for people who watch it change: whole seconds from
+// coarse is a length of time for people who watch it change: whole seconds from
 // one second on.
-func span(d time.Duration) string {
+func coarse(d time.Duration) string {
 	if d >= time.Second || d <= -time.Second {
 		return d.Round(time.Second).String()
 	}
