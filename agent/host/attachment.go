@@ -33,11 +33,11 @@ type program struct {
 }
 
 // program attaches programs as what the operation holds.
-func (h *held) program(e effect, attach func(*bpf.Kit) (bpf.Attachment, error), try activeProbe) (thing, func(context.Context) error, error) {
-	if h.host.kit == nil {
+func (h *held) program(e effect, attach func(*bpf.Loader) (bpf.Attachment, error), try activeProbe) (thing, func(context.Context) error, error) {
+	if h.host.loader == nil {
 		return nil, nil, fmt.Errorf("%w: %w", h.host.why, ErrUnsupported)
 	}
-	a, err := attach(h.host.kit)
+	a, err := attach(h.host.loader)
 	if err != nil {
 		return nil, nil, err
 	}

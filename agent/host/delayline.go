@@ -15,8 +15,8 @@ var delayLine = operation{
 	ability: "delay.line",
 	program: &bpf.Trial{
 		Engine: "delay line", Port: 9, Counter: "delayed_out",
-		Attach: func(k *bpf.Kit, g *pb.Gate) (bpf.Attachment, error) {
-			return k.Delay(g, &pb.DelayLine{DelayNanos: 1e6, Direction: pb.Direction_DIRECTION_OUT})
+		Attach: func(l *bpf.Loader, g *pb.Gate) (bpf.Attachment, error) {
+			return l.Delay(g, &pb.DelayLine{DelayNanos: 1e6, Direction: pb.Direction_DIRECTION_OUT})
 		},
 	},
 	arm:  armDelayLine,
@@ -25,7 +25,7 @@ var delayLine = operation{
 
 func armDelayLine(_ context.Context, h *held) (thing, func(context.Context) error, error) {
 	return h.program(effect{name: "delayed", of: []string{"delayed_in", "delayed_out"}},
-		func(k *bpf.Kit) (bpf.Attachment, error) { return k.Delay(h.op.GetGate(), h.op.GetDelayLine()) }, nil)
+		func(l *bpf.Loader) (bpf.Attachment, error) { return l.Delay(h.op.GetGate(), h.op.GetDelayLine()) }, nil)
 }
 
 func sayDelayLine(op *pb.Op) string {

@@ -22,9 +22,9 @@ const doctorTimeout = 30 * time.Second
 // doctor tries each mechanism on objects of its own: a throw-away cgroup,
 // namespaces, a thread.
 type doctor struct {
-	base string
-	kit  *bpf.Kit
-	why  error
+	base   string
+	loader *bpf.Loader
+	why    error
 	// found is what came of the programs that were asked for, tried in one go.
 	found map[string]bpf.Finding
 }
@@ -49,23 +49,23 @@ func Try(ctx context.Context, name string) *pb.Ability {
 
 // Doctor tries each mechanism where this host's agent would use it.
 func (r *Real) Doctor(ctx context.Context) []*pb.Ability {
-	d := &doctor{base: r.workloads.base, kit: r.kit, why: r.why}
+	d := &doctor{base: r.workloads.base, loader: r.loader, why: r.why}
 	return d.abilities(ctx, Abilities()...)
 }
 
-// newDoctor makes a doctor with a kit of its own.
+// newDoctor makes a doctor with a loader of its own.
 func newDoctor() (d *doctor, done func()) {
-	kit, why := bpf.Open()
+	loader, why := bpf.Open()
 	if why != nil {
 		return &doctor{why: why}, func() {}
 	}
-	return &doctor{kit: kit}, func() { kit.Close() }
+	return &doctor{loader: loader}, func() { loader.Close() }
 }
 
 // abilities tries mechanisms in their order, but those of programs all at once.
 func (d *doctor) abilities(ctx context.Context, names ...string) []*pb.Ability {
-	if programs := programsOf(names); d.kit != nil && len(programs) > 0 {
-		d.found = d.kit.Try(programs)
+	if programs := programsOf(names); d.loader != nil && len(programs) > 0 {
+		d.found = d.loader.Try(programs)
 	}
 	var found []*pb.Ability
 	for _, name := range names {
@@ -123,7 +123,7 @@ func (d *doctor) try(ctx context.Context, name string) (string, error) {
 			return o.trial(ctx, d)
 		}
 	}
-	if d.kit == nil {
+	if d.loader == nil {
 		return "", fmt.Errorf("no BPF programs: %w", d.why)
 	}
 	if f, ok := d.found[name]; ok {
@@ -263,10 +263,10 @@ func (c cgroups) sleeper(cgroup string) (*exec.Cmd, error) {
 }
 
 func (d *doctor) tryBPF() (string, error) {
-	if d.kit == nil {
+	if d.loader == nil {
 		return "", d.why
 	}
-	if offset := d.kit.BootOffset(); offset != 0 {
+	if offset := d.loader.BootOffset(); offset != 0 {
 		return "", warning{fmt.Errorf("in a time namespace: the kernel's boot time is %s ahead, which is applied", offset)}
 	}
 	return "boot time in the kernel is this process's", nil

@@ -17,11 +17,11 @@ var dropDNS = operation{
 	ability: "dns.drop",
 	program: &bpf.Trial{
 		Engine: "tcx", Port: 53, Counter: "queries_dropped",
-		Attach: func(k *bpf.Kit, g *pb.Gate) (bpf.Attachment, error) {
-			return k.DropDNS(g, &pb.DropDNS{SharePpm: everyQuery})
+		Attach: func(l *bpf.Loader, g *pb.Gate) (bpf.Attachment, error) {
+			return l.DropDNS(g, &pb.DropDNS{SharePpm: everyQuery})
 		},
 	},
-	ready: func(k *bpf.Kit, _ *pb.Exempt) error { return k.Warm(&pb.DropDNS{SharePpm: everyQuery}) },
+	ready: func(l *bpf.Loader, _ *pb.Exempt) error { return l.Warm(&pb.DropDNS{SharePpm: everyQuery}) },
 	arm:   armDropDNS,
 	says: func(op *pb.Op) string {
 		d := op.GetDropDns()
@@ -40,7 +40,7 @@ func armDropDNS(_ context.Context, h *held) (thing, func(context.Context) error,
 		return nil, nil, err
 	}
 	return h.aimed(scope, effect{name: "dropped", of: []string{"queries_dropped", "answers_dropped"}},
-		func(k *bpf.Kit) (bpf.Attachment, error) { return k.DropDNS(h.op.GetGate(), op, scope.ids()...) },
+		func(l *bpf.Loader) (bpf.Attachment, error) { return l.DropDNS(h.op.GetGate(), op, scope.ids()...) },
 		func(ctx context.Context, a bpf.Attachment, before map[string]uint64) (*pb.Evidence, error) {
 			return tryLookups(ctx, op, a, before)
 		})

@@ -16,8 +16,8 @@ var holdDown = operation{
 	ability: "hold.exec",
 	program: &bpf.Trial{
 		Engine: "raw tracepoint",
-		Attach: func(k *bpf.Kit, g *pb.Gate) (bpf.Attachment, error) {
-			return k.HoldDown(g, []uint64{bpf.Nobody})
+		Attach: func(l *bpf.Loader, g *pb.Gate) (bpf.Attachment, error) {
+			return l.HoldDown(g, []uint64{bpf.Nobody})
 		},
 	},
 	arm: armHoldDown,
@@ -41,7 +41,7 @@ type heldDown struct {
 // where the kernel has no hook, but what it catches has lived a while.
 func armHoldDown(_ context.Context, h *held) (thing, func(context.Context) error, error) {
 	r, op := h.host, h.op.GetHoldDown()
-	if r.kit == nil {
+	if r.loader == nil {
 		return nil, nil, fmt.Errorf("%w: %w", r.why, ErrUnsupported)
 	}
 	w, err := r.newWatch(h, op)
@@ -52,7 +52,7 @@ func armHoldDown(_ context.Context, h *held) (thing, func(context.Context) error
 	// A cgroup that doesn't exist yet is given to the hook when it appears.
 	if ids := r.workloads.cgroups.ids(op.GetCgroups()); len(ids) > 0 {
 		var hook bpf.Attachment
-		hook, err = r.kit.HoldDown(h.op.GetGate(), ids)
+		hook, err = r.loader.HoldDown(h.op.GetGate(), ids)
 		down.hook, _ = hook.(*bpf.Hold)
 	}
 	if errors.Is(err, bpf.ErrUnsupported) {

@@ -24,11 +24,11 @@ type operation struct {
 	// nil without an ability, or where program is tried instead.
 	trial func(context.Context, *doctor) (engine string, err error)
 	// program is the trial of an ability that rests on BPF programs: those are
-	// tried together, see bpf.Kit.Try.
+	// tried together, see bpf.Loader.Try.
 	program *bpf.Trial
 	// ready loads ahead the programs of the usual operation of the kind, so that
 	// a fault doesn't wait for them; nil where there is nothing to load.
-	ready func(*bpf.Kit, *pb.Exempt) error
+	ready func(*bpf.Loader, *pb.Exempt) error
 	// arm makes everything ready, and attaches what attaches with its gate inside.
 	// What stays is held under the operation's tag until it is detached; act, nil
 	// where nothing is left to do, waits for the gate and does the rest.

@@ -41,8 +41,8 @@ type Real struct {
 	options   Options
 	log       *slog.Logger
 	workloads *Workloads
-	kit       *bpf.Kit // nil where the kernel takes none of our programs
-	why       error    // why there is no kit
+	loader    *bpf.Loader // nil where the kernel takes none of our programs
+	why       error       // why there is no loader
 	offset    time.Duration
 	trials    trials
 	// lasting are the kinds of operation that may leave something beyond the life of
@@ -78,11 +78,11 @@ func Open(config *pb.HostConfig, o Options) (*Real, error) {
 		return r, nil
 	}
 	r.trials.run = r.Doctor
-	if r.kit, r.why = openKit(o); r.kit == nil {
+	if r.loader, r.why = openLoader(o); r.loader == nil {
 		r.log.Warn("no BPF programs here", "err", r.why)
 		return r, nil
 	}
-	r.offset = r.kit.BootOffset()
+	r.offset = r.loader.BootOffset()
 	return r, nil
 }
 
@@ -100,21 +100,21 @@ func refusedTrials(context.Context) []*pb.Ability {
 	return all
 }
 
-// openKit opens the kit, or returns nil and why there is none.
-func openKit(o Options) (*bpf.Kit, error) {
-	kit, err := bpf.Open()
+// openLoader opens the loader, or returns nil and why there is none.
+func openLoader(o Options) (*bpf.Loader, error) {
+	loader, err := bpf.Open()
 	if err != nil || !o.Ready {
-		return kit, err
+		return loader, err
 	}
-	if err := kit.Attach(); err != nil {
-		return nil, errors.Join(err, kit.Close())
+	if err := loader.Attach(); err != nil {
+		return nil, errors.Join(err, loader.Close())
 	}
 	for _, kind := range operations {
 		if kind.ready != nil {
-			_ = kind.ready(kit, o.Exempt) // the fault that needs it says why it can't be
+			_ = kind.ready(loader, o.Exempt) // the fault that needs it says why it can't be
 		}
 	}
-	return kit, nil
+	return loader, nil
 }
 
 // Boot implements Host.
@@ -124,8 +124,8 @@ func (r *Real) Boot() time.Duration { return BootTime() + r.offset }
 func (r *Real) Close() error {
 	r.trials.end()
 	err := r.detachIf(context.Background(), func(string) bool { return true })
-	if r.kit != nil {
-		err = errors.Join(err, r.kit.Close())
+	if r.loader != nil {
+		err = errors.Join(err, r.loader.Close())
 	}
 	return err
 }

@@ -15,9 +15,9 @@ var silence = operation{
 	ability: "silence",
 	program: &bpf.Trial{
 		Engine: "tcx", Port: 9, Counter: "dropped_out",
-		Attach: func(k *bpf.Kit, g *pb.Gate) (bpf.Attachment, error) { return k.Silence(g, &pb.Silence{}, nil) },
+		Attach: func(l *bpf.Loader, g *pb.Gate) (bpf.Attachment, error) { return l.Silence(g, &pb.Silence{}, nil) },
 	},
-	ready: func(k *bpf.Kit, exempt *pb.Exempt) error { return k.Warm(&pb.Silence{Exempt: exempt}) },
+	ready: func(l *bpf.Loader, exempt *pb.Exempt) error { return l.Warm(&pb.Silence{Exempt: exempt}) },
 	arm:   armSilence,
 	says:  saySilence,
 }
@@ -52,7 +52,9 @@ func armSilence(_ context.Context, h *held) (thing, func(context.Context) error,
 		return nil, nil, err
 	}
 	return h.aimed(scope, dropped,
-		func(k *bpf.Kit) (bpf.Attachment, error) { return k.Silence(h.op.GetGate(), op, scope.ids(), flows...) },
+		func(l *bpf.Loader) (bpf.Attachment, error) {
+			return l.Silence(h.op.GetGate(), op, scope.ids(), flows...)
+		},
 		func(ctx context.Context, a bpf.Attachment, before map[string]uint64) (*pb.Evidence, error) {
 			return tryNowhere(op, a, before)
 		})

@@ -13,7 +13,7 @@ import (
 // held is an attachment made of programs of this process.
 type held struct {
 	coll  *ebpf.Collection
-	lease *cell
+	lease *mappedValue
 	links io.Closer
 	names []string
 	more  func(map[string]uint64) error // adds what is not in the counters map
@@ -26,7 +26,7 @@ type held struct {
 
 // hold takes over a collection and what attaches it. Names are those of the
 // counters, in the order of the programs' enum.
-func hold(coll *ebpf.Collection, lease *cell, links io.Closer, names []string) *held {
+func hold(coll *ebpf.Collection, lease *mappedValue, links io.Closer, names []string) *held {
 	return &held{coll: coll, lease: lease, links: links, names: names, free: func() error {
 		coll.Close()
 		return lease.close()

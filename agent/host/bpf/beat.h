@@ -4,7 +4,7 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
-struct pulse {
+struct heartbeat {
 	__u64 until; // boot time; written by the loop: were it to hang, packets pass
 	__u64 killed; // written by kill.bpf.c
 };
@@ -14,5 +14,5 @@ struct {
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct pulse);
+	__type(value, struct heartbeat);
 } beat SEC(".maps");

@@ -15,15 +15,15 @@ import (
 	pb "squall/proto/squall/v1"
 )
 
-// BenchmarkDNSOnAndOff is one DNS blackhole in and out again, on attached points.
+// BenchmarkDNSOnAndOff is one DNS blackhole in and out again, with the entries attached.
 func BenchmarkDNSOnAndOff(b *testing.B) {
-	p, k := newPair(b), newKit(b)
+	p, loader := newPair(b), newLoader(b)
 	p.here.run(b, func() {
-		must(b, k.Attach())
+		must(b, loader.Attach())
 		var on, off time.Duration
 		for b.Loop() {
 			start := time.Now()
-			a, err := k.DropDNS(now(k, time.Minute), &pb.DropDNS{SharePpm: wholePPM})
+			a, err := loader.DropDNS(now(loader, time.Minute), &pb.DropDNS{SharePpm: wholePPM})
 			must(b, err)
 			mid := time.Now()
 			must(b, a.Close())
@@ -52,11 +52,11 @@ func BenchmarkDelayError(b *testing.B) {
 		{"sleeper", echo, pacedTrips},
 	} {
 		b.Run(m.name, func(b *testing.B) {
-			p, k := newPair(b), newKit(b)
+			p, loader := newPair(b), newLoader(b)
 			p.there.listenUDP(b, echo)
 			base := m.measure(b, p.here, m.to, asked, 200)
 			attachIn(b, p.here, func() (Attachment, error) {
-				return k.Delay(now(k, 10*time.Minute), &pb.DelayLine{DelayNanos: int64(asked)})
+				return loader.Delay(now(loader, 10*time.Minute), &pb.DelayLine{DelayNanos: int64(asked)})
 			})
 			b.ResetTimer()
 			took := m.measure(b, p.here, m.to, 0, b.N)
@@ -94,17 +94,17 @@ func streamed(t testing.TB, s *space, to string, _ time.Duration, n int) []time.
 // BenchmarkOtherTraffic is the share of the link that traffic keeps which no
 // fault is aimed at, in interleaved pairs: quartiles of the ratio.
 func BenchmarkOtherTraffic(b *testing.B) {
-	faults := map[string]func(*Kit) (Attachment, error){
-		"delay line": func(k *Kit) (Attachment, error) {
-			return k.Delay(now(k, 10*time.Minute), &pb.DelayLine{
+	faults := map[string]func(*Loader) (Attachment, error){
+		"delay line": func(loader *Loader) (Attachment, error) {
+			return loader.Delay(now(loader, 10*time.Minute), &pb.DelayLine{
 				DelayNanos: int64(40 * time.Millisecond),
 				Direction:  pb.Direction_DIRECTION_BOTH, Prefix: []string{"192.0.2.0/24"},
 			})
 		},
-		"dns": func(k *Kit) (Attachment, error) {
-			return k.DropDNS(now(k, 10*time.Minute), &pb.DropDNS{SharePpm: wholePPM})
+		"dns": func(loader *Loader) (Attachment, error) {
+			return loader.DropDNS(now(loader, 10*time.Minute), &pb.DropDNS{SharePpm: wholePPM})
 		},
-		"entries": func(k *Kit) (Attachment, error) { return idle{k}, k.Attach() },
+		"entries": func(loader *Loader) (Attachment, error) { return idle{loader}, loader.Attach() },
 	}
 	for name, f := range faults {
 		b.Run(name, func(b *testing.B) {
@@ -113,11 +113,11 @@ func BenchmarkOtherTraffic(b *testing.B) {
 			p.there.drain(b, sink)
 			var ratios []float64
 			with := func() float64 {
-				k := newKit(b)
+				loader := newLoader(b)
 				var a Attachment
 				p.here.run(b, func() {
 					var err error
-					a, err = f(k)
+					a, err = f(loader)
 					must(b, err)
 				})
 				rate := p.here.pour(b, sink)
@@ -143,17 +143,17 @@ func BenchmarkOtherTraffic(b *testing.B) {
 }
 
 // idle is the entries alone, as an attachment.
-type idle struct{ *Kit }
+type idle struct{ *Loader }
 
 func (idle) Renew(time.Duration) {}
 
 func (idle) Counters() (map[string]uint64, error) { return nil, nil }
 
 func (i idle) Close() error {
-	i.points.mu.Lock()
-	defer i.points.mu.Unlock()
-	err := i.points.fan.Close()
-	i.points.fan = nil
+	i.dispatcher.mu.Lock()
+	defer i.dispatcher.mu.Unlock()
+	err := i.dispatcher.links.Close()
+	i.dispatcher.links = nil
 	return err
 }
 

@@ -18,9 +18,9 @@ func TestBulkArrivesUnharmed(t *testing.T) {
 	data := make([]byte, size)
 	_, _ = rand.NewChaCha8([32]byte{}).Read(data)
 	want := sha256.Sum256(data)
-	p, k := newPair(t), newKit(t)
+	p, loader := newPair(t), newLoader(t)
 	a := attachIn(t, p.here, func() (Attachment, error) {
-		return k.Delay(now(k, time.Minute), &pb.DelayLine{
+		return loader.Delay(now(loader, time.Minute), &pb.DelayLine{
 			DelayNanos: int64(5 * time.Millisecond), Direction: pb.Direction_DIRECTION_BOTH,
 		})
 	})

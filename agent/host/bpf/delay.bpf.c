@@ -1,6 +1,6 @@
 //go:build ignore
 
-// The delay line's points: packets turn off to a TAP, and come back from it.
+// The delay line's hooks: packets turn off to a TAP, and come back from it.
 
 #include "beat.h"
 #include "exempt.h"
@@ -60,7 +60,7 @@ static __always_inline int is_peer(const struct in6_addr *addr)
 static __always_inline int alive(void)
 {
 	__u32 zero = 0;
-	volatile struct pulse *p = bpf_map_lookup_elem(&beat, &zero);
+	volatile struct heartbeat *p = bpf_map_lookup_elem(&beat, &zero);
 
 	return p && !p->killed && bpf_ktime_get_boot_ns() < p->until;
 }

@@ -35,7 +35,7 @@ type Delay struct {
 	out    *os.File
 	stderr bytes.Buffer
 	done   chan struct{} // closed when the process has ended
-	lease  *cell
+	lease  *mappedValue
 
 	mu    sync.Mutex // guards the conversation and what follows
 	reply *bufio.Reader
@@ -55,16 +55,16 @@ type writer interface {
 // Delay starts the delay line in a process of its own and returns when it is
 // armed, as a *Delay. Counters: delayed_out, delayed_in, exempt, expired
 // (passed because the line was late), stale and lost packets.
-func (k *Kit) Delay(g *pb.Gate, op *pb.DelayLine) (Attachment, error) {
+func (l *Loader) Delay(g *pb.Gate, op *pb.DelayLine) (Attachment, error) {
 	order, err := proto.Marshal(&pb.Op{Kind: &pb.Op_DelayLine{DelayLine: op}, Gate: g})
 	if err != nil {
 		return nil, fmt.Errorf("delay line: %w", err)
 	}
-	d, err := k.startLine()
+	d, err := l.startLine()
 	if err != nil {
 		return nil, fmt.Errorf("delay line: %w", err)
 	}
-	if err := d.arm(LineOrder{Op: order, BootOffset: k.offset, Token: k.token}); err != nil {
+	if err := d.arm(LineOrder{Op: order, BootOffset: l.offset, Token: l.token}); err != nil {
 		return nil, fmt.Errorf("delay line: %w", errors.Join(err, d.Close()))
 	}
 	return d, nil
@@ -181,7 +181,7 @@ func (d *Delay) ended(err error) error {
 }
 
 // startLine starts the helper in the caller's network namespace.
-func (k *Kit) startLine() (*Delay, error) {
+func (l *Loader) startLine() (*Delay, error) {
 	netns, err := os.Open("/proc/thread-self/ns/net")
 	if err != nil {
 		return nil, fmt.Errorf("open the network namespace: %w", err)
@@ -254,7 +254,7 @@ func (d *Delay) openLease() (*os.File, error) {
 		return nil, missing("make a lease", err)
 	}
 	defer m.Close()
-	if d.lease, err = mapCell(m); err != nil {
+	if d.lease, err = mapValue(m); err != nil {
 		return nil, err
 	}
 	fd, err := unix.FcntlInt(uintptr(m.FD()), unix.F_DUPFD_CLOEXEC, 0)

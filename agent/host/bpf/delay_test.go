@@ -59,12 +59,12 @@ func TestDelayHoldsBothWaysAndBothFamilies(t *testing.T) {
 	const delay = 20 * time.Millisecond
 	for _, way := range []pb.Direction{pb.Direction_DIRECTION_OUT, pb.Direction_DIRECTION_IN, pb.Direction_DIRECTION_BOTH} {
 		t.Run(way.String(), func(t *testing.T) {
-			p, k := newPair(t), newKit(t)
+			p, loader := newPair(t), newLoader(t)
 			to4, to6 := net.JoinHostPort(there4, echoPort), net.JoinHostPort(there6, echoPort)
 			p.there.listenUDP(t, to4)
 			p.there.listenUDP(t, to6)
 			a := attachIn(t, p.here, func() (Attachment, error) {
-				return k.Delay(now(k, time.Minute), &pb.DelayLine{
+				return loader.Delay(now(loader, time.Minute), &pb.DelayLine{
 					DelayNanos: int64(delay), Direction: way,
 					Prefix: []string{there4 + "/32", there6},
 				})
@@ -142,9 +142,9 @@ func afterKill(t testing.TB, line bool) (sent int, late []time.Duration) {
 // too.
 func TestDelayFollowsInterfaces(t *testing.T) {
 	const delay = 20 * time.Millisecond
-	p, k := newPair(t), newKit(t)
+	p, loader := newPair(t), newLoader(t)
 	attachIn(t, p.here, func() (Attachment, error) {
-		return k.Delay(now(k, time.Minute), &pb.DelayLine{DelayNanos: int64(delay)})
+		return loader.Delay(now(loader, time.Minute), &pb.DelayLine{DelayNanos: int64(delay)})
 	})
 	p.wire(t, "eth1", "10.98.0.1", "10.98.0.2")
 	to := net.JoinHostPort("10.98.0.2", echoPort)

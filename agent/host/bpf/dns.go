@@ -22,29 +22,29 @@ const wholePPM = 1_000_000
 // when every query of the host fails. A smaller share is decided once, at a
 // query's first hop: what a stub resolver that is alone in its cgroup sends
 // upstream is let through, for its client's query was decided on loopback.
-func (k *Kit) DropDNS(g *pb.Gate, op *pb.DropDNS, ids ...uint64) (Attachment, error) {
+func (l *Loader) DropDNS(g *pb.Gate, op *pb.DropDNS, ids ...uint64) (Attachment, error) {
 	if err := known(op.GetCgroups(), ids); err != nil {
 		return nil, fmt.Errorf("drop DNS: %w", err)
 	}
-	s, err := k.standDNS(op, ids)
+	s, err := l.dnsPair(op, ids)
 	if err != nil {
 		return nil, fmt.Errorf("drop DNS: %w", err)
 	}
-	return k.enter(s, gateOf(g), dnsCounters)
+	return l.enter(s, gateOf(g), dnsCounters)
 }
 
-// standDNS finds or loads the programs. Those that drop all lookups of a host
+// dnsPair finds or loads the programs. Those that drop all lookups of a host
 // remember nothing, and can be used again.
-func (k *Kit) standDNS(op *pb.DropDNS, ids []uint64) (*standing, error) {
-	s := standing{in: dnsProgDnsIn, out: dnsProgDnsOut}
+func (l *Loader) dnsPair(op *pb.DropDNS, ids []uint64) (*programPair, error) {
+	s := programPair{in: dnsProgDnsIn, out: dnsProgDnsOut}
 	if len(ids) == 0 && op.GetSharePpm() == wholePPM {
 		s.shape = shapeOf(op)
 	}
-	return k.take(s, func(slot int) (*ebpf.Collection, error) { return k.loadDNS(op, ids, slot) })
+	return l.take(s, func(slot int) (*ebpf.Collection, error) { return l.loadDNS(op, ids, slot) })
 }
 
 // loadDNS loads the programs and tells them whose queries fail, and how many.
-func (k *Kit) loadDNS(op *pb.DropDNS, ids []uint64, slot int) (*ebpf.Collection, error) {
+func (l *Loader) loadDNS(op *pb.DropDNS, ids []uint64, slot int) (*ebpf.Collection, error) {
 	spec, err := loadDns()
 	if err != nil {
 		return nil, fmt.Errorf("read the programs: %w", err)
@@ -58,7 +58,7 @@ func (k *Kit) loadDNS(op *pb.DropDNS, ids []uint64, slot int) (*ebpf.Collection,
 	if err != nil {
 		return nil, err
 	}
-	coll, err := k.load(spec, k.points.chain())
+	coll, err := l.load(spec, l.dispatcher.chain())
 	if err != nil {
 		return nil, err
 	}

@@ -69,7 +69,7 @@ func askOn(c *dns.Conn) error {
 // TestLookupsVanish on every way that they can take, and nothing else does.
 func TestLookupsVanish(t *testing.T) {
 	t.Parallel()
-	p, k := newPair(t), newKit(t)
+	p, loader := newPair(t), newLoader(t)
 	var ways [][2]string
 	for _, ip := range []string{there4, there6} {
 		ways = append(ways, [2]string{"udp", net.JoinHostPort(ip, "53")}, [2]string{"tcp", net.JoinHostPort(ip, "53")},
@@ -98,7 +98,7 @@ func TestLookupsVanish(t *testing.T) {
 		}
 	})
 	a := attachIn(t, p.here, func() (Attachment, error) {
-		return k.DropDNS(now(k, time.Minute), &pb.DropDNS{SharePpm: wholePPM})
+		return loader.DropDNS(now(loader, time.Minute), &pb.DropDNS{SharePpm: wholePPM})
 	})
 	all("during", isTimeout)
 	if err := askOn(open["53"]); !isTimeout(err) {
@@ -126,7 +126,7 @@ func TestResolversHangUntilTheirOwnTimeout(t *testing.T) {
 	for _, server := range []string{there4, there6, "127.0.0.53"} {
 		t.Run(server, func(t *testing.T) {
 			t.Parallel()
-			p, k := newPair(t), newKit(t)
+			p, loader := newPair(t), newLoader(t)
 			at := p.there
 			if server == "127.0.0.53" {
 				at = p.here
@@ -137,7 +137,7 @@ func TestResolversHangUntilTheirOwnTimeout(t *testing.T) {
 				t.Errorf("before: glibc got %s", got)
 			}
 			attachIn(t, p.here, func() (Attachment, error) {
-				return k.DropDNS(now(k, time.Minute), &pb.DropDNS{SharePpm: wholePPM})
+				return loader.DropDNS(now(loader, time.Minute), &pb.DropDNS{SharePpm: wholePPM})
 			})
 			start := time.Now()
 			got := glibc("www.example.com")
@@ -152,14 +152,14 @@ func TestResolversHangUntilTheirOwnTimeout(t *testing.T) {
 // TestOneWorkloadsLookupsVanish, from a socket that is connected or not.
 func TestOneWorkloadsLookupsVanish(t *testing.T) {
 	t.Parallel()
-	p, k := newPair(t), newKit(t)
+	p, loader := newPair(t), newLoader(t)
 	cgroup := newCgroup(t)
 	mount, err := cgroupMount()
 	must(t, err)
 	server := net.JoinHostPort(there4, "53")
 	serveDNS(t, p.there, server)
 	attachIn(t, p.here, func() (Attachment, error) {
-		return k.DropDNS(now(k, time.Minute), &pb.DropDNS{SharePpm: wholePPM, Cgroups: []string{cgroup}}, idsOf(t, cgroup)...)
+		return loader.DropDNS(now(loader, time.Minute), &pb.DropDNS{SharePpm: wholePPM, Cgroups: []string{cgroup}}, idsOf(t, cgroup)...)
 	})
 	inside := func(name string, args ...string) *exec.Cmd {
 		script := `echo $$ > "$1"; shift; exec "$@"`
@@ -181,11 +181,11 @@ func TestOneWorkloadsLookupsVanish(t *testing.T) {
 // TestShareOfLookups: as many as asked vanish, and the same ones for a seed.
 func TestShareOfLookups(t *testing.T) {
 	t.Parallel()
-	p, k := newPair(t), newKit(t)
+	p, loader := newPair(t), newLoader(t)
 	p.there.listenUDP(t, there4+":53")
 	fates := func(seed uint64) (lost []int) {
 		a := attachIn(t, p.here, func() (Attachment, error) {
-			return k.DropDNS(now(k, time.Minute), &pb.DropDNS{SharePpm: 300_000, Seed: seed})
+			return loader.DropDNS(now(loader, time.Minute), &pb.DropDNS{SharePpm: 300_000, Seed: seed})
 		})
 		lost = lostQueries(t, p.here, here4+":40053", there4+":53", 1000)
 		must(t, a.Close())
@@ -252,11 +252,11 @@ func gather(c net.Conn, seen map[int]bool, patience time.Duration) {
 // TestShareIsDecidedOnceThoughAStubForwards.
 func TestShareIsDecidedOnceThoughAStubForwards(t *testing.T) {
 	t.Parallel()
-	p, k := newPair(t), newKit(t)
+	p, loader := newPair(t), newLoader(t)
 	p.there.listenUDP(t, there4+":53")
 	startChild(t, p.here, newCgroup(t), "stub", there4+":53")
 	a := attachIn(t, p.here, func() (Attachment, error) {
-		return k.DropDNS(now(k, time.Minute), &pb.DropDNS{SharePpm: 500_000, Seed: 7})
+		return loader.DropDNS(now(loader, time.Minute), &pb.DropDNS{SharePpm: 500_000, Seed: 7})
 	})
 	lost := lostQueries(t, p.here, "127.0.0.1:0", "127.0.0.53:53", 1000)
 	if len(lost) < 430 || len(lost) > 570 {
@@ -268,9 +268,9 @@ func TestShareIsDecidedOnceThoughAStubForwards(t *testing.T) {
 // TestNoErrorReachesASender that asks for errors, as glibc does.
 func TestNoErrorReachesASender(t *testing.T) {
 	t.Parallel()
-	p, k := newPair(t), newKit(t)
+	p, loader := newPair(t), newLoader(t)
 	attachIn(t, p.here, func() (Attachment, error) {
-		return k.DropDNS(now(k, time.Minute), &pb.DropDNS{SharePpm: wholePPM})
+		return loader.DropDNS(now(loader, time.Minute), &pb.DropDNS{SharePpm: wholePPM})
 	})
 	p.here.run(t, func() {
 		for _, to := range []string{there4 + ":53", "127.0.0.53:53"} {

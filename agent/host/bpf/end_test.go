@@ -184,23 +184,23 @@ const holdsFor = 200 * time.Millisecond
 
 // TestActsFromStartToEnd: the programs themselves look at the clock.
 func TestActsFromStartToEnd(t *testing.T) {
-	p, k := newPair(t), newKit(t)
+	p, loader := newPair(t), newLoader(t)
 	to := net.JoinHostPort(there4, echoPort)
 	p.there.listenUDP(t, to)
 	roundTrips(t, p.here, to, 3)
-	start, end := k.Boot()+500*time.Millisecond, k.Boot()+800*time.Millisecond
+	start, end := loader.Boot()+500*time.Millisecond, loader.Boot()+800*time.Millisecond
 	a := attachIn(t, p.here, func() (Attachment, error) {
-		return k.Silence(&pb.Gate{
+		return loader.Silence(&pb.Gate{
 			StartBootNanos: int64(start), EndBootNanos: int64(end), IgnoreLease: true,
 		}, &pb.Silence{}, nil)
 	})
 	r := startStream(t, p.here, to)
-	time.Sleep(end - k.Boot() + 50*time.Millisecond)
-	at := time.Now().Add(end - k.Boot())
+	time.Sleep(end - loader.Boot() + 50*time.Millisecond)
+	at := time.Now().Add(end - loader.Boot())
 	if late := r.stop(at, 50*time.Millisecond); late < 0 || late > 5*time.Millisecond {
 		t.Errorf("first answer %v after the end", late)
 	}
-	early := time.Now().Add(start - k.Boot())
+	early := time.Now().Add(start - loader.Boot())
 	for i, sent := range r.sent {
 		_, ok := r.answered[uint32(i)]
 		inside := sent.After(early.Add(time.Millisecond)) && sent.Before(at.Add(-time.Millisecond))
@@ -217,18 +217,18 @@ func TestActsFromStartToEnd(t *testing.T) {
 // TestLeaseIsTheFaultsOwn: another fault's lease doesn't hold it, and its own may
 // move back.
 func TestLeaseIsTheFaultsOwn(t *testing.T) {
-	p, k := newPair(t), newKit(t)
+	p, loader := newPair(t), newLoader(t)
 	to := net.JoinHostPort(there4, echoPort)
 	p.there.listenUDP(t, to)
 	roundTrips(t, p.here, to, 3)
-	leased := &pb.Gate{EndBootNanos: int64(k.Boot() + time.Minute)}
-	silence := attachIn(t, p.here, func() (Attachment, error) { return k.Silence(leased, &pb.Silence{}, nil) })
-	other := attachIn(t, p.here, func() (Attachment, error) { return k.DropDNS(leased, &pb.DropDNS{SharePpm: wholePPM}) })
+	leased := &pb.Gate{EndBootNanos: int64(loader.Boot() + time.Minute)}
+	silence := attachIn(t, p.here, func() (Attachment, error) { return loader.Silence(leased, &pb.Silence{}, nil) })
+	other := attachIn(t, p.here, func() (Attachment, error) { return loader.DropDNS(leased, &pb.DropDNS{SharePpm: wholePPM}) })
 	roundTrips(t, p.here, to, 3) // no lease, no fault
-	other.Renew(k.Boot() + time.Minute)
+	other.Renew(loader.Boot() + time.Minute)
 	roundTrips(t, p.here, to, 3)
-	silence.Renew(k.Boot() + time.Minute)
-	silence.Renew(k.Boot() + 300*time.Millisecond)
+	silence.Renew(loader.Boot() + time.Minute)
+	silence.Renew(loader.Boot() + 300*time.Millisecond)
 	at := time.Now()
 	r := startStream(t, p.here, to)
 	time.Sleep(400 * time.Millisecond)
@@ -239,9 +239,9 @@ func TestLeaseIsTheFaultsOwn(t *testing.T) {
 
 // TestBootTimeIsTheKernels: a time namespace moves the process's, not the programs'.
 func TestBootTimeIsTheKernels(t *testing.T) {
-	k := newKit(t)
-	if k.BootOffset() != 0 {
-		t.Errorf("offset %v without a time namespace", k.BootOffset())
+	loader := newLoader(t)
+	if loader.BootOffset() != 0 {
+		t.Errorf("offset %v without a time namespace", loader.BootOffset())
 	}
 	exe, err := os.Executable()
 	must(t, err)

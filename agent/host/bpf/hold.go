@@ -37,15 +37,15 @@ const maxHeld = 256
 // before its first instruction. It returns a *Hold. Counters: respawns_caught,
 // and longest_life_nanos from exec to exit. What runs without an exec it does
 // not see: pair it with cgroup.events.
-func (k *Kit) HoldDown(g *pb.Gate, cgroupIDs []uint64) (Attachment, error) {
+func (l *Loader) HoldDown(g *pb.Gate, cgroupIDs []uint64) (Attachment, error) {
 	if len(cgroupIDs) == 0 {
 		return nil, errNoCgroup
 	}
-	coll, err := k.loadHold(g, cgroupIDs)
+	coll, err := l.loadHold(g, cgroupIDs)
 	if err != nil {
 		return nil, fmt.Errorf("hold down: %w", err)
 	}
-	lease, err := mapCell(coll.Maps[holdMapLease])
+	lease, err := mapValue(coll.Maps[holdMapLease])
 	if err != nil {
 		coll.Close()
 		return nil, fmt.Errorf("hold down: %w", err)
@@ -68,13 +68,13 @@ func (k *Kit) HoldDown(g *pb.Gate, cgroupIDs []uint64) (Attachment, error) {
 }
 
 // loadHold loads the programs and tells them which cgroups to hold down.
-func (k *Kit) loadHold(g *pb.Gate, ids []uint64) (*ebpf.Collection, error) {
+func (l *Loader) loadHold(g *pb.Gate, ids []uint64) (*ebpf.Collection, error) {
 	spec, err := loadHold()
 	if err != nil {
 		return nil, fmt.Errorf("read the programs: %w", err)
 	}
 	sized(spec, holdMapCgroups, maxHeld)
-	coll, err := k.load(spec, nil)
+	coll, err := l.load(spec, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -7,9 +7,9 @@ import (
 
 // A cgroup that is made anew more often than a hold has places takes one of them.
 func TestHoldFollowsACgroupForEver(t *testing.T) {
-	k := newKit(t)
+	loader := newLoader(t)
 	const first = 1 << 40 // no cgroup's
-	a, err := k.HoldDown(now(k, time.Minute), []uint64{first})
+	a, err := loader.HoldDown(now(loader, time.Minute), []uint64{first})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -41,7 +41,7 @@ int line_killed(struct bpf_raw_tracepoint_args *ctx)
 {
 	int signal = ctx->args[SIGNAL];
 	__u64 task = ctx->args[TASK];
-	struct pulse *p;
+	struct heartbeat *p;
 	__u32 zero = 0;
 
 	if (signal == SIGURG && ctx->args[WHOLE_PROCESS] && from_self())

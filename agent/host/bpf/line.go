@@ -41,13 +41,13 @@ var lineCounters = []string{"delayed_out", "delayed_in", "exempt", "expired"}
 // a TAP as long as its beat is ahead of the clock, and send on what comes back
 // from there. One process holds it.
 type Line struct {
-	kit   *Kit
-	gate  *pb.Gate
-	lease *ebpf.Map
-	op    *pb.DelayLine
-	beat  *cell
-	coll  *ebpf.Collection
-	parts closers
+	loader *Loader
+	gate   *pb.Gate
+	lease  *ebpf.Map
+	op     *pb.DelayLine
+	beat   *mappedValue
+	coll   *ebpf.Collection
+	parts  closers
 }
 
 // OpenLine prepares a line as ordered, under the lease in an inherited map,
@@ -57,7 +57,7 @@ func OpenLine(o LineOrder, op *pb.Op, leaseFD, tap int) (*Line, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the lease: %w", err)
 	}
-	l := &Line{kit: &Kit{offset: o.BootOffset, token: o.Token}, gate: op.GetGate(), lease: lease, op: op.GetDelayLine()}
+	l := &Line{loader: &Loader{offset: o.BootOffset, token: o.Token}, gate: op.GetGate(), lease: lease, op: op.GetDelayLine()}
 	if err := l.load(tap); err != nil {
 		return nil, errors.Join(err, lease.Close())
 	}
@@ -88,7 +88,7 @@ func (l *Line) load(tap int) error {
 	if err := setVars(spec, map[string]any{delayVarTap: uint32(tap)}); err != nil {
 		return err
 	}
-	if l.coll, err = l.kit.load(spec, map[string]*ebpf.Map{delayMapLease: l.lease}); err != nil {
+	if l.coll, err = l.loader.load(spec, map[string]*ebpf.Map{delayMapLease: l.lease}); err != nil {
 		return err
 	}
 	if err := errors.Join(setGate(l.coll, gateOf(l.gate)), fill(l.coll.Maps[delayMapPeers], peers), x.apply(l.coll)); err != nil {
@@ -100,7 +100,7 @@ func (l *Line) load(tap int) error {
 
 // prepare attaches the way back, before there is a way off.
 func (l *Line) prepare(tap int) (err error) {
-	if l.beat, err = mapCell(l.coll.Maps[delayMapBeat]); err != nil {
+	if l.beat, err = mapValue(l.coll.Maps[delayMapBeat]); err != nil {
 		return err
 	}
 	for bodies, program := range map[string]string{
@@ -167,10 +167,10 @@ func (l *Line) put(i net.Interface, h hook) error {
 }
 
 // Boot is the time since boot as the line's programs read it.
-func (l *Line) Boot() time.Duration { return l.kit.Boot() }
+func (l *Line) Boot() time.Duration { return l.loader.Boot() }
 
 // Beat keeps packets turning off for this much longer.
-func (l *Line) Beat(ahead time.Duration) { l.beat.set(l.kit.Boot() + ahead) }
+func (l *Line) Beat(ahead time.Duration) { l.beat.set(l.loader.Boot() + ahead) }
 
 // Pass lets all packets pass from now on, until the next beat.
 func (l *Line) Pass() { l.beat.set(0) }

@@ -43,31 +43,31 @@ const holderLease = 200 * time.Millisecond
 // holder holds a fault under a lease until it is killed.
 func holder(kind string) int {
 	var a bpf.Attachment
-	k, err := bpf.Open()
+	loader, err := bpf.Open()
 	if err == nil {
-		a, err = attachKind(k, kind)
+		a, err = attachKind(loader, kind)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	a.Renew(k.Boot() + holderLease)
+	a.Renew(loader.Boot() + holderLease)
 	fmt.Println("ready")
 	for {
-		a.Renew(k.Boot() + holderLease)
+		a.Renew(loader.Boot() + holderLease)
 		time.Sleep(holderLease / 20)
 	}
 }
 
-func attachKind(k *bpf.Kit, kind string) (bpf.Attachment, error) {
-	g := &pb.Gate{EndBootNanos: int64(k.Boot() + time.Minute)}
+func attachKind(loader *bpf.Loader, kind string) (bpf.Attachment, error) {
+	g := &pb.Gate{EndBootNanos: int64(loader.Boot() + time.Minute)}
 	switch kind {
 	case "silence":
-		return k.Silence(g, &pb.Silence{}, nil)
+		return loader.Silence(g, &pb.Silence{}, nil)
 	case "dns":
-		return k.DropDNS(g, &pb.DropDNS{SharePpm: 1e6})
+		return loader.DropDNS(g, &pb.DropDNS{SharePpm: 1e6})
 	}
-	return k.Delay(g, &pb.DelayLine{DelayNanos: int64(100 * time.Millisecond)})
+	return loader.Delay(g, &pb.DelayLine{DelayNanos: int64(100 * time.Millisecond)})
 }
 
 // workload waits for a line, then answers on TCP port 8080 and keeps a
@@ -171,11 +171,11 @@ func ask(connected bool, to string) int {
 
 // offset prints how far the kernel's boot time is from this process's.
 func offset() int {
-	k, err := bpf.Open()
+	loader, err := bpf.Open()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	fmt.Println(k.BootOffset().Round(time.Millisecond))
+	fmt.Println(loader.BootOffset().Round(time.Millisecond))
 	return 0
 }

@@ -136,20 +136,20 @@ func must(t testing.TB, err error) {
 	}
 }
 
-func newKit(t testing.TB) *Kit {
+func newLoader(t testing.TB) *Loader {
 	t.Helper()
 	lack.OfRoot(t)
-	k, err := Open()
+	loader, err := Open()
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = k.Close() })
-	return k
+	t.Cleanup(func() { _ = loader.Close() })
+	return loader
 }
 
 // now is a gate that is open for a time.
-func now(k *Kit, d time.Duration) *pb.Gate {
-	return &pb.Gate{EndBootNanos: int64(k.Boot() + d), IgnoreLease: true}
+func now(loader *Loader, d time.Duration) *pb.Gate {
+	return &pb.Gate{EndBootNanos: int64(loader.Boot() + d), IgnoreLease: true}
 }
 
 // attachIn attaches in a namespace and detaches with the test.

@@ -45,11 +45,11 @@ func idsOf(t testing.TB, cgroup string) []uint64 {
 // TestScopeIsNotWidened: a cgroup that was not found does not make a fault one of
 // the whole host.
 func TestScopeIsNotWidened(t *testing.T) {
-	k, cgroups := newKit(t), []string{"gone"}
-	if a, err := k.Silence(now(k, time.Minute), &pb.Silence{Cgroups: cgroups}, nil); err == nil {
+	loader, cgroups := newLoader(t), []string{"gone"}
+	if a, err := loader.Silence(now(loader, time.Minute), &pb.Silence{Cgroups: cgroups}, nil); err == nil {
 		t.Error("silent", a.Close())
 	}
-	if a, err := k.DropDNS(now(k, time.Minute), &pb.DropDNS{SharePpm: wholePPM, Cgroups: cgroups}); err == nil {
+	if a, err := loader.DropDNS(now(loader, time.Minute), &pb.DropDNS{SharePpm: wholePPM, Cgroups: cgroups}); err == nil {
 		t.Error("no lookups", a.Close())
 	}
 }
@@ -153,7 +153,7 @@ func TestWorkloadDiesInSilence(t *testing.T) {
 	for _, ip := range [][2]string{{here4, there4}, {here6, there6}} {
 		t.Run(ip[0], func(t *testing.T) {
 			t.Parallel()
-			p, k := newPair(t), newKit(t)
+			p, loader := newPair(t), newLoader(t)
 			cgroup := newCgroup(t)
 			outgoing := p.there.accept(t, net.JoinHostPort(ip[1], "5432"))
 			cmd := startChild(t, p.here, cgroup, "workload", net.JoinHostPort(ip[1], "5432"))
@@ -166,7 +166,7 @@ func TestWorkloadDiesInSilence(t *testing.T) {
 			other := net.JoinHostPort(ip[0], "9090")
 			p.here.listenUDP(t, other)
 			a := attachIn(t, p.here, func() (Attachment, error) {
-				return k.Silence(now(k, time.Minute), &pb.Silence{Ports: []uint32{8080}, Cgroups: []string{cgroup}}, idsOf(t, cgroup))
+				return loader.Silence(now(loader, time.Minute), &pb.Silence{Ports: []uint32{8080}, Cgroups: []string{cgroup}}, idsOf(t, cgroup))
 			})
 			must(t, cmd.Process.Kill())
 			_ = cmd.Wait()
@@ -210,14 +210,14 @@ func TestSilenceExemptsTheAgentAlone(t *testing.T) {
 	for _, ip := range [][2]string{{here4, there4}, {here6, there6}} {
 		t.Run(ip[0], func(t *testing.T) {
 			t.Parallel()
-			p, k := newPair(t), newKit(t)
+			p, loader := newPair(t), newLoader(t)
 			server, stranger, ssh := net.JoinHostPort(ip[1], "7000"), net.JoinHostPort(ip[1], "7001"), net.JoinHostPort(ip[0], "22")
 			p.there.accept(t, server)
 			p.there.accept(t, stranger)
 			p.here.accept(t, ssh)
 			p.here.accept(t, net.JoinHostPort(ip[0], "23"))
 			a := attachIn(t, p.here, func() (Attachment, error) {
-				return k.Silence(now(k, time.Minute), &pb.Silence{Exempt: &pb.Exempt{
+				return loader.Silence(now(loader, time.Minute), &pb.Silence{Exempt: &pb.Exempt{
 					Mark: mark, Servers: []string{server},
 					Management: []*pb.ManagementPeer{{Prefix: ip[1], Port: 22}},
 				}}, nil)
@@ -277,9 +277,9 @@ func TestNeighboursStayAnswered(t *testing.T) {
 	for _, dark := range []bool{false, true} {
 		t.Run(fmt.Sprintf("l2 %v", dark), func(t *testing.T) {
 			t.Parallel()
-			p, k := newPair(t), newKit(t)
+			p, loader := newPair(t), newLoader(t)
 			attachIn(t, p.here, func() (Attachment, error) {
-				return k.Silence(now(k, time.Minute), &pb.Silence{L2: dark}, nil)
+				return loader.Silence(now(loader, time.Minute), &pb.Silence{L2: dark}, nil)
 			})
 			for _, addr := range []string{here4, here6} {
 				if got := neighbour(t, p.there, addr); (got&answered != 0) == dark {
@@ -293,9 +293,9 @@ func TestNeighboursStayAnswered(t *testing.T) {
 // TestNewInterfacesFallSilentToo: one that appears during the fault.
 func TestNewInterfacesFallSilentToo(t *testing.T) {
 	t.Parallel()
-	p, k := newPair(t), newKit(t)
+	p, loader := newPair(t), newLoader(t)
 	attachIn(t, p.here, func() (Attachment, error) {
-		return k.Silence(now(k, time.Minute), &pb.Silence{}, nil)
+		return loader.Silence(now(loader, time.Minute), &pb.Silence{}, nil)
 	})
 	must(t, p.here.nl.LinkAdd(&netlink.Veth{
 		LinkAttrs: netlink.LinkAttrs{Name: "late"}, PeerName: "late",
@@ -318,9 +318,9 @@ func TestNewInterfacesFallSilentToo(t *testing.T) {
 
 // TestRespawnsAreCaught before their first instruction.
 func TestRespawnsAreCaught(t *testing.T) {
-	k := newKit(t)
+	loader := newLoader(t)
 	cgroup := newCgroup(t)
-	a, err := k.HoldDown(now(k, time.Minute), idsOf(t, cgroup))
+	a, err := loader.HoldDown(now(loader, time.Minute), idsOf(t, cgroup))
 	must(t, err)
 	defer func() { _ = a.Close() }()
 	mark := filepath.Join(t.TempDir(), "ran")

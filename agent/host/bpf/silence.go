@@ -43,29 +43,29 @@ func (f Flow) key() flowKey {
 // loopback. Where cgroups are aimed at, ids are theirs, and flows are known as
 // theirs; it learns others as they send. Counters: dropped_in, dropped_out, exempt, neighbour (ARP and
 // neighbour discovery) and passed; all count only while it acts.
-func (k *Kit) Silence(g *pb.Gate, op *pb.Silence, ids []uint64, flows ...Flow) (Attachment, error) {
+func (l *Loader) Silence(g *pb.Gate, op *pb.Silence, ids []uint64, flows ...Flow) (Attachment, error) {
 	if err := known(op.GetCgroups(), ids); err != nil {
 		return nil, fmt.Errorf("silence: %w", err)
 	}
-	s, err := k.standSilence(op, ids, flows)
+	s, err := l.silencePair(op, ids, flows)
 	if err != nil {
 		return nil, fmt.Errorf("silence: %w", err)
 	}
-	return k.enter(s, gateOf(g), silenceCounters)
+	return l.enter(s, gateOf(g), silenceCounters)
 }
 
-// standSilence finds or loads the programs. Those of a whole host remember
+// silencePair finds or loads the programs. Those of a whole host remember
 // nothing, and can be used again.
-func (k *Kit) standSilence(op *pb.Silence, ids []uint64, flows []Flow) (*standing, error) {
-	s := standing{in: silenceProgSilenceIn, out: silenceProgSilenceOut}
+func (l *Loader) silencePair(op *pb.Silence, ids []uint64, flows []Flow) (*programPair, error) {
+	s := programPair{in: silenceProgSilenceIn, out: silenceProgSilenceOut}
 	if len(ids) == 0 && len(op.GetPorts()) == 0 {
 		s.shape = shapeOf(op)
 	}
-	return k.take(s, func(slot int) (*ebpf.Collection, error) { return k.loadSilence(op, ids, flows, slot) })
+	return l.take(s, func(slot int) (*ebpf.Collection, error) { return l.loadSilence(op, ids, flows, slot) })
 }
 
 // loadSilence loads the programs and tells them what is aimed at.
-func (k *Kit) loadSilence(op *pb.Silence, ids []uint64, flows []Flow, slot int) (*ebpf.Collection, error) {
+func (l *Loader) loadSilence(op *pb.Silence, ids []uint64, flows []Flow, slot int) (*ebpf.Collection, error) {
 	x, err := exemptOf(op.GetExempt())
 	if err != nil {
 		return nil, err
@@ -74,7 +74,7 @@ func (k *Kit) loadSilence(op *pb.Silence, ids []uint64, flows []Flow, slot int) 
 	if err != nil {
 		return nil, err
 	}
-	coll, err := k.load(spec, k.points.chain())
+	coll, err := l.load(spec, l.dispatcher.chain())
 	if err != nil {
 		return nil, err
 	}

@@ -121,7 +121,7 @@ func TestStackedInterfacesDelayOnce(t *testing.T) {
 	const delay = 50 * time.Millisecond
 	for name, build := range stacks {
 		t.Run(name, func(t *testing.T) {
-			p, k := newPair(t), newKit(t)
+			p, loader := newPair(t), newLoader(t)
 			p.stack(t, build)
 			to4, to6 := net.JoinHostPort(upperThere4, echoPort), net.JoinHostPort(upperThere6, echoPort)
 			for _, to := range []string{to4, to6} {
@@ -130,7 +130,7 @@ func TestStackedInterfacesDelayOnce(t *testing.T) {
 				p.knows(t, to)
 			}
 			a := attachIn(t, p.here, func() (Attachment, error) {
-				return k.Delay(now(k, time.Minute), &pb.DelayLine{
+				return loader.Delay(now(loader, time.Minute), &pb.DelayLine{
 					DelayNanos: int64(delay), Direction: pb.Direction_DIRECTION_BOTH,
 				})
 			})
@@ -222,9 +222,9 @@ func TestTaggedFramesAreHeldAsTheyAre(t *testing.T) {
 	const delay = 50 * time.Millisecond
 	for _, way := range []pb.Direction{pb.Direction_DIRECTION_OUT, pb.Direction_DIRECTION_IN} {
 		t.Run(way.String(), func(t *testing.T) {
-			p, k := newPair(t), newKit(t)
+			p, loader := newPair(t), newLoader(t)
 			attachIn(t, p.here, func() (Attachment, error) {
-				return k.Delay(now(k, time.Minute), &pb.DelayLine{DelayNanos: int64(delay), Direction: way})
+				return loader.Delay(now(loader, time.Minute), &pb.DelayLine{DelayNanos: int64(delay), Direction: way})
 			})
 			from, copies := p.here, 1
 			listener := p.there
@@ -353,7 +353,7 @@ func withTag(t *testing.T, frame, control []byte) []byte {
 // no packet twice.
 func TestForwardedPacketIsHeldOnce(t *testing.T) {
 	const delay = 50 * time.Millisecond
-	p, k := newPair(t), newKit(t)
+	p, loader := newPair(t), newLoader(t)
 	inner := newSpace(t)
 	guest := &pair{p.here, inner}
 	guest.wire(t, "eth1", "10.96.0.1", "10.96.0.2")
@@ -365,7 +365,7 @@ func TestForwardedPacketIsHeldOnce(t *testing.T) {
 	p.there.listenUDP(t, to)
 	(&pair{inner, p.there}).knows(t, to)
 	attachIn(t, p.here, func() (Attachment, error) {
-		return k.Delay(now(k, time.Minute), &pb.DelayLine{
+		return loader.Delay(now(loader, time.Minute), &pb.DelayLine{
 			DelayNanos: int64(delay), Direction: pb.Direction_DIRECTION_BOTH,
 		})
 	})
@@ -378,9 +378,9 @@ func TestForwardedPacketIsHeldOnce(t *testing.T) {
 // begins do not leave.
 func TestSilenceKeepsWhatIsHeld(t *testing.T) {
 	const delay = 300 * time.Millisecond
-	p, k := newPair(t), newKit(t)
+	p, loader := newPair(t), newLoader(t)
 	attachIn(t, p.here, func() (Attachment, error) {
-		return k.Delay(now(k, time.Minute), &pb.DelayLine{DelayNanos: int64(delay)})
+		return loader.Delay(now(loader, time.Minute), &pb.DelayLine{DelayNanos: int64(delay)})
 	})
 	ear := p.there.tap(t)
 	first := p.frame(t, p.here, nil, false)
@@ -390,7 +390,7 @@ func TestSilenceKeepsWhatIsHeld(t *testing.T) {
 	}
 	held := p.frame(t, p.here, nil, false)
 	p.here.sendFrame(t, held)
-	silence := attachIn(t, p.here, func() (Attachment, error) { return k.Silence(now(k, time.Minute), &pb.Silence{}, nil) })
+	silence := attachIn(t, p.here, func() (Attachment, error) { return loader.Silence(now(loader, time.Minute), &pb.Silence{}, nil) })
 	if got, _ := ear.hear(t, held[len(held)-16:]); got != nil {
 		t.Error("a held packet left a silent host")
 	}
@@ -402,7 +402,7 @@ func TestSilenceKeepsWhatIsHeld(t *testing.T) {
 // TestSilentHostAsksForNoAddress: what DHCP clients send by a packet socket stays
 // here like all else.
 func TestSilentHostAsksForNoAddress(t *testing.T) {
-	p, k := newPair(t), newKit(t)
+	p, loader := newPair(t), newLoader(t)
 	ear := p.there.tap(t)
 	ask := func() []byte {
 		frame := p.frame(t, p.here, nil, false)
@@ -415,7 +415,7 @@ func TestSilentHostAsksForNoAddress(t *testing.T) {
 	if ask() == nil {
 		t.Fatal("not heard before the silence")
 	}
-	attachIn(t, p.here, func() (Attachment, error) { return k.Silence(now(k, time.Minute), &pb.Silence{}, nil) })
+	attachIn(t, p.here, func() (Attachment, error) { return loader.Silence(now(loader, time.Minute), &pb.Silence{}, nil) })
 	if ask() != nil {
 		t.Error("heard during the silence")
 	}

@@ -38,7 +38,7 @@ type Trial struct {
 	// Engine is how the mechanism works, for people.
 	Engine string
 	// Attach attaches it with a gate that is open.
-	Attach func(*Kit, *pb.Gate) (Attachment, error)
+	Attach func(*Loader, *pb.Gate) (Attachment, error)
 	// Port is where the packet is sent; 0 is nowhere.
 	Port uint16
 	// Counter is to count it.
@@ -48,14 +48,14 @@ type Trial struct {
 // Try does mechanisms one after the other and ends them. All that need packets
 // share a namespace of their own: whatever is attached there holds up network
 // configuration on the whole machine for 10 ms, twice, and so is attached once.
-func (k *Kit) Try(trials map[string]*Trial) map[string]Finding {
+func (l *Loader) Try(trials map[string]*Trial) map[string]Finding {
 	found := make(map[string]Finding, len(trials))
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		// The thread is in a namespace of its own and dies with it.
 		runtime.LockOSThread()
-		s := k.newStage()
+		s := l.newStage()
 		for name, t := range trials {
 			found[name] = s.try(name, t)
 		}
@@ -65,23 +65,23 @@ func (k *Kit) Try(trials map[string]*Trial) map[string]Finding {
 	return found
 }
 
-// stage is where trials are: a kit in a namespace that nothing else is in.
+// stage is where trials are: a loader in a namespace that nothing else is in.
 type stage struct {
-	kit *Kit
+	loader *Loader
 	// why there is no wire to try things on; nil when there is.
-	why    error
-	points *points
+	why        error
+	dispatcher *dispatcher
 	// out is the entry for what leaves: the one for what arrives attaches alike.
 	out io.Closer
 }
 
 // newStage moves the calling thread into a namespace.
-func (k *Kit) newStage() *stage {
-	p, err := newPoints()
+func (l *Loader) newStage() *stage {
+	p, err := newDispatcher()
 	if err != nil {
-		return &stage{kit: k, why: err}
+		return &stage{loader: l, why: err}
 	}
-	s := &stage{points: p, kit: &Kit{offset: k.offset, token: k.token, points: p}}
+	s := &stage{dispatcher: p, loader: &Loader{offset: l.offset, token: l.token, dispatcher: p}}
 	s.why = s.enter()
 	return s
 }
@@ -98,8 +98,8 @@ func (s *stage) enter() error {
 	if err != nil {
 		return fmt.Errorf("find the wire: %w", err)
 	}
-	s.points.fan, s.points.stays = &fan{}, true // no other interface matters
-	out, err := attach(*wire, hook{s.points.coll.Programs[entryProgEntryOut], ebpf.AttachTCXEgress}, head)
+	s.dispatcher.links, s.dispatcher.stays = &interfaceLinks{}, true // no other interface matters
+	out, err := attach(*wire, hook{s.dispatcher.coll.Programs[entryProgEntryOut], ebpf.AttachTCXEgress}, head)
 	if err != nil {
 		return err
 	}
@@ -112,9 +112,9 @@ func (s *stage) close() {
 	if s.out != nil {
 		_ = s.out.Close()
 	}
-	if s.points != nil {
-		_ = s.kit.spares.close()
-		s.points.coll.Close()
+	if s.dispatcher != nil {
+		_ = s.loader.spares.close()
+		s.dispatcher.coll.Close()
 	}
 }
 
@@ -130,7 +130,7 @@ func (s *stage) act(t *Trial) error {
 	if t.Port != 0 && s.why != nil {
 		return s.why
 	}
-	a, err := t.Attach(s.kit, &pb.Gate{EndBootNanos: int64(s.kit.Boot() + tryLast), IgnoreLease: true})
+	a, err := t.Attach(s.loader, &pb.Gate{EndBootNanos: int64(s.loader.Boot() + tryLast), IgnoreLease: true})
 	if err != nil {
 		return err
 	}

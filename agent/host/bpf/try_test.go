@@ -12,24 +12,24 @@ import (
 
 // everyTrial is one of each kind of program.
 var everyTrial = map[string]*Trial{
-	"silence": {Engine: "tcx", Port: 9, Counter: "dropped_out", Attach: func(k *Kit, g *pb.Gate) (Attachment, error) {
-		return k.Silence(g, &pb.Silence{}, nil)
+	"silence": {Engine: "tcx", Port: 9, Counter: "dropped_out", Attach: func(loader *Loader, g *pb.Gate) (Attachment, error) {
+		return loader.Silence(g, &pb.Silence{}, nil)
 	}},
-	"dns.drop": {Engine: "tcx", Port: 53, Counter: "queries_dropped", Attach: func(k *Kit, g *pb.Gate) (Attachment, error) {
-		return k.DropDNS(g, &pb.DropDNS{SharePpm: wholePPM})
+	"dns.drop": {Engine: "tcx", Port: 53, Counter: "queries_dropped", Attach: func(loader *Loader, g *pb.Gate) (Attachment, error) {
+		return loader.DropDNS(g, &pb.DropDNS{SharePpm: wholePPM})
 	}},
-	"delay.line": {Engine: "delay line", Port: 9, Counter: "delayed_out", Attach: func(k *Kit, g *pb.Gate) (Attachment, error) {
-		return k.Delay(g, &pb.DelayLine{DelayNanos: 1e6, Direction: pb.Direction_DIRECTION_OUT})
+	"delay.line": {Engine: "delay line", Port: 9, Counter: "delayed_out", Attach: func(loader *Loader, g *pb.Gate) (Attachment, error) {
+		return loader.Delay(g, &pb.DelayLine{DelayNanos: 1e6, Direction: pb.Direction_DIRECTION_OUT})
 	}},
-	"hold.exec": {Engine: "raw tracepoint", Attach: func(k *Kit, g *pb.Gate) (Attachment, error) {
-		return k.HoldDown(g, []uint64{1<<64 - 1}) // nobody's
+	"hold.exec": {Engine: "raw tracepoint", Attach: func(loader *Loader, g *pb.Gate) (Attachment, error) {
+		return loader.HoldDown(g, []uint64{1<<64 - 1}) // nobody's
 	}},
 }
 
 func TestTryProvesEachMechanism(t *testing.T) {
-	k := newKit(t)
+	loader := newLoader(t)
 	start := time.Now()
-	found := k.Try(everyTrial)
+	found := loader.Try(everyTrial)
 	t.Log("all together took", time.Since(start))
 	for name := range everyTrial {
 		if f := found[name]; f.Err != nil || f.Engine == "" {
@@ -53,9 +53,9 @@ func heldObjects(t *testing.T) (n int) {
 
 // TestTryKeepsNothing: an agent lives for months after its trials.
 func TestTryKeepsNothing(t *testing.T) {
-	k := newKit(t)
+	loader := newLoader(t)
 	before := heldObjects(t)
-	k.Try(everyTrial)
+	loader.Try(everyTrial)
 	if after := heldObjects(t); after != before {
 		t.Errorf("%d programs, maps and links are held after the trials, %d before", after, before)
 	}
@@ -64,16 +64,16 @@ func TestTryKeepsNothing(t *testing.T) {
 // TestTryTellsWhatDoesNotCatch: that it attaches is not enough.
 func TestTryTellsWhatDoesNotCatch(t *testing.T) {
 	blind := &Trial{Engine: "tcx", Port: 9, Counter: "queries_dropped", Attach: everyTrial["dns.drop"].Attach}
-	if f := newKit(t).Try(map[string]*Trial{"blind": blind})["blind"]; f.Err == nil {
+	if f := newLoader(t).Try(map[string]*Trial{"blind": blind})["blind"]; f.Err == nil {
 		t.Error("what lets a packet pass is said to work")
 	}
 }
 
 // BenchmarkTry is what every agent's start costs the machine.
 func BenchmarkTry(b *testing.B) {
-	k := newKit(b)
+	loader := newLoader(b)
 	for b.Loop() {
-		for name, f := range k.Try(everyTrial) {
+		for name, f := range loader.Try(everyTrial) {
 			if f.Err != nil {
 				b.Fatal(name, f.Err)
 			}

@@ -74,12 +74,12 @@ func TestSilenceIsLossOnTheWire(t *testing.T) {
 
 // suffer runs a victim with packets vanishing at one end.
 func (v victim) suffer(t *testing.T, end func(*pair) *space) outcome {
-	p, k := newPair(t), newKit(t)
+	p, loader := newPair(t), newLoader(t)
 	p.here.sysctl(t, "ipv4/tcp_syn_retries", "1")
 	p.here.sysctl(t, "ipv4/tcp_retries2", "3")
 	act := v.prepare(t, p)
 	attachIn(t, end(p), func() (Attachment, error) {
-		return k.Silence(now(k, time.Minute), &pb.Silence{}, nil)
+		return loader.Silence(now(loader, time.Minute), &pb.Silence{}, nil)
 	})
 	start := time.Now()
 	what := act()

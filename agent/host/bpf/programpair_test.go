@@ -32,30 +32,30 @@ func lost(t testing.TB, s *space, to string, n int) (missing int) {
 // with counters at zero, and between two of them packets pass.
 func TestProgramsOfAWholeHostAreUsedAgain(t *testing.T) {
 	t.Parallel()
-	for name, op := range map[string]func(*pb.Gate) func(*Kit) (Attachment, error){
-		"dropped_out": func(g *pb.Gate) func(*Kit) (Attachment, error) {
-			return func(k *Kit) (Attachment, error) { return k.Silence(g, &pb.Silence{}, nil) }
+	for name, op := range map[string]func(*pb.Gate) func(*Loader) (Attachment, error){
+		"dropped_out": func(g *pb.Gate) func(*Loader) (Attachment, error) {
+			return func(loader *Loader) (Attachment, error) { return loader.Silence(g, &pb.Silence{}, nil) }
 		},
-		"queries_dropped": func(g *pb.Gate) func(*Kit) (Attachment, error) {
-			return func(k *Kit) (Attachment, error) {
-				return k.DropDNS(g, &pb.DropDNS{SharePpm: wholePPM, Seed: 7})
+		"queries_dropped": func(g *pb.Gate) func(*Loader) (Attachment, error) {
+			return func(loader *Loader) (Attachment, error) {
+				return loader.DropDNS(g, &pb.DropDNS{SharePpm: wholePPM, Seed: 7})
 			}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p, k := newPair(t), newKit(t)
+			p, loader := newPair(t), newLoader(t)
 			to := net.JoinHostPort(there4, "53")
 			p.there.listenUDP(t, to)
-			p.here.run(t, func() { must(t, k.Attach()) })
-			must(t, k.Warm(&pb.Silence{}))
-			must(t, k.Warm(&pb.DropDNS{SharePpm: wholePPM}))
+			p.here.run(t, func() { must(t, loader.Attach()) })
+			must(t, loader.Warm(&pb.Silence{}))
+			must(t, loader.Warm(&pb.DropDNS{SharePpm: wholePPM}))
 			var loaded any
 			for range 3 {
 				if n := lost(t, p.here, to, 2); n != 0 {
 					t.Errorf("%d packets are lost without a fault", n)
 				}
-				a := attachIn(t, p.here, func() (Attachment, error) { return op(now(k, time.Minute))(k) })
+				a := attachIn(t, p.here, func() (Attachment, error) { return op(now(loader, time.Minute))(loader) })
 				if again := a.(*held).coll; loaded == nil {
 					loaded = again
 				} else if loaded != again {
@@ -72,7 +72,7 @@ func TestProgramsOfAWholeHostAreUsedAgain(t *testing.T) {
 					t.Errorf("counters of a spare: %v, %v", n, err)
 				}
 			}
-			if spares := len(k.spares.of); spares != 2 {
+			if spares := len(loader.spares.of); spares != 2 {
 				t.Errorf("%d spares, want 2", spares)
 			}
 		})
@@ -82,13 +82,13 @@ func TestProgramsOfAWholeHostAreUsedAgain(t *testing.T) {
 // TestTwoFaultsOfOneShapeActTogether: the second has programs of its own.
 func TestTwoFaultsOfOneShapeActTogether(t *testing.T) {
 	t.Parallel()
-	p, k := newPair(t), newKit(t)
+	p, loader := newPair(t), newLoader(t)
 	to := net.JoinHostPort(there4, "53")
 	p.there.listenUDP(t, to)
-	p.here.run(t, func() { must(t, k.Attach()) })
-	must(t, k.Warm(&pb.DropDNS{SharePpm: wholePPM}))
+	p.here.run(t, func() { must(t, loader.Attach()) })
+	must(t, loader.Warm(&pb.DropDNS{SharePpm: wholePPM}))
 	drop := func() (Attachment, error) {
-		return k.DropDNS(now(k, time.Minute), &pb.DropDNS{SharePpm: wholePPM})
+		return loader.DropDNS(now(loader, time.Minute), &pb.DropDNS{SharePpm: wholePPM})
 	}
 	first, second := attachIn(t, p.here, drop), attachIn(t, p.here, drop)
 	for _, a := range []Attachment{first, second} {
@@ -97,7 +97,7 @@ func TestTwoFaultsOfOneShapeActTogether(t *testing.T) {
 		}
 		must(t, a.Close())
 	}
-	if n := lost(t, p.here, to, 2); n != 0 || len(k.spares.of) != 1 {
-		t.Errorf("%d packets lost, %d spares, want 0 and 1", n, len(k.spares.of))
+	if n := lost(t, p.here, to, 2); n != 0 || len(loader.spares.of) != 1 {
+		t.Errorf("%d packets lost, %d spares, want 0 and 1", n, len(loader.spares.of))
 	}
 }

@@ -24,9 +24,9 @@ type hook struct {
 	where   ebpf.AttachType
 }
 
-// fan holds hooks on all wanted interfaces of one network namespace, those
+// interfaceLinks holds hooks on all wanted interfaces of one network namespace, those
 // that appear later included.
-type fan struct {
+type interfaceLinks struct {
 	hooks func(net.Interface) []hook
 
 	netns  *os.File
@@ -37,101 +37,101 @@ type fan struct {
 	links map[int][]link.Link
 }
 
-// spread attaches hooks in the caller's network namespace and watches for new
+// linkInterfaces attaches hooks in the caller's network namespace and watches for new
 // interfaces. An interface for which hooks is empty is left alone.
-func spread(hooks func(net.Interface) []hook) (*fan, error) {
-	f := &fan{hooks: hooks, links: map[int][]link.Link{}}
+func linkInterfaces(hooks func(net.Interface) []hook) (*interfaceLinks, error) {
+	x := &interfaceLinks{hooks: hooks, links: map[int][]link.Link{}}
 	var err error
-	if f.netns, err = os.Open("/proc/thread-self/ns/net"); err != nil {
+	if x.netns, err = os.Open("/proc/thread-self/ns/net"); err != nil {
 		return nil, fmt.Errorf("open the network namespace: %w", err)
 	}
-	if f.events, err = LinkEvents(); err != nil {
-		return nil, errors.Join(err, f.netns.Close())
+	if x.events, err = LinkEvents(); err != nil {
+		return nil, errors.Join(err, x.netns.Close())
 	}
-	err = f.sync()
-	f.done.Go(f.watch)
+	err = x.sync()
+	x.done.Go(x.watch)
 	if err != nil {
-		return nil, errors.Join(err, f.Close())
+		return nil, errors.Join(err, x.Close())
 	}
-	return f, nil
+	return x, nil
 }
 
 // Close detaches everything.
-func (f *fan) Close() error {
-	errs := []error{f.events.Close()}
-	f.done.Wait()
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for index := range f.links {
-		errs = append(errs, f.drop(index))
+func (x *interfaceLinks) Close() error {
+	errs := []error{x.events.Close()}
+	x.done.Wait()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for index := range x.links {
+		errs = append(errs, x.drop(index))
 	}
-	return errors.Join(append(errs, f.netns.Close())...)
+	return errors.Join(append(errs, x.netns.Close())...)
 }
 
 // watch attaches to what appears. Its thread may have to enter the namespace,
 // and then ends with it.
-func (f *fan) watch() {
+func (x *interfaceLinks) watch() {
 	runtime.LockOSThread()
-	if unix.Setns(int(f.netns.Fd()), unix.CLONE_NEWNET) != nil {
+	if unix.Setns(int(x.netns.Fd()), unix.CLONE_NEWNET) != nil {
 		return
 	}
 	buf := make([]byte, 1<<16)
 	for {
-		_, err := f.events.Read(buf)
+		_, err := x.events.Read(buf)
 		if errors.Is(err, os.ErrClosed) {
 			return
 		}
 		// An interface that refuses now is tried again at the next event.
-		_ = f.sync()
+		_ = x.sync()
 	}
 }
 
 // sync makes the links match the interfaces. It must run in the namespace.
-func (f *fan) sync() error {
+func (x *interfaceLinks) sync() error {
 	now, err := net.Interfaces()
 	if err != nil {
 		return fmt.Errorf("list interfaces: %w", err)
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	x.mu.Lock()
+	defer x.mu.Unlock()
 	there := map[int]bool{}
 	var errs []error
 	for _, i := range now {
 		there[i.Index] = true
-		if _, ok := f.links[i.Index]; !ok && !ours(i) {
-			errs = append(errs, f.add(i))
+		if _, ok := x.links[i.Index]; !ok && !ours(i) {
+			errs = append(errs, x.add(i))
 		}
 	}
-	for index := range f.links {
+	for index := range x.links {
 		if !there[index] {
-			errs = append(errs, f.drop(index))
+			errs = append(errs, x.drop(index))
 		}
 	}
 	return errors.Join(errs...)
 }
 
 // add attaches all hooks to one interface, or none.
-func (f *fan) add(i net.Interface) error {
-	for _, h := range f.hooks(i) {
+func (x *interfaceLinks) add(i net.Interface) error {
+	for _, h := range x.hooks(i) {
 		l, err := attach(i, h, head)
 		if errors.Is(err, unix.ENODEV) {
 			break
 		}
 		if err != nil {
-			return errors.Join(err, f.drop(i.Index))
+			return errors.Join(err, x.drop(i.Index))
 		}
-		f.links[i.Index] = append(f.links[i.Index], l)
+		x.links[i.Index] = append(x.links[i.Index], l)
 	}
 	return nil
 }
 
 // drop detaches from one interface.
-func (f *fan) drop(index int) error {
+func (x *interfaceLinks) drop(index int) error {
 	var errs []error
-	for _, l := range f.links[index] {
+	for _, l := range x.links[index] {
 		errs = append(errs, l.Close())
 	}
-	delete(f.links, index)
+	delete(x.links, index)
 	return errors.Join(errs...)
 }
 

@@ -11,12 +11,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Kit is opened once in a worker process. Its methods may be called from any goroutine.
-type Kit struct {
-	offset time.Duration
-	token  uint16
-	points *points
-	spares spares
+// Loader is opened once in a worker process. Its methods may be called from any goroutine.
+type Loader struct {
+	offset     time.Duration
+	token      uint16
+	dispatcher *dispatcher
+	spares     spares
 }
 
 // ProgramPrefix begins the kernel's name of every program that we attach.
@@ -30,7 +30,7 @@ func kernelName(program string) string {
 }
 
 // Open loads what all attachments share and reads the kernel's boot time.
-func Open() (*Kit, error) {
+func Open() (*Loader, error) {
 	spec, err := loadBoot()
 	if err != nil {
 		return nil, fmt.Errorf("read the boot program: %w", err)
@@ -44,11 +44,11 @@ func Open() (*Kit, error) {
 	if err != nil {
 		return nil, err
 	}
-	points, err := newPoints()
+	d, err := newDispatcher()
 	if err != nil {
 		return nil, err
 	}
-	return &Kit{offset: offset, token: newToken(), points: points}, nil
+	return &Loader{offset: offset, token: newToken(), dispatcher: d}, nil
 }
 
 // newToken is what packets that were held carry: see held.h.
@@ -58,26 +58,26 @@ func newToken() uint16 { return uint16(1+rand.N(1<<10-1)) << 6 }
 // caller's network namespace, now and as interfaces appear, until Close: a
 // fault then takes microseconds. Without it the first fault does so, and the
 // last one ends it.
-func (k *Kit) Attach() error { return k.points.attach() }
+func (l *Loader) Attach() error { return l.dispatcher.attach() }
 
 // Close detaches what Attach attached. Attachments are to be closed before.
-func (k *Kit) Close() error {
-	return errors.Join(k.spares.close(), k.points.close())
+func (l *Loader) Close() error {
+	return errors.Join(l.spares.close(), l.dispatcher.close())
 }
 
 // Boot is the time since boot as programs in the kernel read it.
-func (k *Kit) Boot() time.Duration { return processBoot() + k.offset }
+func (l *Loader) Boot() time.Duration { return processBoot() + l.offset }
 
 // BootOffset is the kernel's boot time minus the process's: not 0 in a time namespace.
-func (k *Kit) BootOffset() time.Duration { return k.offset }
+func (l *Loader) BootOffset() time.Duration { return l.offset }
 
 // load prepares a collection whose gate is closed, with maps shared by name.
-func (k *Kit) load(spec *ebpf.CollectionSpec, shared map[string]*ebpf.Map) (*ebpf.Collection, error) {
+func (l *Loader) load(spec *ebpf.CollectionSpec, shared map[string]*ebpf.Map) (*ebpf.Collection, error) {
 	for name, p := range spec.Programs {
 		p.Name = kernelName(name)
 	}
 	if v, ok := spec.Variables[delayVarHeldToken]; ok {
-		if err := v.Set(k.token); err != nil {
+		if err := v.Set(l.token); err != nil {
 			return nil, fmt.Errorf("set the token of held packets: %w", err)
 		}
 	}

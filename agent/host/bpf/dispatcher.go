@@ -15,22 +15,22 @@ const slots = 16
 // errFull: more faults at one time than the chain has slots.
 var errFull = fmt.Errorf("more than %d network faults at one time", slots)
 
-// points are where a network namespace's packets meet the programs of faults:
+// dispatcher is where a network namespace's packets meet the programs of faults:
 // two programs on every interface, and behind them a chain of slots. Attaching
 // waits for the kernel to forget the old list of programs, interface by
 // interface; filling or clearing a slot does not.
-type points struct {
+type dispatcher struct {
 	coll *ebpf.Collection // the entries, and the chains
 
-	mu     sync.Mutex // guards what follows
-	fan    *fan       // nil when not attached
-	stays  bool       // attached though the chain is empty
+	mu     sync.Mutex      // guards what follows
+	links  *interfaceLinks // nil when not attached
+	stays  bool            // attached though the chain is empty
 	filled [slots]bool
 }
 
-// newPoints loads the entries. The descriptors of the chains are older than
+// newDispatcher loads the entries. The descriptors of the chains are older than
 // those of any link, so that a dying process lets go of the chains first.
-func newPoints() (*points, error) {
+func newDispatcher() (*dispatcher, error) {
 	spec, err := loadEntry()
 	if err != nil {
 		return nil, fmt.Errorf("read the entry programs: %w", err)
@@ -42,41 +42,41 @@ func newPoints() (*points, error) {
 	if err != nil {
 		return nil, missing("load the entry programs", err)
 	}
-	return &points{coll: coll}, nil
+	return &dispatcher{coll: coll}, nil
 }
 
 // attach attaches the entries in the caller's network namespace, for good.
-func (p *points) attach() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if err := p.spread(); err != nil {
+func (d *dispatcher) attach() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.attachOnce(); err != nil {
 		return err
 	}
-	p.stays = true
+	d.stays = true
 	return nil
 }
 
 // close detaches the entries.
-func (p *points) close() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	defer p.coll.Close()
-	if p.fan == nil {
+func (d *dispatcher) close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	defer d.coll.Close()
+	if d.links == nil {
 		return nil
 	}
-	return p.fan.Close()
+	return d.links.Close()
 }
 
 // take reserves a slot and sees to it that the entries are attached.
-func (p *points) take() (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if err := p.spread(); err != nil {
+func (d *dispatcher) take() (int, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.attachOnce(); err != nil {
 		return 0, err
 	}
-	for i, used := range p.filled {
+	for i, used := range d.filled {
 		if !used {
-			p.filled[i] = true
+			d.filled[i] = true
 			return i, nil
 		}
 	}
@@ -85,10 +85,10 @@ func (p *points) take() (int, error) {
 
 // put fills a slot, the way out first: a query must not leave whose answer
 // will be dropped.
-func (p *points) put(slot int, in, out *ebpf.Program) error {
-	err := p.coll.Maps[entryMapChainOut].Put(uint32(slot), out)
+func (d *dispatcher) put(slot int, in, out *ebpf.Program) error {
+	err := d.coll.Maps[entryMapChainOut].Put(uint32(slot), out)
 	if err == nil {
-		err = p.coll.Maps[entryMapChainIn].Put(uint32(slot), in)
+		err = d.coll.Maps[entryMapChainIn].Put(uint32(slot), in)
 	}
 	if err != nil {
 		return fmt.Errorf("put a program into the chain: %w", err)
@@ -97,10 +97,10 @@ func (p *points) put(slot int, in, out *ebpf.Program) error {
 }
 
 // clear empties a slot that stays reserved.
-func (p *points) clear(slot int) error {
+func (d *dispatcher) clear(slot int) error {
 	var errs []error
 	for _, name := range []string{entryMapChainIn, entryMapChainOut} {
-		err := p.coll.Maps[name].Delete(uint32(slot))
+		err := d.coll.Maps[name].Delete(uint32(slot))
 		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 			errs = append(errs, fmt.Errorf("clear the chain: %w", err))
 		}
@@ -109,44 +109,44 @@ func (p *points) clear(slot int) error {
 }
 
 // give frees an empty slot, and detaches the entries when it was the last.
-func (p *points) give(slot int) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.filled[slot] = false
-	if p.stays || p.filled != [slots]bool{} {
+func (d *dispatcher) give(slot int) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.filled[slot] = false
+	if d.stays || d.filled != [slots]bool{} {
 		return nil
 	}
-	err := p.fan.Close()
-	p.fan = nil
+	err := d.links.Close()
+	d.links = nil
 	return err
 }
 
 // stay tells whether the entries stay attached while no fault is there.
-func (p *points) stay() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.stays
+func (d *dispatcher) stay() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.stays
 }
 
-// spread attaches the entries once. The caller holds the mutex.
-func (p *points) spread() error {
-	if p.fan != nil {
+// attachOnce attaches the entries, unless they are. The caller holds the mutex.
+func (d *dispatcher) attachOnce() error {
+	if d.links != nil {
 		return nil
 	}
-	in := hook{p.coll.Programs[entryProgEntryIn], ebpf.AttachTCXIngress}
-	out := hook{p.coll.Programs[entryProgEntryOut], ebpf.AttachTCXEgress}
-	f, err := spread(func(net.Interface) []hook { return []hook{in, out} })
+	in := hook{d.coll.Programs[entryProgEntryIn], ebpf.AttachTCXIngress}
+	out := hook{d.coll.Programs[entryProgEntryOut], ebpf.AttachTCXEgress}
+	x, err := linkInterfaces(func(net.Interface) []hook { return []hook{in, out} })
 	if err != nil {
 		return err
 	}
-	p.fan = f
+	d.links = x
 	return nil
 }
 
 // chain maps, for programs that stand in them.
-func (p *points) chain() map[string]*ebpf.Map {
+func (d *dispatcher) chain() map[string]*ebpf.Map {
 	return map[string]*ebpf.Map{
-		entryMapChainIn:  p.coll.Maps[entryMapChainIn],
-		entryMapChainOut: p.coll.Maps[entryMapChainOut],
+		entryMapChainIn:  d.coll.Maps[entryMapChainIn],
+		entryMapChainOut: d.coll.Maps[entryMapChainOut],
 	}
 }
