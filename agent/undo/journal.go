@@ -10,8 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	pb "squall/proto/squall/v1"
 )
 
@@ -103,14 +101,6 @@ type Journal struct {
 	moved chan struct{}
 	// wake has a token in it when there is something to write.
 	wake chan struct{}
-}
-
-// entryInLine is a record on its way to the disk.
-type entryInLine struct {
-	record *pb.Record
-	point  string
-	// done hears once how it went, for what adds; nil for what takes away.
-	done chan error
 }
 
 // Open opens or creates the journal in a folder. A damaged journal opens with
@@ -207,50 +197,6 @@ func (j *Journal) everything() []*pb.Record {
 	return j.memory.everything()
 }
 
-// Damaged says that some of the journal could not be read, and that nobody has
-// confirmed since that new faults may begin.
-func (j *Journal) Damaged() bool {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.damaged() != nil
-}
-
-// damaged is the damage that stands. The caller holds mu.
-func (j *Journal) damaged() *pb.Damage {
-	r := j.memory.damage
-	d := r.GetDamage()
-	if d == nil || d.GetConfirmed() {
-		return nil
-	}
-	if d.GetId() == "" { // recorded by an earlier build
-		d = proto.CloneOf(d)
-		d.Id, d.SinceUnixNanos = damageID(r), r.GetUnixNanos()
-	}
-	return d
-}
-
-// damageRecord is what was found just now, on top of what stands already: that
-// stands since it was found first. The caller holds mu.
-func (j *Journal) damageRecord(what []string) *pb.Record {
-	r := &pb.Record{Seq: j.seq, BootId: j.options.BootID, UnixNanos: time.Now().UnixNano()}
-	d := &pb.Damage{What: what, Id: damageID(r), SinceUnixNanos: r.GetUnixNanos()}
-	if old := j.damaged(); old != nil {
-		d.SinceUnixNanos = old.GetSinceUnixNanos()
-		for _, line := range old.GetWhat() {
-			if !slices.Contains(what, line) {
-				d.What = append(d.What, line)
-			}
-		}
-		d.What = d.What[:min(len(d.What), maxDamage)]
-	}
-	r.Kind = &pb.Record_Damage{Damage: d}
-	return r
-}
-
-// damageID names damage by when it was found; the host's name stands beside it
-// wherever it is told.
-func damageID(r *pb.Record) string { return fmt.Sprintf("%x-%d", r.GetUnixNanos(), r.GetSeq()) }
-
 // Late says that the disk has been read only after Open had returned: what it
 // knew beyond the mirror waits for Recover, and new faults wait with it.
 func (j *Journal) Late() bool {
@@ -281,114 +227,6 @@ func (j *Journal) Moved() <-chan struct{} {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.moved
-}
-
-// add records what adds, and returns when it is on disk. Where it can't be, or
-// ctx ends first, the error says so, and the record counts for nothing: the
-// caller says next how the step ended.
-func (j *Journal) add(ctx context.Context, point string, r *pb.Record) error {
-	if _, err := appendFrame(nil, 0, r); err != nil {
-		return err
-	}
-	line := &entryInLine{record: r, point: point, done: make(chan error, 1)}
-	if err := j.enter(line, j.addable); err != nil {
-		return err
-	}
-	if err := j.reflect(line); err != nil {
-		return fmt.Errorf("%w: %w", ErrFull, err)
-	}
-	j.nudge()
-	select {
-	case err := <-line.done:
-		return err
-	case <-ctx.Done():
-		return fmt.Errorf("%w: %w", ErrDisk, ctx.Err())
-	}
-}
-
-// addable says why nothing may be added now. The caller holds mu.
-func (j *Journal) addable() error {
-	switch d := j.damaged(); {
-	case d != nil:
-		return fmt.Errorf("%w, and nobody has confirmed it: %s", ErrDamaged, firstOf(d.GetWhat()))
-	case !j.read || j.late:
-		return errors.Join(ErrDisk, j.trouble)
-	}
-	return nil
-}
-
-func firstOf(what []string) string {
-	if len(what) == 0 {
-		return "its content is not known"
-	}
-	return what[0]
-}
-
-// take records what takes away: at once in memory and in the mirror, and on
-// disk when the disk lets it. The error is ErrClosed alone.
-func (j *Journal) take(point string, r *pb.Record) error {
-	line := &entryInLine{record: fitting(r), point: point}
-	if err := j.enter(line, func() error { return nil }); err != nil {
-		return err
-	}
-	// A mirror that fails is told by Unrecorded, until the disk has it.
-	_ = j.reflect(line)
-	j.nudge()
-	return nil
-}
-
-// enter gives a record its number and lets it stand in memory.
-func (j *Journal) enter(line *entryInLine, may func() error) error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.closed {
-		return ErrClosed
-	}
-	if err := may(); err != nil {
-		return err
-	}
-	j.seq++
-	line.record.Seq, line.record.BootId = j.seq, j.options.BootID
-	j.memory.apply(line.record)
-	j.queue = append(j.coalesce(line.record), line)
-	return nil
-}
-
-// coalesce drops from the queue what a newer record makes old, so that a disk
-// that hangs for days costs no memory. The caller holds mu.
-func (j *Journal) coalesce(r *pb.Record) []*entryInLine {
-	same := func(old *pb.Record) bool {
-		switch r.GetKind().(type) {
-		case *pb.Record_Order:
-			return old.GetOrder() != nil
-		case *pb.Record_Halt:
-			return old.GetHalt() != nil && old.GetHalt().GetLocal() == r.GetHalt().GetLocal()
-		}
-		return false
-	}
-	kept := j.queue[:j.writing:j.writing]
-	for _, line := range j.queue[j.writing:] {
-		if line.done != nil || !same(line.record) {
-			kept = append(kept, line)
-		}
-	}
-	return kept
-}
-
-// reflect lets a record stand in the mirror.
-func (j *Journal) reflect(line *entryInLine) error {
-	j.options.Hook("before:mirror")
-	err := j.mirror.append(line.record, j.everything)
-	j.options.Hook("after:mirror")
-	return err
-}
-
-// nudge tells the writer that there is something to write.
-func (j *Journal) nudge() {
-	select {
-	case j.wake <- struct{}{}:
-	default:
-	}
 }
 
 // Unrecorded is what stands in memory and in the mirror and is not on disk yet,

@@ -1,0 +1,168 @@
+package host
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// legacyFreezer is the freezer controller of version 1. Processes are moved
+// into a folder of ours, which is frozen, and moved back.
+type legacyFreezer struct {
+	cgroups
+	mountV1 string
+}
+
+// freezerMount is where the freezer of version 1 is mounted; empty for nowhere.
+func freezerMount() string {
+	b, _ := os.ReadFile("/proc/self/mountinfo")
+	for line := range bytes.Lines(b) {
+		before, after, _ := strings.Cut(string(line), " - cgroup ")
+		fields := strings.Fields(before)
+		options := after[strings.LastIndexByte(strings.TrimSpace(after), ' ')+1:]
+		if len(fields) >= 5 && strings.Contains(","+strings.TrimSpace(options)+",", ",freezer,") {
+			return unescape(fields[4])
+		}
+	}
+	return ""
+}
+
+func (legacyFreezer) engine() string { return "the freezer of cgroup v1" }
+
+// folder is ours for a cgroup.
+func (l legacyFreezer) folder(cgroup string) string {
+	sum := sha256.Sum256([]byte(cgroup))
+	return filepath.Join(l.mountV1, fmt.Sprintf("squall-frozen-%x", sum[:8]))
+}
+
+func (l legacyFreezer) freeze(cgroup, tag string) error {
+	dir := l.folder(cgroup)
+	if own := l.tag(cgroup); own != "" && own != tag {
+		return fmt.Errorf("freeze cgroup %s: %s holds it frozen", cgroup, own)
+	}
+	origin, err := l.origin(cgroup)
+	if err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("freeze cgroup %s: %w", cgroup, err)
+	}
+	if err := errors.Join(mark(dir, originMark, origin), mark(dir, frozenMark, tag)); err != nil {
+		return err
+	}
+	return errors.Join(l.gather(cgroup, dir), l.state(dir, "FROZEN"), l.gather(cgroup, dir))
+}
+
+// origin is where the processes of a cgroup stand in the freezer, which must be
+// one place: all go back there.
+func (l legacyFreezer) origin(cgroup string) (string, error) {
+	if at := marked(l.folder(cgroup), originMark); at != "" {
+		return at, nil
+	}
+	pids, err := l.pids(cgroup)
+	if err != nil {
+		return "", err
+	}
+	origin := ""
+	for _, pid := range pids {
+		at := freezerOfProcess(pid)
+		if at != "" && origin != "" && at != origin {
+			return "", fmt.Errorf("freeze cgroup %s: its processes stand in %s and %s of the freezer: %w", cgroup, origin, at, ErrUnsupported)
+		}
+		origin = at
+	}
+	if origin == "" {
+		return "/", nil
+	}
+	return origin, nil
+}
+
+// freezerOfProcess is a process's folder in the freezer; empty when it is gone.
+func freezerOfProcess(pid int) string {
+	all := threadsOf(pid)
+	if len(all) == 0 {
+		return ""
+	}
+	b, _ := os.ReadFile(all[0].dir + "/cgroup") // a first thread that has ended stays where it was
+	for line := range bytes.Lines(b) {
+		parts := strings.SplitN(strings.TrimSpace(string(line)), ":", 3)
+		if len(parts) == 3 && strings.Contains(","+parts[1]+",", ",freezer,") {
+			return parts[2]
+		}
+	}
+	return ""
+}
+
+// gather moves processes into a folder until none is outside: they may fork
+// meanwhile, but what they fork inside is inside.
+func (l legacyFreezer) gather(cgroup, dir string) error {
+	inside := strings.TrimPrefix(dir, l.mountV1)
+	return until("move cgroup "+cgroup+" into the freezer", func() (bool, error) {
+		pids, err := l.pids(cgroup)
+		all := true
+		for _, pid := range pids {
+			if at := freezerOfProcess(pid); at != "" && at != inside {
+				all = false
+				err = errors.Join(err, move(pid, dir))
+			}
+		}
+		return all, err
+	})
+}
+
+// move puts a process into a folder; one that has ended is no error.
+func move(pid int, dir string) error {
+	err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0)
+	if errors.Is(err, unix.ESRCH) {
+		return nil
+	}
+	return wrap(err, "move process %d", pid)
+}
+
+// state freezes or thaws a folder of ours, and waits until it is.
+func (l legacyFreezer) state(dir, want string) error {
+	file := filepath.Join(dir, "freezer.state")
+	return until("make "+dir+" "+want, func() (bool, error) {
+		if err := os.WriteFile(file, []byte(want), 0); err != nil {
+			return false, err
+		}
+		is, err := os.ReadFile(file)
+		return strings.TrimSpace(string(is)) == want, err
+	})
+}
+
+func (l legacyFreezer) thaw(cgroup, tag string) error {
+	dir := l.folder(cgroup)
+	if l.tag(cgroup) != tag {
+		return nil
+	}
+	if err := l.state(dir, "THAWED"); err != nil {
+		return fmt.Errorf("thaw cgroup %s: %w", cgroup, err)
+	}
+	back := filepath.Join(l.mountV1, marked(dir, originMark))
+	return until("empty "+dir, func() (bool, error) {
+		b, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+		for _, pid := range parsePids(b) {
+			err = errors.Join(err, move(pid, back))
+		}
+		if err != nil {
+			return false, err
+		}
+		return unix.Rmdir(dir) == nil, nil
+	})
+}
+
+func (l legacyFreezer) frozen(cgroup string) (bool, error) {
+	b, err := os.ReadFile(filepath.Join(l.folder(cgroup), "freezer.state"))
+	return strings.TrimSpace(string(b)) == "FROZEN", wrap(err, "read freezer of cgroup %s", cgroup)
+}
+
+func (l legacyFreezer) tag(cgroup string) string { return marked(l.folder(cgroup), frozenMark) }
