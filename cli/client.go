@@ -133,6 +133,20 @@ func ask[Req, Resp any](ctx context.Context, c *client, m method[Req, Resp], req
 	return askWithin(ctx, c, c.timeout, m, req)
 }
 
+// askAndShow connects, makes a call and shows what was answered.
+func askAndShow[Req, Resp any](ctx context.Context, a *app, m method[Req, Resp], req Req, as func(Resp) view) error {
+	client, err := a.connect()
+	if err != nil {
+		return err
+	}
+	defer client.close()
+	resp, err := ask(ctx, client, m, req)
+	if err != nil {
+		return err
+	}
+	return a.show(as(resp))
+}
+
 // askWithin is a call that may take its time.
 func askWithin[Req, Resp any](ctx context.Context, c *client, limit time.Duration, m method[Req, Resp], req Req) (Resp, error) {
 	var resp Resp

@@ -21,16 +21,9 @@ func newConfirmCmd(a *app) *cobra.Command {
 		ValidArgsFunction: a.completeHosts(hostNames),
 		RunE: func(c *cobra.Command, args []string) error {
 			req.Host = args[0]
-			client, err := a.connect()
-			if err != nil {
-				return err
-			}
-			defer client.close()
-			resp, err := ask(c.Context(), client, pb.ControlServiceClient.ConfirmDamage, &req)
-			if err != nil {
-				return err
-			}
-			return a.show(confirmedView(req.GetHost(), resp))
+			return askAndShow(c.Context(), a, pb.ControlServiceClient.ConfirmDamage, &req, func(resp *pb.ConfirmDamageResponse) view {
+				return confirmedView(req.GetHost(), resp)
+			})
 		},
 	}
 	damage.Flags().StringVar(&req.Reason, "reason", "", "why, for the record")

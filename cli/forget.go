@@ -21,16 +21,9 @@ func newForgetCmd(a *app) *cobra.Command {
 		Long: "Take a lost host out of the registry, so that no share and no zone counts it any more. It is refused while the host is connected, or may still hold a fault. A host whose agent starts again comes back by itself.",
 		RunE: func(c *cobra.Command, args []string) error {
 			req.Host = args[0]
-			client, err := a.connect()
-			if err != nil {
-				return err
-			}
-			defer client.close()
-			resp, err := ask(c.Context(), client, pb.ControlServiceClient.ForgetHost, &req)
-			if err != nil {
-				return err
-			}
-			return a.show(forgottenView(req.GetHost(), resp))
+			return askAndShow(c.Context(), a, pb.ControlServiceClient.ForgetHost, &req, func(resp *pb.ForgetHostResponse) view {
+				return forgottenView(req.GetHost(), resp)
+			})
 		},
 	}
 	host.Flags().StringVar(&req.Reason, "reason", "", "why, for the record")

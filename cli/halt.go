@@ -126,18 +126,11 @@ func newResumeCmd(a *app) *cobra.Command {
 			if local.local {
 				return local.do(a, func(l *localClient) error { return l.resume(c.Context()) })
 			}
-			client, err := a.connect()
-			if err != nil {
-				return err
-			}
-			defer client.close()
-			resp, err := ask(c.Context(), client, pb.ControlServiceClient.Resume, &req)
-			if err != nil {
-				return err
-			}
-			return a.show(view{message: resp, names: []string{resp.GetId()}, table: func(w io.Writer, _ bool) {
-				fmt.Fprintf(w, "resumed: halt %s is lifted, new runs are admitted\n", resp.GetId())
-			}})
+			return askAndShow(c.Context(), a, pb.ControlServiceClient.Resume, &req, func(resp *pb.ResumeResponse) view {
+				return view{message: resp, names: []string{resp.GetId()}, table: func(w io.Writer, _ bool) {
+					fmt.Fprintf(w, "resumed: halt %s is lifted, new runs are admitted\n", resp.GetId())
+				}}
+			})
 		},
 	}
 	local.register(c.Flags())

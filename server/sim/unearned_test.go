@@ -36,16 +36,23 @@ func TestNobodyPassesWhoseWorkloadIsNotBack(t *testing.T) {
 	})
 }
 
+// onTheWayBack is a run whose fault is over, and a host of it whose workload was
+// started and is not ready.
+func (r *region) onTheWayBack() (run string, m *machine) {
+	m = r.struck()[0]
+	m.fake.FailReady("web", errors.New("its port is not open"))
+	run = r.run(darkness)
+	r.until("the way back", time.Minute, func() bool { return m.count()["start web"] > 0 })
+	time.Sleep(time.Second)
+	return run, m
+}
+
 // TestAgentThatDiesOnTheWayBackIsNoPass: nobody says any more whether the
 // workload got ready.
 func TestAgentThatDiesOnTheWayBackIsNoPass(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRegion(t, settings{})
-		m := r.struck()[0]
-		m.fake.FailReady("web", errors.New("its port is not open"))
-		run := r.run(darkness)
-		r.until("the way back", time.Minute, func() bool { return m.count()["start web"] > 0 })
-		time.Sleep(time.Second)
+		run, m := r.onTheWayBack()
 		m.stop()
 		r.ends(run, pb.Verdict_VERDICT_INCONCLUSIVE)
 	})
@@ -55,11 +62,7 @@ func TestAgentThatDiesOnTheWayBackIsNoPass(t *testing.T) {
 func TestAgentThatRestartsOnTheWayBackSaysIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRegion(t, settings{})
-		m := r.struck()[0]
-		m.fake.FailReady("web", errors.New("its port is not open"))
-		run := r.run(darkness)
-		r.until("the way back", time.Minute, func() bool { return m.count()["start web"] > 0 })
-		time.Sleep(time.Second)
+		run, m := r.onTheWayBack()
 		m.dies()
 		time.Sleep(3 * time.Second)
 		m.fake.FailReady("web", nil)
