@@ -149,10 +149,14 @@ func (z *freezing) evidence(_ context.Context, _ bool) ([]*pb.Evidence, error) {
 		if err != nil {
 			return nil, err
 		}
+		tag, err := f.tag(z.groups[i])
+		if err != nil {
+			return nil, err
+		}
 		switch {
 		case !lives:
 			idle++
-		case f.tag(z.groups[i]) != z.held.op.GetTag():
+		case tag != z.held.op.GetTag():
 			others++
 		default:
 			bitten++
@@ -182,7 +186,11 @@ func frozenRemains(c cgroups, groups []string, ours func(tag string) bool, remov
 	var left []string
 	for _, cgroup := range groups {
 		for _, f := range c.freezers() {
-			tag := f.tag(cgroup)
+			tag, err := f.tag(cgroup)
+			if err != nil {
+				left = append(left, fmt.Sprintf("cgroup %s: not known whether %s holds it: %v", cgroup, f.engine(), err))
+				continue
+			}
 			if tag == "" || !ours(tag) || remove && f.thaw(cgroup, tag) == nil {
 				continue
 			}

@@ -30,8 +30,9 @@ type freezer interface {
 	thaw(cgroup, tag string) error
 	// frozen tells whether every process of the cgroup is kept from running.
 	frozen(cgroup string) (bool, error)
-	// tag is the tag under which a cgroup is frozen; empty where we have not.
-	tag(cgroup string) string
+	// tag is the tag under which a cgroup is frozen; empty where we have not. Where
+	// that can't be read, nobody knows, and nothing may be taken for clean.
+	tag(cgroup string) (string, error)
 }
 
 // freezers are the mechanisms that this host has, the best first. Signals are
@@ -72,14 +73,18 @@ func mark(dir, name, value string) error {
 	return wrap(err, "mark %s", dir)
 }
 
-// marked reads an attribute; empty where there is none, or no folder.
-func marked(dir, name string) string {
+// marked reads an attribute; empty where there is none, no folder, or a kernel
+// that keeps none.
+func marked(dir, name string) (string, error) {
 	value := make([]byte, 64<<10)
 	n, err := unix.Getxattr(dir, name, value)
-	if err != nil {
-		return ""
+	switch {
+	case err == nil:
+		return string(value[:n]), nil
+	case errors.Is(err, unix.ENODATA), errors.Is(err, unix.ENOTSUP), vanished(err):
+		return "", nil
 	}
-	return string(value[:n])
+	return "", fmt.Errorf("read mark of %s: %w", dir, err)
 }
 
 func unmark(dir, name string) error {
@@ -88,6 +93,15 @@ func unmark(dir, name string) error {
 		return nil
 	}
 	return wrap(err, "remove mark of %s", dir)
+}
+
+// free refuses a cgroup that is frozen under another tag.
+func free(f freezer, cgroup, tag string) error {
+	own, err := f.tag(cgroup)
+	if err == nil && own != "" && own != tag {
+		err = fmt.Errorf("%s holds it", own)
+	}
+	return wrap(err, "freeze cgroup %s", cgroup)
 }
 
 // thawLimit is how long processes may take to run again.
@@ -121,8 +135,8 @@ type unifiedFreezer struct{ cgroups }
 func (unifiedFreezer) engine() string { return "cgroup.freeze" }
 
 func (u unifiedFreezer) freeze(cgroup, tag string) error {
-	if own := u.tag(cgroup); own != "" && own != tag {
-		return fmt.Errorf("freeze cgroup %s: %s holds it frozen", cgroup, own)
+	if err := free(u, cgroup, tag); err != nil {
+		return err
 	}
 	is, err := os.ReadFile(u.path(cgroup, "cgroup.freeze"))
 	if err != nil {
@@ -138,8 +152,8 @@ func (u unifiedFreezer) freeze(cgroup, tag string) error {
 }
 
 func (u unifiedFreezer) thaw(cgroup, tag string) error {
-	if u.tag(cgroup) != tag {
-		return nil
+	if own, err := u.tag(cgroup); err != nil || own != tag {
+		return wrap(err, "thaw cgroup %s", cgroup)
 	}
 	if err := u.write(cgroup, "0"); err != nil && !vanished(err) {
 		return fmt.Errorf("thaw cgroup %s: %w", cgroup, err)
@@ -156,4 +170,6 @@ func (u unifiedFreezer) frozen(cgroup string) (bool, error) {
 	return bytes.Contains(b, []byte("frozen 1")), wrap(err, "read cgroup %s", cgroup)
 }
 
-func (u unifiedFreezer) tag(cgroup string) string { return marked(u.path(cgroup), frozenMark) }
+func (u unifiedFreezer) tag(cgroup string) (string, error) {
+	return marked(u.path(cgroup), frozenMark)
+}

@@ -22,7 +22,7 @@ func (f Freezer) Thaw(cgroup, tag string) error { return f.thaw(cgroup, tag) }
 func (f Freezer) Frozen(cgroup string) (bool, error) { return f.frozen(cgroup) }
 
 // Tag is the tag under which a cgroup is frozen.
-func (f Freezer) Tag(cgroup string) string { return f.tag(cgroup) }
+func (f Freezer) Tag(cgroup string) (string, error) { return f.tag(cgroup) }
 
 // Started names a process by number and start.
 func Started(pid int) string { return started(pid) }

@@ -126,8 +126,8 @@ func TestFreezeStopsEveryProcessAndThawsIt(t *testing.T) {
 // wantUnmarked sees that nothing of ours is left.
 func wantUnmarked(t *testing.T, f host.Freezer, cgroup string) {
 	t.Helper()
-	if tag := f.Tag(cgroup); tag != "" {
-		t.Errorf("still held frozen under %s", tag)
+	if tag, err := f.Tag(cgroup); err != nil || tag != "" {
+		t.Errorf("still held frozen under %q, %v", tag, err)
 	}
 	if left, _ := filepath.Glob("/sys/fs/cgroup/freezer/squall-frozen-*"); len(left) > 0 {
 		t.Errorf("left: %v", left)
@@ -186,6 +186,26 @@ func size(file string) int64 {
 		return 0
 	}
 	return info.Size()
+}
+
+// A mark that can't be read is no missing mark: nothing is told as undone.
+func TestThawOfWhatCantBeReadIsNoSuccess(t *testing.T) {
+	all, names, err := host.Freezers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := "cgroup.procs/below" // a file is no folder
+	for i, f := range all {
+		if names[i] == "the freezer of cgroup v1" {
+			continue // its folders are named by digests
+		}
+		if err := f.Thaw(dir, "squall/r/s"); err == nil {
+			t.Errorf("%s: thawed, it says", names[i])
+		}
+		if tag, err := f.Tag(dir); err == nil {
+			t.Errorf("%s: nobody holds it, it says (%q)", names[i], tag)
+		}
+	}
 }
 
 // A cgroup that somebody else froze is left frozen, and is not ours.

@@ -45,8 +45,8 @@ func (l legacyFreezer) folder(cgroup string) string {
 
 func (l legacyFreezer) freeze(cgroup, tag string) error {
 	dir := l.folder(cgroup)
-	if own := l.tag(cgroup); own != "" && own != tag {
-		return fmt.Errorf("freeze cgroup %s: %s holds it frozen", cgroup, own)
+	if err := free(l, cgroup, tag); err != nil {
+		return err
 	}
 	origin, err := l.origin(cgroup)
 	if err != nil {
@@ -64,8 +64,8 @@ func (l legacyFreezer) freeze(cgroup, tag string) error {
 // origin is where the processes of a cgroup stand in the freezer, which must be
 // one place: all go back there.
 func (l legacyFreezer) origin(cgroup string) (string, error) {
-	if at := marked(l.folder(cgroup), originMark); at != "" {
-		return at, nil
+	if at, err := marked(l.folder(cgroup), originMark); err != nil || at != "" {
+		return at, err
 	}
 	pids, err := l.pids(cgroup)
 	if err != nil {
@@ -141,13 +141,17 @@ func (l legacyFreezer) state(dir, want string) error {
 
 func (l legacyFreezer) thaw(cgroup, tag string) error {
 	dir := l.folder(cgroup)
-	if l.tag(cgroup) != tag {
-		return nil
+	if own, err := l.tag(cgroup); err != nil || own != tag {
+		return wrap(err, "thaw cgroup %s", cgroup)
+	}
+	origin, err := marked(dir, originMark)
+	if err != nil {
+		return err
 	}
 	if err := l.state(dir, "THAWED"); err != nil {
 		return fmt.Errorf("thaw cgroup %s: %w", cgroup, err)
 	}
-	back := filepath.Join(l.mountV1, marked(dir, originMark))
+	back := filepath.Join(l.mountV1, origin)
 	return until("empty "+dir, func() (bool, error) {
 		b, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
 		for _, pid := range parsePids(b) {
@@ -165,4 +169,6 @@ func (l legacyFreezer) frozen(cgroup string) (bool, error) {
 	return strings.TrimSpace(string(b)) == "FROZEN", wrap(err, "read freezer of cgroup %s", cgroup)
 }
 
-func (l legacyFreezer) tag(cgroup string) string { return marked(l.folder(cgroup), frozenMark) }
+func (l legacyFreezer) tag(cgroup string) (string, error) {
+	return marked(l.folder(cgroup), frozenMark)
+}

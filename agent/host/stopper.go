@@ -24,7 +24,10 @@ func (stopper) engine() string { return "SIGSTOP" }
 // freeze notes who is stopped already, and then stops the others until none
 // runs: they may fork meanwhile.
 func (s stopper) freeze(cgroup, tag string) error {
-	if s.tag(cgroup) == "" {
+	if err := free(s, cgroup, tag); err != nil {
+		return err
+	}
+	if own, _ := s.tag(cgroup); own == "" {
 		stopped, err := s.each(cgroup, func(all threads, _ string) bool { return all.stopped() })
 		if err != nil {
 			return err
@@ -32,9 +35,6 @@ func (s stopper) freeze(cgroup, tag string) error {
 		if err := mark(s.path(cgroup), stoppedMark, tag+"\n"+strings.Join(stopped, " ")); err != nil {
 			return err
 		}
-	}
-	if own := s.tag(cgroup); own != tag {
-		return fmt.Errorf("stop cgroup %s: %s holds it stopped", cgroup, own)
 	}
 	return until("stop the processes of cgroup "+cgroup, func() (bool, error) {
 		for range stopRounds {
@@ -48,12 +48,12 @@ func (s stopper) freeze(cgroup, tag string) error {
 }
 
 func (s stopper) thaw(cgroup, tag string) error {
-	if s.tag(cgroup) != tag {
-		return nil
+	own, list, err := s.noted(cgroup)
+	if err != nil || own != tag {
+		return wrap(err, "let cgroup %s run again", cgroup)
 	}
-	_, list, _ := strings.Cut(marked(s.path(cgroup), stoppedMark), "\n")
 	before := strings.Fields(list)
-	err := until("let cgroup "+cgroup+" run again", func() (bool, error) {
+	err = until("let cgroup "+cgroup+" run again", func() (bool, error) {
 		left, err := s.signal(cgroup, unix.SIGCONT, func(all threads, id string) bool {
 			return all.continuable() && !slices.Contains(before, id)
 		})
@@ -70,9 +70,16 @@ func (s stopper) frozen(cgroup string) (bool, error) {
 	return len(running) == 0, err
 }
 
-func (s stopper) tag(cgroup string) string {
-	tag, _, _ := strings.Cut(marked(s.path(cgroup), stoppedMark), "\n")
-	return tag
+func (s stopper) tag(cgroup string) (string, error) {
+	tag, _, err := s.noted(cgroup)
+	return tag, err
+}
+
+// noted is the tag under which a cgroup is stopped, and who was stopped before.
+func (s stopper) noted(cgroup string) (tag, before string, err error) {
+	note, err := marked(s.path(cgroup), stoppedMark)
+	tag, before, _ = strings.Cut(note, "\n")
+	return tag, before, err
 }
 
 // signal sends a signal to processes that are wanted, and counts them.
