@@ -56,7 +56,7 @@ func ping(fd int, seq uint16) (time.Duration, error) {
 	}
 	answer, control := make([]byte, 256), make([]byte, unix.CmsgSpace(int(unsafe.Sizeof(unix.Timespec{}))))
 	for {
-		n, c, _, _, err := unix.Recvmsg(fd, answer, control, 0)
+		n, c, _, err := receive(fd, answer, control)
 		if err != nil {
 			return 0, err
 		}
@@ -66,6 +66,18 @@ func ping(fd int, seq uint16) (time.Duration, error) {
 		}
 		came, err := stamped(control[:c])
 		return came.Sub(start), err
+	}
+}
+
+// receive is recvmsg, begun again where a signal ended it: a socket with a
+// limit of time is not begun again by the kernel, and the runtime sends signals
+// to its own threads.
+func receive(fd int, data, control []byte) (n, c int, from unix.Sockaddr, err error) {
+	for {
+		n, c, _, from, err = unix.Recvmsg(fd, data, control, 0)
+		if !errors.Is(err, unix.EINTR) {
+			return n, c, from, err
+		}
 	}
 }
 

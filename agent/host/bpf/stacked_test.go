@@ -319,7 +319,7 @@ func (e ear) hear(t *testing.T, end []byte) ([]byte, time.Time) {
 	t.Helper()
 	buf, control := make([]byte, 2048), make([]byte, 256)
 	for {
-		n, c, _, from, err := unix.Recvmsg(int(e), buf, control, 0)
+		n, c, from, err := receive(int(e), buf, control)
 		if err != nil {
 			return nil, time.Now()
 		}
