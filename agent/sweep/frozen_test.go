@@ -111,7 +111,7 @@ func (l *lane) dirtyAndKill(part string) {
 // webRuns says that the workload that was killed has been started again.
 func (l *lane) webRuns() bool {
 	for _, p := range l.living() {
-		if p == "process S /bin/sleep 100000" {
+		if p == "process alive /bin/sleep 100000" {
 			return true
 		}
 	}

@@ -204,10 +204,19 @@ func (l *lane) living() []string {
 	here := l.netns()
 	for _, p := range processes() {
 		if (p.netns == here || p.lane == l.dir) && p.state != "Z" {
-			all = append(all, "process "+p.state+" "+p.args)
+			all = append(all, "process "+liveliness(p.state)+" "+p.args)
 		}
 	}
 	return all
+}
+
+// liveliness tells a stopped or traced process from one that goes on, which may
+// be at work at this instant, asleep, or at the disk.
+func liveliness(state string) string {
+	if strings.Contains("RSDI", state) {
+		return "alive"
+	}
+	return state
 }
 
 // mounts leaves out what other tests on this machine mount.
