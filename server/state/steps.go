@@ -149,13 +149,15 @@ func keep(out, known *pb.StepStatus) {
 	out.Evidence = mergeEvidence(known.GetEvidence(), out.GetEvidence())
 }
 
-// mergeEvidence takes each reading in its latest form: what was seen while the
-// fault held is not lost when the host shows that it is clean.
+// mergeEvidence takes the newest look, for a report tells of one whole: what an
+// older one could not read is of no more account. Looks at the mechanism and looks
+// after its end stand apart: what was seen while the fault held is not lost when
+// the host shows that it is clean.
 func mergeEvidence(known, heard []*pb.Evidence) []*pb.Evidence {
 	out := slices.Clone(heard)
 	for _, k := range known {
-		same := func(h *pb.Evidence) bool { return h.GetName() == k.GetName() && h.GetAfter() == k.GetAfter() }
-		if !slices.ContainsFunc(heard, same) {
+		sameLook := func(h *pb.Evidence) bool { return h.GetAfter() == k.GetAfter() }
+		if !slices.ContainsFunc(heard, sameLook) {
 			out = append(out, k)
 		}
 	}

@@ -51,6 +51,37 @@ func TestLateReportTakesNothingAway(t *testing.T) {
 	}
 }
 
+// TestNewestLookCounts has a look that could read nothing between whole ones, while
+// the fault holds and after it: nothing of it is left when the next one is whole.
+func TestNewestLookCounts(t *testing.T) {
+	for name, after := range map[string]bool{"while it holds": false, "after it": true} {
+		t.Run(name, func(t *testing.T) {
+			state := pb.StepState_STEP_STATE_HELD
+			if after {
+				state = pb.StepState_STEP_STATE_REVERTED
+			}
+			look := func(holds bool, names ...string) *pb.StepStatus {
+				s := status("r", "a", state)
+				for _, n := range names {
+					s.Evidence = append(s.Evidence, &pb.Evidence{Name: n, Holds: holds, After: after})
+				}
+				return s
+			}
+			b := holding(t)
+			b.must(steps(look(true, "dropped", "link")), steps(look(false, "readable")), steps(look(true, "dropped", "link")))
+			for _, e := range b.run("r").GetSteps()["dark.dns.fail"].GetHosts()["a"].GetEvidence() {
+				if !e.GetHolds() {
+					t.Errorf("an older look still says %v", e)
+				}
+			}
+			b.must(steps(look(false, "readable")))
+			if got := b.run("r").GetSteps()["dark.dns.fail"].GetHosts()["a"].GetEvidence(); len(got) != 1 || got[0].GetName() != "readable" {
+				t.Errorf("the newest look brought nothing, and an older one speaks: %v", got)
+			}
+		})
+	}
+}
+
 func TestResidueGoesAwayOnlyWithALongerJournal(t *testing.T) {
 	end := func(seq uint64, residue ...string) *pb.StepStatus {
 		s := status("r", "a", pb.StepState_STEP_STATE_REVERTED)
