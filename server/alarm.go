@@ -25,8 +25,10 @@ type alarm struct {
 	by       *pb.Principal
 	patience time.Duration
 	settled  chan struct{} // closed when it is committed
-	// index is that of its commit, once it is settled.
-	index uint64
+	// Once it is settled: the index of its first commit, and whether the log had
+	// it before this server proposed it.
+	index    uint64
+	repeated bool
 }
 
 // alarms are the halts heard here. While there is one, new runs are refused,
@@ -75,10 +77,10 @@ func (a *alarms) latches() []*pb.HaltLatch {
 	return latches
 }
 
-func (a *alarms) settle(heard *alarm, index uint64) {
+func (a *alarms) settle(heard *alarm, o *pb.Outcome) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	heard.index = index
+	heard.index, heard.repeated = o.GetIndex(), o.GetRepeatedCommand()
 	delete(a.heard, heard.latch.GetId())
 	close(heard.settled)
 }
@@ -113,15 +115,18 @@ func (s *Server) settleAlarm(ctx context.Context, heard *alarm) {
 		s.log.Error("halt is heard and not committed", "halt", latch.GetId(), "cause", err)
 		return
 	}
-	s.alarms.settle(heard, outcome.GetIndex())
+	s.alarms.settle(heard, outcome)
+	if outcome.GetRepeatedCommand() {
+		s.fleet.Remind() // it may have been let go of, and agents have latched it again
+	}
 }
 
 // unrecorded are the halts heard here that the state does not know yet. A
 // server that has not got its own word in, while another has, must not tell of
 // a halt that a resume has let go of.
 func (s *Server) unrecorded() []*pb.HaltLatch {
-	lever := s.machine.View().Halt()
-	return slices.DeleteFunc(s.alarms.latches(), func(l *pb.HaltLatch) bool { return recorded(lever, l.GetId()) })
+	view := s.machine.View()
+	return slices.DeleteFunc(s.alarms.latches(), func(l *pb.HaltLatch) bool { return view.PulledAt(l.GetId()) != 0 })
 }
 
 // engaged is one of them, or nil.
@@ -132,17 +137,12 @@ func (s *Server) engaged() *pb.HaltLatch {
 	return nil
 }
 
-// recorded tells whether a halt has pulled the lever, and be it long ago.
-func recorded(lever *pb.HaltLatch, halt string) bool {
-	return halt == lever.GetId() || slices.Contains(lever.GetAlso(), halt)
-}
-
 // heardFromAgent takes a halt that an agent latched without a quorum: it must
 // be committed before it can be resumed. A server let it in and sealed it; an
 // agent's bare word would pull the whole region's lever.
 func (s *Server) heardFromAgent(latch *pb.HaltLatch) {
-	if recorded(s.machine.View().Halt(), latch.GetId()) {
-		return
+	if s.machine.View().PulledAt(latch.GetId()) != 0 {
+		return // its order tells what became of it
 	}
 	by, err := s.cfg.Bundle.CheckSeal(latch.GetSeal(), servers, sealPurpose, latch.GetId(), latch.GetReason())
 	if err != nil {

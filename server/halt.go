@@ -32,7 +32,7 @@ func (d *controlDoor) Halt(ctx context.Context, req *pb.HaltRequest) (*pb.HaltRe
 	until := time.Now().Add(time.Duration(req.GetWaitNanos()))
 	committed := waitSettled(ctx, heard, leaderTime)
 	if committed {
-		more, err := d.haltedAt(ctx, heard.index)
+		more, err := d.haltedBy(ctx, heard)
 		if err != nil {
 			return nil, err
 		}
@@ -64,25 +64,37 @@ func haltID(wanted string) string {
 	return wanted
 }
 
-// haltedAt are the runs that a halt ended when it was committed: one may be done
+// haltedBy are the runs that a halt ended when it was committed: one may be done
 // by the time that a server which lags behind knows of it. Before, such a server
 // can't say which hosts are clean, and an empty list would pass for an all-clear.
-func (s *Server) haltedAt(ctx context.Context, index uint64) ([]string, error) {
-	ctx, cancel := answerBy(ctx, time.Now().Add(leaderTime))
-	defer cancel()
-	if err := s.consensus.WaitApplied(ctx, index); err != nil {
+func (s *Server) haltedBy(ctx context.Context, heard *alarm) ([]string, error) {
+	if err := s.waitHalted(ctx, heard); err != nil {
 		return nil, refusef(pb.Refusal_REFUSAL_NO_LEADER, "ask another server",
-			"the halt is committed, and this server is too far behind to say which hosts are clean")
+			"the halt is committed, and this server is too far behind to say what has become of it and which hosts are clean")
 	}
 	var runs []string
 	view := s.machine.View()
 	for _, r := range view.Runs() {
-		ended := func(e *pb.Event) bool { return e.GetIndex() == index && e.GetKind() == pb.EventKind_EVENT_KIND_HALT }
-		if slices.ContainsFunc(view.Events(r.GetId(), index-1), ended) {
+		ended := func(e *pb.Event) bool {
+			return e.GetIndex() == heard.index && e.GetKind() == pb.EventKind_EVENT_KIND_HALT
+		}
+		if slices.ContainsFunc(view.Events(r.GetId(), heard.index-1), ended) {
 			runs = append(runs, r.GetId())
 		}
 	}
 	return runs, nil
+}
+
+// waitHalted waits until this server knows of a halt's commit. One that the log
+// had before may have been let go of since: then it is all that was committed.
+func (s *Server) waitHalted(ctx context.Context, heard *alarm) error {
+	ctx, cancel := answerBy(ctx, time.Now().Add(leaderTime))
+	defer cancel()
+	if heard.repeated {
+		_, err := s.read(ctx)
+		return err
+	}
+	return s.consensus.WaitApplied(ctx, heard.index)
 }
 
 func union(a, b []string) []string {

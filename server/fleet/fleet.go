@@ -118,6 +118,16 @@ func (f *Fleet) Alarm(latch *pb.HaltLatch) []string {
 	return told
 }
 
+// Remind tells every agent its order once more, although it has not changed: what
+// agents have latched since, the order may let go of.
+func (f *Fleet) Remind() {
+	v := f.cfg.View()
+	for _, s := range f.all() {
+		s.forgetOrder()
+		s.consider(v)
+	}
+}
+
 // Record takes windows of the server's own probes.
 func (f *Fleet) Record(windows []*pb.Window) { f.windows.add("", windows, false, nil) }
 

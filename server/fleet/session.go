@@ -251,7 +251,27 @@ func (s *session) offer(o *pb.Order) {
 			s.lease = min(s.lease, time.Duration(t.GetLeaseNanos()))
 		}
 	}
-	s.out.setOrder(o)
+	s.out.setOrder(answering(o, s.hello.GetHalt(), s.fleet.cfg.View()))
+}
+
+// answering is an order whose lever answers to the latch that the agent came
+// with, if that was let go of: by itself a lever names the newest halts only.
+// One that was pulled after the order was made may well be engaged.
+func answering(o *pb.Order, latch *pb.HaltLatch, v *state.View) *pb.Order {
+	lever, pulled := o.GetHalt(), v.PulledAt(latch.GetId())
+	if lever.GetEngaged() || latch.GetLocal() || pulled == 0 || pulled > o.GetIndex() || v.Epoch() != o.GetEpoch() {
+		return o
+	}
+	o = proto.CloneOf(o)
+	o.Halt.Also = append(o.GetHalt().GetAlso(), latch.GetId())
+	return o
+}
+
+// forgetOrder has the next order sent even where the agent has it.
+func (s *session) forgetOrder() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sent = nil
 }
 
 // behind tells whether the agent has seen more than a view knows. The caller

@@ -1,13 +1,23 @@
 package state
 
 import (
+	"math"
 	"slices"
 
 	pb "squall/proto/squall/v1"
 )
 
-// maxAlso is how many earlier halts a latch answers to.
-const maxAlso = 64
+const (
+	// maxAlso is how many earlier halts a latch names: it travels in every order.
+	maxAlso = 64
+	// maxPulled is how many halts are remembered. Each is somebody's act, so that
+	// nobody comes to the end of it but by a program that does nothing else.
+	maxPulled = 1 << 16
+)
+
+// PulledAt is the log index at which a halt was committed, whatever became of it
+// since; 0 where the log holds none of that id.
+func (v *View) PulledAt(halt string) uint64 { return v.pulled.get(halt) }
 
 // pull engages the lever and ends every run. A halt that comes while another
 // is engaged joins it; one that was let go of stays let go of, so that a late
@@ -16,7 +26,10 @@ func (t *change) pull(c *pb.Halt) *pb.Problem {
 	switch {
 	case !GoodName(c.GetId()):
 		return refuse(pb.Refusal_REFUSAL_INVALID, "choose a short one of plain letters", "the halt's id %q can't be one", c.GetId())
-	case c.GetId() == t.halt.GetId() || slices.Contains(t.halt.GetAlso(), c.GetId()):
+	case t.PulledAt(c.GetId()) != 0 && t.halt.GetEngaged():
+		return nil
+	case t.PulledAt(c.GetId()) != 0:
+		t.floor = t.index // hosts that latched the repeat hear again that it was let go of
 		return nil
 	case t.halt.GetEngaged():
 		t.halt = &pb.HaltLatch{
@@ -26,8 +39,27 @@ func (t *change) pull(c *pb.Halt) *pb.Problem {
 		t.halt = &pb.HaltLatch{Id: c.GetId(), Engaged: true, Reason: c.GetReason(), Also: also(t.halt, t.halt.GetId())}
 	}
 	t.floor = t.index
+	t.rememberPull(c.GetId())
 	t.haltRuns(c)
 	return nil
+}
+
+// rememberPull keeps a halt from pulling the lever again.
+func (t *change) rememberPull(id string) {
+	if t.pulled.size >= maxPulled {
+		t.pulled = t.pulled.without(oldestPull(t.pulled))
+	}
+	t.pulled = t.pulled.with(id, t.index)
+}
+
+func oldestPull(pulled table[uint64]) (oldest string) {
+	least := uint64(math.MaxUint64)
+	for id, index := range pulled.all() {
+		if index < least {
+			oldest, least = id, index
+		}
+	}
+	return oldest
 }
 
 func also(known *pb.HaltLatch, id string) []string {

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -43,6 +44,43 @@ func TestLateRepeatOfAHaltEngagesNothing(t *testing.T) {
 	b.must(halt("h1"), resume("h1"), halt("h1"))
 	if b.m.View().Halt().GetEngaged() {
 		t.Error("a halt that was let go of engaged again")
+	}
+}
+
+// TestHaltThatWasLetGoOfIsNeverForgotten pulls one again after more others than a
+// lever names, on a machine that knows the log and on one that knows a snapshot.
+func TestHaltThatWasLetGoOfIsNeverForgotten(t *testing.T) {
+	b := newBench(t)
+	b.must(halt("first"), resume("first"))
+	for i := range 3 * maxAlso {
+		id := fmt.Sprint("h", i)
+		b.must(halt(id), resume(id))
+	}
+	if n := len(b.m.View().Halt().GetAlso()); n != maxAlso {
+		t.Errorf("a lever names %d others", n)
+	}
+	again := New()
+	if err := again.Restore(b.m.Snapshot()); err != nil {
+		t.Fatal(err)
+	}
+	for name, m := range map[string]*Machine{"the machine": b.m, "one from its snapshot": again} {
+		before := m.View()
+		if o := m.Apply(before.Index()+1, &pb.Command{Id: "late", Kind: halt("first").GetKind()}); o.GetRefused() != nil {
+			t.Errorf("%s: refused: %v", name, o.GetRefused())
+		}
+		if v := m.View(); v.Halt().GetEngaged() || v.PulledAt("first") == 0 || v.PulledAt("other") != 0 {
+			t.Errorf("%s: the lever is %v", name, v.Halt())
+		}
+		if _, all := m.View().Reordered(before.Index()); !all {
+			t.Errorf("%s: hosts that latched it again don't hear that it was let go of", name)
+		}
+	}
+}
+
+func TestOldestHaltIsForgottenFirst(t *testing.T) {
+	pulled := table[uint64]{}.with("b", 2).with("a", 7).with("c", 3)
+	if got := oldestPull(pulled); got != "b" {
+		t.Errorf("forgets %q", got)
 	}
 }
 

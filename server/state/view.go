@@ -20,6 +20,7 @@ type View struct {
 	hosts        table[*pb.Registered]
 	runs         map[string]*record
 	halt         *pb.HaltLatch
+	pulled       table[uint64] // halt -> index of its commit
 	guardrails   *pb.Guardrails
 	audit        []*pb.AuditRecord
 	orders       table[uint64] // host -> index at which its order last changed
@@ -176,7 +177,7 @@ func (v *View) snapshot() *pb.State {
 	s := &pb.State{
 		Index: v.index, Epoch: v.epoch, Rules: v.rules, LastUnixNanos: v.last,
 		Hosts: v.hosts.asMap(), Halt: v.halt, Guardrails: v.guardrails, Audit: v.audit,
-		OrderIndex: v.orders.asMap(), OrderFloor: v.floor,
+		OrderIndex: v.orders.asMap(), OrderFloor: v.floor, HaltIndex: v.pulled.asMap(),
 		Runs: make(map[string]*pb.Run, len(v.runs)),
 	}
 	for _, r := range v.Runs() {
@@ -191,7 +192,7 @@ func viewOf(s *pb.State) (*View, error) {
 	v := newView()
 	v.index, v.epoch, v.rules, v.last = s.GetIndex(), s.GetEpoch(), s.GetRules(), s.GetLastUnixNanos()
 	v.hosts, v.halt, v.guardrails, v.audit = tableOf(s.GetHosts()), s.GetHalt(), s.GetGuardrails(), s.GetAudit()
-	v.orders, v.floor = tableOf(s.GetOrderIndex()), s.GetOrderFloor()
+	v.orders, v.floor, v.pulled = tableOf(s.GetOrderIndex()), s.GetOrderFloor(), tableOf(s.GetHaltIndex())
 	v.recent.since = v.index
 	v.runs = make(map[string]*record, len(s.GetRuns()))
 	for id, r := range s.GetRuns() {

@@ -3223,7 +3223,10 @@ type State struct {
 	// The log index at which each host's order last changed.
 	OrderIndex map[string]uint64 `protobuf:"bytes,12,rep,name=order_index,json=orderIndex,proto3" json:"order_index,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	// The log index at which everyone's order last changed.
-	OrderFloor    uint64 `protobuf:"varint,13,opt,name=order_floor,json=orderFloor,proto3" json:"order_floor,omitempty"`
+	OrderFloor uint64 `protobuf:"varint,13,opt,name=order_floor,json=orderFloor,proto3" json:"order_floor,omitempty"`
+	// The log index at which each halt was first committed, bounded. One that
+	// stands here pulls the lever no more.
+	HaltIndex     map[string]uint64 `protobuf:"bytes,14,rep,name=halt_index,json=haltIndex,proto3" json:"halt_index,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3347,6 +3350,13 @@ func (x *State) GetOrderFloor() uint64 {
 		return x.OrderFloor
 	}
 	return 0
+}
+
+func (x *State) GetHaltIndex() map[string]uint64 {
+	if x != nil {
+		return x.HaltIndex
+	}
+	return nil
 }
 
 // AppliedCommand remembers a command's outcome.
@@ -3630,7 +3640,7 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x03act\x18\x04 \x01(\tR\x03act\x12\x16\n" +
 	"\x06object\x18\x05 \x01(\tR\x06object\x12\x16\n" +
 	"\x06result\x18\x06 \x01(\tR\x06result\x12\x12\n" +
-	"\x04hash\x18\a \x01(\fR\x04hash\"\x82\x06\n" +
+	"\x04hash\x18\a \x01(\fR\x04hash\"\x80\a\n" +
 	"\x05State\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x14\n" +
@@ -3649,7 +3659,9 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\vorder_index\x18\f \x03(\v2 .squall.v1.State.OrderIndexEntryR\n" +
 	"orderIndex\x12\x1f\n" +
 	"\vorder_floor\x18\r \x01(\x04R\n" +
-	"orderFloor\x1aO\n" +
+	"orderFloor\x12>\n" +
+	"\n" +
+	"halt_index\x18\x0e \x03(\v2\x1f.squall.v1.State.HaltIndexEntryR\thaltIndex\x1aO\n" +
 	"\n" +
 	"HostsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12+\n" +
@@ -3658,6 +3670,9 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12$\n" +
 	"\x05value\x18\x02 \x01(\v2\x0e.squall.v1.RunR\x05value:\x028\x01\x1a=\n" +
 	"\x0fOrderIndexEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\x1a<\n" +
+	"\x0eHaltIndexEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"N\n" +
 	"\x0eAppliedCommand\x12\x0e\n" +
@@ -3737,7 +3752,7 @@ func file_squall_v1_state_proto_rawDescGZIP() []byte {
 }
 
 var file_squall_v1_state_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_squall_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
+var file_squall_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
 var file_squall_v1_state_proto_goTypes = []any{
 	(Role)(0),              // 0: squall.v1.Role
 	(EndCause)(0),          // 1: squall.v1.EndCause
@@ -3789,16 +3804,17 @@ var file_squall_v1_state_proto_goTypes = []any{
 	nil,                    // 47: squall.v1.State.HostsEntry
 	nil,                    // 48: squall.v1.State.RunsEntry
 	nil,                    // 49: squall.v1.State.OrderIndexEntry
-	(*Host)(nil),           // 50: squall.v1.Host
-	(*Damage)(nil),         // 51: squall.v1.Damage
-	(*Experiment)(nil),     // 52: squall.v1.Experiment
-	(*Plan)(nil),           // 53: squall.v1.Plan
-	(*StepStatus)(nil),     // 54: squall.v1.StepStatus
-	(*Window)(nil),         // 55: squall.v1.Window
-	(*Guardrails)(nil),     // 56: squall.v1.Guardrails
-	(*Problem)(nil),        // 57: squall.v1.Problem
-	(*StepKey)(nil),        // 58: squall.v1.StepKey
-	(*HaltLatch)(nil),      // 59: squall.v1.HaltLatch
+	nil,                    // 50: squall.v1.State.HaltIndexEntry
+	(*Host)(nil),           // 51: squall.v1.Host
+	(*Damage)(nil),         // 52: squall.v1.Damage
+	(*Experiment)(nil),     // 53: squall.v1.Experiment
+	(*Plan)(nil),           // 54: squall.v1.Plan
+	(*StepStatus)(nil),     // 55: squall.v1.StepStatus
+	(*Window)(nil),         // 56: squall.v1.Window
+	(*Guardrails)(nil),     // 57: squall.v1.Guardrails
+	(*Problem)(nil),        // 58: squall.v1.Problem
+	(*StepKey)(nil),        // 59: squall.v1.StepKey
+	(*HaltLatch)(nil),      // 60: squall.v1.HaltLatch
 }
 var file_squall_v1_state_proto_depIdxs = []int32{
 	8,  // 0: squall.v1.Command.by:type_name -> squall.v1.Principal
@@ -3823,11 +3839,11 @@ var file_squall_v1_state_proto_depIdxs = []int32{
 	30, // 19: squall.v1.Command.confirm_damage:type_name -> squall.v1.ConfirmDamage
 	0,  // 20: squall.v1.Principal.role:type_name -> squall.v1.Role
 	10, // 21: squall.v1.UpdateHosts.hosts:type_name -> squall.v1.HostUpdate
-	50, // 22: squall.v1.HostUpdate.host:type_name -> squall.v1.Host
+	51, // 22: squall.v1.HostUpdate.host:type_name -> squall.v1.Host
 	39, // 23: squall.v1.HostUpdate.conflict:type_name -> squall.v1.HostConflict
-	51, // 24: squall.v1.HostUpdate.damage:type_name -> squall.v1.Damage
-	52, // 25: squall.v1.AdmitRun.experiment:type_name -> squall.v1.Experiment
-	53, // 26: squall.v1.AdmitRun.plan:type_name -> squall.v1.Plan
+	52, // 24: squall.v1.HostUpdate.damage:type_name -> squall.v1.Damage
+	53, // 25: squall.v1.AdmitRun.experiment:type_name -> squall.v1.Experiment
+	54, // 26: squall.v1.AdmitRun.plan:type_name -> squall.v1.Plan
 	1,  // 27: squall.v1.EndRun.cause:type_name -> squall.v1.EndCause
 	2,  // 28: squall.v1.Finish.verdict:type_name -> squall.v1.Verdict
 	18, // 29: squall.v1.Finish.findings:type_name -> squall.v1.Finding
@@ -3835,12 +3851,12 @@ var file_squall_v1_state_proto_depIdxs = []int32{
 	4,  // 31: squall.v1.Finding.state:type_name -> squall.v1.FindingState
 	19, // 32: squall.v1.Finding.basis:type_name -> squall.v1.Basis
 	20, // 33: squall.v1.Finding.gap:type_name -> squall.v1.Gap
-	54, // 34: squall.v1.RecordSteps.steps:type_name -> squall.v1.StepStatus
-	55, // 35: squall.v1.RecordWindows.windows:type_name -> squall.v1.Window
-	56, // 36: squall.v1.SetGuardrails.guardrails:type_name -> squall.v1.Guardrails
-	57, // 37: squall.v1.Outcome.refused:type_name -> squall.v1.Problem
-	52, // 38: squall.v1.Run.experiment:type_name -> squall.v1.Experiment
-	53, // 39: squall.v1.Run.plan:type_name -> squall.v1.Plan
+	55, // 34: squall.v1.RecordSteps.steps:type_name -> squall.v1.StepStatus
+	56, // 35: squall.v1.RecordWindows.windows:type_name -> squall.v1.Window
+	57, // 36: squall.v1.SetGuardrails.guardrails:type_name -> squall.v1.Guardrails
+	58, // 37: squall.v1.Outcome.refused:type_name -> squall.v1.Problem
+	53, // 38: squall.v1.Run.experiment:type_name -> squall.v1.Experiment
+	54, // 39: squall.v1.Run.plan:type_name -> squall.v1.Plan
 	8,  // 40: squall.v1.Run.by:type_name -> squall.v1.Principal
 	5,  // 41: squall.v1.Run.state:type_name -> squall.v1.RunState
 	43, // 42: squall.v1.Run.entered_unix_nanos:type_name -> squall.v1.Run.EnteredUnixNanosEntry
@@ -3851,38 +3867,39 @@ var file_squall_v1_state_proto_depIdxs = []int32{
 	36, // 47: squall.v1.Run.events:type_name -> squall.v1.Event
 	34, // 48: squall.v1.Run.totals:type_name -> squall.v1.ProbeTotal
 	8,  // 49: squall.v1.Run.ended_by:type_name -> squall.v1.Principal
-	55, // 50: squall.v1.ProbeTotal.total:type_name -> squall.v1.Window
-	55, // 51: squall.v1.ProbeTotal.worst:type_name -> squall.v1.Window
+	56, // 50: squall.v1.ProbeTotal.total:type_name -> squall.v1.Window
+	56, // 51: squall.v1.ProbeTotal.worst:type_name -> squall.v1.Window
 	45, // 52: squall.v1.StepHosts.hosts:type_name -> squall.v1.StepHosts.HostsEntry
 	46, // 53: squall.v1.StepHosts.token_unix_nanos:type_name -> squall.v1.StepHosts.TokenUnixNanosEntry
 	6,  // 54: squall.v1.Event.kind:type_name -> squall.v1.EventKind
-	54, // 55: squall.v1.Event.step:type_name -> squall.v1.StepStatus
+	55, // 55: squall.v1.Event.step:type_name -> squall.v1.StepStatus
 	5,  // 56: squall.v1.Event.state:type_name -> squall.v1.RunState
 	2,  // 57: squall.v1.Event.verdict:type_name -> squall.v1.Verdict
-	50, // 58: squall.v1.Registered.host:type_name -> squall.v1.Host
-	58, // 59: squall.v1.Registered.strays:type_name -> squall.v1.StepKey
+	51, // 58: squall.v1.Registered.host:type_name -> squall.v1.Host
+	59, // 59: squall.v1.Registered.strays:type_name -> squall.v1.StepKey
 	38, // 60: squall.v1.Registered.open:type_name -> squall.v1.OpenStep
 	39, // 61: squall.v1.Registered.conflict:type_name -> squall.v1.HostConflict
-	51, // 62: squall.v1.Registered.damage:type_name -> squall.v1.Damage
+	52, // 62: squall.v1.Registered.damage:type_name -> squall.v1.Damage
 	8,  // 63: squall.v1.AuditRecord.by:type_name -> squall.v1.Principal
 	47, // 64: squall.v1.State.hosts:type_name -> squall.v1.State.HostsEntry
 	48, // 65: squall.v1.State.runs:type_name -> squall.v1.State.RunsEntry
-	55, // 66: squall.v1.State.windows:type_name -> squall.v1.Window
-	59, // 67: squall.v1.State.halt:type_name -> squall.v1.HaltLatch
-	56, // 68: squall.v1.State.guardrails:type_name -> squall.v1.Guardrails
+	56, // 66: squall.v1.State.windows:type_name -> squall.v1.Window
+	60, // 67: squall.v1.State.halt:type_name -> squall.v1.HaltLatch
+	57, // 68: squall.v1.State.guardrails:type_name -> squall.v1.Guardrails
 	42, // 69: squall.v1.State.applied:type_name -> squall.v1.AppliedCommand
 	40, // 70: squall.v1.State.audit:type_name -> squall.v1.AuditRecord
 	49, // 71: squall.v1.State.order_index:type_name -> squall.v1.State.OrderIndexEntry
-	32, // 72: squall.v1.AppliedCommand.outcome:type_name -> squall.v1.Outcome
-	35, // 73: squall.v1.Run.StepsEntry.value:type_name -> squall.v1.StepHosts
-	54, // 74: squall.v1.StepHosts.HostsEntry.value:type_name -> squall.v1.StepStatus
-	37, // 75: squall.v1.State.HostsEntry.value:type_name -> squall.v1.Registered
-	33, // 76: squall.v1.State.RunsEntry.value:type_name -> squall.v1.Run
-	77, // [77:77] is the sub-list for method output_type
-	77, // [77:77] is the sub-list for method input_type
-	77, // [77:77] is the sub-list for extension type_name
-	77, // [77:77] is the sub-list for extension extendee
-	0,  // [0:77] is the sub-list for field type_name
+	50, // 72: squall.v1.State.halt_index:type_name -> squall.v1.State.HaltIndexEntry
+	32, // 73: squall.v1.AppliedCommand.outcome:type_name -> squall.v1.Outcome
+	35, // 74: squall.v1.Run.StepsEntry.value:type_name -> squall.v1.StepHosts
+	55, // 75: squall.v1.StepHosts.HostsEntry.value:type_name -> squall.v1.StepStatus
+	37, // 76: squall.v1.State.HostsEntry.value:type_name -> squall.v1.Registered
+	33, // 77: squall.v1.State.RunsEntry.value:type_name -> squall.v1.Run
+	78, // [78:78] is the sub-list for method output_type
+	78, // [78:78] is the sub-list for method input_type
+	78, // [78:78] is the sub-list for extension type_name
+	78, // [78:78] is the sub-list for extension extendee
+	0,  // [0:78] is the sub-list for field type_name
 }
 
 func init() { file_squall_v1_state_proto_init() }
@@ -3922,7 +3939,7 @@ func file_squall_v1_state_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_squall_v1_state_proto_rawDesc), len(file_squall_v1_state_proto_rawDesc)),
 			NumEnums:      7,
-			NumMessages:   43,
+			NumMessages:   44,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
