@@ -46,11 +46,16 @@ func MountDisk(t testing.TB, dir string, size int64) {
 	t.Cleanup(func() { run(t, "umount", "-l", dir) })
 }
 
-// FreezeDisk lets a folder's file system answer no more, until thaw is called, a
-// minute has passed, or the test ends.
+// FreezeDisk lets a folder's file system answer no more, until thaw is called, or
+// the test ends, even by a signal.
 func FreezeDisk(t testing.TB, dir string) (thaw func()) {
 	t.Helper()
-	guard := exec.Command("sh", "-c", `sleep 60; fsfreeze --unfreeze "$0"`, dir)
+	// It reads until this process closes the pipe, or ends in whatever way.
+	guard := exec.Command("sh", "-c", `cat; exec fsfreeze --unfreeze "$0"`, dir)
+	here, err := guard.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := guard.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -63,8 +68,8 @@ func FreezeDisk(t testing.TB, dir string) (thaw func()) {
 	t.Cleanup(func() {
 		thaw()
 		_ = f.Close()
-		_ = guard.Process.Kill()
-		_ = guard.Wait()
+		_ = here.Close()
+		_ = guard.Wait() // with an error, where nothing is frozen any more
 	})
 	run(t, "fsfreeze", "--freeze", dir)
 	return thaw
