@@ -62,18 +62,24 @@ func NewCgroup(t testing.TB) string {
 	return path.Base(dir)
 }
 
+// dying is how long the killed may take to be gone: each has to be given a
+// processor for that, and a busy machine has none to give for a while.
+const dying = 20 * time.Second
+
 // removeCgroup kills what lives in a cgroup and removes it with those below.
 func removeCgroup(t testing.TB, dir string) {
 	t.Helper()
-	var err error
-	for range 500 {
+	for end := time.Now().Add(dying); ; time.Sleep(2 * time.Millisecond) {
 		_ = os.WriteFile(filepath.Join(dir, "cgroup.kill"), []byte("1"), 0)
-		if err = removeTree(dir); err == nil {
+		err := removeTree(dir)
+		if err == nil {
 			return
 		}
-		time.Sleep(2 * time.Millisecond)
+		if time.Now().After(end) {
+			t.Errorf("remove test cgroup: %v", err)
+			return
+		}
 	}
-	t.Errorf("remove test cgroup: %v", err)
 }
 
 func removeTree(dir string) error {
@@ -91,12 +97,18 @@ func removeTree(dir string) error {
 	return nil
 }
 
-// onThread runs f on an OS thread of its own, which ends with it.
+// onThread runs f on an OS thread of its own, which ends with it. An f that ends
+// its goroutine, as t.Fatal does, ends the caller's too: nobody waits for it.
 func onThread(f func() error) error {
 	done := make(chan error, 1)
 	go func() {
+		defer close(done)
 		runtime.LockOSThread() // never unlocked: the thread may be in another namespace
 		done <- f()
 	}()
-	return <-done
+	err, returned := <-done
+	if !returned {
+		runtime.Goexit()
+	}
+	return err
 }
