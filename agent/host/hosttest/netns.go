@@ -10,6 +10,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// Loopback is an address of the machine's loopback that is this process's alone. A
+// port that was let go of there is free when it is taken again: no other test
+// listens on it meanwhile, and no connection begins there.
+func Loopback() string {
+	pid := os.Getpid()
+	return netip.AddrFrom4([4]byte{127, byte(64 + pid>>16&63), byte(pid >> 8), byte(pid)}).String()
+}
+
 // NetNS is a network namespace of a test, with its loopback up. It has no
 // name: it is gone with the test, however that ends.
 type NetNS struct{ f *os.File }
