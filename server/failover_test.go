@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 
+	"squall/agent/host/hosttest"
 	"squall/proto/parts"
 	"squall/proto/pki"
 	pb "squall/proto/squall/v1"
@@ -192,7 +193,7 @@ func (p *processes) commitWithout(id string) {
 
 // commit is a resume that is refused: the machine says so, after a commit.
 func (p *processes) commit(user pb.ControlServiceClient) {
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); {
+	for end := time.Now().Add(enough); time.Now().Before(end); {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		_, err := user.Resume(ctx, &pb.ResumeRequest{Id: "none"})
 		cancel()
@@ -200,12 +201,12 @@ func (p *processes) commit(user pb.ControlServiceClient) {
 			return
 		}
 	}
-	p.t.Fatal("no commit in 20s")
+	p.t.Fatalf("no commit in %s", enough)
 }
 
 // leader is the leader's id, once there is one.
 func (p *processes) leader() string {
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(enough); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		for _, user := range p.users {
 			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 			st, err := parts.Ask[pb.Status](ctx, user.Status, &pb.StatusRequest{})
@@ -215,13 +216,13 @@ func (p *processes) leader() string {
 			}
 		}
 	}
-	p.t.Fatal("no leader in 20s")
+	p.t.Fatalf("no leader in %s", enough)
 	return ""
 }
 
 // settle waits until all three answer.
 func (p *processes) settle() {
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(enough); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		up := 0
 		for _, user := range p.users {
 			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
@@ -235,23 +236,23 @@ func (p *processes) settle() {
 			return
 		}
 	}
-	p.t.Fatal("the killed server did not come back in 20s")
+	p.t.Fatalf("the killed server did not come back in %s", enough)
 }
 
 // freePair is an address whose port and the one after it are free.
 func freePair(t testing.TB) string {
 	t.Helper()
 	for range 100 {
-		first, err := net.Listen("tcp", "127.0.0.1:0")
+		first, err := net.Listen("tcp", hosttest.Loopback()+":0")
 		if err != nil {
 			t.Fatal(err)
 		}
 		port := first.Addr().(*net.TCPAddr).Port
-		second, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port+1))
+		second, err := net.Listen("tcp", fmt.Sprintf("%s:%d", hosttest.Loopback(), port+1))
 		_ = first.Close()
 		if err == nil {
 			_ = second.Close()
-			return fmt.Sprintf("127.0.0.1:%d", port)
+			return fmt.Sprintf("%s:%d", hosttest.Loopback(), port)
 		}
 	}
 	t.Fatal("no pair of free ports")

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
@@ -75,7 +74,7 @@ func (r *region) crowd(lead *unit) {
 func (r *region) command(lead *unit, id string, c *pb.Command) {
 	r.t.Helper()
 	c.Id = id
-	if o, err := lead.Propose(within(r.t, 20*time.Second), c); err != nil || o.GetRefused() != nil {
+	if o, err := lead.Propose(within(r.t, enough), c); err != nil || o.GetRefused() != nil {
 		r.t.Fatalf("%s: %v, %v", id, err, o.GetRefused())
 	}
 }
@@ -178,7 +177,7 @@ func TestNoAnswerIsLargeInALargeRegion(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer conn.Close()
-			if err := read(within(t, 20*time.Second), pb.NewControlServiceClient(conn)); err != nil {
+			if err := read(within(t, enough), pb.NewControlServiceClient(conn)); err != nil {
 				t.Error(err)
 			}
 			if s.most.Load() > mostAnswer {
@@ -200,11 +199,11 @@ func methodsOf(streams []grpc.StreamDesc) (all []grpc.MethodDesc) {
 func TestWrongPageTokenIsRefusedWithItsName(t *testing.T) {
 	r := newRegion(t)
 	user := r.user(r.leader())
-	_, err := user.ListHosts(within(t, 10*time.Second), &pb.ListHostsRequest{PageToken: "nonsense"})
+	_, err := user.ListHosts(within(t, enough), &pb.ListHostsRequest{PageToken: "nonsense"})
 	if p := problem(err); p.GetRefusal() != pb.Refusal_REFUSAL_INVALID || !strings.Contains(p.GetMessage(), `page_token "nonsense"`) || p.GetFix() == "" {
 		t.Errorf("refused with %v", err)
 	}
-	if _, err := user.ListRuns(within(t, 10*time.Second), &pb.ListRunsRequest{PageSize: -1}); problem(err).GetRefusal() != pb.Refusal_REFUSAL_INVALID {
+	if _, err := user.ListRuns(within(t, enough), &pb.ListRunsRequest{PageSize: -1}); problem(err).GetRefusal() != pb.Refusal_REFUSAL_INVALID {
 		t.Errorf("a negative size: %v", err)
 	}
 }

@@ -1,12 +1,14 @@
 package server
 
 import (
+	"errors"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"squall/agent/host/hosttest/late"
 	"squall/proto/parts"
 	"squall/proto/pki"
 	pb "squall/proto/squall/v1"
@@ -44,7 +46,16 @@ func TestAgentsBareWordPullsNoLever(t *testing.T) {
 func TestNothingOutlivesTheCertificate(t *testing.T) {
 	r := newRegion(t)
 	r.leader()
-	end := time.Now().Add(2 * time.Second)
+	for life := 2 * time.Second; !r.outlived(t, life); life *= 2 {
+		t.Logf("the machine is busy: a certificate of %s ended before its bearer was let in", life)
+	}
+}
+
+// outlived lets certificates of a short life in and waits for their end. Where
+// they end before that, as on a busy machine, it has seen nothing.
+func (r *region) outlived(t *testing.T, life time.Duration) (seen bool) {
+	t.Helper()
+	end := time.Now().Add(life)
 	issue := func(role pb.Role, name string) *pki.Bundle {
 		b, err := r.ca.IssueUntil(pki.Identity{Role: role, Name: name}, end)
 		if err != nil {
@@ -53,25 +64,31 @@ func TestNothingOutlivesTheCertificate(t *testing.T) {
 		return b
 	}
 	agents := pb.NewAgentServiceClient(r.dial(r.servers[0], issue(pb.Role_ROLE_AGENT, "web-1")))
-	session, err := agents.Session(within(t, 20*time.Second))
-	if err != nil {
-		t.Fatal(err)
-	}
+	session, err := agents.Session(within(t, enough))
 	hello := &pb.Hello{Host: &pb.Host{Name: "web-1", Zone: "zone-a"}, BootId: "boot"}
-	if err := session.Send(&pb.SessionRequest{Kind: &pb.SessionRequest_Hello{Hello: hello}}); err != nil {
-		t.Fatal(err)
+	if err == nil {
+		err = session.Send(&pb.SessionRequest{Kind: &pb.SessionRequest_Hello{Hello: hello}})
+	}
+	if err == nil {
+		_, err = session.Recv() // it is welcome
 	}
 	user := pb.NewControlServiceClient(r.dial(r.servers[0], issue(pb.Role_ROLE_USER, "kim")))
-	if _, err := parts.Ask[pb.Status](within(t, 10*time.Second), user.Status, &pb.StatusRequest{}); err != nil {
-		t.Fatal(err)
+	_, asked := parts.Ask[pb.Status](within(t, enough), user.Status, &pb.StatusRequest{})
+	if err = errors.Join(err, asked); err != nil {
+		if time.Now().Before(end.Add(-time.Second)) || life > enough {
+			t.Fatal(err)
+		}
+		return false
 	}
+	watch := late.Begin(t)
 	for err == nil {
 		_, err = session.Recv()
 	}
-	if late := time.Since(end); status.Code(err) != codes.Unauthenticated || late < -time.Second || late > time.Second {
-		t.Errorf("the session ended %s after the certificate: %v", late, err)
+	if after := time.Since(end); status.Code(err) != codes.Unauthenticated || after < -time.Second || after > time.Second+watch.Worst() {
+		t.Errorf("the session ended %s after the certificate: %v", after, err)
 	}
-	if _, err := parts.Ask[pb.Status](within(t, 10*time.Second), user.Status, &pb.StatusRequest{}); status.Code(err) != codes.Unauthenticated {
+	if _, err := parts.Ask[pb.Status](within(t, enough), user.Status, &pb.StatusRequest{}); status.Code(err) != codes.Unauthenticated {
 		t.Errorf("a call with an expired certificate: %v", err)
 	}
+	return true
 }
