@@ -21,8 +21,10 @@ var dropDNS = operation{
 			return l.DropDNS(g, &pb.DropDNS{SharePpm: everyQuery})
 		},
 	},
-	ready: func(l *bpf.Loader, _ *pb.Exempt) error { return l.Warm(&pb.DropDNS{SharePpm: everyQuery}) },
-	arm:   armDropDNS,
+	ready: func(l *bpf.Loader, _ *pb.Exempt) error {
+		return bpf.Warm(l.DropDNS(&pb.Gate{}, &pb.DropDNS{SharePpm: everyQuery}))
+	},
+	arm: armDropDNS,
 	says: func(op *pb.Op) string {
 		d := op.GetDropDns()
 		of := "the host"

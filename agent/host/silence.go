@@ -17,7 +17,9 @@ var silence = operation{
 		Engine: "tcx", Port: 9, Counter: "dropped_out",
 		Attach: func(l *bpf.Loader, g *pb.Gate) (bpf.Attachment, error) { return l.Silence(g, &pb.Silence{}, nil) },
 	},
-	ready: func(l *bpf.Loader, exempt *pb.Exempt) error { return l.Warm(&pb.Silence{Exempt: exempt}) },
+	ready: func(l *bpf.Loader, exempt *pb.Exempt) error {
+		return bpf.Warm(l.Silence(&pb.Gate{}, &pb.Silence{Exempt: exempt}, nil))
+	},
 	arm:   armSilence,
 	says:  saySilence,
 }

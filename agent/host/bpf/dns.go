@@ -38,7 +38,7 @@ func (l *Loader) DropDNS(g *pb.Gate, op *pb.DropDNS, ids ...uint64) (Attachment,
 func (l *Loader) dnsPair(op *pb.DropDNS, ids []uint64) (*programPair, error) {
 	s := programPair{in: dnsProgDnsIn, out: dnsProgDnsOut}
 	if len(ids) == 0 && op.GetSharePpm() == wholePPM {
-		s.shape = shapeOf(op)
+		s.shape = shapeOf(&pb.DropDNS{SharePpm: wholePPM}) // of all lookups, the seed chooses none
 	}
 	return l.take(s, func(slot int) (*ebpf.Collection, error) { return l.loadDNS(op, ids, slot) })
 }

@@ -7,8 +7,6 @@ import (
 
 	"github.com/cilium/ebpf"
 	"google.golang.org/protobuf/proto"
-
-	pb "squall/proto/squall/v1"
 )
 
 // A programPair is a fault's two programs, and the slot of the chain that is
@@ -32,23 +30,14 @@ type spares struct {
 	of map[string]*programPair
 }
 
-// Warm loads the programs of a silence or a DNS blackhole of the whole host
-// ahead of the fault that needs them. Only a loader that is attached keeps them.
-func (l *Loader) Warm(op proto.Message) error {
-	var p *programPair
-	var err error
-	switch o := op.(type) {
-	case *pb.Silence:
-		p, err = l.silencePair(o, nil, nil)
-	case *pb.DropDNS:
-		p, err = l.dnsPair(o, nil)
-	default:
-		return fmt.Errorf("warm %T: its programs are not kept", op)
-	}
+// Warm ends what was attached with a gate that never opened: where programs of
+// its shape are kept, they are loaded ahead of the fault that needs them. Only a
+// loader that is attached keeps any. err is that of the attaching.
+func Warm(a Attachment, err error) error {
 	if err != nil {
 		return err
 	}
-	return l.putAside(p)
+	return a.Close()
 }
 
 // take finds a spare of a shape, or loads one. Load is told the slot.
@@ -157,12 +146,8 @@ func (p *programPair) renew() error {
 }
 
 // shapeOf is the same text for operations that the same programs can carry out:
-// of those that drop every lookup, the seed is of no account.
+// those alike in every field.
 func shapeOf(op proto.Message) string {
-	op = proto.Clone(op)
-	if o, ok := op.(*pb.DropDNS); ok {
-		o.Seed = 0
-	}
 	text, err := proto.MarshalOptions{Deterministic: true}.Marshal(op)
 	if err != nil {
 		return ""

@@ -47,9 +47,11 @@ func TestProgramsOfAWholeHostAreUsedAgain(t *testing.T) {
 			p, loader := newPair(t), newLoader(t)
 			to := net.JoinHostPort(there4, "53")
 			p.there.listenUDP(t, to)
-			p.here.run(t, func() { must(t, loader.Attach()) })
-			must(t, loader.Warm(&pb.Silence{}))
-			must(t, loader.Warm(&pb.DropDNS{SharePpm: wholePPM}))
+			p.here.run(t, func() {
+				must(t, loader.Attach())
+				must(t, Warm(loader.Silence(&pb.Gate{}, &pb.Silence{}, nil)))
+				must(t, Warm(loader.DropDNS(&pb.Gate{}, &pb.DropDNS{SharePpm: wholePPM})))
+			})
 			var loaded any
 			for range 3 {
 				if n := lost(t, p.here, to, 2); n != 0 {
@@ -85,8 +87,10 @@ func TestTwoFaultsOfOneShapeActTogether(t *testing.T) {
 	p, loader := newPair(t), newLoader(t)
 	to := net.JoinHostPort(there4, "53")
 	p.there.listenUDP(t, to)
-	p.here.run(t, func() { must(t, loader.Attach()) })
-	must(t, loader.Warm(&pb.DropDNS{SharePpm: wholePPM}))
+	p.here.run(t, func() {
+		must(t, loader.Attach())
+		must(t, Warm(loader.DropDNS(&pb.Gate{}, &pb.DropDNS{SharePpm: wholePPM})))
+	})
 	drop := func() (Attachment, error) {
 		return loader.DropDNS(now(loader, time.Minute), &pb.DropDNS{SharePpm: wholePPM})
 	}
