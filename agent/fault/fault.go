@@ -208,19 +208,35 @@ func workloads(f *pb.Facts, names []string) ([]*pb.WorkloadFacts, error) {
 	return found, sparing(f, found)
 }
 
-// sparing refuses workloads whose cgroup has a protected one in it: what befalls
-// a cgroup befalls all below.
+// sparing refuses workloads whose cgroup has one in it that is spared: what
+// befalls a cgroup befalls all below.
 func sparing(f *pb.Facts, aimed []*pb.WorkloadFacts) error {
 	for _, w := range aimed {
 		for _, p := range f.GetWorkloads() {
-			if p.GetProtect() && within(p.GetCgroup(), w.GetCgroup()) {
+			if what := spared(f, p, aimed); what != "" && within(p.GetCgroup(), w.GetCgroup()) {
 				return refuse(pb.Refusal_REFUSAL_HOST, "leave it out of the target, or give each a cgroup beside the other",
-					"workload %s on host %s has the protected workload %s in its cgroup %s",
-					w.GetName(), f.GetConfig().GetName(), p.GetName(), w.GetCgroup())
+					"workload %s on host %s has the %s %s in its cgroup %s",
+					w.GetName(), f.GetConfig().GetName(), what, p.GetName(), w.GetCgroup())
 			}
 		}
 	}
 	return nil
+}
+
+// spared says what a workload is that no fault may hit by way of another: a
+// protected one, or a control server that was not aimed at itself. It is empty
+// for any other.
+func spared(f *pb.Facts, w *pb.WorkloadFacts, aimed []*pb.WorkloadFacts) string {
+	server := slices.ContainsFunc(f.GetConfig().GetWorkloads(), func(c *pb.Workload) bool {
+		return c.GetName() == w.GetName() && c.GetRole() == experiments.ServerRole
+	})
+	switch {
+	case w.GetProtect():
+		return "protected workload"
+	case server && !slices.Contains(aimed, w):
+		return "control server"
+	}
+	return ""
 }
 
 // within tells whether a cgroup is another, or below it.

@@ -198,6 +198,9 @@ func TestHostRefusesAndSaysWhy(t *testing.T) {
 		{around("web"), powerOff(&pb.PowerOff{Back: none}), pb.Refusal_REFUSAL_HOST, "has the protected workload sentry in its cgroup"},
 		{around("web"), freeze(), pb.Refusal_REFUSAL_HOST, "has the protected workload sentry in its cgroup"},
 		{around("web"), dnsFail(&pb.DNSFail{}, "web"), pb.Refusal_REFUSAL_HOST, "has the protected workload sentry in its cgroup"},
+		{aroundServer("web"), powerOff(&pb.PowerOff{}, "web"), pb.Refusal_REFUSAL_HOST, "workload web on host web-a1 has the control server db in its cgroup squall/web"},
+		{aroundServer("web"), freeze("web"), pb.Refusal_REFUSAL_HOST, "has the control server db in its cgroup"},
+		{aroundServer("web"), dnsFail(&pb.DNSFail{}, "batch", "web"), pb.Refusal_REFUSAL_HOST, "has the control server db in its cgroup"},
 		{contained("web"), powerOff(&pb.PowerOff{}, "web"), pb.Refusal_REFUSAL_UNSUPPORTED, "workload web on host web-a1 is in a network namespace of its own"},
 		{contained("web"), dnsFail(&pb.DNSFail{}, "db", "web"), pb.Refusal_REFUSAL_UNSUPPORTED, "workload web on host web-a1 is in a network namespace of its own"},
 		{unresolved("web"), powerOff(&pb.PowerOff{}, "web"), pb.Refusal_REFUSAL_HOST, "can't tell where workload web runs: no answer"},
@@ -228,6 +231,24 @@ func around(name string) *pb.Facts {
 	f := facts()
 	f.Workloads[3].Cgroup = "squall/" + name + "/sentry"
 	return f
+}
+
+// aroundServer is a host where a control server is in another's cgroup.
+func aroundServer(name string) *pb.Facts {
+	f := facts()
+	f.Workloads[1].Cgroup = "squall/" + name + "/db"
+	f.Config.Workloads = []*pb.Workload{{Name: "db", Role: "squall-server"}}
+	return f
+}
+
+// TestServersAreHitWhereTheyAreAimedAt: whole hosts, or workloads that name the
+// server itself, are what servers have admitted.
+func TestServersAreHitWhereTheyAreAimedAt(t *testing.T) {
+	for _, task := range []*pb.Task{powerOff(&pb.PowerOff{Back: none}), freeze(), freeze("web", "db"), freeze("db"), freeze("batch")} {
+		if _, err := fault.Plan(aroundServer("web"), step(task)); err != nil {
+			t.Errorf("%v: %v", task, err)
+		}
+	}
 }
 
 // contained is a host where a workload has a network of its own.
