@@ -265,8 +265,12 @@ func (e *Engine) Inject(ctx context.Context, t *pb.Task, prefixes []string, leng
 // Preview plans a task without touching anything, and says what it would touch.
 func (e *Engine) Preview(ctx context.Context, t *pb.Task, prefixes []string) *pb.StepStatus {
 	s := &pb.StepStatus{Run: t.GetRun(), Step: t.GetStep(), Host: e.name, State: pb.StepState_STEP_STATE_REFUSED}
-	if h := e.Halted(); h != nil {
-		s.Refused = HaltedProblem(h)
+	asked := &asking{task: t}
+	if err := e.bring(asked); err != nil {
+		s.Refused = problemOf(err)
+		return s
+	}
+	if s.Refused = asked.barred; s.Refused != nil {
 		return s
 	}
 	now := e.host.Boot()

@@ -61,15 +61,27 @@ func (c *core) update(t *pb.Task) {
 	c.begin(c.newStep(t))
 }
 
-// begin takes up a step; a host refuses it that is halted, or whose journal may
-// have lost what ran here.
+// begin takes up a step, unless it is barred.
 func (c *core) begin(s *step) {
 	c.steps[s.key] = s
-	if h := c.lever.halted(); h != nil {
-		c.refuse(s, HaltedProblem(h), pb.RevertCause_REVERT_CAUSE_UNSPECIFIED)
-	} else if c.damage != nil {
-		c.refuse(s, DamagedProblem(c.name, c.damage), pb.RevertCause_REVERT_CAUSE_UNSPECIFIED)
+	if p := c.barred(s.task, s.local); p != nil {
+		c.refuse(s, p, pb.RevertCause_REVERT_CAUSE_UNSPECIFIED)
 	}
+}
+
+// barred says why a host takes up no such task now: it is halted, its journal may
+// have lost what ran here, or, for one from its own socket, another step holds
+// what it takes. It is nil where nothing speaks against it.
+func (c *core) barred(t *pb.Task, local bool) *pb.Problem {
+	switch h := c.lever.halted(); {
+	case h != nil:
+		return HaltedProblem(h)
+	case c.damage != nil:
+		return DamagedProblem(c.name, c.damage)
+	case local:
+		return c.taken(t)
+	}
+	return nil
 }
 
 // asked is a task from the host's own socket. It starts as soon as arming

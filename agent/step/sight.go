@@ -187,7 +187,12 @@ func (c *core) clockText(at time.Duration) string {
 	if !c.now.known {
 		return at.Round(time.Millisecond).String() + " after boot"
 	}
-	return time.Unix(0, int64(at+c.now.offset)).UTC().Format("15:04:05.000")
+	return clockOf(int64(at + c.now.offset))
+}
+
+// clockOf is a time of day, in UTC.
+func clockOf(unixNanos int64) string {
+	return time.Unix(0, unixNanos).UTC().Format("15:04:05.000")
 }
 
 // watchDeaths tells of what ends on the host without being detached, until ctx
