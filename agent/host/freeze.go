@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	pb "squall/proto/squall/v1"
 )
 
@@ -24,102 +26,112 @@ var freeze = operation{
 
 // freezing is one freeze: armed, then done until it is closed.
 type freezing struct {
-	held     *held
-	planned  time.Duration
-	groups   []string
-	freezers []freezer // one for each of groups
+	*instant
+	held   *held
+	groups []string
+	// strokes freeze those at the instant that need no more than that, struck.
+	// Others take their time, or were not there when it was armed.
+	strokes []stroke
+	struck  []string
 
-	mu sync.Mutex // guards the rest
-	// timer is nil once it is not to be touched any more.
-	timer *timer
+	seen sync.Mutex // guards the rest
 	// acted is the boot time at which the last cgroup was frozen; 0 before.
 	acted time.Duration
 	// denied is why the thread had no real-time priority.
 	denied error
 }
 
-// armFreeze finds the mechanism of each cgroup.
+// armFreeze opens what the instant needs.
 func armFreeze(_ context.Context, h *held) (thing, func(context.Context) error, error) {
-	r := h.host
-	z := &freezing{
-		held: h, groups: h.op.GetFreeze().GetCgroups(),
-		planned: max(time.Duration(h.op.GetGate().GetStartBootNanos()), r.Boot()),
+	at, err := h.instant()
+	if err != nil {
+		return nil, nil, err
 	}
+	z := &freezing{held: h, groups: h.op.GetFreeze().GetCgroups(), instant: at}
 	for _, cgroup := range z.groups {
-		f, err := r.workloads.cgroups.freezerOf(cgroup)
-		if err == nil {
-			err = r.workloads.cgroups.check(cgroup)
-		}
-		if err != nil {
+		if err := z.add(cgroup); err != nil {
+			z.close()
 			return nil, nil, err
 		}
-		z.freezers = append(z.freezers, f)
-	}
-	var err error
-	if z.timer, err = newTimer(z.planned - r.offset); err != nil {
-		return nil, nil, err
 	}
 	return z, z.act, nil
 }
 
-// act waits for the instant, on a real-time thread in the end, and freezes. ctx,
-// or Close, calls it off before the instant.
-func (z *freezing) act(ctx context.Context) error {
-	defer z.free()
-	stop := context.AfterFunc(ctx, z.callOff)
-	defer stop()
-	if !z.timer.approach(brink) {
-		return errCalledOff
+// add makes one cgroup ready to be frozen.
+func (z *freezing) add(cgroup string) error {
+	c := z.held.host.workloads.cgroups
+	if err := c.check(cgroup); err != nil {
+		return err
 	}
-	var err error
-	RealtimeThread(func(denied error) { err = z.fire(denied) })
+	f, err := z.held.host.freezerOf(cgroup)
+	if err == nil {
+		err = free(f, cgroup, z.held.op.GetTag())
+	}
+	u, ok := f.(unifiedFreezer)
+	if err != nil || !ok {
+		return err
+	}
+	s, err := u.stroke(cgroup, z.held.op.GetTag(), z.keep)
+	if err == nil {
+		z.strokes, z.struck = append(z.strokes, s), append(z.struck, cgroup)
+	}
 	return err
 }
 
-// fire freezes at the instant. The gate is read just before.
-func (z *freezing) fire(denied error) error {
-	if !z.timer.approach(0) {
-		return errCalledOff
-	}
-	if err := z.held.mayAct(); err != nil {
+// act waits for the instant and freezes. ctx, or Close, calls it off before.
+func (z *freezing) act(ctx context.Context) error {
+	done, err := z.strike(ctx, z.strokes, nil)
+	if err != nil {
 		return err
 	}
-	var errs []error
-	for i, f := range z.freezers {
-		errs = append(errs, f.freeze(z.groups[i], z.held.op.GetTag()))
+	errs := []error{z.missed()}
+	for _, cgroup := range z.groups {
+		if !slices.Contains(z.struck, cgroup) {
+			errs = append(errs, z.freeze(cgroup))
+		}
 	}
-	z.mu.Lock()
-	defer z.mu.Unlock()
-	z.acted, z.denied = z.held.host.Boot(), denied
+	z.seen.Lock()
+	defer z.seen.Unlock()
+	z.acted, z.denied = z.held.host.Boot(), done.denied
+	if len(z.struck) == len(z.groups) {
+		z.acted = done.last + z.held.host.offset
+	}
 	return errors.Join(errs...)
 }
 
-// callOff stops a freeze whose instant has not come.
-func (z *freezing) callOff() {
-	z.mu.Lock()
-	defer z.mu.Unlock()
-	if z.timer != nil {
-		z.timer.cancel()
+// missed freezes by their names what the strokes have missed: somebody has made
+// them anew, or marked them since.
+func (z *freezing) missed() error {
+	var errs []error
+	for i, s := range z.strokes {
+		switch s.failed {
+		case 0, unix.EALREADY: // by us already, or by somebody else, who will thaw it
+		case unix.ENODEV, unix.EEXIST:
+			errs = append(errs, z.freeze(z.struck[i]))
+		default:
+			errs = append(errs, fmt.Errorf("freeze cgroup %s: %w", z.struck[i], s.failed))
+		}
 	}
+	return errors.Join(errs...)
 }
 
-// free lets go of what the instant needed.
-func (z *freezing) free() {
-	z.mu.Lock()
-	defer z.mu.Unlock()
-	z.timer.close()
-	z.timer = nil
+// freeze freezes a cgroup by its name.
+func (z *freezing) freeze(cgroup string) error {
+	if err := z.held.mayAct(); err != nil {
+		return err
+	}
+	f, err := z.held.host.freezerOf(cgroup)
+	if err != nil {
+		return err
+	}
+	return f.freeze(cgroup, z.held.op.GetTag())
 }
 
 // Close implements thing.
 func (z *freezing) Close() error {
-	z.callOff()
-	of := map[string]freezer{}
-	for i, f := range z.freezers {
-		of[z.groups[i]] = f
-	}
+	z.close()
 	return each(context.Background(), z.groups, func(_ context.Context, cgroup string) error {
-		return of[cgroup].thaw(cgroup, z.held.op.GetTag())
+		return z.held.host.workloads.cgroups.thaw(cgroup, z.held.op.GetTag())
 	})
 }
 
@@ -130,26 +142,30 @@ func (z *freezing) died() <-chan struct{} { return nil }
 // evidence tells which cgroups the kernel calls frozen. Where nothing lives, or
 // somebody else froze it before, that shows nothing.
 func (z *freezing) evidence(_ context.Context, _ bool) ([]*pb.Evidence, error) {
-	z.mu.Lock()
+	z.seen.Lock()
 	acted, denied := z.acted, z.denied
-	z.mu.Unlock()
+	z.seen.Unlock()
 	if acted == 0 {
 		return nil, nil
 	}
 	frozen, bitten, idle, others, engines := 0, 0, 0, 0, map[string]bool{}
-	for i, f := range z.freezers {
-		is, err := f.frozen(z.groups[i])
+	for _, cgroup := range z.groups {
+		f, err := z.held.host.freezerOf(cgroup)
+		if err != nil {
+			return nil, err
+		}
+		is, err := f.frozen(cgroup)
 		if err != nil {
 			return nil, err
 		}
 		if is {
 			frozen++
 		}
-		lives, err := z.held.host.workloads.cgroups.populated(z.groups[i])
+		lives, err := z.held.host.workloads.cgroups.populated(cgroup)
 		if err != nil {
 			return nil, err
 		}
-		tag, err := f.tag(z.groups[i])
+		tag, err := f.tag(cgroup)
 		if err != nil {
 			return nil, err
 		}

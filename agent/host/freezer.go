@@ -57,6 +57,15 @@ func (c cgroups) freezerOf(cgroup string) (freezer, error) {
 	return all[0], nil
 }
 
+// thaw lets run again what was frozen under a tag, by whichever mechanism.
+func (c cgroups) thaw(cgroup, tag string) error {
+	var errs []error
+	for _, f := range c.freezers() {
+		errs = append(errs, f.thaw(cgroup, tag))
+	}
+	return errors.Join(errs...)
+}
+
 // marks of what we froze, and of who was stopped before.
 const (
 	frozenMark  = "user.squall.frozen"
@@ -71,6 +80,11 @@ func mark(dir, name, value string) error {
 		return nil
 	}
 	return wrap(err, "mark %s", dir)
+}
+
+// markStroke puts an attribute on an open folder at an instant.
+func markStroke(dir *os.File, name, value string) *strokeMark {
+	return &strokeMark{dir: dir.Fd(), name: append([]byte(name), 0), value: []byte(value)}
 }
 
 // marked reads an attribute; empty where there is none, no folder, or a kernel
@@ -149,6 +163,21 @@ func (u unifiedFreezer) freeze(cgroup, tag string) error {
 		return err
 	}
 	return wrap(u.write(cgroup, "1"), "freeze cgroup %s", cgroup)
+}
+
+// stroke opens what freezes a cgroup under a tag at an instant, as freeze does at
+// once; keep is given each file.
+func (u unifiedFreezer) stroke(cgroup, tag string, keep func(*os.File) *os.File) (stroke, error) {
+	dir, err := os.Open(u.path(cgroup))
+	if err != nil {
+		return stroke{}, fmt.Errorf("freeze cgroup %s: %w", cgroup, err)
+	}
+	keep(dir)
+	file, err := os.OpenFile(u.path(cgroup, "cgroup.freeze"), os.O_RDWR, 0)
+	if err != nil {
+		return stroke{}, fmt.Errorf("freeze cgroup %s: %w", cgroup, err)
+	}
+	return stroke{file: keep(file).Fd(), mark: markStroke(dir, frozenMark, tag)}, nil
 }
 
 func (u unifiedFreezer) thaw(cgroup, tag string) error {

@@ -1,5 +1,11 @@
 package host
 
+import (
+	"context"
+
+	pb "squall/proto/squall/v1"
+)
+
 // Freezer is a mechanism that keeps a cgroup from running, for tests.
 type Freezer struct{ freezer }
 
@@ -31,4 +37,38 @@ func Started(pid int) string { return started(pid) }
 func Stopped(pid int) bool {
 	s, _ := processOf(pid)
 	return s.stopped()
+}
+
+// OnFreeze has h freeze nothing, by a mechanism that takes its time; each time,
+// freeze is called instead.
+func OnFreeze(h *Real, freeze func(cgroup string)) {
+	h.freezerOf = func(string) (freezer, error) { return telling{tell: freeze}, nil }
+}
+
+// telling freezes nothing.
+type telling struct {
+	stopper
+	tell func(cgroup string)
+}
+
+func (f telling) freeze(cgroup, _ string) error {
+	f.tell(cgroup)
+	return nil
+}
+
+func (telling) tag(string) (string, error) { return "", nil }
+
+// BuildCalledOff arms an operation that is called off while it is made.
+func BuildCalledOff(h *Real, op *pb.Op) error {
+	o, err := operationOf(op)
+	if err != nil {
+		return err
+	}
+	held, _, err := h.enter(context.Background(), op)
+	if err != nil {
+		return err
+	}
+	held.cancel()
+	h.build(o, held)
+	return held.err
 }

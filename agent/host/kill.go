@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -41,11 +39,11 @@ func sayKill(op *pb.Op) string {
 
 // killing is one kill: armed, then done or called off.
 type killing struct {
-	held  *held
-	op    *pb.KillWorkloads
-	timer *timer
-	files []*os.File
-	// groups are the cgroups of the workloads, opened those behind files.
+	*instant
+	held    *held
+	op      *pb.KillWorkloads
+	strokes []stroke
+	// groups are the cgroups of the workloads, opened those behind strokes.
 	groups, opened []string
 	// removed are those that are no more what was opened: somebody has made them
 	// anew, or they are gone.
@@ -53,23 +51,16 @@ type killing struct {
 	// lived are those that had a live process when it was armed.
 	lived []string
 
-	mu sync.Mutex // guards the rest
+	seen sync.Mutex // guards the rest
 	// gone are those that were nowhere at the instant: that is no kill.
 	gone []string
-	// closed says that the timer is not to be touched any more.
-	closed bool
 	// first and last are the boot times around the signals; 0 before.
-	planned, first, last time.Duration
+	first, last time.Duration
 	// denied is why the thread had no real-time priority.
 	denied error
 	// strays counts undeclared processes that were killed.
 	strays int
 }
-
-// lead is how long before its instant a kill lets the collector rest, and brink
-// how long before it the kill gets a real-time thread: each takes its time on a
-// busy machine.
-const lead, brink = time.Second, 100 * time.Millisecond
 
 // armKill opens everything that the instant needs, so that it takes one write
 // for each workload.
@@ -78,30 +69,26 @@ func armKill(ctx context.Context, h *held) (thing, func(context.Context) error, 
 	if op.GetUndeclared() && !r.config.GetAllowUndeclaredKill() {
 		return nil, nil, errors.New("the host's config doesn't allow undeclared: kill")
 	}
-	k := &killing{held: h, op: op, planned: max(time.Duration(h.op.GetGate().GetStartBootNanos()), r.Boot())}
+	at, err := h.instant()
+	if err != nil {
+		return nil, nil, err
+	}
+	k := &killing{held: h, op: op, instant: at}
 	for _, name := range op.GetWorkload() {
 		if err := k.add(ctx, name); err != nil {
-			k.closeFiles()
+			k.close()
 			return nil, nil, fmt.Errorf("kill workload %s: %w", name, err)
 		}
-	}
-	var err error
-	if k.timer, err = newTimer(k.planned - r.offset); err != nil {
-		k.closeFiles()
-		return nil, nil, err
 	}
 	return k, k.act, nil
 }
 
-// act waits for the instant, on a real-time thread in the end, kills, and
-// returns when everything is dead. ctx, or Close, calls it off before the
-// instant; afterwards ctx ends the wait for the dying.
+// act waits for the instant, kills, and returns when everything is dead. ctx, or
+// Close, calls it off before the instant; afterwards ctx ends the wait for the
+// dying.
 func (k *killing) act(ctx context.Context) error {
-	defer k.free()
-	stop := context.AfterFunc(ctx, k.callOff)
-	defer stop()
 	r := k.held.host
-	err := k.strike(r)
+	err := k.fire(ctx, r)
 	if errors.Is(err, errCalledOff) || errors.Is(err, errGateClosed) {
 		return err
 	}
@@ -150,60 +137,30 @@ func (k *killing) add(ctx context.Context, name string) error {
 	f, err := r.workloads.cgroups.openKill(s.Cgroup)
 	switch {
 	case f != nil:
-		k.files, k.opened = append(k.files, f), append(k.opened, s.Cgroup)
+		k.strokes, k.opened = append(k.strokes, stroke{file: k.keep(f).Fd()}), append(k.opened, s.Cgroup)
 	case err == nil:
 		k.removed = append(k.removed, s.Cgroup)
 	}
 	return err
 }
 
-// errCalledOff says that a kill was cancelled before its instant.
-var errCalledOff = errors.New("called off before its instant")
-
-// strike waits and kills the workloads.
-func (k *killing) strike(r *Real) (err error) {
-	if !k.timer.approach(lead) {
-		return errCalledOff
+// fire kills the workloads at the instant.
+func (k *killing) fire(ctx context.Context, r *Real) error {
+	done, err := k.strike(ctx, k.strokes, func() { r.tellWatches(k.groups) })
+	if err != nil {
+		return err
 	}
-	defer collector.rest()()
-	if !k.timer.approach(brink) {
-		return errCalledOff
-	}
-	RealtimeThread(func(denied error) {
-		k.denied = denied
-		err = k.fire(r)
-	})
-	return err
-}
-
-// fire kills the workloads at the instant, on the real-time thread.
-func (k *killing) fire(r *Real) error {
-	var files []uintptr
-	for _, f := range k.files {
-		files = append(files, f.Fd())
-	}
-	failed := make([]unix.Errno, len(files))
-	first, last, end := k.timer.write(files, failed, k.limit())
-	switch end {
-	case calledOff:
-		return errCalledOff
-	case tooLate:
-		return errGateClosed
-	}
-	// Others may still wait for a processor, for the same instant.
-	_ = realtime(afterwards)
-	r.tellWatches(k.groups)
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.first, k.last = first+r.offset, last+r.offset
+	k.seen.Lock()
+	defer k.seen.Unlock()
+	k.first, k.last, k.denied = done.first+r.offset, done.last+r.offset, done.denied
 	var errs []error
-	for i, errno := range failed {
-		switch errno {
+	for i, s := range k.strokes {
+		switch s.failed {
 		case 0:
 		case unix.ENODEV:
 			k.removed = append(k.removed, k.opened[i])
 		default:
-			errs = append(errs, fmt.Errorf("write %s: %w", k.files[i].Name(), errno))
+			errs = append(errs, fmt.Errorf("kill cgroup %s: %w", k.opened[i], s.failed))
 		}
 	}
 	return errors.Join(errs...)
@@ -225,26 +182,13 @@ func (k *killing) killRemoved(r *Real) error {
 			}
 		}
 		if !there && err == nil {
-			k.mu.Lock()
+			k.seen.Lock()
 			k.gone = append(k.gone, cgroup)
-			k.mu.Unlock()
+			k.seen.Unlock()
 		}
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
-}
-
-// limit is until when the kill may act, as processes read boot time.
-func (k *killing) limit() limit {
-	g := k.held.op.GetGate()
-	if g == nil {
-		return limit{end: math.MaxInt64}
-	}
-	l := limit{end: g.GetEndBootNanos(), offset: int64(k.held.host.offset)}
-	if !g.GetIgnoreLease() {
-		l.lease = &k.held.lease
-	}
-	return l
 }
 
 // tellWatches lets those who hold the cgroups down know that whoever lives
@@ -264,8 +208,8 @@ func (r *Real) tellWatches(groups []string) {
 func (k *killing) killStrays(ctx context.Context, r *Real) (failed error) {
 	killed := map[int]bool{}
 	defer func() {
-		k.mu.Lock()
-		defer k.mu.Unlock()
+		k.seen.Lock()
+		defer k.seen.Unlock()
 		k.strays = len(killed)
 	}()
 	for range 50 {
@@ -293,39 +237,15 @@ func (k *killing) killStrays(ctx context.Context, r *Real) (failed error) {
 	return failed
 }
 
-// callOff stops a kill whose instant has not come.
-func (k *killing) callOff() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if !k.closed {
-		k.timer.cancel()
-	}
-}
-
 // Close implements thing.
 func (k *killing) Close() error {
-	k.callOff()
+	k.close()
 	return nil
 }
 
 func (k *killing) renew(time.Duration) {} // its lease is read at the instant
 
 func (k *killing) died() <-chan struct{} { return nil }
-
-// free lets go of what the instant needed.
-func (k *killing) free() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.closed = true
-	k.timer.close()
-	k.closeFiles()
-}
-
-func (k *killing) closeFiles() {
-	for _, f := range k.files {
-		f.Close()
-	}
-}
 
 // verifyDead returns when nothing lives in the cgroups.
 func (r *Real) verifyDead(ctx context.Context, groups []string) error {
@@ -338,7 +258,7 @@ func (r *Real) verifyDead(ctx context.Context, groups []string) error {
 	return wrap(errors.Join(errs...), "kill workloads")
 }
 
-// idle counts the workloads that were dead already. The caller holds mu.
+// idle counts the workloads that were dead already. The caller holds seen.
 func (k *killing) idle() (n int) {
 	for _, cgroup := range k.groups {
 		if !slices.Contains(k.lived, cgroup) && !slices.Contains(k.gone, cgroup) {
@@ -350,8 +270,8 @@ func (k *killing) idle() (n int) {
 
 // evidence tells when the signals went out. Where nothing ran, they show nothing.
 func (k *killing) evidence(context.Context, bool) ([]*pb.Evidence, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
+	k.seen.Lock()
+	defer k.seen.Unlock()
 	if k.first == 0 {
 		return nil, nil
 	}

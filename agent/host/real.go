@@ -48,6 +48,8 @@ type Real struct {
 	// lasting are the kinds of operation that may leave something beyond the life of
 	// this process.
 	lasting []*operation
+	// freezerOf is how cgroups are frozen here, as that of cgroups; a test has another.
+	freezerOf func(cgroup string) (freezer, error)
 	// deaths has the tags of what ended without being closed.
 	deaths chan string
 
@@ -71,7 +73,7 @@ func Open(config *pb.HostConfig, o Options) (*Real, error) {
 		config: config, options: o, workloads: workloads,
 		log:    cmp.Or(o.Log, slog.New(slog.DiscardHandler)),
 		deaths: make(chan string, 64), held: map[slot]*held{}, leases: map[string]time.Duration{},
-		lasting: lasting(),
+		lasting: lasting(), freezerOf: workloads.cgroups.freezerOf,
 	}
 	if config.GetSquall() == pb.SquallPolicy_SQUALL_POLICY_NEVER {
 		r.why, r.trials.run = errNever, refusedTrials

@@ -103,19 +103,35 @@ const (
 	tooLate
 )
 
-// write waits for the instant and then writes a "1" to each file, on an OS thread
-// that the scheduler knows nothing of: a goroutine that comes back from a system
-// call, or calls a function after ten milliseconds on its processor, may have to
-// wait for another thread, of ordinary priority, to make room for it. So it is to
-// be called shortly before the instant. Nothing is written when the timer was
-// called off, or when it is past the limit: who was stopped over the instant must
-// not act when he goes on. began and ended are around all writes, and failed has
-// an error for each.
+// stroke is what happens to one cgroup at an instant: a "1" is written to a file
+// of it.
+type stroke struct {
+	file uintptr
+	// mark is put on the cgroup's folder first, unless the file says 1 by then:
+	// that stroke fails with EALREADY. It is nil for none.
+	mark *strokeMark
+	// failed is why nothing was written; 0 where it was.
+	failed unix.Errno
+}
+
+// strokeMark is an attribute of a folder, in the kernel's form: the name ends
+// with a zero byte.
+type strokeMark struct {
+	dir         uintptr
+	name, value []byte
+}
+
+// strike waits for the instant and then makes each stroke, on an OS thread that
+// the scheduler knows nothing of: a goroutine that comes back from a system call,
+// or calls a function after ten milliseconds on its processor, may have to wait
+// for another thread, of ordinary priority, to make room for it. So it is to be
+// called shortly before the instant. Nothing is done when the timer was called
+// off, or when it is past the limit: who was stopped over the instant must not
+// act when he goes on. began and ended are around all strokes.
 //
 //go:nosplit
-func (t *timer) write(files []uintptr, failed []unix.Errno, until limit) (began, ended time.Duration, how ending) {
+func (t *timer) strike(strokes []stroke, until limit) (began, ended time.Duration, how ending) {
 	fds := t.fds()
-	one := [...]byte{'1'}
 	var around [2]unix.Timespec
 	errno := unix.EINTR
 	for errno == unix.EINTR {
@@ -128,11 +144,40 @@ func (t *timer) write(files []uintptr, failed []unix.Errno, until limit) (began,
 	if !until.allows(sinceBoot(around[0])) {
 		return 0, 0, tooLate
 	}
-	for i := range min(len(files), len(failed)) {
-		_, _, failed[i] = unix.RawSyscall(unix.SYS_WRITE, files[i], uintptr(unsafe.Pointer(&one[0])), 1)
+	for i := range strokes {
+		strokes[i].failed = strokes[i].do()
 	}
 	_, _, _ = unix.RawSyscall(unix.SYS_CLOCK_GETTIME, unix.CLOCK_BOOTTIME, uintptr(unsafe.Pointer(&around[1])), 0)
 	return sinceBoot(around[0]), sinceBoot(around[1]), acted
+}
+
+//go:nosplit
+func (s *stroke) do() unix.Errno {
+	one := [...]byte{'1'}
+	if s.mark != nil {
+		if errno := s.mark.put(s.file); errno != 0 {
+			return errno
+		}
+	}
+	_, _, errno := unix.RawSyscall(unix.SYS_WRITE, s.file, uintptr(unsafe.Pointer(&one[0])), 1)
+	return errno
+}
+
+// put marks the folder, unless a file says 1.
+//
+//go:nosplit
+func (m *strokeMark) put(file uintptr) unix.Errno {
+	var is [1]byte
+	_, _, errno := unix.RawSyscall6(unix.SYS_PREAD64, file, uintptr(unsafe.Pointer(&is[0])), 1, 0, 0, 0)
+	switch {
+	case errno != 0:
+		return errno
+	case is[0] == '1':
+		return unix.EALREADY
+	}
+	_, _, errno = unix.RawSyscall6(unix.SYS_FSETXATTR, m.dir, uintptr(unsafe.Pointer(&m.name[0])),
+		uintptr(unsafe.Pointer(&m.value[0])), uintptr(len(m.value)), unix.XATTR_CREATE, 0)
+	return errno
 }
 
 // fds are what ends a wait: the call-off, and the instant.
