@@ -28,13 +28,13 @@ func (d *decoder) checkLab(l *pb.Lab) {
 		for j, h := range z.GetHosts() {
 			at := fmt.Sprintf("zones[%d].hosts[%d]", i, j)
 			d.checkLabWorkloads(at+".workloads", h.GetWorkloads(), hosts)
-			d.checkCommands(at+".commands", h.GetCommands())
+			d.checkLabCommands(at+".commands", h.GetCommands(), hosts)
 		}
 	}
 	for i, alike := range l.GetHosts() {
 		at := fmt.Sprintf("hosts[%d]", i)
 		d.checkLabWorkloads(at+".workloads", alike.GetWorkloads(), hosts)
-		d.checkCommands(at+".commands", alike.GetCommands())
+		d.checkLabCommands(at+".commands", alike.GetCommands(), hosts)
 	}
 }
 
@@ -86,23 +86,30 @@ var labRef = regexp.MustCompile(`\$\$\{|\$\{([^}]*)(\}?)`)
 // labWords are what a ${…} of a lab file may name, besides ip:HOST.
 var labWords = []string{"zone", "host", "ip", "ip:HOST", "data", "squall"}
 
-// checkRefs finds each ${…} that stands for nothing.
+// checkRefs finds each ${…} of workloads that stands for nothing.
 func (d *decoder) checkRefs(at string, workloads []*pb.Workload, hosts map[string]bool) {
 	for i, w := range workloads {
-		for j, arg := range w.GetStart() {
-			d.checkRef(fmt.Sprintf("%s[%d].start[%d]", at, i, j), arg, hosts)
-		}
-		for key, value := range w.GetEnv() {
-			d.checkRef(fmt.Sprintf("%s[%d].env.%s", at, i, key), value, hosts)
-		}
-		for j, f := range w.GetFiles() {
-			d.checkRef(fmt.Sprintf("%s[%d].files[%d].content", at, i, j), f.GetContent(), hosts)
-		}
-		d.checkRef(fmt.Sprintf("%s[%d].dir", at, i), w.GetDir(), hosts)
+		LabTexts(w, func(below, text string) string {
+			d.checkRef(fmt.Sprintf("%s[%d].%s", at, i, below), text, hosts, labWords)
+			return text
+		})
 	}
 }
 
-func (d *decoder) checkRef(at, text string, hosts map[string]bool) {
+// checkLabCommands does the same with commands. They belong to no workload, and
+// so have no folder.
+func (d *decoder) checkLabCommands(at string, commands map[string]*pb.HostCommand, hosts map[string]bool) {
+	d.checkCommands(at, commands)
+	words := slices.DeleteFunc(slices.Clone(labWords), func(w string) bool { return w == "data" })
+	for name, c := range commands {
+		LabCommandTexts(c, func(below, text string) string {
+			d.checkRef(at+"."+name+"."+below, text, hosts, words)
+			return text
+		})
+	}
+}
+
+func (d *decoder) checkRef(at, text string, hosts map[string]bool, words []string) {
 	for _, ref := range labRef.FindAllStringSubmatch(text, -1) {
 		name := ref[1]
 		host, isHost := strings.CutPrefix(name, "ip:")
@@ -112,8 +119,8 @@ func (d *decoder) checkRef(at, text string, hosts map[string]bool) {
 			d.badPath(at, "a ${ is not closed", "close it with }, or write $${ for a plain ${")
 		case isHost && !hosts[host]:
 			d.unknownName(at, "host", host, sortedNames(hosts))
-		case !isHost && !slices.Contains(labWords, name):
-			d.badPath(at, fmt.Sprintf("${%s} stands for nothing", printable(name)), "name "+oneOf(labWords)+", or write $${ for a plain ${")
+		case !isHost && !slices.Contains(words, name):
+			d.badPath(at, fmt.Sprintf("${%s} stands for nothing", printable(name)), "name "+oneOf(words)+", or write $${ for a plain ${")
 		}
 	}
 }

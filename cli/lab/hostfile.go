@@ -22,29 +22,41 @@ type words struct {
 	squall string
 }
 
-// workload is a copy of w with every variable replaced, and the settings that
-// keep a program of this binary from looking for another user's.
+// workload is a copy of w with every variable replaced, and without files:
+// they are written by now.
 func (v words) workload(w *pb.Workload) (*pb.Workload, error) {
 	out := proto.CloneOf(w)
-	data := v.data(w)
-	out.Files = nil // they are written by now
-	var failed error
-	replace := func(text string) string {
+	out.Files = nil
+	change, err := v.change(v.data(w))
+	experiments.LabTexts(out, change)
+	if *err != nil {
+		return nil, fmt.Errorf("workload %s: %w", w.GetName(), *err)
+	}
+	return out, nil
+}
+
+// command is a copy of c with every variable replaced.
+func (v words) command(name string, c *pb.HostCommand) (*pb.HostCommand, error) {
+	out := proto.CloneOf(c)
+	change, err := v.change("")
+	experiments.LabCommandTexts(out, change)
+	if *err != nil {
+		return nil, fmt.Errorf("command %s: %w", name, *err)
+	}
+	return out, nil
+}
+
+// change replaces the variables of one text after the other, and keeps the
+// first error.
+func (v words) change(data string) (change func(_, text string) string, failed *error) {
+	failed = new(error)
+	return func(_, text string) string {
 		s, err := v.replace(text, data)
-		if err != nil && failed == nil {
-			failed = fmt.Errorf("workload %s: %w", w.GetName(), err)
+		if err != nil && *failed == nil {
+			*failed = err
 		}
 		return s
-	}
-	for i, arg := range out.GetStart() {
-		out.Start[i] = replace(arg)
-	}
-	for key, value := range out.GetEnv() {
-		out.Env[key] = replace(value)
-	}
-	out.Dir = replace(out.GetDir())
-	replaceStrings(out.GetReady().ProtoReflect(), replace)
-	return out, failed
+	}, failed
 }
 
 // replace puts values in the place of ${…}.
@@ -84,7 +96,9 @@ func (v words) value(name, data string) (string, error) {
 	case "ip":
 		return v.host.Link.V4.String(), nil
 	case "data":
-		return data, nil
+		if data != "" {
+			return data, nil
+		}
 	case "squall":
 		return v.squall, nil
 	case "bundle": // this and the next are for the servers' own workload
@@ -119,7 +133,7 @@ func (v words) config() (*pb.HostConfig, error) {
 	c := &pb.HostConfig{
 		Name: h.Name, Zone: h.Zone, Room: h.Room, Environment: Environment, Role: h.Roles, Labels: h.Labels,
 		Address:  []string{h.Link.V4.String(), h.Link.V6.String()},
-		Commands: h.Commands, AllowUndeclaredKill: h.AllowUndeclaredKill, AllowHold: h.AllowHold,
+		Commands: map[string]*pb.HostCommand{}, AllowUndeclaredKill: h.AllowUndeclaredKill, AllowHold: h.AllowHold,
 		Volatile: slices.Sorted(maps.Keys(volatile)),
 	}
 	for _, w := range h.Workloads {
@@ -128,6 +142,13 @@ func (v words) config() (*pb.HostConfig, error) {
 			return nil, err
 		}
 		c.Workloads = append(c.Workloads, out)
+	}
+	for name, command := range h.Commands {
+		out, err := v.command(name, command)
+		if err != nil {
+			return nil, err
+		}
+		c.Commands[name] = out
 	}
 	return c, nil
 }

@@ -126,6 +126,35 @@ func TestWordsOfALabFile(t *testing.T) {
 	}
 }
 
+// TestCommandsOfALabKnowTheirHost: what an exec probe runs is the host's own, as
+// `start` and `ready` are.
+func TestCommandsOfALabKnowTheirHost(t *testing.T) {
+	src := `version: 1
+zones: [{ name: zone-a }, { name: zone-b }]
+hosts: [{ name: db, zones: [zone-a, zone-b], commands: { rows: [/bin/rows, "${host}", "${ip}", "${ip:db-a1}", "$${x}"] } }]
+`
+	file, problems := experiments.DecodeLab("lab.yaml", []byte(src))
+	if err := problems.Err(); err != nil {
+		t.Fatal(err)
+	}
+	region, err := NewRegion(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{
+		"db-a1": "/bin/rows db-a1 10.77.1.11 10.77.1.11 ${x}",
+		"db-b1": "/bin/rows db-b1 10.77.2.11 10.77.1.11 ${x}",
+	} {
+		config, err := words{region: region, host: region.Host(name), folder: "/lab", squall: "/bin/squall"}.config()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(config.GetCommands()["rows"].GetArgv(), " "); got != want {
+			t.Errorf("%s runs %q, want %q", name, got, want)
+		}
+	}
+}
+
 func TestHostsResolveInTheirOwnZone(t *testing.T) {
 	_, region := mustLoad(t, "shop")
 	if got := region.resolvConf(region.Host("web-b1")); !strings.HasPrefix(got, "nameserver 10.77.2.12\noptions ") {

@@ -92,25 +92,3 @@ func enumText(e protoreflect.EnumDescriptor, n protoreflect.EnumNumber) (string,
 	prefix := strings.TrimSuffix(string(e.Values().ByNumber(0).Name()), "UNSPECIFIED")
 	return strings.ToLower(strings.TrimPrefix(string(value.Name()), prefix)), nil
 }
-
-// replaceStrings puts every string of a message through replace.
-func replaceStrings(m protoreflect.Message, replace func(string) string) {
-	if !m.IsValid() {
-		return
-	}
-	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		switch {
-		case f.IsList() && f.Kind() == protoreflect.StringKind:
-			list := m.Mutable(f).List()
-			for i := range list.Len() {
-				list.Set(i, protoreflect.ValueOfString(replace(list.Get(i).String())))
-			}
-		case f.IsList() || f.IsMap():
-		case f.Kind() == protoreflect.StringKind:
-			m.Set(f, protoreflect.ValueOfString(replace(v.String())))
-		case f.Kind() == protoreflect.MessageKind:
-			replaceStrings(v.Message(), replace)
-		}
-		return true
-	})
-}

@@ -1376,7 +1376,7 @@ type LabHost struct {
 	Labels map[string]string `protobuf:"bytes,4,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// In `start`, `env`, `dir`, `ready` and the content of `files`, ${zone}, ${host}, ${ip}, ${ip:HOST}, ${data} and ${squall} stand for what their names say.
 	Workloads []*Workload `protobuf:"bytes,5,rep,name=workloads,proto3" json:"workloads,omitempty"`
-	// Programs that probes of kind `exec` may run here, by the name that experiments use.
+	// Programs that probes of kind `exec` may run here, by the name that experiments use. ${…} is replaced as in `workloads`, but for ${data}: they belong to no workload.
 	Commands map[string]*HostCommand `protobuf:"bytes,6,rep,name=commands,proto3" json:"commands,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// A step may say `undeclared: kill`.
 	AllowUndeclaredKill bool `protobuf:"varint,7,opt,name=allow_undeclared_kill,json=allowUndeclaredKill,proto3" json:"allow_undeclared_kill,omitempty"`
