@@ -2,8 +2,10 @@ package server
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"squall/proto/probe"
 	pb "squall/proto/squall/v1"
@@ -22,11 +24,25 @@ func TestAnswerOfManyAttemptsIsTaken(t *testing.T) {
 	for i := range probes {
 		probes[i] = &pb.PlannedProbe{Name: "shop", Control: true, Probe: &pb.Probe{Timeout: &pb.Span{Nanos: int64(longestTry)}}}
 	}
-	for _, tried := range r.servers[1].tryEverywhere(within(t, enough), probes) {
+	ctx := within(t, enough)
+	r.answers(ctx, r.servers[1], "a")
+	for _, tried := range r.servers[1].tryEverywhere(ctx, probes) {
 		if at := tried.GetAttempts()[0]; at.GetServer() != "a" || at.GetMissing() {
 			t.Fatalf("an attempt came as %v", at)
 		}
 	}
+}
+
+// answers waits until a server that has just started answers another one, which
+// may still rest after a dial that failed.
+func (r *region) answers(ctx context.Context, asking *unit, id string) {
+	r.t.Helper()
+	probes := []*pb.PlannedProbe{{Name: "shop", Control: true, Probe: &pb.Probe{Timeout: &pb.Span{Nanos: int64(time.Second)}}}}
+	r.wait("an answer of "+id, func() bool {
+		return slices.ContainsFunc(asking.tryEverywhere(ctx, probes)[0].GetAttempts(), func(a *pb.Attempt) bool {
+			return a.GetServer() == id && !a.GetMissing()
+		})
+	})
 }
 
 // TestManyPlansThatTryProbesHoldUpNothing asks a server for more attempts at one
