@@ -232,7 +232,7 @@ func (p *Process) open(ready bool) (*host.Real, error) {
 		Ready: ready,
 		Base:  p.Cgroup, Logs: logs, Log: p.Log,
 		Spare:  []string{p.State, p.Run, p.Socket, logs},
-		Exempt: &pb.Exempt{Mark: ExemptMark, Servers: p.Servers, Management: p.Config.GetManagement()},
+		Exempt: &pb.Exempt{Mark: ExemptMark, Management: p.Config.GetManagement()},
 	})
 }
 

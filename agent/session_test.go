@@ -281,6 +281,31 @@ func TestHostTakesANewLeadersTime(t *testing.T) {
 	})
 }
 
+// A server that is told of in mid-fault is exempt at once, before it is dialed.
+func TestServerLearnedOfInMidFaultIsExempt(t *testing.T) {
+	inRegion(t, func(r *region) {
+		first := r.used()
+		r.fire(first, 5)
+		time.Sleep(3 * time.Second)
+		if acting := r.fake.Acting(); len(acting) == 0 {
+			t.Fatal("nothing is silent")
+		}
+		r.open("10.0.0.9:7000")
+		for _, d := range r.doors {
+			d.do(func() { d.others = []string{"10.0.0.9:7000"} })
+		}
+		first.do(func() { first.mute = true })
+		time.Sleep(4 * time.Second)
+		facts, err := r.fake.Facts(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := facts.GetExempt().GetServers(), []string{"s1", "s2", "s3", "10.0.0.9:7000"}; !slices.Equal(got, want) {
+			t.Errorf("exempt: %v, want %v", got, want)
+		}
+	})
+}
+
 // A server that is learned of after the start is dialed, and so it is exempt.
 func TestServerLearnedOfLaterIsExempt(t *testing.T) {
 	inRegion(t, func(r *region) {

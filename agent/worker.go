@@ -69,7 +69,7 @@ func (w *Worker) Run(ctx context.Context) error {
 func (w *Worker) work(ctx context.Context, journal *undo.Journal) error {
 	group, ctx := errgroup.WithContext(ctx)
 	standalone := len(w.Servers) == 0
-	servers := session.NewServers(w.Servers)
+	servers := session.NewServers(w.Servers, w.Host.Exempt, w.Log)
 	clusterTime := session.NewClock(w.Host.Boot)
 	var clock step.ClusterClock = clusterTime
 	if standalone {
@@ -77,7 +77,7 @@ func (w *Worker) work(ctx context.Context, journal *undo.Journal) error {
 	}
 	heartbeat := process.NewHeartbeat(w.Pipe, w.Supervisor, standalone)
 	engine := step.NewEngine(step.EngineConfig{
-		Name: w.Config.GetName(), Host: heartbeat.Watched(servers.Exempting(w.Host)), Journal: journal, Clock: clock, Log: w.Log,
+		Name: w.Config.GetName(), Host: heartbeat.Watched(w.Host), Journal: journal, Clock: clock, Log: w.Log,
 	})
 	heartbeat.Follow(engine)
 	server := func() string { return "" }

@@ -92,7 +92,7 @@ func armLine(order []byte) (*armed, error) {
 	if err != nil {
 		return nil, err
 	}
-	line, err := bpf.OpenLine(o, op, bpf.LineLease, t.index)
+	line, err := bpf.OpenLine(o, op, t.index)
 	if err != nil {
 		return nil, errors.Join(err, unix.Close(t.fd))
 	}

@@ -23,7 +23,7 @@ func (r *Real) Facts(ctx context.Context) (*pb.Facts, error) {
 	}
 	f := &pb.Facts{
 		Config: r.config, BootId: id, BootOffsetNanos: int64(r.offset),
-		Abilities: r.trials.known(), Exempt: r.options.Exempt,
+		Abilities: r.trials.known(), Exempt: r.exemption(),
 	}
 	all, err := processes()
 	if err != nil {

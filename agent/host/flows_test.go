@@ -32,7 +32,10 @@ func TestIdleFlowOfAWorkloadHearsNothing(t *testing.T) {
 				}
 				defer h.Close()
 				do(t, h, start("web"))
-				peer := <-conns
+				peer, err := first(conns)
+				if err != nil {
+					return err
+				}
 				defer peer.Close()
 				say(t, peer, heard, "before", "before")
 				facts, err := h.Facts(t.Context())
@@ -73,6 +76,16 @@ func acceptOne(t *testing.T, ns *hosttest.NetNS, at netip.AddrPort) <-chan net.C
 		t.Fatal(err)
 	}
 	return conns
+}
+
+// first is the connection that comes, soon.
+func first(conns <-chan net.Conn) (net.Conn, error) {
+	select {
+	case c := <-conns:
+		return c, nil
+	case <-time.After(20 * time.Second):
+		return nil, errors.New("the workload has not connected")
+	}
 }
 
 // say sends a word and holds what the other side has heard by then.

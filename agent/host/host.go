@@ -50,6 +50,11 @@ type Host interface {
 	// its gates close at that boot time unless it is moved again.
 	Renew(tag string, until time.Duration)
 
+	// Exempt lets the agent's way to servers, address:port or unix:PATH, through
+	// everything that is attached, now and later. Facts list them from then on. It
+	// goes on past those that it can't exempt, and says which.
+	Exempt(servers []string) error
+
 	// Died has the tags of what has ended on this host without being detached.
 	Died() <-chan string
 

@@ -21,6 +21,7 @@ type Options struct {
 	// Logs is the folder for what started workloads print; empty drops it.
 	Logs string
 	// Exempt is the agent's own stream, and the management peers of the config.
+	// Real.Exempt adds servers.
 	Exempt *pb.Exempt
 	// Spare are files and folders of the agent, which live on when the host's
 	// volatile folders are emptied, beside Spared.
@@ -55,6 +56,8 @@ type Real struct {
 
 	mu   sync.Mutex // guards everything below
 	held map[slot]*held
+	// servers are exempt.
+	servers []string
 	// leases are boot times by the tag, or the beginning of one, that they are for.
 	leases map[string]time.Duration
 }
@@ -85,6 +88,9 @@ func Open(config *pb.HostConfig, o Options) (*Real, error) {
 		return r, nil
 	}
 	r.offset = r.loader.BootOffset()
+	if err := r.Exempt(o.Exempt.GetServers()); err != nil {
+		r.log.Error("exempt servers", "err", err) // a fault that needs them is refused
+	}
 	return r, nil
 }
 

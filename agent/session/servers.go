@@ -1,14 +1,11 @@
 package session
 
 import (
-	"context"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"strings"
 	"sync"
-
-	"squall/agent/host"
-	pb "squall/proto/squall/v1"
 )
 
 // maxServers bounds the servers that a host learns of.
@@ -18,12 +15,21 @@ const maxServers = 64
 // that servers told it of: the one set for who is dialed and who is exempt from
 // the host's faults. Its methods may be called from any goroutine.
 type Servers struct {
+	exempt func(servers []string) error
+	log    *slog.Logger
+
 	mu  sync.Mutex // guards all
 	all []string
 }
 
-// NewServers begins with the doors of the bundle, host:port or unix:PATH.
-func NewServers(first []string) *Servers { return &Servers{all: slices.Clone(first)} }
+// NewServers begins with the doors of the bundle, host:port or unix:PATH. Exempt
+// is told of each set before anybody is dialed: it lets the way to them through
+// the host's faults, those that hold included.
+func NewServers(first []string, exempt func(servers []string) error, log *slog.Logger) *Servers {
+	s := &Servers{exempt: exempt, log: log, all: slices.Clone(first)}
+	s.tell(first)
+	return s
+}
 
 // All is every door known now, those of the bundle first.
 func (s *Servers) All() []string {
@@ -34,39 +40,31 @@ func (s *Servers) All() []string {
 
 // learn adds doors that are new and can be dialed without DNS.
 func (s *Servers) learn(doors []string) {
+	if fresh := s.add(doors); len(fresh) > 0 {
+		s.tell(fresh)
+	}
+}
+
+// add returns those that are new.
+func (s *Servers) add(doors []string) (fresh []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, d := range doors {
 		if len(s.all) < maxServers && dialable(d) && !slices.Contains(s.all, d) {
-			s.all = append(s.all, d)
+			s.all, fresh = append(s.all, d), append(fresh, d)
 		}
+	}
+	return fresh
+}
+
+// tell exempts doors from the host's faults.
+func (s *Servers) tell(doors []string) {
+	if err := s.exempt(doors); err != nil {
+		s.log.Error("keep the way to servers open", "err", err)
 	}
 }
 
 func dialable(door string) bool {
 	_, err := netip.ParseAddrPort(door)
 	return err == nil || strings.HasPrefix(door, "unix:")
-}
-
-// Exempting is a host whose facts exempt every server known now, so that every
-// fault that is planned leaves the way to them open.
-func (s *Servers) Exempting(h host.Host) host.Host { return exemptingHost{h, s} }
-
-type exemptingHost struct {
-	host.Host
-	servers *Servers
-}
-
-// Facts implements host.Host.
-func (h exemptingHost) Facts(ctx context.Context) (*pb.Facts, error) {
-	f, err := h.Host.Facts(ctx)
-	if err != nil {
-		return nil, err
-	}
-	local := func(door string) bool { return strings.HasPrefix(door, "unix:") } // no fault is in its way
-	e := f.GetExempt()
-	f.Exempt = &pb.Exempt{
-		Mark: e.GetMark(), Servers: slices.DeleteFunc(h.servers.All(), local), Management: e.GetManagement(),
-	}
-	return f, nil
 }

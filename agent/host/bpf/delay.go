@@ -193,7 +193,12 @@ func (l *Loader) startLine() (*Delay, error) {
 		return nil, err
 	}
 	defer lease.Close()
-	d.cmd.ExtraFiles = []*os.File{lease}
+	servers, err := share(l.servers, "the set of servers")
+	if err != nil {
+		return nil, errors.Join(err, d.lease.close())
+	}
+	defer servers.Close()
+	d.cmd.ExtraFiles = []*os.File{lease, servers} // lineLease, lineServers
 	d.cmd.Stderr = &d.stderr
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	theirs, err := d.pipes()
@@ -257,9 +262,9 @@ func (d *Delay) openLease() (*os.File, error) {
 	if d.lease, err = mapValue(m); err != nil {
 		return nil, err
 	}
-	fd, err := unix.FcntlInt(uintptr(m.FD()), unix.F_DUPFD_CLOEXEC, 0)
+	f, err := share(m, "the lease")
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("share the lease: %w", err), d.lease.close())
+		return nil, errors.Join(err, d.lease.close())
 	}
-	return os.NewFile(uintptr(fd), "lease"), nil
+	return f, nil
 }

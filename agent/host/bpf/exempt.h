@@ -11,9 +11,13 @@ struct endpoint {
 	__u16 pad;
 };
 
+#define SERVERS 256
+
+// One for all programs of a worker: who is learned of while a fault holds is
+// exempt from it at once.
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
+	__uint(max_entries, SERVERS);
 	__type(key, struct endpoint);
 	__type(value, __u8);
 } servers SEC(".maps");

@@ -31,8 +31,11 @@ type LineReport struct {
 	Counters    map[string]uint64 `json:",omitempty"`
 }
 
-// LineLease is the descriptor by which a delay line inherits its lease map.
-const LineLease = 3
+// The descriptors by which a delay line inherits its lease, and the set of servers.
+const (
+	lineLease   = 3
+	lineServers = 4
+)
 
 // lineCounters are in the order of the enum in delay.bpf.c.
 var lineCounters = []string{"delayed_out", "delayed_in", "exempt", "expired"}
@@ -50,16 +53,23 @@ type Line struct {
 	parts  closers
 }
 
-// OpenLine prepares a line as ordered, under the lease in an inherited map,
-// between interfaces that are yet to be connected and a TAP, by its index.
-func OpenLine(o LineOrder, op *pb.Op, leaseFD, tap int) (*Line, error) {
-	lease, err := ebpf.NewMapFromFD(leaseFD)
+// OpenLine prepares a line as ordered, under the lease that this process has
+// inherited, between interfaces that are yet to be connected and a TAP, by its index.
+func OpenLine(o LineOrder, op *pb.Op, tap int) (*Line, error) {
+	lease, err := ebpf.NewMapFromFD(lineLease)
 	if err != nil {
 		return nil, fmt.Errorf("open the lease: %w", err)
 	}
-	l := &Line{loader: &Loader{offset: o.BootOffset, token: o.Token}, gate: op.GetGate(), lease: lease, op: op.GetDelayLine()}
+	servers, err := ebpf.NewMapFromFD(lineServers)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open the set of servers: %w", err), lease.Close())
+	}
+	l := &Line{
+		loader: &Loader{offset: o.BootOffset, token: o.Token, servers: servers},
+		gate:   op.GetGate(), lease: lease, op: op.GetDelayLine(),
+	}
 	if err := l.load(tap); err != nil {
-		return nil, errors.Join(err, lease.Close())
+		return nil, errors.Join(err, lease.Close(), servers.Close())
 	}
 	if err := l.prepare(tap); err != nil {
 		return nil, errors.Join(err, l.Close())
@@ -91,7 +101,7 @@ func (l *Line) load(tap int) error {
 	if l.coll, err = l.loader.load(spec, map[string]*ebpf.Map{delayMapLease: l.lease}); err != nil {
 		return err
 	}
-	if err := errors.Join(setGate(l.coll, gateOf(l.gate)), fill(l.coll.Maps[delayMapPeers], peers), x.apply(l.coll)); err != nil {
+	if err := errors.Join(setGate(l.coll, gateOf(l.gate)), fill(l.coll.Maps[delayMapPeers], peers), l.loader.exempt(x.servers...), x.apply(l.coll)); err != nil {
 		l.coll.Close()
 		return err
 	}
@@ -181,7 +191,7 @@ func (l *Line) Counters() (map[string]uint64, error) { return readCounters(l.col
 
 // Close detaches the line.
 func (l *Line) Close() error {
-	errs := []error{l.parts.Close(), l.lease.Close()}
+	errs := []error{l.parts.Close(), l.lease.Close(), l.loader.servers.Close()}
 	if l.beat != nil {
 		errs = append(errs, l.beat.close())
 	}

@@ -17,6 +17,7 @@ type Loader struct {
 	token      uint16
 	dispatcher *dispatcher
 	spares     spares
+	servers    *ebpf.Map // who is exempt
 }
 
 // ProgramPrefix begins the kernel's name of every program that we attach.
@@ -48,7 +49,11 @@ func Open() (*Loader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Loader{offset: offset, token: newToken(), dispatcher: d}, nil
+	servers, err := newServers()
+	if err != nil {
+		return nil, errors.Join(err, d.close())
+	}
+	return &Loader{offset: offset, token: newToken(), dispatcher: d, servers: servers}, nil
 }
 
 // newToken is what packets that were held carry: see held.h.
@@ -62,7 +67,7 @@ func (l *Loader) Attach() error { return l.dispatcher.attach() }
 
 // Close detaches what Attach attached. Attachments are to be closed before.
 func (l *Loader) Close() error {
-	return errors.Join(l.spares.close(), l.dispatcher.close())
+	return errors.Join(l.spares.close(), l.dispatcher.close(), l.servers.Close())
 }
 
 // Boot is the time since boot as programs in the kernel read it.
@@ -71,7 +76,8 @@ func (l *Loader) Boot() time.Duration { return processBoot() + l.offset }
 // BootOffset is the kernel's boot time minus the process's: not 0 in a time namespace.
 func (l *Loader) BootOffset() time.Duration { return l.offset }
 
-// load prepares a collection whose gate is closed, with maps shared by name.
+// load prepares a collection whose gate is closed, with maps shared by name, and
+// the set of servers where there is an exemption.
 func (l *Loader) load(spec *ebpf.CollectionSpec, shared map[string]*ebpf.Map) (*ebpf.Collection, error) {
 	for name, p := range spec.Programs {
 		p.Name = kernelName(name)
@@ -80,6 +86,9 @@ func (l *Loader) load(spec *ebpf.CollectionSpec, shared map[string]*ebpf.Map) (*
 		if err := v.Set(l.token); err != nil {
 			return nil, fmt.Errorf("set the token of held packets: %w", err)
 		}
+	}
+	if _, ok := spec.Maps[silenceMapServers]; ok {
+		shared[silenceMapServers] = l.servers
 	}
 	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: shared})
 	if err != nil {

@@ -97,10 +97,7 @@ func (s *space) address(t testing.TB, addrs ...string) {
 func (s *space) run(t testing.TB, f func()) {
 	t.Helper()
 	apart(func() {
-		if err := unix.Setns(int(s.file.Fd()), unix.CLONE_NEWNET); err != nil {
-			t.Error(err)
-			return
-		}
+		must(t, unix.Setns(int(s.file.Fd()), unix.CLONE_NEWNET))
 		f()
 	})
 }
@@ -117,22 +114,26 @@ func (s *space) sysctl(t testing.TB, name, value string) {
 	s.run(t, func() { must(t, os.WriteFile("/proc/sys/net/"+name, []byte(value), 0)) })
 }
 
-// apart runs f on a thread of its own and lets the thread die.
+// apart runs f on a thread of its own and lets the thread die. Where f ends the
+// test, that ends the caller too.
 func apart(f func()) {
-	done := make(chan struct{})
+	returned, done := false, make(chan struct{})
 	go func() {
 		defer close(done)
 		runtime.LockOSThread()
 		f()
+		returned = true
 	}()
 	<-done
+	if !returned {
+		runtime.Goexit()
+	}
 }
 
 func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
-		t.Error(err)
-		runtime.Goexit()
+		t.Fatal(err)
 	}
 }
 
@@ -161,9 +162,6 @@ func attachIn(t testing.TB, s *space, f func() (Attachment, error)) Attachment {
 		a, err = f()
 		must(t, err)
 	})
-	if a == nil {
-		t.FailNow()
-	}
 	t.Cleanup(func() {
 		if err := a.Close(); err != nil {
 			t.Error(err)

@@ -64,11 +64,11 @@ type exempt struct {
 func exemptOf(e *pb.Exempt) (exempt, error) {
 	x := exempt{mark: e.GetMark()}
 	for _, s := range e.GetServers() {
-		ap, err := netip.ParseAddrPort(s)
+		key, err := serverOf(s)
 		if err != nil {
-			return x, fmt.Errorf("read server %q: %w", s, err)
+			return x, err
 		}
-		x.servers = append(x.servers, endpointKey{Addr: ap.Addr().As16(), Port: netPort(ap.Port())})
+		x.servers = append(x.servers, key)
 	}
 	for _, m := range e.GetManagement() {
 		p, err := prefixOf(m.GetPrefix())
@@ -80,18 +80,23 @@ func exemptOf(e *pb.Exempt) (exempt, error) {
 	return x, nil
 }
 
-// declare sizes the maps and sets the mark before the programs are loaded.
+// serverOf reads address:port.
+func serverOf(s string) (endpointKey, error) {
+	ap, err := netip.ParseAddrPort(s)
+	if err != nil {
+		return endpointKey{}, fmt.Errorf("read server %q: %w", s, err)
+	}
+	return endpointKey{Addr: ap.Addr().As16(), Port: netPort(ap.Port())}, nil
+}
+
+// declare sizes the map and sets the mark before the programs are loaded.
 func (x exempt) declare(spec *ebpf.CollectionSpec) error {
-	sized(spec, silenceMapServers, len(x.servers))
 	sized(spec, silenceMapManagement, len(x.peers))
 	return setVars(spec, map[string]any{silenceVarExemptMark: x.mark})
 }
 
-// apply fills the maps once they exist.
+// apply fills the map of management peers once it exists.
 func (x exempt) apply(coll *ebpf.Collection) error {
-	if err := fill(coll.Maps[silenceMapServers], x.servers); err != nil {
-		return err
-	}
 	return fill(coll.Maps[silenceMapManagement], x.peers)
 }
 

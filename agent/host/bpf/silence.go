@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"github.com/cilium/ebpf"
+	"google.golang.org/protobuf/proto"
 
 	pb "squall/proto/squall/v1"
 )
@@ -57,19 +58,26 @@ func (l *Loader) Silence(g *pb.Gate, op *pb.Silence, ids []uint64, flows ...Flow
 // silencePair finds or loads the programs. Those of a whole host remember
 // nothing, and can be used again.
 func (l *Loader) silencePair(op *pb.Silence, ids []uint64, flows []Flow) (*programPair, error) {
-	s := programPair{in: silenceProgSilenceIn, out: silenceProgSilenceOut}
-	if len(ids) == 0 && len(op.GetPorts()) == 0 {
-		s.shape = shapeOf(op)
-	}
-	return l.take(s, func(slot int) (*ebpf.Collection, error) { return l.loadSilence(op, ids, flows, slot) })
-}
-
-// loadSilence loads the programs and tells them what is aimed at.
-func (l *Loader) loadSilence(op *pb.Silence, ids []uint64, flows []Flow, slot int) (*ebpf.Collection, error) {
 	x, err := exemptOf(op.GetExempt())
 	if err != nil {
 		return nil, err
 	}
+	if err := l.exempt(x.servers...); err != nil {
+		return nil, err
+	}
+	s := programPair{in: silenceProgSilenceIn, out: silenceProgSilenceOut}
+	if len(ids) == 0 && len(op.GetPorts()) == 0 {
+		alike := proto.CloneOf(op)
+		if x := alike.GetExempt(); x != nil {
+			x.Servers = nil // who is exempt is not the programs' own
+		}
+		s.shape = shapeOf(alike)
+	}
+	return l.take(s, func(slot int) (*ebpf.Collection, error) { return l.loadSilence(op, x, ids, flows, slot) })
+}
+
+// loadSilence loads the programs and tells them what is aimed at.
+func (l *Loader) loadSilence(op *pb.Silence, x exempt, ids []uint64, flows []Flow, slot int) (*ebpf.Collection, error) {
 	spec, err := silenceSpec(op, x, ids, slot)
 	if err != nil {
 		return nil, err

@@ -81,7 +81,7 @@ func (l *Loader) newStage() *stage {
 	if err != nil {
 		return &stage{loader: l, why: err}
 	}
-	s := &stage{dispatcher: p, loader: &Loader{offset: l.offset, token: l.token, dispatcher: p}}
+	s := &stage{dispatcher: p, loader: &Loader{offset: l.offset, token: l.token, dispatcher: p, servers: l.servers}}
 	s.why = s.enter()
 	return s
 }

@@ -50,26 +50,50 @@ func TestSilenceIsLossOnTheWire(t *testing.T) {
 	for _, v := range victims {
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
-			sides := []func(*pair) *space{
-				func(p *pair) *space { return p.here },
-				func(p *pair) *space { return p.there },
+			// A busy machine can only make it longer.
+			var silent, wire outcome
+			for range 3 {
+				s, w := v.suffers(t)
+				t.Logf("silence: %v; loss on the wire: %v", s, w)
+				silent, wire = shorter(silent, s), shorter(wire, w)
+				if silent.what != wire.what || alike(silent, wire) {
+					break
+				}
 			}
-			var got [2]outcome
-			var both sync.WaitGroup
-			for i, end := range sides {
-				both.Go(func() { got[i] = v.suffer(t, end) })
-			}
-			both.Wait()
-			silent, wire := got[0], got[1]
-			t.Logf("silence: %v; loss on the wire: %v", silent, wire)
 			if silent.what != wire.what {
 				t.Errorf("silence gave %q, loss on the wire %q", silent.what, wire.what)
 			}
-			if d := (silent.when - wire.when).Abs(); d > 150*time.Millisecond+wire.when/10 {
+			if !alike(silent, wire) {
 				t.Errorf("silence took %v, loss on the wire %v", silent.when, wire.when)
 			}
 		})
 	}
+}
+
+// shorter is what came sooner, of what came at all.
+func shorter(a, b outcome) outcome {
+	if a.what == "" || b.when < a.when {
+		return b
+	}
+	return a
+}
+
+// alike says that two came after the same time.
+func alike(silent, wire outcome) bool {
+	return (silent.when - wire.when).Abs() <= 150*time.Millisecond+wire.when/10
+}
+
+// suffers lets packets vanish at the host itself, and beside that at the far end
+// of the wire of another.
+func (v victim) suffers(t *testing.T) (silent, wire outcome) {
+	var both sync.WaitGroup
+	both.Go(func() { silent = v.suffer(t, func(p *pair) *space { return p.here }) })
+	both.Go(func() { wire = v.suffer(t, func(p *pair) *space { return p.there }) })
+	both.Wait()
+	if t.Failed() {
+		t.FailNow()
+	}
+	return silent, wire
 }
 
 // suffer runs a victim with packets vanishing at one end.

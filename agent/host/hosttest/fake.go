@@ -10,6 +10,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -216,6 +217,19 @@ func (f *Fake) leaseOf(tag string) (until time.Duration) {
 		}
 	}
 	return until
+}
+
+// Exempt implements host.Host.
+func (f *Fake) Exempt(servers []string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	e := f.facts.GetExempt()
+	for _, s := range servers {
+		if !strings.HasPrefix(s, "unix:") && !slices.Contains(e.GetServers(), s) {
+			e.Servers = append(e.Servers, s)
+		}
+	}
+	return nil
 }
 
 // Died implements host.Host.
