@@ -20,8 +20,8 @@ var silence = operation{
 	ready: func(l *bpf.Loader, exempt *pb.Exempt) error {
 		return bpf.Warm(l.Silence(&pb.Gate{}, &pb.Silence{Exempt: exempt}, nil))
 	},
-	arm:   armSilence,
-	says:  saySilence,
+	arm:  armSilence,
+	says: saySilence,
 }
 
 func saySilence(op *pb.Op) string {
