@@ -62,32 +62,42 @@ func (f *follower) obey(ctx context.Context, sig os.Signal, more <-chan os.Signa
 	return f.unlessLeft(ctx, more, f.undo)
 }
 
-// choose asks what Ctrl-C meant. No answer and an end of the input mean undo.
+// choose asks what Ctrl-C meant, until the answer is one of those offered. No
+// answer, an empty one and an end of the input mean undo.
 func (f *follower) choose(more <-chan os.Signal) choice {
-	fmt.Fprintf(f.stderr, "\n[u]ndo this run (in %v)  [d]etach  [H]alt everything  [c]ontinue ", f.settings.UndoAfter)
-	select {
-	case line := <-f.typed():
-		return choiceOf(line)
-	case <-more:
-		return leaveNow
-	case <-time.After(f.settings.UndoAfter):
-		fmt.Fprintln(f.stderr)
-		return undoRun
+	for {
+		fmt.Fprintf(f.stderr, "\n[u]ndo this run (in %v)  [d]etach  [H]alt everything  [c]ontinue ", f.settings.UndoAfter)
+		select {
+		case line := <-f.typed():
+			if what, ok := choiceOf(line); ok {
+				return what
+			}
+			fmt.Fprintf(f.stderr, "%q is none of these", strings.TrimSpace(line))
+		case <-more:
+			return leaveNow
+		case <-time.After(f.settings.UndoAfter):
+			fmt.Fprintln(f.stderr)
+			return undoRun
+		}
 	}
 }
 
-// choiceOf reads an answer by its first letter; what it doesn't know is undo,
-// which hurts nobody.
-func choiceOf(line string) choice {
-	switch strings.ToLower(strings.TrimSpace(line) + " ")[:1] {
-	case "d":
-		return detachRun
-	case "h":
-		return haltAll
-	case "c":
-		return continueRun
+// choices are what Ctrl-C may mean, by the words of the question.
+var choices = map[string]choice{"undo": undoRun, "detach": detachRun, "halt": haltAll, "continue": continueRun}
+
+// choiceOf reads an answer: one of the words, or as much of its beginning as was
+// typed; nothing at all is undo. False is any other answer.
+func choiceOf(line string) (choice, bool) {
+	answer := strings.ToLower(strings.TrimSpace(line))
+	if answer == "" {
+		return undoRun, true
 	}
-	return undoRun
+	for word, what := range choices {
+		if strings.HasPrefix(word, answer) {
+			return what, true
+		}
+	}
+	return undoRun, false
 }
 
 // typed yields the lines of the person's input, and empty ones when it has ended.

@@ -15,11 +15,12 @@ func asked(stdin io.Reader) *follower {
 }
 
 // TestCtrlCIsAnsweredByItsFirstLetter holds that only H pulls the region-wide
-// lever, and that whatever is not understood undoes the run.
+// lever, and that whoever answers with something else is asked again.
 func TestCtrlCIsAnsweredByItsFirstLetter(t *testing.T) {
 	for line, want := range map[string]choice{
-		"u\n": undoRun, "\n": undoRun, "": undoRun, "what?\n": undoRun,
+		"u\n": undoRun, "\n": undoRun, "": undoRun,
 		"d\n": detachRun, " detach\n": detachRun, "H\n": haltAll, "halt\n": haltAll, "c\n": continueRun,
+		"x\nc\n": continueRun, "what?\nd\n": detachRun, "cancel\nH\n": haltAll, "hello\n": undoRun,
 	} {
 		if got := asked(strings.NewReader(line)).choose(nil); got != want {
 			t.Errorf("%q is understood as %d, want %d", line, got, want)
@@ -50,5 +51,22 @@ func TestSecondCtrlCLeavesAtOnce(t *testing.T) {
 	more <- os.Interrupt
 	if got := asked(silent).choose(more); got != leaveNow {
 		t.Errorf("it chose %d", got)
+	}
+}
+
+// TestUnlistedAnswerIsAskedAgain says which answer was not understood, and puts
+// the whole question once more.
+func TestUnlistedAnswerIsAskedAgain(t *testing.T) {
+	f := asked(strings.NewReader("x\x1b[31m\nc\n"))
+	var said strings.Builder
+	f.stderr = &said
+	if got := f.choose(nil); got != continueRun {
+		t.Errorf("it chose %d", got)
+	}
+	if n := strings.Count(said.String(), "[u]ndo this run"); n != 2 {
+		t.Errorf("the question was put %d times:\n%s", n, said.String())
+	}
+	if !strings.Contains(said.String(), `"x\x1b[31m" is none of these`) {
+		t.Errorf("it does not say what was not understood:\n%s", said.String())
 	}
 }
