@@ -104,16 +104,9 @@ func newRootCmd(a *app) *cobra.Command {
 		newVersionCmd(a),
 	)
 	root.AddCommand(labRoles()...)
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
 	refuseUsage(root)
+	refuseTopics(root)
 	return root
-}
-
-// refuseUsage makes every command's complaint about its arguments a usage error.
-func refuseUsage(c *cobra.Command) {
-	if check := c.Args; check != nil {
-		c.Args = func(c *cobra.Command, args []string) error { return usage(suggestCommand(c, args, check(c, args))) }
-	}
-	for _, sub := range c.Commands() {
-		refuseUsage(sub)
-	}
 }

@@ -14,8 +14,8 @@ import (
 // suggestCommand adds to a complaint about an argument which sub-command was
 // probably meant.
 func suggestCommand(c *cobra.Command, args []string, complaint error) error {
-	if complaint == nil {
-		return nil
+	if complaint == nil || errors.Is(complaint, pflag.ErrHelp) {
+		return complaint
 	}
 	if len(args) == 0 || !c.HasAvailableSubCommands() {
 		return wordCount(c, args)

@@ -20,6 +20,12 @@ func TestWrongWordsAndFlagsAreToldInWords(t *testing.T) {
 		"status --timeout 5":                     `--timeout: "5" is not what it takes; write a number and a unit, such as 5s`,
 		"status -w=perhaps":                      `--watch: "perhaps" is not what it takes; write true or false`,
 		"catalog show zoneloss":                  `there is none of that name; did you mean "zone-loss"?`,
+		"completion fsh":                         `squall completion knows no shell "fsh"; write one of: bash, fish, powershell, zsh`,
+		"completion bash x":                      "squall completion bash takes flags alone, and it was given x",
+		"lab stats":                              `unknown command "stats" of squall lab; did you mean "status"?`,
+		"config explian timeout":                 `unknown command "explian" of squall config; did you mean "explain"?`,
+		"help lab stats":                         `unknown command "stats" of squall lab; did you mean "status"?`,
+		"help plna":                              `unknown command "plna" of squall; did you mean "plan"?`,
 		"plan zone-loss --aim dark=a, --fleet x": "an entry of the list is empty",
 	} {
 		code, _, progress := squall(t, "", strings.Fields(line)...)
@@ -30,6 +36,18 @@ func TestWrongWordsAndFlagsAreToldInWords(t *testing.T) {
 			if strings.Contains(progress, foreign) {
 				t.Errorf("squall %s speaks of %q: %s", line, foreign, progress)
 			}
+		}
+	}
+}
+
+// TestGroupsShowTheirHelp: a command that only groups others asks for nothing,
+// and needs neither root nor settings.
+func TestGroupsShowTheirHelp(t *testing.T) {
+	t.Setenv("SQUALL_TIMEOUT", "nonsense")
+	for _, line := range []string{"lab", "config", "completion", "help", "help lab exec", "help completion fish"} {
+		code, said, _ := squall(t, "", strings.Fields(line)...)
+		if code != 0 || !strings.Contains(said, "Usage:") {
+			t.Errorf("squall %s exits with %d: %s", line, code, said)
 		}
 	}
 }
