@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,7 +23,7 @@ func newLabExecCmd(a *app) *cobra.Command {
 	cmd := &lab.Command{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
 	c := &cobra.Command{
 		Use: "exec HOST -- CMD…", Short: "Run a command on a host of the lab; exits with its code", Args: cobra.MinimumNArgs(2),
-		Long: "Run a command on a host of the lab, with a clean environment; exits with its code. It runs as root in a cgroup of its own. " +
+		Long: "Run a command on a host of the lab, with a clean environment; exits with its code, as a shell does: 127 where the host has no such program, 126 where it can't be run, 128 and the number of a signal that killed it. It runs as root in a cgroup of its own. " +
 			"With --workload it runs as the workload does: in its cgroup, so that what is done to the workload is done to it, as its account, with its environment.",
 		RunE: func(c *cobra.Command, args []string) error {
 			folder, err := labOf(name, args[0])
@@ -35,10 +36,7 @@ func newLabExecCmd(a *app) *cobra.Command {
 			}
 			cmd.Folder, cmd.Host, cmd.Argv = folder, args[0], argv
 			code, err := cmd.Run(c.Context())
-			if err != nil {
-				return err
-			}
-			return exit(code)
+			return cmp.Or(asShell(err), exit(code))
 		},
 	}
 	c.Flags().StringVar(&name, "lab", "", labFlagUsage)
@@ -46,6 +44,16 @@ func newLabExecCmd(a *app) *cobra.Command {
 	c.Flags().StringArrayVarP(&cmd.Env, "env", "e", nil, "a variable for the command, NAME=VALUE")
 	c.Flags().SetInterspersed(false)
 	return c
+}
+
+// asShell gives a command that could not be started the exit code that a shell
+// ends with.
+func asShell(err error) error {
+	var never *lab.StartError
+	if errors.As(err, &never) {
+		return &exitError{never.Code, err}
+	}
+	return err
 }
 
 const labFlagUsage = "the lab, where several are up"

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"syscall"
@@ -32,7 +31,8 @@ type Command struct {
 	Stdin, Stdout, Stderr *os.File
 }
 
-// Run runs the command inside the host's namespaces and gives its exit code.
+// Run runs the command inside the host's namespaces and gives its exit code, as
+// a shell would. The error is a StartError where the host can't run it.
 func (c *Command) Run(ctx context.Context) (int, error) {
 	if len(c.Argv) == 0 {
 		return 0, errors.New("run on host: no command given")
@@ -80,12 +80,7 @@ func (c *Command) runHere(ctx context.Context) (int, error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Credential: cmd.SysProcAttr.Credential, UseCgroupFD: true, CgroupFD: int(group.Fd()),
 	}
-	err = cmd.Run()
-	var ended *exec.ExitError
-	if errors.As(err, &ended) {
-		return ended.ExitCode(), nil
-	}
-	return 0, err
+	return ended(c.Argv[0], cmd.Run())
 }
 
 // as is the program, with the account, environment and folder of its workload.
