@@ -35,10 +35,10 @@ func TestDamageAndConflictsAreShownWhereverHostsAre(t *testing.T) {
 		"describe host": {func(w io.Writer) { printHost(w, hosts.GetHosts()[0]); printHost(w, hosts.GetHosts()[1]) }, []string{
 			"journal\tdamaged since 2027-01-15 08:00:00Z: journal.a", "damage id\td1", "conflict\ttwo machines",
 		}},
-		"status --local": {local(printLocalStatus, &pb.LocalStatusResponse{Host: "web-a1", Damage: lost}), []string{
+		"status --local": {table(localStatusView(&pb.LocalStatusResponse{Host: "web-a1", Damage: lost})), []string{
 			"journal damaged since 2027-01-15 08:00:00Z: journal.a", "squall resume --local",
 		}},
-		"doctor": {local(printLocalAbilities, &pb.LocalDoctorResponse{Damage: lost}), []string{"journal damaged since"}},
+		"doctor": {table(localAbilitiesView(&pb.LocalDoctorResponse{Damage: lost})), []string{"journal damaged since"}},
 	} {
 		var out bytes.Buffer
 		c.print(&out)
@@ -50,17 +50,18 @@ func TestDamageAndConflictsAreShownWhereverHostsAre(t *testing.T) {
 	}
 }
 
-func local(print func(io.Writer, proto.Message) error, m proto.Message) func(io.Writer) {
-	return func(w io.Writer) { _ = print(w, m) }
+// table prints a view as people see it.
+func table(v view) func(io.Writer) {
+	return func(w io.Writer) { v.table(w, false) }
 }
 
 // TestUnrecordedIsShownOnItsHost holds that a person on the host sees what its
 // disk lacks, halt or not.
 func TestUnrecordedIsShownOnItsHost(t *testing.T) {
 	var out bytes.Buffer
-	local(printLocalStatus, &pb.LocalStatusResponse{
+	table(localStatusView(&pb.LocalStatusResponse{
 		Host: "web-a1", Unrecorded: []string{"dns.fail of r1: reverted", "order 1.7"}, Disk: "sync journal: input/output error",
-	})(&out)
+	}))(&out)
 	for _, want := range []string{"not on disk yet: dns.fail of r1: reverted", "not on disk yet: order 1.7", "disk says: sync journal: input/output error"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("it lacks %q:\n%s", want, out.String())

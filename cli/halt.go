@@ -124,7 +124,7 @@ func newResumeCmd(a *app) *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			req.Id = first(args, "")
 			if local.local {
-				return local.do(a, func(l *localClient) error { return l.resume(c.Context()) })
+				return local.do(a, func(l *localClient) error { return l.resume(c.Context(), req.GetId()) })
 			}
 			return askAndShow(c.Context(), a, pb.ControlServiceClient.Resume, &req, func(resp *pb.ResumeResponse) view {
 				return view{message: resp, names: []string{resp.GetId()}, table: func(w io.Writer, _ bool) {

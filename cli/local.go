@@ -6,10 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os/signal"
-	"slices"
-	"strings"
 	"syscall"
 	"time"
 
@@ -22,7 +19,6 @@ import (
 
 	"squall/experiments"
 	pb "squall/proto/squall/v1"
-	"squall/proto/text"
 )
 
 // localFlags turn a command to this host alone.
@@ -113,7 +109,7 @@ func (c *localClient) inject(ctx context.Context, in *pb.LocalInjectRequest, det
 		return refused([]*pb.Problem{p})
 	}
 	if in.GetDryRun() || detach {
-		return c.show(answer.GetStep(), printLocalStep)
+		return c.app.show(localStepsView(answer.GetStep(), answer.GetStep()))
 	}
 	fmt.Fprintf(c.app.stderr, "active: %s as %s; squall undo --local %s ends it\n",
 		answer.GetStep().GetStep(), answer.GetStep().GetRun(), answer.GetStep().GetRun())
@@ -202,8 +198,19 @@ func unrecorded(h *pb.HaltLatch) string {
 	return ""
 }
 
-// resume lets go of a local halt.
-func (c *localClient) resume(ctx context.Context) error {
+// resume lets go of a local halt, of the one with this id where one is given, and
+// confirms a damaged journal. Where there is neither, nothing was resumed.
+func (c *localClient) resume(ctx context.Context, id string) error {
+	now, err := c.ask(ctx, localSilence)
+	if err != nil {
+		return c.refusal(err)
+	}
+	switch latch := now.GetHalt(); {
+	case !latch.GetEngaged() && now.GetDamage() == nil:
+		return usagef("this host is not halted: there is nothing to resume")
+	case id != "" && id != latch.GetId():
+		return usagef("this host is not halted by %q\n  fix: squall status --local names its halt; squall resume --local lets go of it", id)
+	}
 	answer, err := c.Resume(ctx, &pb.LocalResumeRequest{})
 	if err != nil {
 		return c.refusal(err)
@@ -221,7 +228,7 @@ func (c *localClient) status(ctx context.Context) error {
 	if err != nil {
 		return c.refusal(err)
 	}
-	if err := c.show(answer, printLocalStatus); err != nil {
+	if err := c.app.show(localStatusView(answer)); err != nil {
 		return err
 	}
 	if len(answer.GetResidue()) > 0 || localResidue(answer.GetSteps()) {
@@ -236,20 +243,13 @@ func (c *localClient) doctor(ctx context.Context) error {
 	if err != nil {
 		return c.refusal(err)
 	}
-	return c.show(answer, printLocalAbilities)
+	return c.app.show(localAbilitiesView(answer))
 }
 
 // ended shows steps that were reverted. What is still changed has its own exit
 // code.
 func (c *localClient) ended(steps []*pb.StepStatus, answer proto.Message) error {
-	print := func(w io.Writer, _ proto.Message) error {
-		var errs []error
-		for _, s := range steps {
-			errs = append(errs, printLocalStep(w, s))
-		}
-		return errors.Join(errs...)
-	}
-	if err := c.show(answer, print); err != nil {
+	if err := c.app.show(localStepsView(answer, steps...)); err != nil {
 		return err
 	}
 	if localResidue(steps) {
@@ -265,112 +265,4 @@ func localResidue(steps []*pb.StepStatus) bool {
 		}
 	}
 	return false
-}
-
-// show prints a message as the settings ask; print is for people.
-func (c *localClient) show(m proto.Message, print func(io.Writer, proto.Message) error) error {
-	switch c.app.settings.Output {
-	case "json", "yaml":
-		return c.app.show(view{message: m})
-	}
-	return print(c.app.stdout, m)
-}
-
-func printLocalStep(w io.Writer, m proto.Message) error {
-	s := m.(*pb.StepStatus)
-	state := text.Word(s.GetState())
-	if s.GetCause() != pb.RevertCause_REVERT_CAUSE_UNSPECIFIED {
-		state += " (" + text.Word(s.GetCause()) + ")"
-	}
-	if marks := s.GetJournal(); len(marks) > 0 {
-		state += " since " + clockTime(marks[len(marks)-1].GetActualUnixNanos())
-	}
-	lines := []string{fmt.Sprintf("%s %s %s", escape(s.GetRun()), escape(s.GetStep()), state)}
-	for _, t := range s.GetTouches() {
-		lines = append(lines, "  touches: "+escape(t))
-	}
-	for _, e := range s.GetEvidence() {
-		lines = append(lines, "  seen: "+escape(e.GetText()))
-	}
-	for _, r := range s.GetResidue() {
-		lines = append(lines, "  still changed: "+escape(r))
-	}
-	_, err := fmt.Fprintln(w, strings.Join(lines, "\n"))
-	return err
-}
-
-func printLocalStatus(w io.Writer, m proto.Message) error {
-	s := m.(*pb.LocalStatusResponse)
-	from := "server " + s.GetServer()
-	if s.GetStandalone() {
-		from = "standalone"
-	} else if s.GetServer() == "" {
-		from = "no server"
-	}
-	lines := []string{fmt.Sprintf("%s: %s, lease left %s, supervisor %d, worker %d", s.GetHost(), escape(from),
-		time.Duration(s.GetLeaseLeftNanos()).Round(time.Millisecond), s.GetSupervisorPid(), s.GetWorkerPid())}
-	if h := s.GetHalt(); h.GetEngaged() {
-		lines = append(lines, fmt.Sprintf("halted: %s: %s%s", escape(h.GetId()), escape(h.GetReason()), unrecorded(h)))
-	}
-	lines = append(lines, journalLines(s)...)
-	for _, r := range s.GetResidue() {
-		lines = append(lines, "left over: "+escape(r))
-	}
-	if _, err := fmt.Fprintln(w, strings.Join(lines, "\n")); err != nil {
-		return err
-	}
-	for _, step := range oldestFirst(s.GetSteps()) {
-		if err := printLocalStep(w, step); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// journalLines are what is wrong with the host's journal.
-func journalLines(s *pb.LocalStatusResponse) (lines []string) {
-	if s.GetDamage() != nil {
-		lines = append(lines, localDamage(s.GetDamage()))
-	}
-	for _, what := range s.GetUnrecorded() {
-		lines = append(lines, "not on disk yet: "+escape(what))
-	}
-	if s.GetDisk() != "" {
-		lines = append(lines, "the journal's disk says: "+escape(s.GetDisk()))
-	}
-	return lines
-}
-
-// localDamage is what the journal lost, and what to do on this host.
-func localDamage(d *pb.Damage) string {
-	return "journal damaged " + escape(damageText(d)) + "; no fault begins here until squall resume --local, or squall confirm damage from afar"
-}
-
-// oldestFirst orders steps by the host's journal, and those that it doesn't
-// know yet behind them by name.
-func oldestFirst(steps []*pb.StepStatus) []*pb.StepStatus {
-	first := func(s *pb.StepStatus) uint64 {
-		if len(s.GetJournal()) == 0 {
-			return math.MaxUint64
-		}
-		return s.GetJournal()[0].GetSeq()
-	}
-	return slices.SortedFunc(slices.Values(steps), func(a, b *pb.StepStatus) int {
-		return cmp.Or(cmp.Compare(first(a), first(b)), cmp.Compare(a.GetRun(), b.GetRun()), cmp.Compare(a.GetStep(), b.GetStep()))
-	})
-}
-
-func printLocalAbilities(w io.Writer, m proto.Message) error {
-	if d := m.(*pb.LocalDoctorResponse).GetDamage(); d != nil {
-		if _, err := fmt.Fprintln(w, localDamage(d)); err != nil {
-			return err
-		}
-	}
-	for _, a := range m.(*pb.LocalDoctorResponse).GetAbilities() {
-		state := text.Word(a.GetState())
-		if _, err := fmt.Fprintf(w, "%-14s %-8s %s\n", a.GetName(), state, escape(a.GetDetail())); err != nil {
-			return err
-		}
-	}
-	return nil
 }

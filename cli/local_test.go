@@ -29,6 +29,10 @@ func (a agentThat) Undo(context.Context, *pb.LocalUndoRequest, ...grpc.CallOptio
 	return &pb.LocalUndoResponse{}, nil
 }
 
+func (a agentThat) Resume(context.Context, *pb.LocalResumeRequest, ...grpc.CallOption) (*pb.LocalResumeResponse, error) {
+	return &pb.LocalResumeResponse{}, nil
+}
+
 func (a agentThat) Status(context.Context, *pb.LocalStatusRequest, ...grpc.CallOption) (*pb.LocalStatusResponse, error) {
 	return a.tells()
 }
@@ -89,10 +93,7 @@ func TestLocalStatusIsInOrder(t *testing.T) {
 		return &pb.StepStatus{Run: run, Step: "s", Journal: []*pb.JournalMark{{Seq: seq, ActualUnixNanos: int64(seq) * 1e9}}}
 	}
 	var out bytes.Buffer
-	err := printLocalStatus(&out, &pb.LocalStatusResponse{Steps: []*pb.StepStatus{{Run: "new", Step: "s"}, step("b", 7), step("a", 9), step("c", 3)}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	table(localStatusView(&pb.LocalStatusResponse{Steps: []*pb.StepStatus{{Run: "new", Step: "s"}, step("b", 7), step("a", 9), step("c", 3)}}))(&out)
 	at := func(text string) int { return strings.Index(out.String(), text) }
 	places := []int{at("c s"), at("b s"), at("a s"), at("new s")}
 	if places[0] < 0 || !slices.IsSorted(places) {
@@ -195,6 +196,85 @@ func TestLocalUndoOfNothingSaysSo(t *testing.T) {
 	for run, want := range map[string]int{"local-2": experiments.ExitUsage, "local-1": 0, "": 0} {
 		if err := c.undo(t.Context(), run); exitCode(err) != want {
 			t.Errorf("undo %q ends with %v, want code %d", run, err, want)
+		}
+	}
+}
+
+// TestLocalStatusTellsWhatIsOverInThePast: who looks at a host sees at once what
+// is injected there now and what is left over, and takes nothing that has ended,
+// or never began, for a fault that acts.
+func TestLocalStatusTellsWhatIsOverInThePast(t *testing.T) {
+	touches := []string{"drop 100% of lookups for the host; undo: detach squall/l/dns"}
+	mark := []*pb.JournalMark{{Seq: 1, ActualUnixNanos: 7e9}}
+	step := func(run string, state pb.StepState) *pb.StepStatus {
+		return &pb.StepStatus{Run: run, Step: "dns.fail", State: state, Touches: touches, Journal: mark}
+	}
+	refused := step("local-3", pb.StepState_STEP_STATE_REFUSED)
+	refused.Refused = &pb.Problem{Message: "the disk is full"}
+	for name, c := range map[string]struct {
+		steps     []*pb.StepStatus
+		says, not []string
+		names     []string
+	}{
+		"held": {
+			[]*pb.StepStatus{step("local-1", pb.StepState_STEP_STATE_HELD)},
+			[]string{"injected: local-1 dns.fail held since ", "  touches: drop 100% of lookups for the host; undo: detach", "residue: 0"},
+			[]string{"injected: nothing", "ended"},
+			[]string{"local-1/dns.fail"},
+		},
+		"over": {
+			[]*pb.StepStatus{step("local-2", pb.StepState_STEP_STATE_REVERTED), refused},
+			[]string{
+				"injected: nothing", "residue: 0", "ended: local-2 dns.fail reverted at ", "  touched: drop 100% of lookups for the host\n",
+				"ended: local-3 dns.fail refused at ", "  nothing was touched: the disk is full",
+			},
+			[]string{"touches:", "undo:", "since"},
+			nil,
+		},
+		"over with residue": {
+			[]*pb.StepStatus{{Run: "local-2", Step: "s", State: pb.StepState_STEP_STATE_REVERTED, Residue: []string{"a program"}}},
+			[]string{"injected: nothing", "residue: a program (of local-2)"},
+			[]string{"residue: 0"},
+			nil,
+		},
+	} {
+		var out bytes.Buffer
+		v := localStatusView(&pb.LocalStatusResponse{Host: "web-a1", Steps: c.steps})
+		table(v)(&out)
+		for _, want := range c.says {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("%s: it lacks %q:\n%s", name, want, &out)
+			}
+		}
+		for _, not := range c.not {
+			if strings.Contains(out.String(), not) {
+				t.Errorf("%s: it says %q:\n%s", name, not, &out)
+			}
+		}
+		if !slices.Equal(v.names, c.names) {
+			t.Errorf("%s: its names are %q", name, v.names)
+		}
+	}
+}
+
+// TestLocalResumeOfNothingSaysSo: a host that is not halted is not resumed, nor
+// by the id of another halt; a damaged journal is confirmed without one.
+func TestLocalResumeOfNothingSaysSo(t *testing.T) {
+	for name, c := range map[string]struct {
+		now  *pb.LocalStatusResponse
+		id   string
+		code int
+		says string
+	}{
+		"not halted":      {&pb.LocalStatusResponse{}, "", experiments.ExitUsage, "not halted: there is nothing to resume"},
+		"another halt":    {&pb.LocalStatusResponse{Halt: &pb.HaltLatch{Id: "local-1", Engaged: true}}, "local-2", experiments.ExitUsage, `not halted by "local-2"`},
+		"this halt":       {&pb.LocalStatusResponse{Halt: &pb.HaltLatch{Id: "local-1", Engaged: true}}, "local-1", 0, ""},
+		"whichever halt":  {&pb.LocalStatusResponse{Halt: &pb.HaltLatch{Id: "local-1", Engaged: true}}, "", 0, ""},
+		"damaged journal": {&pb.LocalStatusResponse{Damage: &pb.Damage{Id: "d"}}, "", 0, ""},
+	} {
+		err := localAgent(io.Discard, func() (*pb.LocalStatusResponse, error) { return c.now, nil }).resume(t.Context(), c.id)
+		if exitCode(err) != c.code || c.says != "" && !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: it ends with %v, want code %d and %q", name, err, c.code, c.says)
 		}
 	}
 }

@@ -40,9 +40,13 @@ func HaltedProblem(h *pb.HaltLatch) *pb.Problem {
 	if h.GetLocal() {
 		fix = "resume on this host: squall resume --local"
 	}
+	message := fmt.Sprintf("this host is halted (%s)", h.GetId())
+	if h.GetReason() != "" {
+		message += ": " + h.GetReason()
+	}
 	return &pb.Problem{
 		Refusal: pb.Refusal_REFUSAL_HALTED,
-		Message: fmt.Sprintf("this host is halted (%s): %s", h.GetId(), h.GetReason()),
+		Message: message,
 		Fix:     fix,
 	}
 }
