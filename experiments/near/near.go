@@ -2,17 +2,29 @@
 package near
 
 import (
-	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
 // Name is the one of names that is closest to word, or "" where none is close.
 func Name(word string, names []string) string {
-	best, least := "", max(len(word)/3, 1)+1
-	for _, name := range slices.Sorted(slices.Values(names)) {
-		if d := Distance(word, name); d < least {
-			best, least = name, d
+	if all := closest(word, names); len(all) > 0 {
+		return all[0]
+	}
+	return ""
+}
+
+// closest are the names that are as close to word as any, sorted; none where
+// none is close.
+func closest(word string, names []string) (best []string) {
+	least := max(len(word)/3, 1) + 1
+	for _, name := range slices.Compact(slices.Sorted(slices.Values(names))) {
+		switch d := Distance(word, name); {
+		case d < least:
+			best, least = []string{name}, d
+		case d == least && len(best) > 0:
+			best = append(best, name)
 		}
 	}
 	return best
@@ -24,13 +36,27 @@ func Fix(word, what string, names []string) string {
 	if parts := known(strings.Split(word, ","), names); len(parts) > 1 {
 		return "write each as an entry of its own: [" + strings.Join(parts, ", ") + "]"
 	}
-	if name := Name(word, names); name != "" {
-		return fmt.Sprintf("did you mean %q?", name)
+	if all := closest(word, names); len(all) > 0 {
+		return "did you mean " + either(all) + "?"
 	}
 	if len(names) == 0 {
 		return "there is no " + what + " here"
 	}
 	return "write one of: " + strings.Join(slices.Compact(slices.Sorted(slices.Values(names))), ", ")
+}
+
+// either names all: who is offered one of several that are as close takes it
+// for the one that is meant.
+func either(names []string) string {
+	said := make([]string, len(names))
+	for i, name := range names {
+		said[i] = strconv.Quote(name)
+	}
+	last := len(said) - 1
+	if last == 0 {
+		return said[0]
+	}
+	return strings.Join(said[:last], ", ") + " or " + said[last]
 }
 
 // known are words without the space around them, or none where one of them is

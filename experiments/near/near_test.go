@@ -19,7 +19,7 @@ func TestFixTellsSeveralInOneWordApart(t *testing.T) {
 		"zone-a,zone-b":   "write each as an entry of its own: [zone-a, zone-b]",
 		"zone-b, zone-a ": "write each as an entry of its own: [zone-b, zone-a]",
 		"zone-a,east":     "write one of: zone-a, zone-b",
-		"zone-c":          `did you mean "zone-a"?`,
+		"zone-c":          `did you mean "zone-a" or "zone-b"?`,
 	} {
 		if got := Fix(word, "zone", names); got != want {
 			t.Errorf("Fix(%q) = %q, want %q", word, got, want)
