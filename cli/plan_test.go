@@ -34,7 +34,7 @@ func TestPlanExitCodes(t *testing.T) {
 		says string
 	}{
 		{"this build lacks a fault", []string{derecho, "--fleet", zonesFile}, 4, "this build has no fault load.flood"},
-		{"a zone that does not exist", []string{"zone-loss", "--fleet", shopFleet, "--aim", "dark=zone-x"}, 2, `there is no zone "zone-x"`},
+		{"a zone that does not exist", []string{"zone-loss", "--fleet", shopFleet, "--aim", "dark=zone-x"}, 2, `aimed at "zone-x", and there is no such zone`},
 		{"a role that does not exist", []string{"zone-loss", "--fleet", shopFleet, "--aim", "drak=zone-b"}, 2, `did you mean "dark"?`},
 		{"the leader of a file of hosts", []string{"zone-loss", "--fleet", shopFleet, "--aim", "dark=leader"}, 2, "a fleet file has no leader"},
 		{"no such file or scenario", []string{"zone-los", "--fleet", shopFleet}, 2, "nor such a scenario"},

@@ -10,6 +10,9 @@ import (
 	pb "squall/proto/squall/v1"
 )
 
+// adHocTarget is the name of an ad hoc experiment's one target.
+const adHocTarget = "it"
+
 // AdHoc is the experiment of one command: the fault on the target for that
 // long, in one phase, at real speed. The step's other settings (spread, ramp,
 // lost_contact …) are kept; it may be nil. The arguments are not changed.
@@ -18,7 +21,7 @@ func AdHoc(fault *pb.Fault, step *pb.Step, target *pb.Target, length time.Durati
 	if step != nil {
 		s = proto.CloneOf(step)
 	}
-	s.Target, s.Fault = "it", proto.CloneOf(fault)
+	s.Target, s.Fault = adHocTarget, proto.CloneOf(fault)
 	s.For, s.Until = &pb.Span{Nanos: length.Nanoseconds()}, nil
 	return &pb.Experiment{
 		Version:  1,

@@ -85,6 +85,10 @@ func (d *decoder) checkPeers(e *pb.Experiment, path string, to *pb.Peers) {
 		d.badPath(path, "to: names no peer", "add zone, room, host or prefix, or leave `to` out for every peer")
 	}
 	d.checkZoneRefs(e, path+".zone", to.GetZone())
+	d.checkPrefixes(path, to)
+}
+
+func (d *decoder) checkPrefixes(path string, to *pb.Peers) {
 	for i, prefix := range to.GetPrefix() {
 		d.checkPrefix(fmt.Sprintf("%s.prefix[%d]", path, i), prefix)
 	}

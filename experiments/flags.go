@@ -1,11 +1,13 @@
 package experiments
 
 import (
+	"regexp"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"squall/experiments/fault"
 	"squall/experiments/internal/spell"
 	"squall/experiments/quantity"
 	pb "squall/proto/squall/v1"
@@ -132,11 +134,44 @@ func setLeaf(m protoreflect.Message, fd protoreflect.FieldDescriptor, path, key,
 	return nil
 }
 
+// withoutKey takes the key off the beginning of a message: whoever gave a flag
+// has its name already.
+func withoutKey(message string) string {
+	key, rest, ok := strings.Cut(message, ": ")
+	if !ok || !quantity.IsName(key) {
+		return message
+	}
+	return rest
+}
+
+// AsFlag is a problem with the experiment of one command in the words of that
+// command's flags: "--to.prefix" for the path of a file that nobody has written.
+func AsFlag(p *pb.Problem) *pb.Problem {
+	path := listIndex.ReplaceAllString(p.GetPath(), "")
+	for _, prefix := range []string{"targets." + adHocTarget, "timeline.faults"} {
+		path = strings.TrimPrefix(strings.TrimPrefix(path, prefix), ".")
+	}
+	for _, kind := range fault.Names() {
+		if path == kind || strings.HasPrefix(path, kind+".") {
+			path = strings.TrimPrefix(strings.TrimPrefix(path, kind), ".")
+		}
+	}
+	said := proto.CloneOf(p)
+	said.Message = strings.ReplaceAll(withoutKey(p.GetMessage()), "target "+quoted(adHocTarget), "the target")
+	if said.Path = ""; path != "" {
+		said.Path = "--" + path
+	}
+	return said
+}
+
+// listIndex is the place of an entry in a list.
+var listIndex = regexp.MustCompile(`\[[0-9]+\]`)
+
 // asMistake turns problems with one text into one error, without a place.
 func asMistake(problems Problems) error {
 	if len(problems) == 0 {
 		return nil
 	}
 	p := problems[0]
-	return &quantity.Mistake{Message: p.GetMessage(), Fix: p.GetFix()}
+	return &quantity.Mistake{Message: withoutKey(p.GetMessage()), Fix: p.GetFix()}
 }

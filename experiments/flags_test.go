@@ -3,6 +3,7 @@ package experiments
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/proto"
@@ -103,8 +104,8 @@ func TestSetFieldReadsLikeAFile(t *testing.T) {
 func TestSetFieldRefuses(t *testing.T) {
 	for _, c := range []struct{ path, text, want string }{
 		{"dely", "40ms", `there is no "dely": did you mean "delay"?`},
-		{"delay", "40", `delay: "40" has no unit`},
-		{"delay", "2m", `delay: "2m" is out of range: write 1ms to 60s`},
+		{"delay", "40", `"40" has no unit`},
+		{"delay", "2m", `"2m" is out of range: write 1ms to 60s`},
 		{"direction", "sideways", "use out, in or both"},
 		{"to", "zone-b", `"to" is "zone-b"`},
 		{"delay.x", "1", `there is nothing in it called "x"`},
@@ -113,7 +114,7 @@ func TestSetFieldRefuses(t *testing.T) {
 		if c.want == "" {
 			continue
 		}
-		if err == nil || !strings.Contains(err.Error(), c.want) {
+		if err == nil || !strings.HasPrefix(err.Error(), c.want) && !strings.HasSuffix(err.Error(), c.want) {
 			t.Errorf("set %s to %q: %v, want %q", c.path, c.text, err, c.want)
 		}
 	}
@@ -122,4 +123,48 @@ func TestSetFieldRefuses(t *testing.T) {
 func armOf(f *pb.Fault) proto.Message {
 	m := f.ProtoReflect()
 	return m.Get(m.WhichOneof(faultKinds())).Message().Interface()
+}
+
+// TestAsFlagSpeaksOfTheFlag that was given, not of the file that nobody wrote.
+func TestAsFlagSpeaksOfTheFlag(t *testing.T) {
+	fault, _ := NewFault("net.delay")
+	for _, f := range []struct{ flag, text string }{{"delay", "9ms"}, {"to.prefix", "10.0.0/8"}} {
+		if err := SetField(armOf(fault), f.flag, f.text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e := AdHoc(fault, &pb.Step{Spread: &pb.Span{Nanos: 30e9}}, &pb.Target{Zone: []string{"Zone A"}}, 10*time.Second)
+	var said []string
+	for _, p := range Check(e) {
+		said = append(said, FormatProblem(AsFlag(p)))
+	}
+	all := strings.Join(said, "\n")
+	for _, want := range []string{
+		`--to.prefix: "10.0.0/8" is neither an address nor a prefix`, `--spread: "30s" is longer than the fault, which lasts 10s`, `--zone: `,
+	} {
+		if !strings.Contains(all, want) {
+			t.Errorf("it lacks %q:\n%s", want, all)
+		}
+	}
+	for _, file := range []string{"timeline", "targets.it", "[0]"} {
+		if strings.Contains(all, file) {
+			t.Errorf("it speaks of %s:\n%s", file, all)
+		}
+	}
+	empty := &pb.Problem{Path: "targets.it", Message: `target "it" is odd`, Fix: "x"}
+	if got := FormatProblem(AsFlag(empty)); got != "the target is odd\n  fix: x" {
+		t.Error(got)
+	}
+}
+
+// TestFaultAloneIsCheckedForItsPrefixes: what comes to a host's socket without a
+// file is held against the same rules.
+func TestFaultAloneIsCheckedForItsPrefixes(t *testing.T) {
+	for prefix, says := range map[string]string{"10.0.0/8": "neither an address nor a prefix", "10.0.0.1/8": "has bits beyond its length", "10.0.0.0/8": ""} {
+		f := &pb.Fault{Kind: &pb.Fault_NetDelay{NetDelay: &pb.NetDelay{Delay: &pb.Span{Nanos: 9e6}, To: &pb.Peers{Prefix: []string{prefix}}}}}
+		problems := CheckFault(WithDefaults(f))
+		if (len(problems) == 0) != (says == "") || !strings.Contains(problems.Error(), says) {
+			t.Errorf("%s: %v", prefix, problems)
+		}
+	}
 }

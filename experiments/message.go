@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"squall/experiments/fault"
 	"squall/experiments/internal/spell"
 	pb "squall/proto/squall/v1"
 	"squall/proto/text"
@@ -32,6 +33,9 @@ func Check(e *pb.Experiment) Problems {
 func CheckFault(f *pb.Fault) Problems {
 	d := newDecoder("", "experiment")
 	d.whole(f.ProtoReflect(), where{explain: "timeline.faults"})
+	if peers := fault.PeersOf(f); peers != nil && len(d.problems) == 0 {
+		d.checkPrefixes(fault.Name(f)+"."+peers.Field, peers.Peers)
+	}
 	return d.settled()
 }
 

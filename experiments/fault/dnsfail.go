@@ -8,6 +8,7 @@ import (
 
 var dnsFail = Kind{
 	Name:    "dns.fail",
+	Example: "--zone zone-b --for 20s --share 30%",
 	Begins:  "Lookups get no answer: queries over UDP and TCP port 53 and TCP port 853 vanish.",
 	Ends:    "Lookups are answered again. What a process has cached of failures stays until it asks anew.",
 	Needs:   []string{"dns.drop"},

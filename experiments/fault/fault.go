@@ -23,6 +23,8 @@ import (
 type Kind struct {
 	// Name is the dotted name, as in files: "power.off".
 	Name string
+	// Example is a command line that injects it, after "squall inject NAME ".
+	Example string
 	// Begins and Ends say, in a sentence each, what happens on a target at its start and at its end.
 	Begins, Ends string
 	// Needs names the abilities of a host without which it can't be injected,

@@ -8,11 +8,12 @@ import (
 )
 
 var netDelay = Kind{
-	Name:   "net.delay",
-	Begins: "Packets towards the peers, or from them, are held back, each by the same time.",
-	Ends:   "Packets pass undelayed; those that are still held leave at once.",
-	Needs:  []string{"delay.line"},
-	Harm:   Degrades,
+	Name:    "net.delay",
+	Example: "--zone zone-b --delay 40ms --to.zone zone-a,zone-c --for 30s",
+	Begins:  "Packets towards the peers, or from them, are held back, each by the same time.",
+	Ends:    "Packets pass undelayed; those that are still held leave at once.",
+	Needs:   []string{"delay.line"},
+	Harm:    Degrades,
 	Narrows: map[string]string{
 		"workload": "packets are held on the interfaces of the whole host, whoever sends them",
 	},

@@ -10,6 +10,7 @@ import (
 
 var powerOff = Kind{
 	Name:    "power.off",
+	Example: "--zone zone-b --for 1m --back.spread 10s",
 	Begins:  "The machine, or the workloads, fall silent; then their processes are killed, and what starts there meanwhile is killed too.",
 	Ends:    "The silence lifts, then what was killed is started, as `back` says.",
 	Needs:   []string{"silence", "cgroup.kill", "hold.exec"},

@@ -74,7 +74,7 @@ func TestRefusals(t *testing.T) {
 		{"max_runtime", with("max_runtime: 20s", "zone: zone-a", dark), nil, pb.Refusal_REFUSAL_GUARDRAIL, "the run takes 30s, and may take 20s"},
 		{"a protected host by name", with("protect: [role=db]", "host: db-a3", dark), nil, pb.Refusal_REFUSAL_GUARDRAIL, "db-a3 can't be touched: protected by role=db"},
 		{"squall: never by name", with("", "host: db-a3", dark), change("db-a3", func(h *pb.Host) { h.Squall = pb.SquallPolicy_SQUALL_POLICY_NEVER }), pb.Refusal_REFUSAL_HOST, "its own config says `squall: never`"},
-		{"an empty target", with("", "zone: zone-a, role: worker", dark), nil, pb.Refusal_REFUSAL_EMPTY_TARGET, `target "it" selects no host`},
+		{"an empty target", with("", "zone: zone-a, role: worker", dark), nil, pb.Refusal_REFUSAL_EMPTY_TARGET, `target "it" of step p.power.off selects no host: none of the 3 hosts in zone zone-a has role worker`},
 		{"nothing left to inject", with("empty_target: skip", "zone: zone-a, role: worker", dark), nil, pb.Refusal_REFUSAL_EMPTY_TARGET, "there is no fault left to inject"},
 		{
 			"a zone that is gone, and counted", strings.Replace(with("", "zone: zone-a", dark), "timeline", "zones: { lit: [zone-b, zone-c] }\nexpect: [{ name: x, during: p, check: \"zones.lit.all(z, z.alive_share > 0.9)\" }]\ntimeline", 1),

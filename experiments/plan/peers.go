@@ -15,6 +15,7 @@ import (
 // plan's sets, and gives their digest.
 func (m *maker) peers(at string, to *pb.Peers) string {
 	var prefixes []string
+	before := len(m.p.GetProblems())
 	for _, name := range m.peerHosts(at, to) {
 		for _, address := range m.hosts[name].GetAddress() {
 			prefixes = m.prefix(at, prefixes, address)
@@ -25,6 +26,9 @@ func (m *maker) peers(at string, to *pb.Peers) string {
 	}
 	slices.Sort(prefixes)
 	prefixes = slices.Compact(prefixes)
+	if len(prefixes) == 0 && len(m.p.GetProblems()) > before {
+		return "" // what is wrong with the peers is told already
+	}
 	if len(prefixes) == 0 {
 		m.problem(pb.Refusal_REFUSAL_EMPTY_TARGET, at, "the peers have no address", "name zones or hosts with addresses, or prefixes")
 		return ""

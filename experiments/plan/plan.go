@@ -180,8 +180,19 @@ func (m *maker) aim() {
 	}
 	for _, role := range slices.Sorted(maps.Keys(m.e.GetZones())) {
 		for i, zone := range m.e.Zones[role].GetZone() {
-			m.known(index("zones."+role+".zone", i), zone)
+			m.zoneOfRole(role, i, zone)
 		}
+	}
+}
+
+// zoneOfRole checks that a zone of a role exists, whoever put it there.
+func (m *maker) zoneOfRole(role string, i int, zone string) {
+	if m.w.Aim[role] == nil {
+		m.known(index("zones."+role+".zone", i), zone)
+		return
+	}
+	if !slices.Contains(m.zones, zone) {
+		m.problem(pb.Refusal_REFUSAL_UNKNOWN, "zones."+role, "role "+quoted(role)+" is aimed at "+quoted(zone)+", and there is no such zone", near.Fix(zone, "zone", m.zones))
 	}
 }
 

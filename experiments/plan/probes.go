@@ -161,7 +161,7 @@ func (m *maker) lost(hosts []string) []string {
 func (m *maker) count(name string, hosts, workloads []string) {
 	kept := m.heard("", hosts)
 	m.p.Probes = append(m.p.Probes, &pb.PlannedProbe{Name: name, Hosts: kept, Workload: workloads})
-	if len(kept) == 0 {
+	if len(kept) == 0 && len(m.p.GetProblems()) == 0 { // else why there is none is told already
 		m.problem(pb.Refusal_REFUSAL_EMPTY_TARGET, "", fmt.Sprintf("there is no host to count for %s", quoted(name)), "name zones and targets with hosts")
 	}
 }

@@ -26,7 +26,7 @@ func (m *maker) steps() {
 		}
 	}()
 	for ref := range written(m.e) {
-		if hosts, ok := m.usable(ref.path, ref.step.GetTarget()); ok {
+		if hosts, ok := m.usable(ref); ok {
 			m.step(ref.path, ref.id, ref.phase, ref.step, m.time.phases[ref.i].steps[ref.k], hosts)
 		}
 	}

@@ -219,21 +219,26 @@ func (m *maker) present(path string, hosts []string) {
 }
 
 // usable resolves a step's target. An empty one stops the run, or only the step.
-func (m *maker) usable(path, name string) ([]string, bool) {
-	if _, ok := m.e.GetTargets()[name]; !ok {
-		m.problem(pb.Refusal_REFUSAL_UNKNOWN, path+".target", "there is no target "+quoted(name),
+func (m *maker) usable(ref stepRef) ([]string, bool) {
+	name := ref.step.GetTarget()
+	t, ok := m.e.GetTargets()[name]
+	if !ok {
+		m.problem(pb.Refusal_REFUSAL_UNKNOWN, ref.path+".target", "there is no target "+quoted(name),
 			near.Fix(name, "target", slices.Collect(maps.Keys(m.e.GetTargets()))))
 		return nil, false
 	}
 	hosts := m.resolve(name)
-	if len(hosts) > 0 || m.spoilt[name] {
+	if len(hosts) > 0 || m.spoilt[name] || m.astray(t) {
 		return hosts, len(hosts) > 0
 	}
-	const message = " selects no host"
-	if m.e.GetGuardrails().GetEmptyTarget() == pb.EmptyTarget_EMPTY_TARGET_SKIP {
-		m.warn("targets."+name, "target "+quoted(name)+message+": its steps are skipped", "")
-	} else {
-		m.problem(pb.Refusal_REFUSAL_EMPTY_TARGET, "targets."+name, "target "+quoted(name)+message, "widen it, or set `empty_target: skip`")
+	why, fix := m.whyEmpty(t)
+	switch {
+	case m.e.GetGuardrails().GetEmptyTarget() == pb.EmptyTarget_EMPTY_TARGET_SKIP:
+		m.warn("targets."+name, "target "+quoted(name)+" selects no host, so step "+ref.id+" is skipped: "+why, "")
+	case m.w.Command:
+		m.problem(pb.Refusal_REFUSAL_EMPTY_TARGET, "", "the target selects no host: "+why, fix)
+	default:
+		m.problem(pb.Refusal_REFUSAL_EMPTY_TARGET, "targets."+name, "target "+quoted(name)+" of step "+ref.id+" selects no host: "+why, fix+"; or set `empty_target: skip`")
 	}
 	return nil, false
 }
