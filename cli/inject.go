@@ -20,10 +20,11 @@ import (
 
 func newInjectCmd(a *app) *cobra.Command {
 	c := &cobra.Command{
-		Use:   "inject FAULT",
-		Short: "Inject one fault for a while: an ad hoc run",
-		Long:  "Inject one fault for a while. It is a run like any other: guardrails, journal, report. Every fault has an end: --for is required.",
-		Args:  cobra.NoArgs,
+		Use:     "inject FAULT",
+		Short:   "Inject one fault for a while: an ad hoc run",
+		Long:    "Inject one fault for a while. It is a run like any other: guardrails, journal, report. Every fault has an end: --for is required.",
+		Example: examples(experiments.FaultNames()...),
+		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, args []string) error {
 			return usagef("name a fault: squall inject dns.fail --zone zone-b --for 20s")
 		},
@@ -37,6 +38,17 @@ func newInjectCmd(a *app) *cobra.Command {
 		}
 	})
 	return c
+}
+
+// examples are a command line for each kind of fault.
+func examples(faults ...string) string {
+	var lines []string
+	for _, name := range faults {
+		if k := kind.ByName(name); k != nil {
+			lines = append(lines, "  squall inject "+name+" "+k.Example)
+		}
+	}
+	return strings.Join(lines, "\n")
 }
 
 // beforeHelp does something once help is asked for: texts that come from the
@@ -55,8 +67,8 @@ type injection struct {
 	fault  *pb.Fault
 	step   *pb.Step
 	target *pb.Target
-	length string
-	at     string
+	length onceFlag
+	at     onceFlag
 	opts   runOptions
 	local  localFlags
 	// fields are the flags that set a field, by the flag's name.
@@ -75,8 +87,9 @@ func newInjectFaultCmd(a *app, name string) *cobra.Command {
 	fault, _ := experiments.NewFault(name) // the name is from the same table
 	in := &injection{fault: fault, step: &pb.Step{}, target: &pb.Target{}, fields: map[string]field{}}
 	c := &cobra.Command{
-		Use:  name,
-		Args: cobra.NoArgs,
+		Use:     name,
+		Args:    cobra.NoArgs,
+		Example: examples(name),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if in.local.local {
 				return in.injectLocal(c.Context(), a, c.Flags())
@@ -91,8 +104,8 @@ func newInjectFaultCmd(a *app, name string) *cobra.Command {
 	in.register(c.Flags(), kind.Body(fault), func(string) bool { return true })
 	in.register(c.Flags(), in.target, func(n string) bool { return true })
 	in.register(c.Flags(), in.step, func(n string) bool { return stepFlags[n] })
-	c.Flags().StringVar(&in.length, "for", "", "how long, such as 20s (required)")
-	c.Flags().StringVar(&in.at, "at", "now", "when: now")
+	c.Flags().Var(&in.length, "for", "how long, such as 20s (required)")
+	c.Flags().Var(&in.at, "at", "when: now")
 	in.opts.register(c)
 	in.local.register(c.Flags())
 	completeFlags(c, a.targetCompletions())
@@ -157,15 +170,27 @@ func (in *injection) words() map[string]completion {
 // describe gives the flags of fields their texts.
 func (in *injection) describe(set *pflag.FlagSet) {
 	for name, f := range in.fields {
-		text := f.flag.Usage()
-		if f.flag.Required {
-			text += " (required)"
-		}
-		if f.flag.Default != "" {
-			text += " (default " + f.flag.Default + ")"
-		}
-		set.Lookup(name).Usage = strings.ReplaceAll(text, "`", "") // else help takes it for the value's name
+		set.Lookup(name).Usage = strings.ReplaceAll(flagHelp(f.flag), "`", "") // else help takes it for the value's name
 	}
+}
+
+// flagHelp is what a flag does, what it takes, and what goes without it.
+func flagHelp(f experiments.Flag) string {
+	text, _, _ := strings.Cut(f.Usage(), ", or roles of ") // which only a file has
+	switch {
+	case f.Bool:
+	case len(f.Words) > 0:
+		text += ": " + strings.Join(f.Words, " or ")
+	case f.Takes != "a text":
+		text += ": " + f.Takes
+	}
+	if f.Required {
+		text += " (required)"
+	}
+	if f.Default != "" {
+		text += " (default " + f.Default + ")"
+	}
+	return text
 }
 
 func (in *injection) request(set *pflag.FlagSet) (*pb.RunRequest, error) {
@@ -174,26 +199,38 @@ func (in *injection) request(set *pflag.FlagSet) (*pb.RunRequest, error) {
 		return nil, err
 	}
 	if proto.Size(in.target) == 0 {
-		return nil, usagef("no target: give --zone, --host, --role, --room, or --labels.key and --labels.value")
+		return nil, usagef("no target: give --zone, --host, --role, --room, or --labels key=value")
 	}
 	e := experiments.AdHoc(in.fault, in.step, in.target, length)
+	if err := refused(asFlags(experiments.Check(e))); err != nil {
+		return nil, err
+	}
 	return &pb.RunRequest{Id: newID(), Experiment: e, File: "squall inject", Why: in.opts.why, AdHoc: true}, nil
+}
+
+// asFlags puts problems with an ad hoc experiment in the words of its flags.
+func asFlags(problems []*pb.Problem) []*pb.Problem {
+	said := make([]*pb.Problem, len(problems))
+	for i, p := range problems {
+		said[i] = experiments.AsFlag(p)
+	}
+	return said
 }
 
 // read fills the messages from the flags, and gives the fault's length.
 func (in *injection) read(set *pflag.FlagSet) (time.Duration, error) {
-	if in.at != "now" {
-		return 0, usagef("--at %s: an ad hoc fault starts now; write an experiment for any other time", in.at)
+	if in.at.given && in.at.text != "now" {
+		return 0, usagef("--at %s: an ad hoc fault starts now; write an experiment for any other time", in.at.text)
 	}
-	if in.length == "" {
+	if !in.length.given {
 		return 0, usagef("--for is missing: every fault has an end; give a length of time, such as --for 20s")
 	}
-	length, err := quantity.ParseSpan(in.length)
+	length, err := quantity.ParseSpan(in.length.text)
 	if err != nil {
 		return 0, usage(fmt.Errorf("--for: %w", err))
 	}
 	if length.GetNanos() == 0 {
-		return 0, usagef("--for: %q is no time at all: give a length of time, such as --for 20s", in.length)
+		return 0, usagef("--for: %q is no time at all: give a length of time, such as --for 20s", in.length.text)
 	}
 	if err := in.setFields(set); err != nil {
 		return 0, err
@@ -219,6 +256,9 @@ func (in *injection) injectLocal(ctx context.Context, a *app, set *pflag.FlagSet
 		return err
 	}
 	if err := in.onlyHere(set); err != nil {
+		return err
+	}
+	if err := refused(asFlags(experiments.CheckFault(experiments.WithDefaults(in.fault)))); err != nil {
 		return err
 	}
 	req := &pb.LocalInjectRequest{

@@ -107,7 +107,7 @@ func TestValidateFindsMisspeltProbesInExpressions(t *testing.T) {
 func TestInjectNamesTheFlagThatIsMissing(t *testing.T) {
 	for _, c := range []struct{ args, says string }{
 		{"net.delay --zone zone-b --for 20s", "--delay is missing: give a length of time"},
-		{"net.delay --zone zone-b --for 20s --delay 40", `--delay: delay: "40" has no unit`},
+		{"net.delay --zone zone-b --for 20s --delay 40", `--delay: "40" has no unit`},
 		{"dns.fail --zone zone-b", "--for is missing: every fault has an end"},
 		{"dns.fail --zone zone-b --for 10", `--for: "10" has no unit: write a unit, such as 10s or 10m`},
 		{"dns.fail --zone zone-b --for 0s", `--for: "0s" is no time at all`},

@@ -106,7 +106,7 @@ func (c *localClient) inject(ctx context.Context, in *pb.LocalInjectRequest, det
 		return c.refusal(err)
 	}
 	if p := answer.GetRefused(); p != nil {
-		return refused([]*pb.Problem{p})
+		return refused(asFlags([]*pb.Problem{p}))
 	}
 	if in.GetDryRun() || detach {
 		return c.app.show(localStepsView(answer.GetStep(), answer.GetStep()))

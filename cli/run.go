@@ -104,10 +104,14 @@ func (a *app) carryOut(ctx context.Context, req *pb.RunRequest, o runOptions, ac
 	if err != nil {
 		return err
 	}
-	if err := refused(resp.GetRefused()); err != nil {
+	told := func(list []*pb.Problem) []*pb.Problem { return list }
+	if req.GetAdHoc() {
+		told = asFlags
+	}
+	if err := refused(told(resp.GetRefused())); err != nil {
 		return err
 	}
-	for _, w := range resp.GetWarnings() {
+	for _, w := range told(resp.GetWarnings()) {
 		fmt.Fprintln(a.stderr, "warning:", experiments.FormatProblem(w))
 	}
 	if o.detach && active == nil {
