@@ -10,15 +10,20 @@ import (
 	"io"
 )
 
-// Main plays the role that args name, "delay-line", until in closes, and
-// returns the exit code: 0, 1 if the role failed, 2 if there is no such role.
+// roles is the one table of what a helper can be.
+var roles = map[string]func(in io.Reader, out io.Writer) error{
+	"delay-line": delayLine,
+}
+
+// Main plays the role that args name until in closes, and returns the exit
+// code: 0, 1 if the role failed, 2 if there is no such role.
 func Main(args []string, in io.Reader, out, log io.Writer) int {
-	if len(args) != 1 || args[0] != "delay-line" {
+	if len(args) != 1 || roles[args[0]] == nil {
 		fmt.Fprintf(log, "helper: no role %q\n", args)
 		return 2
 	}
-	if err := delayLine(in, out); err != nil {
-		fmt.Fprintf(log, "helper: delay line: %v\n", err)
+	if err := roles[args[0]](in, out); err != nil {
+		fmt.Fprintf(log, "helper: %s: %v\n", args[0], err)
 		return 1
 	}
 	return 0
