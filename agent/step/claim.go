@@ -46,7 +46,7 @@ func bothTake(a, b *pb.Task) (resource string, both bool) {
 // nothing: it is refused.
 func claims(t *pb.Task) []kind.Claim {
 	if k := kind.Of(t.GetFault()); k != nil {
-		return k.Claims(t.GetWorkload())
+		return k.Claims(t.GetFault(), t.GetWorkload())
 	}
 	return nil
 }

@@ -18,7 +18,7 @@ var dnsFail = Kind{
 	Peers:   noPeers,
 	Return:  backAtOnce,
 	OnHost:  anyHost,
-	Claims:  func(workloads []string) []Claim { return shareHost("/dns", workloads) },
+	Claims:  func(_ *pb.Fault, workloads []string) []Claim { return shareHost("/dns", workloads) },
 	Magnitude: func(f *pb.Fault) string {
 		return quantity.FormatRamp(f.GetDnsFail().GetShare())
 	},

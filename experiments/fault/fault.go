@@ -43,8 +43,9 @@ type Kind struct {
 	Return func(*pb.Fault) *pb.WayBack
 	// OnHost says what speaks against it on a host, of which it touches those workloads.
 	OnHost func(*pb.Fault, *pb.Host, []*pb.HostWorkload) []Finding
-	// Claims are what it takes of each host, or of the workloads there that are named.
-	Claims func(workloads []string) []Claim
+	// Claims are what it takes of each host, or of the workloads there that are named:
+	// whatever its keys name (a path, a port) too.
+	Claims func(f *pb.Fault, workloads []string) []Claim
 	// Magnitude is what matters most of it, in a word or two: "40ms out".
 	Magnitude func(*pb.Fault) string
 	// Undone says in a line what its end puts back.

@@ -26,7 +26,7 @@ var netDelay = Kind{
 	},
 	Return: backAtOnce,
 	OnHost: anyHost,
-	Claims: func(workloads []string) []Claim { return shareHost("/net.delay", workloads) },
+	Claims: func(_ *pb.Fault, workloads []string) []Claim { return shareHost("/net.delay", workloads) },
 	Magnitude: func(f *pb.Fault) string {
 		d := f.GetNetDelay()
 		return quantity.FormatSpan(d.GetDelay().GetNanos()) + " " + spell.Enum(d.GetDirection())

@@ -27,7 +27,7 @@ var powerOff = Kind{
 	OnHost: func(f *pb.Fault, h *pb.Host, killed []*pb.HostWorkload) []Finding {
 		return append(mayKill(f, h), comesBack(f, h, killed)...)
 	},
-	Claims: func(workloads []string) []Claim {
+	Claims: func(_ *pb.Fault, workloads []string) []Claim {
 		if len(workloads) == 0 {
 			return []Claim{{"", false}}
 		}

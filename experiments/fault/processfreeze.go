@@ -25,7 +25,7 @@ var processFreeze = Kind{
 			"list one in the host's config, or exclude the host",
 		}}
 	},
-	Claims:    func(workloads []string) []Claim { return shareHost("/workload", workloads) },
+	Claims:    func(_ *pb.Fault, workloads []string) []Claim { return shareHost("/workload", workloads) },
 	Magnitude: func(*pb.Fault) string { return "all processes" },
 	Undone: func(s *Scene) string {
 		return text.Count(s.Workloads, "workload") + " thawed on " + text.Count(s.Hosts, "host")

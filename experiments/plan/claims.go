@@ -13,7 +13,7 @@ import (
 // lacks takes nothing: its plan is refused.
 func takes(step *pb.PlannedStep) []fault.Claim {
 	if kind := fault.Of(step.GetFault()); kind != nil {
-		return kind.Claims(step.GetWorkload())
+		return kind.Claims(step.GetFault(), step.GetWorkload())
 	}
 	return nil
 }
