@@ -13,10 +13,7 @@ const probeLimit = 300 * time.Millisecond
 
 // Evidence implements Host. What can't be read any more is shown as not held:
 // the last good reading says nothing of now.
-func (r *Real) Evidence(ctx context.Context, tag string, after bool) ([]*pb.Evidence, error) {
-	if after {
-		return r.cleanEvidence(ctx, tag)
-	}
+func (r *Real) Evidence(ctx context.Context, tag string) ([]*pb.Evidence, error) {
 	var found []*pb.Evidence
 	for _, h := range r.under(tag) {
 		seen, err := h.thing.evidence(ctx, h.open())

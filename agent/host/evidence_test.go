@@ -13,7 +13,7 @@ import (
 // shows are those of a step's evidence that are no facts, by whether they hold.
 func shows(t *testing.T, h *host.Real) map[string]bool {
 	t.Helper()
-	found, err := h.Evidence(t.Context(), "squall/run/step", false)
+	found, err := h.Evidence(t.Context(), "squall/run/step")
 	if err != nil {
 		t.Fatal(err)
 	}

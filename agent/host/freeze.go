@@ -198,16 +198,17 @@ func (z *freezing) evidence(_ context.Context, _ bool) ([]*pb.Evidence, error) {
 }
 
 // frozenRemains are cgroups that we froze, whoever of us did.
-func frozenRemains(c cgroups, groups []string, ours func(tag string) bool, remove bool) []string {
+func frozenRemains(s search) []string {
+	c := s.host.workloads.cgroups
 	var left []string
-	for _, cgroup := range groups {
+	for _, cgroup := range s.groups {
 		for _, f := range c.freezers() {
 			tag, err := f.tag(cgroup)
 			if err != nil {
 				left = append(left, fmt.Sprintf("cgroup %s: not known whether %s holds it: %v", cgroup, f.engine(), err))
 				continue
 			}
-			if tag == "" || !ours(tag) || remove && f.thaw(cgroup, tag) == nil {
+			if tag == "" || !s.ours(tag) || s.remove && f.thaw(cgroup, tag) == nil {
 				continue
 			}
 			left = append(left, fmt.Sprintf("cgroup %s frozen by %s", cgroup, f.engine()))

@@ -47,7 +47,7 @@ func TestFrozenUntilItIsDetached(t *testing.T) {
 		t.Fatal(err)
 	}
 	waitFor(t, "shown as frozen", func() bool {
-		seen, err := h.Evidence(t.Context(), "squall/r/s", false)
+		seen, err := h.Evidence(t.Context(), "squall/r/s")
 		return err == nil && len(seen) == 2 && seen[0].GetHolds() && strings.Contains(seen[0].GetText(), "1 of 1 workloads frozen by cgroup.freeze")
 	})
 	since := b.counted()
@@ -58,7 +58,7 @@ func TestFrozenUntilItIsDetached(t *testing.T) {
 		t.Error("it never ran")
 	}
 	b.wantRunning()
-	after, err := h.Evidence(t.Context(), "squall/r/s", true)
+	after, err := h.Clean(t.Context(), "squall/r/s", nil)
 	if err != nil || len(after) != 1 || !after[0].GetHolds() {
 		t.Errorf("after it: %v, %v", after, err)
 	}
@@ -73,7 +73,7 @@ func TestFrozenAndEmptyShowsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	waitFor(t, "a look at it", func() bool {
-		seen, err := h.Evidence(t.Context(), "squall/r/s", false)
+		seen, err := h.Evidence(t.Context(), "squall/r/s")
 		return err == nil && len(seen) == 2 && seen[0].GetFact() && strings.Contains(seen[0].GetText(), "1 of them without a process")
 	})
 	if err := h.Do(t.Context(), thawOp(cgroup), nil); err != nil {
@@ -98,7 +98,7 @@ func TestFrozenBySomebodyElseShowsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	waitFor(t, "a look at it", func() bool {
-		seen, err := h.Evidence(t.Context(), "squall/r/s", false)
+		seen, err := h.Evidence(t.Context(), "squall/r/s")
 		return err == nil && len(seen) == 2 && seen[0].GetFact() && strings.Contains(seen[0].GetText(), "1 of them by somebody else")
 	})
 	if err := h.Do(t.Context(), thawOp(cgroup), nil); err != nil {
@@ -120,11 +120,38 @@ func TestFreezeIsUndoneByTheNextAgent(t *testing.T) {
 		t.Fatal(err)
 	}
 	next := openFreezing(t, cgroup)
-	if left, _ := next.Evidence(t.Context(), "squall/r/s", true); len(left) != 1 || left[0].GetHolds() || !strings.Contains(left[0].GetText(), "frozen by") {
+	if left, _ := next.Clean(t.Context(), "squall/r/s", nil); len(left) != 1 || left[0].GetHolds() || !strings.Contains(left[0].GetText(), "frozen by") {
 		t.Errorf("what the dead one left is shown as %v", left)
 	}
 	if err := next.Do(t.Context(), thawOp(cgroup), nil); err != nil {
 		t.Fatal(err)
+	}
+	b.wantRunning()
+}
+
+// What the config names no more is looked for where the undo says that it was.
+func TestFreezeOfAForgottenWorkloadIsNotClean(t *testing.T) {
+	cgroup := hosttest.NewCgroup(t)
+	hosttest.Require(t, "freeze")
+	b, dying := startBusy(t, cgroup), openFreezing(t, cgroup)
+	if err := dying.Do(t.Context(), freezeOp(dying, cgroup, 0, time.Minute), nil); err != nil {
+		t.Fatal(err)
+	}
+	next, err := host.Open(&pb.HostConfig{Name: "a", Zone: "z"}, host.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer next.Close()
+	undo := thawOp(cgroup)
+	left, err := next.Clean(t.Context(), "squall/r/s", []*pb.Op{undo})
+	if err != nil || len(left) != 1 || left[0].GetHolds() || !strings.Contains(left[0].GetText(), "frozen by") {
+		t.Errorf("what the dead one left is shown as %v, %v", left, err)
+	}
+	if err := next.Do(t.Context(), undo, nil); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := next.Clean(t.Context(), "squall/r/s", []*pb.Op{undo}); err != nil || len(left) != 1 || !left[0].GetHolds() {
+		t.Errorf("after the undo: %v, %v", left, err)
 	}
 	b.wantRunning()
 }
@@ -145,7 +172,7 @@ func TestSweepThawsWhatNoStepHolds(t *testing.T) {
 		if left, err := next.Leftovers(t.Context(), c.held); err != nil || len(left) > 0 {
 			t.Fatalf("left %v, %v", left, err)
 		}
-		after, err := next.Evidence(t.Context(), "squall/r/s", true)
+		after, err := next.Clean(t.Context(), "squall/r/s", nil)
 		if err != nil || after[0].GetHolds() == c.frozen {
 			t.Errorf("held %v: %v, %v", c.held, after, err)
 		}

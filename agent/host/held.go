@@ -233,12 +233,13 @@ func (r *Real) leaseOf(tag string) time.Duration {
 	return until
 }
 
-// detach ends what is held under a tag or a part of it, and what an earlier
-// process of ours has left under it in the cgroups.
-func (r *Real) detach(ctx context.Context, tag string, groups []string) error {
+// detach ends what is held under an undo's tag or a part of it, and what an
+// earlier process of ours has left under it.
+func (r *Real) detach(ctx context.Context, undo *pb.Op) error {
+	tag, undos := undo.GetTag(), []*pb.Op{undo}
 	ours := func(t string) bool { return Under(t, tag) }
 	err := r.detachIf(ctx, ours)
-	if left := r.remaining(groups, ours, true); len(left) > 0 {
+	if left := r.remaining(search{undo: undos, groups: groupsOf(undos), ours: ours, remove: true}); len(left) > 0 {
 		err = errors.Join(err, fmt.Errorf("detach %s: left: %s", tag, strings.Join(left, ", ")))
 	}
 	return err

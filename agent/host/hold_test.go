@@ -35,7 +35,7 @@ func TestRespawnIsCaught(t *testing.T) {
 			time.Sleep(300 * time.Millisecond)
 			stop()
 			eventually(t, "nothing lives", func() bool { return processes(t, base, "web") == 0 })
-			found, err := h.Evidence(t.Context(), "run/step", false)
+			found, err := h.Evidence(t.Context(), "run/step")
 			if err != nil {
 				t.Fatal(err)
 			}

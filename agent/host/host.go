@@ -59,10 +59,14 @@ type Host interface {
 	Died() <-chan string
 
 	// Evidence reads the counters of what is attached under a tag, and tries
-	// an active probe through the same path where there is one. With after
-	// set, it shows instead that nothing of the tag is left. A tag stands for
+	// an active probe through the same path where there is one. A tag stands for
 	// itself and for everything below it: "a" covers "a/silence".
-	Evidence(ctx context.Context, tag string, after bool) ([]*pb.Evidence, error)
+	Evidence(ctx context.Context, tag string) ([]*pb.Evidence, error)
+
+	// Clean shows that nothing of a tag is left, or what is. undo are the
+	// operations that took it back: what may outlive its holder is looked for where
+	// they say that it was.
+	Clean(ctx context.Context, tag string, undo []*pb.Op) ([]*pb.Evidence, error)
 
 	// Leftovers names everything of ours in the kernel that is not under one
 	// of the tags or below one, after trying to remove it: what it returns is

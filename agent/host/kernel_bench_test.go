@@ -35,7 +35,7 @@ func BenchmarkKillThousand(b *testing.B) {
 // signalTime is how long the signals of the last kill took.
 func signalTime(b *testing.B, h host.Host) time.Duration {
 	b.Helper()
-	found, err := h.Evidence(b.Context(), "run/step", false)
+	found, err := h.Evidence(b.Context(), "run/step")
 	if err != nil || len(found) == 0 {
 		b.Fatalf("no evidence: %v, %v", found, err)
 	}

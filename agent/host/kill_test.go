@@ -127,7 +127,7 @@ func TestTheDeadShowNothing(t *testing.T) {
 			op := kill(0, "web")
 			op.Tag = "run/step/kill"
 			do(t, h, op)
-			found, err := h.Evidence(t.Context(), "run/step", false)
+			found, err := h.Evidence(t.Context(), "run/step")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -167,7 +167,7 @@ func TestKillComesAtItsInstant(t *testing.T) {
 	if n := <-early; n == 0 {
 		t.Error("the workload was dead before the instant")
 	}
-	found, err := h.Evidence(t.Context(), "run/step", false)
+	found, err := h.Evidence(t.Context(), "run/step")
 	if err != nil || len(found) != 2 || found[0].GetName() != "killed" {
 		t.Fatalf("evidence %v, %v", found, err)
 	}
@@ -273,7 +273,7 @@ until rmdir $1; do :; done; mkdir $1; sh -c 'echo $$ >$0/cgroup.procs; exec slee
 	if n := processes(t, base, "web"); n != 0 {
 		t.Errorf("%d processes of the new one live", n)
 	}
-	found, err := h.Evidence(t.Context(), "run/step", false)
+	found, err := h.Evidence(t.Context(), "run/step")
 	if err != nil || len(found) == 0 || !strings.Contains(found[0].GetText(), "made anew") {
 		t.Errorf("evidence %v, %v", found, err)
 	}

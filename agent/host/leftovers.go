@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -33,17 +34,17 @@ func (r *Real) Leftovers(ctx context.Context, held []string) ([]string, error) {
 	err := r.detachIf(ctx, func(tag string) bool { return !UnderAny(tag, held) })
 	left, scan := settle(ctx, func() ([]string, error) { return strayObjects(true) })
 	stray := func(tag string) bool { return !UnderAny(tag, held) }
-	left = append(left, r.remaining(r.groups(ctx), stray, true)...)
+	left = append(left, r.remaining(search{groups: r.groups(ctx), ours: stray, remove: true})...)
 	return append(left, r.workloads.cgroups.sweepScratch(ctx, r.workloads.base)...), errors.Join(err, scan)
 }
 
-// cleanEvidence shows that nothing under a tag is left in the kernel.
-func (r *Real) cleanEvidence(ctx context.Context, tag string) ([]*pb.Evidence, error) {
-	groups := r.groups(ctx)
+// Clean implements Host.
+func (r *Real) Clean(ctx context.Context, tag string, undo []*pb.Op) ([]*pb.Evidence, error) {
+	ours := func(t string) bool { return Under(t, tag) }
+	remains := search{undo: undo, groups: append(r.groups(ctx), groupsOf(undo)...), ours: ours}
 	left, err := settle(ctx, func() ([]string, error) {
 		strays, err := strayObjects(false)
-		ours := func(t string) bool { return Under(t, tag) }
-		strays = append(strays, r.remaining(groups, ours, false)...)
+		strays = append(strays, r.remaining(remains)...)
 		return append(r.stillThere(tag), strays...), err
 	})
 	if err != nil {
@@ -58,6 +59,44 @@ func (r *Real) cleanEvidence(ctx context.Context, tag string) ([]*pb.Evidence, e
 		found = append(found, &pb.Evidence{Name: "left", Value: 1, After: true, Text: "left: " + what})
 	}
 	return found, nil
+}
+
+// search is a look for what operations have left on the host beyond the life of
+// the process that held it.
+type search struct {
+	host *Real
+	// undo are the operations that take back what is looked for, and so say where it
+	// may be and how it was before; none in a sweep, for what no step speaks of.
+	undo []*pb.Op
+	// groups are the cgroups in which it may be, some of them twice.
+	groups []string
+	// ours tells by its tag what is looked for.
+	ours func(tag string) bool
+	// remove says that it is to be taken away.
+	remove bool
+}
+
+// remaining is what kinds of operation have left beyond their holder's life.
+func (r *Real) remaining(s search) []string {
+	s.host = r
+	var left []string
+	for _, o := range r.lasting {
+		for _, what := range o.remains(s) {
+			if !slices.Contains(left, what) {
+				left = append(left, what)
+			}
+		}
+	}
+	return left
+}
+
+// groupsOf are the cgroups that undos name.
+func groupsOf(undo []*pb.Op) []string {
+	var all []string
+	for _, op := range undo {
+		all = append(all, op.GetDetach().GetCgroups()...)
+	}
+	return all
 }
 
 // groups are the cgroups of the host's workloads. One that can't be told is

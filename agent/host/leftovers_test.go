@@ -29,7 +29,7 @@ func TestSilenceIsSeenAndLeavesNothing(t *testing.T) {
 		op := silence(h)
 		do(t, h, op)
 		do(t, h, op)
-		found, err := h.Evidence(t.Context(), "squall/run/step", false)
+		found, err := h.Evidence(t.Context(), "squall/run/step")
 		if err != nil {
 			return err
 		}
@@ -44,7 +44,7 @@ func TestSilenceIsSeenAndLeavesNothing(t *testing.T) {
 		}
 		do(t, h, detach("squall/run/step/silence"))
 		do(t, h, detach("squall/run/step/silence"))
-		found, err = h.Evidence(t.Context(), "squall/run/step", true)
+		found, err = h.Clean(t.Context(), "squall/run/step", nil)
 		if len(found) != 1 || !found[0].GetHolds() {
 			t.Errorf("not clean: %v", found)
 		}
@@ -79,14 +79,14 @@ func TestWhatNobodyOfOursHoldsIsFoundAndRemoved(t *testing.T) {
 			return err
 		}
 		defer h.Close()
-		found, err := h.Evidence(t.Context(), "squall/run/step", true)
+		found, err := h.Clean(t.Context(), "squall/run/step", nil)
 		if err != nil || len(found) == 0 || found[0].GetHolds() {
 			t.Errorf("a silence of another process was not seen: %v, %v", found, err)
 		}
 		if left, err := h.Leftovers(t.Context(), nil); err != nil || len(left) > 0 {
 			t.Errorf("left %v, %v", left, err)
 		}
-		found, err = h.Evidence(t.Context(), "squall/run/step", true)
+		found, err = h.Clean(t.Context(), "squall/run/step", nil)
 		if len(found) != 1 || !found[0].GetHolds() {
 			t.Errorf("not clean: %v", found)
 		}

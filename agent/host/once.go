@@ -11,7 +11,7 @@ import (
 var detachTag = operation{
 	arm: func(_ context.Context, h *held) (thing, func(context.Context) error, error) {
 		return nil, func(ctx context.Context) error {
-			return h.host.detach(ctx, h.op.GetTag(), h.op.GetDetach().GetCgroups())
+			return h.host.detach(ctx, h.op)
 		}, nil
 	},
 	says: func(op *pb.Op) string { return "detach " + op.GetTag() },

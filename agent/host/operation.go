@@ -33,10 +33,10 @@ type operation struct {
 	// What stays is held under the operation's tag until it is detached; act, nil
 	// where nothing is left to do, waits for the gate and does the rest.
 	arm func(ctx context.Context, h *held) (stays thing, act func(context.Context) error, err error)
-	// remains lists what the kind has left in cgroups, under tags that are ours,
-	// beyond the life of the process that held it, after taking it away if so
-	// wanted; nil for kinds that end with their holder.
-	remains func(c cgroups, groups []string, ours func(tag string) bool, remove bool) []string
+	// remains lists what the kind has left on the host beyond the life of the
+	// process that held it, after taking it away if so wanted; nil for kinds that end
+	// with their holder.
+	remains func(search) []string
 	// says is what it does, in one line for people; empty where that is nothing.
 	says func(*pb.Op) string
 }
@@ -145,15 +145,6 @@ func lasting() []*operation {
 		}
 	}
 	return all
-}
-
-// remaining is what such kinds have left in cgroups.
-func (r *Real) remaining(groups []string, ours func(tag string) bool, remove bool) []string {
-	var left []string
-	for _, o := range r.lasting {
-		left = append(left, o.remains(r.workloads.cgroups, groups, ours, remove)...)
-	}
-	return left
 }
 
 // Under tells whether a tag is the one named or a part of it: "a/b" is under "a".

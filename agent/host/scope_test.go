@@ -82,7 +82,7 @@ func bites(t *testing.T, h *host.Real, tag string) error {
 // valueOf reads one of the evidence of a tag; 0 where there is none.
 func valueOf(t *testing.T, h *host.Real, tag, name string) float64 {
 	t.Helper()
-	found, err := h.Evidence(t.Context(), tag, false)
+	found, err := h.Evidence(t.Context(), tag)
 	if err != nil {
 		t.Error(err)
 	}

@@ -97,7 +97,7 @@ func TestGoneIsNoKill(t *testing.T) {
 	h, _ := openHost(t, shell("web", "exec sleep 60"), shell("never", "sleep 60"))
 	do(t, h, start("web"))
 	do(t, h, kill(0, "web", "never"))
-	found, err := h.Evidence(t.Context(), "run/step", false)
+	found, err := h.Evidence(t.Context(), "run/step")
 	if err != nil || len(found) == 0 {
 		t.Fatal(found, err)
 	}

@@ -119,7 +119,7 @@ func (e *Engine) revert(ctx context.Context, f reverting) {
 }
 
 func (e *Engine) look(ctx context.Context, f looking) {
-	seen, err := e.host.Evidence(ctx, fault.Tag(f.key.run, f.key.step), false)
+	seen, err := e.host.Evidence(ctx, fault.Tag(f.key.run, f.key.step))
 	if err != nil && ctx.Err() == nil {
 		e.log.Warn("read evidence", "run", f.key.run, "step", f.key.step, "err", err)
 	}

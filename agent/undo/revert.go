@@ -108,7 +108,11 @@ func (r *Runner) left(ctx context.Context, s *Step) (shown []*pb.Evidence, resid
 	}
 	ctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
-	shown, err := r.host.Evidence(ctx, fault.Tag(s.Run, s.Step), true)
+	var undo []*pb.Op
+	for _, c := range s.Intent.GetChanges() {
+		undo = append(undo, c.GetUndo())
+	}
+	shown, err := r.host.Clean(ctx, fault.Tag(s.Run, s.Step), undo)
 	if err != nil {
 		return nil, []string{fmt.Sprintf("show that %s is clean: %v", s.Step, err)}
 	}

@@ -79,16 +79,13 @@ func scalars(list protoreflect.List) []string {
 }
 
 // Evidence implements host.Host.
-func (f *Fake) Evidence(ctx context.Context, tag string, after bool) ([]*pb.Evidence, error) {
+func (f *Fake) Evidence(ctx context.Context, tag string) ([]*pb.Evidence, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.blind && !after {
+	if f.blind {
 		f.mu.Unlock()
 		<-ctx.Done()
 		f.mu.Lock()
-	}
-	if after {
-		return []*pb.Evidence{f.clean(tag)}, nil
 	}
 	var found []*pb.Evidence
 	for _, a := range f.attached {
@@ -123,17 +120,20 @@ func (f *Fake) alive(cgroups []string) int {
 	return alive
 }
 
-func (f *Fake) clean(tag string) *pb.Evidence {
+// Clean implements host.Host.
+func (f *Fake) Clean(_ context.Context, tag string, _ []*pb.Op) ([]*pb.Evidence, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	left := 0
 	for _, a := range f.attached {
 		if host.Under(a.tag, tag) {
 			left++
 		}
 	}
-	return &pb.Evidence{
+	return []*pb.Evidence{{
 		Name: "left", Value: float64(left), Holds: left == 0, After: true,
 		Text: fmt.Sprintf("%d objects left under %s", left, tag),
-	}
+	}}, nil
 }
 
 // Leftovers implements host.Host: what is not held is removed.
