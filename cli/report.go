@@ -231,10 +231,31 @@ func (t *reportText) faults() {
 		}
 		t.line(s.GetFault(), s.GetPhase(), fmt.Sprintf("%d/%d reverted", reverted, len(s.GetHosts())),
 			"start skew "+spread(s.GetSkew()), "reverted late by "+spread(s.GetLate()), strings.Join(s.GetEngines(), ","))
+		if late := s.GetArmedLate(); len(late) > 0 {
+			t.line("  armed late", fmt.Sprintf("%d of %d", len(late), len(s.GetHosts())), armings(late))
+		}
 		if t.wide {
 			t.hosts(s)
 		}
 	}
+}
+
+// armings names hosts that had little time before their start, and how much.
+func armings(late []*pb.LateArming) string {
+	const most = 5
+	var words []string
+	for _, a := range late[:min(most, len(late))] {
+		ahead := time.Duration(a.GetAheadNanos())
+		if ahead < 0 {
+			words = append(words, fmt.Sprintf("%s %s after the start", a.GetHost(), span(-ahead)))
+		} else {
+			words = append(words, fmt.Sprintf("%s %s before", a.GetHost(), span(ahead)))
+		}
+	}
+	if more := len(late) - len(words); more > 0 {
+		words = append(words, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(words, ", ")
 }
 
 // hosts lists each host of a step with what showed that the fault bit.

@@ -5,6 +5,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/testing/protocmp"
+
 	pb "squall/proto/squall/v1"
 	"squall/proto/text"
 	"squall/server/report"
@@ -147,5 +150,27 @@ func TestWhatIsHeldIsToldApartFromWhatIsUnknown(t *testing.T) {
 	active := report.Status(b.m.View()).GetActive()
 	if len(active) != 2 || active[0].GetStanding() != pb.Standing_STANDING_HELD || active[1].GetStanding() != pb.Standing_STANDING_UNKNOWN {
 		t.Errorf("tells %v", active)
+	}
+}
+
+// TestHostsThatArmLateAreNamed: they are no measure of how far apart the others began.
+func TestHostsThatArmLateAreNamed(t *testing.T) {
+	b := begun(t)
+	for host, left := range map[string]int64{"a": 60e6, "b": 50e6, "c": 49e6, "d": -5e6} {
+		b.apply(&pb.Command{Kind: &pb.Command_RecordSteps{RecordSteps: &pb.RecordSteps{Steps: []*pb.StepStatus{{
+			Run: "r", Step: "p.dns.fail", Host: host, State: pb.StepState_STEP_STATE_HELD,
+			Journal: []*pb.JournalMark{
+				{State: pb.StepState_STEP_STATE_ARMED, PlannedUnixNanos: t0, ActualUnixNanos: t0 - left},
+				{State: pb.StepState_STEP_STATE_HELD, PlannedUnixNanos: t0, ActualUnixNanos: max(t0, t0-left) + 1e6},
+			},
+		}}}}})
+	}
+	step := report.Run(b.m.View(), "r").GetSteps()[0]
+	want := []*pb.LateArming{{Host: "c", AheadNanos: 49e6}, {Host: "d", AheadNanos: -5e6}}
+	if d := cmp.Diff(want, step.GetArmedLate(), protocmp.Transform()); d != "" {
+		t.Error(d)
+	}
+	if n, worst := step.GetSkew().GetCount(), step.GetSkew().GetMax(); n != 2 || worst != 1e6 {
+		t.Errorf("the skew is of %d hosts and at most %d, want the two that armed in time, 1000000", n, worst)
 	}
 }

@@ -3,6 +3,7 @@ package report
 import (
 	"maps"
 	"slices"
+	"time"
 
 	"squall/experiments"
 	"squall/experiments/judge"
@@ -62,12 +63,32 @@ func stepReport(v *state.View, r *pb.Run, p *pb.PlannedStep) *pb.StepReport {
 			out.Engines = append(out.Engines, s.GetEngine())
 		}
 		token := max(r.GetSteps()[p.GetId()].GetTokenUnixNanos()[host], -r.GetSteps()[p.GetId()].GetTokenUnixNanos()[host])
-		skew = append(skew, startSkew(s)...)
+		if arming := armedLate(s); arming != nil {
+			out.ArmedLate = append(out.ArmedLate, arming)
+		} else {
+			skew = append(skew, startSkew(s)...)
+		}
 		late = append(late, off(s, pb.StepState_STEP_STATE_REVERTED, token)...)
 	}
 	slices.Sort(out.Engines)
 	out.Skew, out.Late = spread(skew), spread(late)
 	return out
+}
+
+// ahead is how long before its start a host has to be armed, so that how far it
+// is off tells of its clock and its processors and not of the way to it.
+const ahead = 50 * time.Millisecond
+
+// armedLate tells of a host that armed later than that; nil for one that did
+// not, or never armed.
+func armedLate(s *pb.StepStatus) *pb.LateArming {
+	for _, m := range s.GetJournal() {
+		left := m.GetPlannedUnixNanos() - m.GetActualUnixNanos()
+		if m.GetState() == pb.StepState_STEP_STATE_ARMED && left < int64(ahead) {
+			return &pb.LateArming{Host: s.GetHost(), AheadNanos: left}
+		}
+	}
+	return nil
 }
 
 // startSkew is how far from its plan a step began: where processes die or are

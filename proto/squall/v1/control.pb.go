@@ -3401,13 +3401,15 @@ type StepReport struct {
 	Phase string                 `protobuf:"bytes,2,opt,name=phase,proto3" json:"phase,omitempty"`
 	Fault string                 `protobuf:"bytes,3,opt,name=fault,proto3" json:"fault,omitempty"`
 	Hosts []*StepStatus          `protobuf:"bytes,4,rep,name=hosts,proto3" json:"hosts,omitempty"`
-	// Actual start minus planned start over the hosts, nanoseconds.
+	// Actual start minus planned start over the hosts that armed in time, nanoseconds.
 	Skew *Spread `protobuf:"bytes,5,opt,name=skew,proto3" json:"skew,omitempty"`
 	// Actual revert minus planned end.
 	Late    *Spread  `protobuf:"bytes,6,opt,name=late,proto3" json:"late,omitempty"`
 	Engines []string `protobuf:"bytes,7,rep,name=engines,proto3" json:"engines,omitempty"`
 	// How the step stands on each host of its plan.
-	Standing      map[string]Standing `protobuf:"bytes,8,rep,name=standing,proto3" json:"standing,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value,enum=squall.v1.Standing"`
+	Standing map[string]Standing `protobuf:"bytes,8,rep,name=standing,proto3" json:"standing,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value,enum=squall.v1.Standing"`
+	// Hosts that armed less than 50 ms before their start, by name.
+	ArmedLate     []*LateArming `protobuf:"bytes,9,rep,name=armed_late,json=armedLate,proto3" json:"armed_late,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3498,6 +3500,67 @@ func (x *StepReport) GetStanding() map[string]Standing {
 	return nil
 }
 
+func (x *StepReport) GetArmedLate() []*LateArming {
+	if x != nil {
+		return x.ArmedLate
+	}
+	return nil
+}
+
+// LateArming is a host that had little or no time left when it was armed.
+type LateArming struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Host  string                 `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
+	// From then to the planned start, nanoseconds; negative where it came after.
+	AheadNanos    int64 `protobuf:"varint,2,opt,name=ahead_nanos,json=aheadNanos,proto3" json:"ahead_nanos,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LateArming) Reset() {
+	*x = LateArming{}
+	mi := &file_squall_v1_control_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LateArming) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LateArming) ProtoMessage() {}
+
+func (x *LateArming) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LateArming.ProtoReflect.Descriptor instead.
+func (*LateArming) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *LateArming) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *LateArming) GetAheadNanos() int64 {
+	if x != nil {
+		return x.AheadNanos
+	}
+	return 0
+}
+
 // Spread summarises a figure over hosts, nanoseconds.
 type Spread struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3512,7 +3575,7 @@ type Spread struct {
 
 func (x *Spread) Reset() {
 	*x = Spread{}
-	mi := &file_squall_v1_control_proto_msgTypes[49]
+	mi := &file_squall_v1_control_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3524,7 +3587,7 @@ func (x *Spread) String() string {
 func (*Spread) ProtoMessage() {}
 
 func (x *Spread) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[49]
+	mi := &file_squall_v1_control_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3537,7 +3600,7 @@ func (x *Spread) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Spread.ProtoReflect.Descriptor instead.
 func (*Spread) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{49}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Spread) GetCount() uint32 {
@@ -3595,7 +3658,7 @@ type ProbeReport struct {
 
 func (x *ProbeReport) Reset() {
 	*x = ProbeReport{}
-	mi := &file_squall_v1_control_proto_msgTypes[50]
+	mi := &file_squall_v1_control_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3607,7 +3670,7 @@ func (x *ProbeReport) String() string {
 func (*ProbeReport) ProtoMessage() {}
 
 func (x *ProbeReport) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[50]
+	mi := &file_squall_v1_control_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3620,7 +3683,7 @@ func (x *ProbeReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeReport.ProtoReflect.Descriptor instead.
 func (*ProbeReport) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{50}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ProbeReport) GetName() string {
@@ -3696,7 +3759,7 @@ type ProposeRequest struct {
 
 func (x *ProposeRequest) Reset() {
 	*x = ProposeRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[51]
+	mi := &file_squall_v1_control_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3708,7 +3771,7 @@ func (x *ProposeRequest) String() string {
 func (*ProposeRequest) ProtoMessage() {}
 
 func (x *ProposeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[51]
+	mi := &file_squall_v1_control_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3721,7 +3784,7 @@ func (x *ProposeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeRequest.ProtoReflect.Descriptor instead.
 func (*ProposeRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{51}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ProposeRequest) GetCommand() *Command {
@@ -3741,7 +3804,7 @@ type ProposeResponse struct {
 
 func (x *ProposeResponse) Reset() {
 	*x = ProposeResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[52]
+	mi := &file_squall_v1_control_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3753,7 +3816,7 @@ func (x *ProposeResponse) String() string {
 func (*ProposeResponse) ProtoMessage() {}
 
 func (x *ProposeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[52]
+	mi := &file_squall_v1_control_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3766,7 +3829,7 @@ func (x *ProposeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeResponse.ProtoReflect.Descriptor instead.
 func (*ProposeResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{52}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ProposeResponse) GetOutcome() *Outcome {
@@ -3787,7 +3850,7 @@ type ProposeLargeRequest struct {
 
 func (x *ProposeLargeRequest) Reset() {
 	*x = ProposeLargeRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[53]
+	mi := &file_squall_v1_control_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3799,7 +3862,7 @@ func (x *ProposeLargeRequest) String() string {
 func (*ProposeLargeRequest) ProtoMessage() {}
 
 func (x *ProposeLargeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[53]
+	mi := &file_squall_v1_control_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3812,7 +3875,7 @@ func (x *ProposeLargeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeLargeRequest.ProtoReflect.Descriptor instead.
 func (*ProposeLargeRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{53}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ProposeLargeRequest) GetPart() []byte {
@@ -3832,7 +3895,7 @@ type ProposeLargeResponse struct {
 
 func (x *ProposeLargeResponse) Reset() {
 	*x = ProposeLargeResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[54]
+	mi := &file_squall_v1_control_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3844,7 +3907,7 @@ func (x *ProposeLargeResponse) String() string {
 func (*ProposeLargeResponse) ProtoMessage() {}
 
 func (x *ProposeLargeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[54]
+	mi := &file_squall_v1_control_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3857,7 +3920,7 @@ func (x *ProposeLargeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeLargeResponse.ProtoReflect.Descriptor instead.
 func (*ProposeLargeResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{54}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ProposeLargeResponse) GetOutcome() *Outcome {
@@ -3882,7 +3945,7 @@ type ConfirmRequest struct {
 
 func (x *ConfirmRequest) Reset() {
 	*x = ConfirmRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[55]
+	mi := &file_squall_v1_control_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3894,7 +3957,7 @@ func (x *ConfirmRequest) String() string {
 func (*ConfirmRequest) ProtoMessage() {}
 
 func (x *ConfirmRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[55]
+	mi := &file_squall_v1_control_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3907,7 +3970,7 @@ func (x *ConfirmRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmRequest.ProtoReflect.Descriptor instead.
 func (*ConfirmRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{55}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ConfirmRequest) GetServer() string {
@@ -3961,7 +4024,7 @@ type ConfirmResponse struct {
 
 func (x *ConfirmResponse) Reset() {
 	*x = ConfirmResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[56]
+	mi := &file_squall_v1_control_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3973,7 +4036,7 @@ func (x *ConfirmResponse) String() string {
 func (*ConfirmResponse) ProtoMessage() {}
 
 func (x *ConfirmResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[56]
+	mi := &file_squall_v1_control_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3986,7 +4049,7 @@ func (x *ConfirmResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmResponse.ProtoReflect.Descriptor instead.
 func (*ConfirmResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{56}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ConfirmResponse) GetLeader() bool {
@@ -4069,7 +4132,7 @@ type PushRequest struct {
 
 func (x *PushRequest) Reset() {
 	*x = PushRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[57]
+	mi := &file_squall_v1_control_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4081,7 +4144,7 @@ func (x *PushRequest) String() string {
 func (*PushRequest) ProtoMessage() {}
 
 func (x *PushRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[57]
+	mi := &file_squall_v1_control_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4094,7 +4157,7 @@ func (x *PushRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PushRequest.ProtoReflect.Descriptor instead.
 func (*PushRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{57}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *PushRequest) GetOrders() map[string]*Order {
@@ -4113,7 +4176,7 @@ type PushResponse struct {
 
 func (x *PushResponse) Reset() {
 	*x = PushResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[58]
+	mi := &file_squall_v1_control_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4125,7 +4188,7 @@ func (x *PushResponse) String() string {
 func (*PushResponse) ProtoMessage() {}
 
 func (x *PushResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[58]
+	mi := &file_squall_v1_control_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4138,7 +4201,7 @@ func (x *PushResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PushResponse.ProtoReflect.Descriptor instead.
 func (*PushResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{58}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{59}
 }
 
 // AlarmRequest tells of a halt.
@@ -4151,7 +4214,7 @@ type AlarmRequest struct {
 
 func (x *AlarmRequest) Reset() {
 	*x = AlarmRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[59]
+	mi := &file_squall_v1_control_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4163,7 +4226,7 @@ func (x *AlarmRequest) String() string {
 func (*AlarmRequest) ProtoMessage() {}
 
 func (x *AlarmRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[59]
+	mi := &file_squall_v1_control_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4176,7 +4239,7 @@ func (x *AlarmRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlarmRequest.ProtoReflect.Descriptor instead.
 func (*AlarmRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{59}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *AlarmRequest) GetHalt() *HaltLatch {
@@ -4196,7 +4259,7 @@ type AlarmResponse struct {
 
 func (x *AlarmResponse) Reset() {
 	*x = AlarmResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[60]
+	mi := &file_squall_v1_control_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4208,7 +4271,7 @@ func (x *AlarmResponse) String() string {
 func (*AlarmResponse) ProtoMessage() {}
 
 func (x *AlarmResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[60]
+	mi := &file_squall_v1_control_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4221,7 +4284,7 @@ func (x *AlarmResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlarmResponse.ProtoReflect.Descriptor instead.
 func (*AlarmResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{60}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *AlarmResponse) GetHosts() []string {
@@ -4241,7 +4304,7 @@ type TryRequest struct {
 
 func (x *TryRequest) Reset() {
 	*x = TryRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[61]
+	mi := &file_squall_v1_control_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4253,7 +4316,7 @@ func (x *TryRequest) String() string {
 func (*TryRequest) ProtoMessage() {}
 
 func (x *TryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[61]
+	mi := &file_squall_v1_control_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4266,7 +4329,7 @@ func (x *TryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TryRequest.ProtoReflect.Descriptor instead.
 func (*TryRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{61}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *TryRequest) GetProbes() []*PlannedProbe {
@@ -4286,7 +4349,7 @@ type TryResponse struct {
 
 func (x *TryResponse) Reset() {
 	*x = TryResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[62]
+	mi := &file_squall_v1_control_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4298,7 +4361,7 @@ func (x *TryResponse) String() string {
 func (*TryResponse) ProtoMessage() {}
 
 func (x *TryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[62]
+	mi := &file_squall_v1_control_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4311,7 +4374,7 @@ func (x *TryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TryResponse.ProtoReflect.Descriptor instead.
 func (*TryResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{62}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *TryResponse) GetPart() []byte {
@@ -4331,7 +4394,7 @@ type Tried struct {
 
 func (x *Tried) Reset() {
 	*x = Tried{}
-	mi := &file_squall_v1_control_proto_msgTypes[63]
+	mi := &file_squall_v1_control_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4343,7 +4406,7 @@ func (x *Tried) String() string {
 func (*Tried) ProtoMessage() {}
 
 func (x *Tried) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[63]
+	mi := &file_squall_v1_control_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4356,7 +4419,7 @@ func (x *Tried) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tried.ProtoReflect.Descriptor instead.
 func (*Tried) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{63}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *Tried) GetProbes() []*ProbeTrial {
@@ -4631,7 +4694,7 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\vPhaseReport\x121\n" +
 	"\aplanned\x18\x01 \x01(\v2\x17.squall.v1.PlannedPhaseR\aplanned\x12(\n" +
 	"\x10start_unix_nanos\x18\x02 \x01(\x03R\x0estartUnixNanos\x12$\n" +
-	"\x0eend_unix_nanos\x18\x03 \x01(\x03R\fendUnixNanos\"\xf0\x02\n" +
+	"\x0eend_unix_nanos\x18\x03 \x01(\x03R\fendUnixNanos\"\xa6\x03\n" +
 	"\n" +
 	"StepReport\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
@@ -4641,10 +4704,17 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x04skew\x18\x05 \x01(\v2\x11.squall.v1.SpreadR\x04skew\x12%\n" +
 	"\x04late\x18\x06 \x01(\v2\x11.squall.v1.SpreadR\x04late\x12\x18\n" +
 	"\aengines\x18\a \x03(\tR\aengines\x12?\n" +
-	"\bstanding\x18\b \x03(\v2#.squall.v1.StepReport.StandingEntryR\bstanding\x1aP\n" +
+	"\bstanding\x18\b \x03(\v2#.squall.v1.StepReport.StandingEntryR\bstanding\x124\n" +
+	"\n" +
+	"armed_late\x18\t \x03(\v2\x15.squall.v1.LateArmingR\tarmedLate\x1aP\n" +
 	"\rStandingEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12)\n" +
-	"\x05value\x18\x02 \x01(\x0e2\x13.squall.v1.StandingR\x05value:\x028\x01\"f\n" +
+	"\x05value\x18\x02 \x01(\x0e2\x13.squall.v1.StandingR\x05value:\x028\x01\"A\n" +
+	"\n" +
+	"LateArming\x12\x12\n" +
+	"\x04host\x18\x01 \x01(\tR\x04host\x12\x1f\n" +
+	"\vahead_nanos\x18\x02 \x01(\x03R\n" +
+	"aheadNanos\"f\n" +
 	"\x06Spread\x12\x14\n" +
 	"\x05count\x18\x01 \x01(\rR\x05count\x12\x10\n" +
 	"\x03p50\x18\x02 \x01(\x03R\x03p50\x12\x10\n" +
@@ -4762,7 +4832,7 @@ func file_squall_v1_control_proto_rawDescGZIP() []byte {
 }
 
 var file_squall_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_squall_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 68)
+var file_squall_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 69)
 var file_squall_v1_control_proto_goTypes = []any{
 	(Standing)(0),                    // 0: squall.v1.Standing
 	(HostCondition)(0),               // 1: squall.v1.HostCondition
@@ -4815,75 +4885,76 @@ var file_squall_v1_control_proto_goTypes = []any{
 	(*RunReport)(nil),                // 48: squall.v1.RunReport
 	(*PhaseReport)(nil),              // 49: squall.v1.PhaseReport
 	(*StepReport)(nil),               // 50: squall.v1.StepReport
-	(*Spread)(nil),                   // 51: squall.v1.Spread
-	(*ProbeReport)(nil),              // 52: squall.v1.ProbeReport
-	(*ProposeRequest)(nil),           // 53: squall.v1.ProposeRequest
-	(*ProposeResponse)(nil),          // 54: squall.v1.ProposeResponse
-	(*ProposeLargeRequest)(nil),      // 55: squall.v1.ProposeLargeRequest
-	(*ProposeLargeResponse)(nil),     // 56: squall.v1.ProposeLargeResponse
-	(*ConfirmRequest)(nil),           // 57: squall.v1.ConfirmRequest
-	(*ConfirmResponse)(nil),          // 58: squall.v1.ConfirmResponse
-	(*PushRequest)(nil),              // 59: squall.v1.PushRequest
-	(*PushResponse)(nil),             // 60: squall.v1.PushResponse
-	(*AlarmRequest)(nil),             // 61: squall.v1.AlarmRequest
-	(*AlarmResponse)(nil),            // 62: squall.v1.AlarmResponse
-	(*TryRequest)(nil),               // 63: squall.v1.TryRequest
-	(*TryResponse)(nil),              // 64: squall.v1.TryResponse
-	(*Tried)(nil),                    // 65: squall.v1.Tried
-	nil,                              // 66: squall.v1.PlanRequest.AimEntry
-	nil,                              // 67: squall.v1.RunRequest.AimEntry
-	nil,                              // 68: squall.v1.StepReport.StandingEntry
-	nil,                              // 69: squall.v1.PushRequest.OrdersEntry
-	(*Experiment)(nil),               // 70: squall.v1.Experiment
-	(*Problem)(nil),                  // 71: squall.v1.Problem
-	(*Event)(nil),                    // 72: squall.v1.Event
-	(*HaltLatch)(nil),                // 73: squall.v1.HaltLatch
-	(*Damage)(nil),                   // 74: squall.v1.Damage
-	(*HostConflict)(nil),             // 75: squall.v1.HostConflict
-	(RunState)(0),                    // 76: squall.v1.RunState
-	(Verdict)(0),                     // 77: squall.v1.Verdict
-	(*Principal)(nil),                // 78: squall.v1.Principal
-	(StepState)(0),                   // 79: squall.v1.StepState
-	(FindingKind)(0),                 // 80: squall.v1.FindingKind
-	(FindingState)(0),                // 81: squall.v1.FindingState
-	(*Registered)(nil),               // 82: squall.v1.Registered
-	(*AuditRecord)(nil),              // 83: squall.v1.AuditRecord
-	(*OpenStep)(nil),                 // 84: squall.v1.OpenStep
-	(*Finding)(nil),                  // 85: squall.v1.Finding
-	(*Plan)(nil),                     // 86: squall.v1.Plan
-	(EndCause)(0),                    // 87: squall.v1.EndCause
-	(*PlannedPhase)(nil),             // 88: squall.v1.PlannedPhase
-	(*StepStatus)(nil),               // 89: squall.v1.StepStatus
-	(*Command)(nil),                  // 90: squall.v1.Command
-	(*Outcome)(nil),                  // 91: squall.v1.Outcome
-	(*PlannedProbe)(nil),             // 92: squall.v1.PlannedProbe
-	(*ProbeTrial)(nil),               // 93: squall.v1.ProbeTrial
-	(*ZoneRole)(nil),                 // 94: squall.v1.ZoneRole
-	(*Order)(nil),                    // 95: squall.v1.Order
+	(*LateArming)(nil),               // 51: squall.v1.LateArming
+	(*Spread)(nil),                   // 52: squall.v1.Spread
+	(*ProbeReport)(nil),              // 53: squall.v1.ProbeReport
+	(*ProposeRequest)(nil),           // 54: squall.v1.ProposeRequest
+	(*ProposeResponse)(nil),          // 55: squall.v1.ProposeResponse
+	(*ProposeLargeRequest)(nil),      // 56: squall.v1.ProposeLargeRequest
+	(*ProposeLargeResponse)(nil),     // 57: squall.v1.ProposeLargeResponse
+	(*ConfirmRequest)(nil),           // 58: squall.v1.ConfirmRequest
+	(*ConfirmResponse)(nil),          // 59: squall.v1.ConfirmResponse
+	(*PushRequest)(nil),              // 60: squall.v1.PushRequest
+	(*PushResponse)(nil),             // 61: squall.v1.PushResponse
+	(*AlarmRequest)(nil),             // 62: squall.v1.AlarmRequest
+	(*AlarmResponse)(nil),            // 63: squall.v1.AlarmResponse
+	(*TryRequest)(nil),               // 64: squall.v1.TryRequest
+	(*TryResponse)(nil),              // 65: squall.v1.TryResponse
+	(*Tried)(nil),                    // 66: squall.v1.Tried
+	nil,                              // 67: squall.v1.PlanRequest.AimEntry
+	nil,                              // 68: squall.v1.RunRequest.AimEntry
+	nil,                              // 69: squall.v1.StepReport.StandingEntry
+	nil,                              // 70: squall.v1.PushRequest.OrdersEntry
+	(*Experiment)(nil),               // 71: squall.v1.Experiment
+	(*Problem)(nil),                  // 72: squall.v1.Problem
+	(*Event)(nil),                    // 73: squall.v1.Event
+	(*HaltLatch)(nil),                // 74: squall.v1.HaltLatch
+	(*Damage)(nil),                   // 75: squall.v1.Damage
+	(*HostConflict)(nil),             // 76: squall.v1.HostConflict
+	(RunState)(0),                    // 77: squall.v1.RunState
+	(Verdict)(0),                     // 78: squall.v1.Verdict
+	(*Principal)(nil),                // 79: squall.v1.Principal
+	(StepState)(0),                   // 80: squall.v1.StepState
+	(FindingKind)(0),                 // 81: squall.v1.FindingKind
+	(FindingState)(0),                // 82: squall.v1.FindingState
+	(*Registered)(nil),               // 83: squall.v1.Registered
+	(*AuditRecord)(nil),              // 84: squall.v1.AuditRecord
+	(*OpenStep)(nil),                 // 85: squall.v1.OpenStep
+	(*Finding)(nil),                  // 86: squall.v1.Finding
+	(*Plan)(nil),                     // 87: squall.v1.Plan
+	(EndCause)(0),                    // 88: squall.v1.EndCause
+	(*PlannedPhase)(nil),             // 89: squall.v1.PlannedPhase
+	(*StepStatus)(nil),               // 90: squall.v1.StepStatus
+	(*Command)(nil),                  // 91: squall.v1.Command
+	(*Outcome)(nil),                  // 92: squall.v1.Outcome
+	(*PlannedProbe)(nil),             // 93: squall.v1.PlannedProbe
+	(*ProbeTrial)(nil),               // 94: squall.v1.ProbeTrial
+	(*ZoneRole)(nil),                 // 95: squall.v1.ZoneRole
+	(*Order)(nil),                    // 96: squall.v1.Order
 }
 var file_squall_v1_control_proto_depIdxs = []int32{
-	70, // 0: squall.v1.PlanRequest.experiment:type_name -> squall.v1.Experiment
-	66, // 1: squall.v1.PlanRequest.aim:type_name -> squall.v1.PlanRequest.AimEntry
-	70, // 2: squall.v1.RunRequest.experiment:type_name -> squall.v1.Experiment
-	67, // 3: squall.v1.RunRequest.aim:type_name -> squall.v1.RunRequest.AimEntry
-	71, // 4: squall.v1.RunResponse.warnings:type_name -> squall.v1.Problem
-	71, // 5: squall.v1.RunResponse.refused:type_name -> squall.v1.Problem
-	72, // 6: squall.v1.WatchResponse.event:type_name -> squall.v1.Event
+	71, // 0: squall.v1.PlanRequest.experiment:type_name -> squall.v1.Experiment
+	67, // 1: squall.v1.PlanRequest.aim:type_name -> squall.v1.PlanRequest.AimEntry
+	71, // 2: squall.v1.RunRequest.experiment:type_name -> squall.v1.Experiment
+	68, // 3: squall.v1.RunRequest.aim:type_name -> squall.v1.RunRequest.AimEntry
+	72, // 4: squall.v1.RunResponse.warnings:type_name -> squall.v1.Problem
+	72, // 5: squall.v1.RunResponse.refused:type_name -> squall.v1.Problem
+	73, // 6: squall.v1.WatchResponse.event:type_name -> squall.v1.Event
 	10, // 7: squall.v1.HaltResponse.hosts:type_name -> squall.v1.HostClean
 	0,  // 8: squall.v1.HostClean.standing:type_name -> squall.v1.Standing
 	10, // 9: squall.v1.UndoResponse.hosts:type_name -> squall.v1.HostClean
-	73, // 10: squall.v1.Status.halt:type_name -> squall.v1.HaltLatch
+	74, // 10: squall.v1.Status.halt:type_name -> squall.v1.HaltLatch
 	20, // 11: squall.v1.Status.runs:type_name -> squall.v1.RunSummary
 	21, // 12: squall.v1.Status.active:type_name -> squall.v1.ActiveStep
 	10, // 13: squall.v1.Status.residue:type_name -> squall.v1.HostClean
 	19, // 14: squall.v1.Status.servers:type_name -> squall.v1.ServerStatus
 	18, // 15: squall.v1.Status.barred:type_name -> squall.v1.BarredHost
-	74, // 16: squall.v1.BarredHost.damage:type_name -> squall.v1.Damage
-	75, // 17: squall.v1.BarredHost.conflict:type_name -> squall.v1.HostConflict
-	76, // 18: squall.v1.RunSummary.state:type_name -> squall.v1.RunState
-	77, // 19: squall.v1.RunSummary.verdict:type_name -> squall.v1.Verdict
-	78, // 20: squall.v1.RunSummary.by:type_name -> squall.v1.Principal
-	79, // 21: squall.v1.ActiveStep.state:type_name -> squall.v1.StepState
+	75, // 16: squall.v1.BarredHost.damage:type_name -> squall.v1.Damage
+	76, // 17: squall.v1.BarredHost.conflict:type_name -> squall.v1.HostConflict
+	77, // 18: squall.v1.RunSummary.state:type_name -> squall.v1.RunState
+	78, // 19: squall.v1.RunSummary.verdict:type_name -> squall.v1.Verdict
+	79, // 20: squall.v1.RunSummary.by:type_name -> squall.v1.Principal
+	80, // 21: squall.v1.ActiveStep.state:type_name -> squall.v1.StepState
 	0,  // 22: squall.v1.ActiveStep.standing:type_name -> squall.v1.Standing
 	20, // 23: squall.v1.LiveRun.run:type_name -> squall.v1.RunSummary
 	25, // 24: squall.v1.LiveRun.hosts:type_name -> squall.v1.LiveHost
@@ -4892,91 +4963,92 @@ var file_squall_v1_control_proto_depIdxs = []int32{
 	28, // 27: squall.v1.LiveRun.rules:type_name -> squall.v1.LiveRule
 	10, // 28: squall.v1.LiveRun.residue:type_name -> squall.v1.HostClean
 	1,  // 29: squall.v1.LiveHost.condition:type_name -> squall.v1.HostCondition
-	80, // 30: squall.v1.LiveRule.kind:type_name -> squall.v1.FindingKind
-	81, // 31: squall.v1.LiveRule.state:type_name -> squall.v1.FindingState
-	82, // 32: squall.v1.ListHostsResponse.hosts:type_name -> squall.v1.Registered
-	82, // 33: squall.v1.GetHostResponse.host:type_name -> squall.v1.Registered
+	81, // 30: squall.v1.LiveRule.kind:type_name -> squall.v1.FindingKind
+	82, // 31: squall.v1.LiveRule.state:type_name -> squall.v1.FindingState
+	83, // 32: squall.v1.ListHostsResponse.hosts:type_name -> squall.v1.Registered
+	83, // 33: squall.v1.GetHostResponse.host:type_name -> squall.v1.Registered
 	35, // 34: squall.v1.ListZonesResponse.zones:type_name -> squall.v1.Zone
 	20, // 35: squall.v1.ListRunsResponse.runs:type_name -> squall.v1.RunSummary
-	83, // 36: squall.v1.ListAuditRecordsResponse.audit:type_name -> squall.v1.AuditRecord
-	84, // 37: squall.v1.ForgetHostResponse.open:type_name -> squall.v1.OpenStep
-	74, // 38: squall.v1.ConfirmDamageResponse.damage:type_name -> squall.v1.Damage
+	84, // 36: squall.v1.ListAuditRecordsResponse.audit:type_name -> squall.v1.AuditRecord
+	85, // 37: squall.v1.ForgetHostResponse.open:type_name -> squall.v1.OpenStep
+	75, // 38: squall.v1.ConfirmDamageResponse.damage:type_name -> squall.v1.Damage
 	20, // 39: squall.v1.RunReport.summary:type_name -> squall.v1.RunSummary
-	85, // 40: squall.v1.RunReport.findings:type_name -> squall.v1.Finding
+	86, // 40: squall.v1.RunReport.findings:type_name -> squall.v1.Finding
 	49, // 41: squall.v1.RunReport.phases:type_name -> squall.v1.PhaseReport
 	50, // 42: squall.v1.RunReport.steps:type_name -> squall.v1.StepReport
-	52, // 43: squall.v1.RunReport.probes:type_name -> squall.v1.ProbeReport
+	53, // 43: squall.v1.RunReport.probes:type_name -> squall.v1.ProbeReport
 	10, // 44: squall.v1.RunReport.residue:type_name -> squall.v1.HostClean
-	72, // 45: squall.v1.RunReport.events:type_name -> squall.v1.Event
-	86, // 46: squall.v1.RunReport.plan:type_name -> squall.v1.Plan
-	87, // 47: squall.v1.RunReport.end_cause:type_name -> squall.v1.EndCause
-	88, // 48: squall.v1.PhaseReport.planned:type_name -> squall.v1.PlannedPhase
-	89, // 49: squall.v1.StepReport.hosts:type_name -> squall.v1.StepStatus
-	51, // 50: squall.v1.StepReport.skew:type_name -> squall.v1.Spread
-	51, // 51: squall.v1.StepReport.late:type_name -> squall.v1.Spread
-	68, // 52: squall.v1.StepReport.standing:type_name -> squall.v1.StepReport.StandingEntry
-	90, // 53: squall.v1.ProposeRequest.command:type_name -> squall.v1.Command
-	91, // 54: squall.v1.ProposeResponse.outcome:type_name -> squall.v1.Outcome
-	91, // 55: squall.v1.ProposeLargeResponse.outcome:type_name -> squall.v1.Outcome
-	69, // 56: squall.v1.PushRequest.orders:type_name -> squall.v1.PushRequest.OrdersEntry
-	73, // 57: squall.v1.AlarmRequest.halt:type_name -> squall.v1.HaltLatch
-	92, // 58: squall.v1.TryRequest.probes:type_name -> squall.v1.PlannedProbe
-	93, // 59: squall.v1.Tried.probes:type_name -> squall.v1.ProbeTrial
-	94, // 60: squall.v1.PlanRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
-	94, // 61: squall.v1.RunRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
-	0,  // 62: squall.v1.StepReport.StandingEntry.value:type_name -> squall.v1.Standing
-	95, // 63: squall.v1.PushRequest.OrdersEntry.value:type_name -> squall.v1.Order
-	2,  // 64: squall.v1.ControlService.Plan:input_type -> squall.v1.PlanRequest
-	4,  // 65: squall.v1.ControlService.Run:input_type -> squall.v1.RunRequest
-	6,  // 66: squall.v1.ControlService.Watch:input_type -> squall.v1.WatchRequest
-	8,  // 67: squall.v1.ControlService.Halt:input_type -> squall.v1.HaltRequest
-	11, // 68: squall.v1.ControlService.Resume:input_type -> squall.v1.ResumeRequest
-	13, // 69: squall.v1.ControlService.Undo:input_type -> squall.v1.UndoRequest
-	15, // 70: squall.v1.ControlService.Status:input_type -> squall.v1.StatusRequest
-	22, // 71: squall.v1.ControlService.Live:input_type -> squall.v1.LiveRequest
-	29, // 72: squall.v1.ControlService.ListHosts:input_type -> squall.v1.ListHostsRequest
-	31, // 73: squall.v1.ControlService.GetHost:input_type -> squall.v1.GetHostRequest
-	33, // 74: squall.v1.ControlService.ListZones:input_type -> squall.v1.ListZonesRequest
-	36, // 75: squall.v1.ControlService.ListRuns:input_type -> squall.v1.ListRunsRequest
-	38, // 76: squall.v1.ControlService.GetRun:input_type -> squall.v1.GetRunRequest
-	40, // 77: squall.v1.ControlService.ListAuditRecords:input_type -> squall.v1.ListAuditRecordsRequest
-	42, // 78: squall.v1.ControlService.ForgetHost:input_type -> squall.v1.ForgetHostRequest
-	44, // 79: squall.v1.ControlService.ConfirmDamage:input_type -> squall.v1.ConfirmDamageRequest
-	46, // 80: squall.v1.ControlService.Report:input_type -> squall.v1.ReportRequest
-	53, // 81: squall.v1.PeerService.Propose:input_type -> squall.v1.ProposeRequest
-	55, // 82: squall.v1.PeerService.ProposeLarge:input_type -> squall.v1.ProposeLargeRequest
-	57, // 83: squall.v1.PeerService.Confirm:input_type -> squall.v1.ConfirmRequest
-	59, // 84: squall.v1.PeerService.Push:input_type -> squall.v1.PushRequest
-	61, // 85: squall.v1.PeerService.Alarm:input_type -> squall.v1.AlarmRequest
-	63, // 86: squall.v1.PeerService.Try:input_type -> squall.v1.TryRequest
-	3,  // 87: squall.v1.ControlService.Plan:output_type -> squall.v1.PlanResponse
-	5,  // 88: squall.v1.ControlService.Run:output_type -> squall.v1.RunResponse
-	7,  // 89: squall.v1.ControlService.Watch:output_type -> squall.v1.WatchResponse
-	9,  // 90: squall.v1.ControlService.Halt:output_type -> squall.v1.HaltResponse
-	12, // 91: squall.v1.ControlService.Resume:output_type -> squall.v1.ResumeResponse
-	14, // 92: squall.v1.ControlService.Undo:output_type -> squall.v1.UndoResponse
-	16, // 93: squall.v1.ControlService.Status:output_type -> squall.v1.StatusResponse
-	23, // 94: squall.v1.ControlService.Live:output_type -> squall.v1.LiveResponse
-	30, // 95: squall.v1.ControlService.ListHosts:output_type -> squall.v1.ListHostsResponse
-	32, // 96: squall.v1.ControlService.GetHost:output_type -> squall.v1.GetHostResponse
-	34, // 97: squall.v1.ControlService.ListZones:output_type -> squall.v1.ListZonesResponse
-	37, // 98: squall.v1.ControlService.ListRuns:output_type -> squall.v1.ListRunsResponse
-	39, // 99: squall.v1.ControlService.GetRun:output_type -> squall.v1.GetRunResponse
-	41, // 100: squall.v1.ControlService.ListAuditRecords:output_type -> squall.v1.ListAuditRecordsResponse
-	43, // 101: squall.v1.ControlService.ForgetHost:output_type -> squall.v1.ForgetHostResponse
-	45, // 102: squall.v1.ControlService.ConfirmDamage:output_type -> squall.v1.ConfirmDamageResponse
-	47, // 103: squall.v1.ControlService.Report:output_type -> squall.v1.ReportResponse
-	54, // 104: squall.v1.PeerService.Propose:output_type -> squall.v1.ProposeResponse
-	56, // 105: squall.v1.PeerService.ProposeLarge:output_type -> squall.v1.ProposeLargeResponse
-	58, // 106: squall.v1.PeerService.Confirm:output_type -> squall.v1.ConfirmResponse
-	60, // 107: squall.v1.PeerService.Push:output_type -> squall.v1.PushResponse
-	62, // 108: squall.v1.PeerService.Alarm:output_type -> squall.v1.AlarmResponse
-	64, // 109: squall.v1.PeerService.Try:output_type -> squall.v1.TryResponse
-	87, // [87:110] is the sub-list for method output_type
-	64, // [64:87] is the sub-list for method input_type
-	64, // [64:64] is the sub-list for extension type_name
-	64, // [64:64] is the sub-list for extension extendee
-	0,  // [0:64] is the sub-list for field type_name
+	73, // 45: squall.v1.RunReport.events:type_name -> squall.v1.Event
+	87, // 46: squall.v1.RunReport.plan:type_name -> squall.v1.Plan
+	88, // 47: squall.v1.RunReport.end_cause:type_name -> squall.v1.EndCause
+	89, // 48: squall.v1.PhaseReport.planned:type_name -> squall.v1.PlannedPhase
+	90, // 49: squall.v1.StepReport.hosts:type_name -> squall.v1.StepStatus
+	52, // 50: squall.v1.StepReport.skew:type_name -> squall.v1.Spread
+	52, // 51: squall.v1.StepReport.late:type_name -> squall.v1.Spread
+	69, // 52: squall.v1.StepReport.standing:type_name -> squall.v1.StepReport.StandingEntry
+	51, // 53: squall.v1.StepReport.armed_late:type_name -> squall.v1.LateArming
+	91, // 54: squall.v1.ProposeRequest.command:type_name -> squall.v1.Command
+	92, // 55: squall.v1.ProposeResponse.outcome:type_name -> squall.v1.Outcome
+	92, // 56: squall.v1.ProposeLargeResponse.outcome:type_name -> squall.v1.Outcome
+	70, // 57: squall.v1.PushRequest.orders:type_name -> squall.v1.PushRequest.OrdersEntry
+	74, // 58: squall.v1.AlarmRequest.halt:type_name -> squall.v1.HaltLatch
+	93, // 59: squall.v1.TryRequest.probes:type_name -> squall.v1.PlannedProbe
+	94, // 60: squall.v1.Tried.probes:type_name -> squall.v1.ProbeTrial
+	95, // 61: squall.v1.PlanRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	95, // 62: squall.v1.RunRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	0,  // 63: squall.v1.StepReport.StandingEntry.value:type_name -> squall.v1.Standing
+	96, // 64: squall.v1.PushRequest.OrdersEntry.value:type_name -> squall.v1.Order
+	2,  // 65: squall.v1.ControlService.Plan:input_type -> squall.v1.PlanRequest
+	4,  // 66: squall.v1.ControlService.Run:input_type -> squall.v1.RunRequest
+	6,  // 67: squall.v1.ControlService.Watch:input_type -> squall.v1.WatchRequest
+	8,  // 68: squall.v1.ControlService.Halt:input_type -> squall.v1.HaltRequest
+	11, // 69: squall.v1.ControlService.Resume:input_type -> squall.v1.ResumeRequest
+	13, // 70: squall.v1.ControlService.Undo:input_type -> squall.v1.UndoRequest
+	15, // 71: squall.v1.ControlService.Status:input_type -> squall.v1.StatusRequest
+	22, // 72: squall.v1.ControlService.Live:input_type -> squall.v1.LiveRequest
+	29, // 73: squall.v1.ControlService.ListHosts:input_type -> squall.v1.ListHostsRequest
+	31, // 74: squall.v1.ControlService.GetHost:input_type -> squall.v1.GetHostRequest
+	33, // 75: squall.v1.ControlService.ListZones:input_type -> squall.v1.ListZonesRequest
+	36, // 76: squall.v1.ControlService.ListRuns:input_type -> squall.v1.ListRunsRequest
+	38, // 77: squall.v1.ControlService.GetRun:input_type -> squall.v1.GetRunRequest
+	40, // 78: squall.v1.ControlService.ListAuditRecords:input_type -> squall.v1.ListAuditRecordsRequest
+	42, // 79: squall.v1.ControlService.ForgetHost:input_type -> squall.v1.ForgetHostRequest
+	44, // 80: squall.v1.ControlService.ConfirmDamage:input_type -> squall.v1.ConfirmDamageRequest
+	46, // 81: squall.v1.ControlService.Report:input_type -> squall.v1.ReportRequest
+	54, // 82: squall.v1.PeerService.Propose:input_type -> squall.v1.ProposeRequest
+	56, // 83: squall.v1.PeerService.ProposeLarge:input_type -> squall.v1.ProposeLargeRequest
+	58, // 84: squall.v1.PeerService.Confirm:input_type -> squall.v1.ConfirmRequest
+	60, // 85: squall.v1.PeerService.Push:input_type -> squall.v1.PushRequest
+	62, // 86: squall.v1.PeerService.Alarm:input_type -> squall.v1.AlarmRequest
+	64, // 87: squall.v1.PeerService.Try:input_type -> squall.v1.TryRequest
+	3,  // 88: squall.v1.ControlService.Plan:output_type -> squall.v1.PlanResponse
+	5,  // 89: squall.v1.ControlService.Run:output_type -> squall.v1.RunResponse
+	7,  // 90: squall.v1.ControlService.Watch:output_type -> squall.v1.WatchResponse
+	9,  // 91: squall.v1.ControlService.Halt:output_type -> squall.v1.HaltResponse
+	12, // 92: squall.v1.ControlService.Resume:output_type -> squall.v1.ResumeResponse
+	14, // 93: squall.v1.ControlService.Undo:output_type -> squall.v1.UndoResponse
+	16, // 94: squall.v1.ControlService.Status:output_type -> squall.v1.StatusResponse
+	23, // 95: squall.v1.ControlService.Live:output_type -> squall.v1.LiveResponse
+	30, // 96: squall.v1.ControlService.ListHosts:output_type -> squall.v1.ListHostsResponse
+	32, // 97: squall.v1.ControlService.GetHost:output_type -> squall.v1.GetHostResponse
+	34, // 98: squall.v1.ControlService.ListZones:output_type -> squall.v1.ListZonesResponse
+	37, // 99: squall.v1.ControlService.ListRuns:output_type -> squall.v1.ListRunsResponse
+	39, // 100: squall.v1.ControlService.GetRun:output_type -> squall.v1.GetRunResponse
+	41, // 101: squall.v1.ControlService.ListAuditRecords:output_type -> squall.v1.ListAuditRecordsResponse
+	43, // 102: squall.v1.ControlService.ForgetHost:output_type -> squall.v1.ForgetHostResponse
+	45, // 103: squall.v1.ControlService.ConfirmDamage:output_type -> squall.v1.ConfirmDamageResponse
+	47, // 104: squall.v1.ControlService.Report:output_type -> squall.v1.ReportResponse
+	55, // 105: squall.v1.PeerService.Propose:output_type -> squall.v1.ProposeResponse
+	57, // 106: squall.v1.PeerService.ProposeLarge:output_type -> squall.v1.ProposeLargeResponse
+	59, // 107: squall.v1.PeerService.Confirm:output_type -> squall.v1.ConfirmResponse
+	61, // 108: squall.v1.PeerService.Push:output_type -> squall.v1.PushResponse
+	63, // 109: squall.v1.PeerService.Alarm:output_type -> squall.v1.AlarmResponse
+	65, // 110: squall.v1.PeerService.Try:output_type -> squall.v1.TryResponse
+	88, // [88:111] is the sub-list for method output_type
+	65, // [65:88] is the sub-list for method input_type
+	65, // [65:65] is the sub-list for extension type_name
+	65, // [65:65] is the sub-list for extension extendee
+	0,  // [0:65] is the sub-list for field type_name
 }
 
 func init() { file_squall_v1_control_proto_init() }
@@ -4996,7 +5068,7 @@ func file_squall_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_squall_v1_control_proto_rawDesc), len(file_squall_v1_control_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   68,
+			NumMessages:   69,
 			NumExtensions: 0,
 			NumServices:   2,
 		},
