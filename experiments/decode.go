@@ -77,6 +77,8 @@ type decoder struct {
 	measured bool
 	// misplaced is set when a whole section hides behind an unknown key: what refers to it is then no news.
 	misplaced bool
+	// inLab is set for lab files: a ${…} stands for something there.
+	inLab bool
 	// around are the messages around the one being read, outermost first.
 	around []scope
 }

@@ -13,6 +13,7 @@ import (
 // checkLab looks at a lab file. What it says of hosts that are alike is checked
 // as it stands there, for they don't have their names yet.
 func (d *decoder) checkLab(l *pb.Lab) {
+	d.inLab = true
 	zones, hosts := map[string]bool{}, map[string]bool{}
 	for i, z := range l.GetZones() {
 		at := fmt.Sprintf("zones[%d]", i)
