@@ -163,6 +163,7 @@ func (s *node) crash() {
 	_ = c.raft.Shutdown().Error()
 	close(c.quit)
 	<-c.done
+	c.stopTelling()
 	_ = c.stores.close()
 }
 

@@ -122,7 +122,8 @@ type Consensus struct {
 	stores  *Stores
 	log     *slog.Logger
 
-	teller *teller
+	teller   *teller
+	detector *detector // nil where the transport sees no connections
 	// proposals are those under way, by the ids of their commands.
 	proposals singleflight.Group
 	// leader is closed and replaced when this server hears of another leader.
@@ -247,7 +248,7 @@ func (c *Consensus) Stop(ctx context.Context) error {
 	if closer, ok := c.trans.(raft.WithClose); ok {
 		err = errors.Join(err, closer.Close())
 	}
-	c.teller.stop()
+	c.stopTelling()
 	if err := errors.Join(err, c.stores.close()); err != nil {
 		return fmt.Errorf("stop consensus: %w", err)
 	}

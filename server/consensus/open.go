@@ -69,6 +69,11 @@ func open(cfg Config) (*Consensus, error) {
 		return nil, errors.Join(err, c.abandon())
 	}
 	if full, ok := trans.(fullTransport); ok {
+		if ways, ok := trans.(watched); ok {
+			c.detector = newDetector(full, ways, cfg)
+			defer func() { c.detector.raft.Store(c.raft) }()
+			full = c.detector
+		}
 		waits := newPatient(full)
 		defer func() { waits.raft.Store(c.raft) }()
 		trans = waits
@@ -102,8 +107,17 @@ func (c *Consensus) abandon() error {
 	if closer, ok := c.trans.(raft.WithClose); ok {
 		err = closer.Close()
 	}
-	c.teller.stop()
+	c.stopTelling()
 	return errors.Join(err, c.stores.close())
+}
+
+// stopTelling ends what talks to the other servers beside raft. The transport is
+// closed before.
+func (c *Consensus) stopTelling() {
+	c.teller.stop()
+	if c.detector != nil {
+		c.detector.stop()
+	}
 }
 
 // bootstrap writes the first configuration. Every server does, with the same

@@ -3,14 +3,17 @@ package consensus
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 
+	"squall/proto/pki"
 	pb "squall/proto/squall/v1"
 )
 
@@ -20,6 +23,9 @@ const (
 	// messageTime bounds a message: a peer that has fallen silent is given up
 	// for a new connection after it.
 	messageTime = 3 * time.Second
+	// refusalTime is how long a connection may take that is only to see whether it
+	// is refused.
+	refusalTime = 100 * time.Millisecond
 )
 
 func newTransport(cfg Config, logger hclog.Logger) Transport {
@@ -36,17 +42,37 @@ func newTransport(cfg Config, logger hclog.Logger) Transport {
 	t := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: layer, MaxPool: poolSize, Timeout: messageTime, Logger: logger,
 	})
-	return &transport{NetworkTransport: t}
+	return &transport{NetworkTransport: t, layer: layer}
 }
 
 // transport closes pooled connections along with the port.
-type transport struct{ *raft.NetworkTransport }
+type transport struct {
+	*raft.NetworkTransport
+	layer *stream
+}
 
 // Close ends everything: raft's own closes the port only.
 func (t *transport) Close() error {
 	err := t.NetworkTransport.Close()
 	t.CloseStreams()
 	return err
+}
+
+// onEnd implements watched.
+func (t *transport) onEnd(tell func(server string)) {
+	t.layer.mu.Lock()
+	defer t.layer.mu.Unlock()
+	t.layer.tell = tell
+}
+
+// refuses implements watched.
+func (t *transport) refuses(address raft.ServerAddress) bool {
+	conn, err := t.layer.Dial(address, refusalTime)
+	if err != nil {
+		return errors.Is(err, syscall.ECONNREFUSED)
+	}
+	_ = conn.Close() // it was only to see
+	return false
 }
 
 // stream is raft's way to other servers: TLS both ways, servers only. It knows
@@ -59,9 +85,10 @@ type stream struct {
 	accepted chan net.Conn
 	closed   chan struct{}
 
-	mu    sync.Mutex // guards conns and down
+	mu    sync.Mutex // guards all below
 	conns map[net.Conn]struct{}
 	down  bool
+	tell  func(server string)
 }
 
 // Accept returns a connection whose other end has shown that it is a server.
@@ -132,7 +159,12 @@ func (s *stream) welcome(raw net.Conn) {
 		_ = conn.Close() // the peer has been told by an alert
 		return
 	}
-	conn.(*member).endWith(conn.(*member).Conn.(*tls.Conn).ConnectionState().PeerCertificates[0].NotAfter)
+	m := conn.(*member)
+	about := m.Conn.(*tls.Conn).ConnectionState()
+	m.endWith(about.PeerCertificates[0].NotAfter)
+	if peer, err := pki.PeerIdentity(&about); err == nil {
+		m.peer = peer.Name
+	}
 	select {
 	case s.accepted <- conn:
 	case <-s.closed:
@@ -158,6 +190,7 @@ type member struct {
 	net.Conn
 	stream *stream
 	expiry *time.Timer // of the peer's certificate; nil where we dialed
+	peer   string      // the server that dialed; empty where we did
 }
 
 // endWith closes the connection when the peer's certificate ends. It is called
@@ -171,10 +204,17 @@ func (m *member) Close() error {
 	if m.expiry != nil {
 		m.expiry.Stop()
 	}
-	m.stream.mu.Lock()
-	delete(m.stream.conns, m)
-	m.stream.mu.Unlock()
-	return m.Conn.Close()
+	s := m.stream
+	s.mu.Lock()
+	_, open := s.conns[m]
+	delete(s.conns, m)
+	tell, down := s.tell, s.down
+	s.mu.Unlock()
+	err := m.Conn.Close()
+	if open && !down && tell != nil {
+		tell(m.peer)
+	}
+	return err
 }
 
 func underlying(conn net.Conn) net.Conn {

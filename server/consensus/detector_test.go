@@ -1,0 +1,104 @@
+package consensus
+
+import (
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// deaf has no follower wait for its leader's silence any more: whatever election
+// comes now, no timeout called for it.
+func deaf(t *testing.T, nodes []*node) {
+	t.Helper()
+	for _, s := range nodes {
+		rc := s.raft.ReloadableConfig()
+		rc.HeartbeatTimeout, rc.ElectionTimeout = time.Hour, time.Hour
+		if err := s.raft.ReloadConfig(rc); err != nil {
+			t.Fatal(err)
+		}
+	}
+	time.Sleep(2 * calm().Heartbeat) // a timer of before finds its leader well
+}
+
+// TestLeaderWhoseProcessIsGoneIsNotWaitedOut kills the leader where only its closed
+// connections can tell of it, in clusters of three and five.
+func TestLeaderWhoseProcessIsGoneIsNotWaitedOut(t *testing.T) {
+	for name, n := range map[string]int{"three": 3, "five": 5} {
+		t.Run(name, func(t *testing.T) {
+			nodes := newCluster(t, n, calm())
+			propose(t, nodes, greet("web"))
+			settle(t, nodes)
+			dead := leader(t, nodes)
+			deaf(t, nodes)
+			dead.crash()
+			began := time.Now()
+			next := leader(t, others(nodes, dead))
+			t.Logf("%s leads after %s", next.cfg.ID, time.Since(began))
+			propose(t, others(nodes, dead), greet("db"))
+			settle(t, others(nodes, dead))
+		})
+	}
+}
+
+// refusing sees a leader that refuses, or one that does not.
+type refusing struct {
+	watched
+	yes bool
+}
+
+func (r refusing) refuses(raft.ServerAddress) bool { return r.yes }
+
+// TestNobodyStandsAgainstALeaderThatLives ends the leader's connections: for a
+// moment, and for good but for one follower alone. Its term goes on.
+func TestNobodyStandsAgainstALeaderThatLives(t *testing.T) {
+	for name, refused := range map[string][2]bool{
+		"a connection ends, and the next is accepted": {false, false},
+		"one follower is refused":                     {true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			nodes := newCluster(t, 3, calm())
+			propose(t, nodes, greet("web"))
+			settle(t, nodes)
+			lead := leader(t, nodes)
+			term := lead.raft.CurrentTerm()
+			for i, s := range others(nodes, lead) {
+				s.detector.ways = refusing{s.detector.ways, refused[i]}
+			}
+			for _, s := range others(nodes, lead) {
+				s.detector.ended(lead.cfg.ID)
+			}
+			time.Sleep(askFor + 4*askTime)
+			propose(t, nodes, greet("db"))
+			if now := lead.raft.CurrentTerm(); now != term || leader(t, nodes) != lead {
+				t.Errorf("term %d of %s, after %d of %s", now, leader(t, nodes).cfg.ID, term, lead.cfg.ID)
+			}
+		})
+	}
+}
+
+// TestFollowerWithAShorterLogLetsTheOtherStand keeps the last entries from the
+// first in line: it finds nobody to agree.
+func TestFollowerWithAShorterLogLetsTheOtherStand(t *testing.T) {
+	nodes := newCluster(t, 3, calm())
+	propose(t, nodes, greet("web"))
+	settle(t, nodes)
+	lead := leader(t, nodes)
+	rest := others(nodes, lead)
+	for _, s := range rest {
+		s.detector.find(raft.ServerID(lead.cfg.ID), true)
+	}
+	q := func(index uint64) bool {
+		done := make(chan raft.RPCResponse, 1)
+		rest[1].detector.answer(raft.RPC{RespChan: done}, &raft.RequestPreVoteRequest{LastLogIndex: index})
+		return (<-done).Response.(*raft.RequestPreVoteResponse).Granted
+	}
+	last := rest[1].raft.LastIndex()
+	if q(last-1) || !q(last) || !q(last+1) {
+		t.Errorf("at index %d it agrees that others stand: %t with less, %t with as much, %t with more", last, q(last-1), q(last), q(last+1))
+	}
+	rest[1].detector.find("", false)
+	if q(last) {
+		t.Error("it agrees though its leader is there")
+	}
+}
