@@ -37,8 +37,8 @@ func (r *register) next(t *testing.T) string {
 	select {
 	case name := <-r.names:
 		return name
-	case <-time.After(5 * time.Second):
-		t.Error("no interface was connected for 5 s")
+	case <-time.After(20 * time.Second):
+		t.Error("no interface was connected for 20 s")
 		return ""
 	}
 }
@@ -67,7 +67,7 @@ func inNamespace(t *testing.T, f func(r *register, w *wiring)) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), exe, "-test.run=^"+t.Name()+"$", "-test.timeout=30s")
+	cmd := exec.CommandContext(t.Context(), exe, "-test.run=^"+t.Name()+"$", "-test.timeout=2m")
 	cmd.Env = append(os.Environ(), "SQUALL_TEST_APART="+t.Name())
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
 	if out, err := cmd.CombinedOutput(); err != nil {
