@@ -38,7 +38,7 @@ func TestDeathOfADelayLineIsTold(t *testing.T) {
 			if tag != "squall/run/killed/delay" {
 				t.Errorf("the death of %s is told", tag)
 			}
-		case <-time.After(5 * time.Second):
+		case <-time.After(time.Minute):
 			t.Error("its death is not told")
 		}
 		do(t, h, detach("squall/run/killed/delay"))

@@ -70,7 +70,7 @@ func (b *busy) counted() int64 {
 func (b *busy) wantRunning() {
 	b.t.Helper()
 	since := b.counted()
-	for deadline := time.Now().Add(10 * time.Second); b.counted() <= since; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); b.counted() <= since; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			b.t.Fatal("it does not run")
 		}
@@ -93,7 +93,7 @@ func (b *busy) wantFrozen(f host.Freezer, cgroup string) {
 
 func waitFor(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !holds(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !holds(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("not %s", what)
 		}

@@ -193,11 +193,10 @@ func processes(t testing.TB, base, name string) uint32 {
 // eventually waits for what other processes do.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for range 1000 {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if ok() {
 			return
 		}
-		time.Sleep(5 * time.Millisecond)
 	}
 	t.Fatalf("it never came true that %s", what)
 }
