@@ -37,13 +37,13 @@ func TestBulkArrivesUnharmed(t *testing.T) {
 		t.Run(way.name, func(t *testing.T) {
 			addr := net.JoinHostPort(way.addr, "5002")
 			conns := way.to.accept(t, addr)
-			c, err := way.from.dial(t, &net.Dialer{Timeout: 3 * time.Second}, addr)
+			c, err := way.from.dial(t, &net.Dialer{Timeout: enough}, addr)
 			must(t, err)
 			start := time.Now()
 			go func() { _, _ = c.Write(data); _ = c.(*net.TCPConn).CloseWrite() }()
 			s := <-conns
 			defer func() { _ = s.Close() }()
-			must(t, s.SetReadDeadline(time.Now().Add(30*time.Second)))
+			must(t, s.SetReadDeadline(time.Now().Add(2*enough)))
 			h := sha256.New()
 			n, err := io.Copy(h, s)
 			if err != nil || n != size || [32]byte(h.Sum(nil)) != want {

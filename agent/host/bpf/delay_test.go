@@ -1,6 +1,7 @@
 package bpf
 
 import (
+	"fmt"
 	"net"
 	"slices"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"squall/agent/host/hosttest/late"
 	pb "squall/proto/squall/v1"
 )
 
@@ -37,7 +39,7 @@ func pacedTrips(t testing.TB, s *space, to string, pause time.Duration, n int) [
 			start := time.Now()
 			_, err := c.Write(buf)
 			must(t, err)
-			must(t, c.SetReadDeadline(start.Add(3*time.Second)))
+			must(t, c.SetReadDeadline(start.Add(enough)))
 			_, err = c.Read(buf)
 			must(t, err)
 			took = append(took, time.Since(start))
@@ -74,11 +76,15 @@ func TestDelayHoldsBothWaysAndBothFamilies(t *testing.T) {
 				want = 2 * delay
 			}
 			for _, to := range []string{to4, to6} {
-				took := roundTrips(t, p.here, to, 20)
-				if m := pick(took, 0.5); m < want || m > want+5*time.Millisecond {
-					t.Errorf("%s: median %v, want %v", to, m, want)
-				}
-				t.Log(to, took[0], pick(took, 0.5), took[len(took)-1])
+				late.Excuse(t, lateBy, func() string {
+					took := roundTrips(t, p.here, to, 20)
+					t.Log(to, took[0], pick(took, 0.5), took[len(took)-1])
+					if took[0] < want {
+						t.Errorf("%s: round trips %v, want %v", to, took, want)
+					}
+					// Those are left out that may have waited for a processor.
+					return above(to+": the quickest quarter of round trips", pick(took, 0.25), want+5*time.Millisecond)
+				})
 			}
 			n, err := a.Counters()
 			if err != nil || n["delayed_out"]+n["delayed_in"] == 0 || n["lost"]+n["stale"] != 0 {
@@ -96,14 +102,29 @@ func TestDelayHoldsBothWaysAndBothFamilies(t *testing.T) {
 	}
 }
 
+// lateBy is how late a machine may be of which exact times are asked.
+const lateBy = 2 * time.Millisecond
+
+// above says that something took longer than its limit; empty where it did not.
+func above(what string, took, limit time.Duration) string {
+	if took <= limit {
+		return ""
+	}
+	return fmt.Sprintf("%s took %v, want at most %v", what, took, limit)
+}
+
 // TestNothingIsLostAfterTheKill: from the kill on, packets pass as if there
 // were no line, though its process takes a while to die.
 func TestNothingIsLostAfterTheKill(t *testing.T) {
 	for name, line := range map[string]bool{"of the line": true, "of its worker": false} {
 		t.Run(name, func(t *testing.T) {
-			if sent, late := afterKill(t, line); sent == 0 || len(late) > 0 {
-				t.Errorf("of %d datagrams, these are lost or late, by when they were sent after the kill: %v", sent, late)
-			}
+			late.Excuse(t, holderDelay/4, func() string {
+				sent, slow := afterKill(t, line)
+				if sent > 0 && len(slow) == 0 {
+					return ""
+				}
+				return fmt.Sprintf("of %d datagrams, these are lost or late, by when they were sent after the kill: %v", sent, slow)
+			})
 		})
 	}
 }
@@ -111,7 +132,7 @@ func TestNothingIsLostAfterTheKill(t *testing.T) {
 // afterKill kills a delay line or its worker. It returns how many datagrams
 // were sent in the time of the delay after that, and when those of them that
 // did not come back or had the delay.
-func afterKill(t testing.TB, line bool) (sent int, late []time.Duration) {
+func afterKill(t testing.TB, line bool) (sent int, slow []time.Duration) {
 	t.Helper()
 	p := newPair(t)
 	to := net.JoinHostPort(there4, echoPort)
@@ -132,10 +153,10 @@ func afterKill(t testing.TB, line bool) (sent int, late []time.Duration) {
 		}
 		sent++
 		if took, ok := r.answered[uint32(i)]; !ok || took >= holderDelay {
-			late = append(late, at.Sub(killed))
+			slow = append(slow, at.Sub(killed))
 		}
 	}
-	return sent, late
+	return sent, slow
 }
 
 // TestDelayFollowsInterfaces: one that comes up during the fault has the delay
@@ -149,13 +170,13 @@ func TestDelayFollowsInterfaces(t *testing.T) {
 	p.wire(t, "eth1", "10.98.0.1", "10.98.0.2")
 	to := net.JoinHostPort("10.98.0.2", echoPort)
 	p.there.listenUDP(t, to)
-	for deadline := time.Now().Add(3 * time.Second); ; {
+	for deadline := time.Now().Add(enough); ; {
 		took := roundTrips(t, p.here, to, 1)[0]
 		if took >= delay {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("round trip %v by an interface that came up 3 s ago, want %v", took, delay)
+			t.Fatalf("round trip %v by an interface that came up long ago, want %v", took, delay)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package bpf
 import (
 	"bufio"
 	"encoding/binary"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -15,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"squall/agent/host/hosttest/late"
 	pb "squall/proto/squall/v1"
 )
 
@@ -144,19 +146,16 @@ func TestEndsWithItsHolder(t *testing.T) {
 			p := newPair(t)
 			to := net.JoinHostPort(there4, tt.port)
 			p.there.listenUDP(t, to)
-			// A busy machine can only make it longer.
-			best := time.Duration(-1)
-			for range 3 {
+			late.Excuse(t, lateBy, func() string {
+				watch := late.Begin(t)
 				took := endAfter(t, p.here, to, tt.kind, tt.helper, tt.signal)
 				t.Logf("ended after %v", took)
-				if took >= 0 && (best < 0 || took < best) {
-					best = took
+				if took < 0 {
+					return "it did not end"
 				}
-				if best >= 0 && best <= tt.limit {
-					return
-				}
-			}
-			t.Errorf("ended after %v, want at most %v", best, tt.limit)
+				// The killed have to be given a processor to die, and the sender one to see it.
+				return above("its end", took, tt.limit+2*watch.Worst())
+			})
 		})
 	}
 }
@@ -188,6 +187,13 @@ func TestActsFromStartToEnd(t *testing.T) {
 	to := net.JoinHostPort(there4, echoPort)
 	p.there.listenUDP(t, to)
 	roundTrips(t, p.here, to, 3)
+	late.Excuse(t, lateBy, func() string { return startToEnd(t, p, loader, to) })
+}
+
+// startToEnd sends over the start and the end of a silence and says what passed
+// when it should not, or did not when it should.
+func startToEnd(t *testing.T, p *pair, loader *Loader, to string) (wrong string) {
+	t.Helper()
 	start, end := loader.Boot()+500*time.Millisecond, loader.Boot()+800*time.Millisecond
 	a := attachIn(t, p.here, func() (Attachment, error) {
 		return loader.Silence(&pb.Gate{
@@ -197,21 +203,23 @@ func TestActsFromStartToEnd(t *testing.T) {
 	r := startStream(t, p.here, to)
 	time.Sleep(end - loader.Boot() + 50*time.Millisecond)
 	at := time.Now().Add(end - loader.Boot())
-	if late := r.stop(at, 50*time.Millisecond); late < 0 || late > 5*time.Millisecond {
-		t.Errorf("first answer %v after the end", late)
+	if after := r.stop(at, 50*time.Millisecond); after < 0 || after > 5*time.Millisecond {
+		wrong += fmt.Sprintf("first answer %v after the end; ", after)
 	}
 	early := time.Now().Add(start - loader.Boot())
 	for i, sent := range r.sent {
 		_, ok := r.answered[uint32(i)]
 		inside := sent.After(early.Add(time.Millisecond)) && sent.Before(at.Add(-time.Millisecond))
 		if before := sent.Before(early.Add(-10 * time.Millisecond)); ok && inside || !ok && before {
-			t.Errorf("datagram sent %v after the start: answered %v", sent.Sub(early), ok)
+			wrong += fmt.Sprintf("datagram sent %v after the start: answered %v; ", sent.Sub(early), ok)
 		}
 	}
 	n, err := a.Counters()
 	if err != nil || n["dropped_out"] == 0 || n["passed"] != 0 {
-		t.Errorf("counters %v, %v", n, err)
+		wrong += fmt.Sprintf("counters %v, %v", n, err)
 	}
+	must(t, a.Close())
+	return wrong
 }
 
 // TestLeaseIsTheFaultsOwn: another fault's lease doesn't hold it, and its own may
@@ -227,14 +235,18 @@ func TestLeaseIsTheFaultsOwn(t *testing.T) {
 	roundTrips(t, p.here, to, 3) // no lease, no fault
 	other.Renew(loader.Boot() + time.Minute)
 	roundTrips(t, p.here, to, 3)
-	silence.Renew(loader.Boot() + time.Minute)
-	silence.Renew(loader.Boot() + 300*time.Millisecond)
-	at := time.Now()
-	r := startStream(t, p.here, to)
-	time.Sleep(400 * time.Millisecond)
-	if took := r.stop(at, 50*time.Millisecond); took < 290*time.Millisecond || took > 320*time.Millisecond {
-		t.Errorf("silence ended after %v, want 300ms", took)
-	}
+	late.Excuse(t, lateBy, func() string {
+		silence.Renew(loader.Boot() + time.Minute)
+		at := time.Now()
+		silence.Renew(loader.Boot() + 300*time.Millisecond)
+		r := startStream(t, p.here, to)
+		time.Sleep(400 * time.Millisecond)
+		took := r.stop(at, 50*time.Millisecond)
+		if took < 290*time.Millisecond {
+			return fmt.Sprintf("silence ended after %v, want 300ms", took)
+		}
+		return above("silence", took, 320*time.Millisecond)
+	})
 }
 
 // TestBootTimeIsTheKernels: a time namespace moves the process's, not the programs'.

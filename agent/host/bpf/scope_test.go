@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -66,11 +67,10 @@ func newCgroup(t testing.TB) string {
 	must(t, err)
 	t.Cleanup(func() {
 		_ = os.WriteFile(filepath.Join(dir, "cgroup.kill"), []byte("1"), 0)
-		for range 200 {
+		for end := time.Now().Add(enough); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 			if err = unix.Rmdir(dir); err == nil {
 				return
 			}
-			time.Sleep(5 * time.Millisecond)
 		}
 		t.Errorf("remove %s: %v", dir, err)
 	})
@@ -107,6 +107,13 @@ func startChild(t testing.TB, s *space, cgroup, role, arg string) *exec.Cmd {
 	return cmd
 }
 
+const (
+	// soon is how long nothing is waited for: what is not there by then does not come.
+	soon = 300 * time.Millisecond
+	// enough is how long a busy machine may take for what is there at once on an idle one.
+	enough = 30 * time.Second
+)
+
 // accept takes one connection in the namespace.
 func (s *space) accept(t testing.TB, addr string) <-chan net.Conn {
 	t.Helper()
@@ -138,7 +145,7 @@ func (s *space) dial(t testing.TB, d *net.Dialer, to string) (c net.Conn, err er
 func mute(t testing.TB, c net.Conn) error {
 	t.Helper()
 	_, _ = c.Write([]byte("are you there?"))
-	must(t, c.SetReadDeadline(time.Now().Add(300*time.Millisecond)))
+	must(t, c.SetReadDeadline(time.Now().Add(soon)))
 	_, err := c.Read(make([]byte, 16))
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return nil
@@ -193,8 +200,8 @@ func isTimeout(err error) bool {
 }
 
 // marked is a dialer whose sockets carry the mark.
-func marked(mark int) *net.Dialer {
-	return &net.Dialer{Timeout: 500 * time.Millisecond, Control: func(_, _ string, c syscall.RawConn) error {
+func marked(mark int, patience time.Duration) *net.Dialer {
+	return &net.Dialer{Timeout: patience, Control: func(_, _ string, c syscall.RawConn) error {
 		var err error
 		return errors.Join(c.Control(func(fd uintptr) {
 			err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_MARK, mark)
@@ -222,16 +229,16 @@ func TestSilenceExemptsTheAgentAlone(t *testing.T) {
 					Management: []*pb.ManagementPeer{{Prefix: ip[1], Port: 22}},
 				}}, nil)
 			})
-			quick := &net.Dialer{Timeout: 300 * time.Millisecond}
-			if _, err := p.here.dial(t, marked(mark), server); err != nil {
+			quick := &net.Dialer{Timeout: soon}
+			if _, err := p.here.dial(t, marked(mark, enough), server); err != nil {
 				t.Errorf("agent to its server: %v", err)
 			}
-			if _, err := p.there.dial(t, quick, ssh); err != nil {
+			if _, err := p.there.dial(t, &net.Dialer{Timeout: enough}, ssh); err != nil {
 				t.Errorf("management: %v", err)
 			}
 			for name, try := range map[string]func() (net.Conn, error){
 				"unmarked to the server": func() (net.Conn, error) { return p.here.dial(t, quick, server) },
-				"marked to a stranger":   func() (net.Conn, error) { return p.here.dial(t, marked(mark), stranger) },
+				"marked to a stranger":   func() (net.Conn, error) { return p.here.dial(t, marked(mark, soon), stranger) },
 				"other port":             func() (net.Conn, error) { return p.there.dial(t, quick, net.JoinHostPort(ip[0], "23")) },
 			} {
 				if _, err := try(); !isTimeout(err) {
@@ -246,10 +253,12 @@ func TestSilenceExemptsTheAgentAlone(t *testing.T) {
 	}
 }
 
-// neighbour is what the far end thinks of an address, after asking for it.
-func neighbour(t testing.TB, s *space, addr string) int {
+const answeredNeighbour = netlink.NUD_REACHABLE | netlink.NUD_STALE | netlink.NUD_DELAY | netlink.NUD_PROBE
+
+// neighbour tells whether the far end knows an address, after asking for it and
+// waiting for a while.
+func neighbour(t testing.TB, s *space, addr string, patience time.Duration) (known bool) {
 	t.Helper()
-	state := 0
 	s.run(t, func() {
 		link, err := s.nl.LinkByName("eth0")
 		must(t, err)
@@ -258,22 +267,20 @@ func neighbour(t testing.TB, s *space, addr string) int {
 		must(t, err)
 		defer c.Close()
 		_, _ = c.Write([]byte("x"))
-		time.Sleep(300 * time.Millisecond)
-		all, err := s.nl.NeighList(link.Attrs().Index, 0)
-		must(t, err)
-		for _, n := range all {
-			if n.IP.String() == addr {
-				state = n.State
-			}
+		for end := time.Now().Add(patience); !known && time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+			all, err := s.nl.NeighList(link.Attrs().Index, 0)
+			must(t, err)
+			known = slices.ContainsFunc(all, func(n netlink.Neigh) bool {
+				return n.IP.String() == addr && n.State&answeredNeighbour != 0
+			})
 		}
 	})
-	return state
+	return known
 }
 
 // TestNeighboursStayAnswered, as in a cloud network, unless the link is dark too.
 func TestNeighboursStayAnswered(t *testing.T) {
 	t.Parallel()
-	const answered = netlink.NUD_REACHABLE | netlink.NUD_STALE | netlink.NUD_DELAY | netlink.NUD_PROBE
 	for _, dark := range []bool{false, true} {
 		t.Run(fmt.Sprintf("l2 %v", dark), func(t *testing.T) {
 			t.Parallel()
@@ -282,8 +289,12 @@ func TestNeighboursStayAnswered(t *testing.T) {
 				return loader.Silence(now(loader, time.Minute), &pb.Silence{L2: dark}, nil)
 			})
 			for _, addr := range []string{here4, here6} {
-				if got := neighbour(t, p.there, addr); (got&answered != 0) == dark {
-					t.Errorf("%s: neighbour state %#x", addr, got)
+				patience := enough
+				if dark {
+					patience = soon
+				}
+				if known := neighbour(t, p.there, addr, patience); known == dark {
+					t.Errorf("%s: its neighbour knows it: %v", addr, known)
 				}
 			}
 		})
@@ -309,10 +320,13 @@ func TestNewInterfacesFallSilentToo(t *testing.T) {
 		must(t, s.nl.AddrAdd(l, addr))
 		must(t, s.nl.LinkSetUp(l))
 	}
-	time.Sleep(100 * time.Millisecond)
-	p.there.accept(t, "10.98.0.2:80")
-	if _, err := p.here.dial(t, &net.Dialer{Timeout: 300 * time.Millisecond}, "10.98.0.2:80"); !isTimeout(err) {
-		t.Errorf("connection over a new interface: %v", err)
+	p.there.listenTCP(t, "10.98.0.2:80")
+	var err error
+	for end := time.Now().Add(enough); !isTimeout(err); {
+		if time.Now().After(end) {
+			t.Fatalf("connection over a new interface: %v", err)
+		}
+		_, err = p.here.dial(t, &net.Dialer{Timeout: soon}, "10.98.0.2:80")
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"squall/agent/host/hosttest/late"
 	pb "squall/proto/squall/v1"
 )
 
@@ -153,7 +154,7 @@ func TestStackedInterfacesDelayOnce(t *testing.T) {
 // knows waits until a way is there.
 func (p *pair) knows(t *testing.T, to string) {
 	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); ; {
+	for deadline := time.Now().Add(enough); ; {
 		heard := false
 		p.here.run(t, func() {
 			c, err := net.Dial("udp", to)
@@ -232,27 +233,33 @@ func TestTaggedFramesAreHeldAsTheyAre(t *testing.T) {
 				from, listener, copies = p.there, p.here, 2
 			}
 			ear := listener.tap(t)
-			var took []time.Duration
-			for name, tags := range tagsBefore {
-				for _, v6 := range []bool{false, true} {
-					frame := p.frame(t, from, tags, v6)
-					start := time.Now()
-					from.sendFrame(t, frame)
-					var last time.Time
-					for i := range copies {
-						got, at := ear.hear(t, frame[len(frame)-16:])
-						last = at
-						if !bytes.Equal(got, frame) {
-							t.Errorf("%s, v6 %v, copy %d:\n%x, want\n%x", name, v6, i, got, frame)
+			heldFor := func() (took []time.Duration) {
+				for name, tags := range tagsBefore {
+					for _, v6 := range []bool{false, true} {
+						frame := p.frame(t, from, tags, v6)
+						start := time.Now()
+						from.sendFrame(t, frame)
+						var last time.Time
+						for i := range copies {
+							got, at := ear.hear(t, frame[len(frame)-16:], enough)
+							last = at
+							if !bytes.Equal(got, frame) {
+								t.Errorf("%s, v6 %v, copy %d:\n%x, want\n%x", name, v6, i, got, frame)
+							}
 						}
+						took = append(took, last.Sub(start))
 					}
-					took = append(took, last.Sub(start))
 				}
+				return took
 			}
-			slices.Sort(took)
-			if took[0] < delay || pick(took, 0.5) > delay+10*time.Millisecond {
-				t.Errorf("held for %v, want %v", took, delay)
-			}
+			late.Excuse(t, lateBy, func() string {
+				took := heldFor()
+				slices.Sort(took)
+				if took[0] < delay {
+					t.Errorf("held for %v, want %v", took, delay)
+				}
+				return above("the quickest quarter of frames", pick(took, 0.25), delay+10*time.Millisecond)
+			})
 		})
 	}
 }
@@ -306,7 +313,6 @@ func (s *space) tap(t *testing.T) ear {
 		fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, all)
 		must(t, err)
 		must(t, unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_AUXDATA, 1))
-		must(t, unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 500_000}))
 		must(t, unix.Bind(fd, &unix.SockaddrLinklayer{Ifindex: s.link(t, "eth0").Attrs().Index, Protocol: all}))
 	})
 	t.Cleanup(func() { _ = unix.Close(fd) })
@@ -315,8 +321,10 @@ func (s *space) tap(t *testing.T) ear {
 
 // hear waits for a frame that ends in some bytes, and returns it with its
 // outermost tag, which the kernel has beside it, or nothing after a while.
-func (e ear) hear(t *testing.T, end []byte) ([]byte, time.Time) {
+func (e ear) hear(t *testing.T, end []byte, patience time.Duration) ([]byte, time.Time) {
 	t.Helper()
+	limit := unix.NsecToTimeval(int64(patience))
+	must(t, unix.SetsockoptTimeval(int(e), unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit))
 	buf, control := make([]byte, 2048), make([]byte, 256)
 	for {
 		n, c, from, err := receive(int(e), buf, control)
@@ -377,7 +385,15 @@ func TestForwardedPacketIsHeldOnce(t *testing.T) {
 // TestSilenceKeepsWhatIsHeld: packets that a delay line holds when a silence
 // begins do not leave.
 func TestSilenceKeepsWhatIsHeld(t *testing.T) {
-	const delay = 300 * time.Millisecond
+	for delay := 300 * time.Millisecond; !silencedInTime(t, delay); delay *= 2 {
+		t.Logf("the machine is busy: the silence began more than %s after the packet", delay)
+	}
+}
+
+// silencedInTime sends a packet through a delay line, and then silences the host.
+// It tells whether that was in time, before the packet was due to leave.
+func silencedInTime(t *testing.T, delay time.Duration) bool {
+	t.Helper()
 	p, loader := newPair(t), newLoader(t)
 	attachIn(t, p.here, func() (Attachment, error) {
 		return loader.Delay(now(loader, time.Minute), &pb.DelayLine{DelayNanos: int64(delay)})
@@ -385,18 +401,22 @@ func TestSilenceKeepsWhatIsHeld(t *testing.T) {
 	ear := p.there.tap(t)
 	first := p.frame(t, p.here, nil, false)
 	p.here.sendFrame(t, first)
-	if got, _ := ear.hear(t, first[len(first)-16:]); got == nil {
+	if got, _ := ear.hear(t, first[len(first)-16:], enough); got == nil {
 		t.Fatal("nothing leaves before the silence")
 	}
-	held := p.frame(t, p.here, nil, false)
+	held, sent := p.frame(t, p.here, nil, false), time.Now()
 	p.here.sendFrame(t, held)
 	silence := attachIn(t, p.here, func() (Attachment, error) { return loader.Silence(now(loader, time.Minute), &pb.Silence{}, nil) })
-	if got, _ := ear.hear(t, held[len(held)-16:]); got != nil {
+	if time.Since(sent) >= delay && delay < enough {
+		return false
+	}
+	if got, _ := ear.hear(t, held[len(held)-16:], delay+soon); got != nil {
 		t.Error("a held packet left a silent host")
 	}
 	if n, err := silence.Counters(); err != nil || n["dropped_out"] == 0 {
 		t.Errorf("counters %v, %v", n, err)
 	}
+	return true
 }
 
 // TestSilentHostAsksForNoAddress: what DHCP clients send by a packet socket stays
@@ -404,19 +424,19 @@ func TestSilenceKeepsWhatIsHeld(t *testing.T) {
 func TestSilentHostAsksForNoAddress(t *testing.T) {
 	p, loader := newPair(t), newLoader(t)
 	ear := p.there.tap(t)
-	ask := func() []byte {
+	ask := func(patience time.Duration) []byte {
 		frame := p.frame(t, p.here, nil, false)
 		binary.BigEndian.PutUint16(frame[14+ipv4Size:], 68)
 		binary.BigEndian.PutUint16(frame[14+ipv4Size+2:], 67)
 		p.here.sendFrame(t, frame)
-		got, _ := ear.hear(t, frame[len(frame)-16:])
+		got, _ := ear.hear(t, frame[len(frame)-16:], patience)
 		return got
 	}
-	if ask() == nil {
+	if ask(enough) == nil {
 		t.Fatal("not heard before the silence")
 	}
 	attachIn(t, p.here, func() (Attachment, error) { return loader.Silence(now(loader, time.Minute), &pb.Silence{}, nil) })
-	if ask() != nil {
+	if ask(soon) != nil {
 		t.Error("heard during the silence")
 	}
 }
