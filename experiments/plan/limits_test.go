@@ -42,14 +42,14 @@ func without(zone string) []*pb.Host {
 	return hosts
 }
 
-func TestPhaseThatEndsBeforeAnAttemptThatHangsIsWarnedOf(t *testing.T) {
+func TestPhaseThatEndsBeforeAnAttemptThatHangsIsRefused(t *testing.T) {
 	const slow = "probes: { shop: { every: 1s, timeout: 30s, from: zone-b, tcp: \"a:1\" } }\nexpect: [{ name: x, check: shop.success > 0.9, during: p }]\ntimeline"
-	warned := func(timeout string) bool {
+	refused := func(timeout string) bool {
 		p, _ := planned(t, strings.Replace(with("", "zone: zone-a", dark), "timeline", strings.Replace(slow, "30s", timeout, 1), 1), plan.World{})
-		return strings.Contains(experiments.Problems(p.GetWarnings()).Error(), `phase "p" lasts 30s, and an attempt of shop up to `+timeout)
+		return strings.Contains(experiments.Problems(p.GetProblems()).Error(), `phase "p" lasts 30s, and an attempt of shop up to `+timeout)
 	}
-	if !warned("30s") || warned("29s") {
-		t.Errorf("30s: %t, 29s: %t", warned("30s"), warned("29s"))
+	if !refused("30s") || refused("29s") {
+		t.Errorf("30s: %t, 29s: %t", refused("30s"), refused("29s"))
 	}
 }
 
@@ -78,7 +78,11 @@ func TestRefusals(t *testing.T) {
 		{"nothing left to inject", with("empty_target: skip", "zone: zone-a, role: worker", dark), nil, pb.Refusal_REFUSAL_EMPTY_TARGET, "there is no fault left to inject"},
 		{
 			"a zone that is gone, and counted", strings.Replace(with("", "zone: zone-a", dark), "timeline", "zones: { lit: [zone-b, zone-c] }\nexpect: [{ name: x, during: p, check: \"zones.lit.all(z, z.alive_share > 0.9)\" }]\ntimeline", 1),
-			without("zone-c"), pb.Refusal_REFUSAL_ABSENT, `no host of zone "zone-c" is connected`,
+			without("zone-c"), pb.Refusal_REFUSAL_ABSENT, `db-c3, web-c1, web-c2 are not connected, and an expression counts the hosts of "lit"`,
+		},
+		{
+			"a host that is gone, and counted", strings.Replace(with("", "zone: zone-a", dark), "timeline", "zones: { lit: [zone-b, zone-c] }\nexpect: [{ name: x, during: p, check: \"zones.lit.all(z, z.alive == z.total)\" }]\ntimeline", 1),
+			change("web-c1", func(h *pb.Host) { h.Presence = pb.Presence_PRESENCE_LOST }), pb.Refusal_REFUSAL_ABSENT, `web-c1 is not connected, and an expression counts the hosts of "lit"`,
 		},
 		{"an unknown zone", with("", "zone: zone-x", dark), nil, pb.Refusal_REFUSAL_UNKNOWN, `there is no zone "zone-x"`},
 		{"an unknown host", with("", "host: web-a9", dark), nil, pb.Refusal_REFUSAL_UNKNOWN, `there is no host "web-a9"`},

@@ -39,32 +39,33 @@ func (m *maker) probes() {
 	}
 }
 
-// countZones counts the hosts of a role's zones. A zone without a connected one
-// would be no part of the list, and what is said of all zones hold without it.
+// countZones counts the hosts of a role's zones. One that is not connected would
+// be no part of the count, and what is said of all hold without it.
 func (m *maker) countZones(role string) {
 	zones := m.e.GetZones()[role].GetZone()
 	m.count("zone/"+role, m.inZones(zones), nil)
 	for i, zone := range zones {
-		hosts := m.inZones([]string{zone})
-		if lost := m.lost(hosts); len(hosts) > 0 && len(lost) == len(hosts) {
+		if lost := m.lost(m.inZones([]string{zone})); len(lost) > 0 {
 			m.problem(pb.Refusal_REFUSAL_ABSENT, index("zones."+role+".zone", i),
-				"no host of zone "+quoted(zone)+" is connected, and an expression counts those of "+quoted(role), "start the agents there, or take the zone out")
+				some(lost)+" not connected, and an expression counts the hosts of "+quoted(role),
+				"start the agent there, take it out for good with `squall forget host "+lost[0]+"`, or count a target that excludes it")
 		}
 	}
 }
 
-// hang warns of phases that are over before an attempt that hangs in them is:
-// it counts where it ends, so that the phase shows none that failed so.
+// hang refuses phases that are over before an attempt that hangs in them is: it
+// counts where it ends, so that the phase shows none that failed so.
 func (m *maker) hang(path, check string, during []string) {
 	for _, name := range m.judge.ProbesIn(check) {
 		timeout := m.e.GetProbes()[name].GetTimeout().GetNanos()
 		for i, p := range m.p.GetPhases() {
-			if !slices.Contains(during, p.GetName()) || p.GetEndNanos()-p.GetStartNanos() >= timeout+int64(time.Second) {
+			lasts := p.GetEndNanos() - p.GetStartNanos()
+			if !slices.Contains(during, p.GetName()) || lasts >= timeout+int64(time.Second) {
 				continue
 			}
-			m.warn(path+".during", fmt.Sprintf("phase %s lasts %s, and an attempt of %s up to %s: one that hangs counts in none of its seconds",
-				quoted(m.e.Timeline[i].GetPhase()), quantity.FormatSpan(p.GetEndNanos()-p.GetStartNanos()), name, quantity.FormatSpan(timeout)),
-				"give the probe a shorter timeout, or the phase an `at_least`")
+			m.problem(pb.Refusal_REFUSAL_INVALID, path+".during", fmt.Sprintf("phase %s lasts %s, and an attempt of %s up to %s: one that hangs counts in none of its seconds",
+				quoted(m.e.Timeline[i].GetPhase()), quantity.FormatSpan(lasts), name, quantity.FormatSpan(timeout)),
+				fmt.Sprintf("give the probe a shorter timeout, or the phase `at_least: %s`", quantity.FormatSpan(timeout+int64(time.Second))))
 		}
 	}
 }
