@@ -54,6 +54,14 @@ func TestMistakesInExpressionsHaveTheirPlace(t *testing.T) {
 		{"checkout.success >", "", "the expression ends too early", "write a comparison"},
 		{"5 / 2 == 2.5", "5", `"5 / 2 == 2.5" speaks of nothing that is measured`, "name a probe, a target"},
 		{"true", "true", `"true" speaks of nothing that is measured`, "name a probe, a target"},
+		{"machines.total >= 1", "machines.total", `"machines.total >= 1" speaks of nothing that is measured`, "the plan knows .total before"},
+		{"size(zones.lit) == 2", "size", "speaks of nothing that is measured", "name a probe"},
+		{"zones.lit.all(z, z.total > 0)", "zones", "speaks of nothing that is measured", "name a probe"},
+		{"zones.lit[0].name == 'zone-b'", "zones", "speaks of nothing that is measured", "name a probe"},
+		{"machines.total >= 1 || machines.alive == 0", "", "a part of the expression holds, or does not, whatever is read", "leave that part out"},
+		{"machines.alive == 0 || true", "true", "whatever is read", "leave that part out"},
+		{"checkout.success > 0.9 || 1 < 2", "", "whatever is read", "leave that part out"},
+		{"zones.lit.all(z, z.alive > 0 || machines.total > 1)", "", "whatever is read", "leave that part out"},
 		{"1 < 2 && has(checkout.value)", "has(", "has(checkout.value) holds with data and without", "leave it out"},
 		{"residue.cont == 0", "cont", `there is no "cont"`, `did you mean "count"?`},
 	} {
@@ -438,9 +446,9 @@ func TestSteadyStateWantsEnoughData(t *testing.T) {
 
 func TestNumbersAreDoubles(t *testing.T) {
 	for _, check := range []string{
-		"machines.total == 2", "2 == machines.total", "machines.alive / 4 == 0.5 || true", "zones.lit.size() == 2", "size(zones.lit) == 2",
-		"zones.lit[0].name == 'zone-b'", "zones.lit.exists_one(z, z.name == 'zone-c')", "zones.lit.all(z, z.total == 1)",
-		"5 / 2 == 2.5 && residue.count == 0", "-1 < residue.count", "2u == machines.total", "checkout.ok == 1 && checkout.p50 > 39 && checkout.p99 < 41", "checkout.age < 2",
+		"machines.alive == 2", "2 == machines.alive", "machines.alive / 4 == 0.5", "zones.lit.filter(z, z.alive > 0).size() == 2", "size(zones.lit) == machines.alive",
+		"zones.lit[0].name == 'zone-b' && zones.lit[0].alive == 1", "zones.lit.exists_one(z, z.name == 'zone-c' && z.alive == 1)", "zones.lit.all(z, z.total == z.alive)",
+		"residue.count == 5 / 2 - 2.5", "-1 < residue.count", "2u == machines.alive", "machines.alive + machines.total == 4", "checkout.ok == 1 && checkout.p50 > 39 && checkout.p99 < 41", "checkout.age < 2",
 	} {
 		_, j := compiled(t, fmt.Sprintf("revert: { verify: [%q] }\n", check))
 		run, m := good()

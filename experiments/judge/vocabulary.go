@@ -105,20 +105,12 @@ func (v *vocabulary) says(a *cel.Ast, text string) *wrong {
 			fix: "leave it out: where data is missing, nothing that compares it holds",
 		}
 	case !v.measures(a):
-		return &wrong{message: fmt.Sprintf("%q speaks of nothing that is measured", text), fix: "name a probe, a target, a role of `zones`, or residue.count"}
-	}
-	return nil
-}
-
-// measures tells whether an expression names something of the experiment.
-func (v *vocabulary) measures(a *cel.Ast) bool {
-	for _, r := range a.NativeRep().ReferenceMap() {
-		role, ofZones := strings.CutPrefix(r.Name, "zones.")
-		if r.Name == "residue" || slices.Contains(v.probes, r.Name) || slices.Contains(v.targets, r.Name) || ofZones && slices.Contains(v.roles, role) {
-			return true
+		return &wrong{
+			message: fmt.Sprintf("%q speaks of nothing that is measured", text),
+			fix:     "name a probe, a target, a role of `zones`, or residue.count, and a value of it that is read: the plan knows .total before",
 		}
 	}
-	return false
+	return v.constant(a)
 }
 
 // hasIn is the first question in an expression whether a field is there, as it
