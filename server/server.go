@@ -68,6 +68,8 @@ type Config struct {
 	Decide func(d *conduct.Decider, now time.Time, v *state.View, run string) conduct.Decision
 	// Wall reads the wall clock, which may step; nil is time.Now.
 	Wall func() time.Time
+	// Boot names the machine's boot, and tells how long ago it was; nil is the kernel's word.
+	Boot func() (id string, ago time.Duration, err error)
 	Log  *slog.Logger
 }
 
@@ -85,6 +87,8 @@ type Server struct {
 
 	clock clock.Cluster
 	began time.Time
+	// saved is cluster time as the process before this one left it.
+	saved clock.Saved
 	// term is the one that this server leads, 0 as a follower.
 	term atomic.Uint64
 	// confirmed is the local time at which the newest confirmation was asked for.
@@ -101,10 +105,14 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Wall == nil {
 		cfg.Wall = time.Now
 	}
+	if cfg.Boot == nil {
+		cfg.Boot = kernelBoot
+	}
 	s := &Server{
 		cfg: cfg, id: cfg.Bundle.Identity.Name, log: cfg.Log.With("server", cfg.Bundle.Identity.Name),
 		machine: state.New(), began: time.Now(), fatal: make(chan error, 1),
 	}
+	s.restoreTime()
 	s.alarms = newAlarms()
 	s.confirmed.Store(never)
 	var err error
@@ -131,6 +139,7 @@ func (s *Server) Run(ctx context.Context) error {
 	g.Go(func() error { return s.fleet.Run(ctx) })
 	g.Go(func() error { return s.followTerms(ctx) })
 	g.Go(func() error { return s.confirmAlways(ctx) })
+	g.Go(func() error { return s.saveTimes(ctx) })
 	g.Go(func() error { return s.settleAlarms(ctx) })
 	g.Go(func() error { return s.probe(ctx) })
 	g.Go(func() error {

@@ -17,32 +17,50 @@ const (
 	// recallTime is how long a new leader that never heard the time asks others who
 	// may have.
 	recallTime = 3 * time.Second
+	// mostAway is how much time may have passed, as far as a wall clock can tell,
+	// while nobody carried cluster time on and a run was under way: what hosts hold
+	// to their own deadlines, servers take to be over by as much too early as the
+	// clock is ahead. Machines boot in less.
+	mostAway = 2 * time.Minute
 	// remindEvery is how often an alarm about the clock is repeated.
 	remindEvery = time.Minute
 )
 
-// takeTime begins a term's time: from what this server knows, or another, or,
-// where nobody ever knew it, from the wall clock.
+// takeTime begins a term's time: from what this server heard, or another, or from
+// what it saved in this boot; where there is none of that, from the wall clock.
 func (s *Server) takeTime(ctx context.Context, term uint64) {
-	s.clock.Applied(s.machine.View().Now().UnixNano())
-	if !s.clock.Known(s.local()) {
+	last := s.machine.View().Now()
+	s.clock.Applied(last.UnixNano())
+	if !s.clock.Known() && last.UnixNano() != 0 { // an empty log has no past to ask for
 		s.recall(ctx)
 	}
-	s.clock.Lead(s.local(), s.cfg.Wall().UnixNano(), term)
+	s.clock.Lead(s.local(), s.beginning().UnixNano(), term)
 }
 
-// recall asks the other servers what they know, until one does or all have
-// answered: this one has only just come up, and wall clocks may have stepped
-// while nobody led. In a new cluster nobody is to know anything.
-func (s *Server) recall(ctx context.Context) {
-	most := recallTime
-	if s.machine.View().Now().UnixNano() == 0 {
-		most = recallTime / 10
+// beginning is where cluster time begins if nobody can carry it on.
+func (s *Server) beginning() time.Time {
+	view := s.machine.View()
+	most := mostAway
+	if len(view.Active()) == 0 {
+		most = 0 // there is nothing that it would move
 	}
-	ctx, cancel := context.WithTimeout(ctx, most)
+	last := time.Unix(0, max(view.Now().UnixNano(), s.saved.Unix))
+	begin, capped := clock.Begin(s.cfg.Wall(), last, most)
+	if _, carried := s.clock.Now(s.local()); capped && !carried {
+		s.log.Error("this server's wall clock is too far ahead to begin cluster time, which nobody knows; it begins where it may be behind",
+			"wall", s.cfg.Wall(), "known", last, "begins", begin)
+	}
+	return begin
+}
+
+// recall asks the other servers what they know: this one has only just come up, and
+// wall clocks may have stepped while nobody led. It ends when one knows, or a
+// majority, this server included, has heard nothing from any leader.
+func (s *Server) recall(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, recallTime)
 	defer cancel()
-	for ctx.Err() == nil && !s.clock.Known(s.local()) {
-		if s.askTime(ctx) == len(s.cfg.Bundle.Servers)-1 {
+	for ctx.Err() == nil && !s.clock.Known() {
+		if 1+s.askTime(ctx) > len(s.cfg.Bundle.Servers)/2 {
 			return
 		}
 		select {

@@ -47,12 +47,12 @@ func (c *Cluster) Observe(sent time.Duration, r Reading, received time.Duration)
 	c.estimate.Add(sent, r, received)
 }
 
-// Known tells whether this server has ever heard what time it is.
-func (c *Cluster) Known(now time.Duration) bool {
+// Known tells whether this server has ever heard from a leader, or was one, since
+// it came up. What it was restored to is less than that.
+func (c *Cluster) Known() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	_, _, ok := c.estimate.Estimate(now)
-	return ok || c.leading
+	return c.estimate.Term() > 0 || c.leading
 }
 
 // Lead carries cluster time on, for a term, from this server's own estimate at

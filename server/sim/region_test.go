@@ -47,6 +47,8 @@ type control struct {
 	log       *stuckLog
 	skew      atomic.Int64 // of its wall clock, nanoseconds
 	lag       atomic.Int64 // of what brings it entries of the log, nanoseconds
+	dir       string
+	boots     atomic.Int64 // of its machine
 	transport *raft.InmemTransport
 	server    *server.Server // nil while it is dead
 	stop      context.CancelFunc
@@ -82,7 +84,7 @@ func newRegion(t *testing.T, s settings) *region {
 		r.doors = append(r.doors, pki.Server{ID: id, Address: id})
 	}
 	for i, d := range r.doors {
-		c := &control{id: d.ID, region: r, stores: consensus.MemoryStores()}
+		c := &control{id: d.ID, region: r, stores: consensus.MemoryStores(), dir: t.TempDir()}
 		c.log = &stuckLog{LogStore: c.stores.Log}
 		c.stores.Log = c.log
 		if i < len(s.skew) {
@@ -177,7 +179,7 @@ func (c *control) start() {
 	s, err := server.New(server.Config{
 		Bundle: r.bundle(pb.Role_ROLE_SERVER, c.id), Doors: []net.Listener{r.net.listen(c.id)}, RaftPeers: peers,
 		Timing: r.timing, Dial: r.net.dialer(c.id), Transport: slowWay{c.transport, r.lagOf}, Stores: c.stores, Decide: r.decide,
-		Wall: func() time.Time { return time.Now().Add(c.wallStep()) }, Log: r.log,
+		Wall: func() time.Time { return time.Now().Add(c.wallStep()) }, Boot: c.boot, Dir: c.dir, Log: r.log,
 	})
 	if err != nil {
 		r.t.Fatal(err)
@@ -195,6 +197,14 @@ func (c *control) start() {
 
 // wallStep is how far its wall clock is off.
 func (c *control) wallStep() time.Duration { return time.Duration(c.skew.Load()) }
+
+// boot is the boot of its machine, and how long ago that was.
+func (c *control) boot() (id string, ago time.Duration, err error) {
+	return fmt.Sprint(c.id, "/", c.boots.Load()), time.Since(epoch), nil
+}
+
+// epoch is before every simulation's beginning.
+var epoch = time.Unix(9e8, 0)
 
 // lagOf is by how much a server lags.
 func (r *region) lagOf(server raft.ServerAddress) time.Duration {
