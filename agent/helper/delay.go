@@ -107,8 +107,12 @@ func armLine(order []byte) (*armed, error) {
 	return a, nil
 }
 
-// counters are the line's own, and what came of frames afterwards.
+// counters are the line's own, and what came of frames afterwards. A line of which
+// a part was detached is none any more: that is an error, and it ends.
 func (a *armed) counters() (map[string]uint64, error) {
+	if err := a.line.Taken(); err != nil {
+		return nil, err
+	}
 	n, err := a.line.Counters()
 	if err != nil {
 		return nil, err

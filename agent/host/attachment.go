@@ -60,11 +60,14 @@ func (p *program) evidence(ctx context.Context, open bool) ([]*pb.Evidence, erro
 
 func (p *program) renew(until time.Duration) { p.attachment.Renew(until) }
 
-func (p *program) died() <-chan struct{} {
-	if d, ok := p.attachment.(interface{ Done() <-chan struct{} }); ok {
-		return d.Done()
+func (p *program) died() <-chan struct{} { return p.attachment.Done() }
+
+// cause is why the programs have ended by themselves.
+func (p *program) cause() string {
+	if err := p.attachment.Cause(); err != nil {
+		return err.Error()
 	}
-	return nil // held by this process, and gone with it
+	return ""
 }
 
 // Close implements thing.

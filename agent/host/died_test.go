@@ -34,16 +34,16 @@ func TestDeathOfADelayLineIsTold(t *testing.T) {
 			return err
 		}
 		select {
-		case tag := <-h.Died():
-			if tag != "squall/run/killed/delay" {
-				t.Errorf("the death of %s is told", tag)
+		case d := <-h.Died():
+			if d.Tag != "squall/run/killed/delay" || !strings.Contains(d.Why, "killed") {
+				t.Errorf("told: %+v", d)
 			}
 		case <-time.After(time.Minute):
 			t.Error("its death is not told")
 		}
 		do(t, h, detach("squall/run/killed/delay"))
 		if len(h.Died()) > 0 {
-			t.Errorf("the death of %s is told, too", <-h.Died())
+			t.Errorf("told, too: %+v", <-h.Died())
 		}
 		return nil
 	})

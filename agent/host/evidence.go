@@ -2,9 +2,11 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
+	"squall/agent/host/bpf"
 	pb "squall/proto/squall/v1"
 )
 
@@ -20,6 +22,8 @@ func (r *Real) Evidence(ctx context.Context, tag string) ([]*pb.Evidence, error)
 		switch {
 		case ctx.Err() != nil:
 			return nil, fmt.Errorf("read evidence of %s: %w", tag, ctx.Err())
+		case errors.Is(err, bpf.ErrDetached):
+			seen = []*pb.Evidence{{Name: "ended", Text: fmt.Sprintf("%s has ended: %v", Kind(h.op), err)}}
 		case err != nil:
 			seen = []*pb.Evidence{{Name: "readable", Text: fmt.Sprintf("%s can't be read: %v", Kind(h.op), err)}}
 		}

@@ -197,13 +197,21 @@ func (r *Real) watchDeath(h *held, died <-chan struct{}) {
 		return
 	}
 	select {
-	case r.deaths <- h.op.GetTag():
+	case r.deaths <- Death{h.op.GetTag(), why(h.thing)}:
 	default: // nobody listens; evidence tells of it too
 	}
 }
 
 // Died implements Host.
-func (r *Real) Died() <-chan string { return r.deaths }
+func (r *Real) Died() <-chan Death { return r.deaths }
+
+// why is what is known of a thing's death.
+func why(t thing) string {
+	if p, ok := t.(*program); ok {
+		return p.cause()
+	}
+	return ""
+}
 
 // Renew implements Host.
 func (r *Real) Renew(tag string, until time.Duration) {

@@ -16,6 +16,13 @@ import (
 // ErrUnsupported is wrapped by errors that name a missing piece of the kernel.
 var ErrUnsupported = errors.New("unsupported on this host")
 
+// Death is the end of something that nobody detached by its tag.
+type Death struct {
+	Tag string
+	// Why it ended; empty where that isn't known.
+	Why string
+}
+
 // Host is a machine as the agent sees it. The real one is made by Open; the
 // printing fake is in hosttest.
 type Host interface {
@@ -55,8 +62,8 @@ type Host interface {
 	// goes on past those that it can't exempt, and says which.
 	Exempt(servers []string) error
 
-	// Died has the tags of what has ended on this host without being detached.
-	Died() <-chan string
+	// Died tells of what has ended on this host without being detached.
+	Died() <-chan Death
 
 	// Evidence reads the counters of what is attached under a tag, and tries
 	// an active probe through the same path where there is one. A tag stands for

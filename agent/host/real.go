@@ -51,8 +51,8 @@ type Real struct {
 	lasting []*operation
 	// freezerOf is how cgroups are frozen here, as that of cgroups; a test has another.
 	freezerOf func(cgroup string) (freezer, error)
-	// deaths has the tags of what ended without being closed.
-	deaths chan string
+	// deaths tells of what ended without being closed.
+	deaths chan Death
 
 	mu   sync.Mutex // guards everything below
 	held map[slot]*held
@@ -75,7 +75,7 @@ func Open(config *pb.HostConfig, o Options) (*Real, error) {
 	r := &Real{
 		config: config, options: o, workloads: workloads,
 		log:    cmp.Or(o.Log, slog.New(slog.DiscardHandler)),
-		deaths: make(chan string, 64), held: map[slot]*held{}, leases: map[string]time.Duration{},
+		deaths: make(chan Death, 64), held: map[slot]*held{}, leases: map[string]time.Duration{},
 		lasting: lasting(), freezerOf: workloads.cgroups.freezerOf,
 	}
 	if config.GetSquall() == pb.SquallPolicy_SQUALL_POLICY_NEVER {

@@ -183,7 +183,7 @@ func (s *scene) news(name string, words []string) news {
 		s.sees = values
 		return nil
 	case "died":
-		return &died{values["tag"]}
+		return &died{tag: values["tag"], why: values["why"]}
 	case "reverted":
 		return s.reverted(k, values)
 	}

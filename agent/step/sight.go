@@ -133,7 +133,11 @@ func (c *core) unread(s *step, why string) {
 }
 
 // died says that something under a tag has ended without being detached.
-type died struct{ tag string }
+type died struct {
+	tag string
+	// why it ended; empty where that isn't known.
+	why string
+}
 
 func (n *died) into(c *core) {
 	for _, s := range c.sorted() {
@@ -148,7 +152,11 @@ func (n *died) into(c *core) {
 		if what == "" {
 			what = "part " + n.tag
 		}
-		c.lose(s, endedName, fmt.Sprintf("the %s ended at %s", what, c.clockText(c.now.boot)))
+		text := fmt.Sprintf("the %s ended at %s", what, c.clockText(c.now.boot))
+		if n.why != "" {
+			text += ": " + n.why
+		}
+		c.lose(s, endedName, text)
 	}
 }
 
@@ -200,9 +208,9 @@ func clockOf(unixNanos int64) string {
 func (e *Engine) watchDeaths(ctx context.Context) {
 	for {
 		select {
-		case tag := <-e.host.Died():
-			e.log.Error("a part of a fault has ended by itself", "tag", tag)
-			e.post(&died{tag})
+		case d := <-e.host.Died():
+			e.log.Error("a part of a fault has ended by itself", "tag", d.Tag, "why", d.Why)
+			e.post(&died{d.Tag, d.Why})
 		case <-ctx.Done():
 			return
 		}

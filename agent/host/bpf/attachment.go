@@ -18,16 +18,20 @@ type held struct {
 	names []string
 	more  func(map[string]uint64) error // adds what is not in the counters map
 	free  func() error                  // lets go of the collection, when all is read
+	taken func() error                  // an ErrDetached where somebody detached it; nil where nobody can
+	done  chan struct{}                 // closed when it has ended
 
 	mu     sync.Mutex // guards what follows
 	closed bool
-	last   map[string]uint64
+	// why it has ended without being closed.
+	why  error
+	last map[string]uint64
 }
 
 // hold takes over a collection and what attaches it. Names are those of the
 // counters, in the order of the programs' enum.
 func hold(coll *ebpf.Collection, lease *mappedValue, links io.Closer, names []string) *held {
-	return &held{coll: coll, lease: lease, links: links, names: names, free: func() error {
+	return &held{coll: coll, lease: lease, links: links, names: names, done: make(chan struct{}), free: func() error {
 		coll.Close()
 		return lease.close()
 	}}
@@ -42,14 +46,33 @@ func (h *held) Renew(until time.Duration) {
 	}
 }
 
-// Counters implements Attachment.
+// Counters implements Attachment. It finds out, too, when somebody has detached
+// the fault, which is an error from then on and wraps ErrDetached.
 func (h *held) Counters() (map[string]uint64, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed {
 		return h.last, nil
 	}
+	if h.why == nil && h.taken != nil {
+		if h.why = h.taken(); h.why != nil {
+			close(h.done)
+		}
+	}
+	if h.why != nil {
+		return nil, h.why
+	}
 	return h.read()
+}
+
+// Done is closed when the fault has ended, for whatever reason.
+func (h *held) Done() <-chan struct{} { return h.done }
+
+// Cause is why it has ended without being closed.
+func (h *held) Cause() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.why
 }
 
 // Close implements Attachment.
@@ -62,6 +85,9 @@ func (h *held) Close() error {
 	err := h.links.Close()
 	last, e := h.read()
 	h.closed, h.last = true, last
+	if h.why == nil {
+		close(h.done)
+	}
 	return errors.Join(err, e, h.free())
 }
 

@@ -104,7 +104,7 @@ func BenchmarkOtherTraffic(b *testing.B) {
 		"dns": func(loader *Loader) (Attachment, error) {
 			return loader.DropDNS(now(loader, 10*time.Minute), &pb.DropDNS{SharePpm: wholePPM})
 		},
-		"entries": func(loader *Loader) (Attachment, error) { return idle{loader}, loader.Attach() },
+		"entries": func(loader *Loader) (Attachment, error) { return idle{loader: loader}, loader.Attach() },
 	}
 	for name, f := range faults {
 		b.Run(name, func(b *testing.B) {
@@ -143,17 +143,20 @@ func BenchmarkOtherTraffic(b *testing.B) {
 }
 
 // idle is the entries alone, as an attachment.
-type idle struct{ *Loader }
+type idle struct {
+	Attachment
+	loader *Loader
+}
 
 func (idle) Renew(time.Duration) {}
 
 func (idle) Counters() (map[string]uint64, error) { return nil, nil }
 
 func (i idle) Close() error {
-	i.dispatcher.mu.Lock()
-	defer i.dispatcher.mu.Unlock()
-	err := i.dispatcher.links.Close()
-	i.dispatcher.links = nil
+	i.loader.dispatcher.mu.Lock()
+	defer i.loader.dispatcher.mu.Unlock()
+	err := i.loader.dispatcher.links.Close()
+	i.loader.dispatcher.links = nil
 	return err
 }
 

@@ -76,6 +76,16 @@ func (d *Delay) Pid() int { return d.cmd.Process.Pid }
 // Done is closed when the delay line has ended, for whatever reason.
 func (d *Delay) Done() <-chan struct{} { return d.done }
 
+// Cause is why it has ended without being closed; nil while it has not ended.
+func (d *Delay) Cause() error {
+	select {
+	case <-d.done:
+		return fmt.Errorf("its process ended (%s): %s", d.cmd.ProcessState, bytes.TrimSpace(d.stderr.Bytes()))
+	default:
+		return nil
+	}
+}
+
 // Counters implements Attachment.
 func (d *Delay) Counters() (map[string]uint64, error) {
 	d.mu.Lock()

@@ -67,6 +67,30 @@ func (d *dispatcher) close() error {
 	return d.links.Close()
 }
 
+// taken is an ErrDetached where somebody has detached an entry.
+func (d *dispatcher) taken() error {
+	d.mu.Lock()
+	links := d.links
+	d.mu.Unlock()
+	if links == nil {
+		return nil
+	}
+	return links.taken()
+}
+
+// mend attaches entries anew that somebody has detached, for a fault to come.
+func (d *dispatcher) mend() error {
+	if d.taken() == nil {
+		return nil
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.links == nil {
+		return nil
+	}
+	return d.links.mend()
+}
+
 // take reserves a slot and sees to it that the entries are attached.
 func (d *dispatcher) take() (int, error) {
 	d.mu.Lock()

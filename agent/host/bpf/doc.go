@@ -19,12 +19,18 @@ var ErrUnsupported = errors.New("missing in this kernel")
 // Attachment is one fault held in the kernel.
 type Attachment interface {
 	// Counters reads what the fault has done so far, by name. After Close it
-	// returns the last values.
+	// returns the last values. It fails once somebody else has detached the fault.
 	Counters() (map[string]uint64, error)
 
 	// Renew moves the fault's lease to a boot time, back too. It is closed before
 	// the first.
 	Renew(until time.Duration)
+
+	// Done is closed when the fault has ended, for whatever reason.
+	Done() <-chan struct{}
+
+	// Cause is why it has ended without being closed; nil where it has not.
+	Cause() error
 
 	// Close ends the fault before it returns. It may be called again.
 	Close() error

@@ -6,11 +6,11 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 )
 
@@ -34,13 +34,13 @@ type interfaceLinks struct {
 	done   sync.WaitGroup
 
 	mu    sync.Mutex // guards links
-	links map[int][]link.Link
+	links map[int][]*hooked
 }
 
 // linkInterfaces attaches hooks in the caller's network namespace and watches for new
 // interfaces. An interface for which hooks is empty is left alone.
 func linkInterfaces(hooks func(net.Interface) []hook) (*interfaceLinks, error) {
-	x := &interfaceLinks{hooks: hooks, links: map[int][]link.Link{}}
+	x := &interfaceLinks{hooks: hooks, links: map[int][]*hooked{}}
 	var err error
 	if x.netns, err = os.Open("/proc/thread-self/ns/net"); err != nil {
 		return nil, fmt.Errorf("open the network namespace: %w", err)
@@ -84,6 +84,50 @@ func (x *interfaceLinks) watch() {
 		// An interface that refuses now is tried again at the next event.
 		_ = x.sync()
 	}
+}
+
+// taken is an ErrDetached where somebody has taken hooks off an interface that is
+// still there. It costs a system call for each.
+func (x *interfaceLinks) taken() error {
+	if x.events == nil {
+		return nil // those of a trial
+	}
+	conn, err := x.events.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("look at interfaces: %w", err)
+	}
+	var errs []error
+	err = conn.Control(func(sock uintptr) {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		for _, hooks := range x.links {
+			for _, h := range hooks {
+				errs = append(errs, h.taken(int(sock)))
+			}
+		}
+	})
+	return errors.Join(append(errs, err)...)
+}
+
+// mend attaches anew what somebody has detached. It must run in the namespace.
+func (x *interfaceLinks) mend() error {
+	if err := x.dropTaken(); err != nil {
+		return err
+	}
+	return x.sync()
+}
+
+// dropTaken lets go of interfaces from which something was detached.
+func (x *interfaceLinks) dropTaken() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	var errs []error
+	for index, hooks := range x.links {
+		if slices.ContainsFunc(hooks, func(h *hooked) bool { off, err := h.off(); return off || err != nil }) {
+			errs = append(errs, x.drop(index))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // sync makes the links match the interfaces. It must run in the namespace.
@@ -133,30 +177,6 @@ func (x *interfaceLinks) drop(index int) error {
 	}
 	delete(x.links, index)
 	return errors.Join(errs...)
-}
-
-// Programs that drop stand at the head, the delay line's at the tail.
-const (
-	head = true
-	tail = false
-)
-
-// attach puts a program before or after all others of an interface.
-func attach(i net.Interface, h hook, first bool) (link.Link, error) {
-	anchor := link.Tail()
-	if first {
-		anchor = link.Head()
-	}
-	l, err := link.AttachTCX(link.TCXOptions{
-		Interface: i.Index, Program: h.program, Attach: h.where, Anchor: anchor,
-	})
-	if errors.Is(err, ebpf.ErrNotSupported) {
-		return nil, missing("attach to "+i.Name+" (tcx, Linux 6.6)", err)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("attach to %s: %w", i.Name, err)
-	}
-	return l, nil
 }
 
 // ours are the TAPs of delay lines.

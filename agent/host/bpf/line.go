@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
 
 	pb "squall/proto/squall/v1"
 )
@@ -51,6 +53,9 @@ type Line struct {
 	beat   *mappedValue
 	coll   *ebpf.Collection
 	parts  closers
+
+	mu     sync.Mutex // guards hooked, which grows with the interfaces
+	hooked []*hooked
 }
 
 // OpenLine prepares a line as ordered, under the lease that this process has
@@ -170,10 +175,40 @@ func ways(d pb.Direction) (in, out bool) {
 // put attaches a program after all others: what those drop is not held.
 func (l *Line) put(i net.Interface, h hook) error {
 	k, err := attach(i, h, tail)
-	if err == nil {
-		l.parts = append(l.parts, k)
+	if err != nil {
+		return err
 	}
-	return err
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.hooked = append(l.hooked, k)
+	return nil
+}
+
+// Taken is an ErrDetached where somebody has taken a program off the TAP or off an
+// interface that is still there. It must run in the line's network namespace.
+func (l *Line) Taken() error {
+	sock, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("look at interfaces: %w", err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var errs []error
+	for _, h := range l.hooked {
+		errs = append(errs, h.taken(sock))
+	}
+	return errors.Join(append(errs, unix.Close(sock))...)
+}
+
+// detach takes all programs off.
+func (l *Line) detach() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var errs []error
+	for _, h := range l.hooked {
+		errs = append(errs, h.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // Boot is the time since boot as the line's programs read it.
@@ -191,7 +226,7 @@ func (l *Line) Counters() (map[string]uint64, error) { return readCounters(l.col
 
 // Close detaches the line.
 func (l *Line) Close() error {
-	errs := []error{l.parts.Close(), l.lease.Close(), l.loader.servers.Close()}
+	errs := []error{l.detach(), l.parts.Close(), l.lease.Close(), l.loader.servers.Close()}
 	if l.beat != nil {
 		errs = append(errs, l.beat.close())
 	}

@@ -42,6 +42,9 @@ func Warm(a Attachment, err error) error {
 
 // take finds a spare of a shape, or loads one. Load is told the slot.
 func (l *Loader) take(p programPair, load func(slot int) (*ebpf.Collection, error)) (*programPair, error) {
+	if err := l.dispatcher.mend(); err != nil {
+		return nil, err
+	}
 	if spare := l.spares.take(p.shape); spare != nil {
 		return spare, nil
 	}
@@ -71,6 +74,7 @@ func (l *Loader) enter(p *programPair, g Gate, counters []string) (Attachment, e
 	}
 	h := hold(p.coll, p.lease, p, counters)
 	h.free = func() error { return l.putAside(p) }
+	h.taken = p.dispatcher.taken
 	return h, nil
 }
 

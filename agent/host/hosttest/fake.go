@@ -28,7 +28,7 @@ type Fake struct {
 	facts     *pb.Facts
 	born      time.Time
 	leases    map[string]time.Duration
-	deaths    chan string
+	deaths    chan host.Death
 	attached  []*attached
 	workloads map[string]*workload
 	events    []Event
@@ -80,7 +80,7 @@ func NewFake(config *pb.HostConfig) *Fake {
 		workloads: map[string]*workload{},
 		waiting:   map[string]context.CancelFunc{},
 		leases:    map[string]time.Duration{},
-		deaths:    make(chan string, 16),
+		deaths:    make(chan host.Death, 16),
 		faults:    map[int]func(context.Context) error{},
 	}
 	for _, w := range config.GetWorkloads() {
@@ -233,7 +233,7 @@ func (f *Fake) Exempt(servers []string) error {
 }
 
 // Died implements host.Host.
-func (f *Fake) Died() <-chan string { return f.deaths }
+func (f *Fake) Died() <-chan host.Death { return f.deaths }
 
 // Die ends what is attached under a tag, as the death of its holder does.
 func (f *Fake) Die(tag string) {
@@ -242,7 +242,7 @@ func (f *Fake) Die(tag string) {
 	f.attached = slices.DeleteFunc(f.attached, func(a *attached) bool { return host.Under(a.tag, tag) })
 	f.record("die", tag, nil)
 	select {
-	case f.deaths <- tag:
+	case f.deaths <- host.Death{Tag: tag}:
 	default:
 	}
 }
