@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"squall/cli/lab"
+	pb "squall/proto/squall/v1"
 )
 
 func newLabCmd(a *app) *cobra.Command {
@@ -89,11 +90,16 @@ func (a *app) labUp(ctx context.Context, name string) (lab.Folder, error) {
 	if err != nil {
 		return "", takeDown(context.WithoutCancel(ctx), folder, err)
 	}
-	fmt.Fprintf(a.stderr, "lab %s is up after %v\n", file.GetName(), time.Since(began).Round(time.Millisecond))
-	if file.GetSay() != "" {
-		fmt.Fprint(a.stderr, escape(file.GetSay()))
-	}
+	a.sayUp(file, time.Since(began))
 	return folder, nil
+}
+
+// sayUp ends what is told of a lab's start with its own words, on lines of their own.
+func (a *app) sayUp(file *pb.Lab, took time.Duration) {
+	fmt.Fprintf(a.stderr, "lab %s is up after %v\n", file.GetName(), took.Round(time.Millisecond))
+	if say := strings.TrimRight(file.GetSay(), "\n"); say != "" {
+		fmt.Fprintln(a.stderr, escape(say))
+	}
 }
 
 // takeDown clears up after a lab that did not come up, and says where its logs are.

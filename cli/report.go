@@ -283,6 +283,6 @@ func (t *reportText) probes() {
 		}
 		t.line(p.GetName(), fmt.Sprintf("n=%d", p.GetCount()), fmt.Sprintf("ok %.1f%%", 100*p.GetSuccess()),
 			fmt.Sprintf("p50 %.1fms", p.GetP50Millis()), fmt.Sprintf("p95 %.1fms", p.GetP95Millis()),
-			fmt.Sprintf("p99 %.1fms", p.GetP99Millis()), worst, fmt.Sprintf("gaps %d", p.GetGaps()))
+			fmt.Sprintf("p99 %.1fms", p.GetP99Millis()), worst, fmt.Sprintf("no reading in %ds", p.GetGaps()))
 	}
 }
