@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -14,6 +15,7 @@ import (
 	"squall/experiments/internal/spell"
 	"squall/experiments/quantity"
 	pb "squall/proto/squall/v1"
+	"squall/proto/text"
 )
 
 // field reads a node into a field of a message.
@@ -224,7 +226,7 @@ func checkText(fd protoreflect.FieldDescriptor, text string) error {
 		return quantity.Mistakef("write a text, or leave the key out", "the text is empty")
 	}
 	if pattern == "" || regexp.MustCompile(`^(?:`+pattern+`)$`).MatchString(text) {
-		return nil
+		return checkLegible(fd, text)
 	}
 	if plainWords.MatchString(pattern) {
 		return quantity.Mistakef(withNear(text, strings.Split(pattern, "|")), "%s is not known here", quoted(text))
@@ -234,6 +236,16 @@ func checkText(fd protoreflect.FieldDescriptor, text string) error {
 		fix += ", such as " + example
 	}
 	return quantity.Mistakef(fix, "%s has the wrong form", quoted(text))
+}
+
+// checkLegible refuses what a terminal would obey, as a server does.
+func checkLegible(fd protoreflect.FieldDescriptor, s string) error {
+	at := strings.IndexFunc(s, func(r rune) bool { return !text.Legible(r) })
+	if at < 0 || text.Sent(fd) {
+		return nil
+	}
+	r, _ := utf8.DecodeRuneInString(s[at:])
+	return quantity.Mistakef("take it out: no terminal should obey what somebody wrote", "the text holds the character %U", r)
 }
 
 // wrongType says what a node is and what was expected.

@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	pb "squall/proto/squall/v1"
 	"squall/proto/text"
@@ -36,6 +37,29 @@ func TestCheckNamesTheField(t *testing.T) {
 		text.CleanMessage(e)
 		if err := text.Check(e); err != nil {
 			t.Errorf("%s is not clean after cleaning: %v", want, err)
+		}
+	}
+}
+
+// TestWhatIsSentToAProgramIsNoText: the line end that Redis, SMTP and memcached
+// want is none that a terminal is shown.
+func TestWhatIsSentToAProgramIsNoText(t *testing.T) {
+	tcp := &pb.TCPProbe{Address: "redis:6379", Send: "PING\r\n", Expect: "+PONG\r\n\x00"}
+	e := &pb.Experiment{Probes: map[string]*pb.Probe{"ping": {Kind: &pb.Probe_Tcp{Tcp: tcp}}}}
+	if err := text.Check(e); err != nil {
+		t.Errorf("refused: %v", err)
+	}
+	text.CleanMessage(e)
+	if tcp.GetSend() != "PING\r\n" || tcp.GetExpect() != "+PONG\r\n\x00" {
+		t.Errorf("it became %q", tcp)
+	}
+	tcp.Send = strings.Repeat("x", text.Most+1)
+	if err := text.Check(e); err == nil {
+		t.Error("it may have any length")
+	}
+	for _, name := range []protoreflect.Name{"send", "expect"} {
+		if fd := tcp.ProtoReflect().Descriptor().Fields().ByName(name); fd == nil || !text.Sent(fd) {
+			t.Errorf("%s is not sent", name)
 		}
 	}
 }
