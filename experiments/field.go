@@ -7,7 +7,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -238,14 +237,12 @@ func checkText(fd protoreflect.FieldDescriptor, text string) error {
 	return quantity.Mistakef(fix, "%s has the wrong form", quoted(text))
 }
 
-// checkLegible refuses what a terminal would obey, as a server does.
+// checkLegible refuses what a terminal would obey instead of show.
 func checkLegible(fd protoreflect.FieldDescriptor, s string) error {
-	at := strings.IndexFunc(s, func(r rune) bool { return !text.Legible(r) })
-	if at < 0 || text.Sent(fd) {
+	if text.Sent(fd) || !strings.ContainsFunc(s, func(r rune) bool { return !text.Legible(r) }) {
 		return nil
 	}
-	r, _ := utf8.DecodeRuneInString(s[at:])
-	return quantity.Mistakef("take it out: no terminal should obey what somebody wrote", "the text holds the character %U", r)
+	return quantity.Mistakef("take them out", "%s has control characters", quoted(s))
 }
 
 // wrongType says what a node is and what was expected.

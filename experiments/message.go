@@ -2,7 +2,6 @@ package experiments
 
 import (
 	"fmt"
-	"strings"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -10,7 +9,6 @@ import (
 	"squall/experiments/fault"
 	"squall/experiments/internal/spell"
 	pb "squall/proto/squall/v1"
-	"squall/proto/text"
 )
 
 // Check says what is wrong with an experiment that came as a message, by the
@@ -84,7 +82,9 @@ func (d *decoder) wholeField(m protoreflect.Message, fd protoreflect.FieldDescri
 	switch {
 	case fd.IsMap():
 		m.Get(fd).Map().Range(func(key protoreflect.MapKey, v protoreflect.Value) bool {
-			d.wholeText(key.String(), at.entry(printable(key.String())))
+			if err := checkLegible(fd.MapKey(), key.String()); err != nil {
+				d.refused(at.entry(printable(key.String())), err)
+			}
 			d.wholeValue(fd.MapValue(), v, at.entry(printable(key.String())))
 			return true
 		})
@@ -113,9 +113,6 @@ func (d *decoder) wholeValue(fd protoreflect.FieldDescriptor, v protoreflect.Val
 		}
 		return
 	case fd.Kind() == protoreflect.StringKind:
-		if d.wholeText(v.String(), at); d.wrong[at.path] {
-			return
-		}
 		err = checkText(fd, v.String())
 	case fd.Kind() == protoreflect.Uint32Kind, fd.Kind() == protoreflect.Uint64Kind:
 		err = checkRange(fd, fmt.Sprint(v.Uint()), v)
@@ -138,13 +135,6 @@ func sayable(fd protoreflect.FieldDescriptor, v protoreflect.Value) error {
 		return fmt.Errorf("%s is not what it seems", quoted(said))
 	}
 	return checkRange(fd, said, v)
-}
-
-// wholeText refuses what a terminal would obey instead of show.
-func (d *decoder) wholeText(said string, at where) {
-	if strings.ContainsFunc(said, func(r rune) bool { return !text.Legible(r) }) {
-		d.absent(at, quoted(said)+" has control characters", "take them out")
-	}
 }
 
 func (d *decoder) refused(at where, err error) {

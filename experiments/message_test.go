@@ -68,6 +68,15 @@ func TestMessagesAreHeldToTheRulesOfFiles(t *testing.T) {
 	}
 }
 
+// TestMessagesMaySendWhatProgramsWant: a file can say it, so a message may.
+func TestMessagesMaySendWhatProgramsWant(t *testing.T) {
+	e := AdHoc(&pb.Fault{Kind: &pb.Fault_NetDelay{NetDelay: &pb.NetDelay{Delay: &pb.Span{Nanos: 40e6}}}}, nil, &pb.Target{Zone: []string{"zone-a"}}, time.Minute)
+	e.Probes = map[string]*pb.Probe{"ping": {Kind: &pb.Probe_Tcp{Tcp: &pb.TCPProbe{Address: "10.0.1.11:6379", Send: "PING\r\n", Expect: "+PONG\r\n"}}}}
+	if problems := Check(e); problems != nil {
+		t.Error(problems)
+	}
+}
+
 func stepOf(e *pb.Experiment) *pb.Step      { return e.GetTimeline()[0].GetFaults()[0] }
 func delayOf(e *pb.Experiment) *pb.NetDelay { return stepOf(e).GetFault().GetNetDelay() }
 
