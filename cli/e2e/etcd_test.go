@@ -23,7 +23,7 @@ func TestEtcdWritesOnWithoutAZone(t *testing.T) {
 }
 
 // writerRegion is a lab of a store and its writer that is up, and the scenario
-// that plays in it.
+// that plays in it, as text.
 type writerRegion struct {
 	*region
 	scenario string
@@ -53,7 +53,8 @@ func newWriterRegion(t *testing.T, lab string) writerRegion {
 	d := newDesk(t)
 	t.Cleanup(func() { d.must(t, 0, nil, "lab", "down", lab) })
 	d.must(t, 0, []string{"is up"}, "lab", "up", lab)
-	return writerRegion{&region{desk: d, folder: filepath.Join(d.dir, "squall-lab-"+lab)}, "zone-loss-" + lab}
+	scenario := d.must(t, 0, nil, "catalog", "show", "zone-loss-"+lab).stdout
+	return writerRegion{&region{desk: d, folder: filepath.Join(d.dir, "squall-lab-"+lab)}, scenario}
 }
 
 // TestTheReportAgreesWithEtcd runs zone-loss-etcd against the leader's zone with
@@ -183,10 +184,9 @@ func darkness(report *pb.RunReport, host string) (held, reverted time.Time) {
 func (e *writerRegion) runBooked(t *testing.T, book string, words ...string) (result, string) {
 	t.Helper()
 	e.fetch(t, "PUT", theWriter+"/books/"+book)
-	scenario := e.must(t, 0, nil, "catalog", "show", e.scenario).stdout
 	probe := "probes:\n  booked: { every: 100ms, timeout: 10s, from: writers, http: { url: \"" +
 		theWriter + "/write?book=" + book + "\", method: POST } }"
-	running := e.start(t, append([]string{"run", e.write(t, book+".yaml", strings.Replace(scenario, "probes:", probe, 1))}, words...)...)
+	running := e.start(t, append([]string{"run", e.write(t, book+".yaml", strings.Replace(e.scenario, "probes:", probe, 1))}, words...)...)
 	light := e.awaitLight(t)
 	time.Sleep(time.Until(light.Add(8 * time.Second)))
 	e.fetch(t, "DELETE", theWriter+"/books/"+book)

@@ -46,8 +46,9 @@ func TestTheReportAgreesWithPatroni(t *testing.T) {
 	r.agreeOnThePrimary(t, report, old, took)
 }
 
-// agreeOnRows: with synchronous_mode Patroni promises that no write is lost that
-// a client has been acknowledged, and the report counts the same ones.
+// agreeOnRows: the store promises that no write is lost that a client has been
+// acknowledged (Patroni with synchronous_mode, Redis by WAIT), and the report
+// counts the same ones.
 func agreeOnRows(t *testing.T, report *pb.RunReport, log []written, rows map[string]bool) {
 	t.Helper()
 	acknowledged, lost := 0, 0
@@ -66,7 +67,7 @@ func agreeOnRows(t *testing.T, report *pb.RunReport, log []written, rows map[str
 	}
 	successes := int(math.Round(report.GetProbes()[i].GetSuccess() * float64(report.GetProbes()[i].GetCount())))
 	unknown := len(log) - acknowledged
-	t.Logf("the report has %d successes, the writer %d acknowledged and %d unknown, PostgreSQL %d rows", successes, acknowledged, unknown, len(rows))
+	t.Logf("the report has %d successes, the writer %d acknowledged and %d unknown, the store %d", successes, acknowledged, unknown, len(rows))
 	if lost > 0 {
 		t.Errorf("%d acknowledged writes are lost", lost)
 	}
@@ -174,7 +175,7 @@ type written struct {
 
 // writerLog is what the writer says of the rows under a prefix, in the order in
 // which they were asked for.
-func (r *patroniRegion) writerLog(t *testing.T, prefix string) (log []written) {
+func (r *writerRegion) writerLog(t *testing.T, prefix string) (log []written) {
 	t.Helper()
 	out := r.must(t, 0, nil, "lab", "logs", asksFrom, "writer")
 	for line := range strings.Lines(out.stdout) {

@@ -19,7 +19,9 @@ import (
 // roleEnv names the program that the test binary plays on a host of the lab.
 const roleEnv = "SQUALL_E2E_ROLE"
 
-var roles = map[string]func([]string) int{"lookup": lookup, "send": send, "attached": attached, "raft": raft, "fetch": fetch}
+var roles = map[string]func([]string) int{
+	"lookup": lookup, "send": send, "attached": attached, "raft": raft, "fetch": fetch, "redis-writer": playRedisWriter,
+}
 
 // lookup looks a name up with Go's own resolver and says what an application sees.
 func lookup(args []string) int {
