@@ -17,10 +17,10 @@ func TestAnswerOfManyAttemptsIsTaken(t *testing.T) {
 	telling := r.servers[0]
 	r.kill(telling)
 	telling.cfg.Attempt = func(context.Context, *pb.PlannedProbe) probe.Reading {
-		return probe.Reading{Err: strings.Repeat("x", 300)}
+		return probe.Reading{Err: strings.Repeat("x", 10_000)}
 	}
 	r.start(telling)
-	probes := make([]*pb.PlannedProbe, 16_000)
+	probes := make([]*pb.PlannedProbe, 500)
 	for i := range probes {
 		probes[i] = &pb.PlannedProbe{Name: "shop", Control: true, Probe: &pb.Probe{Timeout: &pb.Span{Nanos: int64(longestTry)}}}
 	}
