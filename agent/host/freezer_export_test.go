@@ -30,6 +30,15 @@ func (f Freezer) Frozen(cgroup string) (bool, error) { return f.frozen(cgroup) }
 // Tag is the tag under which a cgroup is frozen.
 func (f Freezer) Tag(cgroup string) (string, error) { return f.tag(cgroup) }
 
+// Folder is that of the freezer of version 1 for a cgroup; empty for the other
+// mechanisms.
+func (f Freezer) Folder(cgroup string) string {
+	if l, ok := f.freezer.(legacyFreezer); ok {
+		return l.folder(cgroup)
+	}
+	return ""
+}
+
 // Started names a process by number and start.
 func Started(pid int) string { return started(pid) }
 

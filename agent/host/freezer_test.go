@@ -123,14 +123,16 @@ func TestFreezeStopsEveryProcessAndThawsIt(t *testing.T) {
 	})
 }
 
-// wantUnmarked sees that nothing of ours is left.
+// wantUnmarked sees that nothing of ours is left for a cgroup.
 func wantUnmarked(t *testing.T, f host.Freezer, cgroup string) {
 	t.Helper()
 	if tag, err := f.Tag(cgroup); err != nil || tag != "" {
 		t.Errorf("still held frozen under %q, %v", tag, err)
 	}
-	if left, _ := filepath.Glob("/sys/fs/cgroup/freezer/squall-frozen-*"); len(left) > 0 {
-		t.Errorf("left: %v", left)
+	if folder := f.Folder(cgroup); folder != "" {
+		if _, err := os.Stat(folder); err == nil {
+			t.Errorf("left: %s", folder)
+		}
 	}
 }
 

@@ -70,11 +70,10 @@ func followsAnew(t *testing.T, base string, aim func(*pb.Op, []string), absent b
 // which is not for the thread of a namespace.
 func bites(t *testing.T, h *host.Real, tag string) error {
 	from := valueOf(t, h, tag, "dropped")
-	for range 500 {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		if valueOf(t, h, tag, "dropped") > from+3 {
 			return nil
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
 	return errors.New("the fault does not bite")
 }

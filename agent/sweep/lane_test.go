@@ -146,7 +146,7 @@ func (l *lane) status() *pb.LocalStatusResponse {
 // await waits for a condition for a while that is long for a busy machine.
 func (l *lane) await(what string, yes func() bool) bool {
 	l.t.Helper()
-	for until := time.Now().Add(20 * time.Second); time.Now().Before(until); time.Sleep(10 * time.Millisecond) {
+	for until := time.Now().Add(time.Minute); time.Now().Before(until); time.Sleep(10 * time.Millisecond) {
 		if yes() {
 			return true
 		}

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/backoff"
 
 	"squall/agent/host/hosttest"
+	"squall/agent/host/hosttest/late"
 	kind "squall/experiments/fault"
 	pb "squall/proto/squall/v1"
 )
@@ -220,9 +221,9 @@ func (l *lane) endsByItself(c cell, killed []int) {
 		return
 	}
 	l.await("the killed are dead", func() bool { return !slices.ContainsFunc(killed, threads) })
-	began := time.Now()
+	watch, began := late.Begin(l.t), time.Now()
 	for l.attached() > 0 {
-		if took := time.Since(began); took > 40*time.Millisecond && l.attached() > 0 {
+		if took := time.Since(began); took > 40*time.Millisecond+2*watch.Worst() && l.attached() > 0 {
 			l.t.Errorf("programs are attached %s after everybody's death", took)
 			return
 		}

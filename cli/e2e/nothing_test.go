@@ -7,8 +7,9 @@ import (
 	pb "squall/proto/squall/v1"
 )
 
-// chat sends a datagram to an address ten times a second for four seconds.
-const chat = "for i in $(seq 40); do echo x > /dev/udp/203.0.113.9/9; sleep 0.1; done 2>/dev/null; true"
+// chat sends a datagram to an address ten times a second, for longer than any
+// fault here lasts, however late it begins.
+const chat = "for i in $(seq 600); do echo x > /dev/udp/203.0.113.9/9; sleep 0.1; done 2>/dev/null; true"
 
 // TestAFaultThatMetNothingIsNoPass: a delay towards addresses that nobody talks
 // to, and one whose packets leave by a TUN, which carries no frames that could

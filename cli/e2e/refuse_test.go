@@ -143,7 +143,7 @@ func raft(args []string) int {
 	defer conn.Close()
 	// The server's word on our certificate comes after our own handshake; who
 	// was let in hears nothing until he speaks.
-	_ = conn.SetReadDeadline(time.Now().Add(time.Second))
+	_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second))
 	if _, err := conn.Read(make([]byte, 1)); err != nil && !os.IsTimeout(err) {
 		fmt.Println("refused:", err)
 		return 1

@@ -86,7 +86,7 @@ func cgroupsOf(t *testing.T, dir string) []string {
 		t.Fatal(err)
 	}
 	var found []string
-	for _, name := range []string{"lab", "etcd"} {
+	for _, name := range []string{"lab", "etcd", "patroni"} {
 		sum := sha256.Sum256([]byte(filepath.Join(dir, "squall-lab-"+name)))
 		groups, _ := filepath.Glob(filepath.Join(mount, fmt.Sprintf("squall-lab-%s-%x", name, sum[:4])))
 		found = append(found, groups...)

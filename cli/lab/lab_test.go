@@ -158,7 +158,7 @@ func TestKillingTheHolderEndsEverything(t *testing.T) {
 			}
 		}
 	}
-	for end := time.Now().Add(2 * time.Second); len(processes(t, string(folder))) > 0; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(20 * time.Second); len(processes(t, string(folder))) > 0; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("still alive: %v", processes(t, string(folder)))
 		}
@@ -232,7 +232,7 @@ func TestTheAgentIsStartedAgain(t *testing.T) {
 // waitFor waits for a process that is another than old.
 func waitFor(t *testing.T, find func() []process, old int) int {
 	t.Helper()
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		for _, p := range find() {
 			if p.pid != old {
 				return p.pid

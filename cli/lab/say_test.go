@@ -92,7 +92,7 @@ func FuzzDoor(f *testing.F) {
 		go func() { done <- i.serve(context.Background(), there); there.Close() }()
 		go func() {
 			_, _ = here.Write(append(b, 0)) // which ends whatever it is
-			_ = here.SetReadDeadline(time.Now().Add(time.Second))
+			_ = here.SetReadDeadline(time.Now().Add(20 * time.Second))
 		}()
 		var a answer
 		err := json.NewDecoder(here).Decode(&a)
