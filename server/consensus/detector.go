@@ -1,19 +1,24 @@
 package consensus
 
 import (
+	"errors"
 	"log/slog"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/raft"
 )
 
 const (
-	// dials is how many must be refused, one after another, before a process is
-	// taken to be gone, and dialPause what lies between them.
-	dials     = 2
+	// refusals are how many dials must be refused, one after another, before a
+	// process is taken to be gone, of how many dials in all, and dialPause what lies
+	// between them. A process that ends closes one thing after another: connections
+	// may be gone while its port is still open, and nobody there to answer.
+	refusals  = 2
+	dials     = 10
 	dialPause = 10 * time.Millisecond
 	// rankPause is by how much each further follower lets those before it go first:
 	// an election takes less, and two at one time get no majority.
@@ -31,9 +36,8 @@ type watched interface {
 	// onEnd is told, by the name in its certificate, whenever a connection ends
 	// that a server had opened to this one. It is set before raft starts.
 	onEnd(tell func(server string))
-	// refuses tells whether a fresh connection to a raft port is refused: the
-	// machine is there, and nobody listens.
-	refuses(address raft.ServerAddress) bool
+	// try opens a fresh connection to a raft port, only to see how that goes.
+	try(address raft.ServerAddress) error
 }
 
 // detector finds out that the leader's process is gone, before its silence tells.
@@ -147,13 +151,26 @@ func (d *detector) find(gone raft.ServerID, looking bool) {
 	d.gone, d.looking = gone, looking
 }
 
+// refused tells whether connections to the leader are refused: its machine is
+// there, and nobody listens.
 func (d *detector) refused(address raft.ServerAddress) bool {
-	for i := range dials {
-		if i > 0 && !d.sleep(dialPause) || !d.ways.refuses(address) {
+	for i, seen := 0, 0; i < dials; i++ {
+		if i > 0 && !d.sleep(dialPause) {
 			return false
 		}
+		switch err := d.ways.try(address); {
+		case err == nil:
+			return false
+		case !errors.Is(err, syscall.ECONNREFUSED):
+			seen = 0
+		default:
+			seen++
+		}
+		if seen == refusals {
+			return true
+		}
 	}
-	return true
+	return false
 }
 
 // sleep is false where the server stops.

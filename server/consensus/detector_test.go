@@ -1,6 +1,8 @@
 package consensus
 
 import (
+	"os"
+	"syscall"
 	"testing"
 	"time"
 
@@ -22,39 +24,67 @@ func deaf(t *testing.T, nodes []*node) {
 }
 
 // TestLeaderWhoseProcessIsGoneIsNotWaitedOut kills the leader where only its closed
-// connections can tell of it, in clusters of three and five.
+// connections can tell of it.
 func TestLeaderWhoseProcessIsGoneIsNotWaitedOut(t *testing.T) {
-	for name, n := range map[string]int{"three": 3, "five": 5} {
+	nodes := newCluster(t, 3, calm())
+	propose(t, nodes, greet("web"))
+	settle(t, nodes)
+	dead := leader(t, nodes)
+	deaf(t, nodes)
+	dead.crash()
+	began := time.Now()
+	next := leader(t, others(nodes, dead))
+	t.Logf("%s leads after %s", next.cfg.ID, time.Since(began))
+	propose(t, others(nodes, dead), greet("db"))
+	settle(t, others(nodes, dead))
+}
+
+// answering tries a leader that answers in turn as it says, the last for ever.
+type answering struct {
+	watched
+	answers *[]error
+}
+
+func (a answering) try(raft.ServerAddress) error {
+	err := (*a.answers)[0]
+	if len(*a.answers) > 1 {
+		*a.answers = (*a.answers)[1:]
+	}
+	return err
+}
+
+// TestProcessIsGoneWhenItRefusesTwice in a row: what comes between, as while it
+// ends, proves nothing, and an answer proves that it lives.
+func TestProcessIsGoneWhenItRefusesTwice(t *testing.T) {
+	no, reset := error(syscall.ECONNREFUSED), error(syscall.ECONNRESET)
+	for name, c := range map[string]struct {
+		answers []error
+		gone    bool
+	}{
+		"refused twice":                     {[]error{no, no, nil}, true},
+		"its port closes after the rest":    {[]error{reset, reset, no, no, nil}, true},
+		"it is back":                        {[]error{no, nil}, false},
+		"it answers":                        {[]error{nil}, false},
+		"it is silent":                      {[]error{os.ErrDeadlineExceeded}, false},
+		"refused between other failures":    {[]error{no, reset, no, reset, no, nil}, false},
+		"its network fails, and then it is": {[]error{reset, reset, nil}, false},
+	} {
 		t.Run(name, func(t *testing.T) {
-			nodes := newCluster(t, n, calm())
-			propose(t, nodes, greet("web"))
-			settle(t, nodes)
-			dead := leader(t, nodes)
-			deaf(t, nodes)
-			dead.crash()
-			began := time.Now()
-			next := leader(t, others(nodes, dead))
-			t.Logf("%s leads after %s", next.cfg.ID, time.Since(began))
-			propose(t, others(nodes, dead), greet("db"))
-			settle(t, others(nodes, dead))
+			d := &detector{ways: answering{nil, &c.answers}, quit: make(chan struct{})}
+			if got := d.refused("s1"); got != c.gone {
+				t.Errorf("gone: %t", got)
+			}
 		})
 	}
 }
 
-// refusing sees a leader that refuses, or one that does not.
-type refusing struct {
-	watched
-	yes bool
-}
-
-func (r refusing) refuses(raft.ServerAddress) bool { return r.yes }
-
 // TestNobodyStandsAgainstALeaderThatLives ends the leader's connections: for a
 // moment, and for good but for one follower alone. Its term goes on.
 func TestNobodyStandsAgainstALeaderThatLives(t *testing.T) {
-	for name, refused := range map[string][2]bool{
-		"a connection ends, and the next is accepted": {false, false},
-		"one follower is refused":                     {true, false},
+	no := error(syscall.ECONNREFUSED)
+	for name, answers := range map[string][2]error{
+		"a connection ends, and the next is accepted": {nil, nil},
+		"one follower is refused":                     {no, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			nodes := newCluster(t, 3, calm())
@@ -63,7 +93,7 @@ func TestNobodyStandsAgainstALeaderThatLives(t *testing.T) {
 			lead := leader(t, nodes)
 			term := lead.raft.CurrentTerm()
 			for i, s := range others(nodes, lead) {
-				s.detector.ways = refusing{s.detector.ways, refused[i]}
+				s.detector.ways = answering{s.detector.ways, &[]error{answers[i]}}
 			}
 			for _, s := range others(nodes, lead) {
 				s.detector.ended(lead.cfg.ID)

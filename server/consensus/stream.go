@@ -3,11 +3,9 @@ package consensus
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -23,9 +21,8 @@ const (
 	// messageTime bounds a message: a peer that has fallen silent is given up
 	// for a new connection after it.
 	messageTime = 3 * time.Second
-	// refusalTime is how long a connection may take that is only to see whether it
-	// is refused.
-	refusalTime = 100 * time.Millisecond
+	// tryTime is how long a connection may take that is only to see how that goes.
+	tryTime = 100 * time.Millisecond
 )
 
 func newTransport(cfg Config, logger hclog.Logger) Transport {
@@ -65,14 +62,13 @@ func (t *transport) onEnd(tell func(server string)) {
 	t.layer.tell = tell
 }
 
-// refuses implements watched.
-func (t *transport) refuses(address raft.ServerAddress) bool {
-	conn, err := t.layer.Dial(address, refusalTime)
-	if err != nil {
-		return errors.Is(err, syscall.ECONNREFUSED)
+// try implements watched.
+func (t *transport) try(address raft.ServerAddress) error {
+	conn, err := t.layer.Dial(address, tryTime)
+	if err == nil {
+		_ = conn.Close() // it was only to see
 	}
-	_ = conn.Close() // it was only to see
-	return false
+	return err
 }
 
 // stream is raft's way to other servers: TLS both ways, servers only. It knows
