@@ -22,7 +22,7 @@ type refusal struct {
 // is exceeded, or the claim and who holds it; their order depends on nothing but
 // the arguments. It reads of the world what is not for planning alone.
 func Admissible(p *pb.Plan, e *pb.Experiment, w World) []*pb.Problem {
-	found := slices.Concat(absent(p, w), barred(p, w), strangers(p, e, w))
+	found := slices.Concat(absent(p, w), barred(p, w), strangers(p, e, w), measured(p, w))
 	limits, _ := judged(p, experiments.WithDefaults(e).GetGuardrails(), w)
 	found = append(found, limits...)
 	problems := make([]*pb.Problem, len(found))
@@ -82,7 +82,7 @@ func among(p *pb.Plan, list []string) (hit []string) {
 // admit judges the plan as admission will, and places what is refused.
 func (m *maker) admit() {
 	found, headroom := judged(m.p, m.e.GetGuardrails(), m.w)
-	found = append(barred(m.p, m.w), found...)
+	found = append(slices.Concat(barred(m.p, m.w), measured(m.p, m.w)), found...)
 	for _, r := range found {
 		m.problem(r.why, r.path, r.message, r.fix)
 	}
