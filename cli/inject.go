@@ -101,7 +101,17 @@ func newInjectFaultCmd(a *app, name string) *cobra.Command {
 			return a.carryOut(c.Context(), req, in.opts, allActive())
 		},
 	}
-	in.register(c.Flags(), kind.Body(fault), func(string) bool { return true })
+	if slices.Contains(a.args, name) {
+		in.addFlags(a, c)
+	}
+	return c
+}
+
+// addFlags makes the flags of one fault. Those of all faults would take as long
+// as everything else that a command does before it asks a server, and flags of
+// a fault that the command line doesn't name can't be on it.
+func (in *injection) addFlags(a *app, c *cobra.Command) {
+	in.register(c.Flags(), kind.Body(in.fault), func(string) bool { return true })
 	in.register(c.Flags(), in.target, func(n string) bool { return true })
 	in.register(c.Flags(), in.step, func(n string) bool { return stepFlags[n] })
 	c.Flags().Var(&in.length, "for", "how long, such as 20s (required)")
@@ -111,10 +121,9 @@ func newInjectFaultCmd(a *app, name string) *cobra.Command {
 	completeFlags(c, a.targetCompletions())
 	completeFlags(c, in.words())
 	beforeHelp(c, func() {
-		c.Short = summary(name)
+		c.Short = summary(c.Name())
 		in.describe(c.Flags())
 	})
-	return c
 }
 
 // summary is what a kind of fault does, in one line: what explain says of it

@@ -10,6 +10,8 @@ import (
 
 // app is what every command shares: the streams, and the settings once they are read.
 type app struct {
+	// args are the command line.
+	args           []string
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	flags          settingFlags
@@ -23,7 +25,7 @@ type app struct {
 // stdout; progress and errors go to stderr.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	out := &watchedWriter{out: stdout}
-	a := &app{stdin: stdin, stdout: out, stderr: stderr}
+	a := &app{args: args, stdin: stdin, stdout: out, stderr: stderr}
 	root := newRootCmd(a)
 	root.SetArgs(args)
 	err := plainUsage(root.ExecuteContext(context.Background()))

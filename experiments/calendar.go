@@ -2,13 +2,13 @@ package experiments
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 	_ "time/tzdata" // time zones are those of the build, not of the machine
 
+	"squall/experiments/internal/pattern"
 	pb "squall/proto/squall/v1"
 )
 
@@ -82,11 +82,10 @@ const (
 )
 
 // everyForms are the ways to say when in words.
-var everyForms = []*regexp.Regexp{
-	regexp.MustCompile(`^(first|second|third|fourth|last) ` + weekdays + ` at ` + timeOfDay + `$`),
-	regexp.MustCompile(`^(day|weekday|` + weekdays + `) at ` + timeOfDay + `$`),
-	regexp.MustCompile(`^[1-9][0-9]*(m|h)( from ` + timeOfDay + ` to ` + timeOfDay + `)?$`),
-}
+var everyForms = pattern.Lazy(`^(` +
+	`(first|second|third|fourth|last) ` + weekdays + ` at ` + timeOfDay +
+	`|(day|weekday|` + weekdays + `) at ` + timeOfDay +
+	`|[1-9][0-9]*(m|h)( from ` + timeOfDay + ` to ` + timeOfDay + `)?)$`)
 
 // checkSchedule looks at when a run may start. Nothing here knows today.
 func (d *decoder) checkSchedule(s *pb.Schedule) {
@@ -101,12 +100,12 @@ func (d *decoder) checkSchedule(s *pb.Schedule) {
 		if err := checkCron(s.GetCron()); err != nil {
 			d.badPath("schedule.cron", "cron: "+err.Error(), `write minute, hour, day, month and weekday, such as "0 10 * * THU"`)
 		}
-	case !slices.ContainsFunc(everyForms, func(form *regexp.Regexp) bool { return form.MatchString(s.GetEvery()) }):
+	case !everyForms().MatchString(s.GetEvery()):
 		d.badPath("schedule.every", fmt.Sprintf("every: %s is not understood", quoted(s.GetEvery())),
 			"write `first tuesday at 14:30`, `weekday at 10:00`, `2h` or `2h from 09:00 to 17:00`")
 	}
 	d.checkTimezone(s.GetTimezone())
-	if w := s.GetWindow(); w != "" && !window.MatchString(w) {
+	if w := s.GetWindow(); w != "" && !window().MatchString(w) {
 		d.badPath("schedule.window", fmt.Sprintf("window: %s is not two times of day", quoted(w)), `write both in quotes, such as "10:00-16:00"`)
 	}
 }

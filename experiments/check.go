@@ -5,18 +5,18 @@ import (
 	"maps"
 	"net/netip"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
+	"squall/experiments/internal/pattern"
 	"squall/experiments/quantity"
 	pb "squall/proto/squall/v1"
 )
 
 var (
-	zoneName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
-	window   = regexp.MustCompile(`^([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]$`)
+	zoneName = pattern.Lazy(`^[a-z0-9][a-z0-9-]{0,62}$`)
+	window   = pattern.Lazy(`^([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]$`)
 )
 
 // reserved are names that mean something else in expressions.
@@ -83,11 +83,11 @@ func (d *decoder) checkName(e *pb.Experiment, section, name string) {
 	}
 }
 
-var notPlain = regexp.MustCompile(`[^a-z0-9]+`)
+var notPlain = pattern.Lazy(`[^a-z0-9]+`)
 
 // tame turns a name into one that may stand in an expression.
 func tame(name string) string {
-	plain := strings.Trim(notPlain.ReplaceAllString(strings.ToLower(name), "_"), "_")
+	plain := strings.Trim(notPlain().ReplaceAllString(strings.ToLower(name), "_"), "_")
 	if !quantity.IsName(plain) {
 		return "n_" + plain
 	}
@@ -100,7 +100,7 @@ func (d *decoder) checkZones(e *pb.Experiment) {
 		for i, zone := range e.GetZones()[role].GetZone() {
 			path := fmt.Sprintf("zones.%s.zone[%d]", role, i)
 			switch {
-			case !zoneName.MatchString(zone):
+			case !zoneName().MatchString(zone):
 				d.badPath(path, fmt.Sprintf("%s can't be the name of a zone", quoted(zone)), "use small letters, digits and hyphens, such as zone-a")
 			case seen[zone]:
 				d.badPath(path, fmt.Sprintf("zone %s stands twice in %s", quoted(zone), quoted(role)), "keep one of the two")
@@ -122,7 +122,7 @@ func (d *decoder) checkTarget(e *pb.Experiment, name string, t *pb.Target) {
 // checkZoneRefs finds names that are no role of this file and can't be zones either.
 func (d *decoder) checkZoneRefs(e *pb.Experiment, path string, names []string) {
 	for i, name := range names {
-		if e.GetZones()[name] == nil && !zoneName.MatchString(name) {
+		if e.GetZones()[name] == nil && !zoneName().MatchString(name) {
 			d.unknownName(fmt.Sprintf("%s[%d]", path, i), "zone", name, slices.Sorted(maps.Keys(e.GetZones())))
 		}
 	}
@@ -160,7 +160,7 @@ func (d *decoder) checkGuardrails(g *pb.Guardrails) {
 func (d *decoder) checkProbe(e *pb.Experiment, path string, p *pb.Probe) {
 	for i, from := range p.GetFrom() {
 		known := from == "control" || e.GetTargets()[from] != nil || e.GetZones()[from] != nil
-		if !known && !zoneName.MatchString(from) {
+		if !known && !zoneName().MatchString(from) {
 			names := slices.Concat(slices.Sorted(maps.Keys(e.GetTargets())), slices.Sorted(maps.Keys(e.GetZones())), []string{"control"})
 			d.unknownName(fmt.Sprintf("%s.from[%d]", path, i), "place", from, names)
 		}
@@ -175,7 +175,7 @@ func (d *decoder) checkCommand(path string, p *pb.Probe) {
 	if p.GetExec() == nil {
 		return
 	}
-	if argv := p.GetExec().GetArgv(); len(argv) > 1 || len(argv) == 1 && !commandName.MatchString(argv[0]) {
+	if argv := p.GetExec().GetArgv(); len(argv) > 1 || len(argv) == 1 && !commandName().MatchString(argv[0]) {
 		d.badPath(path+".exec.argv", fmt.Sprintf("%s is not the name of a command", quoted(strings.Join(argv, " "))),
 			"write the name under which the host's config lists the program in `commands`")
 	}
@@ -185,7 +185,7 @@ func (d *decoder) checkCommand(path string, p *pb.Probe) {
 }
 
 // commandName is the name of a command in a host's config.
-var commandName = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]{0,62}$`)
+var commandName = pattern.Lazy(`^[a-z0-9][a-z0-9_.-]{0,62}$`)
 
 // checkAim looks at the address of a probe.
 func (d *decoder) checkAim(path string, p *pb.Probe) {

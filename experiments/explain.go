@@ -2,13 +2,13 @@ package experiments
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"squall/experiments/fault"
+	"squall/experiments/internal/pattern"
 	"squall/experiments/internal/spell"
 	pb "squall/proto/squall/v1"
 )
@@ -21,7 +21,7 @@ var roots = map[string]protoreflect.MessageDescriptor{
 	"lab":        (&pb.Lab{}).ProtoReflect().Descriptor(),
 }
 
-var indices = regexp.MustCompile(`\[[0-9]+\]`)
+var indices = pattern.Lazy(`\[[0-9]+\]`)
 
 // Explain describes a file or a field of one, from the proto: type, unit,
 // range, default, what it is for, and its keys. The path begins with
@@ -29,7 +29,7 @@ var indices = regexp.MustCompile(`\[[0-9]+\]`)
 // experiment, and one that begins with a fault's name from that fault. Indices and the names
 // that a file gives to targets, probes and zones may stand in it.
 func Explain(path string) (string, error) {
-	path = strings.Trim(indices.ReplaceAllString(path, ""), ".")
+	path = strings.Trim(indices().ReplaceAllString(path, ""), ".")
 	if path == "" {
 		return explainFiles(), nil
 	}

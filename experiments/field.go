@@ -11,6 +11,7 @@ import (
 	"go.yaml.in/yaml/v3"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"squall/experiments/internal/pattern"
 	"squall/experiments/internal/spell"
 	"squall/experiments/quantity"
 	pb "squall/proto/squall/v1"
@@ -179,14 +180,14 @@ func parseNumber(fd protoreflect.FieldDescriptor, text string, most uint64) (uin
 	return n, err
 }
 
-var sixties = regexp.MustCompile(`^[0-9]{1,3}(:[0-9]{1,2}){1,2}$|^[0-9]{4}-[0-9]{2}-[0-9]{2}`)
+var sixties = pattern.Lazy(`^[0-9]{1,3}(:[0-9]{1,2}){1,2}$|^[0-9]{4}-[0-9]{2}-[0-9]{2}`)
 
 // lintQuotes refuses plain text that other readers of YAML take for a number
 // in base 60 or for a date.
 func lintQuotes(n *yaml.Node, fd protoreflect.FieldDescriptor) error {
 	const quotes = yaml.SingleQuotedStyle | yaml.DoubleQuotedStyle | yaml.LiteralStyle | yaml.FoldedStyle
 	text := fd.Kind() == protoreflect.StringKind || fd.Kind() == protoreflect.MessageKind
-	if !text || n.Style&quotes != 0 || !sixties.MatchString(n.Value) {
+	if !text || n.Style&quotes != 0 || !sixties().MatchString(n.Value) {
 		return nil
 	}
 	return quantity.Mistakef("write "+quoted(n.Value)+" with the quotes, since many readers of YAML take it for a number or a date",
@@ -213,7 +214,7 @@ func withNear(text string, texts []string) string {
 	return fix
 }
 
-var plainWords = regexp.MustCompile(`^[A-Za-z]+(\|[A-Za-z]+)+$`)
+var plainWords = pattern.Lazy(`^[A-Za-z]+(\|[A-Za-z]+)+$`)
 
 // checkText holds a string against the field's pattern. Empty text would read
 // as a field that was left out, so it is legal only inside lists and maps.
@@ -227,7 +228,7 @@ func checkText(fd protoreflect.FieldDescriptor, text string) error {
 	if pattern == "" || regexp.MustCompile(`^(?:`+pattern+`)$`).MatchString(text) {
 		return checkLegible(fd, text)
 	}
-	if plainWords.MatchString(pattern) {
+	if plainWords().MatchString(pattern) {
 		return quantity.Mistakef(withNear(text, strings.Split(pattern, "|")), "%s is not known here", quoted(text))
 	}
 	fix := "write text of the form " + pattern

@@ -42,7 +42,7 @@ func (d *decoder) checkHostConfig(h *pb.HostConfig) {
 // checkCommands wants names that an experiment can write.
 func (d *decoder) checkCommands(path string, commands map[string]*pb.HostCommand) {
 	for name := range commands {
-		if !commandName.MatchString(name) {
+		if !commandName().MatchString(name) {
 			d.badPath(path+"."+name, fmt.Sprintf("%s is no name for a command", quoted(name)), "use lower-case letters, digits, `_`, `.` and `-`")
 		}
 	}

@@ -3,10 +3,10 @@ package experiments
 import (
 	"fmt"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
+	"squall/experiments/internal/pattern"
 	pb "squall/proto/squall/v1"
 )
 
@@ -82,7 +82,7 @@ func (d *decoder) checkInLab(at string, w *pb.Workload) {
 }
 
 // labRef is a ${…}, or a $${, which is plain text.
-var labRef = regexp.MustCompile(`\$\$\{|\$\{([^}]*)(\}?)`)
+var labRef = pattern.Lazy(`\$\$\{|\$\{([^}]*)(\}?)`)
 
 // labWords are what a ${…} of a lab file may name, besides ip:HOST.
 var labWords = []string{"zone", "host", "ip", "ip:HOST", "data", "squall"}
@@ -111,7 +111,7 @@ func (d *decoder) checkLabCommands(at string, commands map[string]*pb.HostComman
 }
 
 func (d *decoder) checkRef(at, text string, hosts map[string]bool, words []string) {
-	for _, ref := range labRef.FindAllStringSubmatch(text, -1) {
+	for _, ref := range labRef().FindAllStringSubmatch(text, -1) {
 		name := ref[1]
 		host, isHost := strings.CutPrefix(name, "ip:")
 		switch {

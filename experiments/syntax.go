@@ -5,12 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"sort"
 	"strings"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
+
+	"squall/experiments/internal/pattern"
 )
 
 // limits bound what a file may hold, so that a hostile one costs little.
@@ -116,7 +117,7 @@ var syntaxFixes = []struct{ says, message, fix string }{
 	{"unknown anchor", "an alias (*) stands here", "write the value out, and put a text that begins with * in quotes"},
 }
 
-var linePrefix = regexp.MustCompile(`^yaml: (line \d+: )?`)
+var linePrefix = pattern.Lazy(`^yaml: (line \d+: )?`)
 
 // syntaxError says where the file stops being YAML.
 func (d *decoder) syntaxError(src []byte, err error) {
@@ -128,7 +129,7 @@ func (d *decoder) syntaxError(src []byte, err error) {
 		d.bad(where{}, line, tab+1, "a tab indents the line", "indent with spaces")
 		return
 	}
-	says := linePrefix.ReplaceAllString(err.Error(), "")
+	says := linePrefix().ReplaceAllString(err.Error(), "")
 	for _, known := range syntaxFixes {
 		if strings.Contains(says, known.says) {
 			d.bad(where{}, line, column, known.message, known.fix)

@@ -1,7 +1,9 @@
 package fault
 
 import (
+	"slices"
 	"strings"
+	"sync"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
@@ -102,43 +104,64 @@ func Offered(d protoreflect.Descriptor) bool {
 	if fd, ok := d.(protoreflect.FieldDescriptor); ok && fd.ContainingOneof() == Arms() {
 		return ByName(fd.JSONName()) != nil
 	}
-	return find(d, func(l Lack, fd protoreflect.FieldDescriptor) bool {
-		if v, ok := d.(protoreflect.EnumValueDescriptor); ok {
-			return fd.Enum() != nil && v.Parent() == fd.Enum() && spell.Word(v) != l.Only
-		}
-		return d == fd && fd.Enum() == nil && !l.Moves
-	})
+	return !gaps().missing[d.FullName()]
 }
 
 // Moves says whether this build can move the magnitude in a field while a fault lasts.
-func Moves(d protoreflect.FieldDescriptor) bool {
-	return find(d, func(l Lack, fd protoreflect.FieldDescriptor) bool { return d == fd && l.Moves })
-}
+func Moves(d protoreflect.FieldDescriptor) bool { return !gaps().still[d.FullName()] }
 
 // Ramps says whether any magnitude of any kind can move while its fault lasts.
-func Ramps() bool {
+func Ramps() bool { return gaps().ramps }
+
+// A gapTable is what the kinds of the table lack, by the descriptors' names.
+type gapTable struct {
+	// missing are keys and words that can't be carried out; still are magnitudes that can't move.
+	missing, still map[protoreflect.FullName]bool
+	// ramps says that some magnitude can move.
+	ramps bool
+}
+
+// gaps are looked up for every key of every file and flag.
+var gaps = sync.OnceValue(func() gapTable {
+	t := gapTable{missing: map[protoreflect.FullName]bool{}, still: map[protoreflect.FullName]bool{}}
+	var bodies []protoreflect.Message
 	for _, k := range kinds {
-		f, _ := New(k.Name)
-		fields := Body(f).ProtoReflect().Descriptor().Fields()
-		for i := range fields.Len() {
-			fd := fields.Get(i)
-			if spell.Option[pb.Unit](fd, pb.E_Ramp) != pb.Unit_UNIT_UNSPECIFIED && Offered(fd) && Moves(fd) {
-				return true
+		f, _ := New(k.Name) // the names of the table are the proto's, by a test
+		bodies = append(bodies, Body(f).ProtoReflect())
+		for _, l := range k.Lacks {
+			if _, fd := below(Body(f).ProtoReflect(), l.Field); fd != nil {
+				t.add(l, fd)
 			}
+		}
+	}
+	t.ramps = slices.ContainsFunc(bodies, t.moves)
+	return t
+})
+
+func (t gapTable) add(l Lack, fd protoreflect.FieldDescriptor) {
+	switch {
+	case l.Moves:
+		t.still[fd.FullName()] = true
+	case fd.Enum() == nil:
+		t.missing[fd.FullName()] = true
+	default:
+		words := fd.Enum().Values()
+		for i := range words.Len() {
+			if v := words.Get(i); spell.Word(v) != l.Only {
+				t.missing[v.FullName()] = true
+			}
+		}
+	}
+}
+
+// moves says whether a kind has a magnitude that can move.
+func (t gapTable) moves(body protoreflect.Message) bool {
+	fields := body.Descriptor().Fields()
+	for i := range fields.Len() {
+		fd := fields.Get(i)
+		if spell.Option[pb.Unit](fd, pb.E_Ramp) != pb.Unit_UNIT_UNSPECIFIED && !t.missing[fd.FullName()] && !t.still[fd.FullName()] {
+			return true
 		}
 	}
 	return false
-}
-
-// find says that no lack in the table is the one that is looked for.
-func find(d protoreflect.Descriptor, lacking func(Lack, protoreflect.FieldDescriptor) bool) bool {
-	for _, k := range kinds {
-		f, _ := New(k.Name) // the names of the table are the proto's, by a test
-		for _, l := range k.Lacks {
-			if _, fd := below(Body(f).ProtoReflect(), l.Field); fd != nil && lacking(l, fd) {
-				return false
-			}
-		}
-	}
-	return true
 }

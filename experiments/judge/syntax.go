@@ -2,20 +2,21 @@ package judge
 
 import (
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"squall/experiments/internal/pattern"
 )
 
 // measure is a number with something behind it that belongs to files, not to
 // expressions: 99%, 300ms, 10s.
-var measure = regexp.MustCompile(`"[^"]*"|'[^']*'|\b([0-9]+(?:\.[0-9]+)?)\s?(%|(?:ns|us|ms|s|m|h|x)\b)`)
+var measure = pattern.Lazy(`"[^"]*"|'[^']*'|\b([0-9]+(?:\.[0-9]+)?)\s?(%|(?:ns|us|ms|s|m|h|x)\b)`)
 
 // inMeasures finds the first number that carries a unit, and says it without:
 // expressions know plain numbers only.
 func inMeasures(text string) *wrong {
-	for _, m := range measure.FindAllStringSubmatchIndex(text, -1) {
+	for _, m := range measure().FindAllStringSubmatchIndex(text, -1) {
 		if m[2] < 0 {
 			continue // a text in quotes
 		}

@@ -3,7 +3,6 @@ package judge
 import (
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -11,6 +10,7 @@ import (
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/types"
 
+	"squall/experiments/internal/pattern"
 	"squall/experiments/near"
 	pb "squall/proto/squall/v1"
 )
@@ -36,7 +36,7 @@ type wrong struct {
 	message, fix string
 }
 
-var word = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*`)
+var word = pattern.Lazy(`^[A-Za-z_][A-Za-z0-9_]*`)
 
 func newVocabulary(e *pb.Experiment) *vocabulary {
 	return &vocabulary{
@@ -167,12 +167,12 @@ func unread(complaint string) *kind {
 }
 
 // bareName is a name that no value follows.
-var bareName = regexp.MustCompile(`\b[a-z][a-z0-9_]*\b`)
+var bareName = pattern.Lazy(`\b[a-z][a-z0-9_]*\b`)
 
 // whole is the name that was compared as a whole and its place, or what kind of
 // thing it is.
 func whole(text string, k *kind) (name string, at int) {
-	for _, at := range bareName.FindAllStringIndex(text, -1) {
+	for _, at := range bareName().FindAllStringIndex(text, -1) {
 		if !strings.HasPrefix(text[at[1]:], ".") && (at[0] == 0 || text[at[0]-1] != '.') {
 			return text[at[0]:at[1]], at[0]
 		}
@@ -183,7 +183,7 @@ func whole(text string, k *kind) (name string, at int) {
 func (v *vocabulary) undeclared(w *wrong, text, name string) {
 	known := slices.Concat(v.probes, v.targets, []string{"residue"})
 	if name == "zones" {
-		role := word.FindString(after(text, w.column, "zones."))
+		role := word().FindString(after(text, w.column, "zones."))
 		w.message = fmt.Sprintf("%q is not a role of `zones`", role)
 		w.fix = near.Fix(role, "role", v.roles)
 		w.column += len("zones.")
@@ -203,7 +203,7 @@ func (w *wrong) undefined(text, field string) {
 	fields := slices.Concat(probeType.fields, targetType.fields, zoneType.fields, residueType.fields)
 	w.message = fmt.Sprintf("there is no %q", field)
 	w.fix = near.Fix(field, "field", fields)
-	if word.FindString(after(text, w.column, ".")) == field {
+	if word().FindString(after(text, w.column, ".")) == field {
 		w.column++
 	}
 }

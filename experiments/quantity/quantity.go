@@ -3,18 +3,18 @@ package quantity
 import (
 	"fmt"
 	"math"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
+	"squall/experiments/internal/pattern"
 	pb "squall/proto/squall/v1"
 )
 
 var (
-	bareNumber = regexp.MustCompile(`^[+-]?[0-9]+(\.[0-9]+)?$`)
-	timeOfDay  = regexp.MustCompile(`^([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?$`)
-	wellFormed = regexp.MustCompile(`^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$`)
+	bareNumber = pattern.Lazy(`^[+-]?[0-9]+(\.[0-9]+)?$`)
+	timeOfDay  = pattern.Lazy(`^([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?$`)
+	wellFormed = pattern.Lazy(`^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$`)
 )
 
 // Longest is the Longest span: a year. Sums of a few stay far from overflow.
@@ -25,13 +25,13 @@ const Longest = 365 * 24 * time.Hour
 // negative length.
 func ParseSpan(text string) (*pb.Span, error) {
 	switch {
-	case bareNumber.MatchString(text):
+	case bareNumber().MatchString(text):
 		return nil, Mistakef(fmt.Sprintf("write a unit, such as %ss or %sm", text, text), "%s has no unit", Quoted(text))
 	case strings.HasPrefix(text, "-"):
 		return nil, Mistakef("write a length of time, such as 30s", "%s is negative", Quoted(text))
 	}
 	d, err := time.ParseDuration(text)
-	if d > Longest || err != nil && wellFormed.MatchString(text) {
+	if d > Longest || err != nil && wellFormed().MatchString(text) {
 		return nil, Mistakef("write at most "+FormatSpan(int64(Longest)), "%s is longer than a year", Quoted(text))
 	}
 	if err != nil || d < 0 || strings.HasPrefix(text, "+") {
@@ -82,7 +82,7 @@ func FormatShare(ppm uint32) string { return unscaled(uint64(ppm), 4) + "%" }
 // ParseInstant reads a moment of the timeline: a time of day "20:04" or
 // "20:04:30", a time after the origin "T+1h06m", or the name of a phase.
 func ParseInstant(text string) (*pb.Instant, error) {
-	if m := timeOfDay.FindStringSubmatch(text); m != nil {
+	if m := timeOfDay().FindStringSubmatch(text); m != nil {
 		return parseTimeOfDay(text, m[1], m[2], m[3])
 	}
 	if after, ok := strings.CutPrefix(text, "T+"); ok {
@@ -217,8 +217,8 @@ func formatMagnitude(unit pb.Unit, n int64) string {
 	return strconv.FormatInt(n, 10)
 }
 
-var name = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
+var name = pattern.Lazy(`^[a-z][a-z0-9_]*$`)
 
 // IsName says whether a text can name a phase, a target or a probe: small
 // letters, digits and _, beginning with a letter.
-func IsName(text string) bool { return name.MatchString(text) }
+func IsName(text string) bool { return name().MatchString(text) }

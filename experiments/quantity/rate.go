@@ -51,7 +51,7 @@ func ParseRate(text string) (*pb.Rate, error) {
 		}
 	}
 	const fix = "write 20x (times the base), 500/s (events), 10mbit (bits) or 1MiB/s (bytes)"
-	if bareNumber.MatchString(text) {
+	if bareNumber().MatchString(text) {
 		return nil, Mistakef(fix, "%s has no unit", Quoted(text))
 	}
 	return nil, Mistakef(fix, "%s is not a rate", Quoted(text))
@@ -78,7 +78,7 @@ func ParseSize(text string) (*pb.Size, error) {
 		return &pb.Size{Bytes: n}, nil
 	}
 	const fix = "write a number and a unit (B, kB, MB, GB, TB, KiB, MiB, GiB, TiB), such as 64MiB"
-	if bareNumber.MatchString(text) {
+	if bareNumber().MatchString(text) {
 		return nil, Mistakef(fix, "%s has no unit", Quoted(text))
 	}
 	return nil, Mistakef(fix, "%s is not a size", Quoted(text))
