@@ -130,16 +130,9 @@ func (d *controlDoor) Resume(ctx context.Context, req *pb.ResumeRequest) (*pb.Re
 // Undo ends one run, or all, and waits for hosts to show that they are clean.
 func (d *controlDoor) Undo(ctx context.Context, req *pb.UndoRequest) (*pb.UndoResponse, error) {
 	until := time.Now().Add(time.Duration(req.GetWaitNanos()))
-	view, err := d.read(ctx)
+	runs, err := d.toUndo(ctx, req)
 	if err != nil {
 		return nil, err
-	}
-	runs := ids(view.Active())
-	if !req.GetAll() {
-		if view.Run(req.GetRun()) == nil {
-			return nil, unknownRun(req.GetRun())
-		}
-		runs = []string{req.GetRun()}
 	}
 	resp := &pb.UndoResponse{}
 	for _, run := range runs {
@@ -156,6 +149,24 @@ func (d *controlDoor) Undo(ctx context.Context, req *pb.UndoRequest) (*pb.UndoRe
 	resp.Hosts, resp.MoreHosts = report.FitHosts(d.waitClean(ctx, until, runs))
 	d.waitRecorded(ctx, runs)
 	return resp, nil
+}
+
+// toUndo are the runs that an undo is about. One that is known here and under way
+// is not asked for first: the end that is proposed for it is the answer.
+func (d *controlDoor) toUndo(ctx context.Context, req *pb.UndoRequest) ([]string, error) {
+	if view := d.machine.View(); !req.GetAll() && !ending(view, req.GetRun()) {
+		return []string{req.GetRun()}, nil
+	}
+	view, err := d.read(ctx)
+	switch {
+	case err != nil:
+		return nil, err
+	case req.GetAll():
+		return ids(view.Active()), nil
+	case view.Run(req.GetRun()) == nil:
+		return nil, unknownRun(req.GetRun())
+	}
+	return []string{req.GetRun()}, nil
 }
 
 // endRun ends a run's steps, and says whether that was for it to do: one that

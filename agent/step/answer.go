@@ -61,9 +61,14 @@ func (n *noted) into(c *core) {
 type armedNews struct{ key key }
 
 func (n *armedNews) into(c *core) {
-	if s := c.steps[n.key]; s != nil {
-		c.armed(s)
+	s := c.steps[n.key]
+	if s == nil || s.state != pb.StepState_STEP_STATE_SCHEDULED {
+		return
 	}
+	s.armedAt = c.now.boot
+	if c.now.boot < s.start {
+		c.armed(s)
+	} // else it has begun: the end of the injection, which is near, says both at once
 }
 
 // armed notes once that a step is armed, and learns what arming takes here: the
@@ -72,7 +77,9 @@ func (c *core) armed(s *step) {
 	if s.state != pb.StepState_STEP_STATE_SCHEDULED || s.work != nothing {
 		return
 	}
-	s.armedAt = c.now.boot
+	if s.armedAt == 0 {
+		s.armedAt = c.now.boot
+	}
 	c.armCost = max(s.armedAt-s.from, c.armCost*7/8, minPace/8)
 	c.mark(s, pb.StepState_STEP_STATE_ARMED, s.start, s.armedAt)
 }
@@ -135,6 +142,9 @@ func (n *marked) into(c *core) {
 		s.status.State = n.mark.GetState()
 	}
 	c.learnJournal(s, n.known)
+	if armedOnly := n.mark.GetState() == pb.StepState_STEP_STATE_ARMED; armedOnly && s.state == pb.StepState_STEP_STATE_HELD {
+		return // the mark of its beginning is on its way, and tells of both
+	}
 	c.tell(s)
 }
 

@@ -513,3 +513,31 @@ func TestHaltBehindALocalOneHoldsAtOnce(t *testing.T) {
 		}
 	})
 }
+
+// A step whose start has passed when it is armed is armed and begins in one word:
+// each word is a commit of its own.
+func TestLateStepIsToldOnce(t *testing.T) {
+	k := key{"run-1", "power.off"}
+	scheduled := func(start time.Duration) *core {
+		return &core{now: instant{boot: time.Minute}, steps: map[key]*step{
+			k: {key: k, state: pb.StepState_STEP_STATE_SCHEDULED, start: start, status: &pb.StepStatus{}},
+		}}
+	}
+	c := scheduled(time.Hour)
+	if (&armedNews{k}).into(c); len(c.out) != 1 {
+		t.Errorf("armed ahead: %v", c.out)
+	}
+	c = scheduled(time.Second)
+	if (&armedNews{k}).into(c); len(c.out) != 0 || c.steps[k].armedAt != time.Minute {
+		t.Errorf("armed late, at %s: %v", c.steps[k].armedAt, c.out)
+	}
+	c.steps[k].state = pb.StepState_STEP_STATE_HELD
+	mark := &pb.Mark{Run: k.run, Step: k.step, State: pb.StepState_STEP_STATE_ARMED}
+	if (&marked{mark: mark}).into(c); c.told {
+		t.Error("it is told of as armed while the mark that it has begun is on its way")
+	}
+	mark.State = pb.StepState_STEP_STATE_HELD
+	if (&marked{mark: mark}).into(c); !c.told {
+		t.Error("nobody is told that it has begun")
+	}
+}

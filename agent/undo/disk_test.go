@@ -348,6 +348,24 @@ func TestResidueIsOpenWorkForEver(t *testing.T) {
 	})
 }
 
+// A workload that does not start, as at a disk that hangs, keeps nobody dark.
+func TestStartThatHangsKeepsNobodyDark(t *testing.T) {
+	onDisk(t, func(t *testing.T, b *bench, _ *undotest.Disk) {
+		b.hold(t, "power.off")
+		b.host.HangOp(1) // of undos, the start is the first
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_, _, _ = b.runner.Revert(t.Context(), "r1", "dark.fault", pb.RevertCause_REVERT_CAUSE_HALT)
+		}()
+		time.Sleep(50 * time.Millisecond)
+		if acting := b.host.Acting(); len(acting) > 0 {
+			t.Errorf("50 ms after the halt: %v", acting)
+		}
+		<-done
+	})
+}
+
 // An undo that hangs keeps no other step dark.
 func TestRecoveryRevertsStepsBesideOneAnother(t *testing.T) {
 	onDisk(t, func(t *testing.T, b *bench, _ *undotest.Disk) {

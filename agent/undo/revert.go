@@ -14,8 +14,9 @@ import (
 
 const (
 	// undoPatience is how long the undo of a step's change is waited for before
-	// the next begins beside it.
-	undoPatience = 2 * time.Second
+	// the next begins beside it. Starting a workload may hang at a disk, and what
+	// keeps the host dark is undone after that: it must not wait to be noticed.
+	undoPatience = 25 * time.Millisecond
 	// atOnce is how many steps Recover reverts at one time.
 	atOnce = 8
 	// firstMend and lastMend bound the wait before residue is tried again.

@@ -127,6 +127,9 @@ func (l *look) fire() {
 // and is committed, and a cancel could still be; a quarter is added, since
 // estimates are of good days.
 func (l *look) lead() time.Duration {
+	if l.run.GetAdHoc() {
+		return l.usualLead()
+	}
 	var arm time.Duration
 	for _, s := range l.slots() {
 		if s.first() {
@@ -134,11 +137,33 @@ func (l *look) lead() time.Duration {
 		}
 	}
 	arm = min(arm, prepareLimit)
-	if l.run.GetAdHoc() {
-		return arm + l.roundTrip() + l.commit()
-	}
 	lead := arm + 3*l.roundTrip() + 3*l.commit() + l.slop()
 	return max(calmLead, lead+lead/4)
+}
+
+// usualLead is how far ahead an ad hoc fault starts: as far as a usual host needs
+// on a usual day. The slowest one begins as soon as it has armed; if all waited for
+// the worst that was seen of late, so would the person at the prompt.
+func (l *look) usualLead() time.Duration {
+	var arms, trips []time.Duration
+	for _, s := range l.slots() {
+		arms = append(arms, time.Duration(s.status.GetArmNanos()))
+		trips = append(trips, time.Duration(l.v.Host(s.plan.GetHost()).GetRoundTripNanos()))
+	}
+	commit := l.d.UsualCommit
+	if commit == 0 {
+		commit = l.commit()
+	}
+	return min(middle(arms), prepareLimit) + min(middle(trips)/2, absentLimit) + commit
+}
+
+// middle is the lower median; 0 of nothing.
+func middle(all []time.Duration) time.Duration {
+	if len(all) == 0 {
+		return 0
+	}
+	slices.Sort(all)
+	return all[(len(all)-1)/2]
 }
 
 func (s slot) first() bool { return time.Duration(s.plan.GetStartNanos()) <= firstSteps }

@@ -121,3 +121,20 @@ func TestFiringThatSomebodyObeyedIsNotTriedAgain(t *testing.T) {
 		t.Errorf("the instant moved although hosts have armed: %v", o)
 	}
 }
+
+// An ad hoc fault begins on most hosts although one arms slowly, and although one
+// commit of late was slow.
+func TestAdHocFaultDoesNotWaitForTheSlowest(t *testing.T) {
+	w := stage(t, scene{hosts: abc, play: func(w *world) { w.adHoc, w.host("b").says = true, 3*time.Second }})
+	w.play()
+	if ahead := time.Unix(0, w.run().GetT0UnixNanos()).Sub(w.start); ahead > 100*time.Millisecond {
+		t.Errorf("the start lies %s ahead\n%s", ahead, w.trace.String())
+	}
+	var commits estimate
+	for _, took := range []time.Duration{4 * time.Millisecond, time.Second, 5 * time.Millisecond} {
+		commits.add(took)
+	}
+	if usual := commits.usual(); usual != 5*time.Millisecond {
+		t.Errorf("a commit usually takes %s", usual)
+	}
+}

@@ -36,6 +36,8 @@ func Decide(now time.Time, v *state.View, run string) Decision {
 type Decider struct {
 	// Commit is how long a commit takes here; 0 stands for 5 ms.
 	Commit time.Duration
+	// UsualCommit is what one takes most of the time; 0 stands for Commit.
+	UsualCommit time.Duration
 	// Slop is how much later than asked this leader has looked of late; less
 	// than 20 ms stands for that.
 	Slop time.Duration

@@ -3,6 +3,7 @@ package conduct
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -143,6 +144,13 @@ func (e *estimate) add(d time.Duration) {
 	defer e.mu.Unlock()
 	e.last = append(e.last, d)
 	e.last = e.last[max(0, len(e.last)-commits):]
+}
+
+// usual is the median; 0 before the first.
+func (e *estimate) usual() time.Duration {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return middle(slices.Clone(e.last))
 }
 
 // longest is 0 before the first.

@@ -51,6 +51,7 @@ func (d *desk) look(ctx context.Context, v *state.View) (Decision, bool) {
 	}
 	defer leave()
 	d.decider.Commit, d.decider.Slop, d.decider.Since = d.commit.longest(), d.slop.longest(), d.since
+	d.decider.UsualCommit = d.commit.usual()
 	began := time.Now()
 	decision := d.make(d.Now(), v)
 	d.slow = time.Since(began) > budget

@@ -41,9 +41,19 @@ func (t *change) move(id string, to pb.RunState) (*record, *pb.Problem) {
 			id, stateName(from), stateName(to))
 	}
 	r := t.edit(id)
+	from := r.run.GetState()
 	t.enter(r, to)
-	t.reorder(concerned(r.run)...)
+	if reorders(from, to) {
+		t.reorder(concerned(r.run)...)
+	}
 	return r, nil
+}
+
+// reorders tells whether hosts have other orders when a run leaves a state for
+// another: tasks come, fire or go, or its probes go. What is only noted, such as
+// that all hold what they were told to, is nothing that they need to hear.
+func reorders(from, to pb.RunState) bool {
+	return ordered(from) != ordered(to) || to == pb.RunState_RUN_STATE_FIRED || to == pb.RunState_RUN_STATE_DONE
 }
 
 func (t *change) enter(r *record, to pb.RunState) {

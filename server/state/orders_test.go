@@ -130,3 +130,19 @@ func TestEachHostHasASeedOfItsOwn(t *testing.T) {
 		t.Errorf("%d seeds for four slots", len(seen))
 	}
 }
+
+// Each order that a host takes up is a write of its journal: what a run only
+// notes is no order.
+func TestHoldingIsNoNewOrder(t *testing.T) {
+	b := newBench(t)
+	b.must(hosts("s1", 1, "a"), admit("r", planOf(2, "a")), fire("r", t0))
+	before := b.m.View().Mark("a")
+	b.must(hold("r"))
+	if after := b.m.View().Mark("a"); !proto.Equal(before, after) {
+		t.Errorf("the order was %v and is %v, with the same in it", before, after)
+	}
+	b.must(endRun("r", pb.EndCause_END_CAUSE_UNDO))
+	if after := b.m.View().Mark("a"); proto.Equal(before, after) {
+		t.Error("the end of the run is no new order")
+	}
+}
