@@ -59,6 +59,9 @@ var sources = []source{
 	{"../../agent/host", "^BenchmarkKillThousand$", "20x", []gathered{
 		{"1,000 processes: first to last signal", "BenchmarkKillThousand/1000", "ms", map[statistic]string{median: "µs-signals"}, "µs-dead", median, 3, 1e-3, false, "until nothing lives"},
 	}},
+	{"../../server/conduct", "^BenchmarkCrowd$", "1x", []gathered{
+		{"64 runs at once, 30 hosts each: a decision's lateness", "BenchmarkCrowd", "ms", map[statistic]string{median: "median-ms", most: "max-ms"}, "alone-median-ms", most, 100, 1, false, "one run alone"},
+	}},
 	{"../../experiments/judge", "^BenchmarkVerdict$", "200x", []gathered{
 		{"verdict after 1 h, 30 hosts, 10 probes, over 60 s", "BenchmarkVerdict", "ms", map[statistic]string{median: "µs-verdict", p99: "µs-verdict-p99"}, "µs-young-verdict", median, 2, 1e-3, false, "after a minute"},
 		{"one more second of the same run", "BenchmarkVerdict", "ms", map[statistic]string{median: "µs-second", p99: "µs-second-p99"}, "µs-young-second", median, 2, 1e-3, false, "after a minute"},
