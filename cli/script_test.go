@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -65,9 +66,26 @@ func scripts(dir string) testscript.Params {
 			e.Setenv("TMPDIR", e.WorkDir)
 			e.Setenv("HOME", e.WorkDir)
 			e.Setenv("XDG_CONFIG_HOME", filepath.Join(e.WorkDir, "config"))
+			e.Values[stage{}] = &stage{}
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"control": startControl, "exits": exits},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"control": startControl, "exits": exits, "asked": awaitAsked},
+	}
+}
+
+// stage is where a script's control plane plays.
+type stage struct{ actor *actor }
+
+// awaitAsked is `asked METHOD N`: it waits until somebody has asked the control
+// plane so for the Nth time. From the first watch on, squall hears signals.
+func awaitAsked(ts *testscript.TestScript, _ bool, args []string) {
+	c := ts.Value(stage{}).(*stage).actor
+	want, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	for end := time.Now().Add(time.Minute); c.asked(args[0]) < want; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			ts.Fatalf("nobody asks for %s: %d times, want %d", args[0], c.asked(args[0]), want)
+		}
 	}
 }
 
@@ -90,7 +108,8 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 // startControl is `control KEY=VALUE…`: a control plane of one server that
 // plays a part, in reach of the script's squall.
 func startControl(ts *testscript.TestScript, _ bool, args []string) {
-	c := &actor{ended: make(chan struct{}), part: map[string]string{}}
+	c := &actor{ended: make(chan struct{}), part: map[string]string{}, calls: map[string]int{}}
+	ts.Value(stage{}).(*stage).actor = c
 	for _, a := range args {
 		key, value, _ := strings.Cut(a, "=")
 		c.part[key] = value
@@ -125,6 +144,20 @@ type actor struct {
 	part  map[string]string
 	once  sync.Once
 	ended chan struct{}
+	mu    sync.Mutex
+	calls map[string]int // by method; guarded by mu
+}
+
+func (c *actor) note(method string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.calls[method]++
+}
+
+func (c *actor) asked(method string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.calls[method]
 }
 
 const partRun = "zone-loss-1"
@@ -147,6 +180,7 @@ func (c *actor) Run(context.Context, *pb.RunRequest) (*pb.RunResponse, error) {
 }
 
 func (c *actor) Watch(req *pb.WatchRequest, stream grpc.ServerStreamingServer[pb.WatchResponse]) error {
+	c.note("watch")
 	for i, host := range []string{"web-a1", "web-b1"} {
 		e := &pb.Event{
 			Index: uint64(i) + 1, AtUnixNanos: time.Now().UnixNano(), Run: partRun, Kind: pb.EventKind_EVENT_KIND_STEP,
@@ -195,6 +229,7 @@ func (c *actor) Undo(ctx context.Context, req *pb.UndoRequest) (*pb.UndoResponse
 		}
 		return nil, st.Err()
 	}
+	c.note("undo")
 	if c.part["undo"] == "hangs" {
 		<-ctx.Done()
 		return nil, ctx.Err()
@@ -212,6 +247,7 @@ func (c *actor) hosts() []*pb.HostClean {
 }
 
 func (c *actor) Status(_ *pb.StatusRequest, stream grpc.ServerStreamingServer[pb.StatusResponse]) error {
+	c.note("status")
 	return parts.Send(stream, c.status(), func(part []byte) *pb.StatusResponse { return &pb.StatusResponse{Part: part} })
 }
 
