@@ -142,7 +142,12 @@ func (d *decoder) refused(at where, err error) {
 	d.absent(at, message, fix)
 }
 
-// absent is a problem of a message, which has no lines.
+// absent is a problem of a message, which has no lines. Whoever has the file
+// finds its place by the path.
 func (d *decoder) absent(at where, message, fix string) {
+	known := len(d.problems)
 	d.bad(at, 0, 0, message, fix)
+	if len(d.problems) > known && at.path != "" {
+		d.problems[known].Path = at.path
+	}
 }

@@ -68,6 +68,17 @@ func TestMessagesAreHeldToTheRulesOfFiles(t *testing.T) {
 	}
 }
 
+// TestAMessagesProblemIsFoundInItsFile: by the path of the value, not of the key
+// that explains it, which is the same for every probe.
+func TestAMessagesProblemIsFoundInItsFile(t *testing.T) {
+	e := AdHoc(&pb.Fault{Kind: &pb.Fault_NetDelay{NetDelay: &pb.NetDelay{Delay: &pb.Span{Nanos: 40e6}}}}, nil, &pb.Target{Zone: []string{"zone-a"}}, time.Minute)
+	e.Probes = map[string]*pb.Probe{"page": {Kind: &pb.Probe_Http{Http: &pb.HTTPProbe{Url: "http://10.0.1.11/\x1b[2J"}}}}
+	problems := Check(e)
+	if len(problems) != 1 || problems[0].GetPath() != "probes.page.http.url" {
+		t.Errorf("it is at %v", problems)
+	}
+}
+
 // TestMessagesMaySendWhatProgramsWant: a file can say it, so a message may.
 func TestMessagesMaySendWhatProgramsWant(t *testing.T) {
 	e := AdHoc(&pb.Fault{Kind: &pb.Fault_NetDelay{NetDelay: &pb.NetDelay{Delay: &pb.Span{Nanos: 40e6}}}}, nil, &pb.Target{Zone: []string{"zone-a"}}, time.Minute)
