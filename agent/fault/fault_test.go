@@ -336,6 +336,27 @@ func TestAbsentWorkloadIsNotKilled(t *testing.T) {
 	}
 }
 
+// What has no cgroup is frozen when it comes, and undone by name; where there is
+// nothing but that, there is nothing to freeze.
+func TestAbsentWorkloadIsFrozenWhenItComes(t *testing.T) {
+	for runs, names := range map[bool][]string{true: {"web"}, false: nil} {
+		f := absent("web", runs)
+		f.Workloads = f.Workloads[:2]
+		changes, err := fault.Plan(f, step(freeze(names...)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		do, undo := changes[0].GetDo().GetFreeze().GetCgroups(), changes[0].GetUndo().GetDetach().GetCgroups()
+		if !slices.Contains(do, "squall/web") || !slices.Equal(do, undo) {
+			t.Errorf("it freezes %v, and its undo names %v", do, undo)
+		}
+		f.Workloads = f.Workloads[:1]
+		if _, err := fault.Plan(f, step(freeze())); (err == nil) != runs {
+			t.Errorf("runs %t: nothing else is there, and %v", runs, err)
+		}
+	}
+}
+
 // Every kind that the language offers has its planner and a golden file; what
 // it does not offer is refused as one that this build lacks.
 func TestEveryFaultIsPlannedOrRefused(t *testing.T) {

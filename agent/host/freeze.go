@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"squall/agent/target"
 	pb "squall/proto/squall/v1"
 )
 
@@ -29,16 +30,24 @@ type freezing struct {
 	*instant
 	held   *held
 	groups []string
-	// strokes freeze those at the instant that need no more than that, struck.
+	// strokes freeze struck at the instant, cgroups that need no more than that.
 	// Others take their time, or were not there when it was armed.
 	strokes []stroke
 	struck  []string
+	// aimed are the kernel's numbers of what was frozen; 0 of what is not there.
+	aimed map[string]uint64
 
 	seen sync.Mutex // guards the rest
 	// acted is the boot time at which the last cgroup was frozen; 0 before.
 	acted time.Duration
 	// denied is why the thread had no real-time priority.
 	denied error
+	// follower freezes what is made anew; nil before the instant.
+	follower *target.Follower
+	// newcomers freezes who comes where that takes more than the cgroup's own
+	// mechanism; nil where it doesn't.
+	newcomers *newcomers
+	closed    bool
 }
 
 // armFreeze opens what the instant needs.
@@ -47,7 +56,7 @@ func armFreeze(_ context.Context, h *held) (thing, func(context.Context) error, 
 	if err != nil {
 		return nil, nil, err
 	}
-	z := &freezing{held: h, groups: h.op.GetFreeze().GetCgroups(), instant: at}
+	z := &freezing{held: h, groups: h.op.GetFreeze().GetCgroups(), instant: at, aimed: map[string]uint64{}}
 	for _, cgroup := range z.groups {
 		if err := z.add(cgroup); err != nil {
 			z.close()
@@ -57,23 +66,35 @@ func armFreeze(_ context.Context, h *held) (thing, func(context.Context) error, 
 	return z, z.act, nil
 }
 
-// add makes one cgroup ready to be frozen.
+// add makes one cgroup ready to be frozen. One that is missing now, as between
+// two restarts of its unit, is frozen when it comes.
 func (z *freezing) add(cgroup string) error {
 	c := z.held.host.workloads.cgroups
 	if err := c.check(cgroup); err != nil {
 		return err
 	}
+	err := z.open(cgroup)
+	if vanished(err) {
+		return nil
+	}
+	return err
+}
+
+// open opens what freezes a cgroup at the instant, where its mechanism is as
+// fast as that.
+func (z *freezing) open(cgroup string) error {
+	tag := z.held.op.GetTag()
 	f, err := z.held.host.freezerOf(cgroup)
 	if err == nil {
-		err = free(f, cgroup, z.held.op.GetTag())
+		err = free(f, cgroup, tag)
 	}
 	u, ok := f.(unifiedFreezer)
 	if err != nil || !ok {
 		return err
 	}
-	s, err := u.stroke(cgroup, z.held.op.GetTag(), z.keep)
+	s, id, err := u.stroke(cgroup, tag, z.keep)
 	if err == nil {
-		z.strokes, z.struck = append(z.strokes, s), append(z.struck, cgroup)
+		z.strokes, z.struck, z.aimed[cgroup] = append(z.strokes, s), append(z.struck, cgroup), id
 	}
 	return err
 }
@@ -84,38 +105,58 @@ func (z *freezing) act(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	errs := []error{z.missed()}
+	late, err := z.missed()
 	for _, cgroup := range z.groups {
 		if !slices.Contains(z.struck, cgroup) {
-			errs = append(errs, z.freeze(cgroup))
+			late = append(late, cgroup)
 		}
 	}
-	z.seen.Lock()
-	defer z.seen.Unlock()
-	z.acted, z.denied = z.held.host.Boot(), done.denied
-	if len(z.struck) == len(z.groups) {
-		z.acted = done.last + z.held.host.offset
+	for _, cgroup := range late {
+		err = errors.Join(err, z.freezeLate(cgroup))
 	}
-	return errors.Join(errs...)
+	last := done.last + z.held.host.offset
+	if len(late) > 0 {
+		last = z.held.host.Boot()
+	}
+	return errors.Join(err, z.follow(last, done.denied))
 }
 
-// missed freezes by their names what the strokes have missed: somebody has made
-// them anew, or marked them since.
-func (z *freezing) missed() error {
-	var errs []error
+// missed are cgroups that the strokes have missed: somebody has made them anew,
+// or marked them since.
+func (z *freezing) missed() (late []string, err error) {
 	for i, s := range z.strokes {
 		switch s.failed {
-		case 0, unix.EALREADY: // by us already, or by somebody else, who will thaw it
+		case 0, unix.EALREADY: // by somebody else, who will thaw it
 		case unix.ENODEV, unix.EEXIST:
-			errs = append(errs, z.freeze(z.struck[i]))
+			late = append(late, z.struck[i])
 		default:
-			errs = append(errs, fmt.Errorf("freeze cgroup %s: %w", z.struck[i], s.failed))
+			err = errors.Join(err, fmt.Errorf("freeze cgroup %s: %w", z.struck[i], s.failed))
 		}
 	}
-	return errors.Join(errs...)
+	return late, err
 }
 
-// freeze freezes a cgroup by its name.
+// freezeLate freezes a cgroup as it is now, after the instant.
+func (z *freezing) freezeLate(cgroup string) error {
+	now, err := target.IDs(machine{z.held.host.workloads.cgroups}, []string{cgroup})
+	if err != nil {
+		return err
+	}
+	z.aimed[cgroup] = 0
+	if now[cgroup] == 0 {
+		return nil // it is frozen when it comes
+	}
+	err = z.freeze(cgroup)
+	switch {
+	case vanished(err):
+		return nil
+	case err == nil:
+		z.aimed[cgroup] = now[cgroup]
+	}
+	return err
+}
+
+// freeze freezes a cgroup by its name. The gate is read before.
 func (z *freezing) freeze(cgroup string) error {
 	if err := z.held.mayAct(); err != nil {
 		return err
@@ -127,9 +168,42 @@ func (z *freezing) freeze(cgroup string) error {
 	return f.freeze(cgroup, z.held.op.GetTag())
 }
 
+// follow notes when it has acted, and freezes what is made anew from then on. Its
+// undo is the thaw of a tag, whatever the cgroups have come to. Where it was
+// closed meanwhile, what it has frozen since is thawed.
+func (z *freezing) follow(acted time.Duration, denied error) error {
+	z.seen.Lock()
+	defer z.seen.Unlock()
+	if z.closed {
+		return errors.Join(errCalledOff, z.thaw())
+	}
+	z.acted, z.denied = acted, denied
+	z.follower = target.Follow(machine{z.held.host.workloads.cgroups}, z.aimed,
+		func(cgroup string, _, _ uint64) error { return z.freeze(cgroup) })
+	if len(z.struck) < len(z.groups) {
+		z.newcomers = watchNewcomers(z)
+	}
+	return nil
+}
+
 // Close implements thing.
 func (z *freezing) Close() error {
 	z.close()
+	z.seen.Lock()
+	z.closed = true
+	follower, newcomers := z.follower, z.newcomers
+	z.seen.Unlock()
+	if follower != nil {
+		follower.Close()
+	}
+	if newcomers != nil {
+		newcomers.close()
+	}
+	return z.thaw()
+}
+
+// thaw lets run again what was frozen under its tag.
+func (z *freezing) thaw() error {
 	return each(context.Background(), z.groups, func(_ context.Context, cgroup string) error {
 		return z.held.host.workloads.cgroups.thaw(cgroup, z.held.op.GetTag())
 	})
@@ -141,60 +215,105 @@ func (z *freezing) died() <-chan struct{} { return nil }
 
 // evidence tells which cgroups the kernel calls frozen. Where nothing lives, or
 // somebody else froze it before, that shows nothing.
-func (z *freezing) evidence(_ context.Context, _ bool) ([]*pb.Evidence, error) {
+func (z *freezing) evidence(ctx context.Context, _ bool) ([]*pb.Evidence, error) {
 	z.seen.Lock()
-	acted, denied := z.acted, z.denied
+	acted, denied, follower := z.acted, z.denied, z.follower
 	z.seen.Unlock()
 	if acted == 0 {
 		return nil, nil
 	}
-	frozen, bitten, idle, others, engines := 0, 0, 0, 0, map[string]bool{}
-	for _, cgroup := range z.groups {
-		f, err := z.held.host.freezerOf(cgroup)
-		if err != nil {
-			return nil, err
-		}
-		is, err := f.frozen(cgroup)
-		if err != nil {
-			return nil, err
-		}
-		if is {
-			frozen++
-		}
-		lives, err := z.held.host.workloads.cgroups.populated(cgroup)
-		if err != nil {
-			return nil, err
-		}
-		tag, err := f.tag(cgroup)
-		if err != nil {
-			return nil, err
-		}
-		switch {
-		case !lives:
-			idle++
-		case tag != z.held.op.GetTag():
-			others++
-		default:
-			bitten++
-		}
-		engines[f.engine()] = true
+	n, err := z.settled(ctx)
+	if err != nil {
+		return nil, err
 	}
+	late := max(acted-z.planned, 0)
 	text := fmt.Sprintf("%d of %d workloads frozen by %s, %s after the instant",
-		frozen, len(z.groups), strings.Join(slices.Sorted(maps.Keys(engines)), " and "), max(acted-z.planned, 0))
+		n.frozen, n.there, strings.Join(slices.Sorted(maps.Keys(n.engines)), " and "), late)
+	if n.there == 0 {
+		text = "no workload is there to be frozen"
+	}
 	if denied != nil {
 		text += fmt.Sprintf(" (warning: %v)", denied)
 	}
-	if idle > 0 {
-		text += fmt.Sprintf(", %d of them without a process", idle)
+	if n.idle > 0 {
+		text += fmt.Sprintf(", %d of them without a process", n.idle)
 	}
-	if others > 0 {
-		text += fmt.Sprintf(", %d of them by somebody else before us", others)
+	if n.others > 0 {
+		text += fmt.Sprintf(", %d of them by somebody else before us", n.others)
 	}
-	late := max(acted-z.planned, 0)
-	return []*pb.Evidence{
-		{Name: "frozen", Value: float64(frozen), Holds: frozen == len(z.groups), Fact: bitten == 0, Text: text},
+	return append([]*pb.Evidence{
+		{Name: "frozen", Value: float64(n.frozen), Holds: n.frozen == n.there, Fact: n.frozen == n.there && n.bitten == 0, Text: text},
 		{Name: "last_freeze_nanos", Value: float64(late), Fact: true, Text: fmt.Sprintf("the last was frozen %s after the instant", late)},
-	}, nil
+	}, followed(follower.Told())...), nil
+}
+
+// frozenTally counts cgroups: those that are there, those of them that are frozen,
+// and by what; bitten are frozen by us and have processes, idle have none, and
+// others are not frozen by us.
+type frozenTally struct {
+	there, frozen, bitten, idle, others int
+	engines                             map[string]bool
+}
+
+// freezeTime is how long what was made anew may take until it is frozen: so long
+// it is not told as running.
+const freezeTime = 100 * time.Millisecond
+
+// settled is the tally once all that is there is frozen, or after freezeTime.
+func (z *freezing) settled(ctx context.Context) (frozenTally, error) {
+	ctx, cancel := context.WithTimeout(ctx, freezeTime)
+	defer cancel()
+	for {
+		n, err := z.tally()
+		if err != nil || n.frozen == n.there || pause(ctx, settleTick) != nil {
+			return n, err
+		}
+	}
+}
+
+func (z *freezing) tally() (frozenTally, error) {
+	n := frozenTally{engines: map[string]bool{}}
+	for _, cgroup := range z.groups {
+		if err := z.count(cgroup, &n); err != nil && !vanished(err) {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// count adds one cgroup to a tally, unless it is not there.
+func (z *freezing) count(cgroup string, n *frozenTally) error {
+	f, err := z.held.host.freezerOf(cgroup)
+	if err != nil {
+		return err
+	}
+	// In this order: who comes between the two is not told as frozen.
+	lives, err := z.held.host.workloads.cgroups.populated(cgroup)
+	if err != nil {
+		return err
+	}
+	is, err := f.frozen(cgroup)
+	if err != nil {
+		return err
+	}
+	tag, err := f.tag(cgroup)
+	if err != nil {
+		return err
+	}
+	n.there++
+	n.engines[f.engine()] = true
+	if is {
+		n.frozen++
+	}
+	switch ours := tag == z.held.op.GetTag(); {
+	case !lives:
+		n.idle++
+	case !ours && is:
+		n.others++
+	case ours && is:
+		n.bitten++
+	}
+	return nil
 }
 
 // frozenRemains are cgroups that we froze, whoever of us did.

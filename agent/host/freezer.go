@@ -48,7 +48,7 @@ func (c cgroups) freezers() []freezer {
 // freezerOf is the best mechanism for a cgroup.
 func (c cgroups) freezerOf(cgroup string) (freezer, error) {
 	if !c.exists(cgroup) {
-		return nil, fmt.Errorf("freeze cgroup %s: there is none", cgroup)
+		return nil, fmt.Errorf("freeze cgroup %s: %w", cgroup, fs.ErrNotExist)
 	}
 	all := c.freezers()
 	if _, err := os.Stat(c.path(cgroup, "cgroup.freeze")); err != nil {
@@ -166,18 +166,22 @@ func (u unifiedFreezer) freeze(cgroup, tag string) error {
 }
 
 // stroke opens what freezes a cgroup under a tag at an instant, as freeze does at
-// once; keep is given each file.
-func (u unifiedFreezer) stroke(cgroup, tag string, keep func(*os.File) *os.File) (stroke, error) {
+// once, and tells the cgroup's number; keep is given each file.
+func (u unifiedFreezer) stroke(cgroup, tag string, keep func(*os.File) *os.File) (s stroke, id uint64, err error) {
 	dir, err := os.Open(u.path(cgroup))
 	if err != nil {
-		return stroke{}, fmt.Errorf("freeze cgroup %s: %w", cgroup, err)
+		return s, 0, fmt.Errorf("freeze cgroup %s: %w", cgroup, err)
 	}
 	keep(dir)
 	file, err := os.OpenFile(u.path(cgroup, "cgroup.freeze"), os.O_RDWR, 0)
 	if err != nil {
-		return stroke{}, fmt.Errorf("freeze cgroup %s: %w", cgroup, err)
+		return s, 0, fmt.Errorf("freeze cgroup %s: %w", cgroup, err)
 	}
-	return stroke{file: keep(file).Fd(), mark: markStroke(dir, frozenMark, tag)}, nil
+	var st unix.Stat_t
+	if err := unix.Fstat(int(dir.Fd()), &st); err != nil {
+		return s, 0, fmt.Errorf("freeze cgroup %s: %w", cgroup, err)
+	}
+	return stroke{file: keep(file).Fd(), mark: markStroke(dir, frozenMark, tag)}, st.Ino, nil
 }
 
 func (u unifiedFreezer) thaw(cgroup, tag string) error {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -104,17 +105,12 @@ func freezerOfProcess(pid int) string {
 // gather moves processes into a folder until none is outside: they may fork
 // meanwhile, but what they fork inside is inside.
 func (l legacyFreezer) gather(cgroup, dir string) error {
-	inside := strings.TrimPrefix(dir, l.mountV1)
 	return until("move cgroup "+cgroup+" into the freezer", func() (bool, error) {
-		pids, err := l.pids(cgroup)
-		all := true
-		for _, pid := range pids {
-			if at := freezerOfProcess(pid); at != "" && at != inside {
-				all = false
-				err = errors.Join(err, move(pid, dir))
-			}
+		outside, err := l.outside(cgroup)
+		for _, pid := range outside {
+			err = errors.Join(err, move(pid, dir))
 		}
-		return all, err
+		return len(outside) == 0, err
 	})
 }
 
@@ -166,7 +162,21 @@ func (l legacyFreezer) thaw(cgroup, tag string) error {
 
 func (l legacyFreezer) frozen(cgroup string) (bool, error) {
 	b, err := os.ReadFile(filepath.Join(l.folder(cgroup), "freezer.state"))
-	return strings.TrimSpace(string(b)) == "FROZEN", wrap(err, "read freezer of cgroup %s", cgroup)
+	if err != nil || strings.TrimSpace(string(b)) != "FROZEN" {
+		return false, wrap(err, "read freezer of cgroup %s", cgroup)
+	}
+	outside, err := l.outside(cgroup)
+	return len(outside) == 0, err
+}
+
+// outside are the processes of a cgroup that are not in its folder of ours.
+func (l legacyFreezer) outside(cgroup string) ([]int, error) {
+	inside := strings.TrimPrefix(l.folder(cgroup), l.mountV1)
+	pids, err := l.pids(cgroup)
+	return slices.DeleteFunc(pids, func(pid int) bool {
+		at := freezerOfProcess(pid)
+		return at == "" || at == inside
+	}), err
 }
 
 func (l legacyFreezer) tag(cgroup string) (string, error) {

@@ -8,7 +8,7 @@ import (
 var processFreeze = Kind{
 	Name:    "process.freeze",
 	Example: "--role db --pick 1 --for 15s",
-	Begins:  "The workloads' processes stop where they are: their sockets stay open, the kernel acknowledges what arrives, and nothing is answered.",
+	Begins:  "The workloads' processes stop where they are, and those that start there meanwhile as well: their sockets stay open, the kernel acknowledges what arrives, and nothing is answered.",
 	Ends:    "What was frozen runs on where it stopped. What somebody else had stopped or frozen stays so.",
 	Needs:   []string{"freeze"},
 	Harm:    Degrades,
