@@ -8,11 +8,14 @@ package helper
 import (
 	"fmt"
 	"io"
+
+	"squall/agent/host"
 )
 
 // roles is the one table of what a helper can be.
 var roles = map[string]func(in io.Reader, out io.Writer) error{
-	"delay-line": delayLine,
+	"delay-line":   delayLine,
+	host.GuardRole: host.Guard,
 }
 
 // Main plays the role that args name until in closes, and returns the exit

@@ -34,6 +34,10 @@ type freezing struct {
 	// Others take their time, or were not there when it was armed.
 	strokes []stroke
 	struck  []string
+	// guard thaws when this process dies; ended is closed when the guard has, and
+	// everything is thawed.
+	guard *guard
+	ended chan struct{}
 	// aimed are the kernel's numbers of what was frozen; 0 of what is not there.
 	aimed map[string]uint64
 
@@ -50,20 +54,48 @@ type freezing struct {
 	closed    bool
 }
 
-// armFreeze opens what the instant needs.
-func armFreeze(_ context.Context, h *held) (thing, func(context.Context) error, error) {
+// armFreeze opens what the instant needs, and starts the guard.
+func armFreeze(ctx context.Context, h *held) (thing, func(context.Context) error, error) {
 	at, err := h.instant()
 	if err != nil {
 		return nil, nil, err
 	}
-	z := &freezing{held: h, groups: h.op.GetFreeze().GetCgroups(), instant: at, aimed: map[string]uint64{}}
+	z := &freezing{
+		held: h, groups: h.op.GetFreeze().GetCgroups(), instant: at, aimed: map[string]uint64{}, ended: make(chan struct{}),
+	}
 	for _, cgroup := range z.groups {
 		if err := z.add(cgroup); err != nil {
 			z.close()
 			return nil, nil, err
 		}
 	}
+	if z.guard, err = startGuard(ctx, z.guarded(), time.Duration(h.lease.Load())); err != nil {
+		z.close()
+		return nil, nil, err
+	}
+	go z.watchGuard()
 	return z, z.act, nil
+}
+
+// guarded is what its guard is told.
+func (z *freezing) guarded() guardOrder {
+	l := z.held.limit()
+	return guardOrder{
+		Tag: z.held.op.GetTag(), Cgroups: z.groups, End: l.end, Offset: l.offset, IgnoreLease: l.lease == nil,
+	}
+}
+
+// watchGuard ends the freeze when its guard has ended: with one holder alone,
+// nobody would thaw when that dies.
+func (z *freezing) watchGuard() {
+	defer close(z.ended)
+	<-z.guard.done
+	if z.letGo() {
+		return
+	}
+	if err := z.thaw(); err != nil {
+		z.held.host.log.Error("thaw without a guard", "tag", z.held.op.GetTag(), "err", err)
+	}
 }
 
 // add makes one cgroup ready to be frozen. One that is missing now, as between
@@ -103,7 +135,7 @@ func (z *freezing) open(cgroup string) error {
 func (z *freezing) act(ctx context.Context) error {
 	done, err := z.strike(ctx, z.strokes, nil)
 	if err != nil {
-		return err
+		return errors.Join(err, z.Close())
 	}
 	late, err := z.missed()
 	for _, cgroup := range z.groups {
@@ -186,10 +218,22 @@ func (z *freezing) follow(acted time.Duration, denied error) error {
 	return nil
 }
 
-// Close implements thing.
+// Close implements thing. The guard stays until everything runs.
 func (z *freezing) Close() error {
+	z.held.ending.Store(true) // the guard's end is no death
+	z.letGo()
+	if err := z.thaw(); err != nil {
+		return err
+	}
+	return z.guard.Close()
+}
+
+// letGo ends whatever would freeze anything from now on, and tells whether
+// somebody has done so before.
+func (z *freezing) letGo() (before bool) {
 	z.close()
 	z.seen.Lock()
+	before = z.closed
 	z.closed = true
 	follower, newcomers := z.follower, z.newcomers
 	z.seen.Unlock()
@@ -199,7 +243,7 @@ func (z *freezing) Close() error {
 	if newcomers != nil {
 		newcomers.close()
 	}
-	return z.thaw()
+	return before
 }
 
 // thaw lets run again what was frozen under its tag.
@@ -209,9 +253,10 @@ func (z *freezing) thaw() error {
 	})
 }
 
-func (z *freezing) renew(time.Duration) {} // its lease is read at the instant
+// renew moves the lease of the guard; its own is read at the instant.
+func (z *freezing) renew(until time.Duration) { z.guard.lease.set(until) }
 
-func (z *freezing) died() <-chan struct{} { return nil }
+func (z *freezing) died() <-chan struct{} { return z.ended }
 
 // evidence tells which cgroups the kernel calls frozen. Where nothing lives, or
 // somebody else froze it before, that shows nothing.

@@ -93,3 +93,15 @@ func FreezeBy(h *Real, n int) {
 		return c.freezers()[n], nil
 	}
 }
+
+// Guards are the processes that guard what h has frozen.
+func Guards(h *Real) (pids []int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, held := range h.held {
+		if z, ok := held.thing.(*freezing); ok {
+			pids = append(pids, z.guard.child.Pid)
+		}
+	}
+	return pids
+}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -258,6 +259,29 @@ func TestFreezeIsRefusedToASecondStep(t *testing.T) {
 		b.wantFrozen(f, cgroup)
 		if err := f.Thaw(cgroup, "squall/r/s"); err != nil {
 			t.Fatal(err)
+		}
+		b.wantRunning()
+	})
+}
+
+// A guard and an agent may thaw at one time: neither is in the other's way.
+func TestThawByTwoAtOnce(t *testing.T) {
+	eachFreezer(t, func(t *testing.T, f host.Freezer, cgroup string) {
+		b := startBusy(t, cgroup)
+		for range 20 {
+			if err := f.Freeze(cgroup, "squall/r/s"); err != nil {
+				t.Fatal(err)
+			}
+			var both sync.WaitGroup
+			for range 2 {
+				both.Go(func() {
+					if err := f.Thaw(cgroup, "squall/r/s"); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			both.Wait()
+			wantUnmarked(t, f, cgroup)
 		}
 		b.wantRunning()
 	})

@@ -140,12 +140,21 @@ func (l legacyFreezer) thaw(cgroup, tag string) error {
 	if own, err := l.tag(cgroup); err != nil || own != tag {
 		return wrap(err, "thaw cgroup %s", cgroup)
 	}
+	err := l.dissolve(dir)
+	if _, is := os.Stat(dir); errors.Is(is, fs.ErrNotExist) {
+		return nil // another of us was faster
+	}
+	return wrap(err, "thaw cgroup %s", cgroup)
+}
+
+// dissolve thaws a folder of ours, lets its processes go back, and removes it.
+func (l legacyFreezer) dissolve(dir string) error {
 	origin, err := marked(dir, originMark)
+	if err == nil {
+		err = l.state(dir, "THAWED")
+	}
 	if err != nil {
 		return err
-	}
-	if err := l.state(dir, "THAWED"); err != nil {
-		return fmt.Errorf("thaw cgroup %s: %w", cgroup, err)
 	}
 	back := filepath.Join(l.mountV1, origin)
 	return until("empty "+dir, func() (bool, error) {

@@ -22,6 +22,8 @@ import (
 const (
 	roleEnv = "SQUALL_TEST_ROLE"
 	baseEnv = "SQUALL_TEST_BASE"
+	// mechanismEnv numbers the freezer to use.
+	mechanismEnv = "SQUALL_TEST_MECHANISM"
 )
 
 func TestMain(m *testing.M) {
@@ -39,6 +41,8 @@ func TestMain(m *testing.M) {
 		time.Sleep(time.Minute)
 	case "silence":
 		holdSilence()
+	case "freeze":
+		holdFreeze(os.Getenv(baseEnv), os.Getenv(mechanismEnv))
 	case "undeclared":
 		fmt.Println(killUndeclared(os.Getenv(baseEnv)))
 	case "start":

@@ -224,8 +224,9 @@ func gone(i net.Interface, remove bool) bool {
 // holding is what living processes of ours hold: this one and its helpers.
 type holding struct {
 	links map[link.ID]bool
-	// helpers are children of this process, lost are those without a parent of ours.
-	helpers, lost []int
+	// helpers are the children of this process that hold objects of the network;
+	// lost are helpers without a parent of ours, guards those of them that thaw.
+	helpers, lost, guards []int
 }
 
 // helperRole is the argument with which this binary plays a child role.
@@ -239,12 +240,19 @@ func holders() (*holding, error) {
 	}
 	h := &holding{links: ownLinks()}
 	for pid, s := range all {
-		switch {
-		case s.zombie() || !isHelper(pid):
+		if s.zombie() {
+			continue
+		}
+		role := roleOf(pid)
+		switch lost := s.parent == 1 || !sameBinary(s.parent); {
+		case role == "":
+		case s.parent == os.Getpid() && role == GuardRole: // it holds nothing
 		case s.parent == os.Getpid():
 			h.helpers = append(h.helpers, pid)
 			readLinks(pid, h.links)
-		case s.parent == 1 || !sameBinary(s.parent):
+		case lost && role == GuardRole:
+			h.guards = append(h.guards, pid)
+		case lost:
 			h.lost = append(h.lost, pid)
 		}
 	}
@@ -261,14 +269,30 @@ func (h *holding) orphans(remove bool) []string {
 		}
 		left = append(left, fmt.Sprintf("helper process %d", pid))
 	}
+	return append(left, h.orphanedGuards(remove)...)
+}
+
+// orphanedGuards are helpers that thaw what a dead worker has frozen, and then
+// end: they are not killed, for they may be another agent's, but let go on.
+func (h *holding) orphanedGuards(remove bool) []string {
+	var left []string
+	for _, pid := range h.guards {
+		if remove {
+			_ = unix.Kill(pid, unix.SIGCONT)
+		}
+		left = append(left, fmt.Sprintf("guard process %d", pid))
+	}
 	return left
 }
 
-// isHelper tells whether a process is this binary in a child role.
-func isHelper(pid int) bool {
+// roleOf is the child role that a process of this binary plays; empty for any other.
+func roleOf(pid int) string {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 	args := bytes.Split(b, []byte{0})
-	return err == nil && len(args) > 1 && string(args[1]) == helperRole && sameBinary(pid)
+	if err != nil || len(args) < 3 || string(args[1]) != helperRole || !sameBinary(pid) {
+		return ""
+	}
+	return string(args[2])
 }
 
 func sameBinary(pid int) bool {

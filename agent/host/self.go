@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +29,10 @@ type ChildOptions struct {
 	// Urgent lets the child go before everything that is not real-time, where
 	// that is allowed.
 	Urgent bool
+	// In is its standard input; nil is none.
+	In *os.File
+	// Out is its standard output; nil is Stderr.
+	Out *os.File
 	// Stderr is where the child writes; nil is the parent's.
 	Stderr *os.File
 }
@@ -50,7 +55,10 @@ func StartSelf(ctx context.Context, args []string, o ChildOptions) (*Child, erro
 	// The file itself, not its path: it may have been replaced by an upgrade.
 	cmd := exec.Command("/proc/self/exe", args...) //nolint:noctx // it outlives ctx
 	cmd.Args[0] = os.Args[0]
-	cmd.ExtraFiles, cmd.Stdout, cmd.Stderr = o.Files, o.stderr(), o.stderr()
+	cmd.ExtraFiles, cmd.Stdout, cmd.Stderr = o.Files, cmp.Or(o.Out, o.stderr()), o.stderr()
+	if o.In != nil {
+		cmd.Stdin = o.In
+	}
 	cmd.Env = append(os.Environ(), o.Env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: o.Session}
 	c := &Child{cmd: cmd, done: make(chan struct{})}

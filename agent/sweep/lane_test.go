@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -34,7 +35,9 @@ type lane struct {
 
 	stop context.CancelFunc
 	done sync.WaitGroup
-	log  *os.File
+	// deserted: the init starts the agent no more.
+	deserted atomic.Bool
+	log      *os.File
 }
 
 func newLane(t testing.TB) *lane {
@@ -100,7 +103,7 @@ func (l *lane) begin(stopAt int) {
 	l.stop = cancel
 	env := append(os.Environ(), laneEnv+"="+l.dir, fmt.Sprintf("%s=%d", stopEnv, stopAt))
 	l.done.Go(func() {
-		for ctx.Err() == nil {
+		for ctx.Err() == nil && !l.deserted.Load() {
 			l.runAgent(ctx, env)
 			wait(ctx, 50*time.Millisecond)
 		}

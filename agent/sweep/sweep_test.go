@@ -56,7 +56,7 @@ var faults = []fault{
 			To: &pb.Peers{Prefix: []string{"10.77.0.2/32"}},
 		}}},
 	}},
-	{name: "process.freeze", needs: "freeze", in: &pb.LocalInjectRequest{
+	{name: "process.freeze", needs: "freeze", helper: true, in: &pb.LocalInjectRequest{
 		Fault: &pb.Fault{Kind: &pb.Fault_ProcessFreeze{ProcessFreeze: &pb.ProcessFreeze{}}}, Workload: []string{"web"},
 	}},
 }
