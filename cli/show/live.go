@@ -213,15 +213,29 @@ func (v *live) faults() {
 		start, end := f.GetStartUnixNanos(), f.GetEndUnixNanos()
 		when, paint := v.when(f)
 		v.put(title, part{text: pad(f.GetFault(), names), colour: paint}, part{text: pad(when, times)},
-			part{text: fmt.Sprintf("held by %d of %d", f.GetHeld(), f.GetHosts())},
+			part{text: heldBy(f)},
 			part{text: passed(v.now.UnixNano(), start, end), colour: paint, may: 2}, part{text: f.GetStep(), colour: grey, may: 3})
 		title = ""
 	}
 }
 
-// when says what a fault is about to do.
+// heldBy counts the hosts of a fault; before it is known when it begins, none
+// is to hold it.
+func heldBy(f *pb.LiveFault) string {
+	if f.GetStartUnixNanos() == 0 && f.GetHeld() == 0 {
+		return "on " + text.Count(int(f.GetHosts()), "host")
+	}
+	return fmt.Sprintf("held by %d of %d", f.GetHeld(), f.GetHosts())
+}
+
+// when says what a fault is about to do. One of a run that has not fired has
+// neither begun nor ended.
 func (v *live) when(f *pb.LiveFault) (string, colour) {
 	switch now := v.now.UnixNano(); {
+	case f.GetStartUnixNanos() == 0 && v.r.GetRun().GetState() == pb.RunState_RUN_STATE_DONE:
+		return "never began", grey
+	case f.GetStartUnixNanos() == 0:
+		return "not begun", grey
 	case now >= f.GetEndUnixNanos() && f.GetHeld() == 0:
 		return "ended", grey
 	case now >= f.GetStartUnixNanos():

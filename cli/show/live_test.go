@@ -118,3 +118,20 @@ func TestTextOfOthersIsHarmless(t *testing.T) {
 		t.Errorf("a reason of two lines makes %d lines of %d", lines, want)
 	}
 }
+
+// TestFaultOfARunThatHasNotFiredIsNotOver: while the gate is tried nothing has
+// begun, so nothing has ended.
+func TestFaultOfARunThatHasNotFiredIsNotOver(t *testing.T) {
+	r := dark()
+	r.Run.T0UnixNanos, r.Run.EndsUnixNanos = 0, 0
+	for _, f := range r.Faults {
+		f.StartUnixNanos, f.EndUnixNanos, f.Held = 0, 0, 0
+	}
+	for state, want := range map[pb.RunState]string{pb.RunState_RUN_STATE_GATING: "not begun", pb.RunState_RUN_STATE_DONE: "never began"} {
+		r.Run.State = state
+		got := show.Live(r, show.Options{Width: 160})
+		if strings.Count(got, want) != 2 || !strings.Contains(got, "on 3 hosts") || strings.Contains(got, "held by") || strings.Contains(got, "ended") {
+			t.Errorf("%v is drawn as\n%s", state, got)
+		}
+	}
+}

@@ -100,9 +100,9 @@ func liveHost(h *pb.Registered, c pb.HostCondition) *pb.LiveHost {
 }
 
 func liveFault(v *state.View, r *pb.Run, p *pb.PlannedStep) *pb.LiveFault {
-	f := &pb.LiveFault{
-		Step: p.GetId(), Fault: experiments.FaultName(p.GetFault()), Hosts: uint32(len(p.GetSlots())),
-		StartUnixNanos: r.GetT0UnixNanos() + p.GetStartNanos(), EndUnixNanos: r.GetT0UnixNanos() + p.GetEndNanos(),
+	f := &pb.LiveFault{Step: p.GetId(), Fault: experiments.FaultName(p.GetFault()), Hosts: uint32(len(p.GetSlots()))}
+	if t0 := r.GetT0UnixNanos(); t0 != 0 { // else nobody knows yet when it will be
+		f.StartUnixNanos, f.EndUnixNanos = t0+p.GetStartNanos(), t0+p.GetEndNanos()
 	}
 	for _, slot := range p.GetSlots() {
 		if standing(v, r, p.GetId(), slot) == pb.Standing_STANDING_HELD {

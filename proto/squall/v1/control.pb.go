@@ -1950,7 +1950,7 @@ type LiveFault struct {
 	// Hosts that hold it, and hosts of the plan.
 	Held  uint32 `protobuf:"varint,3,opt,name=held,proto3" json:"held,omitempty"`
 	Hosts uint32 `protobuf:"varint,4,opt,name=hosts,proto3" json:"hosts,omitempty"`
-	// By plan, cluster time.
+	// By plan, cluster time; 0 until the run fires.
 	StartUnixNanos int64 `protobuf:"varint,5,opt,name=start_unix_nanos,json=startUnixNanos,proto3" json:"start_unix_nanos,omitempty"`
 	EndUnixNanos   int64 `protobuf:"varint,6,opt,name=end_unix_nanos,json=endUnixNanos,proto3" json:"end_unix_nanos,omitempty"`
 	unknownFields  protoimpl.UnknownFields
