@@ -62,10 +62,27 @@ func hostsView(resp *pb.ListHostsResponse) view {
 	return v
 }
 
-// hostWord is whether a host is connected, and why nothing is injected there.
+// hostWord is whether a host is connected, what earlier runs have left there, and
+// why nothing is injected there.
 func hostWord(r *pb.Registered) string {
-	barred := barredWord(r.GetDamage(), r.GetConflict())
-	return text.Word(r.GetHost().GetPresence()) + when(barred != "", " ("+barred+")")
+	var words []string
+	if len(r.GetOpen()) > 0 {
+		words = append(words, leftWord(r.GetOpen()))
+	}
+	if barred := barredWord(r.GetDamage(), r.GetConflict()); barred != "" {
+		words = append(words, barred)
+	}
+	return text.Word(r.GetHost().GetPresence()) + when(len(words) > 0, " ("+strings.Join(words, ", ")+")")
+}
+
+// leftWord is how steps stand that a host has not shown clean.
+func leftWord(open []*pb.OpenStep) string {
+	for _, o := range open {
+		if len(o.GetResidue()) > 0 {
+			return "residue"
+		}
+	}
+	return "unknown"
 }
 
 func when(condition bool, text string) string {

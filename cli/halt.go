@@ -38,7 +38,7 @@ func newHaltCmd(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := a.showClean(resp, haltLine(resp)); err != nil {
+			if err := a.showClean(resp, haltLine(resp), client.barredAmong(c.Context(), resp.GetHosts())); err != nil {
 				return err
 			}
 			var uncommitted error
@@ -172,7 +172,7 @@ func (a *app) undo(ctx context.Context, req *pb.UndoRequest) error {
 	if err != nil {
 		return err
 	}
-	if err := a.showClean(resp, undoLine(resp)); err != nil {
+	if err := a.showClean(resp, undoLine(resp), client.barredAmong(ctx, resp.GetHosts())); err != nil {
 		return err
 	}
 	return cleanError(resp, nil)

@@ -74,6 +74,15 @@ func reportExit(r *pb.RunReport) int {
 	return experiments.VerdictExitCode(r.GetSummary().GetVerdict(), residue)
 }
 
+// touched says which hosts a run was to touch.
+func touched(r *pb.RunReport) func(string) bool {
+	return func(host string) bool {
+		return slices.ContainsFunc(r.GetPlan().GetSteps(), func(s *pb.PlannedStep) bool {
+			return slices.ContainsFunc(s.GetSlots(), func(slot *pb.HostSlot) bool { return slot.GetHost() == host })
+		})
+	}
+}
+
 func dirty(hosts []*pb.HostClean) []*pb.HostClean {
 	var out []*pb.HostClean
 	for _, h := range hosts {
@@ -85,10 +94,13 @@ func dirty(hosts []*pb.HostClean) []*pb.HostClean {
 }
 
 // showReport prints a report: its blocks stand in the same order everywhere.
-func (a *app) showReport(r *pb.RunReport) error {
+// barred are the run's hosts that take no fault now.
+func (a *app) showReport(r *pb.RunReport, barred []*pb.BarredHost) error {
 	return a.show(view{
 		message: r, names: []string{r.GetSummary().GetId()},
-		table: func(w io.Writer, wide bool) { (&reportText{out: w, report: r, wide: wide, why: a.why}).print() },
+		table: func(w io.Writer, wide bool) {
+			(&reportText{out: w, report: r, barred: barred, wide: wide, why: a.why}).print()
+		},
 	})
 }
 
@@ -96,6 +108,7 @@ func (a *app) showReport(r *pb.RunReport) error {
 type reportText struct {
 	out    io.Writer
 	report *pb.RunReport
+	barred []*pb.BarredHost
 	wide   bool
 	// why shows whose readings findings rest on.
 	why bool
@@ -122,6 +135,7 @@ var sections = []struct {
 func (t *reportText) print() {
 	t.block(strings.ToUpper(runWord(t.report.GetSummary())), t.banner)
 	t.block("RESIDUE", t.residue)
+	t.block("BARRED", t.barredHosts)
 	for _, s := range sections {
 		t.block(s.name, func() { t.findings(s.kind) })
 	}
@@ -180,11 +194,16 @@ func (t *reportText) residue() {
 		t.line("0")
 	}
 	for _, h := range left {
-		what := strings.Join(h.GetResidue(), "; ")
-		if h.GetUnknown() {
-			what = "not heard from: unknown is never reverted"
+		t.line(h.GetHost(), cleanWord(h), cleanText(h), "squall undo --local, on the host")
+	}
+}
+
+// barredHosts are the run's hosts that take no fault now.
+func (t *reportText) barredHosts() {
+	for _, b := range t.barred {
+		for _, line := range barredLines(b) {
+			t.line(b.GetHost(), line)
 		}
-		t.line(h.GetHost(), what, "squall undo --local, on the host")
 	}
 }
 

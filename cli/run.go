@@ -169,7 +169,7 @@ func (a *app) finish(ctx context.Context, c *client, run string) error {
 	if err != nil {
 		return err
 	}
-	if err := a.showReport(report); err != nil {
+	if err := a.showReport(report, c.barredOf(ctx, touched(report))); err != nil {
 		return err
 	}
 	return exit(reportExit(report))

@@ -143,7 +143,7 @@ func printStatus(w io.Writer, st *pb.Status, wide bool) {
 		fmt.Fprintf(w, "RESIDUE\t%s\n", none)
 	}
 	for _, h := range st.GetResidue() {
-		fmt.Fprintf(w, "RESIDUE\t%s\t%s\t%s\n", h.GetHost(), cleanWord(h), escape(strings.Join(h.GetResidue(), "; ")))
+		fmt.Fprintf(w, "RESIDUE\t%s\t%s\t%s\n", h.GetHost(), cleanWord(h), escape(cleanText(h)))
 	}
 	for _, b := range st.GetBarred() {
 		for _, line := range barredLines(b) {
