@@ -90,10 +90,20 @@ func (l *live) take(r *pb.LiveRun, now time.Time) {
 func (l *live) event(e *pb.Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var out bytes.Buffer
+	var out, line bytes.Buffer
 	l.erase(&out)
-	printLine(&out, e)
+	printLine(&line, e)
+	out.WriteString(show.Fold(line.String(), l.columns()))
 	l.put(&out)
+}
+
+// columns is the terminal's width; 0 without a terminal.
+func (l *live) columns() int {
+	if l.size == nil {
+		return 0
+	}
+	columns, _ := l.size()
+	return columns
 }
 
 // draw shows where the run is at now.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -10,6 +11,8 @@ import (
 	"go.yaml.in/yaml/v3"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+
+	"squall/cli/show"
 )
 
 // view is one answer in every form that --output knows.
@@ -36,20 +39,24 @@ func (a *app) show(v view) error {
 		}
 		return nil
 	}
-	w := tabwriter.NewWriter(plainWriter{a.stdout}, 0, 0, 2, ' ', 0)
+	var text bytes.Buffer
+	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	v.table(w, a.settings.Output == "wide")
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	return putText(a.stdout, text.String())
 }
 
-// plainWriter lets nothing through that a terminal obeys, whoever wrote it.
-type plainWriter struct{ out io.Writer }
-
-// Write reports the length of what it was given, as its callers count.
-func (p plainWriter) Write(b []byte) (int, error) {
-	if _, err := io.WriteString(p.out, escape(string(b))); err != nil {
-		return 0, err
+// putText prints what people read: without what a terminal would obey, and as
+// wide as the terminal is, where there is one.
+func putText(to io.Writer, what string) error {
+	columns := 0
+	if f, ok := terminal(to); ok {
+		columns, _ = sizeOf(f)
 	}
-	return len(b), nil
+	_, err := io.WriteString(to, show.Fold(escape(what), columns))
+	return err
 }
 
 // printJSON prints a proto message as its proto JSON, and anything else as

@@ -148,8 +148,7 @@ func (a *app) showPlan(p *pb.Plan, e *pb.Experiment) error {
 	case "json", "yaml", "name":
 		return a.show(view{message: p, names: []string{p.GetDigest()}})
 	}
-	_, err := fmt.Fprint(a.stdout, escape(show.Plan(p, e)))
-	return err
+	return putText(a.stdout, show.Plan(p, e))
 }
 
 // planExitCode is that of the problem which is nearest to the file: a wrong

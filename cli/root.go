@@ -37,7 +37,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	}
 	code := exitCode(err)
 	if text := err.Error(); text != "" {
-		fmt.Fprintln(stderr, "squall:", escape(text))
+		_ = putText(stderr, "squall: "+text+"\n") // there is nobody else to tell
 	}
 	return code
 }

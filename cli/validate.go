@@ -111,7 +111,9 @@ func (a *app) printValidations(found []validation) error {
 			fmt.Fprintf(a.stdout, "%s: ok (%s)\n", escape(v.File), v.Kind)
 			continue
 		}
-		fmt.Fprintln(a.stdout, escape(v.Problems.Error()))
+		if err := putText(a.stdout, v.Problems.Error()+"\n"); err != nil {
+			return err
+		}
 	}
 	return nil
 }
