@@ -59,6 +59,41 @@ func TestDocumentedMessagesAreReal(t *testing.T) {
 	}
 }
 
+// TestInconclusivePageIsReal: what the page says that a report says stands in
+// the judge's code, and the causes that the judge has stand on the page.
+func TestInconclusivePageIsReal(t *testing.T) {
+	page, err := os.ReadFile("../docs/inconclusive.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	code := sources(t, "../experiments/judge")
+	for _, row := range regexp.MustCompile("(?m)^\\| ([a-z][^|`]*?) \\|").FindAllStringSubmatch(string(page), -1) {
+		said, _, _ := strings.Cut(row[1], ", in ")
+		for piece := range strings.SplitSeq(strings.NewReplacer(", ", "…", ": ", "…").Replace(said), "…") {
+			if piece = strings.Trim(piece, " :,s"); len(piece) > 2 && !strings.Contains(piece, "report say") && !strings.Contains(piece, "counter") && !strings.Contains(code, piece) {
+				t.Errorf("the judge does not say %q, of %q", piece, row[1])
+			}
+		}
+	}
+	for _, says := range []string{"no data just before", "was true before the fault", "did not hold before", "no evidence of the effect", "not known to be ready", "not known to be reverted", "when it began"} {
+		if !strings.Contains(code, says) || !strings.Contains(string(page), says) {
+			t.Errorf("%q is not in the code, or not on the page", says)
+		}
+	}
+}
+
+// TestInconclusiveReportSaysWhereToLook, and no other does.
+func TestInconclusiveReportSaysWhereToLook(t *testing.T) {
+	for verdict, want := range map[pb.Verdict]bool{pb.Verdict_VERDICT_INCONCLUSIVE: true, pb.Verdict_VERDICT_PASS: false, pb.Verdict_VERDICT_FAIL: false} {
+		r := &pb.RunReport{Summary: &pb.RunSummary{Id: "r1", State: pb.RunState_RUN_STATE_DONE, Verdict: verdict}}
+		var out strings.Builder
+		told(func(a *app) error { return a.showReport(r, nil) })(&out)
+		if got := strings.Contains(out.String(), "docs/inconclusive.md") && strings.Contains(out.String(), "squall report --why r1"); got != want {
+			t.Errorf("%v:\n%s", verdict, out.String())
+		}
+	}
+}
+
 // sources is all hand-written code below the folders.
 func sources(t *testing.T, dirs ...string) string {
 	t.Helper()

@@ -169,6 +169,10 @@ func (t *reportText) banner() {
 	if by := s.GetBy(); by.GetName() != "" {
 		t.line(" started by " + by.GetName() + when(by.GetWhy() != "", ": "+strconv.Quote(by.GetWhy())))
 	}
+	if s.GetVerdict() == pb.Verdict_VERDICT_INCONCLUSIVE {
+		t.line(" nothing was learnt: see the lines marked FAIL in PROOF and STEPS, or UNKNOWN; squall report --why " + s.GetId() + " names who was silent")
+		t.line(" each cause, and what to do about it: docs/inconclusive.md")
+	}
 	if cause := t.report.GetEndCause(); cause > pb.EndCause_END_CAUSE_COMPLETE {
 		t.line(" ended early: " + text.Word(cause) + when(t.report.GetEndDetail() != "", ": "+t.report.GetEndDetail()))
 	}
