@@ -22,6 +22,7 @@ import (
 	"squall/agent/session"
 	"squall/experiments"
 	"squall/proto/pki"
+	pb "squall/proto/squall/v1"
 )
 
 const (
@@ -100,10 +101,20 @@ func agentError(err error) error {
 	switch {
 	case errors.As(err, &held):
 		return usagef("%w\n  fix: an agent runs here already: stop process %d, or give --state, --run and --socket of their own", err, held.Pid)
+	case says(err, syscall.ENOSPC):
+		return &exitError{experiments.ExitCode(pb.Refusal_REFUSAL_DISK), fmt.Errorf("%w\n  fix: free space on that disk, or give --state a folder on another", err)}
+	case says(err, syscall.EROFS):
+		return usagef("%w\n  fix: give --state a folder that can be written", err)
 	case errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0:
 		return usagef("%w\n  fix: an agent needs root: use sudo; validate, plan --fleet, explain and catalog work without", err)
 	}
 	return err
+}
+
+// says tells whether an error is the system's, also where it has come from the
+// other process as text.
+func says(err error, number syscall.Errno) bool {
+	return err != nil && strings.Contains(err.Error(), number.Error())
 }
 
 // process reads what the agent works with.

@@ -196,7 +196,7 @@ func TestDiskErrorsRefuseOnlyWhatAdds(t *testing.T) {
 func refusesOnlyWhatAdds(t *testing.T, b *bench, d *undotest.Disk, broken error) {
 	t.Helper()
 	err := b.runner.Inject(t.Context(), &pb.Intent{Run: "r2", Step: "refused"}, nil)
-	if !errors.Is(err, broken) {
+	if !errors.Is(err, broken) || strings.Contains(err.Error(), "\n") {
 		t.Errorf("inject: %v", err)
 	}
 	if s, ok := b.runner.Step("r2", "refused"); !ok || s.State != pb.StepState_STEP_STATE_REFUSED {
@@ -392,4 +392,20 @@ func TestRecoveryRevertsStepsBesideOneAnother(t *testing.T) {
 			t.Error("the undo that hung is not named")
 		}
 	})
+}
+
+// TestFullDiskIsToldOnce: a journal that has no room to begin with says so in one
+// line, not once for each of its files and for each step of giving up.
+func TestFullDiskIsToldOnce(t *testing.T) {
+	d := undotest.NewDisk()
+	d.Fail(func(o undotest.Op) error {
+		if o.Kind == "write" {
+			return syscall.ENOSPC
+		}
+		return nil
+	})
+	_, err := undo.Open("/journal", undo.Options{Disk: d, Size: 64 << 10})
+	if want := "in /journal: two files of 64 KiB each: no space left on device"; err == nil || err.Error() != want || !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("it says %v", err)
+	}
 }

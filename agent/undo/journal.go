@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	pb "squall/proto/squall/v1"
@@ -122,9 +123,18 @@ func Open(dir string, o Options) (*Journal, error) {
 	j.writer = newWriter(j, whole)
 	go j.writer.run(ctx)
 	if err := j.awaitDisk(whole); err != nil {
-		return nil, errors.Join(fmt.Errorf("open journal in %s: %w", dir, err), j.abandon())
+		return nil, unopened(dir, o.Size, err, j.abandon())
 	}
 	return j, nil
+}
+
+// unopened is why there is no journal. Where the disk is full, that says it all:
+// each of the files, and what is given up, would say it once more.
+func unopened(dir string, size int, err, givenUp error) error {
+	if errors.Is(err, syscall.ENOSPC) {
+		return fmt.Errorf("in %s: two files of %d KiB each: %w", dir, size>>10, syscall.ENOSPC)
+	}
+	return errors.Join(fmt.Errorf("in %s: %w", dir, err), givenUp)
 }
 
 // awaitDisk returns when the disk has been read, or when it need not be waited for.

@@ -167,7 +167,11 @@ func (w *writer) admit(batch []*entryInLine) ([]*entryInLine, error) {
 	if err == nil && w.slots[w.active].room() >= w.need(batch) {
 		return batch, nil
 	}
-	w.journal.refuse(batch, errors.Join(fmt.Errorf("journal in %s: %w", w.journal.dir, ErrFull), err))
+	full := fmt.Errorf("journal in %s: %w", w.journal.dir, ErrFull)
+	if err != nil {
+		full = fmt.Errorf("%w: %w", full, err) // in one line, for whoever asked
+	}
+	w.journal.refuse(batch, full)
 	return slices.DeleteFunc(slices.Clone(batch), adds), nil
 }
 
