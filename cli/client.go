@@ -48,7 +48,7 @@ func (a *app) connect() (*client, error) {
 func dial(dir string, addresses []string, timeout time.Duration) (*client, error) {
 	bundle, err := pki.Load(dir)
 	if err != nil {
-		return nil, usage(fmt.Errorf("read bundle %s: %w", dir, err))
+		return nil, usage(fmt.Errorf("%w\n  fix: --bundle takes a folder that squall server init has written for a user", err))
 	}
 	if len(addresses) == 0 {
 		for _, s := range bundle.Servers {

@@ -34,6 +34,14 @@ func newLabExecCmd(a *app) *cobra.Command {
 			if argv[0] == "--" {
 				argv = argv[1:]
 			}
+			if len(argv) == 0 {
+				return usage(wordCount(c, args))
+			}
+			if cmd.Workload != "" {
+				if err := checkWorkload(c.Context(), folder, args[0], cmd.Workload); err != nil {
+					return err
+				}
+			}
 			cmd.Folder, cmd.Host, cmd.Argv = folder, args[0], argv
 			code, err := cmd.Run(c.Context())
 			return cmp.Or(asShell(err), exit(code))

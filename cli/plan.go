@@ -176,7 +176,7 @@ func savePlan(file string, req *pb.RunRequest, p *pb.Plan) error {
 		return fmt.Errorf("save plan: %w", err)
 	}
 	if err := os.WriteFile(file, text.Bytes(), 0o644); err != nil {
-		return fmt.Errorf("save plan: %w", err)
+		return usage(fmt.Errorf("save plan: %w\n  fix: give --out a file in a folder that is there and can be written", err))
 	}
 	return nil
 }

@@ -3,14 +3,18 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
 	"github.com/spf13/viper"
+
+	"squall/experiments/near"
 )
 
 // settings are the client's own: where the servers are and how to print.
@@ -104,11 +108,36 @@ func (a *app) readSettings() error {
 	}
 	s := &settings{}
 	if err := v.UnmarshalExact(s); err != nil {
-		return usagef("read settings: %w", err)
+		return usage(settingError(v, err))
 	}
 	a.settings = s
 	return usage(s.validate())
 }
+
+// invalidKeys is how viper tells of keys that nobody reads.
+var invalidKeys = regexp.MustCompile(`'(.*)' has invalid keys: (.*)`)
+
+// settingError puts what is wrong with the settings in our words: a key that is
+// not known, or a value that is none of the key's.
+func settingError(v *viper.Viper, err error) error {
+	if found := invalidKeys.FindStringSubmatch(err.Error()); found != nil {
+		known := settingKeys()
+		if found[1] != "" {
+			known = []string{"server", "bundle"} // of a context
+		}
+		key, _, _ := strings.Cut(found[2], ", ")
+		return fmt.Errorf("settings: unknown key %q%s\n  fix: %s", key, when(found[1] != "", " in "+found[1]), near.Fix(key, "key", known))
+	}
+	for _, key := range settingKeys() {
+		if text := v.GetString(key); slices.Contains(durations, key) && text != "" && v.GetDuration(key) == 0 {
+			return fmt.Errorf("setting %s: %q is no length of time\n  fix: write a number and a unit, such as 3s; squall config explain %s shows where it stands", key, text, key)
+		}
+	}
+	return fmt.Errorf("settings: %w\n  fix: squall config explain KEY shows where a value stands", err)
+}
+
+// durations are the settings that are lengths of time.
+var durations = []string{"timeout", "undo_after", "wait"}
 
 // mergeFile adds one file's keys; a file that is not there has none.
 func mergeFile(v *viper.Viper, file string) error {
@@ -146,7 +175,7 @@ func (s *settings) validate() error {
 		return fmt.Errorf("setting output: %q is not one of %s", s.Output, strings.Join(outputs, ", "))
 	}
 	if _, ok := s.Contexts[s.Context]; s.Context != "" && !ok {
-		return fmt.Errorf("setting context: %q is not in contexts", s.Context)
+		return fmt.Errorf("setting context: %q is not in contexts\n  fix: %s", s.Context, near.Fix(s.Context, "context", slices.Collect(maps.Keys(s.Contexts))))
 	}
 	return nil
 }

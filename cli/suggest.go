@@ -55,7 +55,7 @@ func suggestFlag(c *cobra.Command, complaint error) error {
 		if takes := wanted[invalid.GetFlag().Value.Type()]; takes != "" {
 			return fmt.Errorf("--%s: %q is not what it takes; write %s", invalid.GetFlag().Name, invalid.GetValue(), takes)
 		}
-		return complaint
+		return fmt.Errorf("--%s: %w", invalid.GetFlag().Name, errors.Unwrap(invalid))
 	}
 	var unknown *pflag.NotExistError
 	if !errors.As(complaint, &unknown) {

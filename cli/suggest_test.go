@@ -20,6 +20,8 @@ func TestWrongWordsAndFlagsAreToldInWords(t *testing.T) {
 		"status --timeout 5":                     `--timeout: "5" is not what it takes; write a number and a unit, such as 5s`,
 		"status -w=perhaps":                      `--watch: "perhaps" is not what it takes; write true or false`,
 		"catalog show zoneloss":                  `there is none of that name; did you mean "zone-loss"?`,
+		"inject dns.fail --zone a,, --for 3s":    "--zone: an entry of the list is empty",
+		"inject dns.fail --for 3s --labels =x":   `--labels: "=x" has no key: write key=value`,
 		"completion fsh":                         `squall completion knows no shell "fsh"; write one of: bash, fish, powershell, zsh`,
 		"completion bash x":                      "squall completion bash takes flags alone, and it was given x",
 		"lab stats":                              `unknown command "stats" of squall lab; did you mean "status"?`,

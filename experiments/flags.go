@@ -129,6 +129,9 @@ func setLeaf(m protoreflect.Message, fd protoreflect.FieldDescriptor, path, key,
 		if key, text, ok = strings.Cut(text, "="); !ok {
 			return quantity.Mistakef("write key=value", "%s has no value", quoted(key))
 		}
+		if key == "" {
+			return quantity.Mistakef("write key=value", "%s has no key", quoted("="+text))
+		}
 	}
 	m.Mutable(fd).Map().Set(protoreflect.ValueOfString(key).MapKey(), protoreflect.ValueOfString(text))
 	return nil
@@ -148,7 +151,7 @@ func withoutKey(message string) string {
 // command's flags: "--to.prefix" for the path of a file that nobody has written.
 func AsFlag(p *pb.Problem) *pb.Problem {
 	path := listIndex.ReplaceAllString(p.GetPath(), "")
-	for _, prefix := range []string{"targets." + adHocTarget, "timeline.faults"} {
+	for _, prefix := range []string{"targets." + adHocTarget, "targets", "timeline.faults"} {
 		path = strings.TrimPrefix(strings.TrimPrefix(path, prefix), ".")
 	}
 	for _, kind := range fault.Names() {

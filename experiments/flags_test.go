@@ -151,6 +151,9 @@ func TestAsFlagSpeaksOfTheFlag(t *testing.T) {
 			t.Errorf("it speaks of %s:\n%s", file, all)
 		}
 	}
+	if got := FormatProblem(AsFlag(&pb.Problem{Path: "targets.zone", Message: "is odd"})); got != "--zone: is odd" {
+		t.Error(got)
+	}
 	empty := &pb.Problem{Path: "targets.it", Message: `target "it" is odd`, Fix: "x"}
 	if got := FormatProblem(AsFlag(empty)); got != "the target is odd\n  fix: x" {
 		t.Error(got)

@@ -2,11 +2,13 @@ package lab
 
 import (
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"squall/experiments"
 	pb "squall/proto/squall/v1"
@@ -84,7 +86,10 @@ func source(nameOrPath string) (string, []byte, error) {
 		return "", nil, fmt.Errorf("read lab %q: no built-in lab has this name; they are %s", nameOrPath, strings.Join(BuiltIn(), ", "))
 	}
 	src, err := os.ReadFile(nameOrPath)
-	if err != nil {
+	switch {
+	case errors.Is(err, syscall.EISDIR):
+		return "", nil, fmt.Errorf("read lab %s: it is a folder; name the lab file in it", nameOrPath)
+	case err != nil:
 		return "", nil, fmt.Errorf("read lab: %w", err)
 	}
 	return nameOrPath, src, nil
