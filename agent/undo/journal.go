@@ -8,7 +8,6 @@ import (
 	"os"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	pb "squall/proto/squall/v1"
@@ -131,10 +130,31 @@ func Open(dir string, o Options) (*Journal, error) {
 // unopened is why there is no journal. Where the disk is full, that says it all:
 // each of the files, and what is given up, would say it once more.
 func unopened(dir string, size int, err, givenUp error) error {
-	if errors.Is(err, syscall.ENOSPC) {
-		return fmt.Errorf("in %s: two files of %d KiB each: %w", dir, size>>10, syscall.ENOSPC)
+	if why := innermost(err); why.Error() == diskFull {
+		return fmt.Errorf("in %s: two files of %d KiB each: %w", dir, size>>10, why)
 	}
 	return errors.Join(fmt.Errorf("in %s: %w", dir, err), givenUp)
+}
+
+// diskFull is the system's word for a disk without room; its number is for the
+// doors to the kernel.
+const diskFull = "no space left on device"
+
+// innermost is the first cause of an error.
+func innermost(err error) error {
+	for {
+		switch e := err.(type) {
+		case interface{ Unwrap() error }:
+			if e.Unwrap() == nil {
+				return err
+			}
+			err = e.Unwrap()
+		case interface{ Unwrap() []error }:
+			err = e.Unwrap()[0]
+		default:
+			return err
+		}
+	}
 }
 
 // awaitDisk returns when the disk has been read, or when it need not be waited for.
