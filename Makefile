@@ -31,11 +31,11 @@ vet:
 
 # What meets the real kernel goes one package at a time: it measures instants.
 unit:
-	$(GO) test $(TESTFLAGS) ./experiments/... ./proto/... ./server/...
+	$(GO) test -timeout=25m $(TESTFLAGS) ./experiments/... ./proto/... ./server/...
 	$(GO) test -p=1 -timeout=25m $(TESTFLAGS) ./agent/... ./cli/...
 
 race: ## the concurrent packages under the race detector
-	$(GO) test -race -short $(TESTFLAGS) $(RACE)
+	$(GO) test -race -short -timeout=25m $(TESTFLAGS) $(RACE)
 
 sim: ## the whole cluster in one bubble, at length
 	$(GO) test -count=1 -v ./server/sim
