@@ -37,6 +37,9 @@ func (h *held) program(e effect, attach func(*bpf.Loader) (bpf.Attachment, error
 	if h.host.loader == nil {
 		return nil, nil, fmt.Errorf("%w: %w", h.host.why, ErrUnsupported)
 	}
+	if err := h.host.holdNetwork(); err != nil {
+		return nil, nil, err
+	}
 	a, err := attach(h.host.loader)
 	if err != nil {
 		return nil, nil, err

@@ -207,7 +207,7 @@ func (r *Real) Died() <-chan Death { return r.deaths }
 
 // why is what is known of a thing's death.
 func why(t thing) string {
-	if p, ok := t.(*program); ok {
+	if p, ok := t.(interface{ cause() string }); ok {
 		return p.cause()
 	}
 	return ""

@@ -15,6 +15,7 @@ import (
 
 	"squall/agent/helper"
 	"squall/agent/host"
+	"squall/agent/host/bpf"
 	"squall/agent/host/hosttest"
 	pb "squall/proto/squall/v1"
 )
@@ -43,6 +44,8 @@ func TestMain(m *testing.M) {
 		holdSilence()
 	case "freeze":
 		holdFreeze(os.Getenv(baseEnv), os.Getenv(mechanismEnv))
+	case "orphaned silence":
+		holdOrphan()
 	case "undeclared":
 		fmt.Println(killUndeclared(os.Getenv(baseEnv)))
 	case "start":
@@ -75,6 +78,16 @@ func holdSilence() {
 	h, err := host.Open(&pb.HostConfig{}, host.Options{})
 	if err == nil {
 		err = h.Do(context.Background(), silence(h), nil)
+	}
+	fmt.Println("attached:", err)
+	time.Sleep(time.Minute)
+}
+
+// holdOrphan holds a silence of which no agent knows until it is killed.
+func holdOrphan() {
+	loader, err := bpf.Open()
+	if err == nil {
+		_, err = loader.Silence(&pb.Gate{EndBootNanos: int64(loader.Boot() + time.Minute), IgnoreLease: true}, &pb.Silence{}, nil)
 	}
 	fmt.Println("attached:", err)
 	time.Sleep(time.Minute)

@@ -219,8 +219,8 @@ func (k *killing) killStrays(ctx context.Context, r *Real) (failed error) {
 			return errors.Join(failed, err)
 		}
 		fresh := 0
-		for pid := range strays {
-			p, err := OpenPidfd(pid)
+		for pid, seen := range strays {
+			p, err := openSeen(pid, seen)
 			if err != nil {
 				continue // it has ended
 			}

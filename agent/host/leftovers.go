@@ -149,15 +149,24 @@ func (r *Real) forget(tag string) {
 // that no process of ours holds, after trying to remove them if so wanted.
 // Programs of other hosts' agents on this kernel are on other interfaces.
 func strayObjects(remove bool) ([]string, error) {
-	links, err := net.Interfaces()
-	if err != nil {
-		return nil, fmt.Errorf("scan for leftovers: %w", err)
-	}
 	holders, err := holders()
 	if err != nil {
 		return nil, fmt.Errorf("scan for leftovers: %w", err)
 	}
-	var left []string
+	left, err := strayHooks(holders, remove)
+	return append(left, holders.orphans(remove)...), err
+}
+
+// strayHooks are those on interfaces and TAPs. Where another agent has its faults,
+// there are none.
+func strayHooks(holders *holding, remove bool) (left []string, err error) {
+	if others, err := othersNetwork(); others || err != nil {
+		return nil, err
+	}
+	links, err := net.Interfaces()
+	if err != nil {
+		return nil, fmt.Errorf("scan for leftovers: %w", err)
+	}
 	for _, i := range links {
 		for _, where := range []ebpf.AttachType{ebpf.AttachTCXIngress, ebpf.AttachTCXEgress} {
 			left = append(left, strayPrograms(i, where, holders, remove)...)
@@ -166,7 +175,7 @@ func strayObjects(remove bool) ([]string, error) {
 			left = append(left, "interface "+printable(i.Name))
 		}
 	}
-	return append(left, holders.orphans(remove)...), nil
+	return left, nil
 }
 
 // strayPrograms lists the programs of ours on one interface that nobody holds.
@@ -264,7 +273,7 @@ func holders() (*holding, error) {
 func (h *holding) orphans(remove bool) []string {
 	var left []string
 	for _, pid := range h.lost {
-		if remove && unix.Kill(pid, unix.SIGKILL) == nil {
+		if remove && killLost(pid) == nil {
 			continue
 		}
 		left = append(left, fmt.Sprintf("helper process %d", pid))
@@ -283,6 +292,19 @@ func (h *holding) orphanedGuards(remove bool) []string {
 		left = append(left, fmt.Sprintf("guard process %d", pid))
 	}
 	return left
+}
+
+// killLost kills a helper, unless its number is another process's by now.
+func killLost(pid int) error {
+	p, err := OpenPidfd(pid)
+	if err != nil {
+		return nil //nolint:nilerr // it has ended
+	}
+	defer p.Close()
+	if roleOf(pid) == "" { // of whoever has that number while p is open
+		return nil
+	}
+	return p.Kill()
 }
 
 // roleOf is the child role that a process of this binary plays; empty for any other.

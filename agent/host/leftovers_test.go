@@ -1,9 +1,6 @@
 package host_test
 
 import (
-	"bufio"
-	"os"
-	"os/exec"
 	"testing"
 
 	"github.com/vishvananda/netlink"
@@ -60,20 +57,7 @@ func TestWhatNobodyOfOursHoldsIsFoundAndRemoved(t *testing.T) {
 	pair := hosttest.NewPair(t)
 	base := hosttest.NewCgroup(t)
 	err := pair.A.Do(func() error {
-		holder := exec.Command("/proc/self/exe")
-		holder.Env = append(os.Environ(), roleEnv+"=silence")
-		out, err := holder.StdoutPipe()
-		if err != nil {
-			return err
-		}
-		if err := holder.Start(); err != nil {
-			return err
-		}
-		defer holder.Wait()         //nolint:errcheck // killed
-		defer holder.Process.Kill() //nolint:errcheck // it lives
-		if said, _ := bufio.NewReader(out).ReadString('\n'); said != "attached: <nil>\n" {
-			t.Fatalf("the holder said %q", said)
-		}
+		defer endOther(startOther(t, "orphaned silence"))
 		h, err := host.Open(&pb.HostConfig{}, host.Options{Base: base})
 		if err != nil {
 			return err

@@ -2,6 +2,7 @@ package host
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -55,6 +56,18 @@ func parseStat(b []byte) (stat, bool) {
 		s.threads, _ = strconv.Atoi(fields[threadsField])
 	}
 	return s, true
+}
+
+// openSeen opens a process that was seen before, unless its number is another's now.
+func openSeen(pid int, seen stat) (*Process, error) {
+	p, err := OpenPidfd(pid)
+	if err != nil {
+		return nil, err
+	}
+	if now, ok := processOf(pid); !ok || now.started != seen.started {
+		return nil, errors.Join(fmt.Errorf("open process %d: %w", pid, unix.ESRCH), p.Close())
+	}
+	return p, nil
 }
 
 // zombie tells whether only the parent still knows of the process. One whose first

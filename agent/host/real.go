@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"sync"
 	"time"
@@ -58,6 +59,8 @@ type Real struct {
 	held map[slot]*held
 	// servers are exempt.
 	servers []string
+	// network is the lock on the network namespace; nil before the first fault there.
+	network io.Closer
 	// leases are boot times by the tag, or the beginning of one, that they are for.
 	leases map[string]time.Duration
 }
@@ -83,7 +86,13 @@ func Open(config *pb.HostConfig, o Options) (*Real, error) {
 		return r, nil
 	}
 	r.trials.run = r.Doctor
-	if r.loader, r.why = openLoader(o); r.loader == nil {
+	if o.Ready {
+		r.why = r.holdNetwork()
+	}
+	if r.why == nil {
+		r.loader, r.why = openLoader(o)
+	}
+	if r.loader == nil {
 		r.log.Warn("no BPF programs here", "err", r.why)
 		return r, nil
 	}
@@ -134,6 +143,20 @@ func (r *Real) Close() error {
 	err := r.detachIf(context.Background(), func(string) bool { return true })
 	if r.loader != nil {
 		err = errors.Join(err, r.loader.Close())
+	}
+	if r.network != nil {
+		err = errors.Join(err, r.network.Close())
+	}
+	return err
+}
+
+// holdNetwork sees to it that no other agent has its faults in this network
+// namespace, from the first one here until Close.
+func (r *Real) holdNetwork() (err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.network == nil {
+		r.network, err = lockNetwork()
 	}
 	return err
 }

@@ -58,7 +58,7 @@ func (l *JournalLock) Take(ctx context.Context, patience time.Duration) error {
 		}
 		if host.BootTime()-began >= patience && holder > 0 {
 			l.log.Warn("end the process that holds the journal", "pid", holder)
-			if dead, err := end(ctx, holder); err != nil || !dead {
+			if gone, err := l.end(ctx, holder); err != nil || !gone {
 				return err
 			}
 		}
@@ -87,13 +87,20 @@ func (l *JournalLock) try() (holder int, err error) {
 	return 0, err
 }
 
-// end kills a process and says whether it died soon.
-func end(ctx context.Context, pid int) (dead bool, err error) {
-	process, err := host.OpenPidfd(pid)
-	if err != nil {
-		return false, fmt.Errorf("end worker %d: %w", pid, err)
+// end kills the process that holds the lock and says whether it died soon, or holds
+// it no more. Its number may have been given to another process since the kernel
+// told it: that one holds no lock, and is let be.
+func (l *JournalLock) end(ctx context.Context, pid int) (gone bool, err error) {
+	process, opened := host.OpenPidfd(pid)
+	if opened == nil {
+		defer process.Close()
 	}
-	defer process.Close()
+	if holder, err := l.try(); err != nil || holder != pid {
+		return err == nil, err
+	}
+	if opened != nil {
+		return false, fmt.Errorf("end worker %d: %w", pid, opened)
+	}
 	if err := process.Kill(); err != nil {
 		return false, fmt.Errorf("end worker %d: %w", pid, err)
 	}
