@@ -53,3 +53,33 @@ func bounded(ctx context.Context, work func(context.Context) error) error {
 		return fmt.Errorf("it hangs: %w", ctx.Err())
 	}
 }
+
+// gather looks at objects beside one another, each under a limit of its own, and
+// joins what was found, in their order. Of those at which the look hangs, lost is
+// what is found.
+func gather[T any](objects []T, look func(T) []string, lost func(T) string) []string {
+	var mu sync.Mutex // guards found: a look that hangs may come back
+	found := make(map[int][]string, len(objects))
+	places := make([]int, len(objects))
+	for i := range objects {
+		places[i] = i
+	}
+	_ = each(context.Background(), places, func(_ context.Context, i int) error {
+		seen := look(objects[i])
+		mu.Lock()
+		defer mu.Unlock()
+		found[i] = seen
+		return nil
+	}) // who hangs is told below
+	mu.Lock()
+	defer mu.Unlock()
+	var all []string
+	for i, o := range objects {
+		seen, ok := found[i]
+		if !ok {
+			seen = []string{lost(o)}
+		}
+		all = append(all, seen...)
+	}
+	return all
+}

@@ -55,3 +55,25 @@ func TestEachObjectHasALimitOfItsOwn(t *testing.T) {
 		}
 	})
 }
+
+// TestLookThatHangsDelaysNoOther: all others are looked at, and what it was is said.
+func TestLookThatHangsDelaysNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ever := make(chan struct{})
+		defer synctest.Wait()
+		defer close(ever)
+		start := time.Now()
+		found := gather([]string{"a", "hangs", "b"}, func(what string) []string {
+			if what == "hangs" {
+				<-ever
+			}
+			return []string{what}
+		}, func(what string) string { return "not known: " + what })
+		if got := strings.Join(found, ", "); got != "a, not known: hangs, b" {
+			t.Errorf("found %s", got)
+		}
+		if took := time.Since(start); took != objectLimit+hangLimit {
+			t.Errorf("it took %s", took)
+		}
+	})
+}

@@ -363,20 +363,24 @@ func (z *freezing) count(cgroup string, n *frozenTally) error {
 
 // frozenRemains are cgroups that we froze, whoever of us did.
 func frozenRemains(s search) []string {
-	c := s.host.workloads.cgroups
-	var left []string
-	for _, cgroup := range s.groups {
-		for _, f := range c.freezers() {
-			tag, err := f.tag(cgroup)
-			if err != nil {
-				left = append(left, fmt.Sprintf("cgroup %s: not known whether %s holds it: %v", cgroup, f.engine(), err))
-				continue
-			}
-			if tag == "" || !s.ours(tag) || s.remove && f.thaw(cgroup, tag) == nil {
-				continue
-			}
-			left = append(left, fmt.Sprintf("cgroup %s frozen by %s", cgroup, f.engine()))
+	once := slices.Compact(slices.Sorted(slices.Values(s.groups)))
+	return gather(once, s.frozen, func(cgroup string) string {
+		return fmt.Sprintf("cgroup %s: not known whether it is frozen: the look at it hangs", cgroup)
+	})
+}
+
+// frozen is what of ours keeps one cgroup frozen.
+func (s search) frozen(cgroup string) (left []string) {
+	for _, f := range s.host.workloads.cgroups.freezers() {
+		tag, err := f.tag(cgroup)
+		if err != nil {
+			left = append(left, fmt.Sprintf("cgroup %s: not known whether %s holds it: %v", cgroup, f.engine(), err))
+			continue
 		}
+		if tag == "" || !s.ours(tag) || s.remove && f.thaw(cgroup, tag) == nil {
+			continue
+		}
+		left = append(left, fmt.Sprintf("cgroup %s frozen by %s", cgroup, f.engine()))
 	}
 	return left
 }
