@@ -53,7 +53,7 @@ func TestVolatileFoldersOutliveAnEndedFault(t *testing.T) {
 // What the agent needs outlives the emptying, wherever it lies and whatever its
 // path is called.
 func TestVolatileFoldersKeepWhatIsTheAgents(t *testing.T) {
-	dir, err := os.MkdirTemp("/dev/shm", "squall-test-forget-")
+	dir, err := os.MkdirTemp("/dev/shm", "squall-test-forget-") //nolint:usetesting // only what is on a tmpfs is volatile
 	if err != nil {
 		t.Fatal(err)
 	}

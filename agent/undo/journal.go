@@ -143,7 +143,7 @@ const diskFull = "no space left on device"
 // innermost is the first cause of an error.
 func innermost(err error) error {
 	for {
-		switch e := err.(type) {
+		switch e := err.(type) { //nolint:errorlint // this goes through what wraps it
 		case interface{ Unwrap() error }:
 			if e.Unwrap() == nil {
 				return err
