@@ -298,7 +298,7 @@ func (h *holding) orphanedGuards(remove bool) []string {
 func killLost(pid int) error {
 	p, err := OpenPidfd(pid)
 	if err != nil {
-		return nil //nolint:nilerr // it has ended
+		return nil // it has ended
 	}
 	defer p.Close()
 	if roleOf(pid) == "" { // of whoever has that number while p is open
