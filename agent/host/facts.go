@@ -14,27 +14,40 @@ import (
 // maxUndeclared bounds the list of what no workload claims.
 const maxUndeclared = 64
 
+// sources is the one table of what facts are made of: each adds its part.
+func (r *Real) sources() []func(context.Context, *pb.Facts) error {
+	return []func(context.Context, *pb.Facts) error{addBoot, r.addProcesses, addInterfaces}
+}
+
 // Facts implements Host. Mechanisms are tried once; while that is under way
 // the facts list no abilities, and who asks for a missing one is told by Do.
 func (r *Real) Facts(ctx context.Context) (*pb.Facts, error) {
-	id, err := BootID()
-	if err != nil {
-		return nil, fmt.Errorf("find facts: %w", err)
-	}
 	f := &pb.Facts{
-		Config: r.config, BootId: id, BootOffsetNanos: int64(r.offset),
-		Abilities: r.trials.known(), Exempt: r.exemption(),
+		Config: r.config, BootOffsetNanos: int64(r.offset),
+		Abilities: r.trials.known(), Exempt: r.options.Exempt,
 	}
-	all, err := processes()
-	if err != nil {
-		return nil, fmt.Errorf("find facts: %w", err)
-	}
-	claimed := r.workloadFacts(ctx, f)
-	f.Undeclared = names(undeclared(all, claimed))
-	if err := addInterfaces(f); err != nil {
-		return nil, fmt.Errorf("find facts: %w", err)
+	for _, add := range r.sources() {
+		if err := add(ctx, f); err != nil {
+			return nil, fmt.Errorf("find facts: %w", err)
+		}
 	}
 	return f, nil
+}
+
+// addBoot names this boot.
+func addBoot(_ context.Context, f *pb.Facts) (err error) {
+	f.BootId, err = BootID()
+	return err
+}
+
+// addProcesses describes every workload, and names what none of them claims.
+func (r *Real) addProcesses(ctx context.Context, f *pb.Facts) error {
+	all, err := processes()
+	if err != nil {
+		return err
+	}
+	f.Undeclared = names(undeclared(all, r.workloadFacts(ctx, f)))
+	return nil
 }
 
 // Running implements Host.
@@ -120,7 +133,7 @@ func names(strays map[int]stat) []string {
 
 // addInterfaces lists the interfaces on which traffic can leave, and the
 // addresses by which peers know the host.
-func addInterfaces(f *pb.Facts) error {
+func addInterfaces(_ context.Context, f *pb.Facts) error {
 	links, err := net.Interfaces()
 	if err != nil {
 		return err
