@@ -6,7 +6,6 @@ import (
 	"syscall"
 	"testing"
 
-	"squall/agent/host/hosttest"
 	pb "squall/proto/squall/v1"
 )
 
@@ -14,8 +13,8 @@ import (
 // says which mechanism has ended, nothing that it shows holds any more, and its
 // undo leaves nothing.
 func TestKilledHelperIsToldAtOnce(t *testing.T) {
-	delay := slices.IndexFunc(faults, func(f fault) bool { return f.helper })
-	hosttest.Require(t, faults[delay].needs)
+	delay := row("net.delay")
+	faults[delay].require(t)
 	l := newLane(t)
 	l.begin(0)
 	defer l.end()

@@ -38,7 +38,7 @@ func (l *lane) frozenDisk(by string) {
 	before := l.snapshot()
 	l.begin(0)
 	l.tried()
-	if answer, err := l.inject(1); err != nil || answer.GetRefused() != nil {
+	if answer, err := l.inject(row("power.off workload")); err != nil || answer.GetRefused() != nil {
 		l.t.Fatalf("inject: %v, %v", answer, err)
 	}
 	if got := l.attached(); got == 0 {

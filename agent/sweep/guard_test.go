@@ -6,16 +6,13 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"squall/agent/host/hosttest"
-	kind "squall/experiments/fault"
 )
 
 // TestFreezeEndsWithItsAgent kills both processes of the agent, which nobody
 // starts again: what it had frozen runs, and nothing of it is left.
 func TestFreezeEndsWithItsAgent(t *testing.T) {
-	freeze := slices.IndexFunc(faults, func(f fault) bool { return kind.Name(f.in.GetFault()) == "process.freeze" })
-	hosttest.Require(t, faults[freeze].needs)
+	freeze := row("process.freeze workload")
+	faults[freeze].require(t)
 	l := newLane(t)
 	before := l.snapshot()
 	l.begin(0)

@@ -19,6 +19,7 @@ import (
 	"squall/agent/host/hosttest"
 	"squall/agent/host/hosttest/late"
 	kind "squall/experiments/fault"
+	"squall/experiments/fault/faulttest"
 	pb "squall/proto/squall/v1"
 )
 
@@ -34,44 +35,36 @@ var quick = grpc.ConnectParams{Backoff: backoff.Config{
 // fault is one row of what is swept.
 type fault struct {
 	name string
-	in   *pb.LocalInjectRequest
-	// needs is the ability without which the host can't do it.
-	needs string
-	// helper says that a process of its own carries it.
-	helper bool
-	// kernel says that it ends with its holder, by itself.
-	kernel bool
+	kind *kind.Kind
+	// workload narrows it; empty is the whole host.
+	workload []string
 }
 
-// faults are what is swept. Each new fault joins here.
-var faults = []fault{
-	{name: "power.off host", needs: "silence", in: &pb.LocalInjectRequest{Fault: &pb.Fault{Kind: &pb.Fault_PowerOff{PowerOff: &pb.PowerOff{}}}}},
-	{name: "power.off workload", needs: "silence", in: &pb.LocalInjectRequest{
-		Fault: &pb.Fault{Kind: &pb.Fault_PowerOff{PowerOff: &pb.PowerOff{}}}, Workload: []string{"web"},
-	}},
-	{name: "dns.fail", needs: "dns.drop", kernel: true, in: &pb.LocalInjectRequest{Fault: &pb.Fault{Kind: &pb.Fault_DnsFail{DnsFail: &pb.DNSFail{}}}}},
-	{name: "net.delay", needs: "delay.line", kernel: true, helper: true, in: &pb.LocalInjectRequest{
-		Fault: &pb.Fault{Kind: &pb.Fault_NetDelay{NetDelay: &pb.NetDelay{
-			Delay: &pb.Span{Nanos: int64(20 * time.Millisecond)}, Direction: pb.Direction_DIRECTION_OUT,
-			To: &pb.Peers{Prefix: []string{"10.77.0.2/32"}},
-		}}},
-	}},
-	{name: "process.freeze", needs: "freeze", helper: true, in: &pb.LocalInjectRequest{
-		Fault: &pb.Fault{Kind: &pb.Fault_ProcessFreeze{ProcessFreeze: &pb.ProcessFreeze{}}}, Workload: []string{"web"},
-	}},
-}
+// faults are what is swept: every kind that this build can inject, on the host
+// and, where a target's workload narrows it, on one of them.
+var faults = everyFault()
 
-// TestEveryFaultIsSwept needs no root: it only reads the list.
-func TestEveryFaultIsSwept(t *testing.T) {
+func everyFault() []fault {
+	var all []fault
 	for _, name := range kind.Names() {
-		swept := false
-		for _, f := range faults {
-			swept = swept || kind.Name(f.in.GetFault()) == name
-		}
-		if !swept {
-			t.Errorf("no row of the sweep has %s", name)
+		k := kind.ByName(name)
+		all = append(all, fault{name: name, kind: k})
+		if k.Narrows["workload"] == kind.Narrowed {
+			all = append(all, fault{name: name + " workload", kind: k, workload: []string{"web"}})
 		}
 	}
+	return all
+}
+
+// row is that of a name.
+func row(name string) int {
+	return slices.IndexFunc(faults, func(f fault) bool { return f.name == name })
+}
+
+// require skips a test of a fault that this host can't take.
+func (f fault) require(t testing.TB) {
+	t.Helper()
+	hosttest.Require(t, f.kind.Needs[0])
 }
 
 // cell is one way to die.
@@ -102,26 +95,34 @@ var (
 	members = []string{"worker", "supervisor", "helper", "all"}
 )
 
-func cells() []cell {
+// cells are those of a fault, which lived as seen.
+func cells(f int, seen life) []cell {
 	var all []cell
-	for f := range faults {
-		for _, part := range members {
-			for _, phase := range phases {
-				if part == "helper" && (!faults[f].helper || phase == "idle") {
-					continue // there is none
-				}
-				for _, stop := range []bool{false, true} {
-					all = append(all, cell{fault: f, part: part, stop: stop, phase: phase, pause: 1300 * time.Millisecond})
-				}
+	for _, part := range members {
+		for _, phase := range phases {
+			if part == "helper" && (!seen.helper || phase == "idle") {
+				continue // there is none
+			}
+			for _, stop := range []bool{false, true} {
+				all = append(all, cell{fault: f, part: part, stop: stop, phase: phase, pause: 1300 * time.Millisecond})
 			}
 		}
 	}
 	return all
 }
 
-// points lists the points around durable writes and operations in one life of
-// a fault, and how many of them come before it is held.
-func (l *lane) points(f int) (all []string, held int) {
+// life is one undisturbed life of a fault.
+type life struct {
+	// points are those around durable writes and operations, held how many of them
+	// come before it is held.
+	points []string
+	held   int
+	// helper says that a process of its own carries it.
+	helper bool
+}
+
+// live lives through a fault undisturbed.
+func (l *lane) live(f int) (seen life) {
 	l.t.Helper()
 	l.begin(0)
 	defer l.end()
@@ -132,15 +133,15 @@ func (l *lane) points(f int) (all []string, held int) {
 		b, _ := os.ReadFile(filepath.Join(l.dir, "points"))
 		return strings.Fields(string(b))
 	}
-	held = len(count())
+	seen.held, seen.helper = len(count()), len(l.pids("helper")) > 0
 	l.undo()
-	return count(), held
+	seen.points = count()
+	return seen
 }
 
 func (l *lane) inject(f int) (*pb.LocalInjectResponse, error) {
-	in := faults[f].in
-	in = &pb.LocalInjectRequest{
-		Run: "sweep", Fault: in.GetFault(), Workload: in.GetWorkload(), ForNanos: int64(time.Minute),
+	in := &pb.LocalInjectRequest{
+		Run: "sweep", Fault: faulttest.Example(l.t, faults[f].kind.Name), Workload: faults[f].workload, ForNanos: int64(time.Minute),
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
@@ -217,7 +218,7 @@ func (l *lane) hit(c cell, held int) {
 // has to be scheduled to die, and its first thread may do so before the others.
 func (l *lane) endsByItself(c cell, killed []int) {
 	l.t.Helper()
-	if c.part != "all" || c.phase != "held" || !faults[c.fault].kernel {
+	if c.part != "all" || c.phase != "held" {
 		return
 	}
 	l.await("the killed are dead", func() bool { return !slices.ContainsFunc(killed, threads) })
@@ -264,27 +265,24 @@ func TestEveryCellLeavesNothing(t *testing.T) {
 	for f := range faults {
 		t.Run(faults[f].name, func(t *testing.T) {
 			t.Parallel()
-			hosttest.Require(t, faults[f].needs)
+			faults[f].require(t)
 			l := newLane(t)
-			all, held := l.points(f)
-			for _, c := range cells() {
-				if c.fault != f {
-					continue
-				}
-				c.aim(len(all), held)
-				l.must(c, held)
+			seen := l.live(f)
+			for _, c := range cells(f, seen) {
+				c.aim(seen)
+				l.must(c, seen.held)
 			}
 		})
 	}
 }
 
 // aim puts the middle of a phase into a cell that has points.
-func (c *cell) aim(all, held int) {
+func (c *cell) aim(seen life) {
 	switch c.phase {
 	case "injecting":
-		c.at = held/2 + 1
+		c.at = seen.held/2 + 1
 	case "reverting":
-		c.at = held + (all-held)/2 + 1
+		c.at = seen.held + (len(seen.points)-seen.held)/2 + 1
 	}
 }
 
@@ -314,7 +312,7 @@ func TestSnapshotSeesEveryFault(t *testing.T) {
 	for f := range faults {
 		t.Run(faults[f].name, func(t *testing.T) {
 			t.Parallel()
-			hosttest.Require(t, faults[f].needs)
+			faults[f].require(t)
 			l := newLane(t)
 			l.begin(0)
 			defer l.end()
@@ -340,18 +338,18 @@ func TestKilledAtEveryDurableWrite(t *testing.T) {
 	for f := range faults {
 		t.Run(faults[f].name, func(t *testing.T) {
 			t.Parallel()
-			hosttest.Require(t, faults[f].needs)
+			faults[f].require(t)
 			l := newLane(t)
-			all, held := l.points(f)
-			if len(all) < 8 {
-				t.Fatalf("only %d points: %v", len(all), all)
+			seen := l.live(f)
+			if len(seen.points) < 8 {
+				t.Fatalf("only %d points: %v", len(seen.points), seen.points)
 			}
-			for at := range all {
+			for at := range seen.points {
 				c := cell{fault: f, part: "worker", phase: "injecting", at: at + 1}
-				if at >= held {
+				if at >= seen.held {
 					c.phase = "reverting"
 				}
-				l.must(c, held)
+				l.must(c, seen.held)
 			}
 		})
 	}
@@ -366,30 +364,30 @@ func TestRandomRounds(t *testing.T) {
 	for f := range faults {
 		t.Run(faults[f].name, func(t *testing.T) {
 			t.Parallel()
-			hosttest.Require(t, faults[f].needs)
+			faults[f].require(t)
 			r := rand.New(rand.NewPCG(*seed, uint64(f)))
 			l := newLane(t)
-			all, held := l.points(f)
+			seen := l.live(f)
 			for range (*rounds + len(faults) - 1) / len(faults) {
-				l.must(random(r, f, len(all), held), held)
+				l.must(random(r, f, seen), seen.held)
 			}
 		})
 	}
 }
 
-func random(r *rand.Rand, f, all, held int) cell {
+func random(r *rand.Rand, f int, seen life) cell {
 	c := cell{
 		fault: f, part: members[r.IntN(len(members))], stop: r.IntN(2) == 0, phase: phases[r.IntN(len(phases))],
 		moment: time.Duration(r.IntN(300)) * time.Millisecond, pause: time.Duration(r.IntN(3000)) * time.Millisecond,
 	}
-	if c.part == "helper" && !faults[f].helper {
+	if c.part == "helper" && !seen.helper {
 		c.part = "worker"
 	}
 	switch c.phase {
 	case "injecting":
-		c.at = 1 + r.IntN(held)
+		c.at = 1 + r.IntN(seen.held)
 	case "reverting":
-		c.at = held + 1 + r.IntN(all-held)
+		c.at = seen.held + 1 + r.IntN(len(seen.points)-seen.held)
 	}
 	return c
 }
