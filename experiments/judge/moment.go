@@ -85,7 +85,7 @@ func (m *moment) probe(s *source, field string) (any, error) {
 	if err := lack(m.view.standing(s, m.begin).state); err != nil {
 		return nil, err
 	}
-	l := m.view.lens(s, m.stretch(s), m.begin)
+	l := m.view.rollingSum(s, m.stretch(s), m.begin)
 	switch field {
 	case "success":
 		return share(l.total(h))
@@ -129,7 +129,7 @@ func share(count, success uint64) (any, error) {
 }
 
 // newest is the share of the newest second.
-func newest(l *lens, h *hearing) (any, error) {
+func newest(l *rollingSum, h *hearing) (any, error) {
 	var second int64
 	var count, success uint64
 	l.each(h, func(w *pb.Window) {
@@ -144,7 +144,7 @@ func newest(l *lens, h *hearing) (any, error) {
 }
 
 // lastValue is the newest value; one that is no number is missing.
-func lastValue(l *lens, h *hearing) (any, error) {
+func lastValue(l *rollingSum, h *hearing) (any, error) {
 	var last *pb.Window
 	l.each(h, func(w *pb.Window) {
 		if w.GetHasValue() && (last == nil || newer(w, last)) {

@@ -20,7 +20,7 @@ type view struct {
 	moves int
 
 	hearings  map[*source]*hearing
-	lenses    map[lensKey]*lens
+	sums      map[sumKey]*rollingSum
 	standings map[standingKey]*standing
 }
 
@@ -50,7 +50,7 @@ func (v *view) settle(over int64) {
 // clear forgets what was heard.
 func (v *view) clear() {
 	v.end = v.since
-	v.hearings, v.lenses = map[*source]*hearing{}, map[lensKey]*lens{}
+	v.hearings, v.sums = map[*source]*hearing{}, map[sumKey]*rollingSum{}
 	for _, s := range v.sources {
 		v.hearings[s] = newHearing(s)
 	}
@@ -73,9 +73,9 @@ func (v *view) move(end int64) {
 		}
 	}
 	v.end = end
-	for k, l := range v.lenses {
+	for k, l := range v.sums {
 		if l.to < end-1-v.again(k.source) {
-			delete(v.lenses, k) // nobody looks through it any more
+			delete(v.sums, k) // nobody asks for it any more
 		}
 	}
 }
@@ -117,13 +117,13 @@ func (v *view) live(s *source, z *zoneSource, second int64) *pb.Window {
 	return nil
 }
 
-// lens is the one of a source over a stretch that ends now.
-func (v *view) lens(s *source, over, begin int64) *lens {
-	k := lensKey{s, over, begin}
-	l := v.lenses[k]
+// rollingSum is that of a source over a stretch that ends now.
+func (v *view) rollingSum(s *source, over, begin int64) *rollingSum {
+	k := sumKey{s, over, begin}
+	l := v.sums[k]
 	if l == nil {
-		l = newLens(k)
-		v.lenses[k] = l
+		l = newRollingSum(k)
+		v.sums[k] = l
 	}
 	if l.moves != v.moves {
 		l.move(v, v.end, v.again(s))

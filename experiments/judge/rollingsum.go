@@ -5,9 +5,9 @@ import (
 	pb "squall/proto/squall/v1"
 )
 
-// lens is the sum of a source's windows over a trailing stretch. Moving it on
+// rollingSum is the sum of a source's windows over a trailing stretch. Moving it on
 // by a second costs the same however long the stretch is.
-type lens struct {
+type rollingSum struct {
 	source *source
 	// over and begin say which: over seconds, none before begin.
 	over, begin int64
@@ -20,14 +20,14 @@ type lens struct {
 	moves int
 }
 
-// lensKey names a lens of a view.
-type lensKey struct {
+// sumKey names a rolling sum of a view.
+type sumKey struct {
 	source      *source
 	over, begin int64
 }
 
-func newLens(k lensKey) *lens {
-	l := &lens{source: k.source, over: k.over, begin: k.begin}
+func newRollingSum(k sumKey) *rollingSum {
+	l := &rollingSum{source: k.source, over: k.over, begin: k.begin}
 	for range k.source.zones {
 		l.zones = append(l.zones, map[int64]*pb.Window{})
 	}
@@ -36,7 +36,7 @@ func newLens(k lensKey) *lens {
 
 // move makes it end before a second. The last seconds of what it held before,
 // as many as may have changed, are read again.
-func (l *lens) move(v *view, end, again int64) {
+func (l *rollingSum) move(v *view, end, again int64) {
 	from := max(l.begin, v.since, end-l.over)
 	next := max(from, l.to-again)
 	if end < l.to || l.to < from {
@@ -53,7 +53,7 @@ func (l *lens) move(v *view, end, again int64) {
 }
 
 // drop takes out what lies before a second.
-func (l *lens) drop(before int64) {
+func (l *rollingSum) drop(before int64) {
 	for ; l.from < before; l.from++ {
 		for i := range l.zones {
 			l.put(i, l.from, nil)
@@ -62,7 +62,7 @@ func (l *lens) drop(before int64) {
 }
 
 // put makes a window the one of its second; nil is none.
-func (l *lens) put(zone int, second int64, w *pb.Window) {
+func (l *rollingSum) put(zone int, second int64, w *pb.Window) {
 	old := l.zones[zone][second]
 	if old == w {
 		return
@@ -81,7 +81,7 @@ func (l *lens) put(zone int, second int64, w *pb.Window) {
 
 // each visits the windows that count at its end: those in it, and of a zone
 // that has none there the newest before, as far as it is not too old.
-func (l *lens) each(h *hearing, visit func(*pb.Window)) {
+func (l *rollingSum) each(h *hearing, visit func(*pb.Window)) {
 	for i, zone := range l.zones {
 		for _, w := range zone {
 			visit(w)
@@ -92,9 +92,9 @@ func (l *lens) each(h *hearing, visit func(*pb.Window)) {
 	}
 }
 
-// standIn is what stands for a zone that has no window in the lens: where a
+// standIn is what stands for a zone that has no window in the sum: where a
 // probe is slower than the stretch, its newest window. nil is none.
-func (l *lens) standIn(h *hearing, zone int) *pb.Window {
+func (l *rollingSum) standIn(h *hearing, zone int) *pb.Window {
 	if len(l.zones[zone]) > 0 {
 		return nil
 	}
@@ -106,7 +106,7 @@ func (l *lens) standIn(h *hearing, zone int) *pb.Window {
 }
 
 // total counts readings, and those that succeeded.
-func (l *lens) total(h *hearing) (count, success uint64) {
+func (l *rollingSum) total(h *hearing) (count, success uint64) {
 	count, success = l.count, l.success
 	for i := range l.zones {
 		w := l.standIn(h, i)
@@ -116,7 +116,7 @@ func (l *lens) total(h *hearing) (count, success uint64) {
 }
 
 // quantile is in nanoseconds; false where nothing succeeded.
-func (l *lens) quantile(h *hearing, q float64) (int64, bool) {
+func (l *rollingSum) quantile(h *hearing, q float64) (int64, bool) {
 	for i := range l.zones {
 		if w := l.standIn(h, i); w != nil {
 			l.latency.Add(w.GetLatency())
