@@ -59,8 +59,8 @@ func (h *hearing) noteZone(known *heardZone, z *zoneSource, w *pb.Window) {
 	}
 }
 
-// standing is who has spoken of a source at a moment, and what that makes of it.
-type standing struct {
+// freshness is who has spoken of a source at a moment, and what that makes of it.
+type freshness struct {
 	// heard, missing and dark are bitmaps of its hosts.
 	heard, missing, dark []byte
 	// servers are the same of the servers.
@@ -71,8 +71,8 @@ type standing struct {
 
 // stand judges who has spoken at the end of a moment, of what began with its
 // first second.
-func (h *hearing) stand(at, begin int64, d *darkness) *standing {
-	s := &standing{state: holds}
+func (h *hearing) freshness(at, begin int64, d *darkness) *freshness {
+	s := &freshness{state: holds}
 	spoken, late, soon := 0, 0, 0
 	note := func(o outcome) {
 		switch o {
@@ -89,7 +89,7 @@ func (h *hearing) stand(at, begin int64, d *darkness) *standing {
 		note(s.host(h.source, bit, host, excused, at, begin))
 	}
 	if h.source.control() {
-		h.standServers(s, at, begin, d.serversDown(h.source, at), note)
+		h.freshServers(s, at, begin, d.serversDown(h.source, at), note)
 	}
 	switch {
 	case late > 0 || soon == 0 && spoken == 0:
@@ -103,7 +103,7 @@ func (h *hearing) stand(at, begin int64, d *darkness) *standing {
 func (s *source) control() bool { return len(s.zones) > 0 && s.zones[len(s.zones)-1].control }
 
 // host judges one host, and notes it. One that is excused counts only where it speaks.
-func (s *standing) host(of *source, bit int, h heard, excused bool, at, begin int64) outcome {
+func (s *freshness) host(of *source, bit int, h heard, excused bool, at, begin int64) outcome {
 	switch o := fresh(of, h, at, begin); {
 	case o == holds:
 		s.heard = set(s.heard, bit)
@@ -131,9 +131,9 @@ func fresh(of *source, h heard, at, begin int64) outcome {
 	return early
 }
 
-// standServers judges the servers: each that ever spoke is to go on, but for as
+// freshServers judges the servers: each that ever spoke is to go on, but for as
 // many as the run itself has taken down.
-func (h *hearing) standServers(s *standing, at, begin int64, down int, note func(outcome)) {
+func (h *hearing) freshServers(s *freshness, at, begin int64, down int, note func(outcome)) {
 	expected := false
 	for bit, server := range h.servers {
 		if !server.any {

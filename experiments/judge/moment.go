@@ -82,7 +82,7 @@ func (m *moment) probe(s *source, field string) (any, error) {
 		age, o := h.age(m.at(), m.view.since, m.view.dark)
 		return float64(age) / float64(nanos), lack(o)
 	}
-	if err := lack(m.view.standing(s, m.begin).state); err != nil {
+	if err := lack(m.view.freshness(s, m.begin).state); err != nil {
 		return nil, err
 	}
 	l := m.view.rollingSum(s, m.stretch(s), m.begin)
@@ -209,7 +209,7 @@ func (m *moment) basis(x *expression) []*pb.Basis {
 		if s == nil {
 			continue
 		}
-		at := m.view.standing(s, m.begin)
+		at := m.view.freshness(s, m.begin)
 		if len(s.hosts) > 0 {
 			list = append(list, &pb.Basis{Probe: name, Heard: at.heard, Missing: at.missing, Dark: at.dark})
 		}

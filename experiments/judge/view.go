@@ -19,12 +19,12 @@ type view struct {
 	// moves counts how often it moved on.
 	moves int
 
-	hearings  map[*source]*hearing
-	sums      map[sumKey]*rollingSum
-	standings map[standingKey]*standing
+	hearings    map[*source]*hearing
+	sums        map[sumKey]*rollingSum
+	freshnesses map[freshnessKey]*freshness
 }
 
-type standingKey struct {
+type freshnessKey struct {
 	source *source
 	begin  int64
 }
@@ -62,7 +62,7 @@ func (v *view) move(end int64) {
 	if end < v.end {
 		v.clear()
 	}
-	v.standings = map[standingKey]*standing{}
+	v.freshnesses = map[freshnessKey]*freshness{}
 	v.moves++
 	for _, s := range v.sources {
 		h := v.hearings[s]
@@ -132,11 +132,11 @@ func (v *view) rollingSum(s *source, over, begin int64) *rollingSum {
 	return l
 }
 
-// standing is who has spoken of a source now, of what began with a second.
-func (v *view) standing(s *source, begin int64) *standing {
-	k := standingKey{s, max(begin, v.since)}
-	if v.standings[k] == nil {
-		v.standings[k] = v.hearings[s].stand(v.end*nanos, k.begin, v.dark)
+// freshness is who has spoken of a source now, of what began with a second.
+func (v *view) freshness(s *source, begin int64) *freshness {
+	k := freshnessKey{s, max(begin, v.since)}
+	if v.freshnesses[k] == nil {
+		v.freshnesses[k] = v.hearings[s].freshness(v.end*nanos, k.begin, v.dark)
 	}
-	return v.standings[k]
+	return v.freshnesses[k]
 }
