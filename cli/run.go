@@ -12,7 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"squall/experiments"
-	"squall/experiments/fault"
+	kind "squall/experiments/fault"
 	pb "squall/proto/squall/v1"
 )
 
@@ -146,7 +146,7 @@ func (a *app) confirm(ctx context.Context, c *client, req *pb.RunRequest, yes bo
 func cutsPower(e *pb.Experiment) bool {
 	for _, phase := range e.GetTimeline() {
 		for _, step := range phase.GetFaults() {
-			if fault.TakesHosts(step.GetFault(), nil) {
+			if kind.TakesHosts(step.GetFault(), nil) {
 				return true
 			}
 		}

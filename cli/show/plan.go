@@ -13,7 +13,7 @@ import (
 	"unicode/utf8"
 
 	"squall/experiments"
-	"squall/experiments/fault"
+	kind "squall/experiments/fault"
 	"squall/experiments/plan"
 	"squall/experiments/quantity"
 	pb "squall/proto/squall/v1"
@@ -151,7 +151,7 @@ func (t *plainText) faultsOn(host string) string {
 			continue
 		}
 		name := faultText(s)
-		if fault.TakesHosts(s.GetFault(), s.GetWorkload()) {
+		if kind.TakesHosts(s.GetFault(), s.GetWorkload()) {
 			sign = "+"
 		}
 		if !slices.Contains(names, name) {
@@ -167,8 +167,8 @@ func (t *plainText) faultsOn(host string) string {
 // faultText is a fault with what matters most of it.
 func faultText(s *pb.PlannedStep) string {
 	name := experiments.FaultName(s.GetFault())
-	if kind := fault.Of(s.GetFault()); kind != nil {
-		return strings.TrimRight(name+" "+kind.Magnitude(s.GetFault()), " ")
+	if k := kind.Of(s.GetFault()); k != nil {
+		return strings.TrimRight(name+" "+k.Magnitude(s.GetFault()), " ")
 	}
 	return name
 }
@@ -222,7 +222,7 @@ func (t *plainText) paced(planned *pb.PlannedStep, s *pb.Step) string {
 	if n := s.GetSpread().GetNanos(); n > 0 {
 		parts = append(parts, "spread "+t.both(n, t.real(n)))
 	}
-	if back := fault.WayBack(s.GetFault()); back.GetSpread().GetNanos() > 0 {
+	if back := kind.WayBack(s.GetFault()); back.GetSpread().GetNanos() > 0 {
 		parts = append(parts, "back over "+t.both(back.GetSpread().GetNanos(), t.real(back.GetSpread().GetNanos())))
 	}
 	if planned.GetBootTokens() > 0 {
@@ -231,7 +231,7 @@ func (t *plainText) paced(planned *pb.PlannedStep, s *pb.Step) string {
 	if planned.GetLostContact() == pb.LostContact_LOST_CONTACT_HOLD {
 		parts = append(parts, "held without contact")
 	}
-	if fault.Of(planned.GetFault()) == nil {
+	if kind.Of(planned.GetFault()) == nil {
 		parts = append(parts, "this build lacks it")
 	}
 	return strings.Join(parts, ", ")

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"strings"
 
-	"squall/experiments/fault"
+	kind "squall/experiments/fault"
 	"squall/experiments/quantity"
 	pb "squall/proto/squall/v1"
 	"squall/proto/text"
@@ -59,16 +59,16 @@ func (t *plainText) rules() {
 func (t *plainText) undo() {
 	label := "undo"
 	for _, s := range t.p.GetSteps() {
-		if kind := fault.Of(s.GetFault()); kind != nil {
-			t.line(label, "%s: %s", s.GetId(), kind.Undone(t.scene(s)))
+		if k := kind.Of(s.GetFault()); k != nil {
+			t.line(label, "%s: %s", s.GetId(), k.Undone(t.scene(s)))
 			label = ""
 		}
 	}
 }
 
 // scene counts what a step touches.
-func (t *plainText) scene(s *pb.PlannedStep) *fault.Scene {
-	scene := &fault.Scene{Fault: s.GetFault(), Hosts: len(s.GetSlots()), Workloads: t.workloads(s), AtOnce: s.GetBootTokens()}
+func (t *plainText) scene(s *pb.PlannedStep) *kind.Scene {
+	scene := &kind.Scene{Fault: s.GetFault(), Hosts: len(s.GetSlots()), Workloads: t.workloads(s), AtOnce: s.GetBootTokens()}
 	for _, slot := range s.GetSlots() {
 		if slot.GetNeverBack() {
 			scene.NeverBack++

@@ -9,7 +9,8 @@
 // refuse it, and nothing offers it.
 //
 // The package is pure. How a fault is carried out on a host is the business of
-// squall/agent/fault.
+// squall/agent/fault; outside experiments this package is imported as kind, so
+// that the two are told apart wherever they stand.
 package fault
 
 import (

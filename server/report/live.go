@@ -6,7 +6,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"squall/experiments"
-	"squall/experiments/fault"
+	kind "squall/experiments/fault"
 	"squall/proto/hist"
 	pb "squall/proto/squall/v1"
 	"squall/server/state"
@@ -64,7 +64,7 @@ func conditionsOf(v *state.View, r *pb.Run) map[string]pb.HostCondition {
 // conditionOf is what a step means for one of its hosts.
 func conditionOf(v *state.View, r *pb.Run, p *pb.PlannedStep, slot *pb.HostSlot) pb.HostCondition {
 	s := r.GetSteps()[p.GetId()].GetHosts()[slot.GetHost()]
-	dark := fault.TakesHosts(p.GetFault(), p.GetWorkload())
+	dark := kind.TakesHosts(p.GetFault(), p.GetWorkload())
 	switch standing(v, r, p.GetId(), slot) {
 	case pb.Standing_STANDING_RESIDUE:
 		return pb.HostCondition_HOST_CONDITION_RESIDUE
