@@ -24,7 +24,7 @@ func (r *Real) sources() []func(context.Context, *pb.Facts) error {
 func (r *Real) Facts(ctx context.Context) (*pb.Facts, error) {
 	f := &pb.Facts{
 		Config: r.config, BootOffsetNanos: int64(r.offset),
-		Abilities: r.trials.known(), Exempt: r.options.Exempt,
+		Abilities: r.trials.known(), Exempt: r.exemption(),
 	}
 	for _, add := range r.sources() {
 		if err := add(ctx, f); err != nil {
