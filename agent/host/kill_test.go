@@ -115,7 +115,8 @@ func TestTheDeadShowNothing(t *testing.T) {
 	hosttest.Require(t, "hold.exec")
 	for name, runs := range map[string]bool{"dead": false, "alive": true} {
 		t.Run(name, func(t *testing.T) {
-			h, base := openHost(t, shell("web", "sleep 60"))
+			// It runs once it is started: a shell would be caught on its way to its program.
+			h, base := openHost(t, &pb.Workload{Name: "web", Start: []string{"sleep", "60"}})
 			if runs {
 				do(t, h, start("web"))
 			}
