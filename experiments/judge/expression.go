@@ -19,6 +19,8 @@ type expression struct {
 	targets []string
 	roles   []string
 	terms   []term
+	// values says that it speaks of a number that a probe gives.
+	values bool
 }
 
 // term is a comparison of a value with a limit, or with another value: what
@@ -61,6 +63,8 @@ func newExpression(v *vocabulary, text string, checked *cel.Ast, program cel.Pro
 		if t, ok := asTerm(e); ok && x.names(t.name) {
 			x.terms = append(x.terms, t)
 		}
+		v, ok := asValue(e)
+		x.values = x.values || ok && v.field == "value"
 	}))
 	return x
 }
@@ -125,8 +129,19 @@ func asValue(e ast.Expr) (value, bool) {
 // sample is a term's value and its limit at one moment.
 type sample struct{ value, limit float64 }
 
-// sample reads a term; false where there is no data.
-func (t term) sample(m *moment) (sample, bool) {
+// sample reads a term, the worse of its extremes; of what any host is enough for,
+// the better one. It is false where there is no data.
+func (t term) sample(m *moment) (worst sample, there bool) {
+	for _, m := range m.extremes() {
+		s, ok := t.sampleOnce(m)
+		if ok && (!there || (t.badness(s) > t.badness(worst)) != m.any) {
+			worst, there = s, true
+		}
+	}
+	return worst, there
+}
+
+func (t term) sampleOnce(m *moment) (sample, bool) {
 	v, err := m.value(t.value)
 	if err != nil {
 		return sample{}, false
@@ -163,8 +178,28 @@ const (
 	early
 )
 
-// eval evaluates the expression as things are at a moment.
+// eval evaluates the expression as things are at a moment: for the lowest and for
+// the highest where hosts give a value.
 func (x *expression) eval(m *moment) outcome {
+	if !x.values {
+		return x.evalOnce(m)
+	}
+	both := m.extremes()
+	low, high := x.evalOnce(both[0]), x.evalOnce(both[1])
+	decides, other := broken, holds
+	if m.any {
+		decides, other = holds, broken
+	}
+	switch {
+	case low == decides || high == decides:
+		return decides
+	case low != other:
+		return low
+	}
+	return high
+}
+
+func (x *expression) evalOnce(m *moment) outcome {
 	result, _, err := x.program.Eval(m)
 	switch {
 	case err == nil && result == types.True:

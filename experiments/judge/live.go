@@ -115,7 +115,7 @@ func (t *Track) judgeRules(end int64) {
 			continue
 		}
 		t.streaks[i].end = end
-		switch x.eval(&moment{view: t.newest}) {
+		switch x.eval(&moment{view: t.newest, any: true}) {
 		case holds, missing:
 			t.streaks[i].lasted++
 		default:
@@ -129,7 +129,7 @@ func (t *Track) aborts(end int64) *pb.Finding {
 		if t.streaks[i].lasted < max(seconds(rule.GetFor().GetNanos()), 1) {
 			continue
 		}
-		m := &moment{view: t.newest}
+		m := &moment{view: t.newest, any: true}
 		return &pb.Finding{
 			Kind: pb.FindingKind_FINDING_KIND_ABORT, Name: rule.GetName(), State: pb.FindingState_FINDING_STATE_BROKEN,
 			Text: t.judge.abort[i].seen(m), AtUnixNanos: end * nanos, Basis: m.basis(t.judge.abort[i]),

@@ -177,7 +177,7 @@ func (m *plainModel) judge() {
 
 func (c *plainCheck) judge(m *plainModel) {
 	if m.next == c.beforeAt {
-		c.before = c.is.ask(look{m: m, from: m.frozen, end: m.next, over: c.over})
+		c.before = ofEach(c.is, look{m: m, from: m.frozen, end: m.next, over: c.over})
 	}
 	for _, p := range c.phases {
 		if c.within {
@@ -187,7 +187,7 @@ func (c *plainCheck) judge(m *plainModel) {
 			continue
 		}
 		l := look{m: m, from: m.frozen, end: m.next, begin: p.begin(), over: c.over}
-		a := c.is.ask(l)
+		a := ofEach(c.is, l)
 		if c.within && a != yes {
 			c.since = 0
 		} else if c.within && c.since == 0 {

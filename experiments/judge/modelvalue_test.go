@@ -4,6 +4,7 @@ package judge_test
 
 import (
 	"math"
+	"slices"
 	"sort"
 
 	"squall/proto/hist"
@@ -17,7 +18,28 @@ type look struct {
 	from       plainStore
 	end, begin int64
 	over       int64
+	highest    bool // of what hosts give, and not the lowest
 }
+
+// ofEach is what a statement is for the lowest and for the highest values that
+// hosts give, where it has to hold for all of them.
+func ofEach(s statement, l look) answer {
+	low := s.ask(l)
+	l.highest = true
+	return both{given(low), given(s.ask(l))}.ask(l)
+}
+
+// ofAny is the same where one of them is enough.
+func ofAny(s statement, l look) answer {
+	low := s.ask(l)
+	l.highest = true
+	return either{given(low), given(s.ask(l))}.ask(l)
+}
+
+// given is a statement that has been answered.
+type given answer
+
+func (g given) ask(look) answer { return answer(g) }
 
 // statement is a check; it is asked for each look.
 type statement interface{ ask(look) answer }
@@ -169,6 +191,9 @@ func (l look) value(probe, field string) (float64, answer) {
 	case soon:
 		return 0, tooEarly
 	}
+	if field == "value" {
+		return l.extreme(p)
+	}
 	return figure(field, l.windows(p))
 }
 
@@ -205,8 +230,6 @@ func figure(field string, windows []*pb.Window) (float64, answer) {
 		for windows[0].Second != newest {
 			windows = windows[1:]
 		}
-	case "value":
-		return newestValue(windows)
 	case "p50":
 		return median(windows)
 	}
@@ -217,20 +240,45 @@ func figure(field string, windows []*pb.Window) (float64, answer) {
 	return float64(good) / float64(all), yes
 }
 
-func newestValue(windows []*pb.Window) (float64, answer) {
-	var newest *pb.Window
-	for _, w := range windows {
-		if !w.HasValue {
-			continue
+// extreme is over what each zone's hosts gave in their last round of attempts.
+func (l look) extreme(p *plainProbe) (float64, answer) {
+	var given []float64
+	for _, z := range p.zones() {
+		hosts := 0
+		for bit := range p.hosts {
+			if p.zone[bit] == z {
+				hosts++
+			}
 		}
-		if newest == nil || w.NewestUnixNanos > newest.NewestUnixNanos || w.NewestUnixNanos == newest.NewestUnixNanos && w.Zone < newest.Zone {
-			newest = w
+		round := max(int64(math.Ceil(float64(p.every)/1e9)), 1)
+		if hosts == 1 {
+			round = 1
+		}
+		var mine []*pb.Window
+		for _, w := range l.windows(p) {
+			if w.Zone == z && w.HasValue {
+				mine = append(mine, w)
+			}
+		}
+		sort.SliceStable(mine, func(i, j int) bool { return mine[i].Second > mine[j].Second })
+		for _, w := range mine {
+			if w.Second > mine[0].Second-round {
+				given = append(given, w.Lowest, w.Highest)
+			}
 		}
 	}
-	if newest == nil || math.IsNaN(newest.Value) || math.IsInf(newest.Value, 0) {
+	for _, v := range given {
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return 0, unknown
+		}
+	}
+	switch {
+	case len(given) == 0:
 		return 0, unknown
+	case l.highest:
+		return slices.Max(given), yes
 	}
-	return newest.Value, yes
+	return slices.Min(given), yes
 }
 
 func median(windows []*pb.Window) (float64, answer) {

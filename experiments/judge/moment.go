@@ -20,6 +20,19 @@ type moment struct {
 	begin int64
 	// over is the trailing stretch in seconds; 0 is each probe's default.
 	over int64
+	// any says that one host's value is enough, as for what ends a run. Otherwise
+	// a statement about a value speaks of all hosts that give one.
+	any bool
+	// highest takes the highest of hosts' values, and not the lowest.
+	highest bool
+}
+
+// extremes are the moment as the hosts with the lowest and with the highest
+// values see it.
+func (m *moment) extremes() [2]*moment {
+	low, high := *m, *m
+	high.highest = true
+	return [2]*moment{&low, &high}
 }
 
 // at is the instant of the moment.
@@ -92,7 +105,7 @@ func (m *moment) probe(s *source, field string) (any, error) {
 	case "ok":
 		return newest(l, h)
 	case "value":
-		return lastValue(l, h)
+		return m.extreme(l, h)
 	}
 	nanos, ok := l.quantile(h, quantiles[field])
 	if !ok {
@@ -143,27 +156,22 @@ func newest(l *rollingSum, h *hearing) (any, error) {
 	return share(count, success)
 }
 
-// lastValue is the newest value; one that is no number is missing.
-func lastValue(l *rollingSum, h *hearing) (any, error) {
-	var last *pb.Window
-	l.each(h, func(w *pb.Window) {
-		if w.GetHasValue() && (last == nil || newer(w, last)) {
-			last = w
+// extreme is the lowest or the highest of what hosts gave of late; what is no
+// number is missing.
+func (m *moment) extreme(l *rollingSum, h *hearing) (any, error) {
+	low, high := math.Inf(1), math.Inf(-1)
+	for _, zone := range l.values(h) {
+		for _, w := range zone {
+			low, high = math.Min(low, w.GetLowest()), math.Max(high, w.GetHighest())
 		}
-	})
-	if last == nil || math.IsNaN(last.GetValue()) || math.IsInf(last.GetValue(), 0) {
+	}
+	if math.IsNaN(low) || math.IsInf(low, 0) || math.IsInf(high, 0) {
 		return nil, errMissing
 	}
-	return last.GetValue(), nil
-}
-
-// newer tells which of two windows has the newer attempt; of two of the same
-// instant it is the zone's name that tells.
-func newer(a, b *pb.Window) bool {
-	if x, y := newestAttempt(a), newestAttempt(b); x != y {
-		return x > y
+	if m.highest {
+		return high, nil
 	}
-	return a.GetZone() < b.GetZone()
+	return low, nil
 }
 
 // count is one field of the hosts alive in some of a source's zones.

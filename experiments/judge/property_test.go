@@ -202,7 +202,7 @@ type plainRule struct {
 
 func (r *plainRule) fires(m *plainModel, end int64) bool {
 	for ; r.end < end; r.end++ {
-		switch r.is.ask(look{m: m, from: m.known, end: r.end + 1}) {
+		switch ofAny(r.is, look{m: m, from: m.known, end: r.end + 1}) {
 		case yes, unknown:
 			r.lasted++
 		default:
@@ -351,6 +351,7 @@ func count(r *rand.Rand, made map[int64]*pb.Window, p *plainProbe, bit int, ende
 	}
 	if r.IntN(2) == 0 {
 		w.Value, w.HasValue = pick(r, 1, 2, 3, 4, 5, math.NaN(), math.Inf(1)), true
+		w.Lowest, w.Highest = w.Value, w.Value
 	}
 	if r.IntN(400) == 0 {
 		w.Count, w.Success = 1e9, 1e9

@@ -1,6 +1,8 @@
 package judge
 
 import (
+	"slices"
+
 	"squall/proto/hist"
 	pb "squall/proto/squall/v1"
 )
@@ -82,14 +84,40 @@ func (l *rollingSum) put(zone int, second int64, w *pb.Window) {
 // each visits the windows that count at its end: those in it, and of a zone
 // that has none there the newest before, as far as it is not too old.
 func (l *rollingSum) each(h *hearing, visit func(*pb.Window)) {
+	l.eachIn(h, func(_ int, w *pb.Window) { visit(w) })
+}
+
+// eachIn visits them with their zones' places.
+func (l *rollingSum) eachIn(h *hearing, visit func(zone int, w *pb.Window)) {
 	for i, zone := range l.zones {
 		for _, w := range zone {
-			visit(w)
+			visit(i, w)
 		}
 		if w := l.standIn(h, i); w != nil {
-			visit(w)
+			visit(i, w)
 		}
 	}
+}
+
+// values are the windows of each zone that count for the values of its hosts: all
+// within the time in which each of them makes an attempt, to the newest. Of a
+// single host that is its newest window.
+func (l *rollingSum) values(h *hearing) [][]*pb.Window {
+	all := make([][]*pb.Window, len(l.zones))
+	newest := make([]int64, len(l.zones))
+	l.eachIn(h, func(zone int, w *pb.Window) {
+		if w.GetHasValue() {
+			all[zone], newest[zone] = append(all[zone], w), max(newest[zone], w.GetSecond())
+		}
+	})
+	for zone := range all {
+		round := max(seconds(l.source.every), 1)
+		if len(l.source.zones[zone].bits) == 1 {
+			round = 1
+		}
+		all[zone] = slices.DeleteFunc(all[zone], func(w *pb.Window) bool { return w.GetSecond() <= newest[zone]-round })
+	}
+	return all
 }
 
 // standIn is what stands for a zone that has no window in the sum: where a

@@ -29,7 +29,7 @@ func (t *Track) Rules(run *pb.Run, r Readings, now time.Time) []*pb.LiveRule {
 }
 
 func (t *Track) rule(x *expression, kind pb.FindingKind, name string, over int64) *pb.LiveRule {
-	m := &moment{view: t.newest, over: over}
+	m := &moment{view: t.newest, over: over, any: kind == pb.FindingKind_FINDING_KIND_ABORT}
 	states := map[outcome]pb.FindingState{
 		holds: pb.FindingState_FINDING_STATE_HOLDS, broken: pb.FindingState_FINDING_STATE_BROKEN,
 	}

@@ -17,16 +17,16 @@ func (j *Judge) Trial(plan *pb.Plan, tried []*pb.ProbeTrial) (steady, abort []*p
 	t.see(&pb.Run{Plan: plan}, trialReadings(plan, tried))
 	t.newest.move(1)
 	for _, x := range j.steady {
-		steady = append(steady, t.trial(x, x.text, tried))
+		steady = append(steady, t.trial(x, x.text, false, tried))
 	}
 	for i, x := range j.abort {
-		abort = append(abort, t.trial(x, j.experiment.GetAbort()[i].GetName(), tried))
+		abort = append(abort, t.trial(x, j.experiment.GetAbort()[i].GetName(), true, tried))
 	}
 	return steady, abort
 }
 
-func (t *Track) trial(x *expression, name string, tried []*pb.ProbeTrial) *pb.RuleTrial {
-	m := &moment{view: t.newest}
+func (t *Track) trial(x *expression, name string, any bool, tried []*pb.ProbeTrial) *pb.RuleTrial {
+	m := &moment{view: t.newest, any: any}
 	r := &pb.RuleTrial{Name: name, Seen: x.seen(m)}
 	switch x.eval(m) {
 	case holds:
@@ -130,6 +130,6 @@ func (o oneSecond) count(probe, zone string, place int, a *pb.Attempt) {
 		hist.Add(w.Latency, a.GetDurationNanos())
 	}
 	if a.Value != nil {
-		w.Value, w.HasValue = a.GetValue(), true
+		hist.AddWindow(w, &pb.Window{Value: a.GetValue(), HasValue: true, Lowest: a.GetValue(), Highest: a.GetValue(), NewestUnixNanos: nanos})
 	}
 }

@@ -1,10 +1,12 @@
 package judge_test
 
 import (
+	"math"
 	"strings"
 	"testing"
 	"time"
 
+	"squall/proto/hist"
 	pb "squall/proto/squall/v1"
 )
 
@@ -141,5 +143,69 @@ func TestStepThatActedLateIsNotHeld(t *testing.T) {
 			s.Evidence = append(s.Evidence, &pb.Evidence{Name: name, Value: 5e9, Fact: true})
 		})
 		wants(t, verdict, pb.Verdict_VERDICT_INCONCLUSIVE, list, "dark.power.off BROKEN: began 5s late")
+	}
+}
+
+// gives has the hosts in both zones give a number in each second.
+func gives(b, c float64) func(*pb.Run, *measured) {
+	return func(_ *pb.Run, m *measured) {
+		for _, w := range m.windows {
+			if w.GetProbe() != "checkout" {
+				continue
+			}
+			w.HasValue, w.Value, w.Lowest, w.Highest = true, b, b, b
+			if w.GetZone() == "zone-c" {
+				w.Value, w.Lowest, w.Highest = c, c, c
+				w.NewestUnixNanos++ // it answers last
+			}
+		}
+	}
+}
+
+// TestOneHostsValueIsNotAnothers: what is said of a value holds for every host
+// that gives one, whichever gave it last; for what ends a run one is enough.
+func TestOneHostsValueIsNotAnothers(t *testing.T) {
+	const below = "expect: [{ name: it, check: checkout.value < 50, during: dark }]\n"
+	const is = "expect: [{ name: it, check: checkout.value == 2, during: dark }]\n"
+	for _, c := range []struct {
+		check string
+		b, c  float64
+		want  pb.Verdict
+		says  string
+	}{
+		{below, 7, 8, pb.Verdict_VERDICT_PASS, "it HOLDS: checkout.value peak 8, limit < 50"},
+		{below, 700, 8, pb.Verdict_VERDICT_FAIL, "it BROKEN: checkout.value peak 700, limit < 50"},
+		{below, 7, 800, pb.Verdict_VERDICT_FAIL, "it BROKEN: checkout.value peak 800, limit < 50"},
+		{is, 2, 2, pb.Verdict_VERDICT_PASS, "it HOLDS"},
+		{is, 0, 2, pb.Verdict_VERDICT_FAIL, "it BROKEN: checkout.value worst 0, limit == 2"},
+		{below, math.NaN(), 2, pb.Verdict_VERDICT_INCONCLUSIVE, "it UNKNOWN"},
+	} {
+		verdict, list := judged(t, c.check, gives(c.b, c.c))
+		wants(t, verdict, c.want, list, c.says)
+	}
+	_, j := compiled(t, "abort: [{ name: hurt, when: checkout.value > 50 }]\n")
+	for _, values := range [][2]float64{{70, 7}, {7, 70}} {
+		run, m := good()
+		gives(values[0], values[1])(run, m)
+		if got := j.Abort(run, m, time.Unix(1012, 0)); got.GetName() != "hurt" || !strings.Contains(got.GetText(), "70") {
+			t.Errorf("values %v: the rule is %v", values, got)
+		}
+	}
+}
+
+// TestWindowKeepsTheExtremesOfItsHosts, whichever of them came last.
+func TestWindowKeepsTheExtremesOfItsHosts(t *testing.T) {
+	one := &pb.Window{Hosts: []byte{1}, HasValue: true, Value: 700, Lowest: 700, Highest: 700, NewestUnixNanos: 1, Latency: &pb.Histogram{}}
+	two := &pb.Window{Hosts: []byte{2}, HasValue: true, Value: 7, Lowest: 7, Highest: 7, NewestUnixNanos: 2, Latency: &pb.Histogram{}}
+	for _, w := range []*pb.Window{hist.Join(one, two), hist.Join(two, one)} {
+		if w.GetValue() != 7 || w.GetLowest() != 7 || w.GetHighest() != 700 {
+			t.Errorf("joined: %v", w)
+		}
+	}
+	without := &pb.Window{Hosts: []byte{4}, Latency: &pb.Histogram{}}
+	for _, w := range []*pb.Window{hist.Join(one, without), hist.Join(without, one)} {
+		if w.GetLowest() != 700 || w.GetHighest() != 700 {
+			t.Errorf("joined with a host that gives none: %v", w)
+		}
 	}
 }

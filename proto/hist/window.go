@@ -2,6 +2,7 @@ package hist
 
 import (
 	"cmp"
+	"math"
 	"math/bits"
 	"time"
 
@@ -78,12 +79,27 @@ func AddWindow(into, from *pb.Window) {
 		into.Latency = &pb.Histogram{}
 	}
 	_ = Merge(into.Latency, from.GetLatency()) // malformed, it is left out
-	if from.GetHasValue() && (!into.GetHasValue() || from.GetNewestUnixNanos() >= into.GetNewestUnixNanos()) {
-		into.Value, into.HasValue = from.GetValue(), true
-	}
+	addValue(into, from)
 	into.NewestUnixNanos = max(into.GetNewestUnixNanos(), from.GetNewestUnixNanos())
 	into.FirstFailureUnixNanos = earliest(into.GetFirstFailureUnixNanos(), from.GetFirstFailureUnixNanos())
 	into.LastFailureUnixNanos = max(into.GetLastFailureUnixNanos(), from.GetLastFailureUnixNanos())
+}
+
+// addValue keeps the newest value, and the lowest and the highest: one host's
+// does not stand for another's. Where one is no number, neither is what it is
+// compared with.
+func addValue(into, from *pb.Window) {
+	switch {
+	case !from.GetHasValue():
+		return
+	case into.GetHasValue():
+		into.Lowest, into.Highest = math.Min(into.GetLowest(), from.GetLowest()), math.Max(into.GetHighest(), from.GetHighest())
+	default:
+		into.Lowest, into.Highest = from.GetLowest(), from.GetHighest()
+	}
+	if !into.GetHasValue() || from.GetNewestUnixNanos() >= into.GetNewestUnixNanos() {
+		into.Value, into.HasValue = from.GetValue(), true
+	}
 }
 
 // earliest is the smaller of two instants, of which 0 is none.

@@ -950,8 +950,11 @@ type Window struct {
 	// where none failed. They may lie before its second: an attempt belongs where it ended.
 	FirstFailureUnixNanos int64 `protobuf:"varint,12,opt,name=first_failure_unix_nanos,json=firstFailureUnixNanos,proto3" json:"first_failure_unix_nanos,omitempty"`
 	LastFailureUnixNanos  int64 `protobuf:"varint,13,opt,name=last_failure_unix_nanos,json=lastFailureUnixNanos,proto3" json:"last_failure_unix_nanos,omitempty"`
-	unknownFields         protoimpl.UnknownFields
-	sizeCache             protoimpl.SizeCache
+	// The lowest and the highest of its hosts' last values, where it has one.
+	Lowest        float64 `protobuf:"fixed64,14,opt,name=lowest,proto3" json:"lowest,omitempty"`
+	Highest       float64 `protobuf:"fixed64,15,opt,name=highest,proto3" json:"highest,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Window) Reset() {
@@ -1071,6 +1074,20 @@ func (x *Window) GetFirstFailureUnixNanos() int64 {
 func (x *Window) GetLastFailureUnixNanos() int64 {
 	if x != nil {
 		return x.LastFailureUnixNanos
+	}
+	return 0
+}
+
+func (x *Window) GetLowest() float64 {
+	if x != nil {
+		return x.Lowest
+	}
+	return 0
+}
+
+func (x *Window) GetHighest() float64 {
+	if x != nil {
+		return x.Highest
 	}
 	return 0
 }
@@ -2009,7 +2026,7 @@ const file_squall_v1_agent_proto_rawDesc = "" +
 	"\aWindows\x12\x14\n" +
 	"\x05batch\x18\x01 \x01(\x04R\x05batch\x12+\n" +
 	"\awindows\x18\x02 \x03(\v2\x11.squall.v1.WindowR\awindows\x12\x14\n" +
-	"\x05again\x18\x03 \x01(\bR\x05again\"\xa1\x03\n" +
+	"\x05again\x18\x03 \x01(\bR\x05again\"\xd3\x03\n" +
 	"\x06Window\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x14\n" +
 	"\x05probe\x18\x02 \x01(\tR\x05probe\x12\x12\n" +
@@ -2024,7 +2041,9 @@ const file_squall_v1_agent_proto_rawDesc = "" +
 	" \x01(\bR\bhasValue\x12*\n" +
 	"\x11newest_unix_nanos\x18\v \x01(\x03R\x0fnewestUnixNanos\x127\n" +
 	"\x18first_failure_unix_nanos\x18\f \x01(\x03R\x15firstFailureUnixNanos\x125\n" +
-	"\x17last_failure_unix_nanos\x18\r \x01(\x03R\x14lastFailureUnixNanos\"I\n" +
+	"\x17last_failure_unix_nanos\x18\r \x01(\x03R\x14lastFailureUnixNanos\x12\x16\n" +
+	"\x06lowest\x18\x0e \x01(\x01R\x06lowest\x12\x18\n" +
+	"\ahighest\x18\x0f \x01(\x01R\ahighest\"I\n" +
 	"\tHistogram\x12\x14\n" +
 	"\x05index\x18\x01 \x03(\rR\x05index\x12\x14\n" +
 	"\x05count\x18\x02 \x03(\x04R\x05count\x12\x10\n" +
