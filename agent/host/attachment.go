@@ -25,7 +25,7 @@ type effect struct {
 	shared bool
 }
 
-// program is a thing made of BPF programs.
+// program is a mechanism made of BPF programs.
 type program struct {
 	attachment bpf.Attachment
 	effect     effect
@@ -33,7 +33,7 @@ type program struct {
 }
 
 // program attaches programs as what the operation holds.
-func (h *held) program(e effect, attach func(*bpf.Loader) (bpf.Attachment, error), try activeProbe) (thing, func(context.Context) error, error) {
+func (h *held) program(e effect, attach func(*bpf.Loader) (bpf.Attachment, error), try activeProbe) (mechanism, func(context.Context) error, error) {
 	if h.host.loader == nil {
 		return nil, nil, fmt.Errorf("%w: %w", h.host.why, ErrUnsupported)
 	}
@@ -73,7 +73,7 @@ func (p *program) cause() string {
 	return ""
 }
 
-// Close implements thing.
+// Close implements mechanism.
 func (p *program) Close() error { return p.attachment.Close() }
 
 // evidence shows the effect, which holds once there was any, and then all counters

@@ -9,7 +9,7 @@ import (
 	pb "squall/proto/squall/v1"
 )
 
-// stubborn is a thing that can't be closed at first.
+// stubborn is a mechanism that can't be closed at first.
 type stubborn struct{ closes int }
 
 func (s *stubborn) Close() error {
@@ -29,7 +29,7 @@ func TestCalledOffAndNotClosedIsStillHeld(t *testing.T) {
 	r := &Real{held: map[slot]*held{}, leases: map[string]time.Duration{}}
 	ctx, cancel := context.WithCancel(t.Context())
 	s := &stubborn{}
-	o := &operation{arm: func(context.Context, *held) (thing, func(context.Context) error, error) {
+	o := &operation{arm: func(context.Context, *held) (mechanism, func(context.Context) error, error) {
 		cancel()
 		return s, nil, nil
 	}}

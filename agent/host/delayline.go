@@ -23,7 +23,7 @@ var delayLine = operation{
 	says: sayDelayLine,
 }
 
-func armDelayLine(_ context.Context, h *held) (thing, func(context.Context) error, error) {
+func armDelayLine(_ context.Context, h *held) (mechanism, func(context.Context) error, error) {
 	return h.program(effect{name: "delayed", of: []string{"delayed_in", "delayed_out"}},
 		func(l *bpf.Loader) (bpf.Attachment, error) { return l.Delay(h.op.GetGate(), h.op.GetDelayLine()) }, nil)
 }

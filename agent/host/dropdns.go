@@ -35,7 +35,7 @@ var dropDNS = operation{
 	},
 }
 
-func armDropDNS(_ context.Context, h *held) (thing, func(context.Context) error, error) {
+func armDropDNS(_ context.Context, h *held) (mechanism, func(context.Context) error, error) {
 	op := h.op.GetDropDns()
 	scope, err := h.scope(op.GetCgroups())
 	if err != nil {

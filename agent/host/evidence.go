@@ -18,7 +18,7 @@ const probeLimit = 300 * time.Millisecond
 func (r *Real) Evidence(ctx context.Context, tag string) ([]*pb.Evidence, error) {
 	var found []*pb.Evidence
 	for _, h := range r.under(tag) {
-		seen, err := h.thing.evidence(ctx, h.open())
+		seen, err := h.mechanism.evidence(ctx, h.open())
 		switch {
 		case ctx.Err() != nil:
 			return nil, fmt.Errorf("read evidence of %s: %w", tag, ctx.Err())

@@ -55,7 +55,7 @@ type freezing struct {
 }
 
 // armFreeze opens what the instant needs, and starts the guard.
-func armFreeze(ctx context.Context, h *held) (thing, func(context.Context) error, error) {
+func armFreeze(ctx context.Context, h *held) (mechanism, func(context.Context) error, error) {
 	at, err := h.instant()
 	if err != nil {
 		return nil, nil, err
@@ -218,7 +218,7 @@ func (z *freezing) follow(acted time.Duration, denied error) error {
 	return nil
 }
 
-// Close implements thing. The guard stays until everything runs.
+// Close implements mechanism. The guard stays until everything runs.
 func (z *freezing) Close() error {
 	z.held.ending.Store(true) // the guard's end is no death
 	z.letGo()

@@ -99,7 +99,7 @@ func Guards(h *Real) (pids []int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, held := range h.held {
-		if z, ok := held.thing.(*freezing); ok {
+		if z, ok := held.mechanism.(*freezing); ok {
 			pids = append(pids, z.guard.child.Pid)
 		}
 	}

@@ -31,20 +31,20 @@ type held struct {
 	// ending says that somebody is ending it.
 	ending atomic.Bool
 	// arming is the context of its arming, which cancel ends; built is closed when
-	// that is over: then thing is what it holds, nil where that is nothing, and act
+	// that is over: then mechanism is what it holds, nil where that is nothing, and act
 	// what is left to do.
-	arming context.Context
-	cancel context.CancelFunc
-	built  chan struct{}
-	thing  thing
-	act    func(context.Context) error
-	err    error
-	// closing is the end of thing that is under way; nil while none is. The host's mu
+	arming    context.Context
+	cancel    context.CancelFunc
+	built     chan struct{}
+	mechanism mechanism
+	act       func(context.Context) error
+	err       error
+	// closing is the end of mechanism that is under way; nil while none is. The host's mu
 	// guards it.
 	closing *closing
 }
 
-// closing is one attempt to end a thing; done is closed when it is over.
+// closing is one attempt to end a mechanism; done is closed when it is over.
 type closing struct {
 	done chan struct{}
 	err  error
@@ -150,35 +150,35 @@ func (r *Real) enter(ctx context.Context, op *pb.Op) (h *held, first bool, err e
 func (r *Real) build(o *operation, h *held) {
 	defer close(h.built)
 	defer h.cancel()
-	thing, act, err := o.arm(h.arming, h)
+	mechanism, act, err := o.arm(h.arming, h)
 	if err == nil && h.arming.Err() != nil {
 		err = h.arming.Err() // it was called off while it was made
 	}
 	if errors.Is(err, bpf.ErrUnsupported) {
 		err = fmt.Errorf("%w: %w", err, ErrUnsupported)
 	}
-	if err != nil && thing != nil {
-		if left := thing.Close(); left == nil {
-			thing = nil
+	if err != nil && mechanism != nil {
+		if left := mechanism.Close(); left == nil {
+			mechanism = nil
 		} else {
 			err = errors.Join(err, left) // it stays held, for its undo
 		}
 	}
-	r.publish(h, thing, act, err)
+	r.publish(h, mechanism, act, err)
 }
 
 // publish lets others see what was made. Whoever renews its lease from now on
 // reaches it; what was renewed before counts.
-func (r *Real) publish(h *held, thing thing, act func(context.Context) error, err error) {
+func (r *Real) publish(h *held, mechanism mechanism, act func(context.Context) error, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	h.thing, h.act, h.err = thing, act, err
-	if thing == nil {
+	h.mechanism, h.act, h.err = mechanism, act, err
+	if mechanism == nil {
 		r.drop(h)
 		return
 	}
-	thing.renew(time.Duration(h.lease.Load()))
-	if died := thing.died(); died != nil {
+	mechanism.renew(time.Duration(h.lease.Load()))
+	if died := mechanism.died(); died != nil {
 		go r.watchDeath(h, died)
 	}
 }
@@ -190,14 +190,14 @@ func (r *Real) drop(h *held) {
 	}
 }
 
-// watchDeath tells of a thing that ends without being closed.
+// watchDeath tells of a mechanism that ends without being closed.
 func (r *Real) watchDeath(h *held, died <-chan struct{}) {
 	<-died
 	if h.ending.Load() {
 		return
 	}
 	select {
-	case r.deaths <- Death{h.op.GetTag(), why(h.thing)}:
+	case r.deaths <- Death{h.op.GetTag(), why(h.mechanism)}:
 	default: // nobody listens; evidence tells of it too
 	}
 }
@@ -205,8 +205,8 @@ func (r *Real) watchDeath(h *held, died <-chan struct{}) {
 // Died implements Host.
 func (r *Real) Died() <-chan Death { return r.deaths }
 
-// why is what is known of a thing's death.
-func why(t thing) string {
+// why is what is known of a mechanism's death.
+func why(t mechanism) string {
 	if p, ok := t.(interface{ cause() string }); ok {
 		return p.cause()
 	}
@@ -223,8 +223,8 @@ func (r *Real) Renew(tag string, until time.Duration) {
 			continue
 		}
 		h.lease.Store(int64(until))
-		if h.thing != nil {
-			h.thing.renew(until)
+		if h.mechanism != nil {
+			h.mechanism.renew(until)
 		}
 	}
 }
@@ -269,7 +269,7 @@ func (r *Real) detachIf(ctx context.Context, wanted func(tag string) bool) error
 	})
 }
 
-// end ends one thing. One that is still being made is called off and waited for.
+// end ends one mechanism. One that is still being made is called off and waited for.
 func (r *Real) end(ctx context.Context, h *held) error {
 	h.ending.Store(true)
 	h.cancel()
@@ -287,7 +287,7 @@ func (r *Real) end(ctx context.Context, h *held) error {
 	}
 }
 
-// close begins to end a thing, or finds the attempt that is under way: one that
+// close begins to end a mechanism, or finds the attempt that is under way: one that
 // hangs in the kernel is not waited for longer than the caller likes.
 func (r *Real) close(h *held) *closing {
 	r.mu.Lock()
@@ -299,11 +299,11 @@ func (r *Real) close(h *held) *closing {
 	return h.closing
 }
 
-// finish ends a thing. Where that fails, the next attempt finds it.
+// finish ends a mechanism. Where that fails, the next attempt finds it.
 func (r *Real) finish(h *held, c *closing) {
 	defer close(c.done)
-	if h.thing != nil {
-		c.err = h.thing.Close()
+	if h.mechanism != nil {
+		c.err = h.mechanism.Close()
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -319,7 +319,7 @@ func (r *Real) under(tag string) []*held {
 	defer r.mu.Unlock()
 	var found []*held
 	for at, h := range r.held {
-		if Under(at.tag, tag) && h.thing != nil {
+		if Under(at.tag, tag) && h.mechanism != nil {
 			found = append(found, h)
 		}
 	}

@@ -39,7 +39,7 @@ type heldDown struct {
 // armHoldDown catches respawns twice over: programs by the exec hook, and forks
 // that execute nothing by the watch of their cgroup. The watch alone is enough
 // where the kernel has no hook, but what it catches has lived a while.
-func armHoldDown(_ context.Context, h *held) (thing, func(context.Context) error, error) {
+func armHoldDown(_ context.Context, h *held) (mechanism, func(context.Context) error, error) {
 	r, op := h.host, h.op.GetHoldDown()
 	if r.loader == nil {
 		return nil, nil, fmt.Errorf("%w: %w", r.why, ErrUnsupported)
@@ -74,7 +74,7 @@ func armHoldDown(_ context.Context, h *held) (thing, func(context.Context) error
 	return down, nil, nil
 }
 
-// Close implements thing.
+// Close implements mechanism.
 func (d *heldDown) Close() error {
 	d.watch.close()
 	return d.unhook()

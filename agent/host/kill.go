@@ -64,7 +64,7 @@ type killing struct {
 
 // armKill opens everything that the instant needs, so that it takes one write
 // for each workload.
-func armKill(ctx context.Context, h *held) (thing, func(context.Context) error, error) {
+func armKill(ctx context.Context, h *held) (mechanism, func(context.Context) error, error) {
 	r, op := h.host, h.op.GetKillWorkloads()
 	if op.GetUndeclared() && !r.config.GetAllowUndeclaredKill() {
 		return nil, nil, errors.New("the host's config doesn't allow undeclared: kill")
@@ -197,7 +197,7 @@ func (r *Real) tellWatches(groups []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, h := range r.held {
-		if down, ok := h.thing.(*heldDown); ok {
+		if down, ok := h.mechanism.(*heldDown); ok {
 			down.watch.killed(groups)
 		}
 	}
@@ -237,7 +237,7 @@ func (k *killing) killStrays(ctx context.Context, r *Real) (failed error) {
 	return failed
 }
 
-// Close implements thing.
+// Close implements mechanism.
 func (k *killing) Close() error {
 	k.close()
 	return nil

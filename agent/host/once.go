@@ -9,7 +9,7 @@ import (
 
 // detachTag ends what is held under a tag.
 var detachTag = operation{
-	arm: func(_ context.Context, h *held) (thing, func(context.Context) error, error) {
+	arm: func(_ context.Context, h *held) (mechanism, func(context.Context) error, error) {
 		return nil, func(ctx context.Context) error {
 			return h.host.detach(ctx, h.op)
 		}, nil
@@ -19,7 +19,7 @@ var detachTag = operation{
 
 // startWorkloads starts what does not run, by the way that the host's config names.
 var startWorkloads = operation{
-	arm: func(_ context.Context, h *held) (thing, func(context.Context) error, error) {
+	arm: func(_ context.Context, h *held) (mechanism, func(context.Context) error, error) {
 		return nil, h.start, nil
 	},
 	says: sayStart,
@@ -39,7 +39,7 @@ func sayStart(op *pb.Op) string {
 
 // nothing is the other half of an operation without one.
 var nothing = operation{
-	arm:  func(context.Context, *held) (thing, func(context.Context) error, error) { return nil, nil, nil },
+	arm:  func(context.Context, *held) (mechanism, func(context.Context) error, error) { return nil, nil, nil },
 	says: func(*pb.Op) string { return "" },
 }
 

@@ -32,7 +32,7 @@ type operation struct {
 	// arm makes everything ready, and attaches what attaches with its gate inside.
 	// What stays is held under the operation's tag until it is detached; act, nil
 	// where nothing is left to do, waits for the gate and does the rest.
-	arm func(ctx context.Context, h *held) (stays thing, act func(context.Context) error, err error)
+	arm func(ctx context.Context, h *held) (stays mechanism, act func(context.Context) error, err error)
 	// remains lists what the kind has left on the host beyond the life of the
 	// process that held it, after taking it away if so wanted; nil for kinds that end
 	// with their holder.
@@ -54,8 +54,8 @@ var operations = map[protoreflect.Name]*operation{
 	"freeze":          &freeze,
 }
 
-// thing is what an operation holds on the host.
-type thing interface {
+// mechanism is what an operation holds on the host.
+type mechanism interface {
 	// evidence shows what it does; open says whether its gate is open now.
 	evidence(ctx context.Context, open bool) ([]*pb.Evidence, error)
 	// renew moves its lease to a boot time.

@@ -40,7 +40,7 @@ func (s scope) ids() []uint64 {
 
 // aimed attaches programs that follow the cgroups of a scope when they are made
 // anew. Their undo is the detach of their tag, whatever they have come to.
-func (h *held) aimed(s scope, e effect, attach func(*bpf.Loader) (bpf.Attachment, error), try activeProbe) (thing, func(context.Context) error, error) {
+func (h *held) aimed(s scope, e effect, attach func(*bpf.Loader) (bpf.Attachment, error), try activeProbe) (mechanism, func(context.Context) error, error) {
 	t, act, err := h.program(e, attach, try)
 	p, ok := t.(*program)
 	if err != nil || !ok || len(s.cgroups) == 0 {
@@ -60,7 +60,7 @@ type following struct {
 	follower *target.Follower
 }
 
-// Close implements thing.
+// Close implements mechanism.
 func (f *following) Close() error {
 	f.follower.Close()
 	return f.program.Close()

@@ -37,7 +37,7 @@ func saySilence(op *pb.Op) string {
 
 // armSilence tells the kernel which flows workloads have, as long as they live:
 // one that is idle until its packets are gone would be heard before it is known.
-func armSilence(_ context.Context, h *held) (thing, func(context.Context) error, error) {
+func armSilence(_ context.Context, h *held) (mechanism, func(context.Context) error, error) {
 	op := h.op.GetSilence()
 	scope, err := h.scope(op.GetCgroups())
 	if err != nil {
