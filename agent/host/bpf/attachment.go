@@ -10,8 +10,8 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-// held is an attachment made of programs of this process.
-type held struct {
+// attached is an attachment made of programs of this process.
+type attached struct {
 	coll  *ebpf.Collection
 	lease *mappedValue
 	links io.Closer
@@ -28,17 +28,17 @@ type held struct {
 	last map[string]uint64
 }
 
-// hold takes over a collection and what attaches it. Names are those of the
+// newAttached takes over a collection and what attaches it. Names are those of the
 // counters, in the order of the programs' enum.
-func hold(coll *ebpf.Collection, lease *mappedValue, links io.Closer, names []string) *held {
-	return &held{coll: coll, lease: lease, links: links, names: names, done: make(chan struct{}), free: func() error {
+func newAttached(coll *ebpf.Collection, lease *mappedValue, links io.Closer, names []string) *attached {
+	return &attached{coll: coll, lease: lease, links: links, names: names, done: make(chan struct{}), free: func() error {
 		coll.Close()
 		return lease.close()
 	}}
 }
 
 // Renew implements Attachment.
-func (h *held) Renew(until time.Duration) {
+func (h *attached) Renew(until time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !h.closed {
@@ -48,7 +48,7 @@ func (h *held) Renew(until time.Duration) {
 
 // Counters implements Attachment. It finds out, too, when somebody has detached
 // the fault, which is an error from then on and wraps ErrDetached.
-func (h *held) Counters() (map[string]uint64, error) {
+func (h *attached) Counters() (map[string]uint64, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed {
@@ -66,17 +66,17 @@ func (h *held) Counters() (map[string]uint64, error) {
 }
 
 // Done is closed when the fault has ended, for whatever reason.
-func (h *held) Done() <-chan struct{} { return h.done }
+func (h *attached) Done() <-chan struct{} { return h.done }
 
 // Cause is why it has ended without being closed.
-func (h *held) Cause() error {
+func (h *attached) Cause() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.why
 }
 
 // Close implements Attachment.
-func (h *held) Close() error {
+func (h *attached) Close() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed {
@@ -92,7 +92,7 @@ func (h *held) Close() error {
 }
 
 // read reads all counters. The caller holds the mutex.
-func (h *held) read() (map[string]uint64, error) {
+func (h *attached) read() (map[string]uint64, error) {
 	sums, err := readCounters(h.coll, h.names)
 	if err == nil && h.more != nil {
 		err = h.more(sums)

@@ -26,13 +26,13 @@ const spareCgroups = 64
 
 // Add aims at more cgroups: there is room for 64 more than at first, and for 256
 // in all where they are held down.
-func (h *held) Add(ids ...uint64) error {
+func (h *attached) Add(ids ...uint64) error {
 	return h.withCgroups(func(m *ebpf.Map) error { return fill(m, ids) })
 }
 
 // Follow aims at a cgroup in place of one that is no more; old may be 0. However
 // often it is made anew, it takes one place.
-func (h *held) Follow(old, id uint64) error {
+func (h *attached) Follow(old, id uint64) error {
 	return h.withCgroups(func(m *ebpf.Map) error {
 		if old != id {
 			if err := m.Delete(old); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
@@ -44,7 +44,7 @@ func (h *held) Follow(old, id uint64) error {
 }
 
 // withCgroups changes the set of cgroups, unless the fault has ended.
-func (h *held) withCgroups(change func(*ebpf.Map) error) error {
+func (h *attached) withCgroups(change func(*ebpf.Map) error) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	m := h.coll.Maps[holdMapCgroups]

@@ -18,7 +18,7 @@ const longestLife = "longest_life_nanos"
 
 // Hold is a HoldDown attachment. A cgroup that is made anew gets a new id,
 // which it has to follow.
-type Hold struct{ *held }
+type Hold struct{ *attached }
 
 // readLife adds the longest life to the counters.
 func (h *Hold) readLife(sums map[string]uint64) error {
@@ -62,7 +62,7 @@ func (l *Loader) HoldDown(g *pb.Gate, cgroupIDs []uint64) (Attachment, error) {
 		}
 		links = append(links, l)
 	}
-	h := &Hold{hold(coll, lease, links, holdCounters)}
+	h := &Hold{newAttached(coll, lease, links, holdCounters)}
 	h.more = h.readLife
 	return h, nil
 }

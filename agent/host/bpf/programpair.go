@@ -72,7 +72,7 @@ func (l *Loader) enter(p *programPair, g Gate, counters []string) (Attachment, e
 	if err != nil {
 		return nil, errors.Join(err, p.Close(), p.end())
 	}
-	h := hold(p.coll, p.lease, p, counters)
+	h := newAttached(p.coll, p.lease, p, counters)
 	h.free = func() error { return l.putAside(p) }
 	h.taken = p.dispatcher.taken
 	return h, nil

@@ -58,7 +58,7 @@ func TestProgramsOfAWholeHostAreUsedAgain(t *testing.T) {
 					t.Errorf("%d packets are lost without a fault", n)
 				}
 				a := attachIn(t, p.here, func() (Attachment, error) { return op(now(loader, time.Minute))(loader) })
-				if again := a.(*held).coll; loaded == nil {
+				if again := a.(*attached).coll; loaded == nil {
 					loaded = again
 				} else if loaded != again {
 					t.Error("the programs were loaded anew")
@@ -70,7 +70,7 @@ func TestProgramsOfAWholeHostAreUsedAgain(t *testing.T) {
 				if n, err := a.Counters(); err != nil || n[name] < 2 {
 					t.Errorf("counters %v, %v: want 2 %s", n, err, name)
 				}
-				if n, err := readCounters(a.(*held).coll, []string{"first", "second"}); err != nil || n["first"]+n["second"] != 0 {
+				if n, err := readCounters(a.(*attached).coll, []string{"first", "second"}); err != nil || n["first"]+n["second"] != 0 {
 					t.Errorf("counters of a spare: %v, %v", n, err)
 				}
 			}
