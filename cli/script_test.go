@@ -108,7 +108,7 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 // startControl is `control KEY=VALUE…`: a control plane of one server that
 // plays a part, in reach of the script's squall.
 func startControl(ts *testscript.TestScript, _ bool, args []string) {
-	c := &actor{ended: make(chan struct{}), part: map[string]string{}, calls: map[string]int{}}
+	c := &actor{ended: make(chan struct{}), part: map[string]string{}}
 	ts.Value(stage{}).(*stage).actor = c
 	for _, a := range args {
 		key, value, _ := strings.Cut(a, "=")
@@ -151,6 +151,9 @@ type actor struct {
 func (c *actor) note(method string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.calls == nil {
+		c.calls = map[string]int{}
+	}
 	c.calls[method]++
 }
 
