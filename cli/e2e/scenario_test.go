@@ -42,8 +42,10 @@ func TestASlowLinkSlowsOneZoneAlone(t *testing.T) {
 	play(t, "slow-zone-link").check(t, 0, "the link is slow", "other links are as they were")
 }
 
-// maxLate is how long after its planned end a revert may come.
-const maxLate = 20 * time.Millisecond
+// maxLate is how long after its planned end a revert may come on any machine. How
+// many milliseconds it takes is a figure of the bench: on a machine that was busy
+// with others it was 85 where it had been 15.
+const maxLate = 500 * time.Millisecond
 
 func TestTheControlPlaneSurvivesItsOwnZone(t *testing.T) {
 	long(t)
