@@ -139,7 +139,7 @@ func TestWhatIsNoNumberIsMissing(t *testing.T) {
 		for _, check := range []string{"!(checkout.value > 50)", "checkout.value != 3", "checkout.value * 0 == 0 || checkout.value > 50"} {
 			verdict, list := judged(t, "expect: [{ name: it, check: \""+check+"\", during: dark }]\n", func(_ *pb.Run, m *measured) {
 				for _, w := range m.windows {
-					w.Value, w.HasValue, w.Lowest, w.Highest = v, true, v, v
+					w.HasValue, w.Lowest, w.Highest = true, v, v
 				}
 			})
 			wants(t, verdict, pb.Verdict_VERDICT_INCONCLUSIVE, list, "it UNKNOWN")

@@ -350,8 +350,8 @@ func count(r *rand.Rand, made map[int64]*pb.Window, p *plainProbe, bit int, ende
 		hist.Add(w.Latency, r.Int64N(100e6))
 	}
 	if r.IntN(2) == 0 {
-		w.Value, w.HasValue = pick(r, 1, 2, 3, 4, 5, math.NaN(), math.Inf(1)), true
-		w.Lowest, w.Highest = w.Value, w.Value
+		v := pick(r, 1, 2, 3, 4, 5, math.NaN(), math.Inf(1))
+		w.HasValue, w.Lowest, w.Highest = true, v, v
 	}
 	if r.IntN(400) == 0 {
 		w.Count, w.Success = 1e9, 1e9

@@ -130,6 +130,6 @@ func (o oneSecond) count(probe, zone string, place int, a *pb.Attempt) {
 		hist.Add(w.Latency, a.GetDurationNanos())
 	}
 	if a.Value != nil {
-		hist.AddWindow(w, &pb.Window{Value: a.GetValue(), HasValue: true, Lowest: a.GetValue(), Highest: a.GetValue(), NewestUnixNanos: nanos})
+		hist.AddWindow(w, &pb.Window{HasValue: true, Lowest: a.GetValue(), Highest: a.GetValue()})
 	}
 }

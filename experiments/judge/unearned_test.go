@@ -153,9 +153,9 @@ func gives(b, c float64) func(*pb.Run, *measured) {
 			if w.GetProbe() != "checkout" {
 				continue
 			}
-			w.HasValue, w.Value, w.Lowest, w.Highest = true, b, b, b
+			w.HasValue, w.Lowest, w.Highest = true, b, b
 			if w.GetZone() == "zone-c" {
-				w.Value, w.Lowest, w.Highest = c, c, c
+				w.Lowest, w.Highest = c, c
 				w.NewestUnixNanos++ // it answers last
 			}
 		}
@@ -195,10 +195,10 @@ func TestOneHostsValueIsNotAnothers(t *testing.T) {
 
 // TestWindowKeepsTheExtremesOfItsHosts, whichever of them came last.
 func TestWindowKeepsTheExtremesOfItsHosts(t *testing.T) {
-	one := &pb.Window{Hosts: []byte{1}, HasValue: true, Value: 700, Lowest: 700, Highest: 700, NewestUnixNanos: 1, Latency: &pb.Histogram{}}
-	two := &pb.Window{Hosts: []byte{2}, HasValue: true, Value: 7, Lowest: 7, Highest: 7, NewestUnixNanos: 2, Latency: &pb.Histogram{}}
+	one := &pb.Window{Hosts: []byte{1}, HasValue: true, Lowest: 700, Highest: 700, NewestUnixNanos: 1, Latency: &pb.Histogram{}}
+	two := &pb.Window{Hosts: []byte{2}, HasValue: true, Lowest: 7, Highest: 7, NewestUnixNanos: 2, Latency: &pb.Histogram{}}
 	for _, w := range []*pb.Window{hist.Join(one, two), hist.Join(two, one)} {
-		if w.GetValue() != 7 || w.GetLowest() != 7 || w.GetHighest() != 700 {
+		if w.GetLowest() != 7 || w.GetHighest() != 700 {
 			t.Errorf("joined: %v", w)
 		}
 	}

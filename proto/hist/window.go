@@ -85,20 +85,15 @@ func AddWindow(into, from *pb.Window) {
 	into.LastFailureUnixNanos = max(into.GetLastFailureUnixNanos(), from.GetLastFailureUnixNanos())
 }
 
-// addValue keeps the newest value, and the lowest and the highest: one host's
-// does not stand for another's. Where one is no number, neither is what it is
-// compared with.
+// addValue keeps the lowest and the highest value: one host's does not stand for
+// another's. Where one is no number, neither is what it is compared with.
 func addValue(into, from *pb.Window) {
 	switch {
 	case !from.GetHasValue():
-		return
 	case into.GetHasValue():
 		into.Lowest, into.Highest = math.Min(into.GetLowest(), from.GetLowest()), math.Max(into.GetHighest(), from.GetHighest())
 	default:
-		into.Lowest, into.Highest = from.GetLowest(), from.GetHighest()
-	}
-	if !into.GetHasValue() || from.GetNewestUnixNanos() >= into.GetNewestUnixNanos() {
-		into.Value, into.HasValue = from.GetValue(), true
+		into.HasValue, into.Lowest, into.Highest = true, from.GetLowest(), from.GetHighest()
 	}
 }
 

@@ -192,7 +192,7 @@ func TestValueOfAWindowIsTheLast(t *testing.T) {
 			v := n
 			return probe.Reading{OK: true, Value: &v}
 		})
-	if w := closed[1]; !w.GetHasValue() || w.GetValue() != 3 {
+	if w := closed[1]; !w.GetHasValue() || w.GetLowest() != 3 || w.GetHighest() != 3 {
 		t.Errorf("window %v", w)
 	}
 }

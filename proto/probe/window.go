@@ -36,8 +36,7 @@ func (o *window) add(t *pb.ProbeTask, zone string, ended int64, r Reading) (clos
 		o.failed(ended - r.Duration.Nanoseconds())
 	}
 	if r.Value != nil {
-		o.w.Value, o.w.HasValue = *r.Value, true
-		o.w.Lowest, o.w.Highest = *r.Value, *r.Value
+		o.w.HasValue, o.w.Lowest, o.w.Highest = true, *r.Value, *r.Value
 	}
 	o.w.NewestUnixNanos = max(o.w.NewestUnixNanos, ended)
 	return closed

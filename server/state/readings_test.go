@@ -126,20 +126,17 @@ func TestWindowsOfOneRunAreBounded(t *testing.T) {
 	}
 }
 
-func TestNewestValueWins(t *testing.T) {
+func TestHostsValuesKeepTheirExtremes(t *testing.T) {
 	b := holding(t)
 	second := b.now / 1e9
-	for _, w := range []struct {
-		host   int
-		newest int64
-		value  float64
-	}{{0, 5, 1}, {1, 9, 2}, {2, 7, 3}} {
-		x := b.window(w.host, second, 1)
-		x.HasValue, x.Value, x.NewestUnixNanos = true, w.value, w.newest
+	for host, value := range []float64{2, 1, 3} {
+		x := b.window(host, second, 1)
+		x.HasValue, x.Lowest, x.Highest = true, value, value
 		b.must(recorded(x))
 	}
-	if got := b.m.View().Readings("r").Window("shop", "zone-a", second).GetValue(); got != 2 {
-		t.Errorf("the value is %v", got)
+	w := b.m.View().Readings("r").Window("shop", "zone-a", second)
+	if w.GetLowest() != 1 || w.GetHighest() != 3 {
+		t.Errorf("the values are %v to %v", w.GetLowest(), w.GetHighest())
 	}
 }
 

@@ -941,9 +941,8 @@ type Window struct {
 	Success uint64 `protobuf:"varint,7,opt,name=success,proto3" json:"success,omitempty"`
 	// Latencies in nanoseconds.
 	Latency *Histogram `protobuf:"bytes,8,opt,name=latency,proto3" json:"latency,omitempty"`
-	// The last value of a probe that gives one.
-	Value    float64 `protobuf:"fixed64,9,opt,name=value,proto3" json:"value,omitempty"`
-	HasValue bool    `protobuf:"varint,10,opt,name=has_value,json=hasValue,proto3" json:"has_value,omitempty"`
+	// Its hosts gave a value; lowest and highest say which.
+	HasValue bool `protobuf:"varint,10,opt,name=has_value,json=hasValue,proto3" json:"has_value,omitempty"`
 	// The newest attempt in it, cluster time.
 	NewestUnixNanos int64 `protobuf:"varint,11,opt,name=newest_unix_nanos,json=newestUnixNanos,proto3" json:"newest_unix_nanos,omitempty"`
 	// When the first and the last attempt that failed in it began, cluster time; 0
@@ -1041,13 +1040,6 @@ func (x *Window) GetLatency() *Histogram {
 		return x.Latency
 	}
 	return nil
-}
-
-func (x *Window) GetValue() float64 {
-	if x != nil {
-		return x.Value
-	}
-	return 0
 }
 
 func (x *Window) GetHasValue() bool {
@@ -2026,7 +2018,7 @@ const file_squall_v1_agent_proto_rawDesc = "" +
 	"\aWindows\x12\x14\n" +
 	"\x05batch\x18\x01 \x01(\x04R\x05batch\x12+\n" +
 	"\awindows\x18\x02 \x03(\v2\x11.squall.v1.WindowR\awindows\x12\x14\n" +
-	"\x05again\x18\x03 \x01(\bR\x05again\"\xd3\x03\n" +
+	"\x05again\x18\x03 \x01(\bR\x05again\"\xc3\x03\n" +
 	"\x06Window\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x14\n" +
 	"\x05probe\x18\x02 \x01(\tR\x05probe\x12\x12\n" +
@@ -2035,15 +2027,15 @@ const file_squall_v1_agent_proto_rawDesc = "" +
 	"\x05hosts\x18\x05 \x01(\fR\x05hosts\x12\x14\n" +
 	"\x05count\x18\x06 \x01(\x04R\x05count\x12\x18\n" +
 	"\asuccess\x18\a \x01(\x04R\asuccess\x12.\n" +
-	"\alatency\x18\b \x01(\v2\x14.squall.v1.HistogramR\alatency\x12\x14\n" +
-	"\x05value\x18\t \x01(\x01R\x05value\x12\x1b\n" +
+	"\alatency\x18\b \x01(\v2\x14.squall.v1.HistogramR\alatency\x12\x1b\n" +
 	"\thas_value\x18\n" +
 	" \x01(\bR\bhasValue\x12*\n" +
 	"\x11newest_unix_nanos\x18\v \x01(\x03R\x0fnewestUnixNanos\x127\n" +
 	"\x18first_failure_unix_nanos\x18\f \x01(\x03R\x15firstFailureUnixNanos\x125\n" +
 	"\x17last_failure_unix_nanos\x18\r \x01(\x03R\x14lastFailureUnixNanos\x12\x16\n" +
 	"\x06lowest\x18\x0e \x01(\x01R\x06lowest\x12\x18\n" +
-	"\ahighest\x18\x0f \x01(\x01R\ahighest\"I\n" +
+	"\ahighest\x18\x0f \x01(\x01R\ahighestJ\x04\b\t\x10\n" +
+	"\"I\n" +
 	"\tHistogram\x12\x14\n" +
 	"\x05index\x18\x01 \x03(\rR\x05index\x12\x14\n" +
 	"\x05count\x18\x02 \x03(\x04R\x05count\x12\x10\n" +
