@@ -14,6 +14,7 @@ import (
 
 	"squall/agent/host"
 	"squall/agent/host/hosttest"
+	"squall/agent/host/hosttest/lack"
 	pb "squall/proto/squall/v1"
 )
 
@@ -66,7 +67,7 @@ func guardOf(t *testing.T, parent int) (pid int) {
 	t.Helper()
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(parent) + "/task/" + strconv.Itoa(parent) + "/children")
 	if err != nil {
-		t.Skip("the kernel lists no children")
+		lack.Of(t, "the kernel lists no children of processes")
 	}
 	tasks, _ := os.ReadDir("/proc/" + strconv.Itoa(parent) + "/task")
 	for _, task := range tasks {

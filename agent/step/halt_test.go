@@ -84,17 +84,24 @@ func TestHaltCutsAnInjectionOffThatHangs(t *testing.T) {
 	})
 }
 
+// haltBehindALocalOne has servers and somebody on the host halt it, and the
+// engine begin anew with both.
+func (r *rig) haltBehindALocalOne() {
+	r.t.Helper()
+	r.orderWith(&pb.HaltLatch{Id: "theirs", Engaged: true})
+	if err := r.engine.Halt(&pb.HaltLatch{Id: "mine", Engaged: true, Local: true}); err != nil {
+		r.t.Fatal(err)
+	}
+	synctest.Wait()
+	r.end()
+	r.begin()
+}
+
 // What servers lift while a local halt hides theirs is lifted: the host is not
 // left halted by what nobody holds any more.
 func TestHaltBehindALocalOneIsLifted(t *testing.T) {
 	bubble(t, func(r *rig) {
-		r.orderWith(&pb.HaltLatch{Id: "theirs", Engaged: true})
-		if err := r.engine.Halt(&pb.HaltLatch{Id: "mine", Engaged: true, Local: true}); err != nil {
-			t.Fatal(err)
-		}
-		synctest.Wait()
-		r.end()
-		r.begin()
+		r.haltBehindALocalOne()
 		r.orderWith(&pb.HaltLatch{Id: "theirs"})
 		if h := r.engine.Halted(); h.GetId() != "mine" {
 			t.Fatalf("halted: %v, want the local latch", h)
@@ -113,13 +120,7 @@ func TestHaltBehindALocalOneIsLifted(t *testing.T) {
 // whether or not the disk answers.
 func TestHaltBehindALocalOneHoldsAtOnce(t *testing.T) {
 	bubble(t, func(r *rig) {
-		r.orderWith(&pb.HaltLatch{Id: "theirs", Engaged: true})
-		if err := r.engine.Halt(&pb.HaltLatch{Id: "mine", Engaged: true, Local: true}); err != nil {
-			t.Fatal(err)
-		}
-		synctest.Wait()
-		r.end()
-		r.begin()
+		r.haltBehindALocalOne()
 		defer r.disk.hangs()()
 		if err := r.engine.Resume(); err != nil {
 			t.Fatal(err)

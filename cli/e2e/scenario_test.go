@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"squall/agent/host/hosttest"
+	"squall/agent/host/hosttest/late"
 	pb "squall/proto/squall/v1"
 )
 
@@ -42,10 +43,9 @@ func TestASlowLinkSlowsOneZoneAlone(t *testing.T) {
 	play(t, "slow-zone-link").check(t, 0, "the link is slow", "other links are as they were")
 }
 
-// maxLate is how long after its planned end a revert may come on any machine. How
-// many milliseconds it takes is a figure of the bench: on a machine that was busy
-// with others it was 85 where it had been 15.
-const maxLate = 500 * time.Millisecond
+// maxLate is how long after its planned end a revert may come on a machine that is
+// in time itself. One that others use adds what it is late by: 85 ms were seen.
+const maxLate = 20 * time.Millisecond
 
 func TestTheControlPlaneSurvivesItsOwnZone(t *testing.T) {
 	long(t)
@@ -54,6 +54,7 @@ func TestTheControlPlaneSurvivesItsOwnZone(t *testing.T) {
 		r.whole(t)
 		leader := r.leader(t)
 		dark, lit := around(leader)
+		machine := late.Begin(t)
 		out := r.squall(t, "run", "own-zone-loss", "--aim", "dark="+dark, "--aim", "lit="+lit)
 		if out.code != 0 {
 			return out, "the verdict is not pass"
@@ -62,7 +63,7 @@ func TestTheControlPlaneSurvivesItsOwnZone(t *testing.T) {
 		if !oneOf(report, leader) {
 			t.Fatalf("the leader %s was not among the hosts without power: %v", leader, out)
 		}
-		return out, badMarks(t, report)
+		return out, badMarks(t, report, maxLate+2*machine.Worst())
 	})
 }
 
@@ -97,8 +98,8 @@ func oneOf(report *pb.RunReport, host string) bool {
 }
 
 // badMarks reads the hosts' journals as the report carries them: each step was
-// armed and held once, and reverted at its planned end.
-func badMarks(t *testing.T, report *pb.RunReport) string {
+// armed and held once, and reverted at most so long after its planned end.
+func badMarks(t *testing.T, report *pb.RunReport, most time.Duration) string {
 	t.Helper()
 	var bad []string
 	for _, step := range report.GetSteps() {
@@ -106,10 +107,10 @@ func badMarks(t *testing.T, report *pb.RunReport) string {
 			times := map[pb.StepState]int{}
 			for _, m := range h.GetJournal() {
 				times[m.GetState()]++
-				late := time.Duration(m.GetActualUnixNanos() - m.GetPlannedUnixNanos())
+				after := time.Duration(m.GetActualUnixNanos() - m.GetPlannedUnixNanos())
 				if m.GetState() == pb.StepState_STEP_STATE_REVERTED {
-					t.Logf("%s: reverted %v after its planned end", h.GetHost(), late)
-					if m.GetPlannedUnixNanos() == 0 || late > maxLate {
+					t.Logf("%s: reverted %v after its planned end, of %v", h.GetHost(), after, most)
+					if m.GetPlannedUnixNanos() == 0 || after > most {
 						bad = append(bad, h.GetHost()+" reverted late, or unplanned")
 					}
 				}
