@@ -35,6 +35,6 @@ func untilInTime(t *testing.T, play func() (result, string)) result {
 		case n == plays:
 			t.Fatalf("%s, at a load of %.1f, %d times: %v", complaint, load(t), plays, r)
 		}
-		t.Logf("%s, at a load of %.1f: once more. It was: %s", complaint, load(t), r.line)
+		t.Logf("%s, at a load of %.1f: once more. It was: %v", complaint, load(t), r)
 	}
 }

@@ -19,6 +19,10 @@ import (
 // what became of each.
 type redisWriter struct {
 	sentinels []string
+	// answered is the index of the Sentinel that named the primary last. It is
+	// asked first, as Redis' guide for clients demands: one that is back from the
+	// dark names the old primary until the others tell it better.
+	answered atomic.Int64
 	// book is the open one's name, or nil.
 	book   atomic.Pointer[string]
 	number atomic.Int64
@@ -93,10 +97,12 @@ func (w *redisWriter) write(ctx context.Context, key string) error {
 	return err
 }
 
-// primary is the address that the first Sentinel which answers names.
+// primary is the address that a Sentinel which answers names.
 func (w *redisWriter) primary(ctx context.Context) (address string, err error) {
-	for _, sentinel := range w.sentinels {
-		c, dialErr := dialRedis(ctx, sentinel+":26379")
+	first := int(w.answered.Load())
+	for i := range w.sentinels {
+		i = (first + i) % len(w.sentinels)
+		c, dialErr := dialRedis(ctx, w.sentinels[i]+":26379")
 		if dialErr != nil {
 			err = dialErr
 			continue
@@ -104,6 +110,7 @@ func (w *redisWriter) primary(ctx context.Context) (address string, err error) {
 		words, askErr := c.do("SENTINEL", "get-master-addr-by-name", "shop")
 		c.Close()
 		if askErr == nil && len(words) == 2 {
+			w.answered.Store(int64(i))
 			return net.JoinHostPort(words[0], words[1]), nil
 		}
 		err = errors.Join(askErr, errors.New("no primary is named"))
