@@ -73,21 +73,3 @@ func BenchmarkInjectAndUndo(b *testing.B) {
 	row{name: "inject dns.fail, five hosts: returned", unit: "ms", values: millis(returned), judged: median, limit: 40, base: millis(asked), baseName: ask}.print()
 	row{name: "undo, five hosts: proved clean", unit: "ms", values: millis(undone), judged: median, limit: 30, base: millis(asked), baseName: ask}.print()
 }
-
-// BenchmarkHalt is the lever over a lab of which one zone has no power and one no
-// names, which is all that guardrails let in at one time, until every host has
-// shown that it is clean.
-func BenchmarkHalt(b *testing.B) {
-	r := newRegion(b, "lab", "shop")
-	var took, asked []time.Duration
-	for range rounds {
-		r.inject("power.off", "--zone", "zone-b")
-		r.inject("dns.fail", "--zone", "zone-a")
-		took = append(took, r.run("halt", "--reason", "bench"))
-		r.run("resume")
-		r.rest()
-		asked = append(asked, r.run("get", "runs"))
-		time.Sleep(time.Second) // workloads get ready again
-	}
-	row{name: "halt over the lab, power.off held", unit: "ms", values: millis(took), judged: most, limit: 1000, base: millis(asked), baseName: "squall get runs"}.print()
-}
