@@ -64,14 +64,14 @@ func (d *controlDoor) Run(ctx context.Context, req *pb.RunRequest) (*pb.RunRespo
 		return nil, refusef(pb.Refusal_REFUSAL_INVALID, "choose a short one of plain letters", "the request's id %.40q can't be one", req.GetId())
 	}
 	if latch := d.engaged(); latch != nil {
-		return &pb.RunResponse{Refused: []*pb.Problem{halted(latch)}}, nil
+		return &pb.RunResponse{Refused: []*pb.Problem{state.Halted(latch)}}, nil
 	}
 	view, err := d.read(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if latch := view.Halt(); latch.GetEngaged() {
-		return &pb.RunResponse{Refused: []*pb.Problem{halted(latch)}}, nil
+		return &pb.RunResponse{Refused: []*pb.Problem{state.Halted(latch)}}, nil
 	}
 	e, made, err := d.plan(view, draft{req.GetExperiment(), req.GetAim(), req.GetFile(), req.GetSource()})
 	if err != nil {
@@ -223,14 +223,6 @@ func refusals(p *pb.Plan, digest string) []*pb.Problem {
 func runID(experiment, request string) string {
 	sum := sha256.Sum256([]byte(request))
 	return experiment + "-" + hex.EncodeToString(sum[:4])
-}
-
-func halted(latch *pb.HaltLatch) *pb.Problem {
-	return &pb.Problem{
-		Refusal: pb.Refusal_REFUSAL_HALTED,
-		Message: fmt.Sprintf("the halt lever is engaged by %q: %s", latch.GetId(), latch.GetReason()),
-		Fix:     "let go of it with: squall resume " + latch.GetId(),
-	}
 }
 
 // propose commits a command of a person, and returns its refusal as an error.

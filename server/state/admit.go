@@ -43,8 +43,7 @@ func (t *change) admissible(c *pb.AdmitRun) *pb.Problem {
 	case t.runs[c.GetRun()] != nil:
 		return refuse(pb.Refusal_REFUSAL_INVALID, "choose another id", "run %q exists already", c.GetRun())
 	case t.halt.GetEngaged():
-		return refuse(pb.Refusal_REFUSAL_HALTED, "let go of it with: squall resume "+t.halt.GetId(),
-			"the halt lever is engaged by %q: %s", t.halt.GetId(), t.halt.GetReason())
+		return Halted(t.halt)
 	case len(c.GetPlan().GetProblems()) > 0:
 		return c.GetPlan().GetProblems()[0]
 	case len(t.Active()) >= maxActive:

@@ -100,6 +100,17 @@ func haltedAhead(r *pb.Run) bool {
 	return false
 }
 
+// Halted refuses what a halt refuses: it names the halt, why it was pulled where
+// somebody said so, and how to let go.
+func Halted(latch *pb.HaltLatch) *pb.Problem {
+	why := latch.GetReason()
+	if why != "" {
+		why = ": " + why
+	}
+	return refuse(pb.Refusal_REFUSAL_HALTED, "let go of it with: squall resume "+latch.GetId(),
+		"the halt lever is engaged by %q%s", latch.GetId(), why)
+}
+
 func haltText(c *pb.Halt) string {
 	if c.GetReason() == "" {
 		return "halt " + c.GetId()

@@ -28,6 +28,17 @@ func TestHaltEndsEveryRunAndRefusesNewOnes(t *testing.T) {
 	b.refused(fire("r", t0), pb.Refusal_REFUSAL_INVALID)
 }
 
+func TestRefusalByAHaltSaysWhy(t *testing.T) {
+	for reason, want := range map[string]string{
+		"":           `the halt lever is engaged by "h1"`,
+		"a real one": `the halt lever is engaged by "h1": a real one`,
+	} {
+		if p := Halted(&pb.HaltLatch{Id: "h1", Reason: reason}); p.GetMessage() != want {
+			t.Errorf("it says %q, want %q", p.GetMessage(), want)
+		}
+	}
+}
+
 func TestResumeNamesTheHaltThatIsEngaged(t *testing.T) {
 	b := newBench(t)
 	b.refused(resume("h1"), pb.Refusal_REFUSAL_INVALID)
