@@ -100,7 +100,7 @@ func agentError(err error) error {
 	var held *host.Locked
 	switch {
 	case errors.As(err, &held):
-		return usagef("%w\n  fix: an agent runs here already: stop process %d, or give --state, --run and --socket of their own", err, held.Pid)
+		return usagef("%w\n  fix: an agent runs here already: stop process %d; one with --state, --run and --socket of its own takes network faults in another network namespace only", err, held.Pid)
 	case says(err, syscall.ENOSPC):
 		return &exitError{experiments.ExitCode(pb.Refusal_REFUSAL_DISK), fmt.Errorf("%w\n  fix: free space on that disk, or give --state a folder on another", err)}
 	case says(err, syscall.EROFS):
