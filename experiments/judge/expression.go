@@ -19,8 +19,8 @@ type expression struct {
 	targets []string
 	roles   []string
 	terms   []term
-	// values says that it speaks of a number that a probe gives.
-	values bool
+	// valued are the probes that give it a number.
+	valued []string
 }
 
 // term is a comparison of a value with a limit, or with another value: what
@@ -37,6 +37,9 @@ type term struct {
 type value struct{ name, field string }
 
 func (v value) String() string { return v.name + "." + v.field }
+
+// given says that it is a number that a probe's hosts give.
+func (v value) given() bool { return v.field == "value" }
 
 // opposite turns a comparison round, for a limit on the left.
 var opposite = map[string]string{
@@ -63,8 +66,9 @@ func newExpression(v *vocabulary, text string, checked *cel.Ast, program cel.Pro
 		if t, ok := asTerm(e); ok && x.names(t.name) {
 			x.terms = append(x.terms, t)
 		}
-		v, ok := asValue(e)
-		x.values = x.values || ok && v.field == "value"
+		if v, ok := asValue(e); ok && v.given() && !slices.Contains(x.valued, v.name) {
+			x.valued = append(x.valued, v.name)
+		}
 	}))
 	return x
 }
@@ -132,13 +136,23 @@ type sample struct{ value, limit float64 }
 // sample reads a term, the worse of its extremes; of what any host is enough for,
 // the better one. It is false where there is no data.
 func (t term) sample(m *moment) (worst sample, there bool) {
-	for _, m := range m.extremes() {
+	for _, m := range m.extremes(t.valued()) {
 		s, ok := t.sampleOnce(m)
 		if ok && (!there || (t.badness(s) > t.badness(worst)) != m.any) {
 			worst, there = s, true
 		}
 	}
 	return worst, there
+}
+
+// valued are the probes that give it a number.
+func (t term) valued() (names []string) {
+	for _, v := range []*value{&t.value, t.other} {
+		if v != nil && v.given() && !slices.Contains(names, v.name) {
+			names = append(names, v.name)
+		}
+	}
+	return names
 }
 
 func (t term) sampleOnce(m *moment) (sample, bool) {
@@ -181,22 +195,20 @@ const (
 // eval evaluates the expression as things are at a moment: for the lowest and for
 // the highest where hosts give a value.
 func (x *expression) eval(m *moment) outcome {
-	if !x.values {
-		return x.evalOnce(m)
-	}
-	both := m.extremes()
-	low, high := x.evalOnce(both[0]), x.evalOnce(both[1])
 	decides, other := broken, holds
 	if m.any {
 		decides, other = holds, broken
 	}
-	switch {
-	case low == decides || high == decides:
-		return decides
-	case low != other:
-		return low
+	result := other
+	for _, m := range m.extremes(x.valued) {
+		switch o := x.evalOnce(m); {
+		case o == decides:
+			return o
+		case result == other:
+			result = o
+		}
 	}
-	return high
+	return result
 }
 
 func (x *expression) evalOnce(m *moment) outcome {

@@ -18,22 +18,66 @@ type look struct {
 	from       plainStore
 	end, begin int64
 	over       int64
-	highest    bool // of what hosts give, and not the lowest
+	highest    map[string]bool // the probes of whose hosts' values the highest counts, not the lowest
 }
 
-// ofEach is what a statement is for the lowest and for the highest values that
-// hosts give, where it has to hold for all of them.
+// ofEach is what a statement is for whichever of the lowest and the highest values
+// that the hosts of each probe give, where it has to hold for all of them.
 func ofEach(s statement, l look) answer {
-	low := s.ask(l)
-	l.highest = true
-	return both{given(low), given(s.ask(l))}.ask(l)
+	var all statement
+	for _, a := range whichever(s, l) {
+		if all == nil {
+			all = a
+		} else {
+			all = both{all, a}
+		}
+	}
+	return all.ask(l)
 }
 
 // ofAny is the same where one of them is enough.
 func ofAny(s statement, l look) answer {
-	low := s.ask(l)
-	l.highest = true
-	return either{given(low), given(s.ask(l))}.ask(l)
+	var one statement
+	for _, a := range whichever(s, l) {
+		if one == nil {
+			one = a
+		} else {
+			one = either{one, a}
+		}
+	}
+	return one.ask(l)
+}
+
+// whichever is what the statement is for each choice of lowest and highest.
+func whichever(s statement, l look) (all []given) {
+	names := valued(s)
+	for choice := range 1 << len(names) {
+		l.highest = map[string]bool{}
+		for i, name := range names {
+			l.highest[name] = choice>>i&1 == 1
+		}
+		all = append(all, given(s.ask(l)))
+	}
+	return all
+}
+
+// valued are the probes whose values a statement compares.
+func valued(s statement) []string {
+	var all []string
+	switch s := s.(type) {
+	case compare:
+		if s.field == "value" {
+			all = []string{s.probe}
+		}
+	case both:
+		all = slices.Concat(valued(s.a), valued(s.b))
+	case either:
+		all = slices.Concat(valued(s.a), valued(s.b))
+	case not:
+		all = valued(s.a)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // given is a statement that has been answered.
@@ -192,7 +236,7 @@ func (l look) value(probe, field string) (float64, answer) {
 		return 0, tooEarly
 	}
 	if field == "value" {
-		return l.extreme(p)
+		return l.extreme(p, l.highest[probe])
 	}
 	return figure(field, l.windows(p))
 }
@@ -241,7 +285,7 @@ func figure(field string, windows []*pb.Window) (float64, answer) {
 }
 
 // extreme is over what each zone's hosts gave in their last round of attempts.
-func (l look) extreme(p *plainProbe) (float64, answer) {
+func (l look) extreme(p *plainProbe, highest bool) (float64, answer) {
 	var given []float64
 	for _, z := range p.zones() {
 		hosts := 0
@@ -275,7 +319,7 @@ func (l look) extreme(p *plainProbe) (float64, answer) {
 	switch {
 	case len(given) == 0:
 		return 0, unknown
-	case l.highest:
+	case highest:
 		return slices.Max(given), yes
 	}
 	return slices.Min(given), yes

@@ -23,16 +23,24 @@ type moment struct {
 	// any says that one host's value is enough, as for what ends a run. Otherwise
 	// a statement about a value speaks of all hosts that give one.
 	any bool
-	// highest takes the highest of hosts' values, and not the lowest.
-	highest bool
+	// highest are the probes of whose hosts' values the highest is taken, and not
+	// the lowest.
+	highest []string
 }
 
-// extremes are the moment as the hosts with the lowest and with the highest
-// values see it.
-func (m *moment) extremes() [2]*moment {
-	low, high := *m, *m
-	high.highest = true
-	return [2]*moment{&low, &high}
+// extremes are the moment with the lowest and with the highest value that hosts
+// gave to each of these probes, in every combination: of which host a value is
+// nobody knows, so that the worst of them may be so.
+func (m *moment) extremes(valued []string) []*moment {
+	all := []*moment{m}
+	for _, name := range valued {
+		for _, low := range all {
+			high := *low
+			high.highest = append(slices.Clone(low.highest), name)
+			all = append(all, &high)
+		}
+	}
+	return all
 }
 
 // at is the instant of the moment.
@@ -105,7 +113,7 @@ func (m *moment) probe(s *source, field string) (any, error) {
 	case "ok":
 		return newest(l, h)
 	case "value":
-		return m.extreme(l, h)
+		return extreme(l, h, slices.Contains(m.highest, s.name))
 	}
 	nanos, ok := l.quantile(h, quantiles[field])
 	if !ok {
@@ -158,7 +166,7 @@ func newest(l *rollingSum, h *hearing) (any, error) {
 
 // extreme is the lowest or the highest of what hosts gave of late; what is no
 // number is missing.
-func (m *moment) extreme(l *rollingSum, h *hearing) (any, error) {
+func extreme(l *rollingSum, h *hearing, highest bool) (any, error) {
 	low, high := math.Inf(1), math.Inf(-1)
 	for _, zone := range l.values(h) {
 		for _, w := range zone {
@@ -168,7 +176,7 @@ func (m *moment) extreme(l *rollingSum, h *hearing) (any, error) {
 	if math.IsNaN(low) || math.IsInf(low, 0) || math.IsInf(high, 0) {
 		return nil, errMissing
 	}
-	if m.highest {
+	if highest {
 		return high, nil
 	}
 	return low, nil

@@ -1,11 +1,14 @@
 package judge_test
 
 import (
+	"fmt"
 	"math"
 	"strings"
 	"testing"
 	"time"
 
+	"squall/experiments"
+	"squall/experiments/judge"
 	"squall/proto/hist"
 	pb "squall/proto/squall/v1"
 )
@@ -206,6 +209,50 @@ func TestWindowKeepsTheExtremesOfItsHosts(t *testing.T) {
 	for _, w := range []*pb.Window{hist.Join(one, without), hist.Join(without, one)} {
 		if w.GetLowest() != 700 || w.GetHighest() != 700 {
 			t.Errorf("joined with a host that gives none: %v", w)
+		}
+	}
+}
+
+// TestValuesOfTwoProbesAreThoseOfAnyHosts: which host gave which value is not
+// known, so that what compares two probes holds for every pair of them.
+func TestValuesOfTwoProbesAreThoseOfAnyHosts(t *testing.T) {
+	const more = "expect: [{ name: it, check: checkout.value > slow.value, during: dark }]\n"
+	for _, c := range []struct {
+		checkout, slow [2]float64
+		want           pb.Verdict
+		says           string
+	}{
+		{[2]float64{6, 10}, [2]float64{0, 5}, pb.Verdict_VERDICT_PASS, "it HOLDS"},
+		{[2]float64{1, 10}, [2]float64{5, 0}, pb.Verdict_VERDICT_FAIL, "it BROKEN: checkout.value worst 1, limit > slow.value 5"},
+		{[2]float64{1, 10}, [2]float64{0, 5}, pb.Verdict_VERDICT_FAIL, "it BROKEN: checkout.value worst 1, limit > slow.value 5"},
+	} {
+		verdict, list := judged(t, more, func(run *pb.Run, m *measured) {
+			gives(c.checkout[0], c.checkout[1])(run, m)
+			for _, w := range m.windows {
+				if w.GetProbe() == "slow" {
+					w.HasValue, w.Lowest, w.Highest = true, min(c.slow[0], c.slow[1]), max(c.slow[0], c.slow[1])
+				}
+			}
+		})
+		wants(t, verdict, c.want, list, c.says)
+	}
+}
+
+// TestExpressionReadsValuesOfFewProbes: each one more doubles what is evaluated.
+func TestExpressionReadsValuesOfFewProbes(t *testing.T) {
+	var probes, terms []string
+	for i := range 5 {
+		probes = append(probes, fmt.Sprintf("  p%d: { every: 1s, timeout: 1s, tcp: \"a:1\" }\n", i))
+		terms = append(terms, fmt.Sprintf("p%d.value > 1", i))
+	}
+	text := strings.Replace(head, "probes:\n", "probes:\n"+strings.Join(probes, ""), 1)
+	for n, want := range map[int]string{4: "", 5: ".value of 5 probes, and may of 4"} {
+		e, src, problems := experiments.Decode("trial.yaml", []byte(text+"expect: [{ name: it, check: "+strings.Join(terms[:n], " && ")+", during: dark }]\n"))
+		if problems == nil {
+			_, problems = judge.Compile(e, src)
+		}
+		if got := fmt.Sprint(problems); want == "" && problems != nil || !strings.Contains(got, want) {
+			t.Errorf("%d probes: %s", n, got)
 		}
 	}
 }

@@ -91,8 +91,19 @@ func (v *vocabulary) compile(text string) (*expression, *wrong) {
 	if err != nil {
 		return nil, &wrong{message: "the expression can't be evaluated: " + err.Error(), fix: "write it more simply"}
 	}
-	return newExpression(v, text, checked, program), nil
+	x := newExpression(v, text, checked, program)
+	if len(x.valued) > maxValued {
+		return nil, &wrong{
+			message: fmt.Sprintf("%q reads .value of %d probes, and may of %d", text, len(x.valued), maxValued),
+			fix:     "make several statements of it",
+		}
+	}
+	return x, nil
 }
+
+// maxValued is of how many probes an expression may read what hosts gave: it is
+// evaluated for the lowest and the highest of each, in every combination.
+const maxValued = 4
 
 // says refuses what holds or does not, whatever was measured.
 func (v *vocabulary) says(a *cel.Ast, text string) *wrong {
