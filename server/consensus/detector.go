@@ -62,7 +62,9 @@ type detector struct {
 	looking bool
 	// gone is the leader that was found to be gone, while its successor is awaited.
 	gone raft.ServerID
-	work sync.WaitGroup
+	// yielded is when this server last agreed that another stands.
+	yielded time.Time
+	work    sync.WaitGroup
 }
 
 func newDetector(inner fullTransport, ways watched, cfg Config) *detector {
@@ -136,12 +138,26 @@ func (d *detector) look(leader raft.ServerID, address raft.ServerAddress) {
 		if _, still := d.follows(); still != leader {
 			return
 		}
-		if d.agreed(leader) {
+		if d.yieldedSince(time.Now().Add(-rankPause)) {
+			continue // who was agreed to stands by now
+		}
+		asked := time.Now()
+		switch agreed := d.agreed(leader); {
+		case agreed && d.yieldedSince(asked): // two ask at one time, and would share the votes
+			d.sleep(time.Duration(d.rank(leader)+1) * rankPause)
+		case agreed:
 			d.log.Warn("the leader's process is gone; standing for election", "leader", leader)
 			d.stand()
 			return
 		}
 	}
+}
+
+// yieldedSince tells whether this server has agreed that another stands.
+func (d *detector) yieldedSince(then time.Time) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.yielded.After(then)
 }
 
 // find notes which leader is gone, and whether a look goes on.
@@ -233,11 +249,13 @@ func (d *detector) ask(p Peer) bool {
 }
 
 func (d *detector) answer(rpc raft.RPC, q *raft.RequestPreVoteRequest) {
-	d.mu.Lock()
-	gone := d.gone
-	d.mu.Unlock()
 	_, leader := d.follows()
-	agrees := gone != "" && gone == leader && q.LastLogIndex >= d.raft.Load().LastIndex()
+	d.mu.Lock()
+	agrees := d.gone != "" && d.gone == leader && q.LastLogIndex >= d.raft.Load().LastIndex()
+	if agrees {
+		d.yielded = time.Now()
+	}
+	d.mu.Unlock()
 	rpc.Respond(&raft.RequestPreVoteResponse{RPCHeader: d.header(), Granted: agrees}, nil)
 }
 

@@ -2,6 +2,7 @@ package consensus
 
 import (
 	"os"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -23,20 +24,36 @@ func deaf(t *testing.T, nodes []*node) {
 	time.Sleep(2 * calm().Heartbeat) // a timer of before finds its leader well
 }
 
-// TestLeaderWhoseProcessIsGoneIsNotWaitedOut kills the leader where only its closed
-// connections can tell of it.
+// TestLeaderWhoseProcessIsGoneIsNotWaitedOut kills the leader, and some followers
+// with it, where only closed connections can tell of it.
 func TestLeaderWhoseProcessIsGoneIsNotWaitedOut(t *testing.T) {
-	nodes := newCluster(t, 3, calm())
-	propose(t, nodes, greet("web"))
-	settle(t, nodes)
-	dead := leader(t, nodes)
-	deaf(t, nodes)
-	dead.crash()
-	began := time.Now()
-	next := leader(t, others(nodes, dead))
-	t.Logf("%s leads after %s", next.cfg.ID, time.Since(began))
-	propose(t, others(nodes, dead), greet("db"))
-	settle(t, others(nodes, dead))
+	for name, c := range map[string]struct{ servers, dead int }{
+		"one of three":                       {3, 1},
+		"one of five":                        {5, 1},
+		"two of five, with the next in line": {5, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			nodes := newCluster(t, c.servers, calm())
+			propose(t, nodes, greet("web"))
+			settle(t, nodes)
+			lead := leader(t, nodes)
+			deaf(t, nodes)
+			rest := others(nodes, lead)
+			for range c.dead - 1 {
+				next := slices.MinFunc(rest, func(a, b *node) int {
+					return a.detector.rank(raft.ServerID(lead.cfg.ID)) - b.detector.rank(raft.ServerID(lead.cfg.ID))
+				})
+				rest = others(rest, next)
+				next.crash()
+			}
+			lead.crash()
+			began := time.Now()
+			next := leader(t, rest)
+			t.Logf("%s leads after %s", next.cfg.ID, time.Since(began))
+			propose(t, rest, greet("db"))
+			settle(t, rest)
+		})
+	}
 }
 
 // answering tries a leader that answers in turn as it says, the last for ever.
@@ -130,5 +147,30 @@ func TestFollowerWithAShorterLogLetsTheOtherStand(t *testing.T) {
 	rest[1].detector.find("", false)
 	if q(last) {
 		t.Error("it agrees though its leader is there")
+	}
+}
+
+// TestWhoAgreedLetsTheOtherStand: a follower that has agreed to another's standing
+// gives it time, for two at once share the votes.
+func TestWhoAgreedLetsTheOtherStand(t *testing.T) {
+	nodes := newCluster(t, 3, calm())
+	propose(t, nodes, greet("web"))
+	settle(t, nodes)
+	lead := leader(t, nodes)
+	id := raft.ServerID(lead.cfg.ID)
+	for _, s := range others(nodes, lead) {
+		s.detector.ways = answering{s.detector.ways, &[]error{syscall.ECONNREFUSED}}
+		s.detector.find(id, true)
+	}
+	first := others(nodes, lead)[0].detector
+	done := make(chan raft.RPCResponse, 1)
+	agreed := time.Now()
+	first.answer(raft.RPC{RespChan: done}, &raft.RequestPreVoteRequest{LastLogIndex: first.raft.Load().LastIndex()})
+	if answer := (<-done).Response.(*raft.RequestPreVoteResponse); !answer.Granted {
+		t.Fatal("it does not agree")
+	}
+	first.look(id, raft.ServerAddress(lead.cfg.Listener.Addr().String()))
+	if took := time.Since(agreed); took < rankPause {
+		t.Errorf("it stood %s after it had agreed that another stands", took)
 	}
 }
