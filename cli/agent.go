@@ -90,6 +90,9 @@ func (c *agentCmd) run(cmd *cobra.Command, a *app, life func(*agent.Process, con
 	if err != nil {
 		return err
 	}
+	if err := host.CoarseTimers(); err != nil {
+		c.log.Warn("it takes more processor time than it needs", "err", err)
+	}
 	ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	defer stop()
 	return agentError(life(p, ctx))

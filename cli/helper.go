@@ -1,9 +1,12 @@
 package main
 
 import (
+	"fmt"
+
 	"github.com/spf13/cobra"
 
 	"squall/agent/helper"
+	"squall/agent/host"
 )
 
 // newHelperCmd plays one of the agent's child roles.
@@ -13,6 +16,9 @@ func newHelperCmd(a *app) *cobra.Command {
 		// It lives in the agent's shadow: a person's settings are not its own.
 		PersistentPreRunE: func(*cobra.Command, []string) error { return nil },
 		RunE: func(_ *cobra.Command, args []string) error {
+			if err := host.UsualTimers(); err != nil {
+				fmt.Fprintln(a.stderr, err) // its instants are exact all the same
+			}
 			return exit(helper.Main(args, a.stdin, a.stdout, a.stderr))
 		},
 	}

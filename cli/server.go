@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"squall/agent/host"
 	"squall/proto/pki"
 	pb "squall/proto/squall/v1"
 	control "squall/server"
@@ -63,6 +64,9 @@ func (a *app) runServer(ctx context.Context, o *serverOptions) error {
 		return err
 	}
 	cfg.Log = slog.New(slog.NewTextHandler(a.stderr, nil))
+	if err := host.CoarseTimers(); err != nil {
+		cfg.Log.Warn("it takes more processor time than it needs", "err", err)
+	}
 	s, err := control.New(cfg)
 	if err != nil {
 		return errors.Join(err, closeDoors(cfg))

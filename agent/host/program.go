@@ -50,7 +50,7 @@ func (p Program) Output(ctx context.Context) ([]byte, error) {
 	}
 	out, complaint := head{most: maxOutput}, head{most: maxComplaint}
 	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = &out, &complaint, outputDelay
-	if err := cmd.Start(); err != nil {
+	if err := onUsualTime(cmd.Start); err != nil {
 		return nil, fmt.Errorf("start %s: %w", p.Argv[0], err)
 	}
 	defer context.AfterFunc(ctx, func() { _ = unix.Kill(-cmd.Process.Pid, unix.SIGKILL) })()

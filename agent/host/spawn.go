@@ -51,7 +51,7 @@ func (c cgroups) startAnew(_ context.Context, cmd *exec.Cmd, cgroup string) erro
 	}
 	defer dir.Close()
 	cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(dir.Fd())
-	return cmd.Start()
+	return onUsualTime(cmd.Start)
 }
 
 // placeLimit is how long a program may take, traced, from its exec to its stop.
@@ -69,7 +69,7 @@ func (c cgroups) startPlaced(ctx context.Context, cmd *exec.Cmd, cgroup string) 
 	runtime.LockOSThread() // the kernel knows a tracer by its thread
 	defer runtime.UnlockOSThread()
 	cmd.SysProcAttr.Ptrace = true
-	if err := cmd.Start(); err != nil {
+	if err := onUsualTime(cmd.Start); err != nil {
 		return fmt.Errorf("start stopped, to place it in cgroup %s: %w", cgroup, err)
 	}
 	pid := cmd.Process.Pid
