@@ -21,6 +21,9 @@ const (
 // of its own: one that hangs delays no other. One that hangs in the kernel is
 // left behind, and is in the error.
 func each[T any](ctx context.Context, objects []T, work func(context.Context, T) error) error {
+	if len(objects) == 1 { // it has nobody beside it, and needs no other thread
+		return bounded(ctx, func(ctx context.Context) error { return work(ctx, objects[0]) })
+	}
 	errs := make([]error, len(objects))
 	turns := make(chan struct{}, objectsAtOnce)
 	var group sync.WaitGroup

@@ -364,6 +364,10 @@ func (z *freezing) count(cgroup string, n *frozenTally) error {
 // frozenRemains are cgroups that we froze, whoever of us did.
 func frozenRemains(s search) []string {
 	once := slices.Compact(slices.Sorted(slices.Values(s.groups)))
+	if len(once) == 0 {
+		return nil
+	}
+	s.freezers = s.host.workloads.cgroups.freezers()
 	return gather(once, s.frozen, func(cgroup string) string {
 		return fmt.Sprintf("cgroup %s: not known whether it is frozen: the look at it hangs", cgroup)
 	})
@@ -371,7 +375,7 @@ func frozenRemains(s search) []string {
 
 // frozen is what of ours keeps one cgroup frozen.
 func (s search) frozen(cgroup string) (left []string) {
-	for _, f := range s.host.workloads.cgroups.freezers() {
+	for _, f := range s.freezers {
 		tag, err := f.tag(cgroup)
 		if err != nil {
 			left = append(left, fmt.Sprintf("cgroup %s: not known whether %s holds it: %v", cgroup, f.engine(), err))

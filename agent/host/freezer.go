@@ -87,11 +87,19 @@ func markStroke(dir *os.File, name, value string) *strokeMark {
 	return &strokeMark{dir: dir.Fd(), name: append([]byte(name), 0), value: []byte(value)}
 }
 
+// usualMark is room for a tag, in bytes, longestMark for the most that an attribute
+// holds: who was stopped before may be many.
+const usualMark, longestMark = 512, 64 << 10
+
 // marked reads an attribute; empty where there is none, no folder, or a kernel
 // that keeps none.
 func marked(dir, name string) (string, error) {
-	value := make([]byte, 64<<10)
+	value := make([]byte, usualMark)
 	n, err := unix.Getxattr(dir, name, value)
+	if errors.Is(err, unix.ERANGE) {
+		value = make([]byte, longestMark)
+		n, err = unix.Getxattr(dir, name, value)
+	}
 	switch {
 	case err == nil:
 		return string(value[:n]), nil

@@ -43,9 +43,12 @@ func (r *Real) Clean(ctx context.Context, tag string, undo []*pb.Op) ([]*pb.Evid
 	ours := func(t string) bool { return Under(t, tag) }
 	remains := search{undo: undo, groups: append(r.groups(ctx), groupsOf(undo)...), ours: ours}
 	left, err := settle(ctx, func() ([]string, error) {
+		left := append(r.stillThere(tag), r.remaining(remains)...)
+		if r.spotless() {
+			return left, nil
+		}
 		strays, err := strayObjects(false)
-		strays = append(strays, r.remaining(remains)...)
-		return append(r.stillThere(tag), strays...), err
+		return append(left, strays...), err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("show that %s is clean: %w", tag, err)
@@ -74,6 +77,8 @@ type search struct {
 	ours func(tag string) bool
 	// remove says that it is to be taken away.
 	remove bool
+	// freezers are those of the host, for whoever looks at its cgroups.
+	freezers []freezer
 }
 
 // remaining is what kinds of operation have left beyond their holder's life.

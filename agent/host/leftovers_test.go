@@ -36,6 +36,9 @@ func TestSilenceIsSeenAndLeavesNothing(t *testing.T) {
 				t.Errorf("%s doesn't hold", e.GetName())
 			}
 		}
+		if !host.Spotless(h) {
+			t.Error("at a glance, what this process holds stands out")
+		}
 		if left, err := h.Leftovers(t.Context(), []string{"squall/run/step"}); err != nil || len(left) > 0 {
 			t.Errorf("what is held is called left over: %v, %v", left, err)
 		}
@@ -63,6 +66,9 @@ func TestWhatNobodyOfOursHoldsIsFoundAndRemoved(t *testing.T) {
 			return err
 		}
 		defer h.Close()
+		if host.Spotless(h) {
+			t.Error("a silence of another process does not stand out")
+		}
 		found, err := h.Clean(t.Context(), "squall/run/step", nil)
 		if err != nil || len(found) == 0 || found[0].GetHolds() {
 			t.Errorf("a silence of another process was not seen: %v, %v", found, err)

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
 )
 
 // slots is how many faults can stand in the chain, as in chain.h.
@@ -65,6 +66,14 @@ func (d *dispatcher) close() error {
 		return nil
 	}
 	return d.links.Close()
+}
+
+// holds tells whether a link is that of an entry.
+func (d *dispatcher) holds(id link.ID) bool {
+	d.mu.Lock()
+	links := d.links
+	d.mu.Unlock()
+	return links != nil && links.holds(id)
 }
 
 // taken is an ErrDetached where somebody has detached an entry.

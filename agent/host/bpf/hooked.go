@@ -16,6 +16,8 @@ var ErrDetached = errors.New("detached by somebody else")
 // hooked is a program on an interface.
 type hooked struct {
 	link.Link
+	// id is the kernel's number of the link; 0 where it doesn't tell.
+	id      link.ID
 	index   int
 	program *ebpf.Program
 }
@@ -85,5 +87,9 @@ func attach(i net.Interface, h hook, first bool) (*hooked, error) {
 	if err != nil {
 		return nil, fmt.Errorf("attach to %s: %w", i.Name, err)
 	}
-	return &hooked{l, i.Index, h.program}, nil
+	k := &hooked{Link: l, index: i.Index, program: h.program}
+	if info, err := l.Info(); err == nil {
+		k.id = info.ID
+	}
+	return k, nil
 }

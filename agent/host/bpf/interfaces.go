@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 )
 
@@ -107,6 +108,18 @@ func (x *interfaceLinks) taken() error {
 		}
 	})
 	return errors.Join(append(errs, err)...)
+}
+
+// holds tells whether a link is one of these.
+func (x *interfaceLinks) holds(id link.ID) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, hooks := range x.links {
+		if slices.ContainsFunc(hooks, func(h *hooked) bool { return h.id == id }) {
+			return true
+		}
+	}
+	return false
 }
 
 // mend attaches anew what somebody has detached. It must run in the namespace.

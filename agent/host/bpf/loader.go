@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 )
 
@@ -64,6 +65,10 @@ func newToken() uint16 { return uint16(1+rand.N(1<<10-1)) << 6 }
 // fault then takes microseconds. Without it the first fault does so, and the
 // last one ends it.
 func (l *Loader) Attach() error { return l.dispatcher.attach() }
+
+// Holds tells whether a BPF link is that of an entry of this loader, which stands
+// on an interface for as long as the loader wants it.
+func (l *Loader) Holds(id link.ID) bool { return l.dispatcher.holds(id) }
 
 // Close detaches what Attach attached. Attachments are to be closed before.
 func (l *Loader) Close() error {
