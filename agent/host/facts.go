@@ -14,20 +14,21 @@ import (
 // maxUndeclared bounds the list of what no workload claims.
 const maxUndeclared = 64
 
-// sources is the one table of what facts are made of: each adds its part.
-func (r *Real) sources() []func(context.Context, *pb.Facts) error {
-	return []func(context.Context, *pb.Facts) error{addBoot, r.addProcesses, addInterfaces}
+// sources is the one table of what facts are made of: each adds its part, as far as
+// the details are wanted.
+func (r *Real) sources() []func(context.Context, *pb.Facts, []Detail) error {
+	return []func(context.Context, *pb.Facts, []Detail) error{addBoot, r.addProcesses, addInterfaces}
 }
 
 // Facts implements Host. Mechanisms are tried once; while that is under way
 // the facts list no abilities, and who asks for a missing one is told by Do.
-func (r *Real) Facts(ctx context.Context) (*pb.Facts, error) {
+func (r *Real) Facts(ctx context.Context, details ...Detail) (*pb.Facts, error) {
 	f := &pb.Facts{
 		Config: r.config, BootOffsetNanos: int64(r.offset),
 		Abilities: r.trials.known(), Exempt: r.exemption(),
 	}
 	for _, add := range r.sources() {
-		if err := add(ctx, f); err != nil {
+		if err := add(ctx, f, details); err != nil {
 			return nil, fmt.Errorf("find facts: %w", err)
 		}
 	}
@@ -35,18 +36,23 @@ func (r *Real) Facts(ctx context.Context) (*pb.Facts, error) {
 }
 
 // addBoot names this boot.
-func addBoot(_ context.Context, f *pb.Facts) (err error) {
+func addBoot(_ context.Context, f *pb.Facts, _ []Detail) (err error) {
 	f.BootId, err = BootID()
 	return err
 }
 
 // addProcesses describes every workload, and names what none of them claims.
-func (r *Real) addProcesses(ctx context.Context, f *pb.Facts) error {
+func (r *Real) addProcesses(ctx context.Context, f *pb.Facts, details []Detail) error {
+	if !slices.Contains(details, Undeclared) {
+		r.describeWorkloads(ctx, f, details)
+		return nil
+	}
 	all, err := processes()
 	if err != nil {
 		return err
 	}
-	f.Undeclared = names(undeclared(all, r.workloadFacts(ctx, f)))
+	r.describeWorkloads(ctx, f, details)
+	f.Undeclared = names(undeclared(all, r.claimed(f)))
 	return nil
 }
 
@@ -72,10 +78,19 @@ func (r *Real) Running(ctx context.Context, names ...string) (map[string]bool, e
 	return running, errors.Join(errs...)
 }
 
-// workloadFacts describes every workload and returns the processes of all.
-func (r *Real) workloadFacts(ctx context.Context, f *pb.Facts) map[int]bool {
+// describeWorkloads describes every workload.
+func (r *Real) describeWorkloads(ctx context.Context, f *pb.Facts, details []Detail) {
+	f.Workloads = r.workloads.targets.Objects(ctx, r.config.GetWorkloads(), slices.Contains(details, Ports))
+	for _, o := range f.GetWorkloads() {
+		if o.GetUnresolved() == "" {
+			o.Runs = o.GetRuns() || r.keptDown(o.GetCgroup())
+		}
+	}
+}
+
+// claimed are the processes of all workloads, as far as they were found.
+func (r *Real) claimed(f *pb.Facts) map[int]bool {
 	claimed := map[int]bool{}
-	f.Workloads = r.workloads.targets.Objects(ctx, r.config.GetWorkloads())
 	for _, o := range f.GetWorkloads() {
 		if o.GetUnresolved() != "" {
 			continue
@@ -84,7 +99,6 @@ func (r *Real) workloadFacts(ctx context.Context, f *pb.Facts) map[int]bool {
 		for _, pid := range pids {
 			claimed[pid] = true
 		}
-		o.Runs = o.GetRuns() || r.keptDown(o.GetCgroup())
 	}
 	return claimed
 }
@@ -133,7 +147,7 @@ func names(strays map[int]stat) []string {
 
 // addInterfaces lists the interfaces on which traffic can leave, and the
 // addresses by which peers know the host.
-func addInterfaces(_ context.Context, f *pb.Facts) error {
+func addInterfaces(_ context.Context, f *pb.Facts, _ []Detail) error {
 	links, err := net.Interfaces()
 	if err != nil {
 		return err

@@ -42,7 +42,7 @@ func TestFactsNameWorkloadsAndTheirPorts(t *testing.T) {
 		want = []uint32{tcp, udp}
 		return n == 2
 	})
-	facts, err := h.Facts(t.Context())
+	facts, err := h.Facts(t.Context(), host.Ports)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func TestFactsTellWhichNetworkAWorkloadIsIn(t *testing.T) {
 	h, _ := openHost(t, shell("web", "exec sleep 60"), box)
 	do(t, h, start("web", "box"))
 	eventually(t, "the box listens in a network of its own", func() bool {
-		facts, err := h.Facts(t.Context())
+		facts, err := h.Facts(t.Context(), host.Ports)
 		if err != nil {
 			t.Fatal(err)
 		}

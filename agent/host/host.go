@@ -23,11 +23,23 @@ type Death struct {
 	Why string
 }
 
+// Detail is a part of the facts that takes longer to find than all others, and is
+// found for whoever names it.
+type Detail int
+
+const (
+	// Ports are those on which workloads wait for strangers.
+	Ports Detail = iota
+	// Undeclared are the processes that no workload claims.
+	Undeclared
+)
+
 // Host is a machine as the agent sees it. The real one is made by Open; the
 // printing fake is in hosttest.
 type Host interface {
-	// Facts describes the host now. Planners read nothing else.
-	Facts(ctx context.Context) (*pb.Facts, error)
+	// Facts describes the host now, with the details that are named. Planners read
+	// nothing else.
+	Facts(ctx context.Context, details ...Detail) (*pb.Facts, error)
 
 	// Running tells of the named workloads, or of all, whether each has a process
 	// now; those that have not run since boot are left out. It is cheap enough to be

@@ -130,7 +130,7 @@ func killUndeclared(base string) error {
 		return err
 	}
 	err = stray.Wait()
-	found, _ := h.Facts(context.Background())
+	found, _ := h.Facts(context.Background(), host.Undeclared)
 	return fmt.Errorf("stray %w, web %d, db %d, undeclared %v", err,
 		found.GetWorkloads()[0].GetProcesses(), found.GetWorkloads()[1].GetProcesses(), found.GetUndeclared())
 }

@@ -107,13 +107,9 @@ func groupsOf(undo []*pb.Op) []string {
 // groups are the cgroups of the host's workloads. One that can't be told is
 // passed over: the undo of what may stay in cgroups names them itself.
 func (r *Real) groups(ctx context.Context) []string {
-	var all []string
-	for _, o := range r.workloads.targets.Objects(ctx, r.config.GetWorkloads()) {
-		if o.GetUnresolved() != "" {
-			r.log.Warn("look for leftovers", "workload", o.GetName(), "err", o.GetUnresolved())
-			continue
-		}
-		all = append(all, o.GetCgroup())
+	all, err := r.workloads.targets.Places(ctx, r.config.GetWorkloads())
+	if err != nil {
+		r.log.Warn("look for leftovers", "err", err)
 	}
 	return all
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -49,11 +48,9 @@ func (m machine) Processes(cgroup string) ([]target.Process, error) {
 func (machine) Ports(pids []int) []uint32 { return listening(pids) }
 
 // Own implements target.System.
-func (machine) Own() target.Process {
-	p := identify(os.Getpid())
+func (machine) Own() (net, mount uint64) {
 	// A thread of ours may be in a namespace of its own, and asks for itself.
-	p.Net, p.Mount = inode("/proc/thread-self/ns/net"), inode("/proc/thread-self/ns/mnt")
-	return p
+	return inode("/proc/thread-self/ns/net"), inode("/proc/thread-self/ns/mnt")
 }
 
 // identify reads what tells a process from others.

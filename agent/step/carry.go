@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"squall/agent/fault"
+	"squall/agent/host"
 	pb "squall/proto/squall/v1"
 	"squall/proto/text"
 )
@@ -81,13 +82,21 @@ func (e *Engine) plan(ctx context.Context, p planning) *planned {
 	n := &planned{key: p.key, facts: p.facts, factsAt: p.factsAt}
 	if n.facts == nil {
 		n.factsAt = e.host.Boot()
-		if n.facts, n.err = e.host.Facts(ctx); n.err != nil {
+		if n.facts, n.err = e.host.Facts(ctx, detailsFor(p.at)...); n.err != nil {
 			n.err = fmt.Errorf("read facts: %w", n.err)
 			return n
 		}
 	}
 	n.changes, n.err = fault.Plan(n.facts, p.at)
 	return n
+}
+
+// detailsFor are the facts that a plan needs beyond those that cost little.
+func detailsFor(s *fault.Step) []host.Detail {
+	if s.NeedsPorts() {
+		return []host.Detail{host.Ports}
+	}
+	return nil
 }
 
 // inject makes the changes of an intent. One that was cut off before it began

@@ -33,7 +33,7 @@ func (tr *tree) Cgroup(cgroup string) (uint64, bool, error) {
 func (*tree) Unit(context.Context, string) (string, error) { return "", errors.New("no units") }
 func (*tree) Processes(string) ([]target.Process, error)   { return nil, nil }
 func (*tree) Ports([]int) []uint32                         { return nil }
-func (*tree) Own() target.Process                          { return target.Process{} }
+func (*tree) Own() (net, mount uint64)                     { return 0, 0 }
 
 // TestFollowerFindsWhatIsMadeAnew within its tick, tries again what fails, and
 // says what is gone.

@@ -2,6 +2,7 @@ package target
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -31,8 +32,8 @@ type System interface {
 	// Ports lists the ports on which processes wait for strangers, each in its own
 	// network namespace.
 	Ports(pids []int) []uint32
-	// Own is this process, as Processes would list it.
-	Own() Process
+	// Own is the inodes of this process's namespaces.
+	Own() (net, mount uint64)
 }
 
 // Process is a process that can't be mistaken for a later one of its number.
@@ -138,9 +139,26 @@ func (r *Resolver) at(cgroup string) (s State, err error) {
 	return s, err
 }
 
+// Places finds the cgroups of workloads, those of units all at one time: one that
+// systemd keeps waiting keeps no other. One that can't be told is left out, and is
+// in the error.
+func (r *Resolver) Places(ctx context.Context, workloads []*pb.Workload) ([]string, error) {
+	places, errs := make([]string, len(workloads)), make([]error, len(workloads))
+	each(workloads, func(i int, w *pb.Workload) {
+		if w.GetUnit() == "" {
+			places[i] = r.known(w)
+			return
+		}
+		s, err := r.State(ctx, w)
+		places[i], errs[i] = s.Cgroup, err
+	})
+	return slices.DeleteFunc(places, func(p string) bool { return p == "" }), errors.Join(errs...)
+}
+
 // Object resolves one workload. One that can't be resolved is an object too,
-// which says why.
-func (r *Resolver) Object(ctx context.Context, w *pb.Workload) *pb.WorkloadFacts {
+// which says why. Its ports are looked for where somebody asks for them: to find
+// them costs more than all the rest.
+func (r *Resolver) Object(ctx context.Context, w *pb.Workload, ports bool) *pb.WorkloadFacts {
 	o := &pb.WorkloadFacts{
 		Name: w.GetName(), CanStart: w.GetUnit() != "" || len(w.GetStart()) > 0, Protect: w.GetProtect(),
 	}
@@ -156,22 +174,32 @@ func (r *Resolver) Object(ctx context.Context, w *pb.Workload) *pb.WorkloadFacts
 	o.Cgroup, o.CgroupId, o.Absent, o.Ours = s.Cgroup, s.ID, s.ID == 0, r.Ours(s.Cgroup)
 	o.Runs, o.Ran = s.Coming || len(all) > 0, s.Ran
 	r.describe(o, all)
+	if ports {
+		o.Ports = r.system.Ports(numbers(all))
+	}
 	return o
+}
+
+// numbers are those of processes.
+func numbers(all []Process) []int {
+	var pids []int
+	for _, p := range all {
+		pids = append(pids, p.Pid)
+	}
+	return pids
 }
 
 // describe adds what there is to say of an object's processes.
 func (r *Resolver) describe(o *pb.WorkloadFacts, all []Process) {
-	own := r.system.Own()
-	var pids []int
+	net, mount := r.system.Own()
 	for _, p := range all {
-		pids = append(pids, p.Pid)
-		o.NetNamespace = addOther(o.GetNetNamespace(), p.Net, own.Net)
-		o.MountNamespace = addOther(o.GetMountNamespace(), p.Mount, own.Mount)
+		o.NetNamespace = addOther(o.GetNetNamespace(), p.Net, net)
+		o.MountNamespace = addOther(o.GetMountNamespace(), p.Mount, mount)
 		if len(o.GetProcess()) < maxProcesses {
 			o.Process = append(o.Process, &pb.ProcessFacts{Pid: uint32(p.Pid), StartTicks: p.Started})
 		}
 	}
-	o.Processes, o.Ports = uint32(len(all)), r.system.Ports(pids)
+	o.Processes = uint32(len(all))
 }
 
 // addOther adds a namespace that is not our own, once.
@@ -182,14 +210,27 @@ func addOther(to []uint64, ns, own uint64) []uint64 {
 	return append(to, ns)
 }
 
-// Objects resolves workloads, all at one time: one that systemd keeps waiting
-// keeps no other.
-func (r *Resolver) Objects(ctx context.Context, workloads []*pb.Workload) []*pb.WorkloadFacts {
+// Objects resolves workloads, those of units all at one time: one that systemd
+// keeps waiting keeps no other.
+func (r *Resolver) Objects(ctx context.Context, workloads []*pb.Workload, ports bool) []*pb.WorkloadFacts {
 	all := make([]*pb.WorkloadFacts, len(workloads))
-	var group sync.WaitGroup
-	for i, w := range workloads {
-		group.Go(func() { all[i] = r.Object(ctx, w) })
-	}
-	group.Wait()
+	each(workloads, func(i int, w *pb.Workload) { all[i] = r.Object(ctx, w, ports) })
 	return all
+}
+
+// each looks at workloads, at units beside the others: systemd may take its time.
+// What the kernel tells it tells at once, and needs no other thread.
+func each(workloads []*pb.Workload, look func(i int, w *pb.Workload)) {
+	var group sync.WaitGroup
+	defer group.Wait()
+	for i, w := range workloads {
+		if w.GetUnit() != "" {
+			group.Go(func() { look(i, w) })
+		}
+	}
+	for i, w := range workloads {
+		if w.GetUnit() == "" {
+			look(i, w)
+		}
+	}
 }

@@ -179,11 +179,17 @@ func (f *Fake) Suspend(d time.Duration) {
 }
 
 // Facts implements host.Host.
-func (f *Fake) Facts(context.Context) (*pb.Facts, error) {
+func (f *Fake) Facts(_ context.Context, details ...host.Detail) (*pb.Facts, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	facts := proto.CloneOf(f.facts)
+	if !slices.Contains(details, host.Undeclared) {
+		facts.Undeclared = nil
+	}
 	for _, w := range facts.GetWorkloads() {
+		if !slices.Contains(details, host.Ports) {
+			w.Ports = nil
+		}
 		w.Processes = 0
 		if f.workloads[w.GetName()].running {
 			w.Processes = 1
