@@ -57,6 +57,11 @@ func (s *slot) open() (made bool, err error) {
 	return made, nil
 }
 
+// fillPart is how much of a new slot is written at a time, in bytes. The kernel keeps
+// in one piece of its memory what was written at once (ext4, since Linux 6.16), and
+// goes through all of a piece at each later write to a part of it.
+const fillPart = 16 << 10
+
 func (s *slot) fill(f File) (bool, error) {
 	info, err := f.Stat()
 	if err != nil {
@@ -66,9 +71,11 @@ func (s *slot) fill(f File) (bool, error) {
 		s.size = int(info.Size())
 		return false, nil
 	}
-	zeros := make([]byte, s.size-int(info.Size()))
-	if _, err := f.WriteAt(zeros, info.Size()); err != nil {
-		return false, err
+	zeros := make([]byte, fillPart)
+	for at := int(info.Size()); at < s.size; at += fillPart {
+		if _, err := f.WriteAt(zeros[:min(fillPart, s.size-at)], int64(at)); err != nil {
+			return false, err
+		}
 	}
 	return true, f.Sync()
 }
