@@ -206,7 +206,7 @@ func (l *local) Status(ctx context.Context, _ *pb.LocalStatusRequest) (*pb.Local
 		LeaseLeftNanos: int64(l.engine.LeaseLeft()), Halt: l.engine.Halted(), Steps: l.engine.Statuses(),
 		Residue: left, SupervisorPid: uint32(os.Getppid()), WorkerPid: uint32(os.Getpid()), Damage: l.engine.Damage(),
 	}
-	unrecorded, disk := l.engine.Unrecorded()
+	unrecorded, disk := l.engine.Unrecorded(ctx)
 	answer.Unrecorded = unrecorded
 	if disk != nil {
 		answer.Disk = strings.ToValidUTF8(disk.Error(), "\uFFFD")

@@ -278,6 +278,7 @@ func TestWorkerStuckWithAFrozenDiskIsNotWaitedFor(t *testing.T) {
 				t.Errorf("injected without a disk: %v", e)
 			}
 		}
+		time.Sleep(100 * time.Millisecond) // that it was refused is written soon, and hangs
 		_ = stuck.Kill()
 		time.Sleep(3 * time.Second)
 		c.wantRunning(true)

@@ -1,7 +1,9 @@
 package step
 
 import (
+	"context"
 	"fmt"
+	"time"
 
 	"squall/agent/undo"
 	pb "squall/proto/squall/v1"
@@ -20,9 +22,17 @@ func (e *Engine) Confirm() error {
 	return e.bring(&damaged{e.runner.Damage()})
 }
 
-// Unrecorded is what stands and is not on disk yet, a line each, oldest first, and
-// what the disk answered last; nil when it takes what it gets or has not answered.
-func (e *Engine) Unrecorded() ([]string, error) {
+// diskPatience is how long the disk has to take what is in line before it is told
+// to lack it.
+const diskPatience = 250 * time.Millisecond
+
+// Unrecorded is what stands and is not on disk a moment later, a line each, oldest
+// first, and what the disk answered last; nil when it takes what it gets or has not
+// answered.
+func (e *Engine) Unrecorded(ctx context.Context) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, diskPatience)
+	defer cancel()
+	_ = e.runner.Recorded(ctx) // what it says is told below
 	records, err := e.runner.Unrecorded()
 	var lines []string
 	for _, r := range records {

@@ -1,6 +1,7 @@
 package step
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -93,12 +94,12 @@ func TestUnrecordedIsTold(t *testing.T) {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		if lines, err := r.engine.Unrecorded(); len(lines) != 1 || lines[0] != "halt h" || err != nil {
+		if lines, err := r.engine.Unrecorded(context.Background()); len(lines) != 1 || lines[0] != "halt h" || err != nil {
 			t.Errorf("unrecorded: %q, %v", lines, err)
 		}
 		heal()
 		r.silent(time.Second)
-		if lines, _ := r.engine.Unrecorded(); len(lines) > 0 {
+		if lines, _ := r.engine.Unrecorded(context.Background()); len(lines) > 0 {
 			t.Errorf("with the disk well: %q", lines)
 		}
 	})

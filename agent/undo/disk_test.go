@@ -297,6 +297,7 @@ func powerCutAt(t *testing.T, b *bench, d *undotest.Disk, n int) (cut bool) {
 	if injected == nil {
 		b.revert(t, pb.RevertCause_REVERT_CAUSE_END)
 	}
+	time.Sleep(time.Second) // the end of a step is on disk soon, not at once
 	synctest.Wait()
 	b.dead.Store(true)
 	b.last, b.mirror = nil, ""

@@ -91,6 +91,8 @@ type Journal struct {
 	// written.
 	queue   []*entryInLine
 	writing int
+	// wanted is the number of the last record that somebody waits for.
+	wanted uint64
 	// read says that the disk's records are in memory, late that some of them
 	// came after Open had returned and nobody has reverted them yet.
 	read, late bool
@@ -275,7 +277,9 @@ func (j *Journal) Unrecorded() ([]*pb.Record, error) {
 func (j *Journal) Recorded(ctx context.Context) error {
 	j.mu.Lock()
 	until := j.seq
+	j.wanted = until
 	j.mu.Unlock()
+	j.nudge()
 	for {
 		j.mu.Lock()
 		moved, trouble := j.moved, j.trouble

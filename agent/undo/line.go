@@ -128,6 +128,40 @@ func (j *Journal) nudge() {
 	}
 }
 
+// linger is how long what nobody waits for stays in line: an order is followed by
+// an intent or an end, an end by an order, and one sync takes them all.
+const linger = 50 * time.Millisecond
+
+// gather lets the line grow for as long as nobody waits for what is in it.
+func (j *Journal) gather(ctx context.Context) {
+	if !j.patient() {
+		return
+	}
+	timer := time.NewTimer(linger)
+	defer timer.Stop()
+	for j.patient() {
+		select {
+		case <-j.wake:
+		case <-timer.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// patient says that nobody waits for what is in line, and that the mirror has it:
+// no adding, no halt, and nothing that Recorded was asked for.
+func (j *Journal) patient() bool {
+	mirrored := j.mirror.stands()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return mirrored && !j.closed && j.trouble == nil && len(j.queue) > 0 &&
+		!slices.ContainsFunc(j.queue, func(l *entryInLine) bool {
+			return l.done != nil || l.record.GetHalt() != nil || l.record.GetSeq() <= j.wanted
+		})
+}
+
 // batch is everything that is in line, and whether the journal is closed.
 func (j *Journal) batch() ([]*entryInLine, bool) {
 	j.mu.Lock()

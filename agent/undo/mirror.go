@@ -171,6 +171,13 @@ func (m *mirror) outdate() {
 	m.outdated = errors.Join(err, f.Close()) == nil
 }
 
+// stands says that there is a mirror, and that it lacks nothing.
+func (m *mirror) stands() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.file != nil && m.failed == nil
+}
+
 func (m *mirror) close() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

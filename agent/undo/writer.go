@@ -106,6 +106,7 @@ func (w *writer) own(ctx context.Context) (io.Closer, error) {
 func (w *writer) serve(ctx context.Context) {
 	j := w.journal
 	for pause := firstRetry; ; {
+		j.gather(ctx)
 		batch, closed := j.batch()
 		if len(batch) == 0 {
 			j.mirror.outdate() // where it could not be replaced
