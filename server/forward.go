@@ -51,7 +51,7 @@ func (s *Server) Propose(ctx context.Context, cmd *pb.Command) (*pb.Outcome, err
 
 func (s *Server) proposeOnce(ctx context.Context, cmd *pb.Command) (*pb.Outcome, error) {
 	if s.Leading() {
-		return s.commit(ctx, cmd)
+		return s.commitOne(ctx, cmd)
 	}
 	leader, err := s.peers.client(asks, s.consensus.Leader())
 	if err != nil {
@@ -84,15 +84,33 @@ func proposeLarge(ctx context.Context, leader pb.PeerServiceClient, cmd *pb.Comm
 	return res.GetOutcome(), err
 }
 
-// commit is for the leader: it stamps the command with cluster time.
-func (s *Server) commit(ctx context.Context, cmd *pb.Command) (*pb.Outcome, error) {
+// commit is for the leader.
+func (s *Server) commit(ctx context.Context, commands ...*pb.Command) ([]*pb.Outcome, error) {
 	if !s.Leading() {
 		return nil, consensus.ErrNotLeader
 	}
-	if cmd.GetAtUnixNanos() == 0 {
-		cmd.AtUnixNanos = s.now().UnixNano()
+	return s.gatherer.propose(ctx, commands...)
+}
+
+func (s *Server) commitOne(ctx context.Context, cmd *pb.Command) (*pb.Outcome, error) {
+	outcomes, err := s.commit(ctx, cmd)
+	if err != nil {
+		return nil, err
 	}
-	return s.consensus.Propose(ctx, cmd)
+	return outcomes[0], nil
+}
+
+// begin stamps commands with cluster time and puts them into the log.
+func (s *Server) begin(ctx context.Context, commands ...*pb.Command) (begun []proposal) {
+	for _, cmd := range commands {
+		if cmd.GetAtUnixNanos() == 0 {
+			cmd.AtUnixNanos = s.now().UnixNano()
+		}
+	}
+	for _, p := range s.consensus.Begin(ctx, commands...) {
+		begun = append(begun, p)
+	}
+	return begun
 }
 
 // read is the state with everything in it that was acknowledged before the call.
@@ -131,9 +149,13 @@ func (s *Server) readIndex(ctx context.Context) (uint64, error) {
 	return res.GetCommitIndex(), nil
 }
 
-// timeFor is how long one try to commit a command may take.
-func timeFor(cmd *pb.Command) time.Duration {
-	return attemptTime + time.Duration(proto.Size(cmd))*attemptTimePerMiB/(1<<20)
+// timeFor is how long one try to commit commands may take.
+func timeFor(commands ...*pb.Command) time.Duration {
+	most := attemptTime
+	for _, cmd := range commands {
+		most += time.Duration(proto.Size(cmd)) * attemptTimePerMiB / (1 << 20)
+	}
+	return most
 }
 
 // untilLed tries, with pauses that grow and differ, until a leader has done it;

@@ -24,7 +24,7 @@ func (s *Server) followTerms(ctx context.Context) error {
 		select {
 		case t := <-s.consensus.Leadership():
 			stop()
-			stop = s.begin(ctx, t)
+			stop = s.takeUp(ctx, t)
 		case <-ctx.Done():
 			stop()
 			return nil
@@ -32,8 +32,8 @@ func (s *Server) followTerms(ctx context.Context) error {
 	}
 }
 
-// begin takes a term up. What it returns ends the term and waits for it.
-func (s *Server) begin(ctx context.Context, t consensus.Term) (stop func()) {
+// takeUp begins a term. What it returns ends the term and waits for it.
+func (s *Server) takeUp(ctx context.Context, t consensus.Term) (stop func()) {
 	if !t.Leading {
 		return func() {}
 	}
@@ -73,14 +73,16 @@ func (s *Server) serverIDs() []string {
 // for its successor to carry out.
 type own struct{ server *Server }
 
-// Propose commits a command of the conductor.
-func (o own) Propose(ctx context.Context, cmd *pb.Command) (*pb.Outcome, error) {
-	ctx, cancel := context.WithTimeout(ctx, timeFor(cmd))
+// Propose commits commands of the conductor.
+func (o own) Propose(ctx context.Context, commands ...*pb.Command) ([]*pb.Outcome, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeFor(commands...))
 	defer cancel()
-	if cmd.GetBy() == nil {
-		cmd.By = o.server.self()
+	for _, cmd := range commands {
+		if cmd.GetBy() == nil {
+			cmd.By = o.server.self()
+		}
 	}
-	return o.server.commit(ctx, cmd)
+	return o.server.commit(ctx, commands...)
 }
 
 // pusher hands orders to the servers that hold the agents.

@@ -26,7 +26,7 @@ func (d *peerDoor) Propose(ctx context.Context, req *pb.ProposeRequest) (*pb.Pro
 	if req.GetCommand().GetId() == "" || req.GetCommand().GetKind() == nil {
 		return nil, status.Error(codes.InvalidArgument, "propose: id or kind is missing")
 	}
-	outcome, err := d.server.commit(ctx, req.GetCommand())
+	outcome, err := d.server.commitOne(ctx, req.GetCommand())
 	if err != nil {
 		return nil, err
 	}

@@ -83,6 +83,7 @@ type Server struct {
 	fleet     *fleet.Fleet
 	peers     *peers
 	alarms    *alarms
+	gatherer  *gatherer
 	grpc      *grpc.Server
 
 	clock clock.Cluster
@@ -120,6 +121,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("open server: %w", err)
 	}
 	s.fleet = fleet.New(s.fleetConfig())
+	s.gatherer = &gatherer{view: s.machine.View, begin: s.begin}
 	s.grpc = s.newDoor()
 	s.consensus, err = consensus.Open(s.consensusConfig())
 	if err != nil {

@@ -39,10 +39,10 @@ func (l *look) revertTimeout() time.Duration {
 // before it began no reading is judged.
 func (l *look) recover() {
 	since := l.entered(pb.RunState_RUN_STATE_RECOVERING)
-	switch l.run.GetEndCause() {
-	case pb.EndCause_END_CAUSE_HALT, pb.EndCause_END_CAUSE_UNDO, pb.EndCause_END_CAUSE_NOT_READY:
+	switch {
+	case l.calledOff():
 		l.verdict()
-	case pb.EndCause_END_CAUSE_COMPLETE:
+	case l.run.GetEndCause() == pb.EndCause_END_CAUSE_COMPLETE:
 		l.phases()
 		over := l.timelineEnd()
 		if l.now.Before(over) {
@@ -53,6 +53,15 @@ func (l *look) recover() {
 	default:
 		l.watch(since)
 	}
+}
+
+// calledOff tells whether a person ended the run, or it ended before it began.
+func (l *look) calledOff() bool {
+	switch l.run.GetEndCause() {
+	case pb.EndCause_END_CAUSE_HALT, pb.EndCause_END_CAUSE_UNDO, pb.EndCause_END_CAUSE_NOT_READY:
+		return true
+	}
+	return false
 }
 
 // watch waits until the system is well after an instant, all seconds up to it

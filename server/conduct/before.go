@@ -203,8 +203,11 @@ func (l *look) fired() {
 	switch {
 	case len(refused) > 0:
 		l.end(pb.EndCause_END_CAUSE_NOT_READY, refusals(refused))
+	case len(missing) == 0 && l.run.GetAdHoc() && l.now.Before(l.t0()):
+		l.wake(l.t0()) // its hold and its phase are one write of the log
 	case len(missing) == 0:
 		l.propose("hold", &pb.Command{Kind: &pb.Command_Hold{Hold: &pb.Hold{Run: l.run.GetId()}}})
+		l.phases()
 	case l.now.Before(patience):
 		l.wake(patience)
 	case l.unheeded():

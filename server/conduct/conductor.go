@@ -20,11 +20,11 @@ const (
 	commits = 16
 )
 
-// Proposer commits commands. An error means that it is not known whether the
-// command took effect: it may be proposed again under the same id. It is safe
-// for concurrent use.
+// Proposer commits commands in their order, together where it can, and says what
+// each came to. An error means that it is not known whether they took effect: they
+// may be proposed again under the same ids. It is safe for concurrent use.
 type Proposer interface {
-	Propose(ctx context.Context, c *pb.Command) (*pb.Outcome, error)
+	Propose(ctx context.Context, commands ...*pb.Command) ([]*pb.Outcome, error)
 }
 
 // Pusher hands orders to the servers that hold the hosts' agents, ahead of

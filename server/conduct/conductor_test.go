@@ -22,22 +22,27 @@ type cluster struct {
 	m        *state.Machine
 	index    uint64
 	proposed []string
+	together int // the most of them in one write
 	pushed   []map[string]*pb.Order
 	fails    error
 }
 
 func (c *cluster) View() *state.View { return c.m.View() }
 
-func (c *cluster) Propose(ctx context.Context, cmd *pb.Command) (*pb.Outcome, error) {
+func (c *cluster) Propose(ctx context.Context, commands ...*pb.Command) (all []*pb.Outcome, err error) {
 	time.Sleep(5 * time.Millisecond) // a commit
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.proposed = append(c.proposed, cmd.GetId())
-	if c.fails != nil {
-		return nil, c.fails
+	c.together = max(c.together, len(commands))
+	for _, cmd := range commands {
+		c.proposed = append(c.proposed, cmd.GetId())
+		if c.fails != nil {
+			return all, c.fails
+		}
+		c.index++
+		all = append(all, c.m.Apply(c.index, proto.CloneOf(cmd)))
 	}
-	c.index++
-	return c.m.Apply(c.index, proto.CloneOf(cmd)), ctx.Err()
+	return all, ctx.Err()
 }
 
 func (c *cluster) Push(_ context.Context, orders map[string]*pb.Order) {
@@ -94,6 +99,27 @@ func TestConductorCarriesDecisionsOut(t *testing.T) {
 		time.Sleep(time.Minute)
 		if got := c.state(); got != pb.RunState_RUN_STATE_DONE {
 			t.Errorf("the run is %v", got)
+		}
+	})
+}
+
+// TestRunThatIsCalledOffEndsInOneWrite of the log.
+func TestRunThatIsCalledOffEndsInOneWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, stop := lead(t)
+		defer stop()
+		c.report(t, pb.StepState_STEP_STATE_READY)
+		time.Sleep(6 * time.Millisecond)
+		c.report(t, pb.StepState_STEP_STATE_ARMED)
+		time.Sleep(6 * time.Millisecond)
+		undo := &pb.Command{Kind: &pb.Command_EndRun{EndRun: &pb.EndRun{Run: "r", Cause: pb.EndCause_END_CAUSE_UNDO}}}
+		if _, err := c.Propose(t.Context(), undo); err != nil {
+			t.Fatal(err)
+		}
+		c.report(t, pb.StepState_STEP_STATE_REVERTED)
+		time.Sleep(6 * time.Millisecond)
+		if c.state() != pb.RunState_RUN_STATE_DONE || c.together != 2 {
+			t.Errorf("the run is %v; at most %d commands went together", c.state(), c.together)
 		}
 	})
 }

@@ -91,15 +91,22 @@ func (c *crowd) View() *state.View { return c.m.View() }
 
 func (c *crowd) mustCommit(cmd *pb.Command) {
 	c.t.Helper()
-	if o, _ := c.Propose(context.Background(), cmd); o.GetRefused() != nil {
-		c.t.Fatalf("%s: %v", cmd.GetId(), o.GetRefused())
+	if o, _ := c.Propose(context.Background(), cmd); o[0].GetRefused() != nil {
+		c.t.Fatalf("%s: %v", cmd.GetId(), o[0].GetRefused())
 	}
 }
 
 // Propose commits at once, and notes how late a decision is.
-func (c *crowd) Propose(_ context.Context, cmd *pb.Command) (*pb.Outcome, error) {
+func (c *crowd) Propose(_ context.Context, commands ...*pb.Command) (all []*pb.Outcome, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	for _, cmd := range commands {
+		all = append(all, c.commit(cmd))
+	}
+	return all, nil
+}
+
+func (c *crowd) commit(cmd *pb.Command) *pb.Outcome {
 	if run, decision, ok := strings.Cut(cmd.GetId(), "/"); ok {
 		c.late[cmd.GetId()] = time.Since(c.due(run, decision))
 	}
@@ -114,7 +121,7 @@ func (c *crowd) Propose(_ context.Context, cmd *pb.Command) (*pb.Outcome, error)
 	for _, w := range cmd.GetRecordWindows().GetWindows() {
 		c.heard[w.GetRun()] = time.Now()
 	}
-	return o, nil
+	return o
 }
 
 // due is when the cause of a decision was there: the last report, or the

@@ -1,6 +1,7 @@
 package conduct
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -65,22 +66,30 @@ func (d *desk) make(now time.Time, v *state.View) Decision {
 	return d.decider.Decide(now, v, d.run)
 }
 
-// record proposes the commands of one decision, until one comes to nothing.
+// record proposes the commands of one decision.
 func (d *desk) record(ctx context.Context, commands []*pb.Command) {
-	for _, c := range commands {
-		began := time.Now()
-		outcome, err := d.Proposer.Propose(ctx, c)
-		if err == nil && outcome.GetRefused() == nil && !outcome.GetRepeatedCommand() {
-			d.commit.add(time.Since(began))
-			continue
-		}
-		if ctx.Err() == nil {
-			d.Log.Warn("decision came to nothing", "command", c.GetId(),
-				"err", err, "refused", outcome.GetRefused().GetMessage())
-		}
-		sleep(ctx, pause)
+	began := time.Now()
+	outcomes, err := d.Proposer.Propose(ctx, commands...)
+	failed, why := nothingCameOf(commands, outcomes)
+	if err == nil && failed == nil {
+		d.commit.add(time.Since(began))
 		return
 	}
+	if ctx.Err() == nil {
+		d.Log.Warn("decision came to nothing", "command", cmp.Or(failed, commands[0]).GetId(), "err", err, "refused", why)
+	}
+	sleep(ctx, pause)
+}
+
+// nothingCameOf is the first command that was refused or had taken effect before,
+// and why it was refused; nil where there is none.
+func nothingCameOf(commands []*pb.Command, outcomes []*pb.Outcome) (*pb.Command, string) {
+	for i, o := range outcomes {
+		if o.GetRefused() != nil || o.GetRepeatedCommand() {
+			return commands[i], o.GetRefused().GetMessage()
+		}
+	}
+	return nil, ""
 }
 
 // rest waits until the run has changed, or until cluster time wake.

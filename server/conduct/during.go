@@ -96,8 +96,12 @@ func (l *look) unheard() time.Time {
 	return l.after(l.run.GetPlan().GetDeadlineNanos() + l.run.GetPlan().GetLeaseNanos()).Add(unheardGrace)
 }
 
+// watchRecovery is all there is to do where nobody waits for anything any more.
 func (l *look) watchRecovery() {
 	l.propose("recover", &pb.Command{Kind: &pb.Command_Recover{Recover: &pb.Recover{Run: l.run.GetId()}}})
+	if l.calledOff() {
+		l.verdict()
+	}
 }
 
 // tokens lets waiting hosts boot, as many at one time as the steps allow.

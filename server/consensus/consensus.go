@@ -18,8 +18,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
-	"golang.org/x/sync/singleflight"
-	"google.golang.org/protobuf/proto"
 
 	"squall/proto/pki"
 	pb "squall/proto/squall/v1"
@@ -122,10 +120,9 @@ type Consensus struct {
 	stores  *Stores
 	log     *slog.Logger
 
-	teller   *teller
-	detector *detector // nil where the transport sees no connections
-	// proposals are those under way, by the ids of their commands.
-	proposals singleflight.Group
+	teller    *teller
+	detector  *detector // nil where the transport sees no connections
+	proposals proposals
 	// leader is closed and replaced when this server hears of another leader.
 	leader atomic.Pointer[chan struct{}]
 	heard  chan raft.Observation
@@ -152,23 +149,7 @@ func Open(cfg Config) (*Consensus, error) {
 // command again, on whoever leads: one that is still under way here is waited
 // for, and not sent a second time.
 func (c *Consensus) Propose(ctx context.Context, cmd *pb.Command) (*pb.Outcome, error) {
-	data, err := proto.Marshal(cmd)
-	if err != nil {
-		return nil, fmt.Errorf("propose: %w", err)
-	}
-	result := c.proposals.DoChan(cmd.GetId(), func() (any, error) {
-		f := c.raft.Apply(data, enqueueTime(ctx))
-		return f, translate(f.Error())
-	})
-	select {
-	case r := <-result:
-		if r.Err != nil {
-			return nil, fmt.Errorf("propose: %w", r.Err)
-		}
-		return r.Val.(raft.ApplyFuture).Response().(*pb.Outcome), nil
-	case <-ctx.Done():
-		return nil, fmt.Errorf("propose: %w: %w", ErrUnknown, context.Cause(ctx))
-	}
+	return c.Begin(ctx, cmd)[0].Wait(ctx)
 }
 
 // Barrier waits until everything committed so far is applied here; leader only.

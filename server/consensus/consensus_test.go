@@ -40,6 +40,52 @@ func TestCommandTakesEffectOnceThroughAFailover(t *testing.T) {
 	}
 }
 
+// TestCommandsBegunTogetherStayApart: in their order, and each with its own outcome.
+func TestCommandsBegunTogetherStayApart(t *testing.T) {
+	nodes := newCluster(t, 3, calm())
+	propose(t, nodes, greet("first"))
+	bad := &pb.Command{Id: "bad", Kind: &pb.Command_Hold{Hold: &pb.Hold{Run: "nobody's"}}}
+	begun := leader(t, nodes).Begin(t.Context(), greet("web-1"), bad, greet("web-2"), greet("web-1"))
+	var last uint64
+	for i, p := range begun[:3] {
+		o, err := p.Wait(t.Context())
+		if err != nil || (o.GetRefused() != nil) != (i == 1) || o.GetIndex() <= last {
+			t.Errorf("command %d came to %v, %v after index %d", i, o, err, last)
+		}
+		last = o.GetIndex()
+	}
+	if begun[3] != begun[0] {
+		t.Error("a command that is under way was sent a second time")
+	}
+}
+
+// TestNothingBegunTogetherIsLostWithTheLeader: all that was on its way comes to an
+// end, and sent again it takes effect once.
+func TestNothingBegunTogetherIsLostWithTheLeader(t *testing.T) {
+	nodes := newCluster(t, 3, calm())
+	propose(t, nodes, greet("first"))
+	dead := leader(t, nodes)
+	var commands []*pb.Command
+	for i := range 50 {
+		commands = append(commands, greet(fmt.Sprint("web-", i)))
+	}
+	begun := dead.Begin(t.Context(), commands...)
+	dead.crash()
+	ctx, giveUp := context.WithTimeout(t.Context(), time.Second)
+	defer giveUp()
+	for i, p := range begun {
+		_, err := p.Wait(ctx)
+		if again := propose(t, nodes, commands[i]); err == nil && !again.GetRepeatedCommand() {
+			t.Errorf("command %d was acknowledged, and lost with the leader", i)
+		}
+	}
+	dead.start()
+	settle(t, nodes)
+	if n := len(dead.machine.View().Hosts()); n != 51 {
+		t.Errorf("%d hosts after the restart, not 51", n)
+	}
+}
+
 func TestFollowerRefusesToPropose(t *testing.T) {
 	nodes := newCluster(t, 3, calm())
 	lead := leader(t, nodes)

@@ -114,6 +114,17 @@ func (q *steps) add(s *pb.StepStatus) {
 	q.wake.set()
 }
 
+// some are the reports that wait, none where there are many.
+func (q *steps) some() []*pb.StepStatus {
+	const few = 64
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.next) > few {
+		return nil
+	}
+	return slices.Collect(maps.Values(q.next))
+}
+
 func (q *steps) take() (*pb.Command, func(*pb.Outcome)) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

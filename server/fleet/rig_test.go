@@ -72,6 +72,12 @@ func (r *rig) propose(_ context.Context, cmd *pb.Command) (*pb.Outcome, error) {
 	return r.machine.Apply(r.index, cmd), nil
 }
 
+// pass lets time go by, and all be done that is due.
+func (r *rig) pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
 // set changes what the server knows.
 func (r *rig) set(change func()) {
 	r.mu.Lock()

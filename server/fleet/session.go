@@ -280,6 +280,17 @@ func (s *session) behind(v *state.View) bool {
 	return before(&pb.OrderMark{Epoch: v.Epoch(), Index: v.Index()}, s.seen)
 }
 
+// said is how far the host has come with a step of another host by what it said, as far as
+// that is not recorded. It is for no session too.
+func (s *session) said(of *pb.StepStatus) pb.StepState {
+	if s == nil {
+		return pb.StepState_STEP_STATE_UNSPECIFIED
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.steps[stepKey{of.GetRun(), of.GetStep(), s.host}].GetState()
+}
+
 func (s *session) told() []*pb.StepStatus {
 	s.mu.Lock()
 	defer s.mu.Unlock()
