@@ -147,7 +147,10 @@ func names(strays map[int]stat) []string {
 
 // addInterfaces lists the interfaces on which traffic can leave, and the
 // addresses by which peers know the host.
-func addInterfaces(_ context.Context, f *pb.Facts, _ []Detail) error {
+func addInterfaces(_ context.Context, f *pb.Facts, details []Detail) error {
+	if !slices.Contains(details, Addresses) {
+		return nil
+	}
 	links, err := net.Interfaces()
 	if err != nil {
 		return err

@@ -22,8 +22,12 @@ type legacyFreezer struct {
 	mountV1 string
 }
 
-// freezerMount is where the freezer of version 1 is mounted; empty for nowhere.
+// freezerMount is where the freezer of version 1 is mounted; empty for nowhere. Where
+// no process has a place in it, the mounts, which may be thousands, need no look.
 func freezerMount() string {
+	if own, _ := os.ReadFile("/proc/self/cgroup"); freezerPlace(own) == "" {
+		return ""
+	}
 	b, _ := os.ReadFile("/proc/self/mountinfo")
 	for line := range bytes.Lines(b) {
 		before, after, _ := strings.Cut(string(line), " - cgroup ")
@@ -93,7 +97,12 @@ func freezerOfProcess(pid int) string {
 		return ""
 	}
 	b, _ := os.ReadFile(all[0].dir + "/cgroup") // a first thread that has ended stays where it was
-	for line := range bytes.Lines(b) {
+	return freezerPlace(b)
+}
+
+// freezerPlace is the folder in the freezer in a process's cgroup file.
+func freezerPlace(procCgroup []byte) string {
+	for line := range bytes.Lines(procCgroup) {
 		parts := strings.SplitN(strings.TrimSpace(string(line)), ":", 3)
 		if len(parts) == 3 && strings.Contains(","+parts[1]+",", ",freezer,") {
 			return parts[2]

@@ -32,6 +32,8 @@ const (
 	Ports Detail = iota
 	// Undeclared are the processes that no workload claims.
 	Undeclared
+	// Addresses are those of the host, and its interfaces.
+	Addresses
 )
 
 // Host is a machine as the agent sees it. The real one is made by Open; the

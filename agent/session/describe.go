@@ -51,7 +51,7 @@ func describeHost(ctx context.Context, h host.Host, out chan<- *pb.Host, log *sl
 	var told *pb.Host
 	for ctx.Err() == nil {
 		pause := describeEvery
-		facts, err := h.Facts(ctx, host.Undeclared)
+		facts, err := h.Facts(ctx, host.Undeclared, host.Addresses)
 		if err != nil {
 			log.Warn("describe host", "err", err)
 			pause = time.Second

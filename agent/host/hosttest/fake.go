@@ -186,6 +186,9 @@ func (f *Fake) Facts(_ context.Context, details ...host.Detail) (*pb.Facts, erro
 	if !slices.Contains(details, host.Undeclared) {
 		facts.Undeclared = nil
 	}
+	if !slices.Contains(details, host.Addresses) {
+		facts.Interfaces, facts.Address = nil, nil
+	}
 	for _, w := range facts.GetWorkloads() {
 		if !slices.Contains(details, host.Ports) {
 			w.Ports = nil
