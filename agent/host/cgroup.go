@@ -172,15 +172,30 @@ func parsePids(b []byte) []int {
 // walk visits a cgroup and those below it, parents first. What vanishes
 // meanwhile is passed over.
 func (c cgroups) walk(cgroup string, visit func(dir string) error) error {
+	if c.leaf(cgroup) {
+		return there(visit(c.path(cgroup)))
+	}
 	return filepath.WalkDir(c.path(cgroup), func(path string, d fs.DirEntry, err error) error {
 		if err == nil && d.IsDir() {
 			err = visit(path)
 		}
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV) {
-			return nil
-		}
-		return err
+		return there(err)
 	})
+}
+
+// leaf tells whether there is no cgroup below one: its folder has a link for each,
+// beside its own two. Most have none, and fifty files that need not be listed.
+func (c cgroups) leaf(cgroup string) bool {
+	var st unix.Stat_t
+	return unix.Stat(c.path(cgroup), &st) == nil && st.Nlink == 2
+}
+
+// there passes over what has vanished.
+func there(err error) error {
+	if vanished(err) {
+		return nil
+	}
+	return err
 }
 
 // kill sends SIGKILL to everything in the cgroup and below, forks in flight
