@@ -150,53 +150,90 @@ func (r *Real) forget(tag string) {
 // that no process of ours holds, after trying to remove them if so wanted.
 // Programs of other hosts' agents on this kernel are on other interfaces.
 func strayObjects(remove bool) ([]string, error) {
+	hooks, scan := ourHooks()
+	// Not before: what somebody has made meanwhile would be nobody's.
 	holders, err := holders()
 	if err != nil {
 		return nil, fmt.Errorf("scan for leftovers: %w", err)
 	}
-	left, err := strayHooks(holders, remove)
-	return append(left, holders.orphans(remove)...), err
+	var left []string
+	for _, h := range hooks {
+		if !h.heldBy(holders) && !(remove && h.remove()) {
+			left = append(left, h.String())
+		}
+	}
+	return append(left, holders.orphans(remove)...), wrap(scan, "scan for leftovers")
 }
 
-// strayHooks are those on interfaces and TAPs. Where another agent has its faults,
+// ourHook is a program of ours on an interface, or the TAP of a delay line.
+type ourHook struct {
+	on net.Interface
+	// program is its name; empty for a TAP.
+	program string
+	// link is what attached it, where linked.
+	link   link.ID
+	linked bool
+}
+
+// ourHooks are those of this network namespace. Where another agent has its faults,
 // there are none.
-func strayHooks(holders *holding, remove bool) (left []string, err error) {
+func ourHooks() (all []ourHook, err error) {
 	if others, err := othersNetwork(); others || err != nil {
 		return nil, err
 	}
 	links, err := net.Interfaces()
 	if err != nil {
-		return nil, fmt.Errorf("scan for leftovers: %w", err)
+		return nil, err
 	}
 	for _, i := range links {
 		for _, where := range []ebpf.AttachType{ebpf.AttachTCXIngress, ebpf.AttachTCXEgress} {
-			left = append(left, strayPrograms(i, where, holders, remove)...)
+			all = append(all, ourPrograms(i, where)...)
 		}
-		if strings.HasPrefix(i.Name, bpf.TapPrefix) && len(holders.helpers) == 0 && !gone(i, remove) {
-			left = append(left, "interface "+printable(i.Name))
+		if strings.HasPrefix(i.Name, bpf.TapPrefix) {
+			all = append(all, ourHook{on: i})
 		}
 	}
-	return left, nil
+	return all, nil
 }
 
-// strayPrograms lists the programs of ours on one interface that nobody holds.
-func strayPrograms(i net.Interface, where ebpf.AttachType, by *holding, remove bool) []string {
+// ourPrograms are the programs of ours on one interface.
+func ourPrograms(i net.Interface, where ebpf.AttachType) (all []ourHook) {
 	result, err := link.QueryPrograms(link.QueryOptions{Target: i.Index, Attach: where})
 	if err != nil {
 		return nil // no tcx here, so nothing of ours
 	}
-	var left []string
 	for _, p := range result.Programs {
-		id, ok := p.LinkID()
-		name := programName(p.ID)
-		if !strings.HasPrefix(name, bpf.ProgramPrefix) || (ok && by.links[id]) {
-			continue
-		}
-		if !remove || !ok || !detached(id) {
-			left = append(left, fmt.Sprintf("BPF program %s on %s", name, printable(i.Name)))
+		h := ourHook{on: i, program: programName(p.ID)}
+		h.link, h.linked = p.LinkID()
+		if strings.HasPrefix(h.program, bpf.ProgramPrefix) {
+			all = append(all, h)
 		}
 	}
-	return left
+	return all
+}
+
+// heldBy tells whether a process of ours holds it.
+func (h ourHook) heldBy(by *holding) bool {
+	if h.program == "" {
+		return len(by.helpers) > 0
+	}
+	return h.linked && by.links[h.link]
+}
+
+// remove takes it off, and tells whether it is.
+func (h ourHook) remove() bool {
+	if h.program == "" {
+		return gone(h.on)
+	}
+	return h.linked && detached(h.link)
+}
+
+// String names it for people.
+func (h ourHook) String() string {
+	if h.program == "" {
+		return "interface " + printable(h.on.Name)
+	}
+	return fmt.Sprintf("BPF program %s on %s", h.program, printable(h.on.Name))
 }
 
 func programName(id ebpf.ProgramID) string {
@@ -222,11 +259,8 @@ func detached(id link.ID) bool {
 	return l.Detach() == nil
 }
 
-// gone removes an interface if so wanted, and tells whether it is removed.
-func gone(i net.Interface, remove bool) bool {
-	if !remove {
-		return false
-	}
+// gone removes an interface, and tells whether it is removed.
+func gone(i net.Interface) bool {
 	l, err := netlink.LinkByIndex(i.Index)
 	return err != nil || netlink.LinkDel(l) == nil
 }

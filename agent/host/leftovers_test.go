@@ -1,6 +1,8 @@
 package host_test
 
 import (
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/vishvananda/netlink"
@@ -49,6 +51,47 @@ func TestSilenceIsSeenAndLeavesNothing(t *testing.T) {
 			t.Errorf("not clean: %v", found)
 		}
 		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestSweepTakesNothingThatIsJustMade holds that what a fault attaches while a sweep
+// looks around is not taken for nobody's.
+func TestSweepTakesNothingThatIsJustMade(t *testing.T) {
+	hosttest.Require(t, "silence")
+	pair := hosttest.NewPair(t)
+	base := hosttest.NewCgroup(t)
+	err := pair.A.Do(func() error {
+		h, err := host.Open(&pb.HostConfig{Name: "h", Zone: "z"}, host.Options{Base: base})
+		if err != nil {
+			return err
+		}
+		defer h.Close()
+		var sweeps sync.WaitGroup
+		defer sweeps.Wait()
+		var enough atomic.Bool
+		defer enough.Store(true)
+		sweeps.Go(func() {
+			_ = pair.A.Do(func() error {
+				for !enough.Load() {
+					if left, err := h.Leftovers(t.Context(), []string{"squall/run/step"}); err != nil || len(left) > 0 {
+						t.Errorf("left %v, %v", left, err)
+					}
+				}
+				return nil
+			})
+		})
+		for range 30 {
+			do(t, h, silence(h))
+			found, err := h.Evidence(t.Context(), "squall/run/step")
+			if err != nil || len(found) == 0 || found[0].GetName() == "ended" {
+				t.Errorf("a sweep has taken it: %v, %v", found, err)
+			}
+			do(t, h, detach("squall/run/step/silence"))
+		}
+		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
