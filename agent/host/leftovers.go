@@ -158,9 +158,10 @@ func strayObjects(remove bool) ([]string, error) {
 	}
 	var left []string
 	for _, h := range hooks {
-		if !h.heldBy(holders) && !(remove && h.remove()) {
-			left = append(left, h.String())
+		if h.heldBy(holders) || remove && h.remove() {
+			continue
 		}
+		left = append(left, h.String())
 	}
 	return append(left, holders.orphans(remove)...), wrap(scan, "scan for leftovers")
 }
