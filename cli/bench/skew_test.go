@@ -124,6 +124,9 @@ func (r *region) skew(fault string, runs, times int) offsets {
 		for _, step := range report.GetSteps() {
 			found.add(step, begun[step.GetId()])
 		}
+		if len(begun) == 0 {
+			r.Fatalf("%s: no host's journal tells when it began: %s", run, report.GetEndDetail())
+		}
 		if n, want := len(found.starts)+found.late-before, times*skewZones*hostsPerZone; n < want {
 			r.Logf("%s: %d of %d starts happened: %s", run, n, want, report.GetEndDetail())
 		}
@@ -214,7 +217,7 @@ func beginning(r *pb.Record, run string) (step string, at time.Duration) {
 // records are all that a journal's file still has, forgotten ones too: a step
 // that is over and confirmed is no longer the agent's business.
 func records(journal []byte) []*pb.Record {
-	const marker, head = "sqJR", 12
+	const marker, head = "sqJR", 20
 	var found []*pb.Record
 	for {
 		_, rest, more := bytes.Cut(journal, []byte(marker))
