@@ -49,7 +49,7 @@ func (d done) Wait(context.Context) (*pb.Outcome, error) { return d.outcome, d.e
 func gathering(t *testing.T, test func(*testing.T, *logOf)) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &logOf{t: t, machine: state.New(), fails: make(map[string]error)}
-		l.gatherer.view, l.gatherer.begin = l.machine.View, l.write
+		l.view, l.begin = l.machine.View, l.write
 		step := &pb.PlannedStep{Id: "s", Fault: &pb.Fault{Kind: &pb.Fault_DnsFail{DnsFail: &pb.DNSFail{}}}, EndNanos: 60e9}
 		plan := &pb.Plan{Experiment: "test", Steps: []*pb.PlannedStep{step}, LengthNanos: 60e9, DeadlineNanos: 70e9, LeaseNanos: 6e9}
 		hosts := &pb.UpdateHosts{}
