@@ -172,11 +172,14 @@ func parsePids(b []byte) []int {
 // walk visits a cgroup and those below it, parents first. What vanishes
 // meanwhile is passed over.
 func (c cgroups) walk(cgroup string, visit func(dir string) error) error {
-	if c.leaf(cgroup) {
-		return there(visit(c.path(cgroup)))
+	root := c.path(cgroup)
+	// Whether there are some below is asked after the visit: who moves down
+	// meanwhile is found there.
+	if err := there(visit(root)); err != nil || c.leaf(cgroup) {
+		return err
 	}
-	return filepath.WalkDir(c.path(cgroup), func(path string, d fs.DirEntry, err error) error {
-		if err == nil && d.IsDir() {
+	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() && path != root {
 			err = visit(path)
 		}
 		return there(err)

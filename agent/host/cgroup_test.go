@@ -31,6 +31,26 @@ func TestProcessesOfACgroupAreThoseBelowToo(t *testing.T) {
 	}
 }
 
+// TestWhoMovesDownDuringTheLookIsFound: a cgroup that had none below it is asked
+// again after it was read.
+func TestWhoMovesDownDuringTheLookIsFound(t *testing.T) {
+	c := cgroups{t.TempDir()}
+	if err := os.Mkdir(c.path("web"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	var seen []string
+	err := c.walk("web", func(dir string) error {
+		seen = append(seen, filepath.Base(dir))
+		if len(seen) == 1 {
+			return os.Mkdir(filepath.Join(dir, "below"), 0o755)
+		}
+		return nil
+	})
+	if err != nil || !slices.Equal(seen, []string{"web", "below"}) {
+		t.Errorf("visited %v, %v", seen, err)
+	}
+}
+
 // TestAFreezerOfVersion1IsToldByOnesOwnPlaceInIt holds that its mount is looked for
 // where it can be there.
 func TestAFreezerOfVersion1IsToldByOnesOwnPlaceInIt(t *testing.T) {
