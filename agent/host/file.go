@@ -50,13 +50,18 @@ func SyncDir(path string) error {
 	return wrap(errors.Join(d.Sync(), d.Close()), "sync folder %s", path)
 }
 
-// FreeSpace is how many bytes an ordinary user may still write on path's file system.
+// FreeSpace is how many bytes an ordinary user may still write on path's file
+// system. One that was made read-only takes nothing, though files that were open
+// before seem to take it (ext4 after an emergency remount): the error is EROFS.
 func FreeSpace(path string) (uint64, error) {
 	var s unix.Statfs_t
 	if err := eachIntr(func() error { return unix.Statfs(path, &s) }); err != nil {
 		return 0, wrap(err, "read free space of %s", path)
 	}
-	return s.Bavail * uint64(s.Bsize), nil
+	if s.Flags&unix.ST_RDONLY != 0 {
+		return 0, wrap(unix.EROFS, "read free space of %s", path)
+	}
+	return s.Bavail * uint64(s.Frsize), nil
 }
 
 // InMemory tells whether a folder is on a file system that lives in memory, and

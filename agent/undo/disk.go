@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"squall/agent/host"
 )
@@ -63,7 +64,10 @@ const plenty = 64 << 20
 
 // Room implements Disk: it tries, unless there is plenty.
 func (realDisk) Room(path string, bytes int) error {
-	if free, err := host.FreeSpace(filepath.Dir(path)); err == nil && free >= plenty {
+	switch free, err := host.FreeSpace(filepath.Dir(path)); {
+	case errors.Is(err, syscall.EROFS):
+		return err
+	case err == nil && free >= plenty:
 		return nil
 	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)

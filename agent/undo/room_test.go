@@ -1,0 +1,33 @@
+package undo
+
+import (
+	"errors"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"squall/agent/host/hosttest"
+)
+
+// TestDiskThatBecameReadOnlyHasNoRoom: there is space, and nothing is taken.
+func TestDiskThatBecameReadOnlyHasNoRoom(t *testing.T) {
+	hosttest.RequireRoot(t)
+	hosttest.OwnMounts(t)
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=256m"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	room := func() error { return realDisk{}.Room(filepath.Join(dir, "room"), 1<<16) }
+	if err := room(); err != nil {
+		t.Errorf("with 256 MiB free: %v", err)
+	}
+	if err := unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := room(); !errors.Is(err, syscall.EROFS) {
+		t.Errorf("read-only: %v", err)
+	}
+}
