@@ -193,22 +193,32 @@ const (
 )
 
 // eval evaluates the expression as things are at a moment: for the lowest and for
-// the highest where hosts give a value.
+// the highest where hosts give a value. What is so only if one probe's lowest and
+// another's highest are of hosts that belong together is not known.
 func (x *expression) eval(m *moment) outcome {
+	all := m.extremes(x.valued)
+	if len(all) == 1 {
+		return x.evalOnce(m)
+	}
 	decides, other := broken, holds
 	if m.any {
 		decides, other = holds, broken
 	}
-	result := other
-	for _, m := range m.extremes(x.valued) {
-		switch o := x.evalOnce(m); {
-		case o == decides:
-			return o
-		case result == other:
-			result = o
+	low, high := x.evalOnce(all[0]), x.evalOnce(all[len(all)-1])
+	switch {
+	case low == decides || high == decides:
+		return decides
+	case low != other:
+		return low
+	case high != other:
+		return high
+	}
+	for _, mixed := range all[1 : len(all)-1] {
+		if x.evalOnce(mixed) != other {
+			return missing
 		}
 	}
-	return result
+	return other
 }
 
 func (x *expression) evalOnce(m *moment) outcome {

@@ -21,31 +21,25 @@ type look struct {
 	highest    map[string]bool // the probes of whose hosts' values the highest counts, not the lowest
 }
 
-// ofEach is what a statement is for whichever of the lowest and the highest values
-// that the hosts of each probe give, where it has to hold for all of them.
+// ofEach is what a statement is for the lowest and for the highest values that
+// hosts give, where it has to hold for all of them. Where it holds for both, and
+// not for one probe's lowest beside another's highest, nobody knows.
 func ofEach(s statement, l look) answer {
-	var all statement
-	for _, a := range whichever(s, l) {
-		if all == nil {
-			all = a
-		} else {
-			all = both{all, a}
-		}
-	}
-	return all.ask(l)
+	all := whichever(s, l)
+	return mixed(all, both{all[0], all[len(all)-1]}.ask(l), yes)
 }
 
 // ofAny is the same where one of them is enough.
 func ofAny(s statement, l look) answer {
-	var one statement
-	for _, a := range whichever(s, l) {
-		if one == nil {
-			one = a
-		} else {
-			one = either{one, a}
-		}
+	all := whichever(s, l)
+	return mixed(all, either{all[0], all[len(all)-1]}.ask(l), no)
+}
+
+func mixed(all []given, is, unless answer) answer {
+	if is == unless && slices.ContainsFunc(all, func(g given) bool { return answer(g) != unless }) {
+		return unknown
 	}
-	return one.ask(l)
+	return is
 }
 
 // whichever is what the statement is for each choice of lowest and highest.

@@ -29,8 +29,8 @@ type moment struct {
 }
 
 // extremes are the moment with the lowest and with the highest value that hosts
-// gave to each of these probes, in every combination: of which host a value is
-// nobody knows, so that the worst of them may be so.
+// gave to each of these probes, in every combination, since nobody knows of which
+// host a value is. The first has the lowest of all, the last the highest.
 func (m *moment) extremes(valued []string) []*moment {
 	all := []*moment{m}
 	for _, name := range valued {

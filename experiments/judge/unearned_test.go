@@ -213,27 +213,45 @@ func TestWindowKeepsTheExtremesOfItsHosts(t *testing.T) {
 	}
 }
 
-// TestValuesOfTwoProbesAreThoseOfAnyHosts: which host gave which value is not
-// known, so that what compares two probes holds for every pair of them.
-func TestValuesOfTwoProbesAreThoseOfAnyHosts(t *testing.T) {
-	const more = "expect: [{ name: it, check: checkout.value > slow.value, during: dark }]\n"
+// compares has both probes' hosts give numbers, the lower ones first, until the
+// fault and while it lasts.
+func compares(checkout, slow [2][2]float64) func(*pb.Run, *measured) {
+	return func(_ *pb.Run, m *measured) {
+		for _, w := range m.windows {
+			now := 0
+			if w.GetSecond() >= 1010 {
+				now = 1
+			}
+			values := map[string][2]float64{"checkout": checkout[now], "slow": slow[now]}
+			if v, ok := values[w.GetProbe()]; ok {
+				w.HasValue, w.Lowest, w.Highest = true, v[0], v[1]
+			}
+		}
+	}
+}
+
+// TestValuesOfTwoProbesAreOfHostsThatNobodyKnows: what compares two probes passes
+// where it holds for every pair of their hosts, and fails where it holds for none
+// that may be. A proof that may have been true before its fault proves nothing.
+func TestValuesOfTwoProbesAreOfHostsThatNobodyKnows(t *testing.T) {
+	const (
+		more  = "expect: [{ name: it, check: checkout.value > slow.value, during: dark }]\n"
+		proof = "proof: [{ name: it, check: checkout.value > slow.value, during: dark }]\n"
+	)
+	low := [2]float64{0, 5}
 	for _, c := range []struct {
-		checkout, slow [2]float64
+		check          string
+		checkout, slow [2][2]float64
 		want           pb.Verdict
 		says           string
 	}{
-		{[2]float64{6, 10}, [2]float64{0, 5}, pb.Verdict_VERDICT_PASS, "it HOLDS"},
-		{[2]float64{1, 10}, [2]float64{5, 0}, pb.Verdict_VERDICT_FAIL, "it BROKEN: checkout.value worst 1, limit > slow.value 5"},
-		{[2]float64{1, 10}, [2]float64{0, 5}, pb.Verdict_VERDICT_FAIL, "it BROKEN: checkout.value worst 1, limit > slow.value 5"},
+		{more, [2][2]float64{{6, 10}, {6, 10}}, [2][2]float64{low, low}, pb.Verdict_VERDICT_PASS, "it HOLDS"},
+		{more, [2][2]float64{{1, 4}, {1, 4}}, [2][2]float64{low, low}, pb.Verdict_VERDICT_FAIL, "it BROKEN: checkout.value worst 1, limit > slow.value 5"},
+		{more, [2][2]float64{{1, 10}, {1, 10}}, [2][2]float64{low, low}, pb.Verdict_VERDICT_INCONCLUSIVE, "it UNKNOWN"},
+		{proof, [2][2]float64{{0, 1}, {6, 10}}, [2][2]float64{{2, 3}, low}, pb.Verdict_VERDICT_PASS, "it HOLDS"},
+		{proof, [2][2]float64{{10, 100}, {60, 100}}, [2][2]float64{{5, 50}, {5, 50}}, pb.Verdict_VERDICT_INCONCLUSIVE, "it UNKNOWN"},
 	} {
-		verdict, list := judged(t, more, func(run *pb.Run, m *measured) {
-			gives(c.checkout[0], c.checkout[1])(run, m)
-			for _, w := range m.windows {
-				if w.GetProbe() == "slow" {
-					w.HasValue, w.Lowest, w.Highest = true, min(c.slow[0], c.slow[1]), max(c.slow[0], c.slow[1])
-				}
-			}
-		})
+		verdict, list := judged(t, c.check, compares(c.checkout, c.slow))
 		wants(t, verdict, c.want, list, c.says)
 	}
 }
