@@ -84,10 +84,17 @@ func proposeLarge(ctx context.Context, leader pb.PeerServiceClient, cmd *pb.Comm
 	return res.GetOutcome(), err
 }
 
-// commit is for the leader.
+// commit is for the leader. It stamps commands with cluster time.
 func (s *Server) commit(ctx context.Context, commands ...*pb.Command) ([]*pb.Outcome, error) {
 	if !s.Leading() {
 		return nil, consensus.ErrNotLeader
+	}
+	// A command that waits for others is sent by whoever ends the wait, while its
+	// own proposer may try again: from here on nobody writes to it.
+	for _, cmd := range commands {
+		if cmd.GetAtUnixNanos() == 0 {
+			cmd.AtUnixNanos = s.now().UnixNano()
+		}
 	}
 	return s.gatherer.propose(ctx, commands...)
 }
@@ -100,13 +107,8 @@ func (s *Server) commitOne(ctx context.Context, cmd *pb.Command) (*pb.Outcome, e
 	return outcomes[0], nil
 }
 
-// begin stamps commands with cluster time and puts them into the log.
+// begin puts commands into the log.
 func (s *Server) begin(ctx context.Context, commands ...*pb.Command) (begun []proposal) {
-	for _, cmd := range commands {
-		if cmd.GetAtUnixNanos() == 0 {
-			cmd.AtUnixNanos = s.now().UnixNano()
-		}
-	}
 	for _, p := range s.consensus.Begin(ctx, commands...) {
 		begun = append(begun, p)
 	}

@@ -149,7 +149,7 @@ func (g *gatherer) early(steps []*pb.StepStatus) bool {
 		server := v.Host(s.GetHost()).GetServer()
 		said := func(host string) pb.StepState { return known[stepOn{s.GetRun(), s.GetStep(), host}] }
 		here := func(host string) bool { return v.Host(host).GetServer() == server }
-		elsewhere := func(host string) bool { return !here(host) }
+		elsewhere := func(host string) bool { return !here(host) && v.Host(host).GetServer() != "" } // lost ones say nothing
 		if v.Early(s, here, said) || !v.Early(s, elsewhere, said) {
 			return false
 		}

@@ -153,6 +153,19 @@ func TestReportIsHeldForAMomentOnly(t *testing.T) {
 	})
 }
 
+// TestLostHostIsNotWaitedFor: nothing can come from one that no server knows.
+func TestLostHostIsNotWaitedFor(t *testing.T) {
+	gathering(t, func(t *testing.T, l *logOf) {
+		l.must(&pb.Command{Id: "lost", Kind: &pb.Command_UpdateHosts{UpdateHosts: &pb.UpdateHosts{Hosts: []*pb.HostUpdate{{
+			Name: "c", Session: 2, Host: &pb.Host{Name: "c", Zone: "zone-a"},
+		}}}}})
+		began, answer := time.Now(), l.say(t.Context(), ready, "a", "b")
+		if got := <-answer; got.err != nil || time.Since(began) != 0 {
+			t.Errorf("committed after %s: %v", time.Since(began), got)
+		}
+	})
+}
+
 // TestWhatIsUrgentTakesAlongWhatIsHeld, and goes at once itself.
 func TestWhatIsUrgentTakesAlongWhatIsHeld(t *testing.T) {
 	for name, urgent := range map[string]*pb.Command{
