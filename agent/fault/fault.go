@@ -29,10 +29,9 @@ type Step struct {
 	Prefixes []string
 }
 
-// NeedsPorts says that the step's plan is made from the ports of its workloads.
-func (s *Step) NeedsPorts() bool {
-	return len(s.Task.GetWorkload()) > 0 && s.Task.GetFault().GetPowerOff() != nil
-}
+// NeedsPorts says that the step's plan may be made from the ports of its
+// workloads, whatever its kind: that of a whole host is not.
+func (s *Step) NeedsPorts() bool { return len(s.Task.GetWorkload()) > 0 }
 
 // Planner turns facts and a step into changes, in the order in which they are made.
 type Planner func(*pb.Facts, *Step) ([]*pb.Change, error)
