@@ -103,19 +103,18 @@ func haltedAhead(r *pb.Run) bool {
 // Halted refuses what a halt refuses: it names the halt, why it was pulled where
 // somebody said so, and how to let go.
 func Halted(latch *pb.HaltLatch) *pb.Problem {
-	why := latch.GetReason()
-	if why != "" {
-		why = ": " + why
-	}
 	return refuse(pb.Refusal_REFUSAL_HALTED, "let go of it with: squall resume "+latch.GetId(),
-		"the halt lever is engaged by %q%s", latch.GetId(), why)
+		"the halt lever is engaged by %q%s", latch.GetId(), because(latch.GetReason()))
 }
 
-func haltText(c *pb.Halt) string {
-	if c.GetReason() == "" {
-		return "halt " + c.GetId()
+func haltText(c *pb.Halt) string { return "halt " + c.GetId() + because(c.GetReason()) }
+
+// because adds a reason, where somebody gave one.
+func because(reason string) string {
+	if reason == "" {
+		return ""
 	}
-	return "halt " + c.GetId() + ": " + c.GetReason()
+	return ": " + reason
 }
 
 // resume lets go of the lever. It must name the halt that is engaged, so that

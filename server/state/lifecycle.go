@@ -199,12 +199,18 @@ func (t *change) prune() {
 	}
 }
 
-// beginPhase tells the next phase of the plan; phases begin in their order.
+// beginPhase tells the next phase of the plan; phases begin in their order, while
+// nobody has ended the run.
 func (t *change) beginPhase(c *pb.BeginPhase) *pb.Problem {
 	if t.runs[c.GetRun()] == nil {
 		return unknownRun(c.GetRun())
 	}
 	r := t.edit(c.GetRun())
+	switch r.run.GetState() {
+	case pb.RunState_RUN_STATE_HOLDING, pb.RunState_RUN_STATE_RECOVERING:
+	default: // somebody ended it meanwhile
+		return refuse(pb.Refusal_REFUSAL_INVALID, "", "run %q is %s, and no phase of it begins", c.GetRun(), stateName(r.run.GetState()))
+	}
 	phases := r.run.GetPlan().GetPhases()
 	if n := int(r.run.GetPhasesBegun()); n >= len(phases) || phases[n].GetName() != c.GetPhase() {
 		return refuse(pb.Refusal_REFUSAL_INVALID, "", "run %q: phase %q is not the next one", c.GetRun(), c.GetPhase())

@@ -90,6 +90,16 @@ func TestPhasesBeginOnceAndInOrder(t *testing.T) {
 	}
 }
 
+// TestNoPhaseBeginsOfARunThatWasEnded: it was decided before, and comes after.
+func TestNoPhaseBeginsOfARunThatWasEnded(t *testing.T) {
+	b := holding(t)
+	b.must(endRun("r", pb.EndCause_END_CAUSE_UNDO))
+	b.refused(phase("r", "dark"), pb.Refusal_REFUSAL_INVALID)
+	if n := b.run("r").GetPhasesBegun(); n != 0 {
+		t.Errorf("%d phases have begun", n)
+	}
+}
+
 func TestStoryCanBeFollowedFromAnyIndex(t *testing.T) {
 	b := holding(t)
 	b.must(steps(status("r", "a", pb.StepState_STEP_STATE_HELD)), endRun("r", pb.EndCause_END_CAUSE_UNDO), recovers("r"), finish("r"))
