@@ -84,14 +84,20 @@ func (c *cluster) report(t *testing.T, to pb.StepState) {
 
 func (c *cluster) state() pb.RunState { return c.m.View().Run("r").GetState() }
 
+// hold has the hosts arm, and the run begin.
+func (c *cluster) hold(t *testing.T) {
+	t.Helper()
+	for _, to := range []pb.StepState{pb.StepState_STEP_STATE_READY, pb.StepState_STEP_STATE_ARMED} {
+		c.report(t, to)
+		time.Sleep(6 * time.Millisecond)
+	}
+}
+
 func TestConductorCarriesDecisionsOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, stop := lead(t)
 		defer stop()
-		c.report(t, pb.StepState_STEP_STATE_READY)
-		time.Sleep(6 * time.Millisecond)
-		c.report(t, pb.StepState_STEP_STATE_ARMED)
-		time.Sleep(6 * time.Millisecond)
+		c.hold(t)
 		if got := c.state(); got != pb.RunState_RUN_STATE_HOLDING {
 			t.Fatalf("the run is %v after everyone armed", got)
 		}
@@ -108,10 +114,7 @@ func TestRunThatIsCalledOffEndsInOneWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, stop := lead(t)
 		defer stop()
-		c.report(t, pb.StepState_STEP_STATE_READY)
-		time.Sleep(6 * time.Millisecond)
-		c.report(t, pb.StepState_STEP_STATE_ARMED)
-		time.Sleep(6 * time.Millisecond)
+		c.hold(t)
 		undo := &pb.Command{Kind: &pb.Command_EndRun{EndRun: &pb.EndRun{Run: "r", Cause: pb.EndCause_END_CAUSE_UNDO}}}
 		if _, err := c.Propose(t.Context(), undo); err != nil {
 			t.Fatal(err)

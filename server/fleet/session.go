@@ -280,8 +280,8 @@ func (s *session) behind(v *state.View) bool {
 	return before(&pb.OrderMark{Epoch: v.Epoch(), Index: v.Index()}, s.seen)
 }
 
-// said is how far the host has come with a step of another host by what it said, as far as
-// that is not recorded. It is for no session too.
+// said is how far the host has come with the step that another host's report is of,
+// by what it said and is not recorded yet. A host without a session said nothing.
 func (s *session) said(of *pb.StepStatus) pb.StepState {
 	if s == nil {
 		return pb.StepState_STEP_STATE_UNSPECIFIED
