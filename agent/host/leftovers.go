@@ -187,9 +187,7 @@ func ourHooks() (all []ourHook, err error) {
 		return nil, err
 	}
 	for _, i := range links {
-		for _, where := range []ebpf.AttachType{ebpf.AttachTCXIngress, ebpf.AttachTCXEgress} {
-			all = append(all, ourPrograms(i, where)...)
-		}
+		all = append(all, ourPrograms(i, func(link.ID) bool { return false })...)
 		if strings.HasPrefix(i.Name, bpf.TapPrefix) {
 			all = append(all, ourHook{on: i})
 		}
@@ -197,17 +195,22 @@ func ourHooks() (all []ourHook, err error) {
 	return all, nil
 }
 
-// ourPrograms are the programs of ours on one interface.
-func ourPrograms(i net.Interface, where ebpf.AttachType) (all []ourHook) {
-	result, err := link.QueryPrograms(link.QueryOptions{Target: i.Index, Attach: where})
-	if err != nil {
-		return nil // no tcx here, so nothing of ours
-	}
-	for _, p := range result.Programs {
-		h := ourHook{on: i, program: programName(p.ID)}
-		h.link, h.linked = p.LinkID()
-		if strings.HasPrefix(h.program, bpf.ProgramPrefix) {
-			all = append(all, h)
+// ourPrograms are the programs of ours on one interface, but for those whose links
+// are known: asking for a program's name costs more than all the rest.
+func ourPrograms(i net.Interface, known func(link.ID) bool) (all []ourHook) {
+	for _, where := range []ebpf.AttachType{ebpf.AttachTCXIngress, ebpf.AttachTCXEgress} {
+		result, err := link.QueryPrograms(link.QueryOptions{Target: i.Index, Attach: where})
+		if err != nil {
+			continue // no tcx here, so nothing of ours
+		}
+		for _, p := range result.Programs {
+			h := ourHook{on: i}
+			if h.link, h.linked = p.LinkID(); h.linked && known(h.link) {
+				continue
+			}
+			if h.program = programName(p.ID); strings.HasPrefix(h.program, bpf.ProgramPrefix) {
+				all = append(all, h)
+			}
 		}
 	}
 	return all

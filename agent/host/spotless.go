@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 
 	"squall/agent/host/bpf"
@@ -24,28 +23,11 @@ func (r *Real) spotless() bool {
 // standsOut tells whether an interface is the TAP of a delay line, or has a program
 // of ours that is none of the entries which this process holds.
 func (r *Real) standsOut(i net.Interface) bool {
-	if strings.HasPrefix(i.Name, bpf.TapPrefix) {
-		return true
-	}
-	for _, where := range []ebpf.AttachType{ebpf.AttachTCXIngress, ebpf.AttachTCXEgress} {
-		result, err := link.QueryPrograms(link.QueryOptions{Target: i.Index, Attach: where})
-		if err != nil {
-			continue // no tcx here, so nothing of ours
-		}
-		if slices.ContainsFunc(result.Programs, r.notHeld) {
-			return true
-		}
-	}
-	return false
+	return strings.HasPrefix(i.Name, bpf.TapPrefix) || len(ourPrograms(i, r.holds)) > 0
 }
 
-func (r *Real) notHeld(p link.AttachedProgram) bool {
-	id, ok := p.LinkID()
-	if ok && r.loader != nil && r.loader.Holds(id) {
-		return false
-	}
-	return strings.HasPrefix(programName(p.ID), bpf.ProgramPrefix)
-}
+// holds tells whether a link is that of an entry which this process holds.
+func (r *Real) holds(id link.ID) bool { return r.loader != nil && r.loader.Holds(id) }
 
 // helpless tells whether no helper lives in the agent's own cgroup, which is where
 // helpers are born, but those of this process.
