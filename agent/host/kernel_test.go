@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"net"
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
 	"time"
 
@@ -135,8 +137,11 @@ func killUndeclared(base string) error {
 		found.GetWorkloads()[0].GetProcesses(), found.GetWorkloads()[1].GetProcesses(), found.GetUndeclared())
 }
 
-// startSleeper starts a workload and prints its nice value, and ours.
+// startSleeper starts a workload and prints its nice value, and ours, each with
+// that of its session. It waits for the end of its input: until then whoever
+// started this process may still be giving it its priority.
 func startSleeper(base string) {
+	_, _ = io.Copy(io.Discard, os.Stdin)
 	sleeper := shell("web", "sleep 60")
 	w, err := host.OpenWorkloads(base, "")
 	if err != nil {
@@ -145,13 +150,24 @@ func startSleeper(base string) {
 	}
 	err = w.Start(context.Background(), sleeper)
 	ours, _ := unix.Getpriority(unix.PRIO_PROCESS, 0)
-	theirs := map[int]bool{} // the shell's, and what it starts
+	theirs := map[string]bool{} // the shell's, and what it starts
 	pids, _ := w.Processes(context.Background(), sleeper)
 	for _, pid := range pids {
 		n, _ := unix.Getpriority(unix.PRIO_PROCESS, pid)
-		theirs[20-n] = true
+		theirs[fmt.Sprintf("%d in %s", 20-n, sessionNice(pid))] = true
 	}
-	fmt.Println("ours", 20-ours, "theirs", theirs, err)
+	fmt.Println("ours", 20-ours, "in", sessionNice(os.Getpid()), "theirs", theirs, err)
+}
+
+// sessionNice is the nice value of the autogroup that a process is in, or that
+// there is none.
+func sessionNice(pid int) string {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/autogroup", pid))
+	if errors.Is(err, os.ErrNotExist) {
+		return "none"
+	}
+	_, nice, _ := strings.Cut(strings.TrimSpace(string(b)), " nice ")
+	return nice
 }
 
 // openHost opens a host whose workloads live in a cgroup of the test.

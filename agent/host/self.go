@@ -27,7 +27,7 @@ type ChildOptions struct {
 	// for urgent ones.
 	DieWithParent bool
 	// Urgent lets the child go before everything that is not real-time, where
-	// that is allowed.
+	// that is allowed; with Session, before other sessions too.
 	Urgent bool
 	// In is its standard input; nil is none.
 	In *os.File
@@ -85,7 +85,11 @@ func (o ChildOptions) stderr() *os.File {
 func (c *Child) start(o ChildOptions) error {
 	switch {
 	case o.Urgent:
-		return urgent(c.cmd.Start)
+		err := urgent(c.cmd.Start)
+		if err == nil && o.Session {
+			sessionFirst(c.cmd.Process.Pid)
+		}
+		return err
 	case !o.DieWithParent:
 		return c.cmd.Start()
 	}

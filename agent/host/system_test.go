@@ -95,9 +95,13 @@ func TestUrgentChildStartsOrdinaryWorkloads(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
+	in, begin, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	env := []string{roleEnv + "=start", baseEnv + "=" + hosttest.NewCgroup(t)}
-	c, err := host.StartSelf(t.Context(), nil, host.ChildOptions{Env: env, Stderr: w, Urgent: true})
-	if err := errors.Join(err, w.Close()); err != nil {
+	c, err := host.StartSelf(t.Context(), nil, host.ChildOptions{Env: env, In: in, Stderr: w, Session: true, Urgent: true})
+	if err := errors.Join(err, w.Close(), in.Close(), begin.Close()); err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
@@ -106,7 +110,10 @@ func TestUrgentChildStartsOrdinaryWorkloads(t *testing.T) {
 	}
 	said := make([]byte, 1<<10)
 	n, err := r.Read(said)
-	const want = "ours -20 theirs map[0:true] <nil>\n"
+	want := "ours -20 in -20 theirs map[0 in 0:true] <nil>\n"
+	if _, missing := os.Stat("/proc/self/autogroup"); missing != nil {
+		want = "ours -20 in none theirs map[0 in none:true] <nil>\n"
+	}
 	if got := string(said[:n]); got != want {
 		t.Errorf("got %q, want %q (%v)", got, want, err)
 	}
