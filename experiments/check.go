@@ -14,10 +14,7 @@ import (
 	pb "squall/proto/squall/v1"
 )
 
-var (
-	zoneName = pattern.Lazy(`^[a-z0-9][a-z0-9-]{0,62}$`)
-	window   = pattern.Lazy(`^([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]$`)
-)
+var zoneName = pattern.Lazy(`^[a-z0-9][a-z0-9-]{0,62}$`)
 
 // reserved are names that mean something else in expressions.
 var reserved = []string{
