@@ -8,7 +8,6 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"maps"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -173,20 +172,7 @@ func (d *controlDoor) plan(view *state.View, w draft) (e *pb.Experiment, made *p
 	world := view.World()
 	world.Aim, world.NowUnixNanos, world.Command = w.aim, d.now().UnixNano(), len(w.source) == 0
 	made = plan.Make(e, src, world)
-	return aimed(e, w.aim), made, nil
-}
-
-// aimed is an experiment whose roles are the zones that they were aimed at.
-func aimed(e *pb.Experiment, aim map[string]*pb.ZoneRole) *pb.Experiment {
-	if len(aim) == 0 {
-		return e
-	}
-	e = proto.CloneOf(e)
-	if e.Zones == nil {
-		e.Zones = make(map[string]*pb.ZoneRole)
-	}
-	maps.Copy(e.Zones, aim)
-	return e
+	return plan.Aimed(e, w.aim), made, nil
 }
 
 // seedOr is the caller's seed, as of a saved plan, or a new one.

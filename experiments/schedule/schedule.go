@@ -141,7 +141,7 @@ func (c *Calendar) setWindow(s *pb.Schedule) error {
 
 // setDays takes up the days on which nothing begins, and the last one.
 func (c *Calendar) setDays(s *pb.Schedule) (err error) {
-	const fix = "write a day or two, such as 2026-12-24 or 2026-12-24..2027-01-02"
+	const fix = `write a day or two in quotes, such as "2026-12-24" or "2026-12-24..2027-01-02"`
 	for _, text := range s.GetExcept() {
 		days, err := parseSpan(text)
 		if err != nil {
@@ -151,7 +151,7 @@ func (c *Calendar) setDays(s *pb.Schedule) (err error) {
 	}
 	if s.GetUntil() != "" {
 		if c.last, err = parseDate(s.GetUntil()); err != nil {
-			return &Error{"until", err.Error(), "write a day, such as 2027-06-30"}
+			return &Error{"until", err.Error(), `write a day in quotes, such as "2027-06-30"`}
 		}
 	}
 	return nil

@@ -62,6 +62,7 @@ func (c *Conductor) Lead(ctx context.Context) error {
 		seats: newSeats(), desks: make(map[string]*desk),
 	}
 	defer t.work.Wait()
+	t.work.Go(func() { t.keepSlots(ctx) })
 	before := c.Machine.View()
 	for v := before; ctx.Err() == nil; v = c.Machine.View() {
 		t.push(ctx, v)

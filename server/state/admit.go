@@ -21,7 +21,7 @@ func (t *change) admit(c *pb.AdmitRun) *pb.Problem {
 	}
 	r := recordOf(&pb.Run{
 		Id: c.GetRun(), Experiment: c.GetExperiment(), Plan: c.GetPlan(), Source: c.GetSource(),
-		By: t.cmd.GetBy(), AdHoc: c.GetAdHoc(), AdmittedIndex: t.index,
+		By: t.cmd.GetBy(), AdHoc: c.GetAdHoc(), AdmittedIndex: t.index, Slot: c.GetSlot(),
 	})
 	t.owned[r] = true
 	own(t, &t.runs)
@@ -31,6 +31,9 @@ func (t *change) admit(c *pb.AdmitRun) *pb.Problem {
 		t.enter(r, pb.RunState_RUN_STATE_PREPARING) // nothing to wait for
 	}
 	t.reorder(concerned(r.run)...)
+	if c.GetSlot() != nil {
+		t.deal(c.GetSlot(), &pb.SlotRecord{Outcome: pb.SlotOutcome_SLOT_OUTCOME_BEGUN, Run: c.GetRun()})
+	}
 	return nil
 }
 
@@ -50,6 +53,9 @@ func (t *change) admissible(c *pb.AdmitRun) *pb.Problem {
 		return refuse(pb.Refusal_REFUSAL_GUARDRAIL, "wait for one to end", "%d runs are under way, the most that may be", maxActive)
 	}
 	if p := plan.Bounded(c.GetPlan()); p != nil {
+		return p
+	}
+	if p := t.dealt(c.GetSlot()); c.GetSlot() != nil && p != nil {
 		return p
 	}
 	w := t.World()

@@ -73,6 +73,15 @@ func actOf(c *pb.Command) (act, object string) {
 		return "forget", k.ForgetHost.GetHost()
 	case *pb.Command_ConfirmDamage:
 		return "confirm damage", k.ConfirmDamage.GetHost()
+	case *pb.Command_PutSchedule:
+		return "put schedule", k.PutSchedule.GetName()
+	case *pb.Command_RemoveSchedule:
+		return "remove schedule", k.RemoveSchedule.GetName()
+	case *pb.Command_PauseSchedule:
+		if k.PauseSchedule.GetPaused() {
+			return "pause schedule", k.PauseSchedule.GetName()
+		}
+		return "resume schedule", k.PauseSchedule.GetName()
 	case *pb.Command_SetGuardrails:
 		return "guardrails", ""
 	case *pb.Command_RaiseEpoch:

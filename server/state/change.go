@@ -66,6 +66,14 @@ func (t *change) apply() *pb.Problem {
 		return t.forgetHost(k.ForgetHost)
 	case *pb.Command_ConfirmDamage:
 		return t.confirmDamage(k.ConfirmDamage)
+	case *pb.Command_PutSchedule:
+		return t.putSchedule(k.PutSchedule)
+	case *pb.Command_RemoveSchedule:
+		return t.removeSchedule(k.RemoveSchedule)
+	case *pb.Command_PauseSchedule:
+		return t.pauseSchedule(k.PauseSchedule)
+	case *pb.Command_PassSlot:
+		return t.passSlot(k.PassSlot)
 	case *pb.Command_GrantTokens:
 		return t.grantTokens(k.GrantTokens)
 	case *pb.Command_Halt:

@@ -22,6 +22,7 @@ type View struct {
 	halt         *pb.HaltLatch
 	pulled       table[uint64] // halt -> index of its commit
 	guardrails   *pb.Guardrails
+	schedules    map[string]*pb.Scheduled
 	audit        []*pb.AuditRecord
 	orders       table[uint64] // host -> index at which its order last changed
 	recent       recents       // the newest of those changes
@@ -177,7 +178,7 @@ func (v *View) snapshot() *pb.State {
 	s := &pb.State{
 		Index: v.index, Epoch: v.epoch, Rules: v.rules, LastUnixNanos: v.last,
 		Hosts: v.hosts.asMap(), Halt: v.halt, Guardrails: v.guardrails, Audit: v.audit,
-		OrderIndex: v.orders.asMap(), OrderFloor: v.floor, HaltIndex: v.pulled.asMap(),
+		OrderIndex: v.orders.asMap(), OrderFloor: v.floor, HaltIndex: v.pulled.asMap(), Schedules: v.schedules,
 		Runs: make(map[string]*pb.Run, len(v.runs)),
 	}
 	for _, r := range v.Runs() {
@@ -193,6 +194,12 @@ func viewOf(s *pb.State) (*View, error) {
 	v.index, v.epoch, v.rules, v.last = s.GetIndex(), s.GetEpoch(), s.GetRules(), s.GetLastUnixNanos()
 	v.hosts, v.halt, v.guardrails, v.audit = tableOf(s.GetHosts()), s.GetHalt(), s.GetGuardrails(), s.GetAudit()
 	v.orders, v.floor, v.pulled = tableOf(s.GetOrderIndex()), s.GetOrderFloor(), tableOf(s.GetHaltIndex())
+	for name, kept := range s.GetSchedules() {
+		if kept.GetName() != name {
+			return nil, fmt.Errorf("schedule %q: its name is %q", name, kept.GetName())
+		}
+	}
+	v.schedules = s.GetSchedules()
 	v.recent.since = v.index
 	v.runs = make(map[string]*record, len(s.GetRuns()))
 	for id, r := range s.GetRuns() {

@@ -2339,7 +2339,7 @@ const file_squall_v1_experiment_proto_rawDesc = "" +
 	"\xaa\xb5\x18\x061s..1hR\x03for\"c\n" +
 	"\x06Revert\x12;\n" +
 	"\atimeout\x18\x01 \x01(\v2\x0f.squall.v1.SpanB\x10\xa2\xb5\x18\x021m\xaa\xb5\x18\x061s..1hR\atimeout\x12\x1c\n" +
-	"\x06verify\x18\x02 \x03(\tB\x04ȵ\x18\x01R\x06verify\"\x90\x03\n" +
+	"\x06verify\x18\x02 \x03(\tB\x04ȵ\x18\x01R\x06verify\"\x94\x03\n" +
 	"\bSchedule\x12&\n" +
 	"\x04cron\x18\x01 \x01(\tB\x12\xba\xb5\x18\x0e\"0 10 * * THU\"R\x04cron\x120\n" +
 	"\x05every\x18\x02 \x01(\tB\x1a\xba\xb5\x18\x16first tuesday at 14:30R\x05every\x12.\n" +
@@ -2348,10 +2348,9 @@ const file_squall_v1_experiment_proto_rawDesc = "" +
 	"\x06window\x18\x04 \x01(\tB\x11\xba\xb5\x18\r\"10:00-16:00\"R\x06window\x12*\n" +
 	"\aoverlap\x18\x05 \x01(\tB\x10µ\x18\fforbid|allowR\aoverlap\x12$\n" +
 	"\x06missed\x18\x06 \x01(\tB\fµ\x18\bskip|runR\x06missed\x12!\n" +
-	"\tskip_when\x18\a \x01(\tB\x04ȵ\x18\x01R\bskipWhen\x124\n" +
-	"\x06except\x18\b \x03(\tB\x1c\xba\xb5\x18\x18[2026-12-24..2027-01-02]R\x06except\x12$\n" +
-	"\x05until\x18\t \x01(\tB\x0e\xba\xb5\x18\n" +
-	"2027-06-30R\x05until\"]\n" +
+	"\tskip_when\x18\a \x01(\tB\x04ȵ\x18\x01R\bskipWhen\x126\n" +
+	"\x06except\x18\b \x03(\tB\x1e\xba\xb5\x18\x1a[\"2026-12-24..2027-01-02\"]R\x06except\x12&\n" +
+	"\x05until\x18\t \x01(\tB\x10\xba\xb5\x18\f\"2027-06-30\"R\x05until\"]\n" +
 	"\x06Notify\x12%\n" +
 	"\x05slack\x18\x01 \x01(\tB\x0f\xba\xb5\x18\v\"#game-day\"R\x05slack\x12,\n" +
 	"\agrafana\x18\x02 \x01(\v2\x12.squall.v1.GrafanaR\agrafana\"5\n" +

@@ -76,6 +76,67 @@ func (Role) EnumDescriptor() ([]byte, []int) {
 	return file_squall_v1_state_proto_rawDescGZIP(), []int{0}
 }
 
+// SlotOutcome is what became of a slot.
+type SlotOutcome int32
+
+const (
+	SlotOutcome_SLOT_OUTCOME_UNSPECIFIED SlotOutcome = 0
+	// A run was let in.
+	SlotOutcome_SLOT_OUTCOME_BEGUN SlotOutcome = 1
+	// By a rule of the schedule: a day left out, an hour that clocks leave out, a
+	// run of it under way, a pause.
+	SlotOutcome_SLOT_OUTCOME_SKIPPED SlotOutcome = 2
+	// Nobody conducted when it came.
+	SlotOutcome_SLOT_OUTCOME_MISSED SlotOutcome = 3
+	// The plan or a guardrail said no.
+	SlotOutcome_SLOT_OUTCOME_REFUSED SlotOutcome = 4
+)
+
+// Enum value maps for SlotOutcome.
+var (
+	SlotOutcome_name = map[int32]string{
+		0: "SLOT_OUTCOME_UNSPECIFIED",
+		1: "SLOT_OUTCOME_BEGUN",
+		2: "SLOT_OUTCOME_SKIPPED",
+		3: "SLOT_OUTCOME_MISSED",
+		4: "SLOT_OUTCOME_REFUSED",
+	}
+	SlotOutcome_value = map[string]int32{
+		"SLOT_OUTCOME_UNSPECIFIED": 0,
+		"SLOT_OUTCOME_BEGUN":       1,
+		"SLOT_OUTCOME_SKIPPED":     2,
+		"SLOT_OUTCOME_MISSED":      3,
+		"SLOT_OUTCOME_REFUSED":     4,
+	}
+)
+
+func (x SlotOutcome) Enum() *SlotOutcome {
+	p := new(SlotOutcome)
+	*p = x
+	return p
+}
+
+func (x SlotOutcome) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (SlotOutcome) Descriptor() protoreflect.EnumDescriptor {
+	return file_squall_v1_state_proto_enumTypes[1].Descriptor()
+}
+
+func (SlotOutcome) Type() protoreflect.EnumType {
+	return &file_squall_v1_state_proto_enumTypes[1]
+}
+
+func (x SlotOutcome) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use SlotOutcome.Descriptor instead.
+func (SlotOutcome) EnumDescriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{1}
+}
+
 // EndCause is why a run's steps ended.
 type EndCause int32
 
@@ -127,11 +188,11 @@ func (x EndCause) String() string {
 }
 
 func (EndCause) Descriptor() protoreflect.EnumDescriptor {
-	return file_squall_v1_state_proto_enumTypes[1].Descriptor()
+	return file_squall_v1_state_proto_enumTypes[2].Descriptor()
 }
 
 func (EndCause) Type() protoreflect.EnumType {
-	return &file_squall_v1_state_proto_enumTypes[1]
+	return &file_squall_v1_state_proto_enumTypes[2]
 }
 
 func (x EndCause) Number() protoreflect.EnumNumber {
@@ -140,7 +201,7 @@ func (x EndCause) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use EndCause.Descriptor instead.
 func (EndCause) EnumDescriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{1}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{2}
 }
 
 // Verdict is what a run earned.
@@ -197,11 +258,11 @@ func (x Verdict) String() string {
 }
 
 func (Verdict) Descriptor() protoreflect.EnumDescriptor {
-	return file_squall_v1_state_proto_enumTypes[2].Descriptor()
+	return file_squall_v1_state_proto_enumTypes[3].Descriptor()
 }
 
 func (Verdict) Type() protoreflect.EnumType {
-	return &file_squall_v1_state_proto_enumTypes[2]
+	return &file_squall_v1_state_proto_enumTypes[3]
 }
 
 func (x Verdict) Number() protoreflect.EnumNumber {
@@ -210,7 +271,7 @@ func (x Verdict) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Verdict.Descriptor instead.
 func (Verdict) EnumDescriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{2}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{3}
 }
 
 // FindingKind is the section a finding belongs to.
@@ -270,11 +331,11 @@ func (x FindingKind) String() string {
 }
 
 func (FindingKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_squall_v1_state_proto_enumTypes[3].Descriptor()
+	return file_squall_v1_state_proto_enumTypes[4].Descriptor()
 }
 
 func (FindingKind) Type() protoreflect.EnumType {
-	return &file_squall_v1_state_proto_enumTypes[3]
+	return &file_squall_v1_state_proto_enumTypes[4]
 }
 
 func (x FindingKind) Number() protoreflect.EnumNumber {
@@ -283,7 +344,7 @@ func (x FindingKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use FindingKind.Descriptor instead.
 func (FindingKind) EnumDescriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{3}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{4}
 }
 
 // FindingState is how a check ended.
@@ -328,11 +389,11 @@ func (x FindingState) String() string {
 }
 
 func (FindingState) Descriptor() protoreflect.EnumDescriptor {
-	return file_squall_v1_state_proto_enumTypes[4].Descriptor()
+	return file_squall_v1_state_proto_enumTypes[5].Descriptor()
 }
 
 func (FindingState) Type() protoreflect.EnumType {
-	return &file_squall_v1_state_proto_enumTypes[4]
+	return &file_squall_v1_state_proto_enumTypes[5]
 }
 
 func (x FindingState) Number() protoreflect.EnumNumber {
@@ -341,7 +402,7 @@ func (x FindingState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use FindingState.Descriptor instead.
 func (FindingState) EnumDescriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{4}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{5}
 }
 
 // RunState is how far a run has come. It only moves forward.
@@ -396,11 +457,11 @@ func (x RunState) String() string {
 }
 
 func (RunState) Descriptor() protoreflect.EnumDescriptor {
-	return file_squall_v1_state_proto_enumTypes[5].Descriptor()
+	return file_squall_v1_state_proto_enumTypes[6].Descriptor()
 }
 
 func (RunState) Type() protoreflect.EnumType {
-	return &file_squall_v1_state_proto_enumTypes[5]
+	return &file_squall_v1_state_proto_enumTypes[6]
 }
 
 func (x RunState) Number() protoreflect.EnumNumber {
@@ -409,7 +470,7 @@ func (x RunState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use RunState.Descriptor instead.
 func (RunState) EnumDescriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{5}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{6}
 }
 
 // EventKind is what happened.
@@ -461,11 +522,11 @@ func (x EventKind) String() string {
 }
 
 func (EventKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_squall_v1_state_proto_enumTypes[6].Descriptor()
+	return file_squall_v1_state_proto_enumTypes[7].Descriptor()
 }
 
 func (EventKind) Type() protoreflect.EnumType {
-	return &file_squall_v1_state_proto_enumTypes[6]
+	return &file_squall_v1_state_proto_enumTypes[7]
 }
 
 func (x EventKind) Number() protoreflect.EnumNumber {
@@ -474,7 +535,7 @@ func (x EventKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use EventKind.Descriptor instead.
 func (EventKind) EnumDescriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{6}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{7}
 }
 
 // Command is one entry of the log. It takes effect once, however often it is sent.
@@ -506,6 +567,10 @@ type Command struct {
 	//	*Command_BeginPhase
 	//	*Command_ForgetHost
 	//	*Command_ConfirmDamage
+	//	*Command_PutSchedule
+	//	*Command_RemoveSchedule
+	//	*Command_PauseSchedule
+	//	*Command_PassSlot
 	Kind          isCommand_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -740,6 +805,42 @@ func (x *Command) GetConfirmDamage() *ConfirmDamage {
 	return nil
 }
 
+func (x *Command) GetPutSchedule() *PutSchedule {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_PutSchedule); ok {
+			return x.PutSchedule
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetRemoveSchedule() *RemoveSchedule {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_RemoveSchedule); ok {
+			return x.RemoveSchedule
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetPauseSchedule() *PauseSchedule {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_PauseSchedule); ok {
+			return x.PauseSchedule
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetPassSlot() *PassSlot {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_PassSlot); ok {
+			return x.PassSlot
+		}
+	}
+	return nil
+}
+
 type isCommand_Kind interface {
 	isCommand_Kind()
 }
@@ -831,6 +932,24 @@ type Command_ConfirmDamage struct {
 	ConfirmDamage *ConfirmDamage `protobuf:"bytes,28,opt,name=confirm_damage,json=confirmDamage,proto3,oneof"`
 }
 
+type Command_PutSchedule struct {
+	// A schedule that is new or replaces the one of its name.
+	PutSchedule *PutSchedule `protobuf:"bytes,29,opt,name=put_schedule,json=putSchedule,proto3,oneof"`
+}
+
+type Command_RemoveSchedule struct {
+	RemoveSchedule *RemoveSchedule `protobuf:"bytes,30,opt,name=remove_schedule,json=removeSchedule,proto3,oneof"`
+}
+
+type Command_PauseSchedule struct {
+	PauseSchedule *PauseSchedule `protobuf:"bytes,31,opt,name=pause_schedule,json=pauseSchedule,proto3,oneof"`
+}
+
+type Command_PassSlot struct {
+	// A slot in which no run begins.
+	PassSlot *PassSlot `protobuf:"bytes,32,opt,name=pass_slot,json=passSlot,proto3,oneof"`
+}
+
 func (*Command_UpdateHosts) isCommand_Kind() {}
 
 func (*Command_AdmitRun) isCommand_Kind() {}
@@ -868,6 +987,14 @@ func (*Command_BeginPhase) isCommand_Kind() {}
 func (*Command_ForgetHost) isCommand_Kind() {}
 
 func (*Command_ConfirmDamage) isCommand_Kind() {}
+
+func (*Command_PutSchedule) isCommand_Kind() {}
+
+func (*Command_RemoveSchedule) isCommand_Kind() {}
+
+func (*Command_PauseSchedule) isCommand_Kind() {}
+
+func (*Command_PassSlot) isCommand_Kind() {}
 
 // Principal is who did something, as certificates say.
 type Principal struct {
@@ -1126,7 +1253,10 @@ type AdmitRun struct {
 	// The file, as written.
 	Source []byte `protobuf:"bytes,4,opt,name=source,proto3" json:"source,omitempty"`
 	// Started by one command.
-	AdHoc         bool `protobuf:"varint,5,opt,name=ad_hoc,json=adHoc,proto3" json:"ad_hoc,omitempty"`
+	AdHoc bool `protobuf:"varint,5,opt,name=ad_hoc,json=adHoc,proto3" json:"ad_hoc,omitempty"`
+	// The slot of a schedule in which it begins. It is refused where that slot was
+	// dealt with before: no slot begins two runs.
+	Slot          *SlotRef `protobuf:"bytes,6,opt,name=slot,proto3" json:"slot,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1196,6 +1326,550 @@ func (x *AdmitRun) GetAdHoc() bool {
 	return false
 }
 
+func (x *AdmitRun) GetSlot() *SlotRef {
+	if x != nil {
+		return x.Slot
+	}
+	return nil
+}
+
+// SlotRef names a slot.
+type SlotRef struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Schedule string                 `protobuf:"bytes,1,opt,name=schedule,proto3" json:"schedule,omitempty"`
+	// Its civil time in the schedule's zone, such as "2026-12-01T14:30".
+	Slot          string `protobuf:"bytes,2,opt,name=slot,proto3" json:"slot,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SlotRef) Reset() {
+	*x = SlotRef{}
+	mi := &file_squall_v1_state_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SlotRef) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SlotRef) ProtoMessage() {}
+
+func (x *SlotRef) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SlotRef.ProtoReflect.Descriptor instead.
+func (*SlotRef) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *SlotRef) GetSchedule() string {
+	if x != nil {
+		return x.Schedule
+	}
+	return ""
+}
+
+func (x *SlotRef) GetSlot() string {
+	if x != nil {
+		return x.Slot
+	}
+	return ""
+}
+
+// PutSchedule keeps an experiment and begins its runs by the calendar.
+type PutSchedule struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// With its `schedule`.
+	Experiment *Experiment `protobuf:"bytes,2,opt,name=experiment,proto3" json:"experiment,omitempty"`
+	// The file, as written.
+	Source []byte `protobuf:"bytes,3,opt,name=source,proto3" json:"source,omitempty"`
+	// Roles that are aimed at other zones than the file says.
+	Aim map[string]*ZoneRole `protobuf:"bytes,4,rep,name=aim,proto3" json:"aim,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Civil time in the schedule's zone up to which slots are none of its business.
+	After         string `protobuf:"bytes,5,opt,name=after,proto3" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutSchedule) Reset() {
+	*x = PutSchedule{}
+	mi := &file_squall_v1_state_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutSchedule) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutSchedule) ProtoMessage() {}
+
+func (x *PutSchedule) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutSchedule.ProtoReflect.Descriptor instead.
+func (*PutSchedule) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *PutSchedule) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PutSchedule) GetExperiment() *Experiment {
+	if x != nil {
+		return x.Experiment
+	}
+	return nil
+}
+
+func (x *PutSchedule) GetSource() []byte {
+	if x != nil {
+		return x.Source
+	}
+	return nil
+}
+
+func (x *PutSchedule) GetAim() map[string]*ZoneRole {
+	if x != nil {
+		return x.Aim
+	}
+	return nil
+}
+
+func (x *PutSchedule) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+// RemoveSchedule ends a schedule. Its runs stay.
+type RemoveSchedule struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveSchedule) Reset() {
+	*x = RemoveSchedule{}
+	mi := &file_squall_v1_state_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveSchedule) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveSchedule) ProtoMessage() {}
+
+func (x *RemoveSchedule) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveSchedule.ProtoReflect.Descriptor instead.
+func (*RemoveSchedule) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *RemoveSchedule) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// PauseSchedule holds a schedule's slots back, or lets them go on.
+type PauseSchedule struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Paused        bool                   `protobuf:"varint,2,opt,name=paused,proto3" json:"paused,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PauseSchedule) Reset() {
+	*x = PauseSchedule{}
+	mi := &file_squall_v1_state_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PauseSchedule) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PauseSchedule) ProtoMessage() {}
+
+func (x *PauseSchedule) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PauseSchedule.ProtoReflect.Descriptor instead.
+func (*PauseSchedule) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *PauseSchedule) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PauseSchedule) GetPaused() bool {
+	if x != nil {
+		return x.Paused
+	}
+	return false
+}
+
+// PassSlot deals with a slot without a run, or with several in a row.
+type PassSlot struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The last of them.
+	Slot    *SlotRef    `protobuf:"bytes,1,opt,name=slot,proto3" json:"slot,omitempty"`
+	Outcome SlotOutcome `protobuf:"varint,2,opt,name=outcome,proto3,enum=squall.v1.SlotOutcome" json:"outcome,omitempty"`
+	Why     string      `protobuf:"bytes,3,opt,name=why,proto3" json:"why,omitempty"`
+	// How many they are, and the first one's civil time; 0 and none are one.
+	Count         uint32 `protobuf:"varint,4,opt,name=count,proto3" json:"count,omitempty"`
+	From          string `protobuf:"bytes,5,opt,name=from,proto3" json:"from,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PassSlot) Reset() {
+	*x = PassSlot{}
+	mi := &file_squall_v1_state_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PassSlot) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PassSlot) ProtoMessage() {}
+
+func (x *PassSlot) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PassSlot.ProtoReflect.Descriptor instead.
+func (*PassSlot) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *PassSlot) GetSlot() *SlotRef {
+	if x != nil {
+		return x.Slot
+	}
+	return nil
+}
+
+func (x *PassSlot) GetOutcome() SlotOutcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return SlotOutcome_SLOT_OUTCOME_UNSPECIFIED
+}
+
+func (x *PassSlot) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+func (x *PassSlot) GetCount() uint32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *PassSlot) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+// Scheduled is a schedule that is kept.
+type Scheduled struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Name       string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Experiment *Experiment            `protobuf:"bytes,2,opt,name=experiment,proto3" json:"experiment,omitempty"`
+	Source     []byte                 `protobuf:"bytes,3,opt,name=source,proto3" json:"source,omitempty"`
+	Aim        map[string]*ZoneRole   `protobuf:"bytes,4,rep,name=aim,proto3" json:"aim,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Who put it there, and with what reason.
+	By           *Principal `protobuf:"bytes,5,opt,name=by,proto3" json:"by,omitempty"`
+	PutUnixNanos int64      `protobuf:"varint,6,opt,name=put_unix_nanos,json=putUnixNanos,proto3" json:"put_unix_nanos,omitempty"`
+	// Civil time of the last slot that was dealt with.
+	Watermark string `protobuf:"bytes,7,opt,name=watermark,proto3" json:"watermark,omitempty"`
+	// How many runs it has begun.
+	Begun uint32 `protobuf:"varint,8,opt,name=begun,proto3" json:"begun,omitempty"`
+	// What became of its slots, oldest first, bounded.
+	History []*SlotRecord `protobuf:"bytes,9,rep,name=history,proto3" json:"history,omitempty"`
+	// Set while it is paused.
+	PausedBy        *Principal `protobuf:"bytes,10,opt,name=paused_by,json=pausedBy,proto3" json:"paused_by,omitempty"`
+	PausedUnixNanos int64      `protobuf:"varint,11,opt,name=paused_unix_nanos,json=pausedUnixNanos,proto3" json:"paused_unix_nanos,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *Scheduled) Reset() {
+	*x = Scheduled{}
+	mi := &file_squall_v1_state_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Scheduled) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Scheduled) ProtoMessage() {}
+
+func (x *Scheduled) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Scheduled.ProtoReflect.Descriptor instead.
+func (*Scheduled) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Scheduled) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Scheduled) GetExperiment() *Experiment {
+	if x != nil {
+		return x.Experiment
+	}
+	return nil
+}
+
+func (x *Scheduled) GetSource() []byte {
+	if x != nil {
+		return x.Source
+	}
+	return nil
+}
+
+func (x *Scheduled) GetAim() map[string]*ZoneRole {
+	if x != nil {
+		return x.Aim
+	}
+	return nil
+}
+
+func (x *Scheduled) GetBy() *Principal {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
+func (x *Scheduled) GetPutUnixNanos() int64 {
+	if x != nil {
+		return x.PutUnixNanos
+	}
+	return 0
+}
+
+func (x *Scheduled) GetWatermark() string {
+	if x != nil {
+		return x.Watermark
+	}
+	return ""
+}
+
+func (x *Scheduled) GetBegun() uint32 {
+	if x != nil {
+		return x.Begun
+	}
+	return 0
+}
+
+func (x *Scheduled) GetHistory() []*SlotRecord {
+	if x != nil {
+		return x.History
+	}
+	return nil
+}
+
+func (x *Scheduled) GetPausedBy() *Principal {
+	if x != nil {
+		return x.PausedBy
+	}
+	return nil
+}
+
+func (x *Scheduled) GetPausedUnixNanos() int64 {
+	if x != nil {
+		return x.PausedUnixNanos
+	}
+	return 0
+}
+
+// SlotRecord is what became of one slot, or of several in a row.
+type SlotRecord struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The last of them.
+	Slot        string      `protobuf:"bytes,1,opt,name=slot,proto3" json:"slot,omitempty"`
+	Outcome     SlotOutcome `protobuf:"varint,2,opt,name=outcome,proto3,enum=squall.v1.SlotOutcome" json:"outcome,omitempty"`
+	Why         string      `protobuf:"bytes,3,opt,name=why,proto3" json:"why,omitempty"`
+	Run         string      `protobuf:"bytes,4,opt,name=run,proto3" json:"run,omitempty"`
+	AtUnixNanos int64       `protobuf:"varint,5,opt,name=at_unix_nanos,json=atUnixNanos,proto3" json:"at_unix_nanos,omitempty"`
+	// How many they are, and the first one's civil time; 0 and none are one.
+	Count         uint32 `protobuf:"varint,6,opt,name=count,proto3" json:"count,omitempty"`
+	From          string `protobuf:"bytes,7,opt,name=from,proto3" json:"from,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SlotRecord) Reset() {
+	*x = SlotRecord{}
+	mi := &file_squall_v1_state_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SlotRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SlotRecord) ProtoMessage() {}
+
+func (x *SlotRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SlotRecord.ProtoReflect.Descriptor instead.
+func (*SlotRecord) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *SlotRecord) GetSlot() string {
+	if x != nil {
+		return x.Slot
+	}
+	return ""
+}
+
+func (x *SlotRecord) GetOutcome() SlotOutcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return SlotOutcome_SLOT_OUTCOME_UNSPECIFIED
+}
+
+func (x *SlotRecord) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+func (x *SlotRecord) GetRun() string {
+	if x != nil {
+		return x.Run
+	}
+	return ""
+}
+
+func (x *SlotRecord) GetAtUnixNanos() int64 {
+	if x != nil {
+		return x.AtUnixNanos
+	}
+	return 0
+}
+
+func (x *SlotRecord) GetCount() uint32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *SlotRecord) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
 // Prepare begins the preparation.
 type Prepare struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1206,7 +1880,7 @@ type Prepare struct {
 
 func (x *Prepare) Reset() {
 	*x = Prepare{}
-	mi := &file_squall_v1_state_proto_msgTypes[5]
+	mi := &file_squall_v1_state_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1218,7 +1892,7 @@ func (x *Prepare) String() string {
 func (*Prepare) ProtoMessage() {}
 
 func (x *Prepare) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[5]
+	mi := &file_squall_v1_state_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1231,7 +1905,7 @@ func (x *Prepare) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Prepare.ProtoReflect.Descriptor instead.
 func (*Prepare) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{5}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Prepare) GetRun() string {
@@ -1255,7 +1929,7 @@ type Fire struct {
 
 func (x *Fire) Reset() {
 	*x = Fire{}
-	mi := &file_squall_v1_state_proto_msgTypes[6]
+	mi := &file_squall_v1_state_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1267,7 +1941,7 @@ func (x *Fire) String() string {
 func (*Fire) ProtoMessage() {}
 
 func (x *Fire) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[6]
+	mi := &file_squall_v1_state_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1280,7 +1954,7 @@ func (x *Fire) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fire.ProtoReflect.Descriptor instead.
 func (*Fire) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{6}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Fire) GetRun() string {
@@ -1314,7 +1988,7 @@ type Hold struct {
 
 func (x *Hold) Reset() {
 	*x = Hold{}
-	mi := &file_squall_v1_state_proto_msgTypes[7]
+	mi := &file_squall_v1_state_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1326,7 +2000,7 @@ func (x *Hold) String() string {
 func (*Hold) ProtoMessage() {}
 
 func (x *Hold) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[7]
+	mi := &file_squall_v1_state_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1339,7 +2013,7 @@ func (x *Hold) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hold.ProtoReflect.Descriptor instead.
 func (*Hold) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{7}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Hold) GetRun() string {
@@ -1362,7 +2036,7 @@ type EndRun struct {
 
 func (x *EndRun) Reset() {
 	*x = EndRun{}
-	mi := &file_squall_v1_state_proto_msgTypes[8]
+	mi := &file_squall_v1_state_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1374,7 +2048,7 @@ func (x *EndRun) String() string {
 func (*EndRun) ProtoMessage() {}
 
 func (x *EndRun) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[8]
+	mi := &file_squall_v1_state_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1387,7 +2061,7 @@ func (x *EndRun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndRun.ProtoReflect.Descriptor instead.
 func (*EndRun) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{8}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *EndRun) GetRun() string {
@@ -1421,7 +2095,7 @@ type Recover struct {
 
 func (x *Recover) Reset() {
 	*x = Recover{}
-	mi := &file_squall_v1_state_proto_msgTypes[9]
+	mi := &file_squall_v1_state_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1433,7 +2107,7 @@ func (x *Recover) String() string {
 func (*Recover) ProtoMessage() {}
 
 func (x *Recover) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[9]
+	mi := &file_squall_v1_state_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1446,7 +2120,7 @@ func (x *Recover) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Recover.ProtoReflect.Descriptor instead.
 func (*Recover) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{9}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Recover) GetRun() string {
@@ -1468,7 +2142,7 @@ type Finish struct {
 
 func (x *Finish) Reset() {
 	*x = Finish{}
-	mi := &file_squall_v1_state_proto_msgTypes[10]
+	mi := &file_squall_v1_state_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1480,7 +2154,7 @@ func (x *Finish) String() string {
 func (*Finish) ProtoMessage() {}
 
 func (x *Finish) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[10]
+	mi := &file_squall_v1_state_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1493,7 +2167,7 @@ func (x *Finish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finish.ProtoReflect.Descriptor instead.
 func (*Finish) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{10}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Finish) GetRun() string {
@@ -1539,7 +2213,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_squall_v1_state_proto_msgTypes[11]
+	mi := &file_squall_v1_state_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1551,7 +2225,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[11]
+	mi := &file_squall_v1_state_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1564,7 +2238,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{11}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Finding) GetKind() FindingKind {
@@ -1650,7 +2324,7 @@ type Basis struct {
 
 func (x *Basis) Reset() {
 	*x = Basis{}
-	mi := &file_squall_v1_state_proto_msgTypes[12]
+	mi := &file_squall_v1_state_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1662,7 +2336,7 @@ func (x *Basis) String() string {
 func (*Basis) ProtoMessage() {}
 
 func (x *Basis) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[12]
+	mi := &file_squall_v1_state_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1675,7 +2349,7 @@ func (x *Basis) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Basis.ProtoReflect.Descriptor instead.
 func (*Basis) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{12}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Basis) GetProbe() string {
@@ -1730,7 +2404,7 @@ type Gap struct {
 
 func (x *Gap) Reset() {
 	*x = Gap{}
-	mi := &file_squall_v1_state_proto_msgTypes[13]
+	mi := &file_squall_v1_state_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1742,7 +2416,7 @@ func (x *Gap) String() string {
 func (*Gap) ProtoMessage() {}
 
 func (x *Gap) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[13]
+	mi := &file_squall_v1_state_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1755,7 +2429,7 @@ func (x *Gap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gap.ProtoReflect.Descriptor instead.
 func (*Gap) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{13}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Gap) GetFirstGoodUnixNanos() int64 {
@@ -1796,7 +2470,7 @@ type RecordSteps struct {
 
 func (x *RecordSteps) Reset() {
 	*x = RecordSteps{}
-	mi := &file_squall_v1_state_proto_msgTypes[14]
+	mi := &file_squall_v1_state_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1808,7 +2482,7 @@ func (x *RecordSteps) String() string {
 func (*RecordSteps) ProtoMessage() {}
 
 func (x *RecordSteps) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[14]
+	mi := &file_squall_v1_state_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1821,7 +2495,7 @@ func (x *RecordSteps) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordSteps.ProtoReflect.Descriptor instead.
 func (*RecordSteps) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{14}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RecordSteps) GetSteps() []*StepStatus {
@@ -1841,7 +2515,7 @@ type RecordWindows struct {
 
 func (x *RecordWindows) Reset() {
 	*x = RecordWindows{}
-	mi := &file_squall_v1_state_proto_msgTypes[15]
+	mi := &file_squall_v1_state_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1853,7 +2527,7 @@ func (x *RecordWindows) String() string {
 func (*RecordWindows) ProtoMessage() {}
 
 func (x *RecordWindows) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[15]
+	mi := &file_squall_v1_state_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1866,7 +2540,7 @@ func (x *RecordWindows) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordWindows.ProtoReflect.Descriptor instead.
 func (*RecordWindows) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{15}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *RecordWindows) GetWindows() []*Window {
@@ -1888,7 +2562,7 @@ type GrantTokens struct {
 
 func (x *GrantTokens) Reset() {
 	*x = GrantTokens{}
-	mi := &file_squall_v1_state_proto_msgTypes[16]
+	mi := &file_squall_v1_state_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1900,7 +2574,7 @@ func (x *GrantTokens) String() string {
 func (*GrantTokens) ProtoMessage() {}
 
 func (x *GrantTokens) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[16]
+	mi := &file_squall_v1_state_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1913,7 +2587,7 @@ func (x *GrantTokens) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrantTokens.ProtoReflect.Descriptor instead.
 func (*GrantTokens) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{16}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *GrantTokens) GetRun() string {
@@ -1948,7 +2622,7 @@ type Halt struct {
 
 func (x *Halt) Reset() {
 	*x = Halt{}
-	mi := &file_squall_v1_state_proto_msgTypes[17]
+	mi := &file_squall_v1_state_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1960,7 +2634,7 @@ func (x *Halt) String() string {
 func (*Halt) ProtoMessage() {}
 
 func (x *Halt) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[17]
+	mi := &file_squall_v1_state_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1973,7 +2647,7 @@ func (x *Halt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Halt.ProtoReflect.Descriptor instead.
 func (*Halt) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{17}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Halt) GetId() string {
@@ -2000,7 +2674,7 @@ type Resume struct {
 
 func (x *Resume) Reset() {
 	*x = Resume{}
-	mi := &file_squall_v1_state_proto_msgTypes[18]
+	mi := &file_squall_v1_state_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2012,7 +2686,7 @@ func (x *Resume) String() string {
 func (*Resume) ProtoMessage() {}
 
 func (x *Resume) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[18]
+	mi := &file_squall_v1_state_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2025,7 +2699,7 @@ func (x *Resume) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resume.ProtoReflect.Descriptor instead.
 func (*Resume) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{18}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Resume) GetId() string {
@@ -2045,7 +2719,7 @@ type SetGuardrails struct {
 
 func (x *SetGuardrails) Reset() {
 	*x = SetGuardrails{}
-	mi := &file_squall_v1_state_proto_msgTypes[19]
+	mi := &file_squall_v1_state_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2057,7 +2731,7 @@ func (x *SetGuardrails) String() string {
 func (*SetGuardrails) ProtoMessage() {}
 
 func (x *SetGuardrails) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[19]
+	mi := &file_squall_v1_state_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2070,7 +2744,7 @@ func (x *SetGuardrails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetGuardrails.ProtoReflect.Descriptor instead.
 func (*SetGuardrails) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{19}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *SetGuardrails) GetGuardrails() *Guardrails {
@@ -2089,7 +2763,7 @@ type RaiseEpoch struct {
 
 func (x *RaiseEpoch) Reset() {
 	*x = RaiseEpoch{}
-	mi := &file_squall_v1_state_proto_msgTypes[20]
+	mi := &file_squall_v1_state_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2101,7 +2775,7 @@ func (x *RaiseEpoch) String() string {
 func (*RaiseEpoch) ProtoMessage() {}
 
 func (x *RaiseEpoch) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[20]
+	mi := &file_squall_v1_state_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2114,7 +2788,7 @@ func (x *RaiseEpoch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RaiseEpoch.ProtoReflect.Descriptor instead.
 func (*RaiseEpoch) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{20}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{27}
 }
 
 // SetRules raises the rule version under which Apply decides.
@@ -2127,7 +2801,7 @@ type SetRules struct {
 
 func (x *SetRules) Reset() {
 	*x = SetRules{}
-	mi := &file_squall_v1_state_proto_msgTypes[21]
+	mi := &file_squall_v1_state_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2139,7 +2813,7 @@ func (x *SetRules) String() string {
 func (*SetRules) ProtoMessage() {}
 
 func (x *SetRules) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[21]
+	mi := &file_squall_v1_state_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2152,7 +2826,7 @@ func (x *SetRules) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetRules.ProtoReflect.Descriptor instead.
 func (*SetRules) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{21}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *SetRules) GetVersion() uint32 {
@@ -2172,7 +2846,7 @@ type ForgetHost struct {
 
 func (x *ForgetHost) Reset() {
 	*x = ForgetHost{}
-	mi := &file_squall_v1_state_proto_msgTypes[22]
+	mi := &file_squall_v1_state_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2184,7 +2858,7 @@ func (x *ForgetHost) String() string {
 func (*ForgetHost) ProtoMessage() {}
 
 func (x *ForgetHost) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[22]
+	mi := &file_squall_v1_state_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2197,7 +2871,7 @@ func (x *ForgetHost) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetHost.ProtoReflect.Descriptor instead.
 func (*ForgetHost) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{22}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ForgetHost) GetHost() string {
@@ -2219,7 +2893,7 @@ type ConfirmDamage struct {
 
 func (x *ConfirmDamage) Reset() {
 	*x = ConfirmDamage{}
-	mi := &file_squall_v1_state_proto_msgTypes[23]
+	mi := &file_squall_v1_state_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2231,7 +2905,7 @@ func (x *ConfirmDamage) String() string {
 func (*ConfirmDamage) ProtoMessage() {}
 
 func (x *ConfirmDamage) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[23]
+	mi := &file_squall_v1_state_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2244,7 +2918,7 @@ func (x *ConfirmDamage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmDamage.ProtoReflect.Descriptor instead.
 func (*ConfirmDamage) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{23}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ConfirmDamage) GetHost() string {
@@ -2272,7 +2946,7 @@ type BeginPhase struct {
 
 func (x *BeginPhase) Reset() {
 	*x = BeginPhase{}
-	mi := &file_squall_v1_state_proto_msgTypes[24]
+	mi := &file_squall_v1_state_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2284,7 +2958,7 @@ func (x *BeginPhase) String() string {
 func (*BeginPhase) ProtoMessage() {}
 
 func (x *BeginPhase) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[24]
+	mi := &file_squall_v1_state_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2297,7 +2971,7 @@ func (x *BeginPhase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginPhase.ProtoReflect.Descriptor instead.
 func (*BeginPhase) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{24}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *BeginPhase) GetRun() string {
@@ -2332,7 +3006,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_squall_v1_state_proto_msgTypes[25]
+	mi := &file_squall_v1_state_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2344,7 +3018,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[25]
+	mi := &file_squall_v1_state_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2357,7 +3031,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{25}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Outcome) GetIndex() uint64 {
@@ -2417,14 +3091,16 @@ type Run struct {
 	// The number of the Fire that is in force.
 	Fires uint32 `protobuf:"varint,19,opt,name=fires,proto3" json:"fires,omitempty"`
 	// Who ended it before its time; unset where nobody did.
-	EndedBy       *Principal `protobuf:"bytes,20,opt,name=ended_by,json=endedBy,proto3" json:"ended_by,omitempty"`
+	EndedBy *Principal `protobuf:"bytes,20,opt,name=ended_by,json=endedBy,proto3" json:"ended_by,omitempty"`
+	// The slot of a schedule that it began in; unset where a person began it.
+	Slot          *SlotRef `protobuf:"bytes,21,opt,name=slot,proto3" json:"slot,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Run) Reset() {
 	*x = Run{}
-	mi := &file_squall_v1_state_proto_msgTypes[26]
+	mi := &file_squall_v1_state_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2436,7 +3112,7 @@ func (x *Run) String() string {
 func (*Run) ProtoMessage() {}
 
 func (x *Run) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[26]
+	mi := &file_squall_v1_state_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2449,7 +3125,7 @@ func (x *Run) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Run.ProtoReflect.Descriptor instead.
 func (*Run) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{26}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Run) GetId() string {
@@ -2592,6 +3268,13 @@ func (x *Run) GetEndedBy() *Principal {
 	return nil
 }
 
+func (x *Run) GetSlot() *SlotRef {
+	if x != nil {
+		return x.Slot
+	}
+	return nil
+}
+
 // ProbeTotal is a probe over a whole run.
 type ProbeTotal struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2607,7 +3290,7 @@ type ProbeTotal struct {
 
 func (x *ProbeTotal) Reset() {
 	*x = ProbeTotal{}
-	mi := &file_squall_v1_state_proto_msgTypes[27]
+	mi := &file_squall_v1_state_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2619,7 +3302,7 @@ func (x *ProbeTotal) String() string {
 func (*ProbeTotal) ProtoMessage() {}
 
 func (x *ProbeTotal) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[27]
+	mi := &file_squall_v1_state_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2632,7 +3315,7 @@ func (x *ProbeTotal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeTotal.ProtoReflect.Descriptor instead.
 func (*ProbeTotal) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{27}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ProbeTotal) GetTotal() *Window {
@@ -2668,7 +3351,7 @@ type StepHosts struct {
 
 func (x *StepHosts) Reset() {
 	*x = StepHosts{}
-	mi := &file_squall_v1_state_proto_msgTypes[28]
+	mi := &file_squall_v1_state_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2680,7 +3363,7 @@ func (x *StepHosts) String() string {
 func (*StepHosts) ProtoMessage() {}
 
 func (x *StepHosts) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[28]
+	mi := &file_squall_v1_state_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2693,7 +3376,7 @@ func (x *StepHosts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepHosts.ProtoReflect.Descriptor instead.
 func (*StepHosts) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{28}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *StepHosts) GetHosts() map[string]*StepStatus {
@@ -2731,7 +3414,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_squall_v1_state_proto_msgTypes[29]
+	mi := &file_squall_v1_state_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2743,7 +3426,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[29]
+	mi := &file_squall_v1_state_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2756,7 +3439,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{29}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Event) GetIndex() uint64 {
@@ -2857,7 +3540,7 @@ type Registered struct {
 
 func (x *Registered) Reset() {
 	*x = Registered{}
-	mi := &file_squall_v1_state_proto_msgTypes[30]
+	mi := &file_squall_v1_state_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2869,7 +3552,7 @@ func (x *Registered) String() string {
 func (*Registered) ProtoMessage() {}
 
 func (x *Registered) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[30]
+	mi := &file_squall_v1_state_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2882,7 +3565,7 @@ func (x *Registered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Registered.ProtoReflect.Descriptor instead.
 func (*Registered) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{30}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Registered) GetHost() *Host {
@@ -2991,7 +3674,7 @@ type OpenStep struct {
 
 func (x *OpenStep) Reset() {
 	*x = OpenStep{}
-	mi := &file_squall_v1_state_proto_msgTypes[31]
+	mi := &file_squall_v1_state_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3003,7 +3686,7 @@ func (x *OpenStep) String() string {
 func (*OpenStep) ProtoMessage() {}
 
 func (x *OpenStep) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[31]
+	mi := &file_squall_v1_state_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3016,7 +3699,7 @@ func (x *OpenStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenStep.ProtoReflect.Descriptor instead.
 func (*OpenStep) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{31}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *OpenStep) GetRun() string {
@@ -3061,7 +3744,7 @@ type HostConflict struct {
 
 func (x *HostConflict) Reset() {
 	*x = HostConflict{}
-	mi := &file_squall_v1_state_proto_msgTypes[32]
+	mi := &file_squall_v1_state_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3073,7 +3756,7 @@ func (x *HostConflict) String() string {
 func (*HostConflict) ProtoMessage() {}
 
 func (x *HostConflict) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[32]
+	mi := &file_squall_v1_state_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3086,7 +3769,7 @@ func (x *HostConflict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostConflict.ProtoReflect.Descriptor instead.
 func (*HostConflict) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{32}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *HostConflict) GetInstance() string {
@@ -3127,7 +3810,7 @@ type AuditRecord struct {
 
 func (x *AuditRecord) Reset() {
 	*x = AuditRecord{}
-	mi := &file_squall_v1_state_proto_msgTypes[33]
+	mi := &file_squall_v1_state_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3139,7 +3822,7 @@ func (x *AuditRecord) String() string {
 func (*AuditRecord) ProtoMessage() {}
 
 func (x *AuditRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[33]
+	mi := &file_squall_v1_state_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3152,7 +3835,7 @@ func (x *AuditRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditRecord.ProtoReflect.Descriptor instead.
 func (*AuditRecord) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{33}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *AuditRecord) GetIndex() uint64 {
@@ -3226,14 +3909,15 @@ type State struct {
 	OrderFloor uint64 `protobuf:"varint,13,opt,name=order_floor,json=orderFloor,proto3" json:"order_floor,omitempty"`
 	// The log index at which each halt was first committed, bounded. One that
 	// stands here pulls the lever no more.
-	HaltIndex     map[string]uint64 `protobuf:"bytes,14,rep,name=halt_index,json=haltIndex,proto3" json:"halt_index,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	HaltIndex     map[string]uint64     `protobuf:"bytes,14,rep,name=halt_index,json=haltIndex,proto3" json:"halt_index,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	Schedules     map[string]*Scheduled `protobuf:"bytes,15,rep,name=schedules,proto3" json:"schedules,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *State) Reset() {
 	*x = State{}
-	mi := &file_squall_v1_state_proto_msgTypes[34]
+	mi := &file_squall_v1_state_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3245,7 +3929,7 @@ func (x *State) String() string {
 func (*State) ProtoMessage() {}
 
 func (x *State) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[34]
+	mi := &file_squall_v1_state_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3258,7 +3942,7 @@ func (x *State) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use State.ProtoReflect.Descriptor instead.
 func (*State) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{34}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *State) GetIndex() uint64 {
@@ -3359,6 +4043,13 @@ func (x *State) GetHaltIndex() map[string]uint64 {
 	return nil
 }
 
+func (x *State) GetSchedules() map[string]*Scheduled {
+	if x != nil {
+		return x.Schedules
+	}
+	return nil
+}
+
 // AppliedCommand remembers a command's outcome.
 type AppliedCommand struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3370,7 +4061,7 @@ type AppliedCommand struct {
 
 func (x *AppliedCommand) Reset() {
 	*x = AppliedCommand{}
-	mi := &file_squall_v1_state_proto_msgTypes[35]
+	mi := &file_squall_v1_state_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3382,7 +4073,7 @@ func (x *AppliedCommand) String() string {
 func (*AppliedCommand) ProtoMessage() {}
 
 func (x *AppliedCommand) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[35]
+	mi := &file_squall_v1_state_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3395,7 +4086,7 @@ func (x *AppliedCommand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppliedCommand.ProtoReflect.Descriptor instead.
 func (*AppliedCommand) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{35}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *AppliedCommand) GetId() string {
@@ -3416,7 +4107,8 @@ var File_squall_v1_state_proto protoreflect.FileDescriptor
 
 const file_squall_v1_state_proto_rawDesc = "" +
 	"\n" +
-	"\x15squall/v1/state.proto\x12\tsquall.v1\x1a\x15squall/v1/agent.proto\x1a\x1asquall/v1/experiment.proto\x1a\x14squall/v1/host.proto\x1a\x12squall/v1/op.proto\x1a\x14squall/v1/plan.proto\"\xde\b\n" +
+	"\x15squall/v1/state.proto\x12\tsquall.v1\x1a\x15squall/v1/agent.proto\x1a\x1asquall/v1/experiment.proto\x1a\x14squall/v1/host.proto\x1a\x12squall/v1/op.proto\x1a\x14squall/v1/plan.proto\"\xd8\n" +
+	"\n" +
 	"\aCommand\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\"\n" +
 	"\rat_unix_nanos\x18\x02 \x01(\x03R\vatUnixNanos\x12$\n" +
@@ -3443,7 +4135,11 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"beginPhase\x128\n" +
 	"\vforget_host\x18\x1b \x01(\v2\x15.squall.v1.ForgetHostH\x00R\n" +
 	"forgetHost\x12A\n" +
-	"\x0econfirm_damage\x18\x1c \x01(\v2\x18.squall.v1.ConfirmDamageH\x00R\rconfirmDamageB\x06\n" +
+	"\x0econfirm_damage\x18\x1c \x01(\v2\x18.squall.v1.ConfirmDamageH\x00R\rconfirmDamage\x12;\n" +
+	"\fput_schedule\x18\x1d \x01(\v2\x16.squall.v1.PutScheduleH\x00R\vputSchedule\x12D\n" +
+	"\x0fremove_schedule\x18\x1e \x01(\v2\x19.squall.v1.RemoveScheduleH\x00R\x0eremoveSchedule\x12A\n" +
+	"\x0epause_schedule\x18\x1f \x01(\v2\x18.squall.v1.PauseScheduleH\x00R\rpauseSchedule\x122\n" +
+	"\tpass_slot\x18  \x01(\v2\x13.squall.v1.PassSlotH\x00R\bpassSlotB\x06\n" +
 	"\x04kind\"\x82\x01\n" +
 	"\tPrincipal\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12#\n" +
@@ -3465,7 +4161,7 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\bconflict\x18\b \x01(\v2\x17.squall.v1.HostConflictR\bconflict\x12\x1a\n" +
 	"\binstance\x18\t \x01(\tR\binstance\x12)\n" +
 	"\x06damage\x18\n" +
-	" \x01(\v2\x11.squall.v1.DamageR\x06damage\"\xa7\x01\n" +
+	" \x01(\v2\x11.squall.v1.DamageR\x06damage\"\xcf\x01\n" +
 	"\bAdmitRun\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x125\n" +
 	"\n" +
@@ -3473,7 +4169,60 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"experiment\x12#\n" +
 	"\x04plan\x18\x03 \x01(\v2\x0f.squall.v1.PlanR\x04plan\x12\x16\n" +
 	"\x06source\x18\x04 \x01(\fR\x06source\x12\x15\n" +
-	"\x06ad_hoc\x18\x05 \x01(\bR\x05adHoc\"\x1b\n" +
+	"\x06ad_hoc\x18\x05 \x01(\bR\x05adHoc\x12&\n" +
+	"\x04slot\x18\x06 \x01(\v2\x12.squall.v1.SlotRefR\x04slot\"9\n" +
+	"\aSlotRef\x12\x1a\n" +
+	"\bschedule\x18\x01 \x01(\tR\bschedule\x12\x12\n" +
+	"\x04slot\x18\x02 \x01(\tR\x04slot\"\x86\x02\n" +
+	"\vPutSchedule\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x125\n" +
+	"\n" +
+	"experiment\x18\x02 \x01(\v2\x15.squall.v1.ExperimentR\n" +
+	"experiment\x12\x16\n" +
+	"\x06source\x18\x03 \x01(\fR\x06source\x121\n" +
+	"\x03aim\x18\x04 \x03(\v2\x1f.squall.v1.PutSchedule.AimEntryR\x03aim\x12\x14\n" +
+	"\x05after\x18\x05 \x01(\tR\x05after\x1aK\n" +
+	"\bAimEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12)\n" +
+	"\x05value\x18\x02 \x01(\v2\x13.squall.v1.ZoneRoleR\x05value:\x028\x01\"$\n" +
+	"\x0eRemoveSchedule\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\";\n" +
+	"\rPauseSchedule\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06paused\x18\x02 \x01(\bR\x06paused\"\xa0\x01\n" +
+	"\bPassSlot\x12&\n" +
+	"\x04slot\x18\x01 \x01(\v2\x12.squall.v1.SlotRefR\x04slot\x120\n" +
+	"\aoutcome\x18\x02 \x01(\x0e2\x16.squall.v1.SlotOutcomeR\aoutcome\x12\x10\n" +
+	"\x03why\x18\x03 \x01(\tR\x03why\x12\x14\n" +
+	"\x05count\x18\x04 \x01(\rR\x05count\x12\x12\n" +
+	"\x04from\x18\x05 \x01(\tR\x04from\"\xfc\x03\n" +
+	"\tScheduled\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x125\n" +
+	"\n" +
+	"experiment\x18\x02 \x01(\v2\x15.squall.v1.ExperimentR\n" +
+	"experiment\x12\x16\n" +
+	"\x06source\x18\x03 \x01(\fR\x06source\x12/\n" +
+	"\x03aim\x18\x04 \x03(\v2\x1d.squall.v1.Scheduled.AimEntryR\x03aim\x12$\n" +
+	"\x02by\x18\x05 \x01(\v2\x14.squall.v1.PrincipalR\x02by\x12$\n" +
+	"\x0eput_unix_nanos\x18\x06 \x01(\x03R\fputUnixNanos\x12\x1c\n" +
+	"\twatermark\x18\a \x01(\tR\twatermark\x12\x14\n" +
+	"\x05begun\x18\b \x01(\rR\x05begun\x12/\n" +
+	"\ahistory\x18\t \x03(\v2\x15.squall.v1.SlotRecordR\ahistory\x121\n" +
+	"\tpaused_by\x18\n" +
+	" \x01(\v2\x14.squall.v1.PrincipalR\bpausedBy\x12*\n" +
+	"\x11paused_unix_nanos\x18\v \x01(\x03R\x0fpausedUnixNanos\x1aK\n" +
+	"\bAimEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12)\n" +
+	"\x05value\x18\x02 \x01(\v2\x13.squall.v1.ZoneRoleR\x05value:\x028\x01\"\xc4\x01\n" +
+	"\n" +
+	"SlotRecord\x12\x12\n" +
+	"\x04slot\x18\x01 \x01(\tR\x04slot\x120\n" +
+	"\aoutcome\x18\x02 \x01(\x0e2\x16.squall.v1.SlotOutcomeR\aoutcome\x12\x10\n" +
+	"\x03why\x18\x03 \x01(\tR\x03why\x12\x10\n" +
+	"\x03run\x18\x04 \x01(\tR\x03run\x12\"\n" +
+	"\rat_unix_nanos\x18\x05 \x01(\x03R\vatUnixNanos\x12\x14\n" +
+	"\x05count\x18\x06 \x01(\rR\x05count\x12\x12\n" +
+	"\x04from\x18\a \x01(\tR\x04from\"\x1b\n" +
 	"\aPrepare\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\"T\n" +
 	"\x04Fire\x12\x10\n" +
@@ -3548,7 +4297,7 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12)\n" +
 	"\x10repeated_command\x18\x02 \x01(\bR\x0frepeatedCommand\x12,\n" +
 	"\arefused\x18\x03 \x01(\v2\x12.squall.v1.ProblemR\arefused\x12\x16\n" +
-	"\x06parted\x18\x04 \x03(\rR\x06parted\"\xc8\a\n" +
+	"\x06parted\x18\x04 \x03(\rR\x06parted\"\xf0\a\n" +
 	"\x03Run\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x125\n" +
 	"\n" +
@@ -3573,7 +4322,8 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\fphases_begun\x18\x11 \x01(\rR\vphasesBegun\x12-\n" +
 	"\x06totals\x18\x12 \x03(\v2\x15.squall.v1.ProbeTotalR\x06totals\x12\x14\n" +
 	"\x05fires\x18\x13 \x01(\rR\x05fires\x12/\n" +
-	"\bended_by\x18\x14 \x01(\v2\x14.squall.v1.PrincipalR\aendedBy\x1aC\n" +
+	"\bended_by\x18\x14 \x01(\v2\x14.squall.v1.PrincipalR\aendedBy\x12&\n" +
+	"\x04slot\x18\x15 \x01(\v2\x12.squall.v1.SlotRefR\x04slot\x1aC\n" +
 	"\x15EnteredUnixNanosEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\rR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\x1aN\n" +
@@ -3640,7 +4390,7 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x03act\x18\x04 \x01(\tR\x03act\x12\x16\n" +
 	"\x06object\x18\x05 \x01(\tR\x06object\x12\x16\n" +
 	"\x06result\x18\x06 \x01(\tR\x06result\x12\x12\n" +
-	"\x04hash\x18\a \x01(\fR\x04hash\"\x80\a\n" +
+	"\x04hash\x18\a \x01(\fR\x04hash\"\x93\b\n" +
 	"\x05State\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x14\n" +
@@ -3661,7 +4411,8 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\vorder_floor\x18\r \x01(\x04R\n" +
 	"orderFloor\x12>\n" +
 	"\n" +
-	"halt_index\x18\x0e \x03(\v2\x1f.squall.v1.State.HaltIndexEntryR\thaltIndex\x1aO\n" +
+	"halt_index\x18\x0e \x03(\v2\x1f.squall.v1.State.HaltIndexEntryR\thaltIndex\x12=\n" +
+	"\tschedules\x18\x0f \x03(\v2\x1f.squall.v1.State.SchedulesEntryR\tschedules\x1aO\n" +
 	"\n" +
 	"HostsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12+\n" +
@@ -3674,7 +4425,10 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\x1a<\n" +
 	"\x0eHaltIndexEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"N\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\x1aR\n" +
+	"\x0eSchedulesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12*\n" +
+	"\x05value\x18\x02 \x01(\v2\x14.squall.v1.ScheduledR\x05value:\x028\x01\"N\n" +
 	"\x0eAppliedCommand\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12,\n" +
 	"\aoutcome\x18\x02 \x01(\v2\x12.squall.v1.OutcomeR\aoutcome*L\n" +
@@ -3683,7 +4437,13 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\vROLE_SERVER\x10\x01\x12\x0e\n" +
 	"\n" +
 	"ROLE_AGENT\x10\x02\x12\r\n" +
-	"\tROLE_USER\x10\x03*\xcb\x01\n" +
+	"\tROLE_USER\x10\x03*\x90\x01\n" +
+	"\vSlotOutcome\x12\x1c\n" +
+	"\x18SLOT_OUTCOME_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12SLOT_OUTCOME_BEGUN\x10\x01\x12\x18\n" +
+	"\x14SLOT_OUTCOME_SKIPPED\x10\x02\x12\x17\n" +
+	"\x13SLOT_OUTCOME_MISSED\x10\x03\x12\x18\n" +
+	"\x14SLOT_OUTCOME_REFUSED\x10\x04*\xcb\x01\n" +
 	"\bEndCause\x12\x19\n" +
 	"\x15END_CAUSE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12END_CAUSE_COMPLETE\x10\x01\x12\x1a\n" +
@@ -3751,155 +4511,187 @@ func file_squall_v1_state_proto_rawDescGZIP() []byte {
 	return file_squall_v1_state_proto_rawDescData
 }
 
-var file_squall_v1_state_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_squall_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
+var file_squall_v1_state_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
+var file_squall_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
 var file_squall_v1_state_proto_goTypes = []any{
 	(Role)(0),              // 0: squall.v1.Role
-	(EndCause)(0),          // 1: squall.v1.EndCause
-	(Verdict)(0),           // 2: squall.v1.Verdict
-	(FindingKind)(0),       // 3: squall.v1.FindingKind
-	(FindingState)(0),      // 4: squall.v1.FindingState
-	(RunState)(0),          // 5: squall.v1.RunState
-	(EventKind)(0),         // 6: squall.v1.EventKind
-	(*Command)(nil),        // 7: squall.v1.Command
-	(*Principal)(nil),      // 8: squall.v1.Principal
-	(*UpdateHosts)(nil),    // 9: squall.v1.UpdateHosts
-	(*HostUpdate)(nil),     // 10: squall.v1.HostUpdate
-	(*AdmitRun)(nil),       // 11: squall.v1.AdmitRun
-	(*Prepare)(nil),        // 12: squall.v1.Prepare
-	(*Fire)(nil),           // 13: squall.v1.Fire
-	(*Hold)(nil),           // 14: squall.v1.Hold
-	(*EndRun)(nil),         // 15: squall.v1.EndRun
-	(*Recover)(nil),        // 16: squall.v1.Recover
-	(*Finish)(nil),         // 17: squall.v1.Finish
-	(*Finding)(nil),        // 18: squall.v1.Finding
-	(*Basis)(nil),          // 19: squall.v1.Basis
-	(*Gap)(nil),            // 20: squall.v1.Gap
-	(*RecordSteps)(nil),    // 21: squall.v1.RecordSteps
-	(*RecordWindows)(nil),  // 22: squall.v1.RecordWindows
-	(*GrantTokens)(nil),    // 23: squall.v1.GrantTokens
-	(*Halt)(nil),           // 24: squall.v1.Halt
-	(*Resume)(nil),         // 25: squall.v1.Resume
-	(*SetGuardrails)(nil),  // 26: squall.v1.SetGuardrails
-	(*RaiseEpoch)(nil),     // 27: squall.v1.RaiseEpoch
-	(*SetRules)(nil),       // 28: squall.v1.SetRules
-	(*ForgetHost)(nil),     // 29: squall.v1.ForgetHost
-	(*ConfirmDamage)(nil),  // 30: squall.v1.ConfirmDamage
-	(*BeginPhase)(nil),     // 31: squall.v1.BeginPhase
-	(*Outcome)(nil),        // 32: squall.v1.Outcome
-	(*Run)(nil),            // 33: squall.v1.Run
-	(*ProbeTotal)(nil),     // 34: squall.v1.ProbeTotal
-	(*StepHosts)(nil),      // 35: squall.v1.StepHosts
-	(*Event)(nil),          // 36: squall.v1.Event
-	(*Registered)(nil),     // 37: squall.v1.Registered
-	(*OpenStep)(nil),       // 38: squall.v1.OpenStep
-	(*HostConflict)(nil),   // 39: squall.v1.HostConflict
-	(*AuditRecord)(nil),    // 40: squall.v1.AuditRecord
-	(*State)(nil),          // 41: squall.v1.State
-	(*AppliedCommand)(nil), // 42: squall.v1.AppliedCommand
-	nil,                    // 43: squall.v1.Run.EnteredUnixNanosEntry
-	nil,                    // 44: squall.v1.Run.StepsEntry
-	nil,                    // 45: squall.v1.StepHosts.HostsEntry
-	nil,                    // 46: squall.v1.StepHosts.TokenUnixNanosEntry
-	nil,                    // 47: squall.v1.State.HostsEntry
-	nil,                    // 48: squall.v1.State.RunsEntry
-	nil,                    // 49: squall.v1.State.OrderIndexEntry
-	nil,                    // 50: squall.v1.State.HaltIndexEntry
-	(*Host)(nil),           // 51: squall.v1.Host
-	(*Damage)(nil),         // 52: squall.v1.Damage
-	(*Experiment)(nil),     // 53: squall.v1.Experiment
-	(*Plan)(nil),           // 54: squall.v1.Plan
-	(*StepStatus)(nil),     // 55: squall.v1.StepStatus
-	(*Window)(nil),         // 56: squall.v1.Window
-	(*Guardrails)(nil),     // 57: squall.v1.Guardrails
-	(*Problem)(nil),        // 58: squall.v1.Problem
-	(*StepKey)(nil),        // 59: squall.v1.StepKey
-	(*HaltLatch)(nil),      // 60: squall.v1.HaltLatch
+	(SlotOutcome)(0),       // 1: squall.v1.SlotOutcome
+	(EndCause)(0),          // 2: squall.v1.EndCause
+	(Verdict)(0),           // 3: squall.v1.Verdict
+	(FindingKind)(0),       // 4: squall.v1.FindingKind
+	(FindingState)(0),      // 5: squall.v1.FindingState
+	(RunState)(0),          // 6: squall.v1.RunState
+	(EventKind)(0),         // 7: squall.v1.EventKind
+	(*Command)(nil),        // 8: squall.v1.Command
+	(*Principal)(nil),      // 9: squall.v1.Principal
+	(*UpdateHosts)(nil),    // 10: squall.v1.UpdateHosts
+	(*HostUpdate)(nil),     // 11: squall.v1.HostUpdate
+	(*AdmitRun)(nil),       // 12: squall.v1.AdmitRun
+	(*SlotRef)(nil),        // 13: squall.v1.SlotRef
+	(*PutSchedule)(nil),    // 14: squall.v1.PutSchedule
+	(*RemoveSchedule)(nil), // 15: squall.v1.RemoveSchedule
+	(*PauseSchedule)(nil),  // 16: squall.v1.PauseSchedule
+	(*PassSlot)(nil),       // 17: squall.v1.PassSlot
+	(*Scheduled)(nil),      // 18: squall.v1.Scheduled
+	(*SlotRecord)(nil),     // 19: squall.v1.SlotRecord
+	(*Prepare)(nil),        // 20: squall.v1.Prepare
+	(*Fire)(nil),           // 21: squall.v1.Fire
+	(*Hold)(nil),           // 22: squall.v1.Hold
+	(*EndRun)(nil),         // 23: squall.v1.EndRun
+	(*Recover)(nil),        // 24: squall.v1.Recover
+	(*Finish)(nil),         // 25: squall.v1.Finish
+	(*Finding)(nil),        // 26: squall.v1.Finding
+	(*Basis)(nil),          // 27: squall.v1.Basis
+	(*Gap)(nil),            // 28: squall.v1.Gap
+	(*RecordSteps)(nil),    // 29: squall.v1.RecordSteps
+	(*RecordWindows)(nil),  // 30: squall.v1.RecordWindows
+	(*GrantTokens)(nil),    // 31: squall.v1.GrantTokens
+	(*Halt)(nil),           // 32: squall.v1.Halt
+	(*Resume)(nil),         // 33: squall.v1.Resume
+	(*SetGuardrails)(nil),  // 34: squall.v1.SetGuardrails
+	(*RaiseEpoch)(nil),     // 35: squall.v1.RaiseEpoch
+	(*SetRules)(nil),       // 36: squall.v1.SetRules
+	(*ForgetHost)(nil),     // 37: squall.v1.ForgetHost
+	(*ConfirmDamage)(nil),  // 38: squall.v1.ConfirmDamage
+	(*BeginPhase)(nil),     // 39: squall.v1.BeginPhase
+	(*Outcome)(nil),        // 40: squall.v1.Outcome
+	(*Run)(nil),            // 41: squall.v1.Run
+	(*ProbeTotal)(nil),     // 42: squall.v1.ProbeTotal
+	(*StepHosts)(nil),      // 43: squall.v1.StepHosts
+	(*Event)(nil),          // 44: squall.v1.Event
+	(*Registered)(nil),     // 45: squall.v1.Registered
+	(*OpenStep)(nil),       // 46: squall.v1.OpenStep
+	(*HostConflict)(nil),   // 47: squall.v1.HostConflict
+	(*AuditRecord)(nil),    // 48: squall.v1.AuditRecord
+	(*State)(nil),          // 49: squall.v1.State
+	(*AppliedCommand)(nil), // 50: squall.v1.AppliedCommand
+	nil,                    // 51: squall.v1.PutSchedule.AimEntry
+	nil,                    // 52: squall.v1.Scheduled.AimEntry
+	nil,                    // 53: squall.v1.Run.EnteredUnixNanosEntry
+	nil,                    // 54: squall.v1.Run.StepsEntry
+	nil,                    // 55: squall.v1.StepHosts.HostsEntry
+	nil,                    // 56: squall.v1.StepHosts.TokenUnixNanosEntry
+	nil,                    // 57: squall.v1.State.HostsEntry
+	nil,                    // 58: squall.v1.State.RunsEntry
+	nil,                    // 59: squall.v1.State.OrderIndexEntry
+	nil,                    // 60: squall.v1.State.HaltIndexEntry
+	nil,                    // 61: squall.v1.State.SchedulesEntry
+	(*Host)(nil),           // 62: squall.v1.Host
+	(*Damage)(nil),         // 63: squall.v1.Damage
+	(*Experiment)(nil),     // 64: squall.v1.Experiment
+	(*Plan)(nil),           // 65: squall.v1.Plan
+	(*StepStatus)(nil),     // 66: squall.v1.StepStatus
+	(*Window)(nil),         // 67: squall.v1.Window
+	(*Guardrails)(nil),     // 68: squall.v1.Guardrails
+	(*Problem)(nil),        // 69: squall.v1.Problem
+	(*StepKey)(nil),        // 70: squall.v1.StepKey
+	(*HaltLatch)(nil),      // 71: squall.v1.HaltLatch
+	(*ZoneRole)(nil),       // 72: squall.v1.ZoneRole
 }
 var file_squall_v1_state_proto_depIdxs = []int32{
-	8,  // 0: squall.v1.Command.by:type_name -> squall.v1.Principal
-	9,  // 1: squall.v1.Command.update_hosts:type_name -> squall.v1.UpdateHosts
-	11, // 2: squall.v1.Command.admit_run:type_name -> squall.v1.AdmitRun
-	12, // 3: squall.v1.Command.prepare:type_name -> squall.v1.Prepare
-	13, // 4: squall.v1.Command.fire:type_name -> squall.v1.Fire
-	14, // 5: squall.v1.Command.hold:type_name -> squall.v1.Hold
-	15, // 6: squall.v1.Command.end_run:type_name -> squall.v1.EndRun
-	16, // 7: squall.v1.Command.recover:type_name -> squall.v1.Recover
-	17, // 8: squall.v1.Command.finish:type_name -> squall.v1.Finish
-	21, // 9: squall.v1.Command.record_steps:type_name -> squall.v1.RecordSteps
-	22, // 10: squall.v1.Command.record_windows:type_name -> squall.v1.RecordWindows
-	23, // 11: squall.v1.Command.grant_tokens:type_name -> squall.v1.GrantTokens
-	24, // 12: squall.v1.Command.halt:type_name -> squall.v1.Halt
-	25, // 13: squall.v1.Command.resume:type_name -> squall.v1.Resume
-	26, // 14: squall.v1.Command.set_guardrails:type_name -> squall.v1.SetGuardrails
-	27, // 15: squall.v1.Command.raise_epoch:type_name -> squall.v1.RaiseEpoch
-	28, // 16: squall.v1.Command.set_rules:type_name -> squall.v1.SetRules
-	31, // 17: squall.v1.Command.begin_phase:type_name -> squall.v1.BeginPhase
-	29, // 18: squall.v1.Command.forget_host:type_name -> squall.v1.ForgetHost
-	30, // 19: squall.v1.Command.confirm_damage:type_name -> squall.v1.ConfirmDamage
-	0,  // 20: squall.v1.Principal.role:type_name -> squall.v1.Role
-	10, // 21: squall.v1.UpdateHosts.hosts:type_name -> squall.v1.HostUpdate
-	51, // 22: squall.v1.HostUpdate.host:type_name -> squall.v1.Host
-	39, // 23: squall.v1.HostUpdate.conflict:type_name -> squall.v1.HostConflict
-	52, // 24: squall.v1.HostUpdate.damage:type_name -> squall.v1.Damage
-	53, // 25: squall.v1.AdmitRun.experiment:type_name -> squall.v1.Experiment
-	54, // 26: squall.v1.AdmitRun.plan:type_name -> squall.v1.Plan
-	1,  // 27: squall.v1.EndRun.cause:type_name -> squall.v1.EndCause
-	2,  // 28: squall.v1.Finish.verdict:type_name -> squall.v1.Verdict
-	18, // 29: squall.v1.Finish.findings:type_name -> squall.v1.Finding
-	3,  // 30: squall.v1.Finding.kind:type_name -> squall.v1.FindingKind
-	4,  // 31: squall.v1.Finding.state:type_name -> squall.v1.FindingState
-	19, // 32: squall.v1.Finding.basis:type_name -> squall.v1.Basis
-	20, // 33: squall.v1.Finding.gap:type_name -> squall.v1.Gap
-	55, // 34: squall.v1.RecordSteps.steps:type_name -> squall.v1.StepStatus
-	56, // 35: squall.v1.RecordWindows.windows:type_name -> squall.v1.Window
-	57, // 36: squall.v1.SetGuardrails.guardrails:type_name -> squall.v1.Guardrails
-	58, // 37: squall.v1.Outcome.refused:type_name -> squall.v1.Problem
-	53, // 38: squall.v1.Run.experiment:type_name -> squall.v1.Experiment
-	54, // 39: squall.v1.Run.plan:type_name -> squall.v1.Plan
-	8,  // 40: squall.v1.Run.by:type_name -> squall.v1.Principal
-	5,  // 41: squall.v1.Run.state:type_name -> squall.v1.RunState
-	43, // 42: squall.v1.Run.entered_unix_nanos:type_name -> squall.v1.Run.EnteredUnixNanosEntry
-	1,  // 43: squall.v1.Run.end_cause:type_name -> squall.v1.EndCause
-	44, // 44: squall.v1.Run.steps:type_name -> squall.v1.Run.StepsEntry
-	2,  // 45: squall.v1.Run.verdict:type_name -> squall.v1.Verdict
-	18, // 46: squall.v1.Run.findings:type_name -> squall.v1.Finding
-	36, // 47: squall.v1.Run.events:type_name -> squall.v1.Event
-	34, // 48: squall.v1.Run.totals:type_name -> squall.v1.ProbeTotal
-	8,  // 49: squall.v1.Run.ended_by:type_name -> squall.v1.Principal
-	56, // 50: squall.v1.ProbeTotal.total:type_name -> squall.v1.Window
-	56, // 51: squall.v1.ProbeTotal.worst:type_name -> squall.v1.Window
-	45, // 52: squall.v1.StepHosts.hosts:type_name -> squall.v1.StepHosts.HostsEntry
-	46, // 53: squall.v1.StepHosts.token_unix_nanos:type_name -> squall.v1.StepHosts.TokenUnixNanosEntry
-	6,  // 54: squall.v1.Event.kind:type_name -> squall.v1.EventKind
-	55, // 55: squall.v1.Event.step:type_name -> squall.v1.StepStatus
-	5,  // 56: squall.v1.Event.state:type_name -> squall.v1.RunState
-	2,  // 57: squall.v1.Event.verdict:type_name -> squall.v1.Verdict
-	51, // 58: squall.v1.Registered.host:type_name -> squall.v1.Host
-	59, // 59: squall.v1.Registered.strays:type_name -> squall.v1.StepKey
-	38, // 60: squall.v1.Registered.open:type_name -> squall.v1.OpenStep
-	39, // 61: squall.v1.Registered.conflict:type_name -> squall.v1.HostConflict
-	52, // 62: squall.v1.Registered.damage:type_name -> squall.v1.Damage
-	8,  // 63: squall.v1.AuditRecord.by:type_name -> squall.v1.Principal
-	47, // 64: squall.v1.State.hosts:type_name -> squall.v1.State.HostsEntry
-	48, // 65: squall.v1.State.runs:type_name -> squall.v1.State.RunsEntry
-	56, // 66: squall.v1.State.windows:type_name -> squall.v1.Window
-	60, // 67: squall.v1.State.halt:type_name -> squall.v1.HaltLatch
-	57, // 68: squall.v1.State.guardrails:type_name -> squall.v1.Guardrails
-	42, // 69: squall.v1.State.applied:type_name -> squall.v1.AppliedCommand
-	40, // 70: squall.v1.State.audit:type_name -> squall.v1.AuditRecord
-	49, // 71: squall.v1.State.order_index:type_name -> squall.v1.State.OrderIndexEntry
-	50, // 72: squall.v1.State.halt_index:type_name -> squall.v1.State.HaltIndexEntry
-	32, // 73: squall.v1.AppliedCommand.outcome:type_name -> squall.v1.Outcome
-	35, // 74: squall.v1.Run.StepsEntry.value:type_name -> squall.v1.StepHosts
-	55, // 75: squall.v1.StepHosts.HostsEntry.value:type_name -> squall.v1.StepStatus
-	37, // 76: squall.v1.State.HostsEntry.value:type_name -> squall.v1.Registered
-	33, // 77: squall.v1.State.RunsEntry.value:type_name -> squall.v1.Run
-	78, // [78:78] is the sub-list for method output_type
-	78, // [78:78] is the sub-list for method input_type
-	78, // [78:78] is the sub-list for extension type_name
-	78, // [78:78] is the sub-list for extension extendee
-	0,  // [0:78] is the sub-list for field type_name
+	9,  // 0: squall.v1.Command.by:type_name -> squall.v1.Principal
+	10, // 1: squall.v1.Command.update_hosts:type_name -> squall.v1.UpdateHosts
+	12, // 2: squall.v1.Command.admit_run:type_name -> squall.v1.AdmitRun
+	20, // 3: squall.v1.Command.prepare:type_name -> squall.v1.Prepare
+	21, // 4: squall.v1.Command.fire:type_name -> squall.v1.Fire
+	22, // 5: squall.v1.Command.hold:type_name -> squall.v1.Hold
+	23, // 6: squall.v1.Command.end_run:type_name -> squall.v1.EndRun
+	24, // 7: squall.v1.Command.recover:type_name -> squall.v1.Recover
+	25, // 8: squall.v1.Command.finish:type_name -> squall.v1.Finish
+	29, // 9: squall.v1.Command.record_steps:type_name -> squall.v1.RecordSteps
+	30, // 10: squall.v1.Command.record_windows:type_name -> squall.v1.RecordWindows
+	31, // 11: squall.v1.Command.grant_tokens:type_name -> squall.v1.GrantTokens
+	32, // 12: squall.v1.Command.halt:type_name -> squall.v1.Halt
+	33, // 13: squall.v1.Command.resume:type_name -> squall.v1.Resume
+	34, // 14: squall.v1.Command.set_guardrails:type_name -> squall.v1.SetGuardrails
+	35, // 15: squall.v1.Command.raise_epoch:type_name -> squall.v1.RaiseEpoch
+	36, // 16: squall.v1.Command.set_rules:type_name -> squall.v1.SetRules
+	39, // 17: squall.v1.Command.begin_phase:type_name -> squall.v1.BeginPhase
+	37, // 18: squall.v1.Command.forget_host:type_name -> squall.v1.ForgetHost
+	38, // 19: squall.v1.Command.confirm_damage:type_name -> squall.v1.ConfirmDamage
+	14, // 20: squall.v1.Command.put_schedule:type_name -> squall.v1.PutSchedule
+	15, // 21: squall.v1.Command.remove_schedule:type_name -> squall.v1.RemoveSchedule
+	16, // 22: squall.v1.Command.pause_schedule:type_name -> squall.v1.PauseSchedule
+	17, // 23: squall.v1.Command.pass_slot:type_name -> squall.v1.PassSlot
+	0,  // 24: squall.v1.Principal.role:type_name -> squall.v1.Role
+	11, // 25: squall.v1.UpdateHosts.hosts:type_name -> squall.v1.HostUpdate
+	62, // 26: squall.v1.HostUpdate.host:type_name -> squall.v1.Host
+	47, // 27: squall.v1.HostUpdate.conflict:type_name -> squall.v1.HostConflict
+	63, // 28: squall.v1.HostUpdate.damage:type_name -> squall.v1.Damage
+	64, // 29: squall.v1.AdmitRun.experiment:type_name -> squall.v1.Experiment
+	65, // 30: squall.v1.AdmitRun.plan:type_name -> squall.v1.Plan
+	13, // 31: squall.v1.AdmitRun.slot:type_name -> squall.v1.SlotRef
+	64, // 32: squall.v1.PutSchedule.experiment:type_name -> squall.v1.Experiment
+	51, // 33: squall.v1.PutSchedule.aim:type_name -> squall.v1.PutSchedule.AimEntry
+	13, // 34: squall.v1.PassSlot.slot:type_name -> squall.v1.SlotRef
+	1,  // 35: squall.v1.PassSlot.outcome:type_name -> squall.v1.SlotOutcome
+	64, // 36: squall.v1.Scheduled.experiment:type_name -> squall.v1.Experiment
+	52, // 37: squall.v1.Scheduled.aim:type_name -> squall.v1.Scheduled.AimEntry
+	9,  // 38: squall.v1.Scheduled.by:type_name -> squall.v1.Principal
+	19, // 39: squall.v1.Scheduled.history:type_name -> squall.v1.SlotRecord
+	9,  // 40: squall.v1.Scheduled.paused_by:type_name -> squall.v1.Principal
+	1,  // 41: squall.v1.SlotRecord.outcome:type_name -> squall.v1.SlotOutcome
+	2,  // 42: squall.v1.EndRun.cause:type_name -> squall.v1.EndCause
+	3,  // 43: squall.v1.Finish.verdict:type_name -> squall.v1.Verdict
+	26, // 44: squall.v1.Finish.findings:type_name -> squall.v1.Finding
+	4,  // 45: squall.v1.Finding.kind:type_name -> squall.v1.FindingKind
+	5,  // 46: squall.v1.Finding.state:type_name -> squall.v1.FindingState
+	27, // 47: squall.v1.Finding.basis:type_name -> squall.v1.Basis
+	28, // 48: squall.v1.Finding.gap:type_name -> squall.v1.Gap
+	66, // 49: squall.v1.RecordSteps.steps:type_name -> squall.v1.StepStatus
+	67, // 50: squall.v1.RecordWindows.windows:type_name -> squall.v1.Window
+	68, // 51: squall.v1.SetGuardrails.guardrails:type_name -> squall.v1.Guardrails
+	69, // 52: squall.v1.Outcome.refused:type_name -> squall.v1.Problem
+	64, // 53: squall.v1.Run.experiment:type_name -> squall.v1.Experiment
+	65, // 54: squall.v1.Run.plan:type_name -> squall.v1.Plan
+	9,  // 55: squall.v1.Run.by:type_name -> squall.v1.Principal
+	6,  // 56: squall.v1.Run.state:type_name -> squall.v1.RunState
+	53, // 57: squall.v1.Run.entered_unix_nanos:type_name -> squall.v1.Run.EnteredUnixNanosEntry
+	2,  // 58: squall.v1.Run.end_cause:type_name -> squall.v1.EndCause
+	54, // 59: squall.v1.Run.steps:type_name -> squall.v1.Run.StepsEntry
+	3,  // 60: squall.v1.Run.verdict:type_name -> squall.v1.Verdict
+	26, // 61: squall.v1.Run.findings:type_name -> squall.v1.Finding
+	44, // 62: squall.v1.Run.events:type_name -> squall.v1.Event
+	42, // 63: squall.v1.Run.totals:type_name -> squall.v1.ProbeTotal
+	9,  // 64: squall.v1.Run.ended_by:type_name -> squall.v1.Principal
+	13, // 65: squall.v1.Run.slot:type_name -> squall.v1.SlotRef
+	67, // 66: squall.v1.ProbeTotal.total:type_name -> squall.v1.Window
+	67, // 67: squall.v1.ProbeTotal.worst:type_name -> squall.v1.Window
+	55, // 68: squall.v1.StepHosts.hosts:type_name -> squall.v1.StepHosts.HostsEntry
+	56, // 69: squall.v1.StepHosts.token_unix_nanos:type_name -> squall.v1.StepHosts.TokenUnixNanosEntry
+	7,  // 70: squall.v1.Event.kind:type_name -> squall.v1.EventKind
+	66, // 71: squall.v1.Event.step:type_name -> squall.v1.StepStatus
+	6,  // 72: squall.v1.Event.state:type_name -> squall.v1.RunState
+	3,  // 73: squall.v1.Event.verdict:type_name -> squall.v1.Verdict
+	62, // 74: squall.v1.Registered.host:type_name -> squall.v1.Host
+	70, // 75: squall.v1.Registered.strays:type_name -> squall.v1.StepKey
+	46, // 76: squall.v1.Registered.open:type_name -> squall.v1.OpenStep
+	47, // 77: squall.v1.Registered.conflict:type_name -> squall.v1.HostConflict
+	63, // 78: squall.v1.Registered.damage:type_name -> squall.v1.Damage
+	9,  // 79: squall.v1.AuditRecord.by:type_name -> squall.v1.Principal
+	57, // 80: squall.v1.State.hosts:type_name -> squall.v1.State.HostsEntry
+	58, // 81: squall.v1.State.runs:type_name -> squall.v1.State.RunsEntry
+	67, // 82: squall.v1.State.windows:type_name -> squall.v1.Window
+	71, // 83: squall.v1.State.halt:type_name -> squall.v1.HaltLatch
+	68, // 84: squall.v1.State.guardrails:type_name -> squall.v1.Guardrails
+	50, // 85: squall.v1.State.applied:type_name -> squall.v1.AppliedCommand
+	48, // 86: squall.v1.State.audit:type_name -> squall.v1.AuditRecord
+	59, // 87: squall.v1.State.order_index:type_name -> squall.v1.State.OrderIndexEntry
+	60, // 88: squall.v1.State.halt_index:type_name -> squall.v1.State.HaltIndexEntry
+	61, // 89: squall.v1.State.schedules:type_name -> squall.v1.State.SchedulesEntry
+	40, // 90: squall.v1.AppliedCommand.outcome:type_name -> squall.v1.Outcome
+	72, // 91: squall.v1.PutSchedule.AimEntry.value:type_name -> squall.v1.ZoneRole
+	72, // 92: squall.v1.Scheduled.AimEntry.value:type_name -> squall.v1.ZoneRole
+	43, // 93: squall.v1.Run.StepsEntry.value:type_name -> squall.v1.StepHosts
+	66, // 94: squall.v1.StepHosts.HostsEntry.value:type_name -> squall.v1.StepStatus
+	45, // 95: squall.v1.State.HostsEntry.value:type_name -> squall.v1.Registered
+	41, // 96: squall.v1.State.RunsEntry.value:type_name -> squall.v1.Run
+	18, // 97: squall.v1.State.SchedulesEntry.value:type_name -> squall.v1.Scheduled
+	98, // [98:98] is the sub-list for method output_type
+	98, // [98:98] is the sub-list for method input_type
+	98, // [98:98] is the sub-list for extension type_name
+	98, // [98:98] is the sub-list for extension extendee
+	0,  // [0:98] is the sub-list for field type_name
 }
 
 func init() { file_squall_v1_state_proto_init() }
@@ -3932,14 +4724,18 @@ func file_squall_v1_state_proto_init() {
 		(*Command_BeginPhase)(nil),
 		(*Command_ForgetHost)(nil),
 		(*Command_ConfirmDamage)(nil),
+		(*Command_PutSchedule)(nil),
+		(*Command_RemoveSchedule)(nil),
+		(*Command_PauseSchedule)(nil),
+		(*Command_PassSlot)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_squall_v1_state_proto_rawDesc), len(file_squall_v1_state_proto_rawDesc)),
-			NumEnums:      7,
-			NumMessages:   44,
+			NumEnums:      8,
+			NumMessages:   54,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

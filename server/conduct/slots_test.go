@@ -1,0 +1,312 @@
+package conduct
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"squall/experiments"
+	pb "squall/proto/squall/v1"
+	"squall/server/state"
+)
+
+// ledger is a machine with schedules, one leader's clerk, and simulated time.
+type ledger struct {
+	t     testing.TB
+	m     *state.Machine
+	k     *slotClerk
+	now   time.Time
+	index uint64
+}
+
+func newLedger(t testing.TB, now string) *ledger {
+	at, err := time.Parse(time.RFC3339, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &ledger{t: t, m: state.New(), k: new(slotClerk), now: at}
+	l.apply(&pb.Command{Id: "hosts", Kind: &pb.Command_UpdateHosts{UpdateHosts: &pb.UpdateHosts{Hosts: []*pb.HostUpdate{
+		{Name: "a", Server: "s1", Session: 1, Host: &pb.Host{Name: "a", Zone: "zone-a", Environment: "lab"}},
+		{Name: "b", Server: "s1", Session: 1, Host: &pb.Host{Name: "b", Zone: "zone-b", Environment: "lab"}},
+	}}}})
+	return l
+}
+
+func (l *ledger) apply(c *pb.Command) *pb.Outcome {
+	l.index++
+	c.AtUnixNanos = l.now.UnixNano()
+	return l.m.Apply(l.index, c)
+}
+
+const drill = `
+version: 1
+name: names
+title: Names fail
+targets: { some: { zone: zone-a } }
+guardrails: { environments: [lab] }
+schedule: %s
+timeline:
+  - { at: T+0s, phase: dark, until: T+10s, faults: [ dns.fail: { target: some, for: 5s } ] }
+`
+
+// put keeps a schedule from now on.
+func (l *ledger) put(name, schedule string) {
+	l.t.Helper()
+	e, _, problems := experiments.Decode("drill.yaml", []byte(strings.TrimLeft(fmt.Sprintf(drill, schedule), "\n")))
+	if len(problems) > 0 {
+		l.t.Fatal(problems)
+	}
+	zone, err := time.LoadLocation(e.GetSchedule().GetTimezone())
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	o := l.apply(&pb.Command{Id: fmt.Sprint("put ", name, l.index), By: &pb.Principal{Name: "ann", Role: pb.Role_ROLE_USER}, Kind: &pb.Command_PutSchedule{PutSchedule: &pb.PutSchedule{
+		Name: name, Experiment: e, After: l.now.In(zone).Format("2006-01-02T15:04"),
+	}}})
+	if o.GetRefused() != nil {
+		l.t.Fatal(o.GetRefused())
+	}
+}
+
+// until deals with what is due, up to a time.
+func (l *ledger) until(end string) {
+	l.t.Helper()
+	at, err := time.Parse(time.RFC3339, end)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	for !l.now.After(at) {
+		wake := at.Add(time.Second)
+		for _, s := range l.m.View().Schedules() {
+			d := l.k.due(l.now, l.m.View(), s)
+			for _, c := range d.Record {
+				l.record(c)
+				wake = l.now
+			}
+			if !d.Wake.IsZero() && d.Wake.Before(wake) {
+				wake = d.Wake
+			}
+		}
+		l.now = wake
+	}
+}
+
+// record commits as a term does.
+func (l *ledger) record(c *pb.Command) {
+	if o := l.apply(c); o.GetRefused() != nil && c.GetAdmitRun() != nil {
+		l.apply(&pb.Command{Id: c.GetId() + "/refused", Kind: &pb.Command_PassSlot{PassSlot: &pb.PassSlot{
+			Slot: c.GetAdmitRun().GetSlot(), Outcome: pb.SlotOutcome_SLOT_OUTCOME_REFUSED, Why: o.GetRefused().GetMessage(),
+		}}})
+	}
+}
+
+// history is what became of a schedule's slots, a line each.
+func (l *ledger) history(name string) string {
+	var b strings.Builder
+	for _, h := range l.m.View().Schedule(name).GetHistory() {
+		slot := h.GetSlot()
+		if h.GetCount() > 1 {
+			slot = fmt.Sprintf("%d from %s to %s", h.GetCount(), h.GetFrom(), slot)
+		}
+		outcome := strings.ToLower(strings.TrimPrefix(h.GetOutcome().String(), "SLOT_OUTCOME_"))
+		fmt.Fprintln(&b, strings.TrimSpace(slot+" "+outcome+" "+h.GetWhy()))
+	}
+	return b.String()
+}
+
+// finish ends all runs at once.
+func (l *ledger) finish() {
+	for _, r := range l.m.View().Active() {
+		l.apply(&pb.Command{Id: "end " + r.GetId(), Kind: &pb.Command_EndRun{EndRun: &pb.EndRun{Run: r.GetId(), Cause: pb.EndCause_END_CAUSE_UNDO}}})
+		l.apply(&pb.Command{Id: "finish " + r.GetId(), Kind: &pb.Command_Finish{Finish: &pb.Finish{Run: r.GetId(), Verdict: pb.Verdict_VERDICT_ABORTED}}})
+	}
+}
+
+func TestWhatBecomesOfSlots(t *testing.T) {
+	const begin = "2026-12-01T09:30:00Z"
+	for _, c := range []struct {
+		name, schedule string
+		do             func(*ledger)
+		want           string
+	}{
+		{
+			"on time", "{ every: day at 10:00, timezone: Europe/Paris }",
+			func(l *ledger) { l.until("2026-12-02T08:59:59Z"); l.until("2026-12-02T09:00:00Z") },
+			"2026-12-02T10:00 begun\n",
+		},
+		{
+			"while one is under way", "{ every: 1h from 10:00 to 11:00, timezone: UTC }",
+			func(l *ledger) { l.until("2026-12-01T11:30:00Z"); l.finish(); l.until("2026-12-02T10:30:00Z") },
+			"2026-12-01T10:00 begun\n2026-12-01T11:00 skipped run d-RUN of this schedule is under way\n2026-12-02T10:00 begun\n",
+		},
+		{
+			"where two may be, a claim says no", "{ every: 1h from 10:00 to 11:00, timezone: UTC, overlap: allow }",
+			func(l *ledger) { l.until("2026-12-01T11:30:00Z") },
+			"2026-12-01T10:00 begun\n2026-12-01T11:00 refused dark.dns.fail takes host/a/dns, which run d-RUN holds\n",
+		},
+		{
+			"paused, and let go on", "{ every: 1h, timezone: UTC }",
+			func(l *ledger) {
+				l.pause("d", true)
+				l.until("2026-12-01T10:30:00Z")
+				l.pause("d", false)
+				l.until("2026-12-01T11:30:00Z")
+			},
+			"2026-12-01T10:00 skipped paused by bob\n2026-12-01T11:00 begun\n",
+		},
+		{
+			"a day left out", `{ every: day at 10:00, timezone: UTC, except: ["2026-12-01"], until: "2026-12-02" }`,
+			func(l *ledger) { l.until("2026-12-05T00:00:00Z") },
+			"2026-12-01T10:00 skipped 2026-12-01 is in 2026-12-01, which the schedule leaves out\n2026-12-02T10:00 begun\n",
+		},
+		{
+			"nobody conducts for three days", "{ every: day at 10:00, timezone: UTC }",
+			func(l *ledger) { l.now = l.now.AddDate(0, 0, 3); l.until("2026-12-04T10:30:00Z") },
+			"3 from 2026-12-01T10:00 to 2026-12-03T10:00 missed nobody conducted; seen 23h30m0s late\n2026-12-04T10:00 begun\n",
+		},
+		{
+			"the last one that was missed runs late", "{ every: 1h from 10:00 to 12:00, timezone: UTC, window: \"10:00-13:00\", missed: run }",
+			func(l *ledger) { l.now = l.now.Add(3 * time.Hour); l.until("2026-12-01T12:30:00Z") },
+			"2 from 2026-12-01T10:00 to 2026-12-01T11:00 missed nobody conducted; seen 1h30m0s late\n2026-12-01T12:00 begun\n",
+		},
+		{
+			"but not after its window", "{ every: day at 10:00, timezone: UTC, window: \"10:00-11:00\", missed: run }",
+			func(l *ledger) { l.now = l.now.Add(2 * time.Hour); l.until("2026-12-01T12:30:00Z") },
+			"2026-12-01T10:00 missed nobody conducted; seen 1h30m0s late\n",
+		},
+		{
+			"a new leader within the minute", "{ every: day at 10:00, timezone: UTC }",
+			func(l *ledger) {
+				l.now = l.now.Add(30*time.Minute + 40*time.Second)
+				l.k = new(slotClerk)
+				l.until("2026-12-01T10:01:00Z")
+			},
+			"2026-12-01T10:00 begun\n",
+		},
+		{
+			"the lever is pulled", "{ every: day at 10:00, timezone: UTC }",
+			func(l *ledger) {
+				l.apply(&pb.Command{Id: "halt", Kind: &pb.Command_Halt{Halt: &pb.Halt{Id: "h", Reason: "fire"}}})
+				l.until("2026-12-01T10:01:00Z")
+			},
+			"2026-12-01T10:00 refused the halt lever is engaged by \"h\": fire\n",
+		},
+		{
+			"put again, a slot that was dealt with stays so", "{ every: day at 10:00, timezone: UTC }",
+			func(l *ledger) {
+				l.until("2026-12-01T10:00:00Z")
+				l.now = l.now.Add(-time.Minute) // a clock that was put back
+				l.put("d", "{ every: 30m, timezone: UTC, overlap: allow }")
+				l.finish()
+				l.until("2026-12-01T10:30:30Z")
+			},
+			"2026-12-01T10:00 begun\n2026-12-01T10:30 begun\n",
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l := newLedger(t, begin)
+			l.put("d", c.schedule)
+			c.do(l)
+			got := l.history("d")
+			for _, r := range l.m.View().Runs() {
+				got = strings.ReplaceAll(got, r.GetId(), "d-RUN")
+			}
+			if got != c.want {
+				t.Errorf("got\n%swant\n%s", got, c.want)
+			}
+		})
+	}
+}
+
+func (l *ledger) pause(name string, paused bool) {
+	l.apply(&pb.Command{Id: fmt.Sprint("pause ", paused), By: &pb.Principal{Name: "bob"}, Kind: &pb.Command_PauseSchedule{
+		PauseSchedule: &pb.PauseSchedule{Name: name, Paused: paused},
+	}})
+}
+
+// TestRunOfASlotIsItsOwners: the run says which slot it is of, and who answers
+// for it.
+func TestRunOfASlotIsItsOwners(t *testing.T) {
+	l := newLedger(t, "2026-12-01T09:30:00Z")
+	l.put("d", "{ every: day at 10:00, timezone: UTC }")
+	l.until("2026-12-01T10:00:00Z")
+	runs := l.m.View().Runs()
+	if len(runs) != 1 || runs[0].GetSlot().GetSlot() != "2026-12-01T10:00" || runs[0].GetBy().GetName() != "ann" ||
+		runs[0].GetBy().GetWhy() != "schedule d, slot 2026-12-01T10:00" || runs[0].GetPlan().GetSeed() == 0 {
+		t.Errorf("the runs are %v", runs)
+	}
+}
+
+// TestEverySlotOnceInAYear has schedules whose leader is killed at hundreds of
+// slots: before the command, after it, or while two think that they lead.
+func TestEverySlotOnceInAYear(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	l := newLedger(t, "2026-01-01T00:00:00Z")
+	zones := []string{"Europe/Paris", "America/New_York", "Australia/Lord_Howe", "Asia/Seoul"}
+	for n := range 25 {
+		l.put(fmt.Sprintf("s%02d", n), fmt.Sprintf("{ cron: \"%d %d * * %d\", timezone: %s }", rng.IntN(60), rng.IntN(24), rng.IntN(7), zones[rng.IntN(len(zones))]))
+	}
+	end := l.now.AddDate(1, 0, 0)
+	dealt, kills := map[string]int{}, 0
+	commit := func(c *pb.Command) {
+		if o := l.apply(c); o.GetRefused() == nil && !o.GetRepeatedCommand() {
+			slot := c.GetPassSlot().GetSlot()
+			if slot == nil {
+				slot = c.GetAdmitRun().GetSlot()
+			}
+			dealt[slot.GetSchedule()+" "+slot.GetSlot()]++
+		} else if c.GetAdmitRun() != nil && o.GetRefused() != nil {
+			l.record(c) // again, as a term does
+		}
+	}
+	for l.now.Before(end) {
+		wake := end
+		for _, s := range l.m.View().Schedules() {
+			d := l.k.due(l.now, l.m.View(), s)
+			for _, c := range d.Record {
+				wake = l.now
+				kill := rng.IntN(5)
+				if kill < 3 {
+					kills++
+					l.k = new(slotClerk)
+				}
+				switch kill {
+				case 0: // it dies before
+				case 1: // it dies after
+					commit(c)
+				case 2: // both lead for a moment
+					commit(c)
+					l.now = l.now.Add(time.Second)
+					for _, again := range l.k.due(l.now, l.m.View(), s).Record {
+						commit(again)
+					}
+				default:
+					commit(c)
+				}
+			}
+			if !d.Wake.IsZero() && d.Wake.Before(wake) {
+				wake = d.Wake
+			}
+		}
+		l.finish()
+		l.now = wake
+	}
+	slots := 0
+	for _, s := range l.m.View().Schedules() {
+		c := pageOf(s).calendar
+		for slot := range c.Since(end.AddDate(-1, 0, 0)) {
+			if slot.Civil > s.GetWatermark() {
+				break
+			}
+			slots++
+			if n := dealt[s.GetName()+" "+slot.Civil]; n != 1 {
+				t.Errorf("slot %s of %s was dealt with %d times", slot.Civil, s.GetName(), n)
+			}
+		}
+	}
+	if slots != len(dealt) || slots < 1000 || kills < 600 {
+		t.Errorf("%d slots, %d dealt with, %d kills: too little to show anything", slots, len(dealt), kills)
+	}
+}
