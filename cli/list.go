@@ -61,3 +61,10 @@ func listAuditRecords(ctx context.Context, c *client) (*pb.ListAuditRecordsRespo
 		return ask(ctx, c, pb.ControlServiceClient.ListAuditRecords, &pb.ListAuditRecordsRequest{PageSize: pageSize, PageToken: token})
 	})
 }
+
+// listSchedules are all schedules, by name.
+func listSchedules(ctx context.Context, c *client) (*pb.ListSchedulesResponse, error) {
+	return collect(func(token string) (*pb.ListSchedulesResponse, error) {
+		return ask(ctx, c, pb.ControlServiceClient.ListSchedules, &pb.ListSchedulesRequest{PageSize: pageSize, PageToken: token})
+	})
+}

@@ -87,6 +87,7 @@ func newRootCmd(a *app) *cobra.Command {
 		newExplainCmd(a),
 		newGetCmd(a),
 		newForgetCmd(a),
+		newScheduleCmd(a),
 		newConfirmCmd(a),
 		newHaltCmd(a),
 		newHelperCmd(a),

@@ -6,8 +6,10 @@ import (
 	"time"
 )
 
+// CivilLayout is how the civil time of a slot is written.
+const CivilLayout = "2006-01-02T15:04"
+
 const (
-	civilLayout = "2006-01-02T15:04"
 	// day is as many minutes as a day has, and the end of one.
 	day minute = 24 * 60
 )

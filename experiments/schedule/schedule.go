@@ -176,9 +176,9 @@ func (c *Calendar) checkFires(s *pb.Schedule) error {
 // After are the slots after the one with a name, in order: those that are
 // skipped too. They may go on for ever.
 func (c *Calendar) After(civil string) (iter.Seq[Slot], error) {
-	t, err := time.Parse(civilLayout, civil)
+	t, err := time.Parse(CivilLayout, civil)
 	if err != nil {
-		return nil, fmt.Errorf("%.80q is no civil time such as %s", civil, civilLayout)
+		return nil, fmt.Errorf("%.80q is no civil time such as %s", civil, CivilLayout)
 	}
 	return c.from(dateOf(t), func(s Slot) bool { return s.Civil > civil }), nil
 }
@@ -234,7 +234,7 @@ func (c *Calendar) instant(d date, m minute) (at time.Time, there bool) {
 	for _, near := range []time.Duration{-26 * time.Hour, 26 * time.Hour} {
 		_, offset := wall.Add(near).In(c.zone).Zone()
 		t := wall.Add(-time.Duration(offset) * time.Second).In(c.zone)
-		if t.Format(civilLayout) == wall.Format(civilLayout) {
+		if t.Format(CivilLayout) == wall.Format(CivilLayout) {
 			found = append(found, t)
 		}
 	}

@@ -244,7 +244,7 @@ func TestCalendarIsTheWallClock(t *testing.T) {
 		seen := map[string]bool{}
 		for at := start.Add(-48 * time.Hour); at.Before(start.AddDate(0, 0, 20)); at = at.Add(time.Minute) {
 			wall := at.In(c.zone)
-			name := wall.Format(civilLayout)
+			name := wall.Format(CivilLayout)
 			fires := days(dateOf(wall)) && slices.Contains(times, minute(wall.Hour()*60+wall.Minute()))
 			if fires && !seen[name] && at.After(start) {
 				want = append(want, name+" = "+at.Format("02T15:04Z"))

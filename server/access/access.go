@@ -27,6 +27,8 @@ const (
 	Lever   Object = "lever"
 	Session Object = "session"
 	Cluster Object = "cluster"
+	// Schedule is what begins runs by the calendar.
+	Schedule Object = "schedule"
 )
 
 // Rule is what holds for a method.
@@ -66,6 +68,11 @@ var rules = map[string]Rule{
 	pb.ControlService_ForgetHost_FullMethodName:       {Roles: people, Object: Host},
 	pb.ControlService_ConfirmDamage_FullMethodName:    {Roles: people, Object: Host},
 	pb.ControlService_Report_FullMethodName:           {Roles: people, Object: Reading},
+	pb.ControlService_PutSchedule_FullMethodName:      {Roles: people, Object: Schedule},
+	pb.ControlService_ListSchedules_FullMethodName:    {Roles: people, Object: Reading},
+	pb.ControlService_GetSchedule_FullMethodName:      {Roles: people, Object: Reading},
+	pb.ControlService_PauseSchedule_FullMethodName:    {Roles: people, Object: Schedule},
+	pb.ControlService_RemoveSchedule_FullMethodName:   {Roles: people, Object: Schedule},
 
 	pb.PeerService_Propose_FullMethodName:      {Roles: servers, Object: Cluster, Mends: true},
 	pb.PeerService_ProposeLarge_FullMethodName: {Roles: servers, Object: Cluster, Mends: true},

@@ -2863,6 +2863,557 @@ func (x *ListAuditRecordsResponse) GetNextPageToken() string {
 	return ""
 }
 
+// PutScheduleRequest brings an experiment with its schedule.
+type PutScheduleRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The schedule's name; empty is the experiment's.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The name of the file, for messages, and what stands in it.
+	File          string               `protobuf:"bytes,2,opt,name=file,proto3" json:"file,omitempty"`
+	Source        []byte               `protobuf:"bytes,3,opt,name=source,proto3" json:"source,omitempty"`
+	Aim           map[string]*ZoneRole `protobuf:"bytes,4,rep,name=aim,proto3" json:"aim,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Why           string               `protobuf:"bytes,5,opt,name=why,proto3" json:"why,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutScheduleRequest) Reset() {
+	*x = PutScheduleRequest{}
+	mi := &file_squall_v1_control_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutScheduleRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutScheduleRequest) ProtoMessage() {}
+
+func (x *PutScheduleRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutScheduleRequest.ProtoReflect.Descriptor instead.
+func (*PutScheduleRequest) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *PutScheduleRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PutScheduleRequest) GetFile() string {
+	if x != nil {
+		return x.File
+	}
+	return ""
+}
+
+func (x *PutScheduleRequest) GetSource() []byte {
+	if x != nil {
+		return x.Source
+	}
+	return nil
+}
+
+func (x *PutScheduleRequest) GetAim() map[string]*ZoneRole {
+	if x != nil {
+		return x.Aim
+	}
+	return nil
+}
+
+func (x *PutScheduleRequest) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+// PutScheduleResponse confirms, or says what is wrong with the file or its plan.
+type PutScheduleResponse struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Index   uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	Refused []*Problem             `protobuf:"bytes,2,rep,name=refused,proto3" json:"refused,omitempty"`
+	// The schedule as it is kept.
+	Schedule *Scheduled `protobuf:"bytes,3,opt,name=schedule,proto3" json:"schedule,omitempty"`
+	// What its plan against the hosts of now has to say.
+	Warnings      []*Problem `protobuf:"bytes,4,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutScheduleResponse) Reset() {
+	*x = PutScheduleResponse{}
+	mi := &file_squall_v1_control_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutScheduleResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutScheduleResponse) ProtoMessage() {}
+
+func (x *PutScheduleResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutScheduleResponse.ProtoReflect.Descriptor instead.
+func (*PutScheduleResponse) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *PutScheduleResponse) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *PutScheduleResponse) GetRefused() []*Problem {
+	if x != nil {
+		return x.Refused
+	}
+	return nil
+}
+
+func (x *PutScheduleResponse) GetSchedule() *Scheduled {
+	if x != nil {
+		return x.Schedule
+	}
+	return nil
+}
+
+func (x *PutScheduleResponse) GetWarnings() []*Problem {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
+}
+
+// ListSchedulesRequest asks for a page of schedules.
+type ListSchedulesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	PageSize      int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSchedulesRequest) Reset() {
+	*x = ListSchedulesRequest{}
+	mi := &file_squall_v1_control_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSchedulesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSchedulesRequest) ProtoMessage() {}
+
+func (x *ListSchedulesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSchedulesRequest.ProtoReflect.Descriptor instead.
+func (*ListSchedulesRequest) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *ListSchedulesRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListSchedulesRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListSchedulesResponse is a page of schedules, without their files and histories.
+type ListSchedulesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Schedules     []*Scheduled           `protobuf:"bytes,1,rep,name=schedules,proto3" json:"schedules,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSchedulesResponse) Reset() {
+	*x = ListSchedulesResponse{}
+	mi := &file_squall_v1_control_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSchedulesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSchedulesResponse) ProtoMessage() {}
+
+func (x *ListSchedulesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSchedulesResponse.ProtoReflect.Descriptor instead.
+func (*ListSchedulesResponse) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *ListSchedulesResponse) GetSchedules() []*Scheduled {
+	if x != nil {
+		return x.Schedules
+	}
+	return nil
+}
+
+func (x *ListSchedulesResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// GetScheduleRequest names a schedule.
+type GetScheduleRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetScheduleRequest) Reset() {
+	*x = GetScheduleRequest{}
+	mi := &file_squall_v1_control_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetScheduleRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetScheduleRequest) ProtoMessage() {}
+
+func (x *GetScheduleRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetScheduleRequest.ProtoReflect.Descriptor instead.
+func (*GetScheduleRequest) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *GetScheduleRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// GetScheduleResponse is a schedule, its next slots, and what became of earlier ones.
+type GetScheduleResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Schedule      *Scheduled             `protobuf:"bytes,1,opt,name=schedule,proto3" json:"schedule,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetScheduleResponse) Reset() {
+	*x = GetScheduleResponse{}
+	mi := &file_squall_v1_control_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetScheduleResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetScheduleResponse) ProtoMessage() {}
+
+func (x *GetScheduleResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetScheduleResponse.ProtoReflect.Descriptor instead.
+func (*GetScheduleResponse) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *GetScheduleResponse) GetSchedule() *Scheduled {
+	if x != nil {
+		return x.Schedule
+	}
+	return nil
+}
+
+// PauseScheduleRequest names a schedule.
+type PauseScheduleRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Whether its slots are held back from now on.
+	Paused        bool   `protobuf:"varint,2,opt,name=paused,proto3" json:"paused,omitempty"`
+	Why           string `protobuf:"bytes,3,opt,name=why,proto3" json:"why,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PauseScheduleRequest) Reset() {
+	*x = PauseScheduleRequest{}
+	mi := &file_squall_v1_control_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PauseScheduleRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PauseScheduleRequest) ProtoMessage() {}
+
+func (x *PauseScheduleRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PauseScheduleRequest.ProtoReflect.Descriptor instead.
+func (*PauseScheduleRequest) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *PauseScheduleRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PauseScheduleRequest) GetPaused() bool {
+	if x != nil {
+		return x.Paused
+	}
+	return false
+}
+
+func (x *PauseScheduleRequest) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+// PauseScheduleResponse confirms.
+type PauseScheduleResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PauseScheduleResponse) Reset() {
+	*x = PauseScheduleResponse{}
+	mi := &file_squall_v1_control_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PauseScheduleResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PauseScheduleResponse) ProtoMessage() {}
+
+func (x *PauseScheduleResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PauseScheduleResponse.ProtoReflect.Descriptor instead.
+func (*PauseScheduleResponse) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *PauseScheduleResponse) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+// RemoveScheduleRequest names a schedule.
+type RemoveScheduleRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Why           string                 `protobuf:"bytes,2,opt,name=why,proto3" json:"why,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveScheduleRequest) Reset() {
+	*x = RemoveScheduleRequest{}
+	mi := &file_squall_v1_control_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveScheduleRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveScheduleRequest) ProtoMessage() {}
+
+func (x *RemoveScheduleRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveScheduleRequest.ProtoReflect.Descriptor instead.
+func (*RemoveScheduleRequest) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *RemoveScheduleRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RemoveScheduleRequest) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+// RemoveScheduleResponse confirms.
+type RemoveScheduleResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveScheduleResponse) Reset() {
+	*x = RemoveScheduleResponse{}
+	mi := &file_squall_v1_control_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveScheduleResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveScheduleResponse) ProtoMessage() {}
+
+func (x *RemoveScheduleResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveScheduleResponse.ProtoReflect.Descriptor instead.
+func (*RemoveScheduleResponse) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *RemoveScheduleResponse) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
 // ForgetHostRequest names a host that is gone for good.
 type ForgetHostRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2874,7 +3425,7 @@ type ForgetHostRequest struct {
 
 func (x *ForgetHostRequest) Reset() {
 	*x = ForgetHostRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[40]
+	mi := &file_squall_v1_control_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2886,7 +3437,7 @@ func (x *ForgetHostRequest) String() string {
 func (*ForgetHostRequest) ProtoMessage() {}
 
 func (x *ForgetHostRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[40]
+	mi := &file_squall_v1_control_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2899,7 +3450,7 @@ func (x *ForgetHostRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetHostRequest.ProtoReflect.Descriptor instead.
 func (*ForgetHostRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{40}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ForgetHostRequest) GetHost() string {
@@ -2928,7 +3479,7 @@ type ForgetHostResponse struct {
 
 func (x *ForgetHostResponse) Reset() {
 	*x = ForgetHostResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[41]
+	mi := &file_squall_v1_control_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2940,7 +3491,7 @@ func (x *ForgetHostResponse) String() string {
 func (*ForgetHostResponse) ProtoMessage() {}
 
 func (x *ForgetHostResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[41]
+	mi := &file_squall_v1_control_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2953,7 +3504,7 @@ func (x *ForgetHostResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetHostResponse.ProtoReflect.Descriptor instead.
 func (*ForgetHostResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{41}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ForgetHostResponse) GetIndex() uint64 {
@@ -2983,7 +3534,7 @@ type ConfirmDamageRequest struct {
 
 func (x *ConfirmDamageRequest) Reset() {
 	*x = ConfirmDamageRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[42]
+	mi := &file_squall_v1_control_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2995,7 +3546,7 @@ func (x *ConfirmDamageRequest) String() string {
 func (*ConfirmDamageRequest) ProtoMessage() {}
 
 func (x *ConfirmDamageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[42]
+	mi := &file_squall_v1_control_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3008,7 +3559,7 @@ func (x *ConfirmDamageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmDamageRequest.ProtoReflect.Descriptor instead.
 func (*ConfirmDamageRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{42}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ConfirmDamageRequest) GetHost() string {
@@ -3045,7 +3596,7 @@ type ConfirmDamageResponse struct {
 
 func (x *ConfirmDamageResponse) Reset() {
 	*x = ConfirmDamageResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[43]
+	mi := &file_squall_v1_control_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3057,7 +3608,7 @@ func (x *ConfirmDamageResponse) String() string {
 func (*ConfirmDamageResponse) ProtoMessage() {}
 
 func (x *ConfirmDamageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[43]
+	mi := &file_squall_v1_control_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3070,7 +3621,7 @@ func (x *ConfirmDamageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmDamageResponse.ProtoReflect.Descriptor instead.
 func (*ConfirmDamageResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{43}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ConfirmDamageResponse) GetIndex() uint64 {
@@ -3104,7 +3655,7 @@ type ReportRequest struct {
 
 func (x *ReportRequest) Reset() {
 	*x = ReportRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[44]
+	mi := &file_squall_v1_control_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3116,7 +3667,7 @@ func (x *ReportRequest) String() string {
 func (*ReportRequest) ProtoMessage() {}
 
 func (x *ReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[44]
+	mi := &file_squall_v1_control_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3129,7 +3680,7 @@ func (x *ReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportRequest.ProtoReflect.Descriptor instead.
 func (*ReportRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{44}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ReportRequest) GetRun() string {
@@ -3149,7 +3700,7 @@ type ReportResponse struct {
 
 func (x *ReportResponse) Reset() {
 	*x = ReportResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[45]
+	mi := &file_squall_v1_control_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3161,7 +3712,7 @@ func (x *ReportResponse) String() string {
 func (*ReportResponse) ProtoMessage() {}
 
 func (x *ReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[45]
+	mi := &file_squall_v1_control_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3174,7 +3725,7 @@ func (x *ReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportResponse.ProtoReflect.Descriptor instead.
 func (*ReportResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{45}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ReportResponse) GetPart() []byte {
@@ -3207,7 +3758,7 @@ type RunReport struct {
 
 func (x *RunReport) Reset() {
 	*x = RunReport{}
-	mi := &file_squall_v1_control_proto_msgTypes[46]
+	mi := &file_squall_v1_control_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3219,7 +3770,7 @@ func (x *RunReport) String() string {
 func (*RunReport) ProtoMessage() {}
 
 func (x *RunReport) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[46]
+	mi := &file_squall_v1_control_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3232,7 +3783,7 @@ func (x *RunReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunReport.ProtoReflect.Descriptor instead.
 func (*RunReport) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{46}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *RunReport) GetSummary() *RunSummary {
@@ -3345,7 +3896,7 @@ type PhaseReport struct {
 
 func (x *PhaseReport) Reset() {
 	*x = PhaseReport{}
-	mi := &file_squall_v1_control_proto_msgTypes[47]
+	mi := &file_squall_v1_control_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3357,7 +3908,7 @@ func (x *PhaseReport) String() string {
 func (*PhaseReport) ProtoMessage() {}
 
 func (x *PhaseReport) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[47]
+	mi := &file_squall_v1_control_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3370,7 +3921,7 @@ func (x *PhaseReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PhaseReport.ProtoReflect.Descriptor instead.
 func (*PhaseReport) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{47}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *PhaseReport) GetPlanned() *PlannedPhase {
@@ -3416,7 +3967,7 @@ type StepReport struct {
 
 func (x *StepReport) Reset() {
 	*x = StepReport{}
-	mi := &file_squall_v1_control_proto_msgTypes[48]
+	mi := &file_squall_v1_control_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3428,7 +3979,7 @@ func (x *StepReport) String() string {
 func (*StepReport) ProtoMessage() {}
 
 func (x *StepReport) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[48]
+	mi := &file_squall_v1_control_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3441,7 +3992,7 @@ func (x *StepReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepReport.ProtoReflect.Descriptor instead.
 func (*StepReport) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{48}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *StepReport) GetId() string {
@@ -3519,7 +4070,7 @@ type LateArming struct {
 
 func (x *LateArming) Reset() {
 	*x = LateArming{}
-	mi := &file_squall_v1_control_proto_msgTypes[49]
+	mi := &file_squall_v1_control_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3531,7 +4082,7 @@ func (x *LateArming) String() string {
 func (*LateArming) ProtoMessage() {}
 
 func (x *LateArming) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[49]
+	mi := &file_squall_v1_control_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3544,7 +4095,7 @@ func (x *LateArming) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LateArming.ProtoReflect.Descriptor instead.
 func (*LateArming) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{49}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *LateArming) GetHost() string {
@@ -3575,7 +4126,7 @@ type Spread struct {
 
 func (x *Spread) Reset() {
 	*x = Spread{}
-	mi := &file_squall_v1_control_proto_msgTypes[50]
+	mi := &file_squall_v1_control_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3587,7 +4138,7 @@ func (x *Spread) String() string {
 func (*Spread) ProtoMessage() {}
 
 func (x *Spread) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[50]
+	mi := &file_squall_v1_control_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3600,7 +4151,7 @@ func (x *Spread) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Spread.ProtoReflect.Descriptor instead.
 func (*Spread) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{50}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *Spread) GetCount() uint32 {
@@ -3658,7 +4209,7 @@ type ProbeReport struct {
 
 func (x *ProbeReport) Reset() {
 	*x = ProbeReport{}
-	mi := &file_squall_v1_control_proto_msgTypes[51]
+	mi := &file_squall_v1_control_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3670,7 +4221,7 @@ func (x *ProbeReport) String() string {
 func (*ProbeReport) ProtoMessage() {}
 
 func (x *ProbeReport) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[51]
+	mi := &file_squall_v1_control_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3683,7 +4234,7 @@ func (x *ProbeReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeReport.ProtoReflect.Descriptor instead.
 func (*ProbeReport) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{51}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *ProbeReport) GetName() string {
@@ -3759,7 +4310,7 @@ type ProposeRequest struct {
 
 func (x *ProposeRequest) Reset() {
 	*x = ProposeRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[52]
+	mi := &file_squall_v1_control_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3771,7 +4322,7 @@ func (x *ProposeRequest) String() string {
 func (*ProposeRequest) ProtoMessage() {}
 
 func (x *ProposeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[52]
+	mi := &file_squall_v1_control_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3784,7 +4335,7 @@ func (x *ProposeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeRequest.ProtoReflect.Descriptor instead.
 func (*ProposeRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{52}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *ProposeRequest) GetCommand() *Command {
@@ -3804,7 +4355,7 @@ type ProposeResponse struct {
 
 func (x *ProposeResponse) Reset() {
 	*x = ProposeResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[53]
+	mi := &file_squall_v1_control_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3816,7 +4367,7 @@ func (x *ProposeResponse) String() string {
 func (*ProposeResponse) ProtoMessage() {}
 
 func (x *ProposeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[53]
+	mi := &file_squall_v1_control_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3829,7 +4380,7 @@ func (x *ProposeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeResponse.ProtoReflect.Descriptor instead.
 func (*ProposeResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{53}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *ProposeResponse) GetOutcome() *Outcome {
@@ -3850,7 +4401,7 @@ type ProposeLargeRequest struct {
 
 func (x *ProposeLargeRequest) Reset() {
 	*x = ProposeLargeRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[54]
+	mi := &file_squall_v1_control_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3862,7 +4413,7 @@ func (x *ProposeLargeRequest) String() string {
 func (*ProposeLargeRequest) ProtoMessage() {}
 
 func (x *ProposeLargeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[54]
+	mi := &file_squall_v1_control_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3875,7 +4426,7 @@ func (x *ProposeLargeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeLargeRequest.ProtoReflect.Descriptor instead.
 func (*ProposeLargeRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{54}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *ProposeLargeRequest) GetPart() []byte {
@@ -3895,7 +4446,7 @@ type ProposeLargeResponse struct {
 
 func (x *ProposeLargeResponse) Reset() {
 	*x = ProposeLargeResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[55]
+	mi := &file_squall_v1_control_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3907,7 +4458,7 @@ func (x *ProposeLargeResponse) String() string {
 func (*ProposeLargeResponse) ProtoMessage() {}
 
 func (x *ProposeLargeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[55]
+	mi := &file_squall_v1_control_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3920,7 +4471,7 @@ func (x *ProposeLargeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeLargeResponse.ProtoReflect.Descriptor instead.
 func (*ProposeLargeResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{55}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *ProposeLargeResponse) GetOutcome() *Outcome {
@@ -3945,7 +4496,7 @@ type ConfirmRequest struct {
 
 func (x *ConfirmRequest) Reset() {
 	*x = ConfirmRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[56]
+	mi := &file_squall_v1_control_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3957,7 +4508,7 @@ func (x *ConfirmRequest) String() string {
 func (*ConfirmRequest) ProtoMessage() {}
 
 func (x *ConfirmRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[56]
+	mi := &file_squall_v1_control_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3970,7 +4521,7 @@ func (x *ConfirmRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmRequest.ProtoReflect.Descriptor instead.
 func (*ConfirmRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{56}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *ConfirmRequest) GetServer() string {
@@ -4024,7 +4575,7 @@ type ConfirmResponse struct {
 
 func (x *ConfirmResponse) Reset() {
 	*x = ConfirmResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[57]
+	mi := &file_squall_v1_control_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4036,7 +4587,7 @@ func (x *ConfirmResponse) String() string {
 func (*ConfirmResponse) ProtoMessage() {}
 
 func (x *ConfirmResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[57]
+	mi := &file_squall_v1_control_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4049,7 +4600,7 @@ func (x *ConfirmResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmResponse.ProtoReflect.Descriptor instead.
 func (*ConfirmResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{57}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *ConfirmResponse) GetLeader() bool {
@@ -4132,7 +4683,7 @@ type PushRequest struct {
 
 func (x *PushRequest) Reset() {
 	*x = PushRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[58]
+	mi := &file_squall_v1_control_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4144,7 +4695,7 @@ func (x *PushRequest) String() string {
 func (*PushRequest) ProtoMessage() {}
 
 func (x *PushRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[58]
+	mi := &file_squall_v1_control_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4157,7 +4708,7 @@ func (x *PushRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PushRequest.ProtoReflect.Descriptor instead.
 func (*PushRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{58}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *PushRequest) GetOrders() map[string]*Order {
@@ -4176,7 +4727,7 @@ type PushResponse struct {
 
 func (x *PushResponse) Reset() {
 	*x = PushResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[59]
+	mi := &file_squall_v1_control_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4188,7 +4739,7 @@ func (x *PushResponse) String() string {
 func (*PushResponse) ProtoMessage() {}
 
 func (x *PushResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[59]
+	mi := &file_squall_v1_control_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4201,7 +4752,7 @@ func (x *PushResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PushResponse.ProtoReflect.Descriptor instead.
 func (*PushResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{59}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{69}
 }
 
 // AlarmRequest tells of a halt.
@@ -4214,7 +4765,7 @@ type AlarmRequest struct {
 
 func (x *AlarmRequest) Reset() {
 	*x = AlarmRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[60]
+	mi := &file_squall_v1_control_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4226,7 +4777,7 @@ func (x *AlarmRequest) String() string {
 func (*AlarmRequest) ProtoMessage() {}
 
 func (x *AlarmRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[60]
+	mi := &file_squall_v1_control_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4239,7 +4790,7 @@ func (x *AlarmRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlarmRequest.ProtoReflect.Descriptor instead.
 func (*AlarmRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{60}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *AlarmRequest) GetHalt() *HaltLatch {
@@ -4259,7 +4810,7 @@ type AlarmResponse struct {
 
 func (x *AlarmResponse) Reset() {
 	*x = AlarmResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[61]
+	mi := &file_squall_v1_control_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4271,7 +4822,7 @@ func (x *AlarmResponse) String() string {
 func (*AlarmResponse) ProtoMessage() {}
 
 func (x *AlarmResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[61]
+	mi := &file_squall_v1_control_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4284,7 +4835,7 @@ func (x *AlarmResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlarmResponse.ProtoReflect.Descriptor instead.
 func (*AlarmResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{61}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *AlarmResponse) GetHosts() []string {
@@ -4304,7 +4855,7 @@ type TryRequest struct {
 
 func (x *TryRequest) Reset() {
 	*x = TryRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[62]
+	mi := &file_squall_v1_control_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4316,7 +4867,7 @@ func (x *TryRequest) String() string {
 func (*TryRequest) ProtoMessage() {}
 
 func (x *TryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[62]
+	mi := &file_squall_v1_control_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4329,7 +4880,7 @@ func (x *TryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TryRequest.ProtoReflect.Descriptor instead.
 func (*TryRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{62}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *TryRequest) GetProbes() []*PlannedProbe {
@@ -4349,7 +4900,7 @@ type TryResponse struct {
 
 func (x *TryResponse) Reset() {
 	*x = TryResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[63]
+	mi := &file_squall_v1_control_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4361,7 +4912,7 @@ func (x *TryResponse) String() string {
 func (*TryResponse) ProtoMessage() {}
 
 func (x *TryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[63]
+	mi := &file_squall_v1_control_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4374,7 +4925,7 @@ func (x *TryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TryResponse.ProtoReflect.Descriptor instead.
 func (*TryResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{63}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *TryResponse) GetPart() []byte {
@@ -4394,7 +4945,7 @@ type Tried struct {
 
 func (x *Tried) Reset() {
 	*x = Tried{}
-	mi := &file_squall_v1_control_proto_msgTypes[64]
+	mi := &file_squall_v1_control_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4406,7 +4957,7 @@ func (x *Tried) String() string {
 func (*Tried) ProtoMessage() {}
 
 func (x *Tried) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[64]
+	mi := &file_squall_v1_control_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4419,7 +4970,7 @@ func (x *Tried) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tried.ProtoReflect.Descriptor instead.
 func (*Tried) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{64}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *Tried) GetProbes() []*ProbeTrial {
@@ -4653,7 +5204,43 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"page_token\x18\x02 \x01(\tR\tpageToken\"p\n" +
 	"\x18ListAuditRecordsResponse\x12,\n" +
 	"\x05audit\x18\x01 \x03(\v2\x16.squall.v1.AuditRecordR\x05audit\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"?\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xed\x01\n" +
+	"\x12PutScheduleRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04file\x18\x02 \x01(\tR\x04file\x12\x16\n" +
+	"\x06source\x18\x03 \x01(\fR\x06source\x128\n" +
+	"\x03aim\x18\x04 \x03(\v2&.squall.v1.PutScheduleRequest.AimEntryR\x03aim\x12\x10\n" +
+	"\x03why\x18\x05 \x01(\tR\x03why\x1aK\n" +
+	"\bAimEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12)\n" +
+	"\x05value\x18\x02 \x01(\v2\x13.squall.v1.ZoneRoleR\x05value:\x028\x01\"\xbb\x01\n" +
+	"\x13PutScheduleResponse\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\x12,\n" +
+	"\arefused\x18\x02 \x03(\v2\x12.squall.v1.ProblemR\arefused\x120\n" +
+	"\bschedule\x18\x03 \x01(\v2\x14.squall.v1.ScheduledR\bschedule\x12.\n" +
+	"\bwarnings\x18\x04 \x03(\v2\x12.squall.v1.ProblemR\bwarnings\"R\n" +
+	"\x14ListSchedulesRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"s\n" +
+	"\x15ListSchedulesResponse\x122\n" +
+	"\tschedules\x18\x01 \x03(\v2\x14.squall.v1.ScheduledR\tschedules\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"(\n" +
+	"\x12GetScheduleRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"G\n" +
+	"\x13GetScheduleResponse\x120\n" +
+	"\bschedule\x18\x01 \x01(\v2\x14.squall.v1.ScheduledR\bschedule\"T\n" +
+	"\x14PauseScheduleRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06paused\x18\x02 \x01(\bR\x06paused\x12\x10\n" +
+	"\x03why\x18\x03 \x01(\tR\x03why\"-\n" +
+	"\x15PauseScheduleResponse\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\"=\n" +
+	"\x15RemoveScheduleRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
+	"\x03why\x18\x02 \x01(\tR\x03why\".\n" +
+	"\x16RemoveScheduleResponse\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\"?\n" +
 	"\x11ForgetHostRequest\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"S\n" +
@@ -4791,7 +5378,7 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x18HOST_CONDITION_RETURNING\x10\x04\x12\x1a\n" +
 	"\x16HOST_CONDITION_UNKNOWN\x10\x05\x12\x1a\n" +
 	"\x16HOST_CONDITION_RESIDUE\x10\x06\x12\x17\n" +
-	"\x13HOST_CONDITION_LOST\x10\a2\x81\t\n" +
+	"\x13HOST_CONDITION_LOST\x10\a2\x9c\f\n" +
 	"\x0eControlService\x129\n" +
 	"\x04Plan\x12\x16.squall.v1.PlanRequest\x1a\x17.squall.v1.PlanResponse0\x01\x124\n" +
 	"\x03Run\x12\x15.squall.v1.RunRequest\x1a\x16.squall.v1.RunResponse\x12<\n" +
@@ -4809,7 +5396,12 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x10ListAuditRecords\x12\".squall.v1.ListAuditRecordsRequest\x1a#.squall.v1.ListAuditRecordsResponse\x12I\n" +
 	"\n" +
 	"ForgetHost\x12\x1c.squall.v1.ForgetHostRequest\x1a\x1d.squall.v1.ForgetHostResponse\x12R\n" +
-	"\rConfirmDamage\x12\x1f.squall.v1.ConfirmDamageRequest\x1a .squall.v1.ConfirmDamageResponse\x12?\n" +
+	"\rConfirmDamage\x12\x1f.squall.v1.ConfirmDamageRequest\x1a .squall.v1.ConfirmDamageResponse\x12L\n" +
+	"\vPutSchedule\x12\x1d.squall.v1.PutScheduleRequest\x1a\x1e.squall.v1.PutScheduleResponse\x12R\n" +
+	"\rListSchedules\x12\x1f.squall.v1.ListSchedulesRequest\x1a .squall.v1.ListSchedulesResponse\x12L\n" +
+	"\vGetSchedule\x12\x1d.squall.v1.GetScheduleRequest\x1a\x1e.squall.v1.GetScheduleResponse\x12R\n" +
+	"\rPauseSchedule\x12\x1f.squall.v1.PauseScheduleRequest\x1a .squall.v1.PauseScheduleResponse\x12U\n" +
+	"\x0eRemoveSchedule\x12 .squall.v1.RemoveScheduleRequest\x1a!.squall.v1.RemoveScheduleResponse\x12?\n" +
 	"\x06Report\x12\x18.squall.v1.ReportRequest\x1a\x19.squall.v1.ReportResponse0\x012\x91\x03\n" +
 	"\vPeerService\x12@\n" +
 	"\aPropose\x12\x19.squall.v1.ProposeRequest\x1a\x1a.squall.v1.ProposeResponse\x12Q\n" +
@@ -4832,7 +5424,7 @@ func file_squall_v1_control_proto_rawDescGZIP() []byte {
 }
 
 var file_squall_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_squall_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 69)
+var file_squall_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 80)
 var file_squall_v1_control_proto_goTypes = []any{
 	(Standing)(0),                    // 0: squall.v1.Standing
 	(HostCondition)(0),               // 1: squall.v1.HostCondition
@@ -4876,179 +5468,208 @@ var file_squall_v1_control_proto_goTypes = []any{
 	(*GetRunResponse)(nil),           // 39: squall.v1.GetRunResponse
 	(*ListAuditRecordsRequest)(nil),  // 40: squall.v1.ListAuditRecordsRequest
 	(*ListAuditRecordsResponse)(nil), // 41: squall.v1.ListAuditRecordsResponse
-	(*ForgetHostRequest)(nil),        // 42: squall.v1.ForgetHostRequest
-	(*ForgetHostResponse)(nil),       // 43: squall.v1.ForgetHostResponse
-	(*ConfirmDamageRequest)(nil),     // 44: squall.v1.ConfirmDamageRequest
-	(*ConfirmDamageResponse)(nil),    // 45: squall.v1.ConfirmDamageResponse
-	(*ReportRequest)(nil),            // 46: squall.v1.ReportRequest
-	(*ReportResponse)(nil),           // 47: squall.v1.ReportResponse
-	(*RunReport)(nil),                // 48: squall.v1.RunReport
-	(*PhaseReport)(nil),              // 49: squall.v1.PhaseReport
-	(*StepReport)(nil),               // 50: squall.v1.StepReport
-	(*LateArming)(nil),               // 51: squall.v1.LateArming
-	(*Spread)(nil),                   // 52: squall.v1.Spread
-	(*ProbeReport)(nil),              // 53: squall.v1.ProbeReport
-	(*ProposeRequest)(nil),           // 54: squall.v1.ProposeRequest
-	(*ProposeResponse)(nil),          // 55: squall.v1.ProposeResponse
-	(*ProposeLargeRequest)(nil),      // 56: squall.v1.ProposeLargeRequest
-	(*ProposeLargeResponse)(nil),     // 57: squall.v1.ProposeLargeResponse
-	(*ConfirmRequest)(nil),           // 58: squall.v1.ConfirmRequest
-	(*ConfirmResponse)(nil),          // 59: squall.v1.ConfirmResponse
-	(*PushRequest)(nil),              // 60: squall.v1.PushRequest
-	(*PushResponse)(nil),             // 61: squall.v1.PushResponse
-	(*AlarmRequest)(nil),             // 62: squall.v1.AlarmRequest
-	(*AlarmResponse)(nil),            // 63: squall.v1.AlarmResponse
-	(*TryRequest)(nil),               // 64: squall.v1.TryRequest
-	(*TryResponse)(nil),              // 65: squall.v1.TryResponse
-	(*Tried)(nil),                    // 66: squall.v1.Tried
-	nil,                              // 67: squall.v1.PlanRequest.AimEntry
-	nil,                              // 68: squall.v1.RunRequest.AimEntry
-	nil,                              // 69: squall.v1.StepReport.StandingEntry
-	nil,                              // 70: squall.v1.PushRequest.OrdersEntry
-	(*Experiment)(nil),               // 71: squall.v1.Experiment
-	(*Problem)(nil),                  // 72: squall.v1.Problem
-	(*Event)(nil),                    // 73: squall.v1.Event
-	(*HaltLatch)(nil),                // 74: squall.v1.HaltLatch
-	(*Damage)(nil),                   // 75: squall.v1.Damage
-	(*HostConflict)(nil),             // 76: squall.v1.HostConflict
-	(RunState)(0),                    // 77: squall.v1.RunState
-	(Verdict)(0),                     // 78: squall.v1.Verdict
-	(*Principal)(nil),                // 79: squall.v1.Principal
-	(StepState)(0),                   // 80: squall.v1.StepState
-	(FindingKind)(0),                 // 81: squall.v1.FindingKind
-	(FindingState)(0),                // 82: squall.v1.FindingState
-	(*Registered)(nil),               // 83: squall.v1.Registered
-	(*AuditRecord)(nil),              // 84: squall.v1.AuditRecord
-	(*OpenStep)(nil),                 // 85: squall.v1.OpenStep
-	(*Finding)(nil),                  // 86: squall.v1.Finding
-	(*Plan)(nil),                     // 87: squall.v1.Plan
-	(EndCause)(0),                    // 88: squall.v1.EndCause
-	(*PlannedPhase)(nil),             // 89: squall.v1.PlannedPhase
-	(*StepStatus)(nil),               // 90: squall.v1.StepStatus
-	(*Command)(nil),                  // 91: squall.v1.Command
-	(*Outcome)(nil),                  // 92: squall.v1.Outcome
-	(*PlannedProbe)(nil),             // 93: squall.v1.PlannedProbe
-	(*ProbeTrial)(nil),               // 94: squall.v1.ProbeTrial
-	(*ZoneRole)(nil),                 // 95: squall.v1.ZoneRole
-	(*Order)(nil),                    // 96: squall.v1.Order
+	(*PutScheduleRequest)(nil),       // 42: squall.v1.PutScheduleRequest
+	(*PutScheduleResponse)(nil),      // 43: squall.v1.PutScheduleResponse
+	(*ListSchedulesRequest)(nil),     // 44: squall.v1.ListSchedulesRequest
+	(*ListSchedulesResponse)(nil),    // 45: squall.v1.ListSchedulesResponse
+	(*GetScheduleRequest)(nil),       // 46: squall.v1.GetScheduleRequest
+	(*GetScheduleResponse)(nil),      // 47: squall.v1.GetScheduleResponse
+	(*PauseScheduleRequest)(nil),     // 48: squall.v1.PauseScheduleRequest
+	(*PauseScheduleResponse)(nil),    // 49: squall.v1.PauseScheduleResponse
+	(*RemoveScheduleRequest)(nil),    // 50: squall.v1.RemoveScheduleRequest
+	(*RemoveScheduleResponse)(nil),   // 51: squall.v1.RemoveScheduleResponse
+	(*ForgetHostRequest)(nil),        // 52: squall.v1.ForgetHostRequest
+	(*ForgetHostResponse)(nil),       // 53: squall.v1.ForgetHostResponse
+	(*ConfirmDamageRequest)(nil),     // 54: squall.v1.ConfirmDamageRequest
+	(*ConfirmDamageResponse)(nil),    // 55: squall.v1.ConfirmDamageResponse
+	(*ReportRequest)(nil),            // 56: squall.v1.ReportRequest
+	(*ReportResponse)(nil),           // 57: squall.v1.ReportResponse
+	(*RunReport)(nil),                // 58: squall.v1.RunReport
+	(*PhaseReport)(nil),              // 59: squall.v1.PhaseReport
+	(*StepReport)(nil),               // 60: squall.v1.StepReport
+	(*LateArming)(nil),               // 61: squall.v1.LateArming
+	(*Spread)(nil),                   // 62: squall.v1.Spread
+	(*ProbeReport)(nil),              // 63: squall.v1.ProbeReport
+	(*ProposeRequest)(nil),           // 64: squall.v1.ProposeRequest
+	(*ProposeResponse)(nil),          // 65: squall.v1.ProposeResponse
+	(*ProposeLargeRequest)(nil),      // 66: squall.v1.ProposeLargeRequest
+	(*ProposeLargeResponse)(nil),     // 67: squall.v1.ProposeLargeResponse
+	(*ConfirmRequest)(nil),           // 68: squall.v1.ConfirmRequest
+	(*ConfirmResponse)(nil),          // 69: squall.v1.ConfirmResponse
+	(*PushRequest)(nil),              // 70: squall.v1.PushRequest
+	(*PushResponse)(nil),             // 71: squall.v1.PushResponse
+	(*AlarmRequest)(nil),             // 72: squall.v1.AlarmRequest
+	(*AlarmResponse)(nil),            // 73: squall.v1.AlarmResponse
+	(*TryRequest)(nil),               // 74: squall.v1.TryRequest
+	(*TryResponse)(nil),              // 75: squall.v1.TryResponse
+	(*Tried)(nil),                    // 76: squall.v1.Tried
+	nil,                              // 77: squall.v1.PlanRequest.AimEntry
+	nil,                              // 78: squall.v1.RunRequest.AimEntry
+	nil,                              // 79: squall.v1.PutScheduleRequest.AimEntry
+	nil,                              // 80: squall.v1.StepReport.StandingEntry
+	nil,                              // 81: squall.v1.PushRequest.OrdersEntry
+	(*Experiment)(nil),               // 82: squall.v1.Experiment
+	(*Problem)(nil),                  // 83: squall.v1.Problem
+	(*Event)(nil),                    // 84: squall.v1.Event
+	(*HaltLatch)(nil),                // 85: squall.v1.HaltLatch
+	(*Damage)(nil),                   // 86: squall.v1.Damage
+	(*HostConflict)(nil),             // 87: squall.v1.HostConflict
+	(RunState)(0),                    // 88: squall.v1.RunState
+	(Verdict)(0),                     // 89: squall.v1.Verdict
+	(*Principal)(nil),                // 90: squall.v1.Principal
+	(StepState)(0),                   // 91: squall.v1.StepState
+	(FindingKind)(0),                 // 92: squall.v1.FindingKind
+	(FindingState)(0),                // 93: squall.v1.FindingState
+	(*Registered)(nil),               // 94: squall.v1.Registered
+	(*AuditRecord)(nil),              // 95: squall.v1.AuditRecord
+	(*Scheduled)(nil),                // 96: squall.v1.Scheduled
+	(*OpenStep)(nil),                 // 97: squall.v1.OpenStep
+	(*Finding)(nil),                  // 98: squall.v1.Finding
+	(*Plan)(nil),                     // 99: squall.v1.Plan
+	(EndCause)(0),                    // 100: squall.v1.EndCause
+	(*PlannedPhase)(nil),             // 101: squall.v1.PlannedPhase
+	(*StepStatus)(nil),               // 102: squall.v1.StepStatus
+	(*Command)(nil),                  // 103: squall.v1.Command
+	(*Outcome)(nil),                  // 104: squall.v1.Outcome
+	(*PlannedProbe)(nil),             // 105: squall.v1.PlannedProbe
+	(*ProbeTrial)(nil),               // 106: squall.v1.ProbeTrial
+	(*ZoneRole)(nil),                 // 107: squall.v1.ZoneRole
+	(*Order)(nil),                    // 108: squall.v1.Order
 }
 var file_squall_v1_control_proto_depIdxs = []int32{
-	71, // 0: squall.v1.PlanRequest.experiment:type_name -> squall.v1.Experiment
-	67, // 1: squall.v1.PlanRequest.aim:type_name -> squall.v1.PlanRequest.AimEntry
-	71, // 2: squall.v1.RunRequest.experiment:type_name -> squall.v1.Experiment
-	68, // 3: squall.v1.RunRequest.aim:type_name -> squall.v1.RunRequest.AimEntry
-	72, // 4: squall.v1.RunResponse.warnings:type_name -> squall.v1.Problem
-	72, // 5: squall.v1.RunResponse.refused:type_name -> squall.v1.Problem
-	73, // 6: squall.v1.WatchResponse.event:type_name -> squall.v1.Event
-	10, // 7: squall.v1.HaltResponse.hosts:type_name -> squall.v1.HostClean
-	0,  // 8: squall.v1.HostClean.standing:type_name -> squall.v1.Standing
-	10, // 9: squall.v1.UndoResponse.hosts:type_name -> squall.v1.HostClean
-	74, // 10: squall.v1.Status.halt:type_name -> squall.v1.HaltLatch
-	20, // 11: squall.v1.Status.runs:type_name -> squall.v1.RunSummary
-	21, // 12: squall.v1.Status.active:type_name -> squall.v1.ActiveStep
-	10, // 13: squall.v1.Status.residue:type_name -> squall.v1.HostClean
-	19, // 14: squall.v1.Status.servers:type_name -> squall.v1.ServerStatus
-	18, // 15: squall.v1.Status.barred:type_name -> squall.v1.BarredHost
-	75, // 16: squall.v1.BarredHost.damage:type_name -> squall.v1.Damage
-	76, // 17: squall.v1.BarredHost.conflict:type_name -> squall.v1.HostConflict
-	77, // 18: squall.v1.RunSummary.state:type_name -> squall.v1.RunState
-	78, // 19: squall.v1.RunSummary.verdict:type_name -> squall.v1.Verdict
-	79, // 20: squall.v1.RunSummary.by:type_name -> squall.v1.Principal
-	80, // 21: squall.v1.ActiveStep.state:type_name -> squall.v1.StepState
-	0,  // 22: squall.v1.ActiveStep.standing:type_name -> squall.v1.Standing
-	20, // 23: squall.v1.LiveRun.run:type_name -> squall.v1.RunSummary
-	25, // 24: squall.v1.LiveRun.hosts:type_name -> squall.v1.LiveHost
-	26, // 25: squall.v1.LiveRun.faults:type_name -> squall.v1.LiveFault
-	27, // 26: squall.v1.LiveRun.probes:type_name -> squall.v1.LiveProbe
-	28, // 27: squall.v1.LiveRun.rules:type_name -> squall.v1.LiveRule
-	10, // 28: squall.v1.LiveRun.residue:type_name -> squall.v1.HostClean
-	1,  // 29: squall.v1.LiveHost.condition:type_name -> squall.v1.HostCondition
-	81, // 30: squall.v1.LiveRule.kind:type_name -> squall.v1.FindingKind
-	82, // 31: squall.v1.LiveRule.state:type_name -> squall.v1.FindingState
-	83, // 32: squall.v1.ListHostsResponse.hosts:type_name -> squall.v1.Registered
-	83, // 33: squall.v1.GetHostResponse.host:type_name -> squall.v1.Registered
-	35, // 34: squall.v1.ListZonesResponse.zones:type_name -> squall.v1.Zone
-	20, // 35: squall.v1.ListRunsResponse.runs:type_name -> squall.v1.RunSummary
-	84, // 36: squall.v1.ListAuditRecordsResponse.audit:type_name -> squall.v1.AuditRecord
-	85, // 37: squall.v1.ForgetHostResponse.open:type_name -> squall.v1.OpenStep
-	75, // 38: squall.v1.ConfirmDamageResponse.damage:type_name -> squall.v1.Damage
-	20, // 39: squall.v1.RunReport.summary:type_name -> squall.v1.RunSummary
-	86, // 40: squall.v1.RunReport.findings:type_name -> squall.v1.Finding
-	49, // 41: squall.v1.RunReport.phases:type_name -> squall.v1.PhaseReport
-	50, // 42: squall.v1.RunReport.steps:type_name -> squall.v1.StepReport
-	53, // 43: squall.v1.RunReport.probes:type_name -> squall.v1.ProbeReport
-	10, // 44: squall.v1.RunReport.residue:type_name -> squall.v1.HostClean
-	73, // 45: squall.v1.RunReport.events:type_name -> squall.v1.Event
-	87, // 46: squall.v1.RunReport.plan:type_name -> squall.v1.Plan
-	88, // 47: squall.v1.RunReport.end_cause:type_name -> squall.v1.EndCause
-	89, // 48: squall.v1.PhaseReport.planned:type_name -> squall.v1.PlannedPhase
-	90, // 49: squall.v1.StepReport.hosts:type_name -> squall.v1.StepStatus
-	52, // 50: squall.v1.StepReport.skew:type_name -> squall.v1.Spread
-	52, // 51: squall.v1.StepReport.late:type_name -> squall.v1.Spread
-	69, // 52: squall.v1.StepReport.standing:type_name -> squall.v1.StepReport.StandingEntry
-	51, // 53: squall.v1.StepReport.armed_late:type_name -> squall.v1.LateArming
-	91, // 54: squall.v1.ProposeRequest.command:type_name -> squall.v1.Command
-	92, // 55: squall.v1.ProposeResponse.outcome:type_name -> squall.v1.Outcome
-	92, // 56: squall.v1.ProposeLargeResponse.outcome:type_name -> squall.v1.Outcome
-	70, // 57: squall.v1.PushRequest.orders:type_name -> squall.v1.PushRequest.OrdersEntry
-	74, // 58: squall.v1.AlarmRequest.halt:type_name -> squall.v1.HaltLatch
-	93, // 59: squall.v1.TryRequest.probes:type_name -> squall.v1.PlannedProbe
-	94, // 60: squall.v1.Tried.probes:type_name -> squall.v1.ProbeTrial
-	95, // 61: squall.v1.PlanRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
-	95, // 62: squall.v1.RunRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
-	0,  // 63: squall.v1.StepReport.StandingEntry.value:type_name -> squall.v1.Standing
-	96, // 64: squall.v1.PushRequest.OrdersEntry.value:type_name -> squall.v1.Order
-	2,  // 65: squall.v1.ControlService.Plan:input_type -> squall.v1.PlanRequest
-	4,  // 66: squall.v1.ControlService.Run:input_type -> squall.v1.RunRequest
-	6,  // 67: squall.v1.ControlService.Watch:input_type -> squall.v1.WatchRequest
-	8,  // 68: squall.v1.ControlService.Halt:input_type -> squall.v1.HaltRequest
-	11, // 69: squall.v1.ControlService.Resume:input_type -> squall.v1.ResumeRequest
-	13, // 70: squall.v1.ControlService.Undo:input_type -> squall.v1.UndoRequest
-	15, // 71: squall.v1.ControlService.Status:input_type -> squall.v1.StatusRequest
-	22, // 72: squall.v1.ControlService.Live:input_type -> squall.v1.LiveRequest
-	29, // 73: squall.v1.ControlService.ListHosts:input_type -> squall.v1.ListHostsRequest
-	31, // 74: squall.v1.ControlService.GetHost:input_type -> squall.v1.GetHostRequest
-	33, // 75: squall.v1.ControlService.ListZones:input_type -> squall.v1.ListZonesRequest
-	36, // 76: squall.v1.ControlService.ListRuns:input_type -> squall.v1.ListRunsRequest
-	38, // 77: squall.v1.ControlService.GetRun:input_type -> squall.v1.GetRunRequest
-	40, // 78: squall.v1.ControlService.ListAuditRecords:input_type -> squall.v1.ListAuditRecordsRequest
-	42, // 79: squall.v1.ControlService.ForgetHost:input_type -> squall.v1.ForgetHostRequest
-	44, // 80: squall.v1.ControlService.ConfirmDamage:input_type -> squall.v1.ConfirmDamageRequest
-	46, // 81: squall.v1.ControlService.Report:input_type -> squall.v1.ReportRequest
-	54, // 82: squall.v1.PeerService.Propose:input_type -> squall.v1.ProposeRequest
-	56, // 83: squall.v1.PeerService.ProposeLarge:input_type -> squall.v1.ProposeLargeRequest
-	58, // 84: squall.v1.PeerService.Confirm:input_type -> squall.v1.ConfirmRequest
-	60, // 85: squall.v1.PeerService.Push:input_type -> squall.v1.PushRequest
-	62, // 86: squall.v1.PeerService.Alarm:input_type -> squall.v1.AlarmRequest
-	64, // 87: squall.v1.PeerService.Try:input_type -> squall.v1.TryRequest
-	3,  // 88: squall.v1.ControlService.Plan:output_type -> squall.v1.PlanResponse
-	5,  // 89: squall.v1.ControlService.Run:output_type -> squall.v1.RunResponse
-	7,  // 90: squall.v1.ControlService.Watch:output_type -> squall.v1.WatchResponse
-	9,  // 91: squall.v1.ControlService.Halt:output_type -> squall.v1.HaltResponse
-	12, // 92: squall.v1.ControlService.Resume:output_type -> squall.v1.ResumeResponse
-	14, // 93: squall.v1.ControlService.Undo:output_type -> squall.v1.UndoResponse
-	16, // 94: squall.v1.ControlService.Status:output_type -> squall.v1.StatusResponse
-	23, // 95: squall.v1.ControlService.Live:output_type -> squall.v1.LiveResponse
-	30, // 96: squall.v1.ControlService.ListHosts:output_type -> squall.v1.ListHostsResponse
-	32, // 97: squall.v1.ControlService.GetHost:output_type -> squall.v1.GetHostResponse
-	34, // 98: squall.v1.ControlService.ListZones:output_type -> squall.v1.ListZonesResponse
-	37, // 99: squall.v1.ControlService.ListRuns:output_type -> squall.v1.ListRunsResponse
-	39, // 100: squall.v1.ControlService.GetRun:output_type -> squall.v1.GetRunResponse
-	41, // 101: squall.v1.ControlService.ListAuditRecords:output_type -> squall.v1.ListAuditRecordsResponse
-	43, // 102: squall.v1.ControlService.ForgetHost:output_type -> squall.v1.ForgetHostResponse
-	45, // 103: squall.v1.ControlService.ConfirmDamage:output_type -> squall.v1.ConfirmDamageResponse
-	47, // 104: squall.v1.ControlService.Report:output_type -> squall.v1.ReportResponse
-	55, // 105: squall.v1.PeerService.Propose:output_type -> squall.v1.ProposeResponse
-	57, // 106: squall.v1.PeerService.ProposeLarge:output_type -> squall.v1.ProposeLargeResponse
-	59, // 107: squall.v1.PeerService.Confirm:output_type -> squall.v1.ConfirmResponse
-	61, // 108: squall.v1.PeerService.Push:output_type -> squall.v1.PushResponse
-	63, // 109: squall.v1.PeerService.Alarm:output_type -> squall.v1.AlarmResponse
-	65, // 110: squall.v1.PeerService.Try:output_type -> squall.v1.TryResponse
-	88, // [88:111] is the sub-list for method output_type
-	65, // [65:88] is the sub-list for method input_type
-	65, // [65:65] is the sub-list for extension type_name
-	65, // [65:65] is the sub-list for extension extendee
-	0,  // [0:65] is the sub-list for field type_name
+	82,  // 0: squall.v1.PlanRequest.experiment:type_name -> squall.v1.Experiment
+	77,  // 1: squall.v1.PlanRequest.aim:type_name -> squall.v1.PlanRequest.AimEntry
+	82,  // 2: squall.v1.RunRequest.experiment:type_name -> squall.v1.Experiment
+	78,  // 3: squall.v1.RunRequest.aim:type_name -> squall.v1.RunRequest.AimEntry
+	83,  // 4: squall.v1.RunResponse.warnings:type_name -> squall.v1.Problem
+	83,  // 5: squall.v1.RunResponse.refused:type_name -> squall.v1.Problem
+	84,  // 6: squall.v1.WatchResponse.event:type_name -> squall.v1.Event
+	10,  // 7: squall.v1.HaltResponse.hosts:type_name -> squall.v1.HostClean
+	0,   // 8: squall.v1.HostClean.standing:type_name -> squall.v1.Standing
+	10,  // 9: squall.v1.UndoResponse.hosts:type_name -> squall.v1.HostClean
+	85,  // 10: squall.v1.Status.halt:type_name -> squall.v1.HaltLatch
+	20,  // 11: squall.v1.Status.runs:type_name -> squall.v1.RunSummary
+	21,  // 12: squall.v1.Status.active:type_name -> squall.v1.ActiveStep
+	10,  // 13: squall.v1.Status.residue:type_name -> squall.v1.HostClean
+	19,  // 14: squall.v1.Status.servers:type_name -> squall.v1.ServerStatus
+	18,  // 15: squall.v1.Status.barred:type_name -> squall.v1.BarredHost
+	86,  // 16: squall.v1.BarredHost.damage:type_name -> squall.v1.Damage
+	87,  // 17: squall.v1.BarredHost.conflict:type_name -> squall.v1.HostConflict
+	88,  // 18: squall.v1.RunSummary.state:type_name -> squall.v1.RunState
+	89,  // 19: squall.v1.RunSummary.verdict:type_name -> squall.v1.Verdict
+	90,  // 20: squall.v1.RunSummary.by:type_name -> squall.v1.Principal
+	91,  // 21: squall.v1.ActiveStep.state:type_name -> squall.v1.StepState
+	0,   // 22: squall.v1.ActiveStep.standing:type_name -> squall.v1.Standing
+	20,  // 23: squall.v1.LiveRun.run:type_name -> squall.v1.RunSummary
+	25,  // 24: squall.v1.LiveRun.hosts:type_name -> squall.v1.LiveHost
+	26,  // 25: squall.v1.LiveRun.faults:type_name -> squall.v1.LiveFault
+	27,  // 26: squall.v1.LiveRun.probes:type_name -> squall.v1.LiveProbe
+	28,  // 27: squall.v1.LiveRun.rules:type_name -> squall.v1.LiveRule
+	10,  // 28: squall.v1.LiveRun.residue:type_name -> squall.v1.HostClean
+	1,   // 29: squall.v1.LiveHost.condition:type_name -> squall.v1.HostCondition
+	92,  // 30: squall.v1.LiveRule.kind:type_name -> squall.v1.FindingKind
+	93,  // 31: squall.v1.LiveRule.state:type_name -> squall.v1.FindingState
+	94,  // 32: squall.v1.ListHostsResponse.hosts:type_name -> squall.v1.Registered
+	94,  // 33: squall.v1.GetHostResponse.host:type_name -> squall.v1.Registered
+	35,  // 34: squall.v1.ListZonesResponse.zones:type_name -> squall.v1.Zone
+	20,  // 35: squall.v1.ListRunsResponse.runs:type_name -> squall.v1.RunSummary
+	95,  // 36: squall.v1.ListAuditRecordsResponse.audit:type_name -> squall.v1.AuditRecord
+	79,  // 37: squall.v1.PutScheduleRequest.aim:type_name -> squall.v1.PutScheduleRequest.AimEntry
+	83,  // 38: squall.v1.PutScheduleResponse.refused:type_name -> squall.v1.Problem
+	96,  // 39: squall.v1.PutScheduleResponse.schedule:type_name -> squall.v1.Scheduled
+	83,  // 40: squall.v1.PutScheduleResponse.warnings:type_name -> squall.v1.Problem
+	96,  // 41: squall.v1.ListSchedulesResponse.schedules:type_name -> squall.v1.Scheduled
+	96,  // 42: squall.v1.GetScheduleResponse.schedule:type_name -> squall.v1.Scheduled
+	97,  // 43: squall.v1.ForgetHostResponse.open:type_name -> squall.v1.OpenStep
+	86,  // 44: squall.v1.ConfirmDamageResponse.damage:type_name -> squall.v1.Damage
+	20,  // 45: squall.v1.RunReport.summary:type_name -> squall.v1.RunSummary
+	98,  // 46: squall.v1.RunReport.findings:type_name -> squall.v1.Finding
+	59,  // 47: squall.v1.RunReport.phases:type_name -> squall.v1.PhaseReport
+	60,  // 48: squall.v1.RunReport.steps:type_name -> squall.v1.StepReport
+	63,  // 49: squall.v1.RunReport.probes:type_name -> squall.v1.ProbeReport
+	10,  // 50: squall.v1.RunReport.residue:type_name -> squall.v1.HostClean
+	84,  // 51: squall.v1.RunReport.events:type_name -> squall.v1.Event
+	99,  // 52: squall.v1.RunReport.plan:type_name -> squall.v1.Plan
+	100, // 53: squall.v1.RunReport.end_cause:type_name -> squall.v1.EndCause
+	101, // 54: squall.v1.PhaseReport.planned:type_name -> squall.v1.PlannedPhase
+	102, // 55: squall.v1.StepReport.hosts:type_name -> squall.v1.StepStatus
+	62,  // 56: squall.v1.StepReport.skew:type_name -> squall.v1.Spread
+	62,  // 57: squall.v1.StepReport.late:type_name -> squall.v1.Spread
+	80,  // 58: squall.v1.StepReport.standing:type_name -> squall.v1.StepReport.StandingEntry
+	61,  // 59: squall.v1.StepReport.armed_late:type_name -> squall.v1.LateArming
+	103, // 60: squall.v1.ProposeRequest.command:type_name -> squall.v1.Command
+	104, // 61: squall.v1.ProposeResponse.outcome:type_name -> squall.v1.Outcome
+	104, // 62: squall.v1.ProposeLargeResponse.outcome:type_name -> squall.v1.Outcome
+	81,  // 63: squall.v1.PushRequest.orders:type_name -> squall.v1.PushRequest.OrdersEntry
+	85,  // 64: squall.v1.AlarmRequest.halt:type_name -> squall.v1.HaltLatch
+	105, // 65: squall.v1.TryRequest.probes:type_name -> squall.v1.PlannedProbe
+	106, // 66: squall.v1.Tried.probes:type_name -> squall.v1.ProbeTrial
+	107, // 67: squall.v1.PlanRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	107, // 68: squall.v1.RunRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	107, // 69: squall.v1.PutScheduleRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	0,   // 70: squall.v1.StepReport.StandingEntry.value:type_name -> squall.v1.Standing
+	108, // 71: squall.v1.PushRequest.OrdersEntry.value:type_name -> squall.v1.Order
+	2,   // 72: squall.v1.ControlService.Plan:input_type -> squall.v1.PlanRequest
+	4,   // 73: squall.v1.ControlService.Run:input_type -> squall.v1.RunRequest
+	6,   // 74: squall.v1.ControlService.Watch:input_type -> squall.v1.WatchRequest
+	8,   // 75: squall.v1.ControlService.Halt:input_type -> squall.v1.HaltRequest
+	11,  // 76: squall.v1.ControlService.Resume:input_type -> squall.v1.ResumeRequest
+	13,  // 77: squall.v1.ControlService.Undo:input_type -> squall.v1.UndoRequest
+	15,  // 78: squall.v1.ControlService.Status:input_type -> squall.v1.StatusRequest
+	22,  // 79: squall.v1.ControlService.Live:input_type -> squall.v1.LiveRequest
+	29,  // 80: squall.v1.ControlService.ListHosts:input_type -> squall.v1.ListHostsRequest
+	31,  // 81: squall.v1.ControlService.GetHost:input_type -> squall.v1.GetHostRequest
+	33,  // 82: squall.v1.ControlService.ListZones:input_type -> squall.v1.ListZonesRequest
+	36,  // 83: squall.v1.ControlService.ListRuns:input_type -> squall.v1.ListRunsRequest
+	38,  // 84: squall.v1.ControlService.GetRun:input_type -> squall.v1.GetRunRequest
+	40,  // 85: squall.v1.ControlService.ListAuditRecords:input_type -> squall.v1.ListAuditRecordsRequest
+	52,  // 86: squall.v1.ControlService.ForgetHost:input_type -> squall.v1.ForgetHostRequest
+	54,  // 87: squall.v1.ControlService.ConfirmDamage:input_type -> squall.v1.ConfirmDamageRequest
+	42,  // 88: squall.v1.ControlService.PutSchedule:input_type -> squall.v1.PutScheduleRequest
+	44,  // 89: squall.v1.ControlService.ListSchedules:input_type -> squall.v1.ListSchedulesRequest
+	46,  // 90: squall.v1.ControlService.GetSchedule:input_type -> squall.v1.GetScheduleRequest
+	48,  // 91: squall.v1.ControlService.PauseSchedule:input_type -> squall.v1.PauseScheduleRequest
+	50,  // 92: squall.v1.ControlService.RemoveSchedule:input_type -> squall.v1.RemoveScheduleRequest
+	56,  // 93: squall.v1.ControlService.Report:input_type -> squall.v1.ReportRequest
+	64,  // 94: squall.v1.PeerService.Propose:input_type -> squall.v1.ProposeRequest
+	66,  // 95: squall.v1.PeerService.ProposeLarge:input_type -> squall.v1.ProposeLargeRequest
+	68,  // 96: squall.v1.PeerService.Confirm:input_type -> squall.v1.ConfirmRequest
+	70,  // 97: squall.v1.PeerService.Push:input_type -> squall.v1.PushRequest
+	72,  // 98: squall.v1.PeerService.Alarm:input_type -> squall.v1.AlarmRequest
+	74,  // 99: squall.v1.PeerService.Try:input_type -> squall.v1.TryRequest
+	3,   // 100: squall.v1.ControlService.Plan:output_type -> squall.v1.PlanResponse
+	5,   // 101: squall.v1.ControlService.Run:output_type -> squall.v1.RunResponse
+	7,   // 102: squall.v1.ControlService.Watch:output_type -> squall.v1.WatchResponse
+	9,   // 103: squall.v1.ControlService.Halt:output_type -> squall.v1.HaltResponse
+	12,  // 104: squall.v1.ControlService.Resume:output_type -> squall.v1.ResumeResponse
+	14,  // 105: squall.v1.ControlService.Undo:output_type -> squall.v1.UndoResponse
+	16,  // 106: squall.v1.ControlService.Status:output_type -> squall.v1.StatusResponse
+	23,  // 107: squall.v1.ControlService.Live:output_type -> squall.v1.LiveResponse
+	30,  // 108: squall.v1.ControlService.ListHosts:output_type -> squall.v1.ListHostsResponse
+	32,  // 109: squall.v1.ControlService.GetHost:output_type -> squall.v1.GetHostResponse
+	34,  // 110: squall.v1.ControlService.ListZones:output_type -> squall.v1.ListZonesResponse
+	37,  // 111: squall.v1.ControlService.ListRuns:output_type -> squall.v1.ListRunsResponse
+	39,  // 112: squall.v1.ControlService.GetRun:output_type -> squall.v1.GetRunResponse
+	41,  // 113: squall.v1.ControlService.ListAuditRecords:output_type -> squall.v1.ListAuditRecordsResponse
+	53,  // 114: squall.v1.ControlService.ForgetHost:output_type -> squall.v1.ForgetHostResponse
+	55,  // 115: squall.v1.ControlService.ConfirmDamage:output_type -> squall.v1.ConfirmDamageResponse
+	43,  // 116: squall.v1.ControlService.PutSchedule:output_type -> squall.v1.PutScheduleResponse
+	45,  // 117: squall.v1.ControlService.ListSchedules:output_type -> squall.v1.ListSchedulesResponse
+	47,  // 118: squall.v1.ControlService.GetSchedule:output_type -> squall.v1.GetScheduleResponse
+	49,  // 119: squall.v1.ControlService.PauseSchedule:output_type -> squall.v1.PauseScheduleResponse
+	51,  // 120: squall.v1.ControlService.RemoveSchedule:output_type -> squall.v1.RemoveScheduleResponse
+	57,  // 121: squall.v1.ControlService.Report:output_type -> squall.v1.ReportResponse
+	65,  // 122: squall.v1.PeerService.Propose:output_type -> squall.v1.ProposeResponse
+	67,  // 123: squall.v1.PeerService.ProposeLarge:output_type -> squall.v1.ProposeLargeResponse
+	69,  // 124: squall.v1.PeerService.Confirm:output_type -> squall.v1.ConfirmResponse
+	71,  // 125: squall.v1.PeerService.Push:output_type -> squall.v1.PushResponse
+	73,  // 126: squall.v1.PeerService.Alarm:output_type -> squall.v1.AlarmResponse
+	75,  // 127: squall.v1.PeerService.Try:output_type -> squall.v1.TryResponse
+	100, // [100:128] is the sub-list for method output_type
+	72,  // [72:100] is the sub-list for method input_type
+	72,  // [72:72] is the sub-list for extension type_name
+	72,  // [72:72] is the sub-list for extension extendee
+	0,   // [0:72] is the sub-list for field type_name
 }
 
 func init() { file_squall_v1_control_proto_init() }
@@ -5068,7 +5689,7 @@ func file_squall_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_squall_v1_control_proto_rawDesc), len(file_squall_v1_control_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   69,
+			NumMessages:   80,
 			NumExtensions: 0,
 			NumServices:   2,
 		},
