@@ -263,7 +263,7 @@ func newSchedulePauseCmd(a *app, use, short string, paused bool) *cobra.Command 
 		RunE: func(c *cobra.Command, args []string) error {
 			req.Name = args[0]
 			return askAndShow(c.Context(), a, pb.ControlServiceClient.PauseSchedule, req, func(resp *pb.PauseScheduleResponse) view {
-				return told(resp, args[0], "schedule "+args[0]+map[bool]string{true: " is paused", false: " goes on"}[paused])
+				return sentenced(resp, args[0], "schedule "+args[0]+map[bool]string{true: " is paused", false: " goes on"}[paused])
 			})
 		},
 	}
@@ -278,7 +278,7 @@ func newScheduleRemoveCmd(a *app) *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			req.Name = args[0]
 			return askAndShow(c.Context(), a, pb.ControlServiceClient.RemoveSchedule, &req, func(resp *pb.RemoveScheduleResponse) view {
-				return told(resp, args[0], "schedule "+args[0]+" is removed")
+				return sentenced(resp, args[0], "schedule "+args[0]+" is removed")
 			})
 		},
 	}
@@ -286,8 +286,8 @@ func newScheduleRemoveCmd(a *app) *cobra.Command {
 	return c
 }
 
-// told is an answer that is one sentence.
-func told(message any, name, sentence string) view {
+// sentenced is an answer that is one sentence.
+func sentenced(message any, name, sentence string) view {
 	return view{message: message, names: []string{name}, table: func(w io.Writer, _ bool) { fmt.Fprintln(w, sentence) }}
 }
 
