@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -90,10 +91,27 @@ func scheduleCmd(a *app, use, short string, show func(*pb.Scheduled) view) *cobr
 	return &cobra.Command{
 		Use: use + " NAME", Short: short, Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			return askAndShow(c.Context(), a, pb.ControlServiceClient.GetSchedule, &pb.GetScheduleRequest{Name: args[0]},
-				func(resp *pb.GetScheduleResponse) view { return show(resp.GetSchedule()) })
+			return showSchedule(c.Context(), a, args[0], show)
 		},
 	}
+}
+
+func showSchedule(ctx context.Context, a *app, name string, show func(*pb.Scheduled) view) error {
+	client, err := a.connect()
+	if err != nil {
+		return err
+	}
+	defer client.close()
+	s, err := getSchedule(ctx, client, name)
+	if err != nil {
+		return err
+	}
+	return a.show(show(s))
+}
+
+// getSchedule is one schedule whole.
+func getSchedule(ctx context.Context, c *client, name string) (*pb.Scheduled, error) {
+	return askWhole[pb.Scheduled](ctx, c, pb.ControlServiceClient.GetSchedule, &pb.GetScheduleRequest{Name: name})
 }
 
 func schedulesView(resp *pb.ListSchedulesResponse) view {
@@ -192,8 +210,7 @@ func newScheduleNextCmd(a *app) *cobra.Command {
 				}
 				return a.show(nextView(s, count))
 			}
-			return askAndShow(c.Context(), a, pb.ControlServiceClient.GetSchedule, &pb.GetScheduleRequest{Name: args[0]},
-				func(resp *pb.GetScheduleResponse) view { return nextView(resp.GetSchedule(), count) })
+			return showSchedule(c.Context(), a, args[0], func(s *pb.Scheduled) view { return nextView(s, count) })
 		},
 	}
 	c.Flags().IntVar(&count, "count", count, "how many")
@@ -301,11 +318,10 @@ func newScheduleRunNowCmd(a *app) *cobra.Command {
 				return err
 			}
 			defer client.close()
-			resp, err := ask(c.Context(), client, pb.ControlServiceClient.GetSchedule, &pb.GetScheduleRequest{Name: args[0]})
+			s, err := getSchedule(c.Context(), client, args[0])
 			if err != nil {
 				return err
 			}
-			s := resp.GetSchedule()
 			return a.carryOut(c.Context(), &pb.RunRequest{
 				Id: newID(), Experiment: s.GetExperiment(), Aim: s.GetAim(), File: s.GetName() + ".yaml", Source: s.GetSource(), Why: o.why,
 			}, o, nil)

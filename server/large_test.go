@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/stats"
 
 	"squall/experiments/catalog"
+	"squall/experiments/schedule"
 	"squall/proto/parts"
 	pb "squall/proto/squall/v1"
 	"squall/server/access"
@@ -68,6 +69,24 @@ func (r *region) crowd(lead *unit) {
 			})
 		}
 		r.command(lead, "steps/"+hosts[0].GetHost(), &pb.Command{Kind: &pb.Command_RecordSteps{RecordSteps: said}})
+	}
+}
+
+// calendars are schedules as large as they may be.
+func (r *region) calendars(lead *unit) {
+	r.t.Helper()
+	for i := range 200 {
+		c := &pb.PutSchedule{
+			Name: fmt.Sprintf("s-%03d", i), After: "2026-12-01T10:00",
+			Experiment: &pb.Experiment{Version: 1, Name: "test", Schedule: &pb.Schedule{
+				Every: "day at 10:00", Timezone: "UTC", Except: slices.Repeat([]string{"2026-12-24..2026-12-26"}, schedule.MaxExcept),
+			}},
+		}
+		if i == 0 {
+			c.Experiment.Title = strings.Repeat("t", 900<<10)
+			c.Source = slices.Repeat([]byte("#"), 900<<10)
+		}
+		r.command(lead, c.GetName(), &pb.Command{Kind: &pb.Command_PutSchedule{PutSchedule: c}})
 	}
 }
 
@@ -141,6 +160,21 @@ var readings = map[string]func(context.Context, pb.ControlServiceClient) error{
 		runs, err := c.ListRuns(ctx, &pb.ListRunsRequest{})
 		return wants(err, "runs", len(runs.GetRuns()), 1)
 	},
+	"ListSchedules": func(ctx context.Context, c pb.ControlServiceClient) error {
+		n, token := 0, ""
+		for first := true; first || token != ""; first = false {
+			page, err := c.ListSchedules(ctx, &pb.ListSchedulesRequest{PageSize: 1000, PageToken: token})
+			if err != nil {
+				return err
+			}
+			n, token = n+len(page.GetSchedules()), page.GetNextPageToken()
+		}
+		return wants(nil, "schedules", n, 200)
+	},
+	"GetSchedule": func(ctx context.Context, c pb.ControlServiceClient) error {
+		s, err := parts.Ask[pb.Scheduled](ctx, c.GetSchedule, &pb.GetScheduleRequest{Name: "s-000"})
+		return wants(err, "bytes of its file", len(s.GetSource()), 900<<10)
+	},
 	"ListAuditRecords": func(ctx context.Context, c pb.ControlServiceClient) error {
 		_, err := c.ListAuditRecords(ctx, &pb.ListAuditRecordsRequest{})
 		return err
@@ -160,6 +194,7 @@ func TestNoAnswerIsLargeInALargeRegion(t *testing.T) {
 	r := newRegion(t)
 	lead := r.leader()
 	r.crowd(lead)
+	r.calendars(lead)
 	for _, m := range append(pb.ControlService_ServiceDesc.Methods, methodsOf(pb.ControlService_ServiceDesc.Streams)...) {
 		rule, _ := access.Of("/" + pb.ControlService_ServiceDesc.ServiceName + "/" + m.MethodName)
 		if rule.Object != access.Reading {

@@ -6,7 +6,10 @@ import (
 	"crypto/rand"
 	"time"
 
+	"google.golang.org/grpc"
+
 	"squall/experiments/schedule"
+	"squall/proto/parts"
 	pb "squall/proto/squall/v1"
 	"squall/server/report"
 )
@@ -68,16 +71,16 @@ func (d *controlDoor) ListSchedules(ctx context.Context, req *pb.ListSchedulesRe
 }
 
 // GetSchedule tells one schedule whole.
-func (d *controlDoor) GetSchedule(ctx context.Context, req *pb.GetScheduleRequest) (*pb.GetScheduleResponse, error) {
-	view, err := d.read(ctx)
+func (d *controlDoor) GetSchedule(req *pb.GetScheduleRequest, stream grpc.ServerStreamingServer[pb.GetScheduleResponse]) error {
+	view, err := d.read(stream.Context())
 	if err != nil {
-		return nil, err
+		return err
 	}
 	s := view.Schedule(req.GetName())
 	if s == nil {
-		return nil, refusef(pb.Refusal_REFUSAL_UNKNOWN, "see them with: squall schedule list", "there is no schedule %q", req.GetName())
+		return refusef(pb.Refusal_REFUSAL_UNKNOWN, "see them with: squall schedule list", "there is no schedule %q", req.GetName())
 	}
-	return &pb.GetScheduleResponse{Schedule: s}, nil
+	return parts.Send(stream, s, func(part []byte) *pb.GetScheduleResponse { return &pb.GetScheduleResponse{Part: part} })
 }
 
 // PauseSchedule holds the slots of a schedule back, or lets them go on.

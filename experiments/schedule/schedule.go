@@ -63,6 +63,12 @@ type Slot struct {
 	Skip string
 }
 
+// MaxExcept is how many days and spans of days a schedule may leave out.
+const MaxExcept = 100
+
+// maxPattern is how long `cron` or `every` may be, in bytes.
+const maxPattern = 200
+
 // New makes the calendar of a schedule, or says with an *Error what is wrong.
 func New(s *pb.Schedule) (*Calendar, error) {
 	c := &Calendar{window: window{0, day}}
@@ -84,6 +90,8 @@ func (c *Calendar) setPattern(s *pb.Schedule) error {
 		return &Error{"", "schedule does not say when", "add `cron` or `every`, such as `every: first tuesday at 14:30`"}
 	case s.GetCron() != "" && s.GetEvery() != "":
 		return &Error{"every", `"every" stands beside "cron", and only one of them can`, "keep one of the two"}
+	case len(s.GetCron()) > maxPattern:
+		return &Error{"cron", fmt.Sprintf("the line that begins with %.30q has %d bytes", s.GetCron(), len(s.GetCron())), fmt.Sprintf("write at most %d: ranges and steps instead of lists", maxPattern)}
 	case s.GetCron() != "":
 		days, times, err := cron(s.GetCron())
 		c.days, c.times = days, times
@@ -142,6 +150,9 @@ func (c *Calendar) setWindow(s *pb.Schedule) error {
 // setDays takes up the days on which nothing begins, and the last one.
 func (c *Calendar) setDays(s *pb.Schedule) (err error) {
 	const fix = `write a day or two in quotes, such as "2026-12-24" or "2026-12-24..2027-01-02"`
+	if n := len(s.GetExcept()); n > MaxExcept {
+		return &Error{"except", fmt.Sprintf("%d days and spans of days are left out", n), fmt.Sprintf("leave out at most %d; a span such as \"2026-12-24..2027-01-02\" is one", MaxExcept)}
+	}
 	for _, text := range s.GetExcept() {
 		days, err := parseSpan(text)
 		if err != nil {

@@ -215,6 +215,8 @@ func TestWrongSchedules(t *testing.T) {
 		{&pb.Schedule{Every: "1h", Window: "10:00-10:00"}, "ends when it begins"},
 		{&pb.Schedule{Every: "1h", Except: []string{"2026-02-30"}}, `except: "2026-02-30" is no day`},
 		{&pb.Schedule{Every: "1h", Except: []string{"2026-12-24..2026-12-01"}}, "ends before it begins"},
+		{&pb.Schedule{Every: "1h", Except: slices.Repeat([]string{"2026-12-24"}, 101)}, "except: 101 days"},
+		{&pb.Schedule{Cron: "0 0 * * 1" + strings.Repeat(",1", 100)}, "has 209 bytes"},
 		{&pb.Schedule{Every: "1h", Until: "soon"}, `until: "soon" is no day`},
 	} {
 		if c.schedule.Timezone == "" {

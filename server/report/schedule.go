@@ -7,7 +7,8 @@ import (
 )
 
 // ListSchedules is a page of the schedules, by name: without files, and with no
-// more of each experiment than what it is and when it begins.
+// more of each experiment than its name and when it begins, so that an entry is
+// far smaller than a page.
 func ListSchedules(v *state.View, req *pb.ListSchedulesRequest) (*pb.ListSchedulesResponse, error) {
 	list := page.List[*pb.Scheduled]{Name: "schedules", Key: (*pb.Scheduled).GetName}
 	for _, s := range v.Schedules() {
@@ -23,7 +24,7 @@ func brief(s *pb.Scheduled) *pb.Scheduled {
 	out := &pb.Scheduled{
 		Name: s.GetName(), By: s.GetBy(), PutUnixNanos: s.GetPutUnixNanos(), Watermark: s.GetWatermark(), Begun: s.GetBegun(),
 		PausedBy: s.GetPausedBy(), PausedUnixNanos: s.GetPausedUnixNanos(),
-		Experiment: &pb.Experiment{Name: e.GetName(), Title: e.GetTitle(), Schedule: e.GetSchedule()},
+		Experiment: &pb.Experiment{Name: e.GetName(), Schedule: e.GetSchedule()},
 	}
 	if n := len(s.GetHistory()); n > 0 {
 		out.History = s.GetHistory()[n-1:]

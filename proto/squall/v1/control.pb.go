@@ -3164,10 +3164,10 @@ func (x *GetScheduleRequest) GetName() string {
 	return ""
 }
 
-// GetScheduleResponse is a schedule, its next slots, and what became of earlier ones.
+// GetScheduleResponse is a part of a Scheduled.
 type GetScheduleResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Schedule      *Scheduled             `protobuf:"bytes,1,opt,name=schedule,proto3" json:"schedule,omitempty"`
+	Part          []byte                 `protobuf:"bytes,1,opt,name=part,proto3" json:"part,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3202,9 +3202,9 @@ func (*GetScheduleResponse) Descriptor() ([]byte, []int) {
 	return file_squall_v1_control_proto_rawDescGZIP(), []int{45}
 }
 
-func (x *GetScheduleResponse) GetSchedule() *Scheduled {
+func (x *GetScheduleResponse) GetPart() []byte {
 	if x != nil {
-		return x.Schedule
+		return x.Part
 	}
 	return nil
 }
@@ -5227,9 +5227,9 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\tschedules\x18\x01 \x03(\v2\x14.squall.v1.ScheduledR\tschedules\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"(\n" +
 	"\x12GetScheduleRequest\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\"G\n" +
-	"\x13GetScheduleResponse\x120\n" +
-	"\bschedule\x18\x01 \x01(\v2\x14.squall.v1.ScheduledR\bschedule\"T\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\")\n" +
+	"\x13GetScheduleResponse\x12\x12\n" +
+	"\x04part\x18\x01 \x01(\fR\x04part\"T\n" +
 	"\x14PauseScheduleRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06paused\x18\x02 \x01(\bR\x06paused\x12\x10\n" +
@@ -5378,7 +5378,7 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x18HOST_CONDITION_RETURNING\x10\x04\x12\x1a\n" +
 	"\x16HOST_CONDITION_UNKNOWN\x10\x05\x12\x1a\n" +
 	"\x16HOST_CONDITION_RESIDUE\x10\x06\x12\x17\n" +
-	"\x13HOST_CONDITION_LOST\x10\a2\x9c\f\n" +
+	"\x13HOST_CONDITION_LOST\x10\a2\x9e\f\n" +
 	"\x0eControlService\x129\n" +
 	"\x04Plan\x12\x16.squall.v1.PlanRequest\x1a\x17.squall.v1.PlanResponse0\x01\x124\n" +
 	"\x03Run\x12\x15.squall.v1.RunRequest\x1a\x16.squall.v1.RunResponse\x12<\n" +
@@ -5398,8 +5398,8 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"ForgetHost\x12\x1c.squall.v1.ForgetHostRequest\x1a\x1d.squall.v1.ForgetHostResponse\x12R\n" +
 	"\rConfirmDamage\x12\x1f.squall.v1.ConfirmDamageRequest\x1a .squall.v1.ConfirmDamageResponse\x12L\n" +
 	"\vPutSchedule\x12\x1d.squall.v1.PutScheduleRequest\x1a\x1e.squall.v1.PutScheduleResponse\x12R\n" +
-	"\rListSchedules\x12\x1f.squall.v1.ListSchedulesRequest\x1a .squall.v1.ListSchedulesResponse\x12L\n" +
-	"\vGetSchedule\x12\x1d.squall.v1.GetScheduleRequest\x1a\x1e.squall.v1.GetScheduleResponse\x12R\n" +
+	"\rListSchedules\x12\x1f.squall.v1.ListSchedulesRequest\x1a .squall.v1.ListSchedulesResponse\x12N\n" +
+	"\vGetSchedule\x12\x1d.squall.v1.GetScheduleRequest\x1a\x1e.squall.v1.GetScheduleResponse0\x01\x12R\n" +
 	"\rPauseSchedule\x12\x1f.squall.v1.PauseScheduleRequest\x1a .squall.v1.PauseScheduleResponse\x12U\n" +
 	"\x0eRemoveSchedule\x12 .squall.v1.RemoveScheduleRequest\x1a!.squall.v1.RemoveScheduleResponse\x12?\n" +
 	"\x06Report\x12\x18.squall.v1.ReportRequest\x1a\x19.squall.v1.ReportResponse0\x012\x91\x03\n" +
@@ -5579,97 +5579,96 @@ var file_squall_v1_control_proto_depIdxs = []int32{
 	96,  // 39: squall.v1.PutScheduleResponse.schedule:type_name -> squall.v1.Scheduled
 	83,  // 40: squall.v1.PutScheduleResponse.warnings:type_name -> squall.v1.Problem
 	96,  // 41: squall.v1.ListSchedulesResponse.schedules:type_name -> squall.v1.Scheduled
-	96,  // 42: squall.v1.GetScheduleResponse.schedule:type_name -> squall.v1.Scheduled
-	97,  // 43: squall.v1.ForgetHostResponse.open:type_name -> squall.v1.OpenStep
-	86,  // 44: squall.v1.ConfirmDamageResponse.damage:type_name -> squall.v1.Damage
-	20,  // 45: squall.v1.RunReport.summary:type_name -> squall.v1.RunSummary
-	98,  // 46: squall.v1.RunReport.findings:type_name -> squall.v1.Finding
-	59,  // 47: squall.v1.RunReport.phases:type_name -> squall.v1.PhaseReport
-	60,  // 48: squall.v1.RunReport.steps:type_name -> squall.v1.StepReport
-	63,  // 49: squall.v1.RunReport.probes:type_name -> squall.v1.ProbeReport
-	10,  // 50: squall.v1.RunReport.residue:type_name -> squall.v1.HostClean
-	84,  // 51: squall.v1.RunReport.events:type_name -> squall.v1.Event
-	99,  // 52: squall.v1.RunReport.plan:type_name -> squall.v1.Plan
-	100, // 53: squall.v1.RunReport.end_cause:type_name -> squall.v1.EndCause
-	101, // 54: squall.v1.PhaseReport.planned:type_name -> squall.v1.PlannedPhase
-	102, // 55: squall.v1.StepReport.hosts:type_name -> squall.v1.StepStatus
-	62,  // 56: squall.v1.StepReport.skew:type_name -> squall.v1.Spread
-	62,  // 57: squall.v1.StepReport.late:type_name -> squall.v1.Spread
-	80,  // 58: squall.v1.StepReport.standing:type_name -> squall.v1.StepReport.StandingEntry
-	61,  // 59: squall.v1.StepReport.armed_late:type_name -> squall.v1.LateArming
-	103, // 60: squall.v1.ProposeRequest.command:type_name -> squall.v1.Command
-	104, // 61: squall.v1.ProposeResponse.outcome:type_name -> squall.v1.Outcome
-	104, // 62: squall.v1.ProposeLargeResponse.outcome:type_name -> squall.v1.Outcome
-	81,  // 63: squall.v1.PushRequest.orders:type_name -> squall.v1.PushRequest.OrdersEntry
-	85,  // 64: squall.v1.AlarmRequest.halt:type_name -> squall.v1.HaltLatch
-	105, // 65: squall.v1.TryRequest.probes:type_name -> squall.v1.PlannedProbe
-	106, // 66: squall.v1.Tried.probes:type_name -> squall.v1.ProbeTrial
-	107, // 67: squall.v1.PlanRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
-	107, // 68: squall.v1.RunRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
-	107, // 69: squall.v1.PutScheduleRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
-	0,   // 70: squall.v1.StepReport.StandingEntry.value:type_name -> squall.v1.Standing
-	108, // 71: squall.v1.PushRequest.OrdersEntry.value:type_name -> squall.v1.Order
-	2,   // 72: squall.v1.ControlService.Plan:input_type -> squall.v1.PlanRequest
-	4,   // 73: squall.v1.ControlService.Run:input_type -> squall.v1.RunRequest
-	6,   // 74: squall.v1.ControlService.Watch:input_type -> squall.v1.WatchRequest
-	8,   // 75: squall.v1.ControlService.Halt:input_type -> squall.v1.HaltRequest
-	11,  // 76: squall.v1.ControlService.Resume:input_type -> squall.v1.ResumeRequest
-	13,  // 77: squall.v1.ControlService.Undo:input_type -> squall.v1.UndoRequest
-	15,  // 78: squall.v1.ControlService.Status:input_type -> squall.v1.StatusRequest
-	22,  // 79: squall.v1.ControlService.Live:input_type -> squall.v1.LiveRequest
-	29,  // 80: squall.v1.ControlService.ListHosts:input_type -> squall.v1.ListHostsRequest
-	31,  // 81: squall.v1.ControlService.GetHost:input_type -> squall.v1.GetHostRequest
-	33,  // 82: squall.v1.ControlService.ListZones:input_type -> squall.v1.ListZonesRequest
-	36,  // 83: squall.v1.ControlService.ListRuns:input_type -> squall.v1.ListRunsRequest
-	38,  // 84: squall.v1.ControlService.GetRun:input_type -> squall.v1.GetRunRequest
-	40,  // 85: squall.v1.ControlService.ListAuditRecords:input_type -> squall.v1.ListAuditRecordsRequest
-	52,  // 86: squall.v1.ControlService.ForgetHost:input_type -> squall.v1.ForgetHostRequest
-	54,  // 87: squall.v1.ControlService.ConfirmDamage:input_type -> squall.v1.ConfirmDamageRequest
-	42,  // 88: squall.v1.ControlService.PutSchedule:input_type -> squall.v1.PutScheduleRequest
-	44,  // 89: squall.v1.ControlService.ListSchedules:input_type -> squall.v1.ListSchedulesRequest
-	46,  // 90: squall.v1.ControlService.GetSchedule:input_type -> squall.v1.GetScheduleRequest
-	48,  // 91: squall.v1.ControlService.PauseSchedule:input_type -> squall.v1.PauseScheduleRequest
-	50,  // 92: squall.v1.ControlService.RemoveSchedule:input_type -> squall.v1.RemoveScheduleRequest
-	56,  // 93: squall.v1.ControlService.Report:input_type -> squall.v1.ReportRequest
-	64,  // 94: squall.v1.PeerService.Propose:input_type -> squall.v1.ProposeRequest
-	66,  // 95: squall.v1.PeerService.ProposeLarge:input_type -> squall.v1.ProposeLargeRequest
-	68,  // 96: squall.v1.PeerService.Confirm:input_type -> squall.v1.ConfirmRequest
-	70,  // 97: squall.v1.PeerService.Push:input_type -> squall.v1.PushRequest
-	72,  // 98: squall.v1.PeerService.Alarm:input_type -> squall.v1.AlarmRequest
-	74,  // 99: squall.v1.PeerService.Try:input_type -> squall.v1.TryRequest
-	3,   // 100: squall.v1.ControlService.Plan:output_type -> squall.v1.PlanResponse
-	5,   // 101: squall.v1.ControlService.Run:output_type -> squall.v1.RunResponse
-	7,   // 102: squall.v1.ControlService.Watch:output_type -> squall.v1.WatchResponse
-	9,   // 103: squall.v1.ControlService.Halt:output_type -> squall.v1.HaltResponse
-	12,  // 104: squall.v1.ControlService.Resume:output_type -> squall.v1.ResumeResponse
-	14,  // 105: squall.v1.ControlService.Undo:output_type -> squall.v1.UndoResponse
-	16,  // 106: squall.v1.ControlService.Status:output_type -> squall.v1.StatusResponse
-	23,  // 107: squall.v1.ControlService.Live:output_type -> squall.v1.LiveResponse
-	30,  // 108: squall.v1.ControlService.ListHosts:output_type -> squall.v1.ListHostsResponse
-	32,  // 109: squall.v1.ControlService.GetHost:output_type -> squall.v1.GetHostResponse
-	34,  // 110: squall.v1.ControlService.ListZones:output_type -> squall.v1.ListZonesResponse
-	37,  // 111: squall.v1.ControlService.ListRuns:output_type -> squall.v1.ListRunsResponse
-	39,  // 112: squall.v1.ControlService.GetRun:output_type -> squall.v1.GetRunResponse
-	41,  // 113: squall.v1.ControlService.ListAuditRecords:output_type -> squall.v1.ListAuditRecordsResponse
-	53,  // 114: squall.v1.ControlService.ForgetHost:output_type -> squall.v1.ForgetHostResponse
-	55,  // 115: squall.v1.ControlService.ConfirmDamage:output_type -> squall.v1.ConfirmDamageResponse
-	43,  // 116: squall.v1.ControlService.PutSchedule:output_type -> squall.v1.PutScheduleResponse
-	45,  // 117: squall.v1.ControlService.ListSchedules:output_type -> squall.v1.ListSchedulesResponse
-	47,  // 118: squall.v1.ControlService.GetSchedule:output_type -> squall.v1.GetScheduleResponse
-	49,  // 119: squall.v1.ControlService.PauseSchedule:output_type -> squall.v1.PauseScheduleResponse
-	51,  // 120: squall.v1.ControlService.RemoveSchedule:output_type -> squall.v1.RemoveScheduleResponse
-	57,  // 121: squall.v1.ControlService.Report:output_type -> squall.v1.ReportResponse
-	65,  // 122: squall.v1.PeerService.Propose:output_type -> squall.v1.ProposeResponse
-	67,  // 123: squall.v1.PeerService.ProposeLarge:output_type -> squall.v1.ProposeLargeResponse
-	69,  // 124: squall.v1.PeerService.Confirm:output_type -> squall.v1.ConfirmResponse
-	71,  // 125: squall.v1.PeerService.Push:output_type -> squall.v1.PushResponse
-	73,  // 126: squall.v1.PeerService.Alarm:output_type -> squall.v1.AlarmResponse
-	75,  // 127: squall.v1.PeerService.Try:output_type -> squall.v1.TryResponse
-	100, // [100:128] is the sub-list for method output_type
-	72,  // [72:100] is the sub-list for method input_type
-	72,  // [72:72] is the sub-list for extension type_name
-	72,  // [72:72] is the sub-list for extension extendee
-	0,   // [0:72] is the sub-list for field type_name
+	97,  // 42: squall.v1.ForgetHostResponse.open:type_name -> squall.v1.OpenStep
+	86,  // 43: squall.v1.ConfirmDamageResponse.damage:type_name -> squall.v1.Damage
+	20,  // 44: squall.v1.RunReport.summary:type_name -> squall.v1.RunSummary
+	98,  // 45: squall.v1.RunReport.findings:type_name -> squall.v1.Finding
+	59,  // 46: squall.v1.RunReport.phases:type_name -> squall.v1.PhaseReport
+	60,  // 47: squall.v1.RunReport.steps:type_name -> squall.v1.StepReport
+	63,  // 48: squall.v1.RunReport.probes:type_name -> squall.v1.ProbeReport
+	10,  // 49: squall.v1.RunReport.residue:type_name -> squall.v1.HostClean
+	84,  // 50: squall.v1.RunReport.events:type_name -> squall.v1.Event
+	99,  // 51: squall.v1.RunReport.plan:type_name -> squall.v1.Plan
+	100, // 52: squall.v1.RunReport.end_cause:type_name -> squall.v1.EndCause
+	101, // 53: squall.v1.PhaseReport.planned:type_name -> squall.v1.PlannedPhase
+	102, // 54: squall.v1.StepReport.hosts:type_name -> squall.v1.StepStatus
+	62,  // 55: squall.v1.StepReport.skew:type_name -> squall.v1.Spread
+	62,  // 56: squall.v1.StepReport.late:type_name -> squall.v1.Spread
+	80,  // 57: squall.v1.StepReport.standing:type_name -> squall.v1.StepReport.StandingEntry
+	61,  // 58: squall.v1.StepReport.armed_late:type_name -> squall.v1.LateArming
+	103, // 59: squall.v1.ProposeRequest.command:type_name -> squall.v1.Command
+	104, // 60: squall.v1.ProposeResponse.outcome:type_name -> squall.v1.Outcome
+	104, // 61: squall.v1.ProposeLargeResponse.outcome:type_name -> squall.v1.Outcome
+	81,  // 62: squall.v1.PushRequest.orders:type_name -> squall.v1.PushRequest.OrdersEntry
+	85,  // 63: squall.v1.AlarmRequest.halt:type_name -> squall.v1.HaltLatch
+	105, // 64: squall.v1.TryRequest.probes:type_name -> squall.v1.PlannedProbe
+	106, // 65: squall.v1.Tried.probes:type_name -> squall.v1.ProbeTrial
+	107, // 66: squall.v1.PlanRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	107, // 67: squall.v1.RunRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	107, // 68: squall.v1.PutScheduleRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	0,   // 69: squall.v1.StepReport.StandingEntry.value:type_name -> squall.v1.Standing
+	108, // 70: squall.v1.PushRequest.OrdersEntry.value:type_name -> squall.v1.Order
+	2,   // 71: squall.v1.ControlService.Plan:input_type -> squall.v1.PlanRequest
+	4,   // 72: squall.v1.ControlService.Run:input_type -> squall.v1.RunRequest
+	6,   // 73: squall.v1.ControlService.Watch:input_type -> squall.v1.WatchRequest
+	8,   // 74: squall.v1.ControlService.Halt:input_type -> squall.v1.HaltRequest
+	11,  // 75: squall.v1.ControlService.Resume:input_type -> squall.v1.ResumeRequest
+	13,  // 76: squall.v1.ControlService.Undo:input_type -> squall.v1.UndoRequest
+	15,  // 77: squall.v1.ControlService.Status:input_type -> squall.v1.StatusRequest
+	22,  // 78: squall.v1.ControlService.Live:input_type -> squall.v1.LiveRequest
+	29,  // 79: squall.v1.ControlService.ListHosts:input_type -> squall.v1.ListHostsRequest
+	31,  // 80: squall.v1.ControlService.GetHost:input_type -> squall.v1.GetHostRequest
+	33,  // 81: squall.v1.ControlService.ListZones:input_type -> squall.v1.ListZonesRequest
+	36,  // 82: squall.v1.ControlService.ListRuns:input_type -> squall.v1.ListRunsRequest
+	38,  // 83: squall.v1.ControlService.GetRun:input_type -> squall.v1.GetRunRequest
+	40,  // 84: squall.v1.ControlService.ListAuditRecords:input_type -> squall.v1.ListAuditRecordsRequest
+	52,  // 85: squall.v1.ControlService.ForgetHost:input_type -> squall.v1.ForgetHostRequest
+	54,  // 86: squall.v1.ControlService.ConfirmDamage:input_type -> squall.v1.ConfirmDamageRequest
+	42,  // 87: squall.v1.ControlService.PutSchedule:input_type -> squall.v1.PutScheduleRequest
+	44,  // 88: squall.v1.ControlService.ListSchedules:input_type -> squall.v1.ListSchedulesRequest
+	46,  // 89: squall.v1.ControlService.GetSchedule:input_type -> squall.v1.GetScheduleRequest
+	48,  // 90: squall.v1.ControlService.PauseSchedule:input_type -> squall.v1.PauseScheduleRequest
+	50,  // 91: squall.v1.ControlService.RemoveSchedule:input_type -> squall.v1.RemoveScheduleRequest
+	56,  // 92: squall.v1.ControlService.Report:input_type -> squall.v1.ReportRequest
+	64,  // 93: squall.v1.PeerService.Propose:input_type -> squall.v1.ProposeRequest
+	66,  // 94: squall.v1.PeerService.ProposeLarge:input_type -> squall.v1.ProposeLargeRequest
+	68,  // 95: squall.v1.PeerService.Confirm:input_type -> squall.v1.ConfirmRequest
+	70,  // 96: squall.v1.PeerService.Push:input_type -> squall.v1.PushRequest
+	72,  // 97: squall.v1.PeerService.Alarm:input_type -> squall.v1.AlarmRequest
+	74,  // 98: squall.v1.PeerService.Try:input_type -> squall.v1.TryRequest
+	3,   // 99: squall.v1.ControlService.Plan:output_type -> squall.v1.PlanResponse
+	5,   // 100: squall.v1.ControlService.Run:output_type -> squall.v1.RunResponse
+	7,   // 101: squall.v1.ControlService.Watch:output_type -> squall.v1.WatchResponse
+	9,   // 102: squall.v1.ControlService.Halt:output_type -> squall.v1.HaltResponse
+	12,  // 103: squall.v1.ControlService.Resume:output_type -> squall.v1.ResumeResponse
+	14,  // 104: squall.v1.ControlService.Undo:output_type -> squall.v1.UndoResponse
+	16,  // 105: squall.v1.ControlService.Status:output_type -> squall.v1.StatusResponse
+	23,  // 106: squall.v1.ControlService.Live:output_type -> squall.v1.LiveResponse
+	30,  // 107: squall.v1.ControlService.ListHosts:output_type -> squall.v1.ListHostsResponse
+	32,  // 108: squall.v1.ControlService.GetHost:output_type -> squall.v1.GetHostResponse
+	34,  // 109: squall.v1.ControlService.ListZones:output_type -> squall.v1.ListZonesResponse
+	37,  // 110: squall.v1.ControlService.ListRuns:output_type -> squall.v1.ListRunsResponse
+	39,  // 111: squall.v1.ControlService.GetRun:output_type -> squall.v1.GetRunResponse
+	41,  // 112: squall.v1.ControlService.ListAuditRecords:output_type -> squall.v1.ListAuditRecordsResponse
+	53,  // 113: squall.v1.ControlService.ForgetHost:output_type -> squall.v1.ForgetHostResponse
+	55,  // 114: squall.v1.ControlService.ConfirmDamage:output_type -> squall.v1.ConfirmDamageResponse
+	43,  // 115: squall.v1.ControlService.PutSchedule:output_type -> squall.v1.PutScheduleResponse
+	45,  // 116: squall.v1.ControlService.ListSchedules:output_type -> squall.v1.ListSchedulesResponse
+	47,  // 117: squall.v1.ControlService.GetSchedule:output_type -> squall.v1.GetScheduleResponse
+	49,  // 118: squall.v1.ControlService.PauseSchedule:output_type -> squall.v1.PauseScheduleResponse
+	51,  // 119: squall.v1.ControlService.RemoveSchedule:output_type -> squall.v1.RemoveScheduleResponse
+	57,  // 120: squall.v1.ControlService.Report:output_type -> squall.v1.ReportResponse
+	65,  // 121: squall.v1.PeerService.Propose:output_type -> squall.v1.ProposeResponse
+	67,  // 122: squall.v1.PeerService.ProposeLarge:output_type -> squall.v1.ProposeLargeResponse
+	69,  // 123: squall.v1.PeerService.Confirm:output_type -> squall.v1.ConfirmResponse
+	71,  // 124: squall.v1.PeerService.Push:output_type -> squall.v1.PushResponse
+	73,  // 125: squall.v1.PeerService.Alarm:output_type -> squall.v1.AlarmResponse
+	75,  // 126: squall.v1.PeerService.Try:output_type -> squall.v1.TryResponse
+	99,  // [99:127] is the sub-list for method output_type
+	71,  // [71:99] is the sub-list for method input_type
+	71,  // [71:71] is the sub-list for extension type_name
+	71,  // [71:71] is the sub-list for extension extendee
+	0,   // [0:71] is the sub-list for field type_name
 }
 
 func init() { file_squall_v1_control_proto_init() }

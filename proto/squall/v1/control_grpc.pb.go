@@ -101,7 +101,7 @@ type ControlServiceClient interface {
 	// ListSchedules tells the schedules, by name, in pages.
 	ListSchedules(ctx context.Context, in *ListSchedulesRequest, opts ...grpc.CallOption) (*ListSchedulesResponse, error)
 	// GetSchedule tells one schedule whole.
-	GetSchedule(ctx context.Context, in *GetScheduleRequest, opts ...grpc.CallOption) (*GetScheduleResponse, error)
+	GetSchedule(ctx context.Context, in *GetScheduleRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetScheduleResponse], error)
 	// PauseSchedule holds the slots of a schedule back, or lets them go on.
 	PauseSchedule(ctx context.Context, in *PauseScheduleRequest, opts ...grpc.CallOption) (*PauseScheduleResponse, error)
 	// RemoveSchedule ends a schedule; its runs stay.
@@ -343,15 +343,24 @@ func (c *controlServiceClient) ListSchedules(ctx context.Context, in *ListSchedu
 	return out, nil
 }
 
-func (c *controlServiceClient) GetSchedule(ctx context.Context, in *GetScheduleRequest, opts ...grpc.CallOption) (*GetScheduleResponse, error) {
+func (c *controlServiceClient) GetSchedule(ctx context.Context, in *GetScheduleRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetScheduleResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(GetScheduleResponse)
-	err := c.cc.Invoke(ctx, ControlService_GetSchedule_FullMethodName, in, out, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &ControlService_ServiceDesc.Streams[5], ControlService_GetSchedule_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
-	return out, nil
+	x := &grpc.GenericClientStream[GetScheduleRequest, GetScheduleResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
 }
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ControlService_GetScheduleClient = grpc.ServerStreamingClient[GetScheduleResponse]
 
 func (c *controlServiceClient) PauseSchedule(ctx context.Context, in *PauseScheduleRequest, opts ...grpc.CallOption) (*PauseScheduleResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -375,7 +384,7 @@ func (c *controlServiceClient) RemoveSchedule(ctx context.Context, in *RemoveSch
 
 func (c *controlServiceClient) Report(ctx context.Context, in *ReportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReportResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &ControlService_ServiceDesc.Streams[5], ControlService_Report_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &ControlService_ServiceDesc.Streams[6], ControlService_Report_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -435,7 +444,7 @@ type ControlServiceServer interface {
 	// ListSchedules tells the schedules, by name, in pages.
 	ListSchedules(context.Context, *ListSchedulesRequest) (*ListSchedulesResponse, error)
 	// GetSchedule tells one schedule whole.
-	GetSchedule(context.Context, *GetScheduleRequest) (*GetScheduleResponse, error)
+	GetSchedule(*GetScheduleRequest, grpc.ServerStreamingServer[GetScheduleResponse]) error
 	// PauseSchedule holds the slots of a schedule back, or lets them go on.
 	PauseSchedule(context.Context, *PauseScheduleRequest) (*PauseScheduleResponse, error)
 	// RemoveSchedule ends a schedule; its runs stay.
@@ -506,8 +515,8 @@ func (UnimplementedControlServiceServer) PutSchedule(context.Context, *PutSchedu
 func (UnimplementedControlServiceServer) ListSchedules(context.Context, *ListSchedulesRequest) (*ListSchedulesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListSchedules not implemented")
 }
-func (UnimplementedControlServiceServer) GetSchedule(context.Context, *GetScheduleRequest) (*GetScheduleResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method GetSchedule not implemented")
+func (UnimplementedControlServiceServer) GetSchedule(*GetScheduleRequest, grpc.ServerStreamingServer[GetScheduleResponse]) error {
+	return status.Error(codes.Unimplemented, "method GetSchedule not implemented")
 }
 func (UnimplementedControlServiceServer) PauseSchedule(context.Context, *PauseScheduleRequest) (*PauseScheduleResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method PauseSchedule not implemented")
@@ -828,23 +837,16 @@ func _ControlService_ListSchedules_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
-func _ControlService_GetSchedule_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(GetScheduleRequest)
-	if err := dec(in); err != nil {
-		return nil, err
+func _ControlService_GetSchedule_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(GetScheduleRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
 	}
-	if interceptor == nil {
-		return srv.(ControlServiceServer).GetSchedule(ctx, in)
-	}
-	info := &grpc.UnaryServerInfo{
-		Server:     srv,
-		FullMethod: ControlService_GetSchedule_FullMethodName,
-	}
-	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(ControlServiceServer).GetSchedule(ctx, req.(*GetScheduleRequest))
-	}
-	return interceptor(ctx, in, info, handler)
+	return srv.(ControlServiceServer).GetSchedule(m, &grpc.GenericServerStream[GetScheduleRequest, GetScheduleResponse]{ServerStream: stream})
 }
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ControlService_GetScheduleServer = grpc.ServerStreamingServer[GetScheduleResponse]
 
 func _ControlService_PauseSchedule_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(PauseScheduleRequest)
@@ -953,10 +955,6 @@ var ControlService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _ControlService_ListSchedules_Handler,
 		},
 		{
-			MethodName: "GetSchedule",
-			Handler:    _ControlService_GetSchedule_Handler,
-		},
-		{
 			MethodName: "PauseSchedule",
 			Handler:    _ControlService_PauseSchedule_Handler,
 		},
@@ -989,6 +987,11 @@ var ControlService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "GetRun",
 			Handler:       _ControlService_GetRun_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "GetSchedule",
+			Handler:       _ControlService_GetSchedule_Handler,
 			ServerStreams: true,
 		},
 		{
