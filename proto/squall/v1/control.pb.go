@@ -1423,142 +1423,6 @@ func (x *ServerStatus) GetReachable() bool {
 	return false
 }
 
-// RunSummary is a run in a list.
-type RunSummary struct {
-	state             protoimpl.MessageState `protogen:"open.v1"`
-	Id                string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Experiment        string                 `protobuf:"bytes,2,opt,name=experiment,proto3" json:"experiment,omitempty"`
-	State             RunState               `protobuf:"varint,3,opt,name=state,proto3,enum=squall.v1.RunState" json:"state,omitempty"`
-	Verdict           Verdict                `protobuf:"varint,4,opt,name=verdict,proto3,enum=squall.v1.Verdict" json:"verdict,omitempty"`
-	By                *Principal             `protobuf:"bytes,5,opt,name=by,proto3" json:"by,omitempty"`
-	AdmittedUnixNanos int64                  `protobuf:"varint,6,opt,name=admitted_unix_nanos,json=admittedUnixNanos,proto3" json:"admitted_unix_nanos,omitempty"`
-	T0UnixNanos       int64                  `protobuf:"varint,7,opt,name=t0_unix_nanos,json=t0UnixNanos,proto3" json:"t0_unix_nanos,omitempty"`
-	EndsUnixNanos     int64                  `protobuf:"varint,8,opt,name=ends_unix_nanos,json=endsUnixNanos,proto3" json:"ends_unix_nanos,omitempty"`
-	Hosts             uint32                 `protobuf:"varint,9,opt,name=hosts,proto3" json:"hosts,omitempty"`
-	// Hosts that are unknown or have residue.
-	Residue uint32 `protobuf:"varint,10,opt,name=residue,proto3" json:"residue,omitempty"`
-	// Hosts that hold a fault and are heard from.
-	Held uint32 `protobuf:"varint,11,opt,name=held,proto3" json:"held,omitempty"`
-	// The log index of its admission: lists go by it.
-	AdmittedIndex uint64 `protobuf:"varint,12,opt,name=admitted_index,json=admittedIndex,proto3" json:"admitted_index,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *RunSummary) Reset() {
-	*x = RunSummary{}
-	mi := &file_squall_v1_control_proto_msgTypes[18]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *RunSummary) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*RunSummary) ProtoMessage() {}
-
-func (x *RunSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[18]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use RunSummary.ProtoReflect.Descriptor instead.
-func (*RunSummary) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{18}
-}
-
-func (x *RunSummary) GetId() string {
-	if x != nil {
-		return x.Id
-	}
-	return ""
-}
-
-func (x *RunSummary) GetExperiment() string {
-	if x != nil {
-		return x.Experiment
-	}
-	return ""
-}
-
-func (x *RunSummary) GetState() RunState {
-	if x != nil {
-		return x.State
-	}
-	return RunState_RUN_STATE_UNSPECIFIED
-}
-
-func (x *RunSummary) GetVerdict() Verdict {
-	if x != nil {
-		return x.Verdict
-	}
-	return Verdict_VERDICT_UNSPECIFIED
-}
-
-func (x *RunSummary) GetBy() *Principal {
-	if x != nil {
-		return x.By
-	}
-	return nil
-}
-
-func (x *RunSummary) GetAdmittedUnixNanos() int64 {
-	if x != nil {
-		return x.AdmittedUnixNanos
-	}
-	return 0
-}
-
-func (x *RunSummary) GetT0UnixNanos() int64 {
-	if x != nil {
-		return x.T0UnixNanos
-	}
-	return 0
-}
-
-func (x *RunSummary) GetEndsUnixNanos() int64 {
-	if x != nil {
-		return x.EndsUnixNanos
-	}
-	return 0
-}
-
-func (x *RunSummary) GetHosts() uint32 {
-	if x != nil {
-		return x.Hosts
-	}
-	return 0
-}
-
-func (x *RunSummary) GetResidue() uint32 {
-	if x != nil {
-		return x.Residue
-	}
-	return 0
-}
-
-func (x *RunSummary) GetHeld() uint32 {
-	if x != nil {
-		return x.Held
-	}
-	return 0
-}
-
-func (x *RunSummary) GetAdmittedIndex() uint64 {
-	if x != nil {
-		return x.AdmittedIndex
-	}
-	return 0
-}
-
 // ActiveStep is a fault that some host holds.
 type ActiveStep struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1576,7 +1440,7 @@ type ActiveStep struct {
 
 func (x *ActiveStep) Reset() {
 	*x = ActiveStep{}
-	mi := &file_squall_v1_control_proto_msgTypes[19]
+	mi := &file_squall_v1_control_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1588,7 +1452,7 @@ func (x *ActiveStep) String() string {
 func (*ActiveStep) ProtoMessage() {}
 
 func (x *ActiveStep) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[19]
+	mi := &file_squall_v1_control_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1601,7 +1465,7 @@ func (x *ActiveStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActiveStep.ProtoReflect.Descriptor instead.
 func (*ActiveStep) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{19}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ActiveStep) GetRun() string {
@@ -1664,7 +1528,7 @@ type LiveRequest struct {
 
 func (x *LiveRequest) Reset() {
 	*x = LiveRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[20]
+	mi := &file_squall_v1_control_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1676,7 +1540,7 @@ func (x *LiveRequest) String() string {
 func (*LiveRequest) ProtoMessage() {}
 
 func (x *LiveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[20]
+	mi := &file_squall_v1_control_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1689,7 +1553,7 @@ func (x *LiveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LiveRequest.ProtoReflect.Descriptor instead.
 func (*LiveRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{20}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *LiveRequest) GetRun() string {
@@ -1709,7 +1573,7 @@ type LiveResponse struct {
 
 func (x *LiveResponse) Reset() {
 	*x = LiveResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[21]
+	mi := &file_squall_v1_control_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1721,7 +1585,7 @@ func (x *LiveResponse) String() string {
 func (*LiveResponse) ProtoMessage() {}
 
 func (x *LiveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[21]
+	mi := &file_squall_v1_control_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1734,7 +1598,7 @@ func (x *LiveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LiveResponse.ProtoReflect.Descriptor instead.
 func (*LiveResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{21}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *LiveResponse) GetPart() []byte {
@@ -1768,7 +1632,7 @@ type LiveRun struct {
 
 func (x *LiveRun) Reset() {
 	*x = LiveRun{}
-	mi := &file_squall_v1_control_proto_msgTypes[22]
+	mi := &file_squall_v1_control_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1780,7 +1644,7 @@ func (x *LiveRun) String() string {
 func (*LiveRun) ProtoMessage() {}
 
 func (x *LiveRun) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[22]
+	mi := &file_squall_v1_control_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1793,7 +1657,7 @@ func (x *LiveRun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LiveRun.ProtoReflect.Descriptor instead.
 func (*LiveRun) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{22}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *LiveRun) GetRun() *RunSummary {
@@ -1886,7 +1750,7 @@ type LiveHost struct {
 
 func (x *LiveHost) Reset() {
 	*x = LiveHost{}
-	mi := &file_squall_v1_control_proto_msgTypes[23]
+	mi := &file_squall_v1_control_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1898,7 +1762,7 @@ func (x *LiveHost) String() string {
 func (*LiveHost) ProtoMessage() {}
 
 func (x *LiveHost) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[23]
+	mi := &file_squall_v1_control_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1911,7 +1775,7 @@ func (x *LiveHost) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LiveHost.ProtoReflect.Descriptor instead.
 func (*LiveHost) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{23}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *LiveHost) GetName() string {
@@ -1959,7 +1823,7 @@ type LiveFault struct {
 
 func (x *LiveFault) Reset() {
 	*x = LiveFault{}
-	mi := &file_squall_v1_control_proto_msgTypes[24]
+	mi := &file_squall_v1_control_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1971,7 +1835,7 @@ func (x *LiveFault) String() string {
 func (*LiveFault) ProtoMessage() {}
 
 func (x *LiveFault) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[24]
+	mi := &file_squall_v1_control_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1984,7 +1848,7 @@ func (x *LiveFault) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LiveFault.ProtoReflect.Descriptor instead.
 func (*LiveFault) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{24}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *LiveFault) GetStep() string {
@@ -2046,7 +1910,7 @@ type LiveProbe struct {
 
 func (x *LiveProbe) Reset() {
 	*x = LiveProbe{}
-	mi := &file_squall_v1_control_proto_msgTypes[25]
+	mi := &file_squall_v1_control_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2058,7 +1922,7 @@ func (x *LiveProbe) String() string {
 func (*LiveProbe) ProtoMessage() {}
 
 func (x *LiveProbe) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[25]
+	mi := &file_squall_v1_control_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2071,7 +1935,7 @@ func (x *LiveProbe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LiveProbe.ProtoReflect.Descriptor instead.
 func (*LiveProbe) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{25}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *LiveProbe) GetName() string {
@@ -2128,7 +1992,7 @@ type LiveRule struct {
 
 func (x *LiveRule) Reset() {
 	*x = LiveRule{}
-	mi := &file_squall_v1_control_proto_msgTypes[26]
+	mi := &file_squall_v1_control_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2140,7 +2004,7 @@ func (x *LiveRule) String() string {
 func (*LiveRule) ProtoMessage() {}
 
 func (x *LiveRule) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[26]
+	mi := &file_squall_v1_control_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2153,7 +2017,7 @@ func (x *LiveRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LiveRule.ProtoReflect.Descriptor instead.
 func (*LiveRule) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{26}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *LiveRule) GetKind() FindingKind {
@@ -2209,7 +2073,7 @@ type ListHostsRequest struct {
 
 func (x *ListHostsRequest) Reset() {
 	*x = ListHostsRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[27]
+	mi := &file_squall_v1_control_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2221,7 +2085,7 @@ func (x *ListHostsRequest) String() string {
 func (*ListHostsRequest) ProtoMessage() {}
 
 func (x *ListHostsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[27]
+	mi := &file_squall_v1_control_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2234,7 +2098,7 @@ func (x *ListHostsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHostsRequest.ProtoReflect.Descriptor instead.
 func (*ListHostsRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{27}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListHostsRequest) GetPageSize() int32 {
@@ -2262,7 +2126,7 @@ type ListHostsResponse struct {
 
 func (x *ListHostsResponse) Reset() {
 	*x = ListHostsResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[28]
+	mi := &file_squall_v1_control_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2274,7 +2138,7 @@ func (x *ListHostsResponse) String() string {
 func (*ListHostsResponse) ProtoMessage() {}
 
 func (x *ListHostsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[28]
+	mi := &file_squall_v1_control_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2287,7 +2151,7 @@ func (x *ListHostsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHostsResponse.ProtoReflect.Descriptor instead.
 func (*ListHostsResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{28}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListHostsResponse) GetHosts() []*Registered {
@@ -2314,7 +2178,7 @@ type GetHostRequest struct {
 
 func (x *GetHostRequest) Reset() {
 	*x = GetHostRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[29]
+	mi := &file_squall_v1_control_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2326,7 +2190,7 @@ func (x *GetHostRequest) String() string {
 func (*GetHostRequest) ProtoMessage() {}
 
 func (x *GetHostRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[29]
+	mi := &file_squall_v1_control_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2339,7 +2203,7 @@ func (x *GetHostRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetHostRequest.ProtoReflect.Descriptor instead.
 func (*GetHostRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{29}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *GetHostRequest) GetHost() string {
@@ -2359,7 +2223,7 @@ type GetHostResponse struct {
 
 func (x *GetHostResponse) Reset() {
 	*x = GetHostResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[30]
+	mi := &file_squall_v1_control_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2371,7 +2235,7 @@ func (x *GetHostResponse) String() string {
 func (*GetHostResponse) ProtoMessage() {}
 
 func (x *GetHostResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[30]
+	mi := &file_squall_v1_control_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2384,7 +2248,7 @@ func (x *GetHostResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetHostResponse.ProtoReflect.Descriptor instead.
 func (*GetHostResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{30}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *GetHostResponse) GetHost() *Registered {
@@ -2405,7 +2269,7 @@ type ListZonesRequest struct {
 
 func (x *ListZonesRequest) Reset() {
 	*x = ListZonesRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[31]
+	mi := &file_squall_v1_control_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2417,7 +2281,7 @@ func (x *ListZonesRequest) String() string {
 func (*ListZonesRequest) ProtoMessage() {}
 
 func (x *ListZonesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[31]
+	mi := &file_squall_v1_control_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2430,7 +2294,7 @@ func (x *ListZonesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListZonesRequest.ProtoReflect.Descriptor instead.
 func (*ListZonesRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{31}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListZonesRequest) GetPageSize() int32 {
@@ -2458,7 +2322,7 @@ type ListZonesResponse struct {
 
 func (x *ListZonesResponse) Reset() {
 	*x = ListZonesResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[32]
+	mi := &file_squall_v1_control_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2470,7 +2334,7 @@ func (x *ListZonesResponse) String() string {
 func (*ListZonesResponse) ProtoMessage() {}
 
 func (x *ListZonesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[32]
+	mi := &file_squall_v1_control_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2483,7 +2347,7 @@ func (x *ListZonesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListZonesResponse.ProtoReflect.Descriptor instead.
 func (*ListZonesResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{32}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListZonesResponse) GetZones() []*Zone {
@@ -2512,7 +2376,7 @@ type Zone struct {
 
 func (x *Zone) Reset() {
 	*x = Zone{}
-	mi := &file_squall_v1_control_proto_msgTypes[33]
+	mi := &file_squall_v1_control_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2524,7 +2388,7 @@ func (x *Zone) String() string {
 func (*Zone) ProtoMessage() {}
 
 func (x *Zone) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[33]
+	mi := &file_squall_v1_control_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2537,7 +2401,7 @@ func (x *Zone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Zone.ProtoReflect.Descriptor instead.
 func (*Zone) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{33}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Zone) GetName() string {
@@ -2572,7 +2436,7 @@ type ListRunsRequest struct {
 
 func (x *ListRunsRequest) Reset() {
 	*x = ListRunsRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[34]
+	mi := &file_squall_v1_control_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2584,7 +2448,7 @@ func (x *ListRunsRequest) String() string {
 func (*ListRunsRequest) ProtoMessage() {}
 
 func (x *ListRunsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[34]
+	mi := &file_squall_v1_control_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2597,7 +2461,7 @@ func (x *ListRunsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRunsRequest.ProtoReflect.Descriptor instead.
 func (*ListRunsRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{34}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListRunsRequest) GetPageSize() int32 {
@@ -2625,7 +2489,7 @@ type ListRunsResponse struct {
 
 func (x *ListRunsResponse) Reset() {
 	*x = ListRunsResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[35]
+	mi := &file_squall_v1_control_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2637,7 +2501,7 @@ func (x *ListRunsResponse) String() string {
 func (*ListRunsResponse) ProtoMessage() {}
 
 func (x *ListRunsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[35]
+	mi := &file_squall_v1_control_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2650,7 +2514,7 @@ func (x *ListRunsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRunsResponse.ProtoReflect.Descriptor instead.
 func (*ListRunsResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{35}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ListRunsResponse) GetRuns() []*RunSummary {
@@ -2677,7 +2541,7 @@ type GetRunRequest struct {
 
 func (x *GetRunRequest) Reset() {
 	*x = GetRunRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[36]
+	mi := &file_squall_v1_control_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2689,7 +2553,7 @@ func (x *GetRunRequest) String() string {
 func (*GetRunRequest) ProtoMessage() {}
 
 func (x *GetRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[36]
+	mi := &file_squall_v1_control_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2702,7 +2566,7 @@ func (x *GetRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRunRequest.ProtoReflect.Descriptor instead.
 func (*GetRunRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{36}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *GetRunRequest) GetRun() string {
@@ -2722,7 +2586,7 @@ type GetRunResponse struct {
 
 func (x *GetRunResponse) Reset() {
 	*x = GetRunResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[37]
+	mi := &file_squall_v1_control_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2734,7 +2598,7 @@ func (x *GetRunResponse) String() string {
 func (*GetRunResponse) ProtoMessage() {}
 
 func (x *GetRunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[37]
+	mi := &file_squall_v1_control_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2747,7 +2611,7 @@ func (x *GetRunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRunResponse.ProtoReflect.Descriptor instead.
 func (*GetRunResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{37}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *GetRunResponse) GetPart() []byte {
@@ -2768,7 +2632,7 @@ type ListAuditRecordsRequest struct {
 
 func (x *ListAuditRecordsRequest) Reset() {
 	*x = ListAuditRecordsRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[38]
+	mi := &file_squall_v1_control_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2780,7 +2644,7 @@ func (x *ListAuditRecordsRequest) String() string {
 func (*ListAuditRecordsRequest) ProtoMessage() {}
 
 func (x *ListAuditRecordsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[38]
+	mi := &file_squall_v1_control_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2793,7 +2657,7 @@ func (x *ListAuditRecordsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditRecordsRequest.ProtoReflect.Descriptor instead.
 func (*ListAuditRecordsRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{38}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ListAuditRecordsRequest) GetPageSize() int32 {
@@ -2821,7 +2685,7 @@ type ListAuditRecordsResponse struct {
 
 func (x *ListAuditRecordsResponse) Reset() {
 	*x = ListAuditRecordsResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[39]
+	mi := &file_squall_v1_control_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2833,7 +2697,7 @@ func (x *ListAuditRecordsResponse) String() string {
 func (*ListAuditRecordsResponse) ProtoMessage() {}
 
 func (x *ListAuditRecordsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[39]
+	mi := &file_squall_v1_control_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2846,7 +2710,7 @@ func (x *ListAuditRecordsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditRecordsResponse.ProtoReflect.Descriptor instead.
 func (*ListAuditRecordsResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{39}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ListAuditRecordsResponse) GetAudit() []*AuditRecord {
@@ -2879,7 +2743,7 @@ type PutScheduleRequest struct {
 
 func (x *PutScheduleRequest) Reset() {
 	*x = PutScheduleRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[40]
+	mi := &file_squall_v1_control_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2891,7 +2755,7 @@ func (x *PutScheduleRequest) String() string {
 func (*PutScheduleRequest) ProtoMessage() {}
 
 func (x *PutScheduleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[40]
+	mi := &file_squall_v1_control_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2904,7 +2768,7 @@ func (x *PutScheduleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutScheduleRequest.ProtoReflect.Descriptor instead.
 func (*PutScheduleRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{40}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *PutScheduleRequest) GetName() string {
@@ -2957,7 +2821,7 @@ type PutScheduleResponse struct {
 
 func (x *PutScheduleResponse) Reset() {
 	*x = PutScheduleResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[41]
+	mi := &file_squall_v1_control_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2969,7 +2833,7 @@ func (x *PutScheduleResponse) String() string {
 func (*PutScheduleResponse) ProtoMessage() {}
 
 func (x *PutScheduleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[41]
+	mi := &file_squall_v1_control_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2982,7 +2846,7 @@ func (x *PutScheduleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutScheduleResponse.ProtoReflect.Descriptor instead.
 func (*PutScheduleResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{41}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *PutScheduleResponse) GetIndex() uint64 {
@@ -3024,7 +2888,7 @@ type ListSchedulesRequest struct {
 
 func (x *ListSchedulesRequest) Reset() {
 	*x = ListSchedulesRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[42]
+	mi := &file_squall_v1_control_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3036,7 +2900,7 @@ func (x *ListSchedulesRequest) String() string {
 func (*ListSchedulesRequest) ProtoMessage() {}
 
 func (x *ListSchedulesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[42]
+	mi := &file_squall_v1_control_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3049,7 +2913,7 @@ func (x *ListSchedulesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchedulesRequest.ProtoReflect.Descriptor instead.
 func (*ListSchedulesRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{42}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ListSchedulesRequest) GetPageSize() int32 {
@@ -3077,7 +2941,7 @@ type ListSchedulesResponse struct {
 
 func (x *ListSchedulesResponse) Reset() {
 	*x = ListSchedulesResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[43]
+	mi := &file_squall_v1_control_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3089,7 +2953,7 @@ func (x *ListSchedulesResponse) String() string {
 func (*ListSchedulesResponse) ProtoMessage() {}
 
 func (x *ListSchedulesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[43]
+	mi := &file_squall_v1_control_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3102,7 +2966,7 @@ func (x *ListSchedulesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchedulesResponse.ProtoReflect.Descriptor instead.
 func (*ListSchedulesResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{43}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ListSchedulesResponse) GetSchedules() []*Scheduled {
@@ -3129,7 +2993,7 @@ type GetScheduleRequest struct {
 
 func (x *GetScheduleRequest) Reset() {
 	*x = GetScheduleRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[44]
+	mi := &file_squall_v1_control_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3141,7 +3005,7 @@ func (x *GetScheduleRequest) String() string {
 func (*GetScheduleRequest) ProtoMessage() {}
 
 func (x *GetScheduleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[44]
+	mi := &file_squall_v1_control_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3154,7 +3018,7 @@ func (x *GetScheduleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetScheduleRequest.ProtoReflect.Descriptor instead.
 func (*GetScheduleRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{44}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *GetScheduleRequest) GetName() string {
@@ -3174,7 +3038,7 @@ type GetScheduleResponse struct {
 
 func (x *GetScheduleResponse) Reset() {
 	*x = GetScheduleResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[45]
+	mi := &file_squall_v1_control_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3186,7 +3050,7 @@ func (x *GetScheduleResponse) String() string {
 func (*GetScheduleResponse) ProtoMessage() {}
 
 func (x *GetScheduleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[45]
+	mi := &file_squall_v1_control_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3199,7 +3063,7 @@ func (x *GetScheduleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetScheduleResponse.ProtoReflect.Descriptor instead.
 func (*GetScheduleResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{45}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *GetScheduleResponse) GetPart() []byte {
@@ -3222,7 +3086,7 @@ type PauseScheduleRequest struct {
 
 func (x *PauseScheduleRequest) Reset() {
 	*x = PauseScheduleRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[46]
+	mi := &file_squall_v1_control_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3234,7 +3098,7 @@ func (x *PauseScheduleRequest) String() string {
 func (*PauseScheduleRequest) ProtoMessage() {}
 
 func (x *PauseScheduleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[46]
+	mi := &file_squall_v1_control_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3247,7 +3111,7 @@ func (x *PauseScheduleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseScheduleRequest.ProtoReflect.Descriptor instead.
 func (*PauseScheduleRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{46}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *PauseScheduleRequest) GetName() string {
@@ -3281,7 +3145,7 @@ type PauseScheduleResponse struct {
 
 func (x *PauseScheduleResponse) Reset() {
 	*x = PauseScheduleResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[47]
+	mi := &file_squall_v1_control_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3293,7 +3157,7 @@ func (x *PauseScheduleResponse) String() string {
 func (*PauseScheduleResponse) ProtoMessage() {}
 
 func (x *PauseScheduleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[47]
+	mi := &file_squall_v1_control_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3306,7 +3170,7 @@ func (x *PauseScheduleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseScheduleResponse.ProtoReflect.Descriptor instead.
 func (*PauseScheduleResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{47}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *PauseScheduleResponse) GetIndex() uint64 {
@@ -3327,7 +3191,7 @@ type RemoveScheduleRequest struct {
 
 func (x *RemoveScheduleRequest) Reset() {
 	*x = RemoveScheduleRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[48]
+	mi := &file_squall_v1_control_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3339,7 +3203,7 @@ func (x *RemoveScheduleRequest) String() string {
 func (*RemoveScheduleRequest) ProtoMessage() {}
 
 func (x *RemoveScheduleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[48]
+	mi := &file_squall_v1_control_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3352,7 +3216,7 @@ func (x *RemoveScheduleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveScheduleRequest.ProtoReflect.Descriptor instead.
 func (*RemoveScheduleRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{48}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *RemoveScheduleRequest) GetName() string {
@@ -3379,7 +3243,7 @@ type RemoveScheduleResponse struct {
 
 func (x *RemoveScheduleResponse) Reset() {
 	*x = RemoveScheduleResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[49]
+	mi := &file_squall_v1_control_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3391,7 +3255,7 @@ func (x *RemoveScheduleResponse) String() string {
 func (*RemoveScheduleResponse) ProtoMessage() {}
 
 func (x *RemoveScheduleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[49]
+	mi := &file_squall_v1_control_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3404,7 +3268,7 @@ func (x *RemoveScheduleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveScheduleResponse.ProtoReflect.Descriptor instead.
 func (*RemoveScheduleResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{49}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *RemoveScheduleResponse) GetIndex() uint64 {
@@ -3425,7 +3289,7 @@ type ForgetHostRequest struct {
 
 func (x *ForgetHostRequest) Reset() {
 	*x = ForgetHostRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[50]
+	mi := &file_squall_v1_control_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3437,7 +3301,7 @@ func (x *ForgetHostRequest) String() string {
 func (*ForgetHostRequest) ProtoMessage() {}
 
 func (x *ForgetHostRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[50]
+	mi := &file_squall_v1_control_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3450,7 +3314,7 @@ func (x *ForgetHostRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetHostRequest.ProtoReflect.Descriptor instead.
 func (*ForgetHostRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{50}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ForgetHostRequest) GetHost() string {
@@ -3479,7 +3343,7 @@ type ForgetHostResponse struct {
 
 func (x *ForgetHostResponse) Reset() {
 	*x = ForgetHostResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[51]
+	mi := &file_squall_v1_control_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3491,7 +3355,7 @@ func (x *ForgetHostResponse) String() string {
 func (*ForgetHostResponse) ProtoMessage() {}
 
 func (x *ForgetHostResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[51]
+	mi := &file_squall_v1_control_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3504,7 +3368,7 @@ func (x *ForgetHostResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetHostResponse.ProtoReflect.Descriptor instead.
 func (*ForgetHostResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{51}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ForgetHostResponse) GetIndex() uint64 {
@@ -3534,7 +3398,7 @@ type ConfirmDamageRequest struct {
 
 func (x *ConfirmDamageRequest) Reset() {
 	*x = ConfirmDamageRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[52]
+	mi := &file_squall_v1_control_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3546,7 +3410,7 @@ func (x *ConfirmDamageRequest) String() string {
 func (*ConfirmDamageRequest) ProtoMessage() {}
 
 func (x *ConfirmDamageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[52]
+	mi := &file_squall_v1_control_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3559,7 +3423,7 @@ func (x *ConfirmDamageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmDamageRequest.ProtoReflect.Descriptor instead.
 func (*ConfirmDamageRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{52}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ConfirmDamageRequest) GetHost() string {
@@ -3596,7 +3460,7 @@ type ConfirmDamageResponse struct {
 
 func (x *ConfirmDamageResponse) Reset() {
 	*x = ConfirmDamageResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[53]
+	mi := &file_squall_v1_control_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3608,7 +3472,7 @@ func (x *ConfirmDamageResponse) String() string {
 func (*ConfirmDamageResponse) ProtoMessage() {}
 
 func (x *ConfirmDamageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[53]
+	mi := &file_squall_v1_control_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3621,7 +3485,7 @@ func (x *ConfirmDamageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmDamageResponse.ProtoReflect.Descriptor instead.
 func (*ConfirmDamageResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{53}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ConfirmDamageResponse) GetIndex() uint64 {
@@ -3655,7 +3519,7 @@ type ReportRequest struct {
 
 func (x *ReportRequest) Reset() {
 	*x = ReportRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[54]
+	mi := &file_squall_v1_control_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3667,7 +3531,7 @@ func (x *ReportRequest) String() string {
 func (*ReportRequest) ProtoMessage() {}
 
 func (x *ReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[54]
+	mi := &file_squall_v1_control_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3680,7 +3544,7 @@ func (x *ReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportRequest.ProtoReflect.Descriptor instead.
 func (*ReportRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{54}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ReportRequest) GetRun() string {
@@ -3700,7 +3564,7 @@ type ReportResponse struct {
 
 func (x *ReportResponse) Reset() {
 	*x = ReportResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[55]
+	mi := &file_squall_v1_control_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3712,7 +3576,7 @@ func (x *ReportResponse) String() string {
 func (*ReportResponse) ProtoMessage() {}
 
 func (x *ReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[55]
+	mi := &file_squall_v1_control_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3725,7 +3589,7 @@ func (x *ReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportResponse.ProtoReflect.Descriptor instead.
 func (*ReportResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{55}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ReportResponse) GetPart() []byte {
@@ -3758,7 +3622,7 @@ type RunReport struct {
 
 func (x *RunReport) Reset() {
 	*x = RunReport{}
-	mi := &file_squall_v1_control_proto_msgTypes[56]
+	mi := &file_squall_v1_control_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3770,7 +3634,7 @@ func (x *RunReport) String() string {
 func (*RunReport) ProtoMessage() {}
 
 func (x *RunReport) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[56]
+	mi := &file_squall_v1_control_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3783,7 +3647,7 @@ func (x *RunReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunReport.ProtoReflect.Descriptor instead.
 func (*RunReport) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{56}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *RunReport) GetSummary() *RunSummary {
@@ -3896,7 +3760,7 @@ type PhaseReport struct {
 
 func (x *PhaseReport) Reset() {
 	*x = PhaseReport{}
-	mi := &file_squall_v1_control_proto_msgTypes[57]
+	mi := &file_squall_v1_control_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3908,7 +3772,7 @@ func (x *PhaseReport) String() string {
 func (*PhaseReport) ProtoMessage() {}
 
 func (x *PhaseReport) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[57]
+	mi := &file_squall_v1_control_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3921,7 +3785,7 @@ func (x *PhaseReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PhaseReport.ProtoReflect.Descriptor instead.
 func (*PhaseReport) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{57}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *PhaseReport) GetPlanned() *PlannedPhase {
@@ -3967,7 +3831,7 @@ type StepReport struct {
 
 func (x *StepReport) Reset() {
 	*x = StepReport{}
-	mi := &file_squall_v1_control_proto_msgTypes[58]
+	mi := &file_squall_v1_control_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3979,7 +3843,7 @@ func (x *StepReport) String() string {
 func (*StepReport) ProtoMessage() {}
 
 func (x *StepReport) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[58]
+	mi := &file_squall_v1_control_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3992,7 +3856,7 @@ func (x *StepReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepReport.ProtoReflect.Descriptor instead.
 func (*StepReport) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{58}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *StepReport) GetId() string {
@@ -4070,7 +3934,7 @@ type LateArming struct {
 
 func (x *LateArming) Reset() {
 	*x = LateArming{}
-	mi := &file_squall_v1_control_proto_msgTypes[59]
+	mi := &file_squall_v1_control_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4082,7 +3946,7 @@ func (x *LateArming) String() string {
 func (*LateArming) ProtoMessage() {}
 
 func (x *LateArming) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[59]
+	mi := &file_squall_v1_control_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4095,7 +3959,7 @@ func (x *LateArming) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LateArming.ProtoReflect.Descriptor instead.
 func (*LateArming) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{59}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *LateArming) GetHost() string {
@@ -4126,7 +3990,7 @@ type Spread struct {
 
 func (x *Spread) Reset() {
 	*x = Spread{}
-	mi := &file_squall_v1_control_proto_msgTypes[60]
+	mi := &file_squall_v1_control_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4138,7 +4002,7 @@ func (x *Spread) String() string {
 func (*Spread) ProtoMessage() {}
 
 func (x *Spread) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[60]
+	mi := &file_squall_v1_control_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4151,7 +4015,7 @@ func (x *Spread) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Spread.ProtoReflect.Descriptor instead.
 func (*Spread) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{60}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *Spread) GetCount() uint32 {
@@ -4209,7 +4073,7 @@ type ProbeReport struct {
 
 func (x *ProbeReport) Reset() {
 	*x = ProbeReport{}
-	mi := &file_squall_v1_control_proto_msgTypes[61]
+	mi := &file_squall_v1_control_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4221,7 +4085,7 @@ func (x *ProbeReport) String() string {
 func (*ProbeReport) ProtoMessage() {}
 
 func (x *ProbeReport) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[61]
+	mi := &file_squall_v1_control_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4234,7 +4098,7 @@ func (x *ProbeReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeReport.ProtoReflect.Descriptor instead.
 func (*ProbeReport) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{61}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *ProbeReport) GetName() string {
@@ -4310,7 +4174,7 @@ type ProposeRequest struct {
 
 func (x *ProposeRequest) Reset() {
 	*x = ProposeRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[62]
+	mi := &file_squall_v1_control_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4322,7 +4186,7 @@ func (x *ProposeRequest) String() string {
 func (*ProposeRequest) ProtoMessage() {}
 
 func (x *ProposeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[62]
+	mi := &file_squall_v1_control_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4335,7 +4199,7 @@ func (x *ProposeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeRequest.ProtoReflect.Descriptor instead.
 func (*ProposeRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{62}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *ProposeRequest) GetCommand() *Command {
@@ -4355,7 +4219,7 @@ type ProposeResponse struct {
 
 func (x *ProposeResponse) Reset() {
 	*x = ProposeResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[63]
+	mi := &file_squall_v1_control_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4367,7 +4231,7 @@ func (x *ProposeResponse) String() string {
 func (*ProposeResponse) ProtoMessage() {}
 
 func (x *ProposeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[63]
+	mi := &file_squall_v1_control_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4380,7 +4244,7 @@ func (x *ProposeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeResponse.ProtoReflect.Descriptor instead.
 func (*ProposeResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{63}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *ProposeResponse) GetOutcome() *Outcome {
@@ -4401,7 +4265,7 @@ type ProposeLargeRequest struct {
 
 func (x *ProposeLargeRequest) Reset() {
 	*x = ProposeLargeRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[64]
+	mi := &file_squall_v1_control_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4413,7 +4277,7 @@ func (x *ProposeLargeRequest) String() string {
 func (*ProposeLargeRequest) ProtoMessage() {}
 
 func (x *ProposeLargeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[64]
+	mi := &file_squall_v1_control_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4426,7 +4290,7 @@ func (x *ProposeLargeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeLargeRequest.ProtoReflect.Descriptor instead.
 func (*ProposeLargeRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{64}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *ProposeLargeRequest) GetPart() []byte {
@@ -4446,7 +4310,7 @@ type ProposeLargeResponse struct {
 
 func (x *ProposeLargeResponse) Reset() {
 	*x = ProposeLargeResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[65]
+	mi := &file_squall_v1_control_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4458,7 +4322,7 @@ func (x *ProposeLargeResponse) String() string {
 func (*ProposeLargeResponse) ProtoMessage() {}
 
 func (x *ProposeLargeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[65]
+	mi := &file_squall_v1_control_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4471,7 +4335,7 @@ func (x *ProposeLargeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeLargeResponse.ProtoReflect.Descriptor instead.
 func (*ProposeLargeResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{65}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *ProposeLargeResponse) GetOutcome() *Outcome {
@@ -4496,7 +4360,7 @@ type ConfirmRequest struct {
 
 func (x *ConfirmRequest) Reset() {
 	*x = ConfirmRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[66]
+	mi := &file_squall_v1_control_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4508,7 +4372,7 @@ func (x *ConfirmRequest) String() string {
 func (*ConfirmRequest) ProtoMessage() {}
 
 func (x *ConfirmRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[66]
+	mi := &file_squall_v1_control_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4521,7 +4385,7 @@ func (x *ConfirmRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmRequest.ProtoReflect.Descriptor instead.
 func (*ConfirmRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{66}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *ConfirmRequest) GetServer() string {
@@ -4575,7 +4439,7 @@ type ConfirmResponse struct {
 
 func (x *ConfirmResponse) Reset() {
 	*x = ConfirmResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[67]
+	mi := &file_squall_v1_control_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4587,7 +4451,7 @@ func (x *ConfirmResponse) String() string {
 func (*ConfirmResponse) ProtoMessage() {}
 
 func (x *ConfirmResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[67]
+	mi := &file_squall_v1_control_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4600,7 +4464,7 @@ func (x *ConfirmResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmResponse.ProtoReflect.Descriptor instead.
 func (*ConfirmResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{67}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *ConfirmResponse) GetLeader() bool {
@@ -4683,7 +4547,7 @@ type PushRequest struct {
 
 func (x *PushRequest) Reset() {
 	*x = PushRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[68]
+	mi := &file_squall_v1_control_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4695,7 +4559,7 @@ func (x *PushRequest) String() string {
 func (*PushRequest) ProtoMessage() {}
 
 func (x *PushRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[68]
+	mi := &file_squall_v1_control_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4708,7 +4572,7 @@ func (x *PushRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PushRequest.ProtoReflect.Descriptor instead.
 func (*PushRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{68}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *PushRequest) GetOrders() map[string]*Order {
@@ -4727,7 +4591,7 @@ type PushResponse struct {
 
 func (x *PushResponse) Reset() {
 	*x = PushResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[69]
+	mi := &file_squall_v1_control_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4739,7 +4603,7 @@ func (x *PushResponse) String() string {
 func (*PushResponse) ProtoMessage() {}
 
 func (x *PushResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[69]
+	mi := &file_squall_v1_control_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4752,7 +4616,7 @@ func (x *PushResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PushResponse.ProtoReflect.Descriptor instead.
 func (*PushResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{69}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{68}
 }
 
 // AlarmRequest tells of a halt.
@@ -4765,7 +4629,7 @@ type AlarmRequest struct {
 
 func (x *AlarmRequest) Reset() {
 	*x = AlarmRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[70]
+	mi := &file_squall_v1_control_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4777,7 +4641,7 @@ func (x *AlarmRequest) String() string {
 func (*AlarmRequest) ProtoMessage() {}
 
 func (x *AlarmRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[70]
+	mi := &file_squall_v1_control_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4790,7 +4654,7 @@ func (x *AlarmRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlarmRequest.ProtoReflect.Descriptor instead.
 func (*AlarmRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{70}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *AlarmRequest) GetHalt() *HaltLatch {
@@ -4810,7 +4674,7 @@ type AlarmResponse struct {
 
 func (x *AlarmResponse) Reset() {
 	*x = AlarmResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[71]
+	mi := &file_squall_v1_control_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4822,7 +4686,7 @@ func (x *AlarmResponse) String() string {
 func (*AlarmResponse) ProtoMessage() {}
 
 func (x *AlarmResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[71]
+	mi := &file_squall_v1_control_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4835,7 +4699,7 @@ func (x *AlarmResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlarmResponse.ProtoReflect.Descriptor instead.
 func (*AlarmResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{71}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *AlarmResponse) GetHosts() []string {
@@ -4855,7 +4719,7 @@ type TryRequest struct {
 
 func (x *TryRequest) Reset() {
 	*x = TryRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[72]
+	mi := &file_squall_v1_control_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4867,7 +4731,7 @@ func (x *TryRequest) String() string {
 func (*TryRequest) ProtoMessage() {}
 
 func (x *TryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[72]
+	mi := &file_squall_v1_control_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4880,7 +4744,7 @@ func (x *TryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TryRequest.ProtoReflect.Descriptor instead.
 func (*TryRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{72}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *TryRequest) GetProbes() []*PlannedProbe {
@@ -4900,7 +4764,7 @@ type TryResponse struct {
 
 func (x *TryResponse) Reset() {
 	*x = TryResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[73]
+	mi := &file_squall_v1_control_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4912,7 +4776,7 @@ func (x *TryResponse) String() string {
 func (*TryResponse) ProtoMessage() {}
 
 func (x *TryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[73]
+	mi := &file_squall_v1_control_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4925,7 +4789,7 @@ func (x *TryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TryResponse.ProtoReflect.Descriptor instead.
 func (*TryResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{73}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *TryResponse) GetPart() []byte {
@@ -4945,7 +4809,7 @@ type Tried struct {
 
 func (x *Tried) Reset() {
 	*x = Tried{}
-	mi := &file_squall_v1_control_proto_msgTypes[74]
+	mi := &file_squall_v1_control_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4957,7 +4821,7 @@ func (x *Tried) String() string {
 func (*Tried) ProtoMessage() {}
 
 func (x *Tried) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[74]
+	mi := &file_squall_v1_control_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4970,7 +4834,7 @@ func (x *Tried) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tried.ProtoReflect.Descriptor instead.
 func (*Tried) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{74}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *Tried) GetProbes() []*ProbeTrial {
@@ -5092,24 +4956,7 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x16\n" +
 	"\x06leader\x18\x03 \x01(\bR\x06leader\x12\x1c\n" +
-	"\treachable\x18\x04 \x01(\bR\treachable\"\xa2\x03\n" +
-	"\n" +
-	"RunSummary\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1e\n" +
-	"\n" +
-	"experiment\x18\x02 \x01(\tR\n" +
-	"experiment\x12)\n" +
-	"\x05state\x18\x03 \x01(\x0e2\x13.squall.v1.RunStateR\x05state\x12,\n" +
-	"\averdict\x18\x04 \x01(\x0e2\x12.squall.v1.VerdictR\averdict\x12$\n" +
-	"\x02by\x18\x05 \x01(\v2\x14.squall.v1.PrincipalR\x02by\x12.\n" +
-	"\x13admitted_unix_nanos\x18\x06 \x01(\x03R\x11admittedUnixNanos\x12\"\n" +
-	"\rt0_unix_nanos\x18\a \x01(\x03R\vt0UnixNanos\x12&\n" +
-	"\x0fends_unix_nanos\x18\b \x01(\x03R\rendsUnixNanos\x12\x14\n" +
-	"\x05hosts\x18\t \x01(\rR\x05hosts\x12\x18\n" +
-	"\aresidue\x18\n" +
-	" \x01(\rR\aresidue\x12\x12\n" +
-	"\x04held\x18\v \x01(\rR\x04held\x12%\n" +
-	"\x0eadmitted_index\x18\f \x01(\x04R\radmittedIndex\"\xe3\x01\n" +
+	"\treachable\x18\x04 \x01(\bR\treachable\"\xe3\x01\n" +
 	"\n" +
 	"ActiveStep\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x12\n" +
@@ -5424,7 +5271,7 @@ func file_squall_v1_control_proto_rawDescGZIP() []byte {
 }
 
 var file_squall_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_squall_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 80)
+var file_squall_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 79)
 var file_squall_v1_control_proto_goTypes = []any{
 	(Standing)(0),                    // 0: squall.v1.Standing
 	(HostCondition)(0),               // 1: squall.v1.HostCondition
@@ -5446,229 +5293,223 @@ var file_squall_v1_control_proto_goTypes = []any{
 	(*Status)(nil),                   // 17: squall.v1.Status
 	(*BarredHost)(nil),               // 18: squall.v1.BarredHost
 	(*ServerStatus)(nil),             // 19: squall.v1.ServerStatus
-	(*RunSummary)(nil),               // 20: squall.v1.RunSummary
-	(*ActiveStep)(nil),               // 21: squall.v1.ActiveStep
-	(*LiveRequest)(nil),              // 22: squall.v1.LiveRequest
-	(*LiveResponse)(nil),             // 23: squall.v1.LiveResponse
-	(*LiveRun)(nil),                  // 24: squall.v1.LiveRun
-	(*LiveHost)(nil),                 // 25: squall.v1.LiveHost
-	(*LiveFault)(nil),                // 26: squall.v1.LiveFault
-	(*LiveProbe)(nil),                // 27: squall.v1.LiveProbe
-	(*LiveRule)(nil),                 // 28: squall.v1.LiveRule
-	(*ListHostsRequest)(nil),         // 29: squall.v1.ListHostsRequest
-	(*ListHostsResponse)(nil),        // 30: squall.v1.ListHostsResponse
-	(*GetHostRequest)(nil),           // 31: squall.v1.GetHostRequest
-	(*GetHostResponse)(nil),          // 32: squall.v1.GetHostResponse
-	(*ListZonesRequest)(nil),         // 33: squall.v1.ListZonesRequest
-	(*ListZonesResponse)(nil),        // 34: squall.v1.ListZonesResponse
-	(*Zone)(nil),                     // 35: squall.v1.Zone
-	(*ListRunsRequest)(nil),          // 36: squall.v1.ListRunsRequest
-	(*ListRunsResponse)(nil),         // 37: squall.v1.ListRunsResponse
-	(*GetRunRequest)(nil),            // 38: squall.v1.GetRunRequest
-	(*GetRunResponse)(nil),           // 39: squall.v1.GetRunResponse
-	(*ListAuditRecordsRequest)(nil),  // 40: squall.v1.ListAuditRecordsRequest
-	(*ListAuditRecordsResponse)(nil), // 41: squall.v1.ListAuditRecordsResponse
-	(*PutScheduleRequest)(nil),       // 42: squall.v1.PutScheduleRequest
-	(*PutScheduleResponse)(nil),      // 43: squall.v1.PutScheduleResponse
-	(*ListSchedulesRequest)(nil),     // 44: squall.v1.ListSchedulesRequest
-	(*ListSchedulesResponse)(nil),    // 45: squall.v1.ListSchedulesResponse
-	(*GetScheduleRequest)(nil),       // 46: squall.v1.GetScheduleRequest
-	(*GetScheduleResponse)(nil),      // 47: squall.v1.GetScheduleResponse
-	(*PauseScheduleRequest)(nil),     // 48: squall.v1.PauseScheduleRequest
-	(*PauseScheduleResponse)(nil),    // 49: squall.v1.PauseScheduleResponse
-	(*RemoveScheduleRequest)(nil),    // 50: squall.v1.RemoveScheduleRequest
-	(*RemoveScheduleResponse)(nil),   // 51: squall.v1.RemoveScheduleResponse
-	(*ForgetHostRequest)(nil),        // 52: squall.v1.ForgetHostRequest
-	(*ForgetHostResponse)(nil),       // 53: squall.v1.ForgetHostResponse
-	(*ConfirmDamageRequest)(nil),     // 54: squall.v1.ConfirmDamageRequest
-	(*ConfirmDamageResponse)(nil),    // 55: squall.v1.ConfirmDamageResponse
-	(*ReportRequest)(nil),            // 56: squall.v1.ReportRequest
-	(*ReportResponse)(nil),           // 57: squall.v1.ReportResponse
-	(*RunReport)(nil),                // 58: squall.v1.RunReport
-	(*PhaseReport)(nil),              // 59: squall.v1.PhaseReport
-	(*StepReport)(nil),               // 60: squall.v1.StepReport
-	(*LateArming)(nil),               // 61: squall.v1.LateArming
-	(*Spread)(nil),                   // 62: squall.v1.Spread
-	(*ProbeReport)(nil),              // 63: squall.v1.ProbeReport
-	(*ProposeRequest)(nil),           // 64: squall.v1.ProposeRequest
-	(*ProposeResponse)(nil),          // 65: squall.v1.ProposeResponse
-	(*ProposeLargeRequest)(nil),      // 66: squall.v1.ProposeLargeRequest
-	(*ProposeLargeResponse)(nil),     // 67: squall.v1.ProposeLargeResponse
-	(*ConfirmRequest)(nil),           // 68: squall.v1.ConfirmRequest
-	(*ConfirmResponse)(nil),          // 69: squall.v1.ConfirmResponse
-	(*PushRequest)(nil),              // 70: squall.v1.PushRequest
-	(*PushResponse)(nil),             // 71: squall.v1.PushResponse
-	(*AlarmRequest)(nil),             // 72: squall.v1.AlarmRequest
-	(*AlarmResponse)(nil),            // 73: squall.v1.AlarmResponse
-	(*TryRequest)(nil),               // 74: squall.v1.TryRequest
-	(*TryResponse)(nil),              // 75: squall.v1.TryResponse
-	(*Tried)(nil),                    // 76: squall.v1.Tried
-	nil,                              // 77: squall.v1.PlanRequest.AimEntry
-	nil,                              // 78: squall.v1.RunRequest.AimEntry
-	nil,                              // 79: squall.v1.PutScheduleRequest.AimEntry
-	nil,                              // 80: squall.v1.StepReport.StandingEntry
-	nil,                              // 81: squall.v1.PushRequest.OrdersEntry
-	(*Experiment)(nil),               // 82: squall.v1.Experiment
-	(*Problem)(nil),                  // 83: squall.v1.Problem
-	(*Event)(nil),                    // 84: squall.v1.Event
-	(*HaltLatch)(nil),                // 85: squall.v1.HaltLatch
+	(*ActiveStep)(nil),               // 20: squall.v1.ActiveStep
+	(*LiveRequest)(nil),              // 21: squall.v1.LiveRequest
+	(*LiveResponse)(nil),             // 22: squall.v1.LiveResponse
+	(*LiveRun)(nil),                  // 23: squall.v1.LiveRun
+	(*LiveHost)(nil),                 // 24: squall.v1.LiveHost
+	(*LiveFault)(nil),                // 25: squall.v1.LiveFault
+	(*LiveProbe)(nil),                // 26: squall.v1.LiveProbe
+	(*LiveRule)(nil),                 // 27: squall.v1.LiveRule
+	(*ListHostsRequest)(nil),         // 28: squall.v1.ListHostsRequest
+	(*ListHostsResponse)(nil),        // 29: squall.v1.ListHostsResponse
+	(*GetHostRequest)(nil),           // 30: squall.v1.GetHostRequest
+	(*GetHostResponse)(nil),          // 31: squall.v1.GetHostResponse
+	(*ListZonesRequest)(nil),         // 32: squall.v1.ListZonesRequest
+	(*ListZonesResponse)(nil),        // 33: squall.v1.ListZonesResponse
+	(*Zone)(nil),                     // 34: squall.v1.Zone
+	(*ListRunsRequest)(nil),          // 35: squall.v1.ListRunsRequest
+	(*ListRunsResponse)(nil),         // 36: squall.v1.ListRunsResponse
+	(*GetRunRequest)(nil),            // 37: squall.v1.GetRunRequest
+	(*GetRunResponse)(nil),           // 38: squall.v1.GetRunResponse
+	(*ListAuditRecordsRequest)(nil),  // 39: squall.v1.ListAuditRecordsRequest
+	(*ListAuditRecordsResponse)(nil), // 40: squall.v1.ListAuditRecordsResponse
+	(*PutScheduleRequest)(nil),       // 41: squall.v1.PutScheduleRequest
+	(*PutScheduleResponse)(nil),      // 42: squall.v1.PutScheduleResponse
+	(*ListSchedulesRequest)(nil),     // 43: squall.v1.ListSchedulesRequest
+	(*ListSchedulesResponse)(nil),    // 44: squall.v1.ListSchedulesResponse
+	(*GetScheduleRequest)(nil),       // 45: squall.v1.GetScheduleRequest
+	(*GetScheduleResponse)(nil),      // 46: squall.v1.GetScheduleResponse
+	(*PauseScheduleRequest)(nil),     // 47: squall.v1.PauseScheduleRequest
+	(*PauseScheduleResponse)(nil),    // 48: squall.v1.PauseScheduleResponse
+	(*RemoveScheduleRequest)(nil),    // 49: squall.v1.RemoveScheduleRequest
+	(*RemoveScheduleResponse)(nil),   // 50: squall.v1.RemoveScheduleResponse
+	(*ForgetHostRequest)(nil),        // 51: squall.v1.ForgetHostRequest
+	(*ForgetHostResponse)(nil),       // 52: squall.v1.ForgetHostResponse
+	(*ConfirmDamageRequest)(nil),     // 53: squall.v1.ConfirmDamageRequest
+	(*ConfirmDamageResponse)(nil),    // 54: squall.v1.ConfirmDamageResponse
+	(*ReportRequest)(nil),            // 55: squall.v1.ReportRequest
+	(*ReportResponse)(nil),           // 56: squall.v1.ReportResponse
+	(*RunReport)(nil),                // 57: squall.v1.RunReport
+	(*PhaseReport)(nil),              // 58: squall.v1.PhaseReport
+	(*StepReport)(nil),               // 59: squall.v1.StepReport
+	(*LateArming)(nil),               // 60: squall.v1.LateArming
+	(*Spread)(nil),                   // 61: squall.v1.Spread
+	(*ProbeReport)(nil),              // 62: squall.v1.ProbeReport
+	(*ProposeRequest)(nil),           // 63: squall.v1.ProposeRequest
+	(*ProposeResponse)(nil),          // 64: squall.v1.ProposeResponse
+	(*ProposeLargeRequest)(nil),      // 65: squall.v1.ProposeLargeRequest
+	(*ProposeLargeResponse)(nil),     // 66: squall.v1.ProposeLargeResponse
+	(*ConfirmRequest)(nil),           // 67: squall.v1.ConfirmRequest
+	(*ConfirmResponse)(nil),          // 68: squall.v1.ConfirmResponse
+	(*PushRequest)(nil),              // 69: squall.v1.PushRequest
+	(*PushResponse)(nil),             // 70: squall.v1.PushResponse
+	(*AlarmRequest)(nil),             // 71: squall.v1.AlarmRequest
+	(*AlarmResponse)(nil),            // 72: squall.v1.AlarmResponse
+	(*TryRequest)(nil),               // 73: squall.v1.TryRequest
+	(*TryResponse)(nil),              // 74: squall.v1.TryResponse
+	(*Tried)(nil),                    // 75: squall.v1.Tried
+	nil,                              // 76: squall.v1.PlanRequest.AimEntry
+	nil,                              // 77: squall.v1.RunRequest.AimEntry
+	nil,                              // 78: squall.v1.PutScheduleRequest.AimEntry
+	nil,                              // 79: squall.v1.StepReport.StandingEntry
+	nil,                              // 80: squall.v1.PushRequest.OrdersEntry
+	(*Experiment)(nil),               // 81: squall.v1.Experiment
+	(*Problem)(nil),                  // 82: squall.v1.Problem
+	(*Event)(nil),                    // 83: squall.v1.Event
+	(*HaltLatch)(nil),                // 84: squall.v1.HaltLatch
+	(*RunSummary)(nil),               // 85: squall.v1.RunSummary
 	(*Damage)(nil),                   // 86: squall.v1.Damage
 	(*HostConflict)(nil),             // 87: squall.v1.HostConflict
-	(RunState)(0),                    // 88: squall.v1.RunState
-	(Verdict)(0),                     // 89: squall.v1.Verdict
-	(*Principal)(nil),                // 90: squall.v1.Principal
-	(StepState)(0),                   // 91: squall.v1.StepState
-	(FindingKind)(0),                 // 92: squall.v1.FindingKind
-	(FindingState)(0),                // 93: squall.v1.FindingState
-	(*Registered)(nil),               // 94: squall.v1.Registered
-	(*AuditRecord)(nil),              // 95: squall.v1.AuditRecord
-	(*Scheduled)(nil),                // 96: squall.v1.Scheduled
-	(*OpenStep)(nil),                 // 97: squall.v1.OpenStep
-	(*Finding)(nil),                  // 98: squall.v1.Finding
-	(*Plan)(nil),                     // 99: squall.v1.Plan
-	(EndCause)(0),                    // 100: squall.v1.EndCause
-	(*PlannedPhase)(nil),             // 101: squall.v1.PlannedPhase
-	(*StepStatus)(nil),               // 102: squall.v1.StepStatus
-	(*Command)(nil),                  // 103: squall.v1.Command
-	(*Outcome)(nil),                  // 104: squall.v1.Outcome
-	(*PlannedProbe)(nil),             // 105: squall.v1.PlannedProbe
-	(*ProbeTrial)(nil),               // 106: squall.v1.ProbeTrial
-	(*ZoneRole)(nil),                 // 107: squall.v1.ZoneRole
-	(*Order)(nil),                    // 108: squall.v1.Order
+	(StepState)(0),                   // 88: squall.v1.StepState
+	(FindingKind)(0),                 // 89: squall.v1.FindingKind
+	(FindingState)(0),                // 90: squall.v1.FindingState
+	(*Registered)(nil),               // 91: squall.v1.Registered
+	(*AuditRecord)(nil),              // 92: squall.v1.AuditRecord
+	(*Scheduled)(nil),                // 93: squall.v1.Scheduled
+	(*OpenStep)(nil),                 // 94: squall.v1.OpenStep
+	(*Finding)(nil),                  // 95: squall.v1.Finding
+	(*Plan)(nil),                     // 96: squall.v1.Plan
+	(EndCause)(0),                    // 97: squall.v1.EndCause
+	(*PlannedPhase)(nil),             // 98: squall.v1.PlannedPhase
+	(*StepStatus)(nil),               // 99: squall.v1.StepStatus
+	(*Command)(nil),                  // 100: squall.v1.Command
+	(*Outcome)(nil),                  // 101: squall.v1.Outcome
+	(*PlannedProbe)(nil),             // 102: squall.v1.PlannedProbe
+	(*ProbeTrial)(nil),               // 103: squall.v1.ProbeTrial
+	(*ZoneRole)(nil),                 // 104: squall.v1.ZoneRole
+	(*Order)(nil),                    // 105: squall.v1.Order
 }
 var file_squall_v1_control_proto_depIdxs = []int32{
-	82,  // 0: squall.v1.PlanRequest.experiment:type_name -> squall.v1.Experiment
-	77,  // 1: squall.v1.PlanRequest.aim:type_name -> squall.v1.PlanRequest.AimEntry
-	82,  // 2: squall.v1.RunRequest.experiment:type_name -> squall.v1.Experiment
-	78,  // 3: squall.v1.RunRequest.aim:type_name -> squall.v1.RunRequest.AimEntry
-	83,  // 4: squall.v1.RunResponse.warnings:type_name -> squall.v1.Problem
-	83,  // 5: squall.v1.RunResponse.refused:type_name -> squall.v1.Problem
-	84,  // 6: squall.v1.WatchResponse.event:type_name -> squall.v1.Event
+	81,  // 0: squall.v1.PlanRequest.experiment:type_name -> squall.v1.Experiment
+	76,  // 1: squall.v1.PlanRequest.aim:type_name -> squall.v1.PlanRequest.AimEntry
+	81,  // 2: squall.v1.RunRequest.experiment:type_name -> squall.v1.Experiment
+	77,  // 3: squall.v1.RunRequest.aim:type_name -> squall.v1.RunRequest.AimEntry
+	82,  // 4: squall.v1.RunResponse.warnings:type_name -> squall.v1.Problem
+	82,  // 5: squall.v1.RunResponse.refused:type_name -> squall.v1.Problem
+	83,  // 6: squall.v1.WatchResponse.event:type_name -> squall.v1.Event
 	10,  // 7: squall.v1.HaltResponse.hosts:type_name -> squall.v1.HostClean
 	0,   // 8: squall.v1.HostClean.standing:type_name -> squall.v1.Standing
 	10,  // 9: squall.v1.UndoResponse.hosts:type_name -> squall.v1.HostClean
-	85,  // 10: squall.v1.Status.halt:type_name -> squall.v1.HaltLatch
-	20,  // 11: squall.v1.Status.runs:type_name -> squall.v1.RunSummary
-	21,  // 12: squall.v1.Status.active:type_name -> squall.v1.ActiveStep
+	84,  // 10: squall.v1.Status.halt:type_name -> squall.v1.HaltLatch
+	85,  // 11: squall.v1.Status.runs:type_name -> squall.v1.RunSummary
+	20,  // 12: squall.v1.Status.active:type_name -> squall.v1.ActiveStep
 	10,  // 13: squall.v1.Status.residue:type_name -> squall.v1.HostClean
 	19,  // 14: squall.v1.Status.servers:type_name -> squall.v1.ServerStatus
 	18,  // 15: squall.v1.Status.barred:type_name -> squall.v1.BarredHost
 	86,  // 16: squall.v1.BarredHost.damage:type_name -> squall.v1.Damage
 	87,  // 17: squall.v1.BarredHost.conflict:type_name -> squall.v1.HostConflict
-	88,  // 18: squall.v1.RunSummary.state:type_name -> squall.v1.RunState
-	89,  // 19: squall.v1.RunSummary.verdict:type_name -> squall.v1.Verdict
-	90,  // 20: squall.v1.RunSummary.by:type_name -> squall.v1.Principal
-	91,  // 21: squall.v1.ActiveStep.state:type_name -> squall.v1.StepState
-	0,   // 22: squall.v1.ActiveStep.standing:type_name -> squall.v1.Standing
-	20,  // 23: squall.v1.LiveRun.run:type_name -> squall.v1.RunSummary
-	25,  // 24: squall.v1.LiveRun.hosts:type_name -> squall.v1.LiveHost
-	26,  // 25: squall.v1.LiveRun.faults:type_name -> squall.v1.LiveFault
-	27,  // 26: squall.v1.LiveRun.probes:type_name -> squall.v1.LiveProbe
-	28,  // 27: squall.v1.LiveRun.rules:type_name -> squall.v1.LiveRule
-	10,  // 28: squall.v1.LiveRun.residue:type_name -> squall.v1.HostClean
-	1,   // 29: squall.v1.LiveHost.condition:type_name -> squall.v1.HostCondition
-	92,  // 30: squall.v1.LiveRule.kind:type_name -> squall.v1.FindingKind
-	93,  // 31: squall.v1.LiveRule.state:type_name -> squall.v1.FindingState
-	94,  // 32: squall.v1.ListHostsResponse.hosts:type_name -> squall.v1.Registered
-	94,  // 33: squall.v1.GetHostResponse.host:type_name -> squall.v1.Registered
-	35,  // 34: squall.v1.ListZonesResponse.zones:type_name -> squall.v1.Zone
-	20,  // 35: squall.v1.ListRunsResponse.runs:type_name -> squall.v1.RunSummary
-	95,  // 36: squall.v1.ListAuditRecordsResponse.audit:type_name -> squall.v1.AuditRecord
-	79,  // 37: squall.v1.PutScheduleRequest.aim:type_name -> squall.v1.PutScheduleRequest.AimEntry
-	83,  // 38: squall.v1.PutScheduleResponse.refused:type_name -> squall.v1.Problem
-	96,  // 39: squall.v1.PutScheduleResponse.schedule:type_name -> squall.v1.Scheduled
-	83,  // 40: squall.v1.PutScheduleResponse.warnings:type_name -> squall.v1.Problem
-	96,  // 41: squall.v1.ListSchedulesResponse.schedules:type_name -> squall.v1.Scheduled
-	97,  // 42: squall.v1.ForgetHostResponse.open:type_name -> squall.v1.OpenStep
-	86,  // 43: squall.v1.ConfirmDamageResponse.damage:type_name -> squall.v1.Damage
-	20,  // 44: squall.v1.RunReport.summary:type_name -> squall.v1.RunSummary
-	98,  // 45: squall.v1.RunReport.findings:type_name -> squall.v1.Finding
-	59,  // 46: squall.v1.RunReport.phases:type_name -> squall.v1.PhaseReport
-	60,  // 47: squall.v1.RunReport.steps:type_name -> squall.v1.StepReport
-	63,  // 48: squall.v1.RunReport.probes:type_name -> squall.v1.ProbeReport
-	10,  // 49: squall.v1.RunReport.residue:type_name -> squall.v1.HostClean
-	84,  // 50: squall.v1.RunReport.events:type_name -> squall.v1.Event
-	99,  // 51: squall.v1.RunReport.plan:type_name -> squall.v1.Plan
-	100, // 52: squall.v1.RunReport.end_cause:type_name -> squall.v1.EndCause
-	101, // 53: squall.v1.PhaseReport.planned:type_name -> squall.v1.PlannedPhase
-	102, // 54: squall.v1.StepReport.hosts:type_name -> squall.v1.StepStatus
-	62,  // 55: squall.v1.StepReport.skew:type_name -> squall.v1.Spread
-	62,  // 56: squall.v1.StepReport.late:type_name -> squall.v1.Spread
-	80,  // 57: squall.v1.StepReport.standing:type_name -> squall.v1.StepReport.StandingEntry
-	61,  // 58: squall.v1.StepReport.armed_late:type_name -> squall.v1.LateArming
-	103, // 59: squall.v1.ProposeRequest.command:type_name -> squall.v1.Command
-	104, // 60: squall.v1.ProposeResponse.outcome:type_name -> squall.v1.Outcome
-	104, // 61: squall.v1.ProposeLargeResponse.outcome:type_name -> squall.v1.Outcome
-	81,  // 62: squall.v1.PushRequest.orders:type_name -> squall.v1.PushRequest.OrdersEntry
-	85,  // 63: squall.v1.AlarmRequest.halt:type_name -> squall.v1.HaltLatch
-	105, // 64: squall.v1.TryRequest.probes:type_name -> squall.v1.PlannedProbe
-	106, // 65: squall.v1.Tried.probes:type_name -> squall.v1.ProbeTrial
-	107, // 66: squall.v1.PlanRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
-	107, // 67: squall.v1.RunRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
-	107, // 68: squall.v1.PutScheduleRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
-	0,   // 69: squall.v1.StepReport.StandingEntry.value:type_name -> squall.v1.Standing
-	108, // 70: squall.v1.PushRequest.OrdersEntry.value:type_name -> squall.v1.Order
-	2,   // 71: squall.v1.ControlService.Plan:input_type -> squall.v1.PlanRequest
-	4,   // 72: squall.v1.ControlService.Run:input_type -> squall.v1.RunRequest
-	6,   // 73: squall.v1.ControlService.Watch:input_type -> squall.v1.WatchRequest
-	8,   // 74: squall.v1.ControlService.Halt:input_type -> squall.v1.HaltRequest
-	11,  // 75: squall.v1.ControlService.Resume:input_type -> squall.v1.ResumeRequest
-	13,  // 76: squall.v1.ControlService.Undo:input_type -> squall.v1.UndoRequest
-	15,  // 77: squall.v1.ControlService.Status:input_type -> squall.v1.StatusRequest
-	22,  // 78: squall.v1.ControlService.Live:input_type -> squall.v1.LiveRequest
-	29,  // 79: squall.v1.ControlService.ListHosts:input_type -> squall.v1.ListHostsRequest
-	31,  // 80: squall.v1.ControlService.GetHost:input_type -> squall.v1.GetHostRequest
-	33,  // 81: squall.v1.ControlService.ListZones:input_type -> squall.v1.ListZonesRequest
-	36,  // 82: squall.v1.ControlService.ListRuns:input_type -> squall.v1.ListRunsRequest
-	38,  // 83: squall.v1.ControlService.GetRun:input_type -> squall.v1.GetRunRequest
-	40,  // 84: squall.v1.ControlService.ListAuditRecords:input_type -> squall.v1.ListAuditRecordsRequest
-	52,  // 85: squall.v1.ControlService.ForgetHost:input_type -> squall.v1.ForgetHostRequest
-	54,  // 86: squall.v1.ControlService.ConfirmDamage:input_type -> squall.v1.ConfirmDamageRequest
-	42,  // 87: squall.v1.ControlService.PutSchedule:input_type -> squall.v1.PutScheduleRequest
-	44,  // 88: squall.v1.ControlService.ListSchedules:input_type -> squall.v1.ListSchedulesRequest
-	46,  // 89: squall.v1.ControlService.GetSchedule:input_type -> squall.v1.GetScheduleRequest
-	48,  // 90: squall.v1.ControlService.PauseSchedule:input_type -> squall.v1.PauseScheduleRequest
-	50,  // 91: squall.v1.ControlService.RemoveSchedule:input_type -> squall.v1.RemoveScheduleRequest
-	56,  // 92: squall.v1.ControlService.Report:input_type -> squall.v1.ReportRequest
-	64,  // 93: squall.v1.PeerService.Propose:input_type -> squall.v1.ProposeRequest
-	66,  // 94: squall.v1.PeerService.ProposeLarge:input_type -> squall.v1.ProposeLargeRequest
-	68,  // 95: squall.v1.PeerService.Confirm:input_type -> squall.v1.ConfirmRequest
-	70,  // 96: squall.v1.PeerService.Push:input_type -> squall.v1.PushRequest
-	72,  // 97: squall.v1.PeerService.Alarm:input_type -> squall.v1.AlarmRequest
-	74,  // 98: squall.v1.PeerService.Try:input_type -> squall.v1.TryRequest
-	3,   // 99: squall.v1.ControlService.Plan:output_type -> squall.v1.PlanResponse
-	5,   // 100: squall.v1.ControlService.Run:output_type -> squall.v1.RunResponse
-	7,   // 101: squall.v1.ControlService.Watch:output_type -> squall.v1.WatchResponse
-	9,   // 102: squall.v1.ControlService.Halt:output_type -> squall.v1.HaltResponse
-	12,  // 103: squall.v1.ControlService.Resume:output_type -> squall.v1.ResumeResponse
-	14,  // 104: squall.v1.ControlService.Undo:output_type -> squall.v1.UndoResponse
-	16,  // 105: squall.v1.ControlService.Status:output_type -> squall.v1.StatusResponse
-	23,  // 106: squall.v1.ControlService.Live:output_type -> squall.v1.LiveResponse
-	30,  // 107: squall.v1.ControlService.ListHosts:output_type -> squall.v1.ListHostsResponse
-	32,  // 108: squall.v1.ControlService.GetHost:output_type -> squall.v1.GetHostResponse
-	34,  // 109: squall.v1.ControlService.ListZones:output_type -> squall.v1.ListZonesResponse
-	37,  // 110: squall.v1.ControlService.ListRuns:output_type -> squall.v1.ListRunsResponse
-	39,  // 111: squall.v1.ControlService.GetRun:output_type -> squall.v1.GetRunResponse
-	41,  // 112: squall.v1.ControlService.ListAuditRecords:output_type -> squall.v1.ListAuditRecordsResponse
-	53,  // 113: squall.v1.ControlService.ForgetHost:output_type -> squall.v1.ForgetHostResponse
-	55,  // 114: squall.v1.ControlService.ConfirmDamage:output_type -> squall.v1.ConfirmDamageResponse
-	43,  // 115: squall.v1.ControlService.PutSchedule:output_type -> squall.v1.PutScheduleResponse
-	45,  // 116: squall.v1.ControlService.ListSchedules:output_type -> squall.v1.ListSchedulesResponse
-	47,  // 117: squall.v1.ControlService.GetSchedule:output_type -> squall.v1.GetScheduleResponse
-	49,  // 118: squall.v1.ControlService.PauseSchedule:output_type -> squall.v1.PauseScheduleResponse
-	51,  // 119: squall.v1.ControlService.RemoveSchedule:output_type -> squall.v1.RemoveScheduleResponse
-	57,  // 120: squall.v1.ControlService.Report:output_type -> squall.v1.ReportResponse
-	65,  // 121: squall.v1.PeerService.Propose:output_type -> squall.v1.ProposeResponse
-	67,  // 122: squall.v1.PeerService.ProposeLarge:output_type -> squall.v1.ProposeLargeResponse
-	69,  // 123: squall.v1.PeerService.Confirm:output_type -> squall.v1.ConfirmResponse
-	71,  // 124: squall.v1.PeerService.Push:output_type -> squall.v1.PushResponse
-	73,  // 125: squall.v1.PeerService.Alarm:output_type -> squall.v1.AlarmResponse
-	75,  // 126: squall.v1.PeerService.Try:output_type -> squall.v1.TryResponse
-	99,  // [99:127] is the sub-list for method output_type
-	71,  // [71:99] is the sub-list for method input_type
-	71,  // [71:71] is the sub-list for extension type_name
-	71,  // [71:71] is the sub-list for extension extendee
-	0,   // [0:71] is the sub-list for field type_name
+	88,  // 18: squall.v1.ActiveStep.state:type_name -> squall.v1.StepState
+	0,   // 19: squall.v1.ActiveStep.standing:type_name -> squall.v1.Standing
+	85,  // 20: squall.v1.LiveRun.run:type_name -> squall.v1.RunSummary
+	24,  // 21: squall.v1.LiveRun.hosts:type_name -> squall.v1.LiveHost
+	25,  // 22: squall.v1.LiveRun.faults:type_name -> squall.v1.LiveFault
+	26,  // 23: squall.v1.LiveRun.probes:type_name -> squall.v1.LiveProbe
+	27,  // 24: squall.v1.LiveRun.rules:type_name -> squall.v1.LiveRule
+	10,  // 25: squall.v1.LiveRun.residue:type_name -> squall.v1.HostClean
+	1,   // 26: squall.v1.LiveHost.condition:type_name -> squall.v1.HostCondition
+	89,  // 27: squall.v1.LiveRule.kind:type_name -> squall.v1.FindingKind
+	90,  // 28: squall.v1.LiveRule.state:type_name -> squall.v1.FindingState
+	91,  // 29: squall.v1.ListHostsResponse.hosts:type_name -> squall.v1.Registered
+	91,  // 30: squall.v1.GetHostResponse.host:type_name -> squall.v1.Registered
+	34,  // 31: squall.v1.ListZonesResponse.zones:type_name -> squall.v1.Zone
+	85,  // 32: squall.v1.ListRunsResponse.runs:type_name -> squall.v1.RunSummary
+	92,  // 33: squall.v1.ListAuditRecordsResponse.audit:type_name -> squall.v1.AuditRecord
+	78,  // 34: squall.v1.PutScheduleRequest.aim:type_name -> squall.v1.PutScheduleRequest.AimEntry
+	82,  // 35: squall.v1.PutScheduleResponse.refused:type_name -> squall.v1.Problem
+	93,  // 36: squall.v1.PutScheduleResponse.schedule:type_name -> squall.v1.Scheduled
+	82,  // 37: squall.v1.PutScheduleResponse.warnings:type_name -> squall.v1.Problem
+	93,  // 38: squall.v1.ListSchedulesResponse.schedules:type_name -> squall.v1.Scheduled
+	94,  // 39: squall.v1.ForgetHostResponse.open:type_name -> squall.v1.OpenStep
+	86,  // 40: squall.v1.ConfirmDamageResponse.damage:type_name -> squall.v1.Damage
+	85,  // 41: squall.v1.RunReport.summary:type_name -> squall.v1.RunSummary
+	95,  // 42: squall.v1.RunReport.findings:type_name -> squall.v1.Finding
+	58,  // 43: squall.v1.RunReport.phases:type_name -> squall.v1.PhaseReport
+	59,  // 44: squall.v1.RunReport.steps:type_name -> squall.v1.StepReport
+	62,  // 45: squall.v1.RunReport.probes:type_name -> squall.v1.ProbeReport
+	10,  // 46: squall.v1.RunReport.residue:type_name -> squall.v1.HostClean
+	83,  // 47: squall.v1.RunReport.events:type_name -> squall.v1.Event
+	96,  // 48: squall.v1.RunReport.plan:type_name -> squall.v1.Plan
+	97,  // 49: squall.v1.RunReport.end_cause:type_name -> squall.v1.EndCause
+	98,  // 50: squall.v1.PhaseReport.planned:type_name -> squall.v1.PlannedPhase
+	99,  // 51: squall.v1.StepReport.hosts:type_name -> squall.v1.StepStatus
+	61,  // 52: squall.v1.StepReport.skew:type_name -> squall.v1.Spread
+	61,  // 53: squall.v1.StepReport.late:type_name -> squall.v1.Spread
+	79,  // 54: squall.v1.StepReport.standing:type_name -> squall.v1.StepReport.StandingEntry
+	60,  // 55: squall.v1.StepReport.armed_late:type_name -> squall.v1.LateArming
+	100, // 56: squall.v1.ProposeRequest.command:type_name -> squall.v1.Command
+	101, // 57: squall.v1.ProposeResponse.outcome:type_name -> squall.v1.Outcome
+	101, // 58: squall.v1.ProposeLargeResponse.outcome:type_name -> squall.v1.Outcome
+	80,  // 59: squall.v1.PushRequest.orders:type_name -> squall.v1.PushRequest.OrdersEntry
+	84,  // 60: squall.v1.AlarmRequest.halt:type_name -> squall.v1.HaltLatch
+	102, // 61: squall.v1.TryRequest.probes:type_name -> squall.v1.PlannedProbe
+	103, // 62: squall.v1.Tried.probes:type_name -> squall.v1.ProbeTrial
+	104, // 63: squall.v1.PlanRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	104, // 64: squall.v1.RunRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	104, // 65: squall.v1.PutScheduleRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	0,   // 66: squall.v1.StepReport.StandingEntry.value:type_name -> squall.v1.Standing
+	105, // 67: squall.v1.PushRequest.OrdersEntry.value:type_name -> squall.v1.Order
+	2,   // 68: squall.v1.ControlService.Plan:input_type -> squall.v1.PlanRequest
+	4,   // 69: squall.v1.ControlService.Run:input_type -> squall.v1.RunRequest
+	6,   // 70: squall.v1.ControlService.Watch:input_type -> squall.v1.WatchRequest
+	8,   // 71: squall.v1.ControlService.Halt:input_type -> squall.v1.HaltRequest
+	11,  // 72: squall.v1.ControlService.Resume:input_type -> squall.v1.ResumeRequest
+	13,  // 73: squall.v1.ControlService.Undo:input_type -> squall.v1.UndoRequest
+	15,  // 74: squall.v1.ControlService.Status:input_type -> squall.v1.StatusRequest
+	21,  // 75: squall.v1.ControlService.Live:input_type -> squall.v1.LiveRequest
+	28,  // 76: squall.v1.ControlService.ListHosts:input_type -> squall.v1.ListHostsRequest
+	30,  // 77: squall.v1.ControlService.GetHost:input_type -> squall.v1.GetHostRequest
+	32,  // 78: squall.v1.ControlService.ListZones:input_type -> squall.v1.ListZonesRequest
+	35,  // 79: squall.v1.ControlService.ListRuns:input_type -> squall.v1.ListRunsRequest
+	37,  // 80: squall.v1.ControlService.GetRun:input_type -> squall.v1.GetRunRequest
+	39,  // 81: squall.v1.ControlService.ListAuditRecords:input_type -> squall.v1.ListAuditRecordsRequest
+	51,  // 82: squall.v1.ControlService.ForgetHost:input_type -> squall.v1.ForgetHostRequest
+	53,  // 83: squall.v1.ControlService.ConfirmDamage:input_type -> squall.v1.ConfirmDamageRequest
+	41,  // 84: squall.v1.ControlService.PutSchedule:input_type -> squall.v1.PutScheduleRequest
+	43,  // 85: squall.v1.ControlService.ListSchedules:input_type -> squall.v1.ListSchedulesRequest
+	45,  // 86: squall.v1.ControlService.GetSchedule:input_type -> squall.v1.GetScheduleRequest
+	47,  // 87: squall.v1.ControlService.PauseSchedule:input_type -> squall.v1.PauseScheduleRequest
+	49,  // 88: squall.v1.ControlService.RemoveSchedule:input_type -> squall.v1.RemoveScheduleRequest
+	55,  // 89: squall.v1.ControlService.Report:input_type -> squall.v1.ReportRequest
+	63,  // 90: squall.v1.PeerService.Propose:input_type -> squall.v1.ProposeRequest
+	65,  // 91: squall.v1.PeerService.ProposeLarge:input_type -> squall.v1.ProposeLargeRequest
+	67,  // 92: squall.v1.PeerService.Confirm:input_type -> squall.v1.ConfirmRequest
+	69,  // 93: squall.v1.PeerService.Push:input_type -> squall.v1.PushRequest
+	71,  // 94: squall.v1.PeerService.Alarm:input_type -> squall.v1.AlarmRequest
+	73,  // 95: squall.v1.PeerService.Try:input_type -> squall.v1.TryRequest
+	3,   // 96: squall.v1.ControlService.Plan:output_type -> squall.v1.PlanResponse
+	5,   // 97: squall.v1.ControlService.Run:output_type -> squall.v1.RunResponse
+	7,   // 98: squall.v1.ControlService.Watch:output_type -> squall.v1.WatchResponse
+	9,   // 99: squall.v1.ControlService.Halt:output_type -> squall.v1.HaltResponse
+	12,  // 100: squall.v1.ControlService.Resume:output_type -> squall.v1.ResumeResponse
+	14,  // 101: squall.v1.ControlService.Undo:output_type -> squall.v1.UndoResponse
+	16,  // 102: squall.v1.ControlService.Status:output_type -> squall.v1.StatusResponse
+	22,  // 103: squall.v1.ControlService.Live:output_type -> squall.v1.LiveResponse
+	29,  // 104: squall.v1.ControlService.ListHosts:output_type -> squall.v1.ListHostsResponse
+	31,  // 105: squall.v1.ControlService.GetHost:output_type -> squall.v1.GetHostResponse
+	33,  // 106: squall.v1.ControlService.ListZones:output_type -> squall.v1.ListZonesResponse
+	36,  // 107: squall.v1.ControlService.ListRuns:output_type -> squall.v1.ListRunsResponse
+	38,  // 108: squall.v1.ControlService.GetRun:output_type -> squall.v1.GetRunResponse
+	40,  // 109: squall.v1.ControlService.ListAuditRecords:output_type -> squall.v1.ListAuditRecordsResponse
+	52,  // 110: squall.v1.ControlService.ForgetHost:output_type -> squall.v1.ForgetHostResponse
+	54,  // 111: squall.v1.ControlService.ConfirmDamage:output_type -> squall.v1.ConfirmDamageResponse
+	42,  // 112: squall.v1.ControlService.PutSchedule:output_type -> squall.v1.PutScheduleResponse
+	44,  // 113: squall.v1.ControlService.ListSchedules:output_type -> squall.v1.ListSchedulesResponse
+	46,  // 114: squall.v1.ControlService.GetSchedule:output_type -> squall.v1.GetScheduleResponse
+	48,  // 115: squall.v1.ControlService.PauseSchedule:output_type -> squall.v1.PauseScheduleResponse
+	50,  // 116: squall.v1.ControlService.RemoveSchedule:output_type -> squall.v1.RemoveScheduleResponse
+	56,  // 117: squall.v1.ControlService.Report:output_type -> squall.v1.ReportResponse
+	64,  // 118: squall.v1.PeerService.Propose:output_type -> squall.v1.ProposeResponse
+	66,  // 119: squall.v1.PeerService.ProposeLarge:output_type -> squall.v1.ProposeLargeResponse
+	68,  // 120: squall.v1.PeerService.Confirm:output_type -> squall.v1.ConfirmResponse
+	70,  // 121: squall.v1.PeerService.Push:output_type -> squall.v1.PushResponse
+	72,  // 122: squall.v1.PeerService.Alarm:output_type -> squall.v1.AlarmResponse
+	74,  // 123: squall.v1.PeerService.Try:output_type -> squall.v1.TryResponse
+	96,  // [96:124] is the sub-list for method output_type
+	68,  // [68:96] is the sub-list for method input_type
+	68,  // [68:68] is the sub-list for extension type_name
+	68,  // [68:68] is the sub-list for extension extendee
+	0,   // [0:68] is the sub-list for field type_name
 }
 
 func init() { file_squall_v1_control_proto_init() }
@@ -5681,14 +5522,14 @@ func file_squall_v1_control_proto_init() {
 	file_squall_v1_op_proto_init()
 	file_squall_v1_plan_proto_init()
 	file_squall_v1_state_proto_init()
-	file_squall_v1_control_proto_msgTypes[25].OneofWrappers = []any{}
+	file_squall_v1_control_proto_msgTypes[24].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_squall_v1_control_proto_rawDesc), len(file_squall_v1_control_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   80,
+			NumMessages:   79,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -3275,6 +3275,142 @@ func (x *Run) GetSlot() *SlotRef {
 	return nil
 }
 
+// RunSummary is a run in a list.
+type RunSummary struct {
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	Id                string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Experiment        string                 `protobuf:"bytes,2,opt,name=experiment,proto3" json:"experiment,omitempty"`
+	State             RunState               `protobuf:"varint,3,opt,name=state,proto3,enum=squall.v1.RunState" json:"state,omitempty"`
+	Verdict           Verdict                `protobuf:"varint,4,opt,name=verdict,proto3,enum=squall.v1.Verdict" json:"verdict,omitempty"`
+	By                *Principal             `protobuf:"bytes,5,opt,name=by,proto3" json:"by,omitempty"`
+	AdmittedUnixNanos int64                  `protobuf:"varint,6,opt,name=admitted_unix_nanos,json=admittedUnixNanos,proto3" json:"admitted_unix_nanos,omitempty"`
+	T0UnixNanos       int64                  `protobuf:"varint,7,opt,name=t0_unix_nanos,json=t0UnixNanos,proto3" json:"t0_unix_nanos,omitempty"`
+	EndsUnixNanos     int64                  `protobuf:"varint,8,opt,name=ends_unix_nanos,json=endsUnixNanos,proto3" json:"ends_unix_nanos,omitempty"`
+	Hosts             uint32                 `protobuf:"varint,9,opt,name=hosts,proto3" json:"hosts,omitempty"`
+	// Hosts that are unknown or have residue.
+	Residue uint32 `protobuf:"varint,10,opt,name=residue,proto3" json:"residue,omitempty"`
+	// Hosts that hold a fault and are heard from.
+	Held uint32 `protobuf:"varint,11,opt,name=held,proto3" json:"held,omitempty"`
+	// The log index of its admission: lists go by it.
+	AdmittedIndex uint64 `protobuf:"varint,12,opt,name=admitted_index,json=admittedIndex,proto3" json:"admitted_index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RunSummary) Reset() {
+	*x = RunSummary{}
+	mi := &file_squall_v1_state_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RunSummary) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RunSummary) ProtoMessage() {}
+
+func (x *RunSummary) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RunSummary.ProtoReflect.Descriptor instead.
+func (*RunSummary) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *RunSummary) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *RunSummary) GetExperiment() string {
+	if x != nil {
+		return x.Experiment
+	}
+	return ""
+}
+
+func (x *RunSummary) GetState() RunState {
+	if x != nil {
+		return x.State
+	}
+	return RunState_RUN_STATE_UNSPECIFIED
+}
+
+func (x *RunSummary) GetVerdict() Verdict {
+	if x != nil {
+		return x.Verdict
+	}
+	return Verdict_VERDICT_UNSPECIFIED
+}
+
+func (x *RunSummary) GetBy() *Principal {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
+func (x *RunSummary) GetAdmittedUnixNanos() int64 {
+	if x != nil {
+		return x.AdmittedUnixNanos
+	}
+	return 0
+}
+
+func (x *RunSummary) GetT0UnixNanos() int64 {
+	if x != nil {
+		return x.T0UnixNanos
+	}
+	return 0
+}
+
+func (x *RunSummary) GetEndsUnixNanos() int64 {
+	if x != nil {
+		return x.EndsUnixNanos
+	}
+	return 0
+}
+
+func (x *RunSummary) GetHosts() uint32 {
+	if x != nil {
+		return x.Hosts
+	}
+	return 0
+}
+
+func (x *RunSummary) GetResidue() uint32 {
+	if x != nil {
+		return x.Residue
+	}
+	return 0
+}
+
+func (x *RunSummary) GetHeld() uint32 {
+	if x != nil {
+		return x.Held
+	}
+	return 0
+}
+
+func (x *RunSummary) GetAdmittedIndex() uint64 {
+	if x != nil {
+		return x.AdmittedIndex
+	}
+	return 0
+}
+
 // ProbeTotal is a probe over a whole run.
 type ProbeTotal struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3290,7 +3426,7 @@ type ProbeTotal struct {
 
 func (x *ProbeTotal) Reset() {
 	*x = ProbeTotal{}
-	mi := &file_squall_v1_state_proto_msgTypes[34]
+	mi := &file_squall_v1_state_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3302,7 +3438,7 @@ func (x *ProbeTotal) String() string {
 func (*ProbeTotal) ProtoMessage() {}
 
 func (x *ProbeTotal) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[34]
+	mi := &file_squall_v1_state_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3315,7 +3451,7 @@ func (x *ProbeTotal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeTotal.ProtoReflect.Descriptor instead.
 func (*ProbeTotal) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{34}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ProbeTotal) GetTotal() *Window {
@@ -3351,7 +3487,7 @@ type StepHosts struct {
 
 func (x *StepHosts) Reset() {
 	*x = StepHosts{}
-	mi := &file_squall_v1_state_proto_msgTypes[35]
+	mi := &file_squall_v1_state_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3363,7 +3499,7 @@ func (x *StepHosts) String() string {
 func (*StepHosts) ProtoMessage() {}
 
 func (x *StepHosts) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[35]
+	mi := &file_squall_v1_state_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3376,7 +3512,7 @@ func (x *StepHosts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepHosts.ProtoReflect.Descriptor instead.
 func (*StepHosts) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{35}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *StepHosts) GetHosts() map[string]*StepStatus {
@@ -3414,7 +3550,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_squall_v1_state_proto_msgTypes[36]
+	mi := &file_squall_v1_state_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3426,7 +3562,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[36]
+	mi := &file_squall_v1_state_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3439,7 +3575,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{36}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Event) GetIndex() uint64 {
@@ -3540,7 +3676,7 @@ type Registered struct {
 
 func (x *Registered) Reset() {
 	*x = Registered{}
-	mi := &file_squall_v1_state_proto_msgTypes[37]
+	mi := &file_squall_v1_state_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3552,7 +3688,7 @@ func (x *Registered) String() string {
 func (*Registered) ProtoMessage() {}
 
 func (x *Registered) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[37]
+	mi := &file_squall_v1_state_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3565,7 +3701,7 @@ func (x *Registered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Registered.ProtoReflect.Descriptor instead.
 func (*Registered) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{37}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Registered) GetHost() *Host {
@@ -3674,7 +3810,7 @@ type OpenStep struct {
 
 func (x *OpenStep) Reset() {
 	*x = OpenStep{}
-	mi := &file_squall_v1_state_proto_msgTypes[38]
+	mi := &file_squall_v1_state_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3686,7 +3822,7 @@ func (x *OpenStep) String() string {
 func (*OpenStep) ProtoMessage() {}
 
 func (x *OpenStep) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[38]
+	mi := &file_squall_v1_state_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3699,7 +3835,7 @@ func (x *OpenStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenStep.ProtoReflect.Descriptor instead.
 func (*OpenStep) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{38}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *OpenStep) GetRun() string {
@@ -3744,7 +3880,7 @@ type HostConflict struct {
 
 func (x *HostConflict) Reset() {
 	*x = HostConflict{}
-	mi := &file_squall_v1_state_proto_msgTypes[39]
+	mi := &file_squall_v1_state_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3756,7 +3892,7 @@ func (x *HostConflict) String() string {
 func (*HostConflict) ProtoMessage() {}
 
 func (x *HostConflict) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[39]
+	mi := &file_squall_v1_state_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3769,7 +3905,7 @@ func (x *HostConflict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostConflict.ProtoReflect.Descriptor instead.
 func (*HostConflict) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{39}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *HostConflict) GetInstance() string {
@@ -3810,7 +3946,7 @@ type AuditRecord struct {
 
 func (x *AuditRecord) Reset() {
 	*x = AuditRecord{}
-	mi := &file_squall_v1_state_proto_msgTypes[40]
+	mi := &file_squall_v1_state_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3822,7 +3958,7 @@ func (x *AuditRecord) String() string {
 func (*AuditRecord) ProtoMessage() {}
 
 func (x *AuditRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[40]
+	mi := &file_squall_v1_state_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3835,7 +3971,7 @@ func (x *AuditRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditRecord.ProtoReflect.Descriptor instead.
 func (*AuditRecord) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{40}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *AuditRecord) GetIndex() uint64 {
@@ -3917,7 +4053,7 @@ type State struct {
 
 func (x *State) Reset() {
 	*x = State{}
-	mi := &file_squall_v1_state_proto_msgTypes[41]
+	mi := &file_squall_v1_state_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3929,7 +4065,7 @@ func (x *State) String() string {
 func (*State) ProtoMessage() {}
 
 func (x *State) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[41]
+	mi := &file_squall_v1_state_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3942,7 +4078,7 @@ func (x *State) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use State.ProtoReflect.Descriptor instead.
 func (*State) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{41}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *State) GetIndex() uint64 {
@@ -4061,7 +4197,7 @@ type AppliedCommand struct {
 
 func (x *AppliedCommand) Reset() {
 	*x = AppliedCommand{}
-	mi := &file_squall_v1_state_proto_msgTypes[42]
+	mi := &file_squall_v1_state_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4073,7 +4209,7 @@ func (x *AppliedCommand) String() string {
 func (*AppliedCommand) ProtoMessage() {}
 
 func (x *AppliedCommand) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[42]
+	mi := &file_squall_v1_state_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4086,7 +4222,7 @@ func (x *AppliedCommand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppliedCommand.ProtoReflect.Descriptor instead.
 func (*AppliedCommand) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{42}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *AppliedCommand) GetId() string {
@@ -4330,7 +4466,24 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\n" +
 	"StepsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12*\n" +
-	"\x05value\x18\x02 \x01(\v2\x14.squall.v1.StepHostsR\x05value:\x028\x01\"r\n" +
+	"\x05value\x18\x02 \x01(\v2\x14.squall.v1.StepHostsR\x05value:\x028\x01\"\xa2\x03\n" +
+	"\n" +
+	"RunSummary\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1e\n" +
+	"\n" +
+	"experiment\x18\x02 \x01(\tR\n" +
+	"experiment\x12)\n" +
+	"\x05state\x18\x03 \x01(\x0e2\x13.squall.v1.RunStateR\x05state\x12,\n" +
+	"\averdict\x18\x04 \x01(\x0e2\x12.squall.v1.VerdictR\averdict\x12$\n" +
+	"\x02by\x18\x05 \x01(\v2\x14.squall.v1.PrincipalR\x02by\x12.\n" +
+	"\x13admitted_unix_nanos\x18\x06 \x01(\x03R\x11admittedUnixNanos\x12\"\n" +
+	"\rt0_unix_nanos\x18\a \x01(\x03R\vt0UnixNanos\x12&\n" +
+	"\x0fends_unix_nanos\x18\b \x01(\x03R\rendsUnixNanos\x12\x14\n" +
+	"\x05hosts\x18\t \x01(\rR\x05hosts\x12\x18\n" +
+	"\aresidue\x18\n" +
+	" \x01(\rR\aresidue\x12\x12\n" +
+	"\x04held\x18\v \x01(\rR\x04held\x12%\n" +
+	"\x0eadmitted_index\x18\f \x01(\x04R\radmittedIndex\"r\n" +
 	"\n" +
 	"ProbeTotal\x12'\n" +
 	"\x05total\x18\x01 \x01(\v2\x11.squall.v1.WindowR\x05total\x12'\n" +
@@ -4512,7 +4665,7 @@ func file_squall_v1_state_proto_rawDescGZIP() []byte {
 }
 
 var file_squall_v1_state_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
-var file_squall_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
+var file_squall_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 55)
 var file_squall_v1_state_proto_goTypes = []any{
 	(Role)(0),              // 0: squall.v1.Role
 	(SlotOutcome)(0),       // 1: squall.v1.SlotOutcome
@@ -4556,142 +4709,146 @@ var file_squall_v1_state_proto_goTypes = []any{
 	(*BeginPhase)(nil),     // 39: squall.v1.BeginPhase
 	(*Outcome)(nil),        // 40: squall.v1.Outcome
 	(*Run)(nil),            // 41: squall.v1.Run
-	(*ProbeTotal)(nil),     // 42: squall.v1.ProbeTotal
-	(*StepHosts)(nil),      // 43: squall.v1.StepHosts
-	(*Event)(nil),          // 44: squall.v1.Event
-	(*Registered)(nil),     // 45: squall.v1.Registered
-	(*OpenStep)(nil),       // 46: squall.v1.OpenStep
-	(*HostConflict)(nil),   // 47: squall.v1.HostConflict
-	(*AuditRecord)(nil),    // 48: squall.v1.AuditRecord
-	(*State)(nil),          // 49: squall.v1.State
-	(*AppliedCommand)(nil), // 50: squall.v1.AppliedCommand
-	nil,                    // 51: squall.v1.PutSchedule.AimEntry
-	nil,                    // 52: squall.v1.Scheduled.AimEntry
-	nil,                    // 53: squall.v1.Run.EnteredUnixNanosEntry
-	nil,                    // 54: squall.v1.Run.StepsEntry
-	nil,                    // 55: squall.v1.StepHosts.HostsEntry
-	nil,                    // 56: squall.v1.StepHosts.TokenUnixNanosEntry
-	nil,                    // 57: squall.v1.State.HostsEntry
-	nil,                    // 58: squall.v1.State.RunsEntry
-	nil,                    // 59: squall.v1.State.OrderIndexEntry
-	nil,                    // 60: squall.v1.State.HaltIndexEntry
-	nil,                    // 61: squall.v1.State.SchedulesEntry
-	(*Host)(nil),           // 62: squall.v1.Host
-	(*Damage)(nil),         // 63: squall.v1.Damage
-	(*Experiment)(nil),     // 64: squall.v1.Experiment
-	(*Plan)(nil),           // 65: squall.v1.Plan
-	(*StepStatus)(nil),     // 66: squall.v1.StepStatus
-	(*Window)(nil),         // 67: squall.v1.Window
-	(*Guardrails)(nil),     // 68: squall.v1.Guardrails
-	(*Problem)(nil),        // 69: squall.v1.Problem
-	(*StepKey)(nil),        // 70: squall.v1.StepKey
-	(*HaltLatch)(nil),      // 71: squall.v1.HaltLatch
-	(*ZoneRole)(nil),       // 72: squall.v1.ZoneRole
+	(*RunSummary)(nil),     // 42: squall.v1.RunSummary
+	(*ProbeTotal)(nil),     // 43: squall.v1.ProbeTotal
+	(*StepHosts)(nil),      // 44: squall.v1.StepHosts
+	(*Event)(nil),          // 45: squall.v1.Event
+	(*Registered)(nil),     // 46: squall.v1.Registered
+	(*OpenStep)(nil),       // 47: squall.v1.OpenStep
+	(*HostConflict)(nil),   // 48: squall.v1.HostConflict
+	(*AuditRecord)(nil),    // 49: squall.v1.AuditRecord
+	(*State)(nil),          // 50: squall.v1.State
+	(*AppliedCommand)(nil), // 51: squall.v1.AppliedCommand
+	nil,                    // 52: squall.v1.PutSchedule.AimEntry
+	nil,                    // 53: squall.v1.Scheduled.AimEntry
+	nil,                    // 54: squall.v1.Run.EnteredUnixNanosEntry
+	nil,                    // 55: squall.v1.Run.StepsEntry
+	nil,                    // 56: squall.v1.StepHosts.HostsEntry
+	nil,                    // 57: squall.v1.StepHosts.TokenUnixNanosEntry
+	nil,                    // 58: squall.v1.State.HostsEntry
+	nil,                    // 59: squall.v1.State.RunsEntry
+	nil,                    // 60: squall.v1.State.OrderIndexEntry
+	nil,                    // 61: squall.v1.State.HaltIndexEntry
+	nil,                    // 62: squall.v1.State.SchedulesEntry
+	(*Host)(nil),           // 63: squall.v1.Host
+	(*Damage)(nil),         // 64: squall.v1.Damage
+	(*Experiment)(nil),     // 65: squall.v1.Experiment
+	(*Plan)(nil),           // 66: squall.v1.Plan
+	(*StepStatus)(nil),     // 67: squall.v1.StepStatus
+	(*Window)(nil),         // 68: squall.v1.Window
+	(*Guardrails)(nil),     // 69: squall.v1.Guardrails
+	(*Problem)(nil),        // 70: squall.v1.Problem
+	(*StepKey)(nil),        // 71: squall.v1.StepKey
+	(*HaltLatch)(nil),      // 72: squall.v1.HaltLatch
+	(*ZoneRole)(nil),       // 73: squall.v1.ZoneRole
 }
 var file_squall_v1_state_proto_depIdxs = []int32{
-	9,  // 0: squall.v1.Command.by:type_name -> squall.v1.Principal
-	10, // 1: squall.v1.Command.update_hosts:type_name -> squall.v1.UpdateHosts
-	12, // 2: squall.v1.Command.admit_run:type_name -> squall.v1.AdmitRun
-	20, // 3: squall.v1.Command.prepare:type_name -> squall.v1.Prepare
-	21, // 4: squall.v1.Command.fire:type_name -> squall.v1.Fire
-	22, // 5: squall.v1.Command.hold:type_name -> squall.v1.Hold
-	23, // 6: squall.v1.Command.end_run:type_name -> squall.v1.EndRun
-	24, // 7: squall.v1.Command.recover:type_name -> squall.v1.Recover
-	25, // 8: squall.v1.Command.finish:type_name -> squall.v1.Finish
-	29, // 9: squall.v1.Command.record_steps:type_name -> squall.v1.RecordSteps
-	30, // 10: squall.v1.Command.record_windows:type_name -> squall.v1.RecordWindows
-	31, // 11: squall.v1.Command.grant_tokens:type_name -> squall.v1.GrantTokens
-	32, // 12: squall.v1.Command.halt:type_name -> squall.v1.Halt
-	33, // 13: squall.v1.Command.resume:type_name -> squall.v1.Resume
-	34, // 14: squall.v1.Command.set_guardrails:type_name -> squall.v1.SetGuardrails
-	35, // 15: squall.v1.Command.raise_epoch:type_name -> squall.v1.RaiseEpoch
-	36, // 16: squall.v1.Command.set_rules:type_name -> squall.v1.SetRules
-	39, // 17: squall.v1.Command.begin_phase:type_name -> squall.v1.BeginPhase
-	37, // 18: squall.v1.Command.forget_host:type_name -> squall.v1.ForgetHost
-	38, // 19: squall.v1.Command.confirm_damage:type_name -> squall.v1.ConfirmDamage
-	14, // 20: squall.v1.Command.put_schedule:type_name -> squall.v1.PutSchedule
-	15, // 21: squall.v1.Command.remove_schedule:type_name -> squall.v1.RemoveSchedule
-	16, // 22: squall.v1.Command.pause_schedule:type_name -> squall.v1.PauseSchedule
-	17, // 23: squall.v1.Command.pass_slot:type_name -> squall.v1.PassSlot
-	0,  // 24: squall.v1.Principal.role:type_name -> squall.v1.Role
-	11, // 25: squall.v1.UpdateHosts.hosts:type_name -> squall.v1.HostUpdate
-	62, // 26: squall.v1.HostUpdate.host:type_name -> squall.v1.Host
-	47, // 27: squall.v1.HostUpdate.conflict:type_name -> squall.v1.HostConflict
-	63, // 28: squall.v1.HostUpdate.damage:type_name -> squall.v1.Damage
-	64, // 29: squall.v1.AdmitRun.experiment:type_name -> squall.v1.Experiment
-	65, // 30: squall.v1.AdmitRun.plan:type_name -> squall.v1.Plan
-	13, // 31: squall.v1.AdmitRun.slot:type_name -> squall.v1.SlotRef
-	64, // 32: squall.v1.PutSchedule.experiment:type_name -> squall.v1.Experiment
-	51, // 33: squall.v1.PutSchedule.aim:type_name -> squall.v1.PutSchedule.AimEntry
-	13, // 34: squall.v1.PassSlot.slot:type_name -> squall.v1.SlotRef
-	1,  // 35: squall.v1.PassSlot.outcome:type_name -> squall.v1.SlotOutcome
-	64, // 36: squall.v1.Scheduled.experiment:type_name -> squall.v1.Experiment
-	52, // 37: squall.v1.Scheduled.aim:type_name -> squall.v1.Scheduled.AimEntry
-	9,  // 38: squall.v1.Scheduled.by:type_name -> squall.v1.Principal
-	19, // 39: squall.v1.Scheduled.history:type_name -> squall.v1.SlotRecord
-	9,  // 40: squall.v1.Scheduled.paused_by:type_name -> squall.v1.Principal
-	1,  // 41: squall.v1.SlotRecord.outcome:type_name -> squall.v1.SlotOutcome
-	2,  // 42: squall.v1.EndRun.cause:type_name -> squall.v1.EndCause
-	3,  // 43: squall.v1.Finish.verdict:type_name -> squall.v1.Verdict
-	26, // 44: squall.v1.Finish.findings:type_name -> squall.v1.Finding
-	4,  // 45: squall.v1.Finding.kind:type_name -> squall.v1.FindingKind
-	5,  // 46: squall.v1.Finding.state:type_name -> squall.v1.FindingState
-	27, // 47: squall.v1.Finding.basis:type_name -> squall.v1.Basis
-	28, // 48: squall.v1.Finding.gap:type_name -> squall.v1.Gap
-	66, // 49: squall.v1.RecordSteps.steps:type_name -> squall.v1.StepStatus
-	67, // 50: squall.v1.RecordWindows.windows:type_name -> squall.v1.Window
-	68, // 51: squall.v1.SetGuardrails.guardrails:type_name -> squall.v1.Guardrails
-	69, // 52: squall.v1.Outcome.refused:type_name -> squall.v1.Problem
-	64, // 53: squall.v1.Run.experiment:type_name -> squall.v1.Experiment
-	65, // 54: squall.v1.Run.plan:type_name -> squall.v1.Plan
-	9,  // 55: squall.v1.Run.by:type_name -> squall.v1.Principal
-	6,  // 56: squall.v1.Run.state:type_name -> squall.v1.RunState
-	53, // 57: squall.v1.Run.entered_unix_nanos:type_name -> squall.v1.Run.EnteredUnixNanosEntry
-	2,  // 58: squall.v1.Run.end_cause:type_name -> squall.v1.EndCause
-	54, // 59: squall.v1.Run.steps:type_name -> squall.v1.Run.StepsEntry
-	3,  // 60: squall.v1.Run.verdict:type_name -> squall.v1.Verdict
-	26, // 61: squall.v1.Run.findings:type_name -> squall.v1.Finding
-	44, // 62: squall.v1.Run.events:type_name -> squall.v1.Event
-	42, // 63: squall.v1.Run.totals:type_name -> squall.v1.ProbeTotal
-	9,  // 64: squall.v1.Run.ended_by:type_name -> squall.v1.Principal
-	13, // 65: squall.v1.Run.slot:type_name -> squall.v1.SlotRef
-	67, // 66: squall.v1.ProbeTotal.total:type_name -> squall.v1.Window
-	67, // 67: squall.v1.ProbeTotal.worst:type_name -> squall.v1.Window
-	55, // 68: squall.v1.StepHosts.hosts:type_name -> squall.v1.StepHosts.HostsEntry
-	56, // 69: squall.v1.StepHosts.token_unix_nanos:type_name -> squall.v1.StepHosts.TokenUnixNanosEntry
-	7,  // 70: squall.v1.Event.kind:type_name -> squall.v1.EventKind
-	66, // 71: squall.v1.Event.step:type_name -> squall.v1.StepStatus
-	6,  // 72: squall.v1.Event.state:type_name -> squall.v1.RunState
-	3,  // 73: squall.v1.Event.verdict:type_name -> squall.v1.Verdict
-	62, // 74: squall.v1.Registered.host:type_name -> squall.v1.Host
-	70, // 75: squall.v1.Registered.strays:type_name -> squall.v1.StepKey
-	46, // 76: squall.v1.Registered.open:type_name -> squall.v1.OpenStep
-	47, // 77: squall.v1.Registered.conflict:type_name -> squall.v1.HostConflict
-	63, // 78: squall.v1.Registered.damage:type_name -> squall.v1.Damage
-	9,  // 79: squall.v1.AuditRecord.by:type_name -> squall.v1.Principal
-	57, // 80: squall.v1.State.hosts:type_name -> squall.v1.State.HostsEntry
-	58, // 81: squall.v1.State.runs:type_name -> squall.v1.State.RunsEntry
-	67, // 82: squall.v1.State.windows:type_name -> squall.v1.Window
-	71, // 83: squall.v1.State.halt:type_name -> squall.v1.HaltLatch
-	68, // 84: squall.v1.State.guardrails:type_name -> squall.v1.Guardrails
-	50, // 85: squall.v1.State.applied:type_name -> squall.v1.AppliedCommand
-	48, // 86: squall.v1.State.audit:type_name -> squall.v1.AuditRecord
-	59, // 87: squall.v1.State.order_index:type_name -> squall.v1.State.OrderIndexEntry
-	60, // 88: squall.v1.State.halt_index:type_name -> squall.v1.State.HaltIndexEntry
-	61, // 89: squall.v1.State.schedules:type_name -> squall.v1.State.SchedulesEntry
-	40, // 90: squall.v1.AppliedCommand.outcome:type_name -> squall.v1.Outcome
-	72, // 91: squall.v1.PutSchedule.AimEntry.value:type_name -> squall.v1.ZoneRole
-	72, // 92: squall.v1.Scheduled.AimEntry.value:type_name -> squall.v1.ZoneRole
-	43, // 93: squall.v1.Run.StepsEntry.value:type_name -> squall.v1.StepHosts
-	66, // 94: squall.v1.StepHosts.HostsEntry.value:type_name -> squall.v1.StepStatus
-	45, // 95: squall.v1.State.HostsEntry.value:type_name -> squall.v1.Registered
-	41, // 96: squall.v1.State.RunsEntry.value:type_name -> squall.v1.Run
-	18, // 97: squall.v1.State.SchedulesEntry.value:type_name -> squall.v1.Scheduled
-	98, // [98:98] is the sub-list for method output_type
-	98, // [98:98] is the sub-list for method input_type
-	98, // [98:98] is the sub-list for extension type_name
-	98, // [98:98] is the sub-list for extension extendee
-	0,  // [0:98] is the sub-list for field type_name
+	9,   // 0: squall.v1.Command.by:type_name -> squall.v1.Principal
+	10,  // 1: squall.v1.Command.update_hosts:type_name -> squall.v1.UpdateHosts
+	12,  // 2: squall.v1.Command.admit_run:type_name -> squall.v1.AdmitRun
+	20,  // 3: squall.v1.Command.prepare:type_name -> squall.v1.Prepare
+	21,  // 4: squall.v1.Command.fire:type_name -> squall.v1.Fire
+	22,  // 5: squall.v1.Command.hold:type_name -> squall.v1.Hold
+	23,  // 6: squall.v1.Command.end_run:type_name -> squall.v1.EndRun
+	24,  // 7: squall.v1.Command.recover:type_name -> squall.v1.Recover
+	25,  // 8: squall.v1.Command.finish:type_name -> squall.v1.Finish
+	29,  // 9: squall.v1.Command.record_steps:type_name -> squall.v1.RecordSteps
+	30,  // 10: squall.v1.Command.record_windows:type_name -> squall.v1.RecordWindows
+	31,  // 11: squall.v1.Command.grant_tokens:type_name -> squall.v1.GrantTokens
+	32,  // 12: squall.v1.Command.halt:type_name -> squall.v1.Halt
+	33,  // 13: squall.v1.Command.resume:type_name -> squall.v1.Resume
+	34,  // 14: squall.v1.Command.set_guardrails:type_name -> squall.v1.SetGuardrails
+	35,  // 15: squall.v1.Command.raise_epoch:type_name -> squall.v1.RaiseEpoch
+	36,  // 16: squall.v1.Command.set_rules:type_name -> squall.v1.SetRules
+	39,  // 17: squall.v1.Command.begin_phase:type_name -> squall.v1.BeginPhase
+	37,  // 18: squall.v1.Command.forget_host:type_name -> squall.v1.ForgetHost
+	38,  // 19: squall.v1.Command.confirm_damage:type_name -> squall.v1.ConfirmDamage
+	14,  // 20: squall.v1.Command.put_schedule:type_name -> squall.v1.PutSchedule
+	15,  // 21: squall.v1.Command.remove_schedule:type_name -> squall.v1.RemoveSchedule
+	16,  // 22: squall.v1.Command.pause_schedule:type_name -> squall.v1.PauseSchedule
+	17,  // 23: squall.v1.Command.pass_slot:type_name -> squall.v1.PassSlot
+	0,   // 24: squall.v1.Principal.role:type_name -> squall.v1.Role
+	11,  // 25: squall.v1.UpdateHosts.hosts:type_name -> squall.v1.HostUpdate
+	63,  // 26: squall.v1.HostUpdate.host:type_name -> squall.v1.Host
+	48,  // 27: squall.v1.HostUpdate.conflict:type_name -> squall.v1.HostConflict
+	64,  // 28: squall.v1.HostUpdate.damage:type_name -> squall.v1.Damage
+	65,  // 29: squall.v1.AdmitRun.experiment:type_name -> squall.v1.Experiment
+	66,  // 30: squall.v1.AdmitRun.plan:type_name -> squall.v1.Plan
+	13,  // 31: squall.v1.AdmitRun.slot:type_name -> squall.v1.SlotRef
+	65,  // 32: squall.v1.PutSchedule.experiment:type_name -> squall.v1.Experiment
+	52,  // 33: squall.v1.PutSchedule.aim:type_name -> squall.v1.PutSchedule.AimEntry
+	13,  // 34: squall.v1.PassSlot.slot:type_name -> squall.v1.SlotRef
+	1,   // 35: squall.v1.PassSlot.outcome:type_name -> squall.v1.SlotOutcome
+	65,  // 36: squall.v1.Scheduled.experiment:type_name -> squall.v1.Experiment
+	53,  // 37: squall.v1.Scheduled.aim:type_name -> squall.v1.Scheduled.AimEntry
+	9,   // 38: squall.v1.Scheduled.by:type_name -> squall.v1.Principal
+	19,  // 39: squall.v1.Scheduled.history:type_name -> squall.v1.SlotRecord
+	9,   // 40: squall.v1.Scheduled.paused_by:type_name -> squall.v1.Principal
+	1,   // 41: squall.v1.SlotRecord.outcome:type_name -> squall.v1.SlotOutcome
+	2,   // 42: squall.v1.EndRun.cause:type_name -> squall.v1.EndCause
+	3,   // 43: squall.v1.Finish.verdict:type_name -> squall.v1.Verdict
+	26,  // 44: squall.v1.Finish.findings:type_name -> squall.v1.Finding
+	4,   // 45: squall.v1.Finding.kind:type_name -> squall.v1.FindingKind
+	5,   // 46: squall.v1.Finding.state:type_name -> squall.v1.FindingState
+	27,  // 47: squall.v1.Finding.basis:type_name -> squall.v1.Basis
+	28,  // 48: squall.v1.Finding.gap:type_name -> squall.v1.Gap
+	67,  // 49: squall.v1.RecordSteps.steps:type_name -> squall.v1.StepStatus
+	68,  // 50: squall.v1.RecordWindows.windows:type_name -> squall.v1.Window
+	69,  // 51: squall.v1.SetGuardrails.guardrails:type_name -> squall.v1.Guardrails
+	70,  // 52: squall.v1.Outcome.refused:type_name -> squall.v1.Problem
+	65,  // 53: squall.v1.Run.experiment:type_name -> squall.v1.Experiment
+	66,  // 54: squall.v1.Run.plan:type_name -> squall.v1.Plan
+	9,   // 55: squall.v1.Run.by:type_name -> squall.v1.Principal
+	6,   // 56: squall.v1.Run.state:type_name -> squall.v1.RunState
+	54,  // 57: squall.v1.Run.entered_unix_nanos:type_name -> squall.v1.Run.EnteredUnixNanosEntry
+	2,   // 58: squall.v1.Run.end_cause:type_name -> squall.v1.EndCause
+	55,  // 59: squall.v1.Run.steps:type_name -> squall.v1.Run.StepsEntry
+	3,   // 60: squall.v1.Run.verdict:type_name -> squall.v1.Verdict
+	26,  // 61: squall.v1.Run.findings:type_name -> squall.v1.Finding
+	45,  // 62: squall.v1.Run.events:type_name -> squall.v1.Event
+	43,  // 63: squall.v1.Run.totals:type_name -> squall.v1.ProbeTotal
+	9,   // 64: squall.v1.Run.ended_by:type_name -> squall.v1.Principal
+	13,  // 65: squall.v1.Run.slot:type_name -> squall.v1.SlotRef
+	6,   // 66: squall.v1.RunSummary.state:type_name -> squall.v1.RunState
+	3,   // 67: squall.v1.RunSummary.verdict:type_name -> squall.v1.Verdict
+	9,   // 68: squall.v1.RunSummary.by:type_name -> squall.v1.Principal
+	68,  // 69: squall.v1.ProbeTotal.total:type_name -> squall.v1.Window
+	68,  // 70: squall.v1.ProbeTotal.worst:type_name -> squall.v1.Window
+	56,  // 71: squall.v1.StepHosts.hosts:type_name -> squall.v1.StepHosts.HostsEntry
+	57,  // 72: squall.v1.StepHosts.token_unix_nanos:type_name -> squall.v1.StepHosts.TokenUnixNanosEntry
+	7,   // 73: squall.v1.Event.kind:type_name -> squall.v1.EventKind
+	67,  // 74: squall.v1.Event.step:type_name -> squall.v1.StepStatus
+	6,   // 75: squall.v1.Event.state:type_name -> squall.v1.RunState
+	3,   // 76: squall.v1.Event.verdict:type_name -> squall.v1.Verdict
+	63,  // 77: squall.v1.Registered.host:type_name -> squall.v1.Host
+	71,  // 78: squall.v1.Registered.strays:type_name -> squall.v1.StepKey
+	47,  // 79: squall.v1.Registered.open:type_name -> squall.v1.OpenStep
+	48,  // 80: squall.v1.Registered.conflict:type_name -> squall.v1.HostConflict
+	64,  // 81: squall.v1.Registered.damage:type_name -> squall.v1.Damage
+	9,   // 82: squall.v1.AuditRecord.by:type_name -> squall.v1.Principal
+	58,  // 83: squall.v1.State.hosts:type_name -> squall.v1.State.HostsEntry
+	59,  // 84: squall.v1.State.runs:type_name -> squall.v1.State.RunsEntry
+	68,  // 85: squall.v1.State.windows:type_name -> squall.v1.Window
+	72,  // 86: squall.v1.State.halt:type_name -> squall.v1.HaltLatch
+	69,  // 87: squall.v1.State.guardrails:type_name -> squall.v1.Guardrails
+	51,  // 88: squall.v1.State.applied:type_name -> squall.v1.AppliedCommand
+	49,  // 89: squall.v1.State.audit:type_name -> squall.v1.AuditRecord
+	60,  // 90: squall.v1.State.order_index:type_name -> squall.v1.State.OrderIndexEntry
+	61,  // 91: squall.v1.State.halt_index:type_name -> squall.v1.State.HaltIndexEntry
+	62,  // 92: squall.v1.State.schedules:type_name -> squall.v1.State.SchedulesEntry
+	40,  // 93: squall.v1.AppliedCommand.outcome:type_name -> squall.v1.Outcome
+	73,  // 94: squall.v1.PutSchedule.AimEntry.value:type_name -> squall.v1.ZoneRole
+	73,  // 95: squall.v1.Scheduled.AimEntry.value:type_name -> squall.v1.ZoneRole
+	44,  // 96: squall.v1.Run.StepsEntry.value:type_name -> squall.v1.StepHosts
+	67,  // 97: squall.v1.StepHosts.HostsEntry.value:type_name -> squall.v1.StepStatus
+	46,  // 98: squall.v1.State.HostsEntry.value:type_name -> squall.v1.Registered
+	41,  // 99: squall.v1.State.RunsEntry.value:type_name -> squall.v1.Run
+	18,  // 100: squall.v1.State.SchedulesEntry.value:type_name -> squall.v1.Scheduled
+	101, // [101:101] is the sub-list for method output_type
+	101, // [101:101] is the sub-list for method input_type
+	101, // [101:101] is the sub-list for extension type_name
+	101, // [101:101] is the sub-list for extension extendee
+	0,   // [0:101] is the sub-list for field type_name
 }
 
 func init() { file_squall_v1_state_proto_init() }
@@ -4735,7 +4892,7 @@ func file_squall_v1_state_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_squall_v1_state_proto_rawDesc), len(file_squall_v1_state_proto_rawDesc)),
 			NumEnums:      8,
-			NumMessages:   54,
+			NumMessages:   55,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

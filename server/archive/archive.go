@@ -1,0 +1,202 @@
+// Package archive keeps what finished runs leave: definition, plan, events and
+// windows, in a folder on each server, outside the replicated state.
+//
+// A file is one run. It is written beside its place, synced and renamed, so that
+// a crash leaves the whole of it or nothing; it says by itself what is in it, and
+// its digest stands for every byte. What is damaged or foreign is named and
+// never taken for a run. DESIGN.md has the format.
+package archive
+
+import (
+	"cmp"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	pb "squall/proto/squall/v1"
+)
+
+// Errors that callers tell apart.
+var (
+	// ErrUnknown: the archive has no such run.
+	ErrUnknown = errors.New("it is not in this archive")
+	// ErrDamaged: a file is not what its seal or its digest says.
+	ErrDamaged = errors.New("damaged")
+	// ErrDiffers: another record of the same run is kept already.
+	ErrDiffers = errors.New("another record of this run is kept")
+)
+
+// Entry is a run of the archive, as its seal tells it.
+type Entry struct {
+	Seal *pb.Seal
+	// Digest is the SHA-256 of the seal's bytes. It stands for the whole file.
+	Digest []byte
+	// Bytes is the size of the file.
+	Bytes int64
+	// File is its name in the folder.
+	File string
+}
+
+// Run is the run's id.
+func (e Entry) Run() string { return e.Seal.GetSummary().GetId() }
+
+// Done is when the run was done, in cluster time.
+func (e Entry) Done() time.Time { return time.Unix(0, e.Seal.GetDoneUnixNanos()).UTC() }
+
+// Stranger is a file in the folder that is no run of this archive.
+type Stranger struct {
+	File string
+	// Err says why: it is damaged, or none of ours.
+	Err error
+}
+
+// Archive is the folder of one server. It is safe for concurrent use.
+type Archive struct {
+	dir  string
+	disk disk
+
+	writing sync.Mutex // held while a file is written or removed
+
+	mu        sync.Mutex // guards what follows
+	entries   map[string]Entry
+	strangers map[string]error // by file
+}
+
+// Open reads what is in a folder, which it makes where it is missing, and sweeps
+// what a crash left half written. It reads no events and no windows. Files that
+// are damaged or foreign are no error: Strangers names them.
+func Open(dir string) (*Archive, error) { return open(dir, osDisk{}) }
+
+func open(dir string, d disk) (*Archive, error) {
+	a := &Archive{dir: dir, disk: d, entries: make(map[string]Entry), strangers: make(map[string]error)}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open archive: %w", err)
+	}
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open archive: %w", err)
+	}
+	for _, f := range files {
+		if err := a.meet(f); err != nil {
+			return nil, fmt.Errorf("open archive: %w", err)
+		}
+	}
+	return a, nil
+}
+
+// meet takes up one file of the folder.
+func (a *Archive) meet(f os.DirEntry) error {
+	if strings.HasPrefix(f.Name(), unfinished) && f.Type().IsRegular() {
+		return a.disk.remove(filepath.Join(a.dir, f.Name()))
+	}
+	e, err := a.index(f)
+	if known, twice := a.entries[e.Run()]; err == nil && twice {
+		err = fmt.Errorf("%w: in %s", ErrDiffers, known.File)
+	}
+	if err != nil {
+		a.strangers[f.Name()] = err
+		return nil
+	}
+	a.entries[e.Run()] = e
+	return nil
+}
+
+func (a *Archive) index(f os.DirEntry) (Entry, error) {
+	if !f.Type().IsRegular() || !ours(f.Name()) {
+		return Entry{}, errors.New("no file of the archive")
+	}
+	e, err := readEntry(filepath.Join(a.dir, f.Name()))
+	if err == nil && fileOf(e.Seal) != f.Name() {
+		err = fmt.Errorf("%w: it holds run %q, which belongs in %s", ErrDamaged, e.Run(), fileOf(e.Seal))
+	}
+	return e, err
+}
+
+// Entries are all runs that are kept, oldest first.
+func (a *Archive) Entries() []Entry {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.SortedFunc(maps.Values(a.entries), func(x, y Entry) int { return cmp.Compare(x.File, y.File) })
+}
+
+// Entry is a run that is kept. Errors: ErrUnknown.
+func (a *Archive) Entry(run string) (Entry, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	e, ok := a.entries[run]
+	if !ok {
+		return Entry{}, fmt.Errorf("find run %q: %w", run, ErrUnknown)
+	}
+	return e, nil
+}
+
+// Strangers are the files in the folder that are no runs, by name.
+func (a *Archive) Strangers() []Stranger {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var out []Stranger
+	for _, file := range slices.Sorted(maps.Keys(a.strangers)) {
+		out = append(out, Stranger{file, a.strangers[file]})
+	}
+	return out
+}
+
+// Bytes is how much all runs take together.
+func (a *Archive) Bytes() (sum int64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, e := range a.entries {
+		sum += e.Bytes
+	}
+	return sum
+}
+
+// Remove takes a run out. One that is not there is no error.
+func (a *Archive) Remove(run string) error {
+	a.writing.Lock()
+	defer a.writing.Unlock()
+	e, err := a.Entry(run)
+	if err != nil {
+		return nil //nolint:nilerr // it is gone already
+	}
+	if err := a.disk.remove(a.path(e.File)); err != nil {
+		return fmt.Errorf("remove run %q: %w", run, err)
+	}
+	a.mu.Lock()
+	delete(a.entries, run)
+	a.mu.Unlock()
+	if err := a.disk.syncDir(a.dir); err != nil {
+		return fmt.Errorf("remove run %q: %w", run, err)
+	}
+	return nil
+}
+
+func (a *Archive) path(file string) string { return filepath.Join(a.dir, file) }
+
+// accuse notes that a run's file is not what it should be, or not there: it is no
+// run of the archive any more. It returns the error to tell.
+func (a *Archive) accuse(e Entry, err error) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	missing := errors.Is(err, fs.ErrNotExist)
+	if a.entries[e.Run()].File != e.File || !missing && !errors.Is(err, ErrDamaged) {
+		return err
+	}
+	delete(a.entries, e.Run())
+	if missing {
+		return fmt.Errorf("%w any more: %w", ErrUnknown, err)
+	}
+	a.strangers[e.File] = err
+	return err
+}
+
+// short is the beginning of a digest, as people see it.
+func short(digest []byte) string { return hex.EncodeToString(digest[:min(6, len(digest))]) }

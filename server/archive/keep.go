@@ -1,0 +1,102 @@
+package archive
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	pb "squall/proto/squall/v1"
+)
+
+// Limits are how much is kept. A field that is 0 sets no limit.
+type Limits struct {
+	// Age is how long a run is kept after it was done.
+	Age time.Duration
+	// Runs is how many are kept.
+	Runs int
+	// Bytes is how much they may take together.
+	Bytes int64
+}
+
+// DefaultLimits keep a year of drills and what the year before is compared with.
+var DefaultLimits = Limits{Age: 800 * 24 * time.Hour, Runs: 10_000, Bytes: 20 << 30}
+
+// Over are the runs that limits leave no room for at an instant, oldest first.
+func (a *Archive) Over(now time.Time, l Limits) []Entry {
+	all := a.Entries()
+	slices.SortStableFunc(all, func(x, y Entry) int { return x.Done().Compare(y.Done()) })
+	bytes, over := a.Bytes(), 0
+	for _, e := range all {
+		late := l.Age > 0 && now.Sub(e.Done()) > l.Age
+		many := l.Runs > 0 && len(all)-over > l.Runs
+		large := l.Bytes > 0 && bytes > l.Bytes
+		if !late && !many && !large {
+			break
+		}
+		bytes -= e.Bytes
+		over++
+	}
+	return all[:over]
+}
+
+// Prune removes the runs that limits leave no room for, oldest first, and
+// returns those that are gone. It goes on past errors.
+func (a *Archive) Prune(now time.Time, l Limits) (gone []Entry, err error) {
+	for _, e := range a.Over(now, l) {
+		if failed := a.Remove(e.Run()); failed != nil {
+			err = errors.Join(err, failed)
+			continue
+		}
+		gone = append(gone, e)
+	}
+	return gone, err
+}
+
+// Export writes a run as lines of JSON: its seal, the run, then each event and
+// each window, as {"seal":…}, {"run":…}, {"event":…} and {"window":…}.
+func (a *Archive) Export(id string, to io.Writer) error {
+	e, err := a.Entry(id)
+	if err != nil {
+		return err
+	}
+	w := &lines{w: bufio.NewWriter(to)}
+	w.write("seal", e.Seal)
+	err = a.visit(id, func(*pb.SealedChunk) bool { return true }, func(m proto.Message) bool {
+		switch m := m.(type) {
+		case *pb.Run:
+			w.write("run", m)
+		case *pb.SealedEvents:
+			for _, e := range m.GetEvents() {
+				w.write("event", e)
+			}
+		case *pb.SealedWindows:
+			for _, window := range m.GetWindows() {
+				w.write("window", window)
+			}
+		}
+		return w.err == nil
+	})
+	if err := errors.Join(err, w.err, w.w.Flush()); err != nil {
+		return fmt.Errorf("export run %q: %w", id, err)
+	}
+	return nil
+}
+
+// lines writes one JSON object a line, until the first error.
+type lines struct {
+	w   *bufio.Writer
+	err error
+}
+
+func (l *lines) write(name string, m proto.Message) {
+	data, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
+	if l.err = errors.Join(l.err, err); l.err == nil {
+		_, l.err = fmt.Fprintf(l.w, "{%q:%s}\n", name, data)
+	}
+}

@@ -1,0 +1,191 @@
+package archive
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+
+	"google.golang.org/protobuf/proto"
+
+	pb "squall/proto/squall/v1"
+)
+
+// Run is a run of the archive as it was when it was put there, without its
+// windows. Errors: ErrUnknown, ErrDamaged.
+func (a *Archive) Run(id string) (*pb.Run, error) {
+	r := &pb.Run{}
+	err := a.visit(id, func(c *pb.SealedChunk) bool {
+		return c.GetKind() != pb.SealedChunkKind_SEALED_CHUNK_KIND_WINDOWS
+	}, func(m proto.Message) bool {
+		switch m := m.(type) {
+		case *pb.Run:
+			r = m
+		case *pb.SealedEvents:
+			r.Events = append(r.Events, m.GetEvents()...)
+		}
+		return true
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read run %q: %w", id, err)
+	}
+	return r, nil
+}
+
+// Windows are the windows of a run, by probe, zone and second. An error ends
+// them: ErrUnknown, ErrDamaged.
+func (a *Archive) Windows(id string) iter.Seq2[*pb.Window, error] {
+	return func(yield func(*pb.Window, error) bool) {
+		err := a.visit(id, func(c *pb.SealedChunk) bool {
+			return c.GetKind() == pb.SealedChunkKind_SEALED_CHUNK_KIND_WINDOWS
+		}, func(m proto.Message) bool {
+			for _, w := range m.(*pb.SealedWindows).GetWindows() {
+				w.Run = id
+				if !yield(w, nil) {
+					return false
+				}
+			}
+			return true
+		})
+		if err != nil {
+			yield(nil, fmt.Errorf("read windows of run %q: %w", id, err))
+		}
+	}
+}
+
+// Verify reads a run whole and holds every byte against its seal. Errors:
+// ErrUnknown, ErrDamaged; what is damaged is no run of the archive from then on.
+func (a *Archive) Verify(id string) error {
+	e, err := a.Entry(id)
+	if err != nil {
+		return err
+	}
+	again, err := readWhole(a.path(e.File))
+	if err == nil && !bytes.Equal(again.Digest, e.Digest) {
+		err = fmt.Errorf("%w: its digest is %s, and was %s", ErrDamaged, short(again.Digest), short(e.Digest))
+	}
+	if err != nil {
+		return fmt.Errorf("verify run %q in %s: %w", id, e.File, a.accuse(e, err))
+	}
+	return nil
+}
+
+// Copy writes a run's file as it is, for another server to Take. Who takes it
+// checks it.
+func (a *Archive) Copy(id string, to io.Writer) error {
+	e, err := a.Entry(id)
+	if err != nil {
+		return err
+	}
+	f, err := os.Open(a.path(e.File))
+	if err == nil {
+		_, err = io.Copy(to, f)
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		return fmt.Errorf("copy run %q: %w", id, a.accuse(e, err))
+	}
+	return nil
+}
+
+// visit reads and checks the chunks of a run that are wanted. see returns false
+// to end the visit.
+func (a *Archive) visit(id string, want func(*pb.SealedChunk) bool, see func(proto.Message) bool) error {
+	e, err := a.Entry(id)
+	if err != nil {
+		return err
+	}
+	f, err := os.Open(a.path(e.File))
+	if err != nil {
+		return a.accuse(e, err)
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	if err := visitChunks(f, e.Seal, want, see); err != nil {
+		return a.accuse(e, fmt.Errorf("%s: %w", e.File, err))
+	}
+	return nil
+}
+
+func visitChunks(f io.ReaderAt, s *pb.Seal, want func(*pb.SealedChunk) bool, see func(proto.Message) bool) error {
+	at := int64(len(head))
+	for _, c := range s.GetChunks() {
+		if want(c) {
+			data, err := readChunk(f, c, at)
+			if err != nil {
+				return err
+			}
+			m, err := decodeChunk(c, data)
+			if err != nil {
+				return err
+			}
+			if !see(m) {
+				return nil
+			}
+		}
+		at += int64(c.GetBytes())
+	}
+	return nil
+}
+
+// decodeChunk is what a chunk's bytes are.
+func decodeChunk(c *pb.SealedChunk, data []byte) (proto.Message, error) {
+	var m proto.Message
+	count := func() int { return 1 }
+	switch c.GetKind() {
+	case pb.SealedChunkKind_SEALED_CHUNK_KIND_RUN:
+		m = &pb.Run{}
+	case pb.SealedChunkKind_SEALED_CHUNK_KIND_EVENTS:
+		events := &pb.SealedEvents{}
+		m, count = events, func() int { return len(events.GetEvents()) }
+	case pb.SealedChunkKind_SEALED_CHUNK_KIND_WINDOWS:
+		windows := &pb.SealedWindows{}
+		m, count = windows, func() int { return len(windows.GetWindows()) }
+	default:
+		return nil, fmt.Errorf("%w: a chunk is of kind %d", ErrDamaged, c.GetKind())
+	}
+	if err := proto.Unmarshal(data, m); err != nil {
+		return nil, fmt.Errorf("%w: decode chunk: %w", ErrDamaged, err)
+	}
+	if count() != int(c.GetCount()) {
+		return nil, fmt.Errorf("%w: a chunk has %d entries, its seal says %d", ErrDamaged, count(), c.GetCount())
+	}
+	return m, nil
+}
+
+// readWhole reads and checks a file from its first byte to its last.
+func readWhole(path string) (Entry, error) {
+	e, err := readEntry(path)
+	if err != nil {
+		return Entry{}, err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return Entry{}, err
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	return e, checkWhole(f, e.Seal)
+}
+
+// checkWhole holds all chunks of a file, and what they hold together, against the seal.
+func checkWhole(f io.ReaderAt, s *pb.Seal) error {
+	var events, windows, runs uint64
+	err := visitChunks(f, s, func(*pb.SealedChunk) bool { return true }, func(m proto.Message) bool {
+		switch m := m.(type) {
+		case *pb.Run:
+			if runs++; m.GetId() != s.GetSummary().GetId() {
+				runs = 2 // of another name: as wrong as a second one
+			}
+		case *pb.SealedEvents:
+			events += uint64(len(m.GetEvents()))
+		case *pb.SealedWindows:
+			windows += uint64(len(m.GetWindows()))
+		}
+		return true
+	})
+	if err == nil && (runs != 1 || events != s.GetEvents() || windows != s.GetWindows()) {
+		return fmt.Errorf("%w: %d runs, %d events and %d windows are not what its seal says", ErrDamaged, runs, events, windows)
+	}
+	return err
+}
