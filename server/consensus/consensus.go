@@ -126,6 +126,8 @@ type Consensus struct {
 	// leader is closed and replaced when this server hears of another leader.
 	leader atomic.Pointer[chan struct{}]
 	heard  chan raft.Observation
+	// leaders is how often somebody was heard of who came to lead.
+	leaders atomic.Uint64
 
 	notify chan bool
 	terms  chan Term

@@ -285,3 +285,24 @@ func BenchmarkCommits(b *testing.B) {
 	})
 	b.ReportMetric(float64(b.N)/time.Since(began).Seconds(), "commits/s")
 }
+
+func TestStandingTellsWhoLeadsAndHowFarTheLogIs(t *testing.T) {
+	nodes := newCluster(t, 3, quick())
+	lead := leader(t, nodes)
+	propose(t, nodes, greet("a"))
+	settle(t, nodes)
+	first := lead.Standing()
+	if first.State != "leader" || first.Leader != lead.cfg.ID || first.Servers != 3 || first.Contact != 0 || !first.Heard {
+		t.Errorf("the leader stands as %+v", first)
+	}
+	if first.Term == 0 || first.Commit == 0 || first.Commit > first.Last || first.Applied > first.Commit {
+		t.Errorf("its log stands as %+v", first)
+	}
+	lead.crash()
+	next := leader(t, others(nodes, lead))
+	for end := time.Now().Add(enough); next.Standing().Changes < 2 && time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+	}
+	if s := next.Standing(); s.Changes < 2 || s.Term <= first.Term || s.Leader != next.cfg.ID {
+		t.Errorf("after the leader's death another stands as %+v, it stood as %+v", s, first)
+	}
+}

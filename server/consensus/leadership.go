@@ -21,14 +21,15 @@ func (c *Consensus) Leadership() <-chan Term { return c.terms }
 
 func (c *Consensus) followLeadership() {
 	defer close(c.done)
+	var leader raft.ServerID
 	for {
 		select {
 		case <-c.quit:
 			return
 		case leading := <-c.notify:
 			c.turn(leading)
-		case <-c.heard:
-			c.replaceLeaderNews()
+		case o := <-c.heard:
+			leader = c.heardOf(o, leader)
 		}
 	}
 }
