@@ -76,8 +76,11 @@ func TestWhoImportsWhom(t *testing.T) {
 			{"raft lives in server/consensus and in the lab's shop", !below(p.ImportPath, "squall/server/consensus", "squall/cli/lab/shop"), true, func(d string) bool {
 				return below(d, "github.com/hashicorp/raft", "github.com/hashicorp/raft-wal")
 			}},
-			{"agents carry neither raft nor viper", below(p.ImportPath, "squall/agent"), false, func(d string) bool {
-				return below(d, "github.com/hashicorp/raft", "github.com/spf13/viper")
+			{"agents carry neither raft nor viper nor metrics", below(p.ImportPath, "squall/agent"), false, func(d string) bool {
+				return below(d, "github.com/hashicorp/raft", "github.com/spf13/viper", "github.com/prometheus")
+			}},
+			{"metrics are told by server/observe alone", !below(p.ImportPath, "squall/server/observe"), true, func(d string) bool {
+				return below(d, "github.com/prometheus")
 			}},
 			{"viper and cobra end in cli", !below(p.ImportPath, "squall/cli"), true, func(d string) bool {
 				return below(d, "github.com/spf13")

@@ -48,6 +48,12 @@ func calm() consensus.Timing {
 
 func newRegionWith(t *testing.T, timing consensus.Timing) *region {
 	t.Helper()
+	return newRegionThat(t, timing, func(*unit) {})
+}
+
+// newRegionThat changes each server before it begins.
+func newRegionThat(t *testing.T, timing consensus.Timing, change func(*unit)) *region {
+	t.Helper()
 	ca, err := pki.NewAuthority()
 	if err != nil {
 		t.Fatal(err)
@@ -67,6 +73,7 @@ func newRegionWith(t *testing.T, timing consensus.Timing) *region {
 	for i, u := range r.servers {
 		u.cfg.Bundle = r.bundle(pb.Role_ROLE_SERVER, doors[i].ID).WithServers(doors)
 		u.cfg.RaftPeers = ports
+		change(u)
 		r.start(u)
 	}
 	t.Cleanup(func() {

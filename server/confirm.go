@@ -8,6 +8,7 @@ import (
 
 	pb "squall/proto/squall/v1"
 	"squall/server/consensus"
+	"squall/server/observe"
 )
 
 const (
@@ -25,6 +26,7 @@ const (
 // answers are what leases are renewed on, and measure the clock.
 func (s *Server) confirmAlways(ctx context.Context) error {
 	for n := 0; ; n++ {
+		s.turned(observe.Confirming)
 		pause := ConfirmEvery
 		if err := s.confirm(ctx, n%bareEvery == 0); err != nil {
 			s.log.Debug("not confirmed", "cause", err)

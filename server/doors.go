@@ -50,8 +50,8 @@ func (s *Server) newDoor() *grpc.Server {
 		grpc.ReadBufferSize(2<<10), // half the memory of a connection, and agents have many
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: Lease, Timeout: Lease / 2}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
-		grpc.UnaryInterceptor(checkUnary),
-		grpc.StreamInterceptor(checkStream),
+		grpc.ChainUnaryInterceptor(s.countUnary, checkUnary),
+		grpc.ChainStreamInterceptor(s.countStream, checkStream),
 	)
 	pb.RegisterAgentServiceServer(g, &agentDoor{server: s})
 	pb.RegisterControlServiceServer(g, &controlDoor{Server: s})

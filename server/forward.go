@@ -96,7 +96,12 @@ func (s *Server) commit(ctx context.Context, commands ...*pb.Command) ([]*pb.Out
 			cmd.AtUnixNanos = s.now().UnixNano()
 		}
 	}
-	return s.gatherer.propose(ctx, commands...)
+	began := time.Now()
+	outcomes, err := s.gatherer.propose(ctx, commands...)
+	if err == nil {
+		s.observer.Committed(time.Since(began))
+	}
+	return outcomes, err
 }
 
 func (s *Server) commitOne(ctx context.Context, cmd *pb.Command) (*pb.Outcome, error) {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"squall/proto/clock"
+	"squall/server/observe"
 )
 
 const (
@@ -89,7 +90,7 @@ func (s *Server) readTime() (clock.Saved, error) {
 
 // saveTimes saves cluster time now and then until ctx ends, and then once more.
 func (s *Server) saveTimes(ctx context.Context) error {
-	for last := false; s.timeFile() != "" && !last; {
+	for last := false; s.timeFile() != "" && !last; s.turned(observe.Saving) {
 		select {
 		case <-time.After(saveEvery):
 		case <-ctx.Done():

@@ -29,6 +29,7 @@ import (
 	"squall/server/conduct"
 	"squall/server/consensus"
 	"squall/server/fleet"
+	"squall/server/observe"
 	"squall/server/state"
 )
 
@@ -57,6 +58,8 @@ type Config struct {
 	RaftPort  net.Listener
 	RaftPeers []consensus.Peer
 	Timing    consensus.Timing
+	// Metrics accepts whoever asks how this server is; nil where nobody may.
+	Metrics net.Listener
 
 	// Dial reaches other servers' doors; nil is the network.
 	Dial      func(ctx context.Context, address string) (net.Conn, error)
@@ -85,6 +88,7 @@ type Server struct {
 	alarms    *alarms
 	gatherer  *gatherer
 	grpc      *grpc.Server
+	observer  *observe.Observer
 
 	clock clock.Cluster
 	began time.Time
@@ -96,6 +100,8 @@ type Server struct {
 	confirmed atomic.Int64
 	roll      roll
 	walls     walls
+	turns     turns
+	stopping  atomic.Bool
 	// calls are those that nobody waits for.
 	calls sync.WaitGroup
 	fatal chan error
@@ -111,7 +117,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		cfg: cfg, id: cfg.Bundle.Identity.Name, log: cfg.Log.With("server", cfg.Bundle.Identity.Name),
-		machine: state.New(), began: time.Now(), fatal: make(chan error, 1),
+		machine: state.New(), began: time.Now(), fatal: make(chan error, 1), turns: newTurns(),
 	}
 	s.restoreTime()
 	s.alarms = newAlarms()
@@ -122,6 +128,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s.fleet = fleet.New(s.fleetConfig())
 	s.gatherer = &gatherer{view: s.machine.View, begin: s.begin}
+	s.observer = observe.New(s.sight)
 	s.grpc = s.newDoor()
 	s.consensus, err = consensus.Open(s.consensusConfig())
 	if err != nil {
@@ -135,6 +142,7 @@ func New(cfg Config) (*Server, error) {
 // waited for.
 func (s *Server) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
+	watched, unwatch := context.WithCancel(context.WithoutCancel(ctx))
 	for _, l := range s.cfg.Doors {
 		g.Go(func() error { return s.grpc.Serve(l) })
 	}
@@ -144,10 +152,13 @@ func (s *Server) Run(ctx context.Context) error {
 	g.Go(func() error { return s.saveTimes(ctx) })
 	g.Go(func() error { return s.settleAlarms(ctx) })
 	g.Go(func() error { return s.probe(ctx) })
+	g.Go(func() error { return s.serveMetrics(watched) })
 	g.Go(func() error {
 		<-ctx.Done()
+		s.stopping.Store(true)
 		s.handOver()
 		s.closeDoors()
+		unwatch()
 		return nil
 	})
 	done := make(chan error, 1)
@@ -224,7 +235,7 @@ func (s *Server) fleetConfig() fleet.Config {
 	return fleet.Config{
 		Server: s.id, Doors: doors, Lease: Lease, View: s.machine.View, Propose: s.Propose,
 		Confirmed: s.confirmedAge, Time: s.clusterTime, Gone: s.gone, Heard: s.heardFromAgent,
-		Halts: s.unrecorded, Log: s.log,
+		Halts: s.unrecorded, Swept: func() { s.turned(observe.Sweeping) }, Log: s.log,
 	}
 }
 

@@ -40,8 +40,8 @@ func (t *term) slots(clerk *slotClerk, v *state.View) (commands []*pb.Command, w
 // recordSlot proposes what becomes of a slot. A run that the machine does not
 // let in is on record as refused, with its reason.
 func (t *term) recordSlot(ctx context.Context, c *pb.Command) {
-	outcome, err := t.Proposer.Propose(ctx, c)
-	if refused := outcome.GetRefused(); err == nil && refused != nil && c.GetAdmitRun() != nil {
+	outcomes, err := t.Proposer.Propose(ctx, c)
+	if refused := refusal(outcomes); err == nil && refused != nil && c.GetAdmitRun() != nil {
 		_, err = t.Proposer.Propose(ctx, &pb.Command{
 			Id: c.GetId() + "/refused", By: c.GetBy(),
 			Kind: &pb.Command_PassSlot{PassSlot: &pb.PassSlot{
@@ -53,6 +53,14 @@ func (t *term) recordSlot(ctx context.Context, c *pb.Command) {
 		t.Log.Warn("a slot is not on record yet", "command", c.GetId(), "err", err)
 		sleep(ctx, pause)
 	}
+}
+
+// refusal is why the first command was not let in; nil where it was.
+func refusal(outcomes []*pb.Outcome) *pb.Problem {
+	if len(outcomes) == 0 {
+		return nil
+	}
+	return outcomes[0].GetRefused()
 }
 
 // awaitSlots waits until a schedule may have changed, or until cluster time wake.

@@ -53,6 +53,8 @@ type Config struct {
 	// Halts are those that were heard here and are not committed yet: an agent
 	// that comes late must hear of them, too.
 	Halts func() []*pb.HaltLatch
+	// Swept is called each time that streams were compared with the registry.
+	Swept func()
 	Log   *slog.Logger
 }
 

@@ -111,6 +111,7 @@ func (f *Fleet) sweepRegistry(ctx context.Context) error {
 			f.checkSession(s, v.Host(s.host))
 		}
 		f.findLost(v)
+		f.cfg.Swept()
 	}
 }
 

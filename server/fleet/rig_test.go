@@ -46,6 +46,7 @@ func inBubble(t *testing.T, test func(*rig)) {
 			Gone:      func(s string) bool { r.mu.Lock(); defer r.mu.Unlock(); return r.gone[s] },
 			Heard:     func(l *pb.HaltLatch) { r.heard = append(r.heard, l) },
 			Halts:     func() []*pb.HaltLatch { r.mu.Lock(); defer r.mu.Unlock(); return r.halts },
+			Swept:     func() {},
 			Log:       slog.New(slog.DiscardHandler),
 		})
 		ctx, stop := context.WithCancel(t.Context())

@@ -180,6 +180,7 @@ func (c *control) start() {
 		Bundle: r.bundle(pb.Role_ROLE_SERVER, c.id), Doors: []net.Listener{r.net.listen(c.id)}, RaftPeers: peers,
 		Timing: r.timing, Dial: r.net.dialer(c.id), Transport: slowWay{c.transport, r.lagOf}, Stores: c.stores, Decide: r.decide,
 		Wall: func() time.Time { return time.Now().Add(c.wallStep()) }, Boot: c.boot, Dir: c.dir, Log: r.log,
+		Metrics: r.net.listen(watchDoor(c.id)),
 	})
 	if err != nil {
 		r.t.Fatal(err)

@@ -1,0 +1,204 @@
+package observe_test
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	pb "squall/proto/squall/v1"
+)
+
+func TestNamesFollowPrometheusConventions(t *testing.T) {
+	problems, err := testutil.GatherAndLint(busy(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+}
+
+// holds tells of values that are not as wanted.
+func (b *book) holds(want map[string]float64) {
+	b.t.Helper()
+	got := b.values()
+	for key, n := range want {
+		if v, told := got[key]; !told || v != n {
+			b.t.Errorf("%s is %v (told: %t), want %v", key, v, told, n)
+		}
+	}
+}
+
+func TestHostsAreToldByZoneAndState(t *testing.T) {
+	b := newBook(t)
+	b.host("a1", "zone-a", "a")
+	b.host("a2", "zone-a", "a")
+	b.host("b1", "zone-b", "a")
+	b.host("b1", "zone-b", "")
+	b.apply(&pb.Command{Kind: &pb.Command_UpdateHosts{UpdateHosts: &pb.UpdateHosts{Hosts: []*pb.HostUpdate{
+		{Name: "a2", Session: 1, Conflict: &pb.HostConflict{Instance: "two", Server: "b"}},
+	}}}})
+	b.holds(map[string]float64{
+		`squall_agents{state="connected",zone="zone-a"}`: 1,
+		`squall_agents{state="barred",zone="zone-a"}`:    1,
+		`squall_agents{state="lost",zone="zone-a"}`:      0,
+		`squall_agents{state="lost",zone="zone-b"}`:      1,
+	})
+}
+
+func TestFaultsAreToldWhileTheyAreHeldAndWhenTheyAreLate(t *testing.T) {
+	b := newBook(t)
+	b.host("a1", "zone-a", "a")
+	b.run("r", "dark", "a1")
+	b.step("r", "a1", pb.StepState_STEP_STATE_HELD, 0)
+	const held, late, unknown = `squall_fault_active{fault="dns.fail",zone="zone-a"}`, `squall_fault_late{fault="dns.fail",zone="zone-a"}`, `squall_fault_unknown{fault="dns.fail",zone="zone-a"}`
+	b.now += 69e9
+	b.holds(map[string]float64{held: 1, `squall_run_active{state="fired"}`: 1, `squall_run_active{state="holding"}`: 0})
+	if _, told := b.values()[late]; told {
+		t.Error("it is late before its deadline")
+	}
+	b.now += 2e9
+	b.holds(map[string]float64{late: 1})
+	b.host("a1", "zone-a", "")
+	b.holds(map[string]float64{late: 1, unknown: 1, `squall_residue_hosts{zone="zone-a"}`: 1, `squall_residue_items{zone="zone-a"}`: 0})
+	b.host("a1", "zone-a", "a")
+	b.step("r", "a1", pb.StepState_STEP_STATE_REVERTED, pb.RevertCause_REVERT_CAUSE_DEADLINE, "a link", "a rule")
+	b.holds(map[string]float64{`squall_residue_hosts{zone="zone-a"}`: 1, `squall_residue_items{zone="zone-a"}`: 2})
+	if _, told := b.values()[late]; told {
+		t.Error("it is late after its end")
+	}
+}
+
+func TestRunsAreCountedOnceWhenTheyAreDone(t *testing.T) {
+	b := newBook(t)
+	b.host("a1", "zone-a", "a")
+	b.run("before", "dark", "a1")
+	b.step("before", "a1", pb.StepState_STEP_STATE_REVERTED, pb.RevertCause_REVERT_CAUSE_END)
+	b.finish("before", pb.Verdict_VERDICT_PASS)
+	b.values() // what was done before the first look is not counted
+	b.run("r", "dark", "a1")
+	b.step("r", "a1", pb.StepState_STEP_STATE_REVERTED, pb.RevertCause_REVERT_CAUSE_LEASE)
+	b.finish("r", pb.Verdict_VERDICT_INCONCLUSIVE)
+	want := map[string]float64{
+		`squall_runs_total{experiment="dark",verdict="inconclusive"}`:                     1,
+		`squall_fault_injections_total{fault="dns.fail",result="reverted",zone="zone-a"}`: 1,
+		`squall_lease_expiries_total`:                                                     1,
+	}
+	b.holds(want)
+	b.holds(want)
+	if _, told := b.values()[`squall_runs_total{experiment="dark",verdict="pass"}`]; told {
+		t.Error("a run of before the first look is counted")
+	}
+}
+
+func TestSlotsAreToldByWhatBecameOfThem(t *testing.T) {
+	b := newBook(t)
+	b.host("a1", "zone-a", "a")
+	b.schedule("weekly", "dark")
+	b.pass("weekly", "2027-01-16T10:00", pb.SlotOutcome_SLOT_OUTCOME_SKIPPED, 0)
+	b.values()
+	b.pass("weekly", "2027-01-19T10:00", pb.SlotOutcome_SLOT_OUTCOME_MISSED, 3)
+	b.pass("weekly", "2027-01-20T10:00", pb.SlotOutcome_SLOT_OUTCOME_REFUSED, 0)
+	b.slot("weekly", "2027-01-21T10:00", 2*time.Second)
+	b.slot("weekly", "2027-01-22T10:00", 30*time.Second)
+	b.apply(&pb.Command{Kind: &pb.Command_PauseSchedule{PauseSchedule: &pb.PauseSchedule{Name: "weekly", Paused: true}}})
+	b.holds(map[string]float64{
+		`squall_schedule_slots_total{outcome="missed"}`:  3,
+		`squall_schedule_slots_total{outcome="refused"}`: 1,
+		`squall_schedule_slots_total{outcome="skipped"}`: 0,
+		`squall_schedule_slots_total{outcome="on_time"}`: 1,
+		`squall_schedule_slots_total{outcome="late"}`:    1,
+		`squall_schedules{state="paused"}`:               1,
+		`squall_schedules{state="active"}`:               0,
+	})
+}
+
+// slot begins the run of a slot, so late.
+func (b *book) slot(schedule, civil string, late time.Duration) {
+	b.t.Helper()
+	start, err := time.Parse("2006-01-02T15:04", civil)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.now = start.Add(late).UnixNano()
+	admit := admission("weekly-"+late.String(), "dark", "a1")
+	admit.Slot = &pb.SlotRef{Schedule: schedule, Slot: civil}
+	b.apply(&pb.Command{Kind: &pb.Command_AdmitRun{AdmitRun: admit}})
+	b.step(admit.GetRun(), "a1", pb.StepState_STEP_STATE_REFUSED, 0)
+	b.finish(admit.GetRun(), pb.Verdict_VERDICT_NOT_STARTED)
+}
+
+func TestExperimentsTellWhenTheyLastPassed(t *testing.T) {
+	b := newBook(t)
+	b.host("a1", "zone-a", "a")
+	b.schedule("weekly", "never-passed")
+	for _, v := range []pb.Verdict{pb.Verdict_VERDICT_PASS, pb.Verdict_VERDICT_FAIL} {
+		b.run("dark-"+v.String(), "dark", "a1")
+		b.step("dark-"+v.String(), "a1", pb.StepState_STEP_STATE_REVERTED, pb.RevertCause_REVERT_CAUSE_END)
+		b.finish("dark-"+v.String(), v)
+		b.now += 3600e9
+	}
+	b.holds(map[string]float64{
+		`squall_experiment_since_pass_seconds{experiment="dark"}`:         7200,
+		`squall_experiment_since_pass_seconds{experiment="never-passed"}`: math.Inf(1),
+	})
+}
+
+// TestTenThousandRunsMakeNoMoreSeries: neither do the hosts, zones and
+// experiments past what is told one by one.
+func TestTenThousandRunsMakeNoMoreSeries(t *testing.T) {
+	b := newBook(t)
+	b.host("a1", "zone-a", "a")
+	play := func(i int) {
+		id := fmt.Sprintf("dark-%d", i)
+		b.run(id, "dark", "a1")
+		b.step(id, "a1", pb.StepState_STEP_STATE_REVERTED, pb.RevertCause_REVERT_CAUSE_END)
+		b.finish(id, pb.Verdict_VERDICT_PASS)
+	}
+	b.values()
+	play(0)
+	before := len(b.values())
+	for i := range 10_000 {
+		play(i + 1)
+		if i%50 == 49 {
+			b.values()
+		}
+	}
+	if after := len(b.values()); after != before {
+		t.Errorf("%d series after 10,000 runs, %d before", after, before)
+	}
+	b.holds(map[string]float64{`squall_runs_total{experiment="dark",verdict="pass"}`: 10_001})
+}
+
+func TestZonesAndExperimentsAreBounded(t *testing.T) {
+	b := newBook(t)
+	b.values()
+	for i := range 1100 {
+		name := fmt.Sprintf("%04d", i)
+		b.host("h"+name, "zone-"+name, "a")
+		b.run(name, "drill-"+name, "h"+name)
+		b.step(name, "h"+name, pb.StepState_STEP_STATE_REVERTED, pb.RevertCause_REVERT_CAUSE_END)
+		b.finish(name, pb.Verdict_VERDICT_PASS)
+		if i%50 == 49 {
+			b.values()
+		}
+	}
+	of := make(map[string]int)
+	for key := range b.values() {
+		name, _, _ := strings.Cut(key, "{")
+		of[name]++
+	}
+	for name, most := range map[string]int{
+		"squall_agents": 3 * 101, "squall_residue_hosts": 101, "squall_runs_total": 1001,
+		"squall_fault_injections_total": 101, "squall_experiment_since_pass_seconds": 1000,
+	} {
+		if of[name] > most || of[name] == 0 {
+			t.Errorf("%s has %d series, at most %d are told", name, of[name], most)
+		}
+	}
+	b.holds(map[string]float64{`squall_agents{state="connected",zone="other"}`: 1000})
+}

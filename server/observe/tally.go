@@ -1,0 +1,132 @@
+package observe
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"squall/experiments"
+	"squall/experiments/schedule"
+	pb "squall/proto/squall/v1"
+	"squall/server/report"
+	"squall/server/state"
+)
+
+// tally counts what is new in the state from one look to the next. The first look
+// counts nothing: what was there before this process is not for its counters.
+type tally struct {
+	runs, injections *prometheus.CounterVec
+	expiries         prometheus.Counter
+	slots            *prometheus.CounterVec
+
+	// done are the runs that were done at the last look, nil before the first, and
+	// dealt the last slot of each schedule.
+	done               map[string]bool
+	dealt              map[string]string
+	experiments, zones known
+}
+
+func newTally() *tally {
+	t := &tally{
+		runs: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "squall_runs_total", Help: "Runs that were done, since this server began.",
+		}, []string{"experiment", "verdict"}),
+		injections: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "squall_fault_injections_total", Help: "What became of faults, one for each step on each host, counted when their run is done.",
+		}, []string{"fault", "zone", "result"}),
+		expiries: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "squall_lease_expiries_total", Help: "Faults that hosts have reverted since their lease ran out, counted when their run is done.",
+		}),
+		slots: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "squall_schedule_slots_total", Help: "Slots of schedules by what became of them: begun on time, begun late, skipped, missed or refused.",
+		}, []string{"outcome"}),
+		experiments: make(known), zones: make(known),
+	}
+	for _, outcome := range []string{onTime, late, word(pb.SlotOutcome_SLOT_OUTCOME_SKIPPED), word(pb.SlotOutcome_SLOT_OUTCOME_MISSED), word(pb.SlotOutcome_SLOT_OUTCOME_REFUSED)} {
+		t.slots.WithLabelValues(outcome)
+	}
+	return t
+}
+
+// take counts what a view has that the one before had not. Runs are told apart as
+// long as they are kept: of more than the hundred that are, done between two
+// looks, the oldest are not counted.
+func (t *tally) take(v *state.View) {
+	first := t.done == nil
+	done := make(map[string]bool)
+	for _, r := range v.Runs() {
+		if !runDone(r) {
+			continue
+		}
+		done[r.GetId()] = true
+		if !first && !t.done[r.GetId()] {
+			t.countRun(v, r)
+		}
+	}
+	dealt := make(map[string]string)
+	for _, s := range v.Schedules() {
+		dealt[s.GetName()] = s.GetWatermark()
+		if last, known := t.dealt[s.GetName()]; !first {
+			t.countSlots(s, last, known)
+		}
+	}
+	t.done, t.dealt = done, dealt
+}
+
+func (t *tally) countRun(v *state.View, r *pb.Run) {
+	t.runs.WithLabelValues(t.experiments.told(r.GetExperiment().GetName(), mostExperiments), word(r.GetVerdict())).Inc()
+	for h := range report.Steps(v, r) {
+		zone := t.zones.told(zoneOf(v, h.Slot.GetHost()), mostZones)
+		t.injections.WithLabelValues(experiments.FaultName(h.Step.GetFault()), zone, result(h)).Inc()
+		if h.Status.GetCause() == pb.RevertCause_REVERT_CAUSE_LEASE {
+			t.expiries.Inc()
+		}
+	}
+}
+
+// result is what became of a step on a host, of a run that is done.
+func result(h report.HostStep) string {
+	if h.Status.GetState() == pb.StepState_STEP_STATE_REFUSED {
+		return word(pb.StepState_STEP_STATE_REFUSED)
+	}
+	return word(h.Standing)
+}
+
+// countSlots counts the slots after the last one that was there before. Those of
+// a schedule that is new were all dealt with since.
+func (t *tally) countSlots(s *pb.Scheduled, last string, known bool) {
+	for _, became := range s.GetHistory() {
+		if !known || became.GetSlot() > last {
+			t.slots.WithLabelValues(outcome(s, became)).Add(float64(max(became.GetCount(), 1)))
+		}
+	}
+}
+
+const (
+	onTime = "on_time"
+	late   = "late"
+	// punctual is how long after its slot a run may begin and be on time: more than a
+	// change of leaders takes.
+	punctual = 10 * time.Second
+)
+
+// outcome is what became of a slot, as a label.
+func outcome(s *pb.Scheduled, became *pb.SlotRecord) string {
+	if became.GetOutcome() != pb.SlotOutcome_SLOT_OUTCOME_BEGUN {
+		return word(became.GetOutcome())
+	}
+	if start, ok := slotStart(s, became.GetSlot()); ok && time.Unix(0, became.GetAtUnixNanos()).Sub(start) > punctual {
+		return late
+	}
+	return onTime
+}
+
+// slotStart is a slot's instant.
+func slotStart(s *pb.Scheduled, civil string) (time.Time, bool) {
+	zone, err := time.LoadLocation(s.GetExperiment().GetSchedule().GetTimezone())
+	if err != nil {
+		return time.Time{}, false
+	}
+	at, err := time.ParseInLocation(schedule.CivilLayout, civil, zone)
+	return at, err == nil
+}
