@@ -34,12 +34,43 @@ func completeNames(names ...string) completion {
 
 // completeRuns offers the runs that the control plane knows, as the only argument.
 func (a *app) completeRuns() completion {
-	return a.completeLive(func(ctx context.Context, c *client, add func(string)) {
+	return onlyArgument(a.completeLive(func(ctx context.Context, c *client, add func(string)) {
 		runs, _ := listRuns(ctx, c)
 		for _, r := range runs.GetRuns() {
 			add(r.GetId())
 		}
-	})
+	}))
+}
+
+// onlyArgument offers nothing behind the first argument.
+func onlyArgument(offer completion) completion {
+	return func(c *cobra.Command, args []string, start string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return offer(c, args, start)
+	}
+}
+
+// orFile lets the shell offer files beside.
+func orFile(offer completion) completion {
+	return func(c *cobra.Command, args []string, start string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		names, directive := offer(c, args, start)
+		if len(args) == 0 {
+			directive = cobra.ShellCompDirectiveDefault
+		}
+		return names, directive
+	}
+}
+
+// completeSchedules offers the schedules that are kept, as the only argument.
+func (a *app) completeSchedules() completion {
+	return onlyArgument(a.completeLive(func(ctx context.Context, c *client, add func(string)) {
+		schedules, _ := listSchedules(ctx, c)
+		for _, s := range schedules.GetSchedules() {
+			add(s.GetName())
+		}
+	}))
 }
 
 // completeHosts offers what a host of the registry has: its name, zone, room or roles.

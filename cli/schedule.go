@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"strings"
 	"time"
 
@@ -28,7 +26,7 @@ func newScheduleCmd(a *app) *cobra.Command {
 	c.AddCommand(
 		newScheduleAddCmd(a),
 		listCmd(a, "list", "Schedules, when each is next, and what became of its last slot", listSchedules, schedulesView),
-		scheduleCmd(a, "show", "One schedule whole", scheduleView),
+		newScheduleShowCmd(a),
 		newScheduleNextCmd(a),
 		scheduleCmd(a, "history", "What became of a schedule's slots, oldest first", historyView),
 		newSchedulePauseCmd(a, "pause", "Hold a schedule's slots back: they are skipped, on record", true),
@@ -43,14 +41,15 @@ func newScheduleAddCmd(a *app) *cobra.Command {
 	var aim []string
 	c := &cobra.Command{
 		Use: "add FILE", Short: "Keep an experiment and begin its runs by its `schedule`", Args: cobra.ExactArgs(1),
-		Long: "Keep an experiment and begin its runs by its `schedule`. One of the same name is replaced; slots that were dealt with stay so. It is refused where its plan is: a slot that comes then would begin nothing.",
+		Long: "Keep an experiment and begin its runs by its `schedule`. With --replace it takes the place of the schedule of its name, and slots that were dealt with stay so. It is refused where its plan is: a slot that comes then would begin nothing.",
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			if req.File, req.Source, err = readExperiment(args[0]); err != nil {
 				return usage(err)
 			}
-			if _, _, problems := experiments.Decode(req.GetFile(), req.GetSource()); len(problems) > 0 {
-				return usage(problems)
+			if _, err := scheduleOf(req.GetFile(), req.GetSource()); err != nil {
+				return usage(err)
 			}
+			req.Id = newID()
 			if req.Aim, err = parseAim(aim); err != nil {
 				return err
 			}
@@ -70,6 +69,7 @@ func newScheduleAddCmd(a *app) *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&req.Name, "name", "", "the schedule's name; the experiment's where it is left out")
+	c.Flags().BoolVar(&req.Replace, "replace", false, "take the place of the schedule of its name")
 	c.Flags().StringArrayVar(&aim, "aim", nil, aimUsage)
 	c.Flags().StringVar(&req.Why, "why", "", "the reason, for the record")
 	return c
@@ -79,9 +79,9 @@ func addedView(resp *pb.PutScheduleResponse) view {
 	s := resp.GetSchedule()
 	return view{message: resp, names: []string{s.GetName()}, table: func(w io.Writer, _ bool) {
 		fmt.Fprintf(w, "schedule %s is kept\n", s.GetName())
-		nextTable(w, s, time.Now(), 3)
+		nextTable(w, s.GetExperiment().GetSchedule().GetTimezone(), resp.GetNext())
 		for _, p := range resp.GetWarnings() {
-			fmt.Fprintf(w, "warning: %s\n", p.GetMessage())
+			fmt.Fprintf(w, "warning: %s\n", experiments.FormatProblem(p))
 		}
 	}}
 }
@@ -89,7 +89,7 @@ func addedView(resp *pb.PutScheduleResponse) view {
 // scheduleCmd is a command that shows one schedule.
 func scheduleCmd(a *app, use, short string, show func(*pb.Scheduled) view) *cobra.Command {
 	return &cobra.Command{
-		Use: use + " NAME", Short: short, Args: cobra.ExactArgs(1),
+		Use: use + " NAME", Short: short, Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeSchedules(),
 		RunE: func(c *cobra.Command, args []string) error {
 			return showSchedule(c.Context(), a, args[0], show)
 		},
@@ -159,18 +159,68 @@ func lastSlot(s *pb.Scheduled) string {
 	return h[len(h)-1].GetSlot() + " " + text.Word(h[len(h)-1].GetOutcome())
 }
 
-func scheduleView(s *pb.Scheduled) view {
+func newScheduleShowCmd(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "show NAME", Short: "One schedule whole", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeSchedules(),
+		RunE: func(c *cobra.Command, args []string) error {
+			client, err := a.connect()
+			if err != nil {
+				return err
+			}
+			defer client.close()
+			s, err := getSchedule(c.Context(), client, args[0])
+			if err != nil {
+				return err
+			}
+			next, err := ask(c.Context(), client, pb.ControlServiceClient.NextSlots, &pb.NextSlotsRequest{Name: args[0], Count: 3})
+			if err != nil {
+				return err
+			}
+			return a.show(scheduleView(s, next))
+		},
+	}
+}
+
+func scheduleView(s *pb.Scheduled, next *pb.NextSlotsResponse) view {
 	return view{message: s, names: []string{s.GetName()}, table: func(w io.Writer, _ bool) {
 		e := s.GetExperiment()
 		fmt.Fprintf(w, "%s\t%s\n", s.GetName(), e.GetTitle())
-		fmt.Fprintf(w, "  kept by\t%s at %s: %s\n", orDash(s.GetBy().GetName()), clockTime(s.GetPutUnixNanos()), orDash(s.GetBy().GetWhy()))
+		fmt.Fprintf(w, "  begins\t%s\n", whenWords(e.GetSchedule()))
+		fmt.Fprintf(w, "  kept by\t%s\n", byLine(s.GetBy(), s.GetPutUnixNanos()))
 		if p := s.GetPausedBy(); p != nil {
-			fmt.Fprintf(w, "  paused by\t%s at %s: %s\n", p.GetName(), clockTime(s.GetPausedUnixNanos()), orDash(p.GetWhy()))
+			fmt.Fprintf(w, "  paused by\t%s\n", byLine(p, s.GetPausedUnixNanos()))
 		}
-		fmt.Fprintf(w, "  begun\t%d\n", s.GetBegun())
-		nextTable(w, s, time.Now(), 3)
+		fmt.Fprintf(w, "  begun\t%d\n\n", s.GetBegun())
+		nextView(s.GetName(), next).table(w, false)
+		fmt.Fprintln(w)
 		historyTable(w, s.GetHistory()[max(0, len(s.GetHistory())-5):])
 	}}
+}
+
+// byLine says who did something, when, and why where that was said.
+func byLine(by *pb.Principal, unixNanos int64) string {
+	line := orDash(by.GetName()) + " at " + clockTime(unixNanos)
+	if by.GetWhy() != "" {
+		line += ": " + by.GetWhy()
+	}
+	return line
+}
+
+// whenWords says when a schedule's runs begin, by all of its rules.
+func whenWords(s *pb.Schedule) string {
+	words := s.GetCron() + s.GetEvery() + " in " + s.GetTimezone()
+	for _, rule := range []struct{ word, value string }{
+		{"within", s.GetWindow()},
+		{"except", strings.Join(s.GetExcept(), " ")},
+		{"until", s.GetUntil()},
+		{"overlap", s.GetOverlap()},
+		{"missed", s.GetMissed()},
+	} {
+		if rule.value != "" {
+			words += ", " + rule.word + " " + rule.value
+		}
+	}
+	return words
 }
 
 func historyView(s *pb.Scheduled) view {
@@ -196,91 +246,14 @@ func historyTable(w io.Writer, history []*pb.SlotRecord) {
 	}
 }
 
-func newScheduleNextCmd(a *app) *cobra.Command {
-	count := 10
-	c := &cobra.Command{
-		Use: "next NAME|FILE", Short: "The next slots, in the schedule's zone and in UTC, and what hinders each", Args: cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			if count < 1 || count > 1000 {
-				return usagef("--count %d: from 1 to 1000", count)
-			}
-			if s, err := scheduleOfFile(args[0]); !errors.Is(err, fs.ErrNotExist) {
-				if err != nil {
-					return usage(err)
-				}
-				return a.show(nextView(s, count))
-			}
-			return showSchedule(c.Context(), a, args[0], func(s *pb.Scheduled) view { return nextView(s, count) })
-		},
-	}
-	c.Flags().IntVar(&count, "count", count, "how many")
-	return c
-}
-
-// scheduleOfFile is what a schedule of a file would be; the error is
-// fs.ErrNotExist where there is no such file.
-func scheduleOfFile(path string) (*pb.Scheduled, error) {
-	src, err := readFile(path)
-	if err != nil {
-		return nil, err
-	}
-	e, _, problems := experiments.Decode(path, src)
-	if err := problems.Err(); err != nil {
-		return nil, err
-	}
-	if e.GetSchedule() == nil {
-		return nil, fmt.Errorf("%s does not say when it begins\n  fix: add `schedule: { every: first tuesday at 14:30, timezone: UTC }`", path)
-	}
-	return &pb.Scheduled{Name: e.GetName(), Experiment: e}, nil
-}
-
-func nextView(s *pb.Scheduled, count int) view {
-	v := view{message: &pb.Scheduled{Name: s.GetName(), History: upcoming(s, time.Now(), count)}, table: func(w io.Writer, _ bool) { nextTable(w, s, time.Now(), count) }}
-	for _, slot := range upcoming(s, time.Now(), count) {
-		v.names = append(v.names, slot.GetSlot())
-	}
-	return v
-}
-
-// upcoming are the next slots of a schedule, with why one is skipped.
-func upcoming(s *pb.Scheduled, now time.Time, count int) []*pb.SlotRecord {
-	c, err := schedule.New(s.GetExperiment().GetSchedule())
-	if err != nil {
-		return nil
-	}
-	var all []*pb.SlotRecord
-	for slot := range c.Since(now) {
-		r := &pb.SlotRecord{Slot: slot.Civil, Why: slot.Skip, AtUnixNanos: slot.Start.UnixNano()}
-		if r.GetWhy() == "" && s.GetPausedBy() != nil {
-			r.Why = "the schedule is paused by " + s.GetPausedBy().GetName()
-		}
-		if all = append(all, r); len(all) == count {
-			break
-		}
-	}
-	return all
-}
-
-func nextTable(w io.Writer, s *pb.Scheduled, now time.Time, count int) {
-	slots := upcoming(s, now, count)
-	if len(slots) == 0 {
-		fmt.Fprintln(w, "no slot is to come")
-		return
-	}
-	fmt.Fprintf(w, "NEXT IN %s\tUTC\tHINDERED BY\n", strings.ToUpper(s.GetExperiment().GetSchedule().GetTimezone()))
-	for _, slot := range slots {
-		fmt.Fprintf(w, "%s\t%s\t%s\n", slot.GetSlot(), time.Unix(0, slot.GetAtUnixNanos()).UTC().Format(schedule.CivilLayout), orDash(slot.GetWhy()))
-	}
-}
-
 func newSchedulePauseCmd(a *app, use, short string, paused bool) *cobra.Command {
 	req := &pb.PauseScheduleRequest{Paused: paused}
 	c := &cobra.Command{
-		Use: use + " NAME", Short: short, Args: cobra.ExactArgs(1),
+		Use: use + " NAME", Short: short, Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeSchedules(),
 		RunE: func(c *cobra.Command, args []string) error {
 			req.Name = args[0]
 			return askAndShow(c.Context(), a, pb.ControlServiceClient.PauseSchedule, req, func(resp *pb.PauseScheduleResponse) view {
-				return sentenced(resp, args[0], "schedule "+args[0]+map[bool]string{true: " is paused", false: " goes on"}[paused])
+				return sentenced(resp, args[0], pausedSentence(args[0], paused, resp))
 			})
 		},
 	}
@@ -288,14 +261,34 @@ func newSchedulePauseCmd(a *app, use, short string, paused bool) *cobra.Command 
 	return c
 }
 
+func pausedSentence(name string, paused bool, resp *pb.PauseScheduleResponse) string {
+	switch {
+	case paused && resp.GetUnchanged():
+		by := resp.GetPausedBy()
+		if by.GetWhy() != "" {
+			return fmt.Sprintf("schedule %s is paused already, by %s: %s", name, by.GetName(), by.GetWhy())
+		}
+		return fmt.Sprintf("schedule %s is paused already, by %s", name, by.GetName())
+	case paused:
+		return fmt.Sprintf("schedule %s is paused", name)
+	case resp.GetUnchanged():
+		return fmt.Sprintf("schedule %s is not paused", name)
+	}
+	return fmt.Sprintf("schedule %s goes on", name)
+}
+
 func newScheduleRemoveCmd(a *app) *cobra.Command {
 	var req pb.RemoveScheduleRequest
 	c := &cobra.Command{
-		Use: "remove NAME", Short: "End a schedule; its runs stay", Args: cobra.ExactArgs(1),
+		Use: "remove NAME", Short: "End a schedule; its runs stay", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeSchedules(),
 		RunE: func(c *cobra.Command, args []string) error {
-			req.Name = args[0]
+			req.Name, req.Id = args[0], newID()
 			return askAndShow(c.Context(), a, pb.ControlServiceClient.RemoveSchedule, &req, func(resp *pb.RemoveScheduleResponse) view {
-				return sentenced(resp, args[0], "schedule "+args[0]+" is removed")
+				sentence := "schedule " + args[0] + " is removed"
+				for _, run := range resp.GetUnderWay() {
+					sentence += "\nits run " + run + " goes on; end it with: squall undo " + run
+				}
+				return sentenced(resp, args[0], sentence)
 			})
 		},
 	}
@@ -311,7 +304,7 @@ func sentenced(message any, name, sentence string) view {
 func newScheduleRunNowCmd(a *app) *cobra.Command {
 	var o runOptions
 	c := &cobra.Command{
-		Use: "run-now NAME", Short: "Run a schedule's experiment now, beside its slots, and stay to the verdict", Args: cobra.ExactArgs(1),
+		Use: "run-now NAME", Short: "Run a schedule's experiment now, beside its slots, and stay to the verdict", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeSchedules(),
 		RunE: func(c *cobra.Command, args []string) error {
 			client, err := a.connect()
 			if err != nil {

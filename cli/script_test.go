@@ -69,7 +69,9 @@ func scripts(dir string) testscript.Params {
 			e.Values[stage{}] = &stage{}
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"control": startControl, "exits": exits, "asked": awaitAsked},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"control": startControl, "cluster": startCluster, "exits": exits, "asked": awaitAsked, "until": awaitOutput,
+		},
 	}
 }
 

@@ -35,6 +35,8 @@ type draft struct {
 	aim        map[string]*pb.ZoneRole
 	file       string
 	source     []byte
+	// later says that it won't run now: no run of now is in its way.
+	later bool
 }
 
 // Plan resolves an experiment against the registry and says what a run would do,
@@ -44,7 +46,7 @@ func (d *controlDoor) Plan(req *pb.PlanRequest, stream grpc.ServerStreamingServe
 	if err != nil {
 		return err
 	}
-	e, made, err := d.plan(view, draft{req.GetExperiment(), req.GetAim(), req.GetFile(), req.GetSource()})
+	e, made, err := d.plan(view, draft{experiment: req.GetExperiment(), aim: req.GetAim(), file: req.GetFile(), source: req.GetSource()})
 	if err != nil {
 		return err
 	}
@@ -72,7 +74,7 @@ func (d *controlDoor) Run(ctx context.Context, req *pb.RunRequest) (*pb.RunRespo
 	if latch := view.Halt(); latch.GetEngaged() {
 		return &pb.RunResponse{Refused: []*pb.Problem{state.Halted(latch)}}, nil
 	}
-	e, made, err := d.plan(view, draft{req.GetExperiment(), req.GetAim(), req.GetFile(), req.GetSource()})
+	e, made, err := d.plan(view, draft{experiment: req.GetExperiment(), aim: req.GetAim(), file: req.GetFile(), source: req.GetSource()})
 	if err != nil {
 		return nil, err
 	}
@@ -171,6 +173,9 @@ func (d *controlDoor) plan(view *state.View, w draft) (e *pb.Experiment, made *p
 	e.Seed = seedOr(cmp.Or(w.experiment.GetSeed(), e.GetSeed()))
 	world := view.World()
 	world.Aim, world.NowUnixNanos, world.Command = w.aim, d.now().UnixNano(), len(w.source) == 0
+	if w.later {
+		world.Active = nil
+	}
 	made = plan.Make(e, src, world)
 	return plan.Aimed(e, w.aim), made, nil
 }

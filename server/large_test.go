@@ -179,6 +179,10 @@ var readings = map[string]func(context.Context, pb.ControlServiceClient) error{
 		_, err := c.ListAuditRecords(ctx, &pb.ListAuditRecordsRequest{})
 		return err
 	},
+	"NextSlots": func(ctx context.Context, c pb.ControlServiceClient) error {
+		next, err := c.NextSlots(ctx, &pb.NextSlotsRequest{Name: "s-000", Count: 1000})
+		return wants(err, "slots", len(next.GetSlots()), 1000)
+	},
 }
 
 func wants(err error, what string, got, want int) error {

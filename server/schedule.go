@@ -4,6 +4,9 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
@@ -12,11 +15,12 @@ import (
 	"squall/proto/parts"
 	pb "squall/proto/squall/v1"
 	"squall/server/report"
+	"squall/server/state"
 )
 
 // PutSchedule keeps an experiment and begins its runs by the calendar. It is
-// planned now, so that whoever brings it hears what would stop it today; a run
-// is planned anew at its slot.
+// planned now, so that whoever brings it hears what would stop it, but for the
+// runs that are under way today; a run is planned anew at its slot.
 func (d *controlDoor) PutSchedule(ctx context.Context, req *pb.PutScheduleRequest) (*pb.PutScheduleResponse, error) {
 	if len(req.GetSource()) == 0 {
 		return nil, refusef(pb.Refusal_REFUSAL_INVALID, "bring the file", "the request has no experiment")
@@ -25,7 +29,7 @@ func (d *controlDoor) PutSchedule(ctx context.Context, req *pb.PutScheduleReques
 	if err != nil {
 		return nil, err
 	}
-	e, made, err := d.plan(view, draft{aim: req.GetAim(), file: req.GetFile(), source: req.GetSource()})
+	e, made, err := d.plan(view, draft{aim: req.GetAim(), file: req.GetFile(), source: req.GetSource(), later: true})
 	if err != nil {
 		return nil, err
 	}
@@ -40,20 +44,89 @@ func (d *controlDoor) PutSchedule(ctx context.Context, req *pb.PutScheduleReques
 		return nil, err
 	}
 	e.Seed = 0 // each slot has its own
-	name := cmp.Or(req.GetName(), e.GetName())
-	outcome, err := d.propose(ctx, &pb.Command{
-		Id: "schedule/" + rand.Text(), By: d.principal(ctx, req.GetWhy()),
+	kept := &pb.Scheduled{Name: cmp.Or(req.GetName(), e.GetName()), Experiment: e, Watermark: after}
+	outlook := report.Outlook{View: view, Schedule: kept, Length: time.Duration(made.GetLengthNanos()), Now: d.now()}
+	next, err := firstSlots(outlook)
+	if err != nil {
+		return nil, err
+	}
+	outcome, err := d.act(ctx, "put schedule", req, &pb.Command{
+		By: d.principal(ctx, req.GetWhy()),
 		Kind: &pb.Command_PutSchedule{PutSchedule: &pb.PutSchedule{
-			Name: name, Experiment: e, Source: req.GetSource(), Aim: req.GetAim(), After: after,
+			Name: kept.GetName(), Experiment: e, Source: req.GetSource(), Aim: req.GetAim(), After: after, Fresh: !req.GetReplace(),
 		}},
 	})
 	if err != nil {
 		return nil, err
 	}
+	warnings := made.GetWarnings()
+	if p := outlook.Crowded(); p != nil {
+		warnings = append(slices.Clip(warnings), p)
+	}
 	return &pb.PutScheduleResponse{
-		Index: outcome.GetIndex(), Warnings: fewProblems(made.GetWarnings()),
-		Schedule: &pb.Scheduled{Name: name, Experiment: e, Watermark: after},
+		Index: outcome.GetIndex(), Warnings: fewProblems(warnings), Schedule: kept, Next: next,
 	}, nil
+}
+
+// act proposes what a request asks for: once, however often one with an id comes.
+func (d *controlDoor) act(ctx context.Context, what string, req interface{ GetId() string }, c *pb.Command) (*pb.Outcome, error) {
+	id := cmp.Or(req.GetId(), rand.Text())
+	if !state.GoodName(id) { // every server remembers it
+		return nil, refusef(pb.Refusal_REFUSAL_INVALID, "choose a short one of plain letters", "the request's id %.40q can't be one", id)
+	}
+	c.Id = what + "/" + id
+	return d.propose(ctx, c)
+}
+
+// firstSlots are the first slots of a schedule that is about to be kept, which
+// must have some.
+func firstSlots(o report.Outlook) ([]*pb.NextSlot, error) {
+	next, err := o.Next(3)
+	if wrong, ok := errors.AsType[*schedule.Error](err); ok {
+		return nil, refusef(pb.Refusal_REFUSAL_INVALID, wrong.Fix, "%v", wrong)
+	}
+	if len(next) == 0 {
+		return nil, refusef(pb.Refusal_REFUSAL_INVALID, "choose a later day for `until`", "no slot is to come: the schedule's last day is %s", o.Schedule.GetExperiment().GetSchedule().GetUntil())
+	}
+	return next, err
+}
+
+// NextSlots tells when a schedule's next runs begin, and what hinders each.
+func (d *controlDoor) NextSlots(ctx context.Context, req *pb.NextSlotsRequest) (*pb.NextSlotsResponse, error) {
+	if n := req.GetCount(); n < 0 || n > maxNext {
+		return nil, refusef(pb.Refusal_REFUSAL_INVALID, fmt.Sprintf("write 1 to %d", maxNext), "%d slots can't be told", n)
+	}
+	view, err := d.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s := view.Schedule(req.GetName())
+	if s == nil {
+		return nil, noSchedule(req.GetName())
+	}
+	_, made, err := d.plan(view, draft{aim: s.GetAim(), experiment: s.GetExperiment(), file: s.GetName() + ".yaml", source: s.GetSource()})
+	if err != nil {
+		return nil, err
+	}
+	outlook := report.Outlook{View: view, Schedule: s, Length: time.Duration(made.GetLengthNanos()), Now: d.now()}
+	next, err := outlook.Next(int(cmp.Or(req.GetCount(), 10)))
+	if err != nil {
+		return nil, refusef(pb.Refusal_REFUSAL_UNSUPPORTED, "upgrade this server", "this build can't tell its slots: %v", err)
+	}
+	return &pb.NextSlotsResponse{
+		Timezone: s.GetExperiment().GetSchedule().GetTimezone(), Slots: report.Fit(next, mostNext), Refused: fewProblems(made.GetProblems()),
+	}, nil
+}
+
+const (
+	// maxNext is how many slots are told at the most.
+	maxNext = 1000
+	// mostNext is how many bytes they have at the most.
+	mostNext = 512 << 10
+)
+
+func noSchedule(name string) error {
+	return refusef(pb.Refusal_REFUSAL_UNKNOWN, "see them with: squall schedule list", "there is no schedule %q", name)
 }
 
 // civilNow is the time on the wall in a schedule's zone.
@@ -78,25 +151,44 @@ func (d *controlDoor) GetSchedule(req *pb.GetScheduleRequest, stream grpc.Server
 	}
 	s := view.Schedule(req.GetName())
 	if s == nil {
-		return refusef(pb.Refusal_REFUSAL_UNKNOWN, "see them with: squall schedule list", "there is no schedule %q", req.GetName())
+		return noSchedule(req.GetName())
 	}
 	return parts.Send(stream, s, func(part []byte) *pb.GetScheduleResponse { return &pb.GetScheduleResponse{Part: part} })
 }
 
-// PauseSchedule holds the slots of a schedule back, or lets them go on.
+// PauseSchedule holds the slots of a schedule back, or lets them go on. One that
+// is paused stays so by whom it was.
 func (d *controlDoor) PauseSchedule(ctx context.Context, req *pb.PauseScheduleRequest) (*pb.PauseScheduleResponse, error) {
+	view, err := d.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if s := view.Schedule(req.GetName()); s != nil && req.GetPaused() == (s.GetPausedBy() != nil) {
+		return &pb.PauseScheduleResponse{Index: view.Index(), Unchanged: true, PausedBy: s.GetPausedBy()}, nil
+	}
+	by := d.principal(ctx, req.GetWhy())
 	outcome, err := d.propose(ctx, &pb.Command{
-		Id: "schedule/" + rand.Text(), By: d.principal(ctx, req.GetWhy()),
+		Id: "schedule/" + rand.Text(), By: by,
 		Kind: &pb.Command_PauseSchedule{PauseSchedule: &pb.PauseSchedule{Name: req.GetName(), Paused: req.GetPaused()}},
 	})
-	return &pb.PauseScheduleResponse{Index: outcome.GetIndex()}, err
+	if !req.GetPaused() {
+		by = nil
+	}
+	return &pb.PauseScheduleResponse{Index: outcome.GetIndex(), PausedBy: by}, err
 }
 
-// RemoveSchedule ends a schedule. Its runs stay.
+// RemoveSchedule ends a schedule. Its runs stay, and one that is under way goes on.
 func (d *controlDoor) RemoveSchedule(ctx context.Context, req *pb.RemoveScheduleRequest) (*pb.RemoveScheduleResponse, error) {
-	outcome, err := d.propose(ctx, &pb.Command{
-		Id: "schedule/" + rand.Text(), By: d.principal(ctx, req.GetWhy()),
+	outcome, err := d.act(ctx, "remove schedule", req, &pb.Command{
+		By:   d.principal(ctx, req.GetWhy()),
 		Kind: &pb.Command_RemoveSchedule{RemoveSchedule: &pb.RemoveSchedule{Name: req.GetName()}},
 	})
-	return &pb.RemoveScheduleResponse{Index: outcome.GetIndex()}, err
+	if err != nil {
+		return nil, err
+	}
+	view, err := d.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &pb.RemoveScheduleResponse{Index: outcome.GetIndex(), UnderWay: report.UnderWay(view, req.GetName())}, nil
 }

@@ -71,6 +71,7 @@ var rules = map[string]Rule{
 	pb.ControlService_PutSchedule_FullMethodName:      {Roles: people, Object: Schedule},
 	pb.ControlService_ListSchedules_FullMethodName:    {Roles: people, Object: Reading},
 	pb.ControlService_GetSchedule_FullMethodName:      {Roles: people, Object: Reading},
+	pb.ControlService_NextSlots_FullMethodName:        {Roles: people, Object: Reading},
 	pb.ControlService_PauseSchedule_FullMethodName:    {Roles: people, Object: Schedule},
 	pb.ControlService_RemoveSchedule_FullMethodName:   {Roles: people, Object: Schedule},
 

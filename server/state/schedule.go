@@ -40,6 +40,8 @@ func (t *change) putSchedule(c *pb.PutSchedule) *pb.Problem {
 		return refuse(pb.Refusal_REFUSAL_INVALID, "choose a short one of plain letters", "the schedule's name %q can't be one", c.GetName())
 	case zone == "" || c.GetAfter() == "":
 		return refuse(pb.Refusal_REFUSAL_INVALID, "give the experiment a `schedule`", "the experiment says nowhere when it begins")
+	case known != nil && c.GetFresh():
+		return refuse(pb.Refusal_REFUSAL_INVALID, "choose another name with --name, or take its place with --replace", "there is a schedule %q already, kept by %s", c.GetName(), known.GetBy().GetName())
 	case known == nil && len(t.schedules) >= maxSchedules:
 		return refuse(pb.Refusal_REFUSAL_GUARDRAIL, "remove one with: squall schedule remove NAME", "%d schedules are kept, the most that may be", maxSchedules)
 	}
@@ -67,6 +69,9 @@ func (t *change) removeSchedule(c *pb.RemoveSchedule) *pb.Problem {
 func (t *change) pauseSchedule(c *pb.PauseSchedule) *pb.Problem {
 	if t.schedules[c.GetName()] == nil {
 		return noSchedule(c.GetName())
+	}
+	if c.GetPaused() && t.schedules[c.GetName()].GetPausedBy() != nil {
+		return nil // by whom it was
 	}
 	s := t.editSchedule(c.GetName())
 	s.PausedBy, s.PausedUnixNanos = nil, 0

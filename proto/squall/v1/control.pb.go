@@ -2733,10 +2733,14 @@ type PutScheduleRequest struct {
 	// The schedule's name; empty is the experiment's.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// The name of the file, for messages, and what stands in it.
-	File          string               `protobuf:"bytes,2,opt,name=file,proto3" json:"file,omitempty"`
-	Source        []byte               `protobuf:"bytes,3,opt,name=source,proto3" json:"source,omitempty"`
-	Aim           map[string]*ZoneRole `protobuf:"bytes,4,rep,name=aim,proto3" json:"aim,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	Why           string               `protobuf:"bytes,5,opt,name=why,proto3" json:"why,omitempty"`
+	File   string               `protobuf:"bytes,2,opt,name=file,proto3" json:"file,omitempty"`
+	Source []byte               `protobuf:"bytes,3,opt,name=source,proto3" json:"source,omitempty"`
+	Aim    map[string]*ZoneRole `protobuf:"bytes,4,rep,name=aim,proto3" json:"aim,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Why    string               `protobuf:"bytes,5,opt,name=why,proto3" json:"why,omitempty"`
+	// Chosen by the caller: a request that is sent again does what it did before.
+	Id string `protobuf:"bytes,6,opt,name=id,proto3" json:"id,omitempty"`
+	// Whether it may take the place of a schedule of its name.
+	Replace       bool `protobuf:"varint,7,opt,name=replace,proto3" json:"replace,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2806,6 +2810,20 @@ func (x *PutScheduleRequest) GetWhy() string {
 	return ""
 }
 
+func (x *PutScheduleRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *PutScheduleRequest) GetReplace() bool {
+	if x != nil {
+		return x.Replace
+	}
+	return false
+}
+
 // PutScheduleResponse confirms, or says what is wrong with the file or its plan.
 type PutScheduleResponse struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -2814,7 +2832,9 @@ type PutScheduleResponse struct {
 	// The schedule as it is kept.
 	Schedule *Scheduled `protobuf:"bytes,3,opt,name=schedule,proto3" json:"schedule,omitempty"`
 	// What its plan against the hosts of now has to say.
-	Warnings      []*Problem `protobuf:"bytes,4,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	Warnings []*Problem `protobuf:"bytes,4,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	// The first slots of it.
+	Next          []*NextSlot `protobuf:"bytes,5,rep,name=next,proto3" json:"next,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2877,6 +2897,192 @@ func (x *PutScheduleResponse) GetWarnings() []*Problem {
 	return nil
 }
 
+func (x *PutScheduleResponse) GetNext() []*NextSlot {
+	if x != nil {
+		return x.Next
+	}
+	return nil
+}
+
+// NextSlotsRequest names a schedule.
+type NextSlotsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// How many; 0 is ten.
+	Count         int32 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NextSlotsRequest) Reset() {
+	*x = NextSlotsRequest{}
+	mi := &file_squall_v1_control_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NextSlotsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NextSlotsRequest) ProtoMessage() {}
+
+func (x *NextSlotsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NextSlotsRequest.ProtoReflect.Descriptor instead.
+func (*NextSlotsRequest) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *NextSlotsRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *NextSlotsRequest) GetCount() int32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+// NextSlotsResponse is the next slots of a schedule, in order.
+type NextSlotsResponse struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Timezone string                 `protobuf:"bytes,1,opt,name=timezone,proto3" json:"timezone,omitempty"`
+	Slots    []*NextSlot            `protobuf:"bytes,2,rep,name=slots,proto3" json:"slots,omitempty"`
+	// Why a run that began now would be refused: each slot's is planned anew.
+	Refused       []*Problem `protobuf:"bytes,3,rep,name=refused,proto3" json:"refused,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NextSlotsResponse) Reset() {
+	*x = NextSlotsResponse{}
+	mi := &file_squall_v1_control_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NextSlotsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NextSlotsResponse) ProtoMessage() {}
+
+func (x *NextSlotsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NextSlotsResponse.ProtoReflect.Descriptor instead.
+func (*NextSlotsResponse) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *NextSlotsResponse) GetTimezone() string {
+	if x != nil {
+		return x.Timezone
+	}
+	return ""
+}
+
+func (x *NextSlotsResponse) GetSlots() []*NextSlot {
+	if x != nil {
+		return x.Slots
+	}
+	return nil
+}
+
+func (x *NextSlotsResponse) GetRefused() []*Problem {
+	if x != nil {
+		return x.Refused
+	}
+	return nil
+}
+
+// NextSlot is a slot that has not come yet.
+type NextSlot struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its civil time in the schedule's zone, such as "2026-12-01T14:30".
+	Slot        string `protobuf:"bytes,1,opt,name=slot,proto3" json:"slot,omitempty"`
+	AtUnixNanos int64  `protobuf:"varint,2,opt,name=at_unix_nanos,json=atUnixNanos,proto3" json:"at_unix_nanos,omitempty"`
+	// Why it will begin no run as things stand; empty where it will.
+	HinderedBy    []string `protobuf:"bytes,3,rep,name=hindered_by,json=hinderedBy,proto3" json:"hindered_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NextSlot) Reset() {
+	*x = NextSlot{}
+	mi := &file_squall_v1_control_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NextSlot) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NextSlot) ProtoMessage() {}
+
+func (x *NextSlot) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NextSlot.ProtoReflect.Descriptor instead.
+func (*NextSlot) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *NextSlot) GetSlot() string {
+	if x != nil {
+		return x.Slot
+	}
+	return ""
+}
+
+func (x *NextSlot) GetAtUnixNanos() int64 {
+	if x != nil {
+		return x.AtUnixNanos
+	}
+	return 0
+}
+
+func (x *NextSlot) GetHinderedBy() []string {
+	if x != nil {
+		return x.HinderedBy
+	}
+	return nil
+}
+
 // ListSchedulesRequest asks for a page of schedules.
 type ListSchedulesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2888,7 +3094,7 @@ type ListSchedulesRequest struct {
 
 func (x *ListSchedulesRequest) Reset() {
 	*x = ListSchedulesRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[41]
+	mi := &file_squall_v1_control_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2900,7 +3106,7 @@ func (x *ListSchedulesRequest) String() string {
 func (*ListSchedulesRequest) ProtoMessage() {}
 
 func (x *ListSchedulesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[41]
+	mi := &file_squall_v1_control_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2913,7 +3119,7 @@ func (x *ListSchedulesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchedulesRequest.ProtoReflect.Descriptor instead.
 func (*ListSchedulesRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{41}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ListSchedulesRequest) GetPageSize() int32 {
@@ -2941,7 +3147,7 @@ type ListSchedulesResponse struct {
 
 func (x *ListSchedulesResponse) Reset() {
 	*x = ListSchedulesResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[42]
+	mi := &file_squall_v1_control_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2953,7 +3159,7 @@ func (x *ListSchedulesResponse) String() string {
 func (*ListSchedulesResponse) ProtoMessage() {}
 
 func (x *ListSchedulesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[42]
+	mi := &file_squall_v1_control_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2966,7 +3172,7 @@ func (x *ListSchedulesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchedulesResponse.ProtoReflect.Descriptor instead.
 func (*ListSchedulesResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{42}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ListSchedulesResponse) GetSchedules() []*Scheduled {
@@ -2993,7 +3199,7 @@ type GetScheduleRequest struct {
 
 func (x *GetScheduleRequest) Reset() {
 	*x = GetScheduleRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[43]
+	mi := &file_squall_v1_control_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3005,7 +3211,7 @@ func (x *GetScheduleRequest) String() string {
 func (*GetScheduleRequest) ProtoMessage() {}
 
 func (x *GetScheduleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[43]
+	mi := &file_squall_v1_control_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3018,7 +3224,7 @@ func (x *GetScheduleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetScheduleRequest.ProtoReflect.Descriptor instead.
 func (*GetScheduleRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{43}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *GetScheduleRequest) GetName() string {
@@ -3038,7 +3244,7 @@ type GetScheduleResponse struct {
 
 func (x *GetScheduleResponse) Reset() {
 	*x = GetScheduleResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[44]
+	mi := &file_squall_v1_control_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3050,7 +3256,7 @@ func (x *GetScheduleResponse) String() string {
 func (*GetScheduleResponse) ProtoMessage() {}
 
 func (x *GetScheduleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[44]
+	mi := &file_squall_v1_control_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3063,7 +3269,7 @@ func (x *GetScheduleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetScheduleResponse.ProtoReflect.Descriptor instead.
 func (*GetScheduleResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{44}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *GetScheduleResponse) GetPart() []byte {
@@ -3086,7 +3292,7 @@ type PauseScheduleRequest struct {
 
 func (x *PauseScheduleRequest) Reset() {
 	*x = PauseScheduleRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[45]
+	mi := &file_squall_v1_control_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3098,7 +3304,7 @@ func (x *PauseScheduleRequest) String() string {
 func (*PauseScheduleRequest) ProtoMessage() {}
 
 func (x *PauseScheduleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[45]
+	mi := &file_squall_v1_control_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3111,7 +3317,7 @@ func (x *PauseScheduleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseScheduleRequest.ProtoReflect.Descriptor instead.
 func (*PauseScheduleRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{45}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *PauseScheduleRequest) GetName() string {
@@ -3137,15 +3343,19 @@ func (x *PauseScheduleRequest) GetWhy() string {
 
 // PauseScheduleResponse confirms.
 type PauseScheduleResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Index uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	// It was so before: nothing has changed.
+	Unchanged bool `protobuf:"varint,2,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
+	// Who paused it; unset where it goes on.
+	PausedBy      *Principal `protobuf:"bytes,3,opt,name=paused_by,json=pausedBy,proto3" json:"paused_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PauseScheduleResponse) Reset() {
 	*x = PauseScheduleResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[46]
+	mi := &file_squall_v1_control_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3157,7 +3367,7 @@ func (x *PauseScheduleResponse) String() string {
 func (*PauseScheduleResponse) ProtoMessage() {}
 
 func (x *PauseScheduleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[46]
+	mi := &file_squall_v1_control_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3170,7 +3380,7 @@ func (x *PauseScheduleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseScheduleResponse.ProtoReflect.Descriptor instead.
 func (*PauseScheduleResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{46}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *PauseScheduleResponse) GetIndex() uint64 {
@@ -3180,18 +3390,34 @@ func (x *PauseScheduleResponse) GetIndex() uint64 {
 	return 0
 }
 
+func (x *PauseScheduleResponse) GetUnchanged() bool {
+	if x != nil {
+		return x.Unchanged
+	}
+	return false
+}
+
+func (x *PauseScheduleResponse) GetPausedBy() *Principal {
+	if x != nil {
+		return x.PausedBy
+	}
+	return nil
+}
+
 // RemoveScheduleRequest names a schedule.
 type RemoveScheduleRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Why           string                 `protobuf:"bytes,2,opt,name=why,proto3" json:"why,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Why   string                 `protobuf:"bytes,2,opt,name=why,proto3" json:"why,omitempty"`
+	// Chosen by the caller: a request that is sent again does what it did before.
+	Id            string `protobuf:"bytes,3,opt,name=id,proto3" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RemoveScheduleRequest) Reset() {
 	*x = RemoveScheduleRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[47]
+	mi := &file_squall_v1_control_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3203,7 +3429,7 @@ func (x *RemoveScheduleRequest) String() string {
 func (*RemoveScheduleRequest) ProtoMessage() {}
 
 func (x *RemoveScheduleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[47]
+	mi := &file_squall_v1_control_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3216,7 +3442,7 @@ func (x *RemoveScheduleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveScheduleRequest.ProtoReflect.Descriptor instead.
 func (*RemoveScheduleRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{47}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *RemoveScheduleRequest) GetName() string {
@@ -3233,17 +3459,26 @@ func (x *RemoveScheduleRequest) GetWhy() string {
 	return ""
 }
 
+func (x *RemoveScheduleRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
 // RemoveScheduleResponse confirms.
 type RemoveScheduleResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Index uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	// Runs of it that are under way, and go on.
+	UnderWay      []string `protobuf:"bytes,2,rep,name=under_way,json=underWay,proto3" json:"under_way,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RemoveScheduleResponse) Reset() {
 	*x = RemoveScheduleResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[48]
+	mi := &file_squall_v1_control_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3255,7 +3490,7 @@ func (x *RemoveScheduleResponse) String() string {
 func (*RemoveScheduleResponse) ProtoMessage() {}
 
 func (x *RemoveScheduleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[48]
+	mi := &file_squall_v1_control_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3268,7 +3503,7 @@ func (x *RemoveScheduleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveScheduleResponse.ProtoReflect.Descriptor instead.
 func (*RemoveScheduleResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{48}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *RemoveScheduleResponse) GetIndex() uint64 {
@@ -3276,6 +3511,13 @@ func (x *RemoveScheduleResponse) GetIndex() uint64 {
 		return x.Index
 	}
 	return 0
+}
+
+func (x *RemoveScheduleResponse) GetUnderWay() []string {
+	if x != nil {
+		return x.UnderWay
+	}
+	return nil
 }
 
 // ForgetHostRequest names a host that is gone for good.
@@ -3289,7 +3531,7 @@ type ForgetHostRequest struct {
 
 func (x *ForgetHostRequest) Reset() {
 	*x = ForgetHostRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[49]
+	mi := &file_squall_v1_control_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3301,7 +3543,7 @@ func (x *ForgetHostRequest) String() string {
 func (*ForgetHostRequest) ProtoMessage() {}
 
 func (x *ForgetHostRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[49]
+	mi := &file_squall_v1_control_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3314,7 +3556,7 @@ func (x *ForgetHostRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetHostRequest.ProtoReflect.Descriptor instead.
 func (*ForgetHostRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{49}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ForgetHostRequest) GetHost() string {
@@ -3343,7 +3585,7 @@ type ForgetHostResponse struct {
 
 func (x *ForgetHostResponse) Reset() {
 	*x = ForgetHostResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[50]
+	mi := &file_squall_v1_control_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3355,7 +3597,7 @@ func (x *ForgetHostResponse) String() string {
 func (*ForgetHostResponse) ProtoMessage() {}
 
 func (x *ForgetHostResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[50]
+	mi := &file_squall_v1_control_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3368,7 +3610,7 @@ func (x *ForgetHostResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetHostResponse.ProtoReflect.Descriptor instead.
 func (*ForgetHostResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{50}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ForgetHostResponse) GetIndex() uint64 {
@@ -3398,7 +3640,7 @@ type ConfirmDamageRequest struct {
 
 func (x *ConfirmDamageRequest) Reset() {
 	*x = ConfirmDamageRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[51]
+	mi := &file_squall_v1_control_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3410,7 +3652,7 @@ func (x *ConfirmDamageRequest) String() string {
 func (*ConfirmDamageRequest) ProtoMessage() {}
 
 func (x *ConfirmDamageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[51]
+	mi := &file_squall_v1_control_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3423,7 +3665,7 @@ func (x *ConfirmDamageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmDamageRequest.ProtoReflect.Descriptor instead.
 func (*ConfirmDamageRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{51}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ConfirmDamageRequest) GetHost() string {
@@ -3460,7 +3702,7 @@ type ConfirmDamageResponse struct {
 
 func (x *ConfirmDamageResponse) Reset() {
 	*x = ConfirmDamageResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[52]
+	mi := &file_squall_v1_control_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3472,7 +3714,7 @@ func (x *ConfirmDamageResponse) String() string {
 func (*ConfirmDamageResponse) ProtoMessage() {}
 
 func (x *ConfirmDamageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[52]
+	mi := &file_squall_v1_control_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3485,7 +3727,7 @@ func (x *ConfirmDamageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmDamageResponse.ProtoReflect.Descriptor instead.
 func (*ConfirmDamageResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{52}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ConfirmDamageResponse) GetIndex() uint64 {
@@ -3519,7 +3761,7 @@ type ReportRequest struct {
 
 func (x *ReportRequest) Reset() {
 	*x = ReportRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[53]
+	mi := &file_squall_v1_control_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3531,7 +3773,7 @@ func (x *ReportRequest) String() string {
 func (*ReportRequest) ProtoMessage() {}
 
 func (x *ReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[53]
+	mi := &file_squall_v1_control_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3544,7 +3786,7 @@ func (x *ReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportRequest.ProtoReflect.Descriptor instead.
 func (*ReportRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{53}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ReportRequest) GetRun() string {
@@ -3564,7 +3806,7 @@ type ReportResponse struct {
 
 func (x *ReportResponse) Reset() {
 	*x = ReportResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[54]
+	mi := &file_squall_v1_control_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3576,7 +3818,7 @@ func (x *ReportResponse) String() string {
 func (*ReportResponse) ProtoMessage() {}
 
 func (x *ReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[54]
+	mi := &file_squall_v1_control_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3589,7 +3831,7 @@ func (x *ReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportResponse.ProtoReflect.Descriptor instead.
 func (*ReportResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{54}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ReportResponse) GetPart() []byte {
@@ -3622,7 +3864,7 @@ type RunReport struct {
 
 func (x *RunReport) Reset() {
 	*x = RunReport{}
-	mi := &file_squall_v1_control_proto_msgTypes[55]
+	mi := &file_squall_v1_control_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3634,7 +3876,7 @@ func (x *RunReport) String() string {
 func (*RunReport) ProtoMessage() {}
 
 func (x *RunReport) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[55]
+	mi := &file_squall_v1_control_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3647,7 +3889,7 @@ func (x *RunReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunReport.ProtoReflect.Descriptor instead.
 func (*RunReport) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{55}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *RunReport) GetSummary() *RunSummary {
@@ -3760,7 +4002,7 @@ type PhaseReport struct {
 
 func (x *PhaseReport) Reset() {
 	*x = PhaseReport{}
-	mi := &file_squall_v1_control_proto_msgTypes[56]
+	mi := &file_squall_v1_control_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3772,7 +4014,7 @@ func (x *PhaseReport) String() string {
 func (*PhaseReport) ProtoMessage() {}
 
 func (x *PhaseReport) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[56]
+	mi := &file_squall_v1_control_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3785,7 +4027,7 @@ func (x *PhaseReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PhaseReport.ProtoReflect.Descriptor instead.
 func (*PhaseReport) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{56}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *PhaseReport) GetPlanned() *PlannedPhase {
@@ -3831,7 +4073,7 @@ type StepReport struct {
 
 func (x *StepReport) Reset() {
 	*x = StepReport{}
-	mi := &file_squall_v1_control_proto_msgTypes[57]
+	mi := &file_squall_v1_control_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3843,7 +4085,7 @@ func (x *StepReport) String() string {
 func (*StepReport) ProtoMessage() {}
 
 func (x *StepReport) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[57]
+	mi := &file_squall_v1_control_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3856,7 +4098,7 @@ func (x *StepReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepReport.ProtoReflect.Descriptor instead.
 func (*StepReport) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{57}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *StepReport) GetId() string {
@@ -3934,7 +4176,7 @@ type LateArming struct {
 
 func (x *LateArming) Reset() {
 	*x = LateArming{}
-	mi := &file_squall_v1_control_proto_msgTypes[58]
+	mi := &file_squall_v1_control_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3946,7 +4188,7 @@ func (x *LateArming) String() string {
 func (*LateArming) ProtoMessage() {}
 
 func (x *LateArming) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[58]
+	mi := &file_squall_v1_control_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3959,7 +4201,7 @@ func (x *LateArming) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LateArming.ProtoReflect.Descriptor instead.
 func (*LateArming) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{58}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *LateArming) GetHost() string {
@@ -3990,7 +4232,7 @@ type Spread struct {
 
 func (x *Spread) Reset() {
 	*x = Spread{}
-	mi := &file_squall_v1_control_proto_msgTypes[59]
+	mi := &file_squall_v1_control_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4002,7 +4244,7 @@ func (x *Spread) String() string {
 func (*Spread) ProtoMessage() {}
 
 func (x *Spread) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[59]
+	mi := &file_squall_v1_control_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4015,7 +4257,7 @@ func (x *Spread) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Spread.ProtoReflect.Descriptor instead.
 func (*Spread) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{59}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *Spread) GetCount() uint32 {
@@ -4073,7 +4315,7 @@ type ProbeReport struct {
 
 func (x *ProbeReport) Reset() {
 	*x = ProbeReport{}
-	mi := &file_squall_v1_control_proto_msgTypes[60]
+	mi := &file_squall_v1_control_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4085,7 +4327,7 @@ func (x *ProbeReport) String() string {
 func (*ProbeReport) ProtoMessage() {}
 
 func (x *ProbeReport) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[60]
+	mi := &file_squall_v1_control_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4098,7 +4340,7 @@ func (x *ProbeReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeReport.ProtoReflect.Descriptor instead.
 func (*ProbeReport) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{60}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *ProbeReport) GetName() string {
@@ -4174,7 +4416,7 @@ type ProposeRequest struct {
 
 func (x *ProposeRequest) Reset() {
 	*x = ProposeRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[61]
+	mi := &file_squall_v1_control_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4186,7 +4428,7 @@ func (x *ProposeRequest) String() string {
 func (*ProposeRequest) ProtoMessage() {}
 
 func (x *ProposeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[61]
+	mi := &file_squall_v1_control_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4199,7 +4441,7 @@ func (x *ProposeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeRequest.ProtoReflect.Descriptor instead.
 func (*ProposeRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{61}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *ProposeRequest) GetCommand() *Command {
@@ -4219,7 +4461,7 @@ type ProposeResponse struct {
 
 func (x *ProposeResponse) Reset() {
 	*x = ProposeResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[62]
+	mi := &file_squall_v1_control_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4231,7 +4473,7 @@ func (x *ProposeResponse) String() string {
 func (*ProposeResponse) ProtoMessage() {}
 
 func (x *ProposeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[62]
+	mi := &file_squall_v1_control_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4244,7 +4486,7 @@ func (x *ProposeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeResponse.ProtoReflect.Descriptor instead.
 func (*ProposeResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{62}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *ProposeResponse) GetOutcome() *Outcome {
@@ -4265,7 +4507,7 @@ type ProposeLargeRequest struct {
 
 func (x *ProposeLargeRequest) Reset() {
 	*x = ProposeLargeRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[63]
+	mi := &file_squall_v1_control_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4277,7 +4519,7 @@ func (x *ProposeLargeRequest) String() string {
 func (*ProposeLargeRequest) ProtoMessage() {}
 
 func (x *ProposeLargeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[63]
+	mi := &file_squall_v1_control_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4290,7 +4532,7 @@ func (x *ProposeLargeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeLargeRequest.ProtoReflect.Descriptor instead.
 func (*ProposeLargeRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{63}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *ProposeLargeRequest) GetPart() []byte {
@@ -4310,7 +4552,7 @@ type ProposeLargeResponse struct {
 
 func (x *ProposeLargeResponse) Reset() {
 	*x = ProposeLargeResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[64]
+	mi := &file_squall_v1_control_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4322,7 +4564,7 @@ func (x *ProposeLargeResponse) String() string {
 func (*ProposeLargeResponse) ProtoMessage() {}
 
 func (x *ProposeLargeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[64]
+	mi := &file_squall_v1_control_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4335,7 +4577,7 @@ func (x *ProposeLargeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeLargeResponse.ProtoReflect.Descriptor instead.
 func (*ProposeLargeResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{64}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *ProposeLargeResponse) GetOutcome() *Outcome {
@@ -4360,7 +4602,7 @@ type ConfirmRequest struct {
 
 func (x *ConfirmRequest) Reset() {
 	*x = ConfirmRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[65]
+	mi := &file_squall_v1_control_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4372,7 +4614,7 @@ func (x *ConfirmRequest) String() string {
 func (*ConfirmRequest) ProtoMessage() {}
 
 func (x *ConfirmRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[65]
+	mi := &file_squall_v1_control_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4385,7 +4627,7 @@ func (x *ConfirmRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmRequest.ProtoReflect.Descriptor instead.
 func (*ConfirmRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{65}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *ConfirmRequest) GetServer() string {
@@ -4439,7 +4681,7 @@ type ConfirmResponse struct {
 
 func (x *ConfirmResponse) Reset() {
 	*x = ConfirmResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[66]
+	mi := &file_squall_v1_control_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4451,7 +4693,7 @@ func (x *ConfirmResponse) String() string {
 func (*ConfirmResponse) ProtoMessage() {}
 
 func (x *ConfirmResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[66]
+	mi := &file_squall_v1_control_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4464,7 +4706,7 @@ func (x *ConfirmResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmResponse.ProtoReflect.Descriptor instead.
 func (*ConfirmResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{66}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *ConfirmResponse) GetLeader() bool {
@@ -4547,7 +4789,7 @@ type PushRequest struct {
 
 func (x *PushRequest) Reset() {
 	*x = PushRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[67]
+	mi := &file_squall_v1_control_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4559,7 +4801,7 @@ func (x *PushRequest) String() string {
 func (*PushRequest) ProtoMessage() {}
 
 func (x *PushRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[67]
+	mi := &file_squall_v1_control_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4572,7 +4814,7 @@ func (x *PushRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PushRequest.ProtoReflect.Descriptor instead.
 func (*PushRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{67}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *PushRequest) GetOrders() map[string]*Order {
@@ -4591,7 +4833,7 @@ type PushResponse struct {
 
 func (x *PushResponse) Reset() {
 	*x = PushResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[68]
+	mi := &file_squall_v1_control_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4603,7 +4845,7 @@ func (x *PushResponse) String() string {
 func (*PushResponse) ProtoMessage() {}
 
 func (x *PushResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[68]
+	mi := &file_squall_v1_control_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4616,7 +4858,7 @@ func (x *PushResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PushResponse.ProtoReflect.Descriptor instead.
 func (*PushResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{68}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{71}
 }
 
 // AlarmRequest tells of a halt.
@@ -4629,7 +4871,7 @@ type AlarmRequest struct {
 
 func (x *AlarmRequest) Reset() {
 	*x = AlarmRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[69]
+	mi := &file_squall_v1_control_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4641,7 +4883,7 @@ func (x *AlarmRequest) String() string {
 func (*AlarmRequest) ProtoMessage() {}
 
 func (x *AlarmRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[69]
+	mi := &file_squall_v1_control_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4654,7 +4896,7 @@ func (x *AlarmRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlarmRequest.ProtoReflect.Descriptor instead.
 func (*AlarmRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{69}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *AlarmRequest) GetHalt() *HaltLatch {
@@ -4674,7 +4916,7 @@ type AlarmResponse struct {
 
 func (x *AlarmResponse) Reset() {
 	*x = AlarmResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[70]
+	mi := &file_squall_v1_control_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4686,7 +4928,7 @@ func (x *AlarmResponse) String() string {
 func (*AlarmResponse) ProtoMessage() {}
 
 func (x *AlarmResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[70]
+	mi := &file_squall_v1_control_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4699,7 +4941,7 @@ func (x *AlarmResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlarmResponse.ProtoReflect.Descriptor instead.
 func (*AlarmResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{70}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *AlarmResponse) GetHosts() []string {
@@ -4719,7 +4961,7 @@ type TryRequest struct {
 
 func (x *TryRequest) Reset() {
 	*x = TryRequest{}
-	mi := &file_squall_v1_control_proto_msgTypes[71]
+	mi := &file_squall_v1_control_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4731,7 +4973,7 @@ func (x *TryRequest) String() string {
 func (*TryRequest) ProtoMessage() {}
 
 func (x *TryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[71]
+	mi := &file_squall_v1_control_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4744,7 +4986,7 @@ func (x *TryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TryRequest.ProtoReflect.Descriptor instead.
 func (*TryRequest) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{71}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *TryRequest) GetProbes() []*PlannedProbe {
@@ -4764,7 +5006,7 @@ type TryResponse struct {
 
 func (x *TryResponse) Reset() {
 	*x = TryResponse{}
-	mi := &file_squall_v1_control_proto_msgTypes[72]
+	mi := &file_squall_v1_control_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4776,7 +5018,7 @@ func (x *TryResponse) String() string {
 func (*TryResponse) ProtoMessage() {}
 
 func (x *TryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[72]
+	mi := &file_squall_v1_control_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4789,7 +5031,7 @@ func (x *TryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TryResponse.ProtoReflect.Descriptor instead.
 func (*TryResponse) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{72}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *TryResponse) GetPart() []byte {
@@ -4809,7 +5051,7 @@ type Tried struct {
 
 func (x *Tried) Reset() {
 	*x = Tried{}
-	mi := &file_squall_v1_control_proto_msgTypes[73]
+	mi := &file_squall_v1_control_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4821,7 +5063,7 @@ func (x *Tried) String() string {
 func (*Tried) ProtoMessage() {}
 
 func (x *Tried) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_control_proto_msgTypes[73]
+	mi := &file_squall_v1_control_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4834,7 +5076,7 @@ func (x *Tried) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tried.ProtoReflect.Descriptor instead.
 func (*Tried) Descriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{73}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *Tried) GetProbes() []*ProbeTrial {
@@ -5051,21 +5293,36 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"page_token\x18\x02 \x01(\tR\tpageToken\"p\n" +
 	"\x18ListAuditRecordsResponse\x12,\n" +
 	"\x05audit\x18\x01 \x03(\v2\x16.squall.v1.AuditRecordR\x05audit\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xed\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x97\x02\n" +
 	"\x12PutScheduleRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04file\x18\x02 \x01(\tR\x04file\x12\x16\n" +
 	"\x06source\x18\x03 \x01(\fR\x06source\x128\n" +
 	"\x03aim\x18\x04 \x03(\v2&.squall.v1.PutScheduleRequest.AimEntryR\x03aim\x12\x10\n" +
-	"\x03why\x18\x05 \x01(\tR\x03why\x1aK\n" +
+	"\x03why\x18\x05 \x01(\tR\x03why\x12\x0e\n" +
+	"\x02id\x18\x06 \x01(\tR\x02id\x12\x18\n" +
+	"\areplace\x18\a \x01(\bR\areplace\x1aK\n" +
 	"\bAimEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12)\n" +
-	"\x05value\x18\x02 \x01(\v2\x13.squall.v1.ZoneRoleR\x05value:\x028\x01\"\xbb\x01\n" +
+	"\x05value\x18\x02 \x01(\v2\x13.squall.v1.ZoneRoleR\x05value:\x028\x01\"\xe4\x01\n" +
 	"\x13PutScheduleResponse\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12,\n" +
 	"\arefused\x18\x02 \x03(\v2\x12.squall.v1.ProblemR\arefused\x120\n" +
 	"\bschedule\x18\x03 \x01(\v2\x14.squall.v1.ScheduledR\bschedule\x12.\n" +
-	"\bwarnings\x18\x04 \x03(\v2\x12.squall.v1.ProblemR\bwarnings\"R\n" +
+	"\bwarnings\x18\x04 \x03(\v2\x12.squall.v1.ProblemR\bwarnings\x12'\n" +
+	"\x04next\x18\x05 \x03(\v2\x13.squall.v1.NextSlotR\x04next\"<\n" +
+	"\x10NextSlotsRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\x05R\x05count\"\x88\x01\n" +
+	"\x11NextSlotsResponse\x12\x1a\n" +
+	"\btimezone\x18\x01 \x01(\tR\btimezone\x12)\n" +
+	"\x05slots\x18\x02 \x03(\v2\x13.squall.v1.NextSlotR\x05slots\x12,\n" +
+	"\arefused\x18\x03 \x03(\v2\x12.squall.v1.ProblemR\arefused\"c\n" +
+	"\bNextSlot\x12\x12\n" +
+	"\x04slot\x18\x01 \x01(\tR\x04slot\x12\"\n" +
+	"\rat_unix_nanos\x18\x02 \x01(\x03R\vatUnixNanos\x12\x1f\n" +
+	"\vhindered_by\x18\x03 \x03(\tR\n" +
+	"hinderedBy\"R\n" +
 	"\x14ListSchedulesRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
@@ -5080,14 +5337,18 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x14PauseScheduleRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06paused\x18\x02 \x01(\bR\x06paused\x12\x10\n" +
-	"\x03why\x18\x03 \x01(\tR\x03why\"-\n" +
+	"\x03why\x18\x03 \x01(\tR\x03why\"~\n" +
 	"\x15PauseScheduleResponse\x12\x14\n" +
-	"\x05index\x18\x01 \x01(\x04R\x05index\"=\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x1c\n" +
+	"\tunchanged\x18\x02 \x01(\bR\tunchanged\x121\n" +
+	"\tpaused_by\x18\x03 \x01(\v2\x14.squall.v1.PrincipalR\bpausedBy\"M\n" +
 	"\x15RemoveScheduleRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
-	"\x03why\x18\x02 \x01(\tR\x03why\".\n" +
+	"\x03why\x18\x02 \x01(\tR\x03why\x12\x0e\n" +
+	"\x02id\x18\x03 \x01(\tR\x02id\"K\n" +
 	"\x16RemoveScheduleResponse\x12\x14\n" +
-	"\x05index\x18\x01 \x01(\x04R\x05index\"?\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x1b\n" +
+	"\tunder_way\x18\x02 \x03(\tR\bunderWay\"?\n" +
 	"\x11ForgetHostRequest\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"S\n" +
@@ -5225,7 +5486,7 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x18HOST_CONDITION_RETURNING\x10\x04\x12\x1a\n" +
 	"\x16HOST_CONDITION_UNKNOWN\x10\x05\x12\x1a\n" +
 	"\x16HOST_CONDITION_RESIDUE\x10\x06\x12\x17\n" +
-	"\x13HOST_CONDITION_LOST\x10\a2\x9e\f\n" +
+	"\x13HOST_CONDITION_LOST\x10\a2\xe6\f\n" +
 	"\x0eControlService\x129\n" +
 	"\x04Plan\x12\x16.squall.v1.PlanRequest\x1a\x17.squall.v1.PlanResponse0\x01\x124\n" +
 	"\x03Run\x12\x15.squall.v1.RunRequest\x1a\x16.squall.v1.RunResponse\x12<\n" +
@@ -5246,7 +5507,8 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\rConfirmDamage\x12\x1f.squall.v1.ConfirmDamageRequest\x1a .squall.v1.ConfirmDamageResponse\x12L\n" +
 	"\vPutSchedule\x12\x1d.squall.v1.PutScheduleRequest\x1a\x1e.squall.v1.PutScheduleResponse\x12R\n" +
 	"\rListSchedules\x12\x1f.squall.v1.ListSchedulesRequest\x1a .squall.v1.ListSchedulesResponse\x12N\n" +
-	"\vGetSchedule\x12\x1d.squall.v1.GetScheduleRequest\x1a\x1e.squall.v1.GetScheduleResponse0\x01\x12R\n" +
+	"\vGetSchedule\x12\x1d.squall.v1.GetScheduleRequest\x1a\x1e.squall.v1.GetScheduleResponse0\x01\x12F\n" +
+	"\tNextSlots\x12\x1b.squall.v1.NextSlotsRequest\x1a\x1c.squall.v1.NextSlotsResponse\x12R\n" +
 	"\rPauseSchedule\x12\x1f.squall.v1.PauseScheduleRequest\x1a .squall.v1.PauseScheduleResponse\x12U\n" +
 	"\x0eRemoveSchedule\x12 .squall.v1.RemoveScheduleRequest\x1a!.squall.v1.RemoveScheduleResponse\x12?\n" +
 	"\x06Report\x12\x18.squall.v1.ReportRequest\x1a\x19.squall.v1.ReportResponse0\x012\x91\x03\n" +
@@ -5271,7 +5533,7 @@ func file_squall_v1_control_proto_rawDescGZIP() []byte {
 }
 
 var file_squall_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_squall_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 79)
+var file_squall_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 82)
 var file_squall_v1_control_proto_goTypes = []any{
 	(Standing)(0),                    // 0: squall.v1.Standing
 	(HostCondition)(0),               // 1: squall.v1.HostCondition
@@ -5316,200 +5578,210 @@ var file_squall_v1_control_proto_goTypes = []any{
 	(*ListAuditRecordsResponse)(nil), // 40: squall.v1.ListAuditRecordsResponse
 	(*PutScheduleRequest)(nil),       // 41: squall.v1.PutScheduleRequest
 	(*PutScheduleResponse)(nil),      // 42: squall.v1.PutScheduleResponse
-	(*ListSchedulesRequest)(nil),     // 43: squall.v1.ListSchedulesRequest
-	(*ListSchedulesResponse)(nil),    // 44: squall.v1.ListSchedulesResponse
-	(*GetScheduleRequest)(nil),       // 45: squall.v1.GetScheduleRequest
-	(*GetScheduleResponse)(nil),      // 46: squall.v1.GetScheduleResponse
-	(*PauseScheduleRequest)(nil),     // 47: squall.v1.PauseScheduleRequest
-	(*PauseScheduleResponse)(nil),    // 48: squall.v1.PauseScheduleResponse
-	(*RemoveScheduleRequest)(nil),    // 49: squall.v1.RemoveScheduleRequest
-	(*RemoveScheduleResponse)(nil),   // 50: squall.v1.RemoveScheduleResponse
-	(*ForgetHostRequest)(nil),        // 51: squall.v1.ForgetHostRequest
-	(*ForgetHostResponse)(nil),       // 52: squall.v1.ForgetHostResponse
-	(*ConfirmDamageRequest)(nil),     // 53: squall.v1.ConfirmDamageRequest
-	(*ConfirmDamageResponse)(nil),    // 54: squall.v1.ConfirmDamageResponse
-	(*ReportRequest)(nil),            // 55: squall.v1.ReportRequest
-	(*ReportResponse)(nil),           // 56: squall.v1.ReportResponse
-	(*RunReport)(nil),                // 57: squall.v1.RunReport
-	(*PhaseReport)(nil),              // 58: squall.v1.PhaseReport
-	(*StepReport)(nil),               // 59: squall.v1.StepReport
-	(*LateArming)(nil),               // 60: squall.v1.LateArming
-	(*Spread)(nil),                   // 61: squall.v1.Spread
-	(*ProbeReport)(nil),              // 62: squall.v1.ProbeReport
-	(*ProposeRequest)(nil),           // 63: squall.v1.ProposeRequest
-	(*ProposeResponse)(nil),          // 64: squall.v1.ProposeResponse
-	(*ProposeLargeRequest)(nil),      // 65: squall.v1.ProposeLargeRequest
-	(*ProposeLargeResponse)(nil),     // 66: squall.v1.ProposeLargeResponse
-	(*ConfirmRequest)(nil),           // 67: squall.v1.ConfirmRequest
-	(*ConfirmResponse)(nil),          // 68: squall.v1.ConfirmResponse
-	(*PushRequest)(nil),              // 69: squall.v1.PushRequest
-	(*PushResponse)(nil),             // 70: squall.v1.PushResponse
-	(*AlarmRequest)(nil),             // 71: squall.v1.AlarmRequest
-	(*AlarmResponse)(nil),            // 72: squall.v1.AlarmResponse
-	(*TryRequest)(nil),               // 73: squall.v1.TryRequest
-	(*TryResponse)(nil),              // 74: squall.v1.TryResponse
-	(*Tried)(nil),                    // 75: squall.v1.Tried
-	nil,                              // 76: squall.v1.PlanRequest.AimEntry
-	nil,                              // 77: squall.v1.RunRequest.AimEntry
-	nil,                              // 78: squall.v1.PutScheduleRequest.AimEntry
-	nil,                              // 79: squall.v1.StepReport.StandingEntry
-	nil,                              // 80: squall.v1.PushRequest.OrdersEntry
-	(*Experiment)(nil),               // 81: squall.v1.Experiment
-	(*Problem)(nil),                  // 82: squall.v1.Problem
-	(*Event)(nil),                    // 83: squall.v1.Event
-	(*HaltLatch)(nil),                // 84: squall.v1.HaltLatch
-	(*RunSummary)(nil),               // 85: squall.v1.RunSummary
-	(*Damage)(nil),                   // 86: squall.v1.Damage
-	(*HostConflict)(nil),             // 87: squall.v1.HostConflict
-	(StepState)(0),                   // 88: squall.v1.StepState
-	(FindingKind)(0),                 // 89: squall.v1.FindingKind
-	(FindingState)(0),                // 90: squall.v1.FindingState
-	(*Registered)(nil),               // 91: squall.v1.Registered
-	(*AuditRecord)(nil),              // 92: squall.v1.AuditRecord
-	(*Scheduled)(nil),                // 93: squall.v1.Scheduled
-	(*OpenStep)(nil),                 // 94: squall.v1.OpenStep
-	(*Finding)(nil),                  // 95: squall.v1.Finding
-	(*Plan)(nil),                     // 96: squall.v1.Plan
-	(EndCause)(0),                    // 97: squall.v1.EndCause
-	(*PlannedPhase)(nil),             // 98: squall.v1.PlannedPhase
-	(*StepStatus)(nil),               // 99: squall.v1.StepStatus
-	(*Command)(nil),                  // 100: squall.v1.Command
-	(*Outcome)(nil),                  // 101: squall.v1.Outcome
-	(*PlannedProbe)(nil),             // 102: squall.v1.PlannedProbe
-	(*ProbeTrial)(nil),               // 103: squall.v1.ProbeTrial
-	(*ZoneRole)(nil),                 // 104: squall.v1.ZoneRole
-	(*Order)(nil),                    // 105: squall.v1.Order
+	(*NextSlotsRequest)(nil),         // 43: squall.v1.NextSlotsRequest
+	(*NextSlotsResponse)(nil),        // 44: squall.v1.NextSlotsResponse
+	(*NextSlot)(nil),                 // 45: squall.v1.NextSlot
+	(*ListSchedulesRequest)(nil),     // 46: squall.v1.ListSchedulesRequest
+	(*ListSchedulesResponse)(nil),    // 47: squall.v1.ListSchedulesResponse
+	(*GetScheduleRequest)(nil),       // 48: squall.v1.GetScheduleRequest
+	(*GetScheduleResponse)(nil),      // 49: squall.v1.GetScheduleResponse
+	(*PauseScheduleRequest)(nil),     // 50: squall.v1.PauseScheduleRequest
+	(*PauseScheduleResponse)(nil),    // 51: squall.v1.PauseScheduleResponse
+	(*RemoveScheduleRequest)(nil),    // 52: squall.v1.RemoveScheduleRequest
+	(*RemoveScheduleResponse)(nil),   // 53: squall.v1.RemoveScheduleResponse
+	(*ForgetHostRequest)(nil),        // 54: squall.v1.ForgetHostRequest
+	(*ForgetHostResponse)(nil),       // 55: squall.v1.ForgetHostResponse
+	(*ConfirmDamageRequest)(nil),     // 56: squall.v1.ConfirmDamageRequest
+	(*ConfirmDamageResponse)(nil),    // 57: squall.v1.ConfirmDamageResponse
+	(*ReportRequest)(nil),            // 58: squall.v1.ReportRequest
+	(*ReportResponse)(nil),           // 59: squall.v1.ReportResponse
+	(*RunReport)(nil),                // 60: squall.v1.RunReport
+	(*PhaseReport)(nil),              // 61: squall.v1.PhaseReport
+	(*StepReport)(nil),               // 62: squall.v1.StepReport
+	(*LateArming)(nil),               // 63: squall.v1.LateArming
+	(*Spread)(nil),                   // 64: squall.v1.Spread
+	(*ProbeReport)(nil),              // 65: squall.v1.ProbeReport
+	(*ProposeRequest)(nil),           // 66: squall.v1.ProposeRequest
+	(*ProposeResponse)(nil),          // 67: squall.v1.ProposeResponse
+	(*ProposeLargeRequest)(nil),      // 68: squall.v1.ProposeLargeRequest
+	(*ProposeLargeResponse)(nil),     // 69: squall.v1.ProposeLargeResponse
+	(*ConfirmRequest)(nil),           // 70: squall.v1.ConfirmRequest
+	(*ConfirmResponse)(nil),          // 71: squall.v1.ConfirmResponse
+	(*PushRequest)(nil),              // 72: squall.v1.PushRequest
+	(*PushResponse)(nil),             // 73: squall.v1.PushResponse
+	(*AlarmRequest)(nil),             // 74: squall.v1.AlarmRequest
+	(*AlarmResponse)(nil),            // 75: squall.v1.AlarmResponse
+	(*TryRequest)(nil),               // 76: squall.v1.TryRequest
+	(*TryResponse)(nil),              // 77: squall.v1.TryResponse
+	(*Tried)(nil),                    // 78: squall.v1.Tried
+	nil,                              // 79: squall.v1.PlanRequest.AimEntry
+	nil,                              // 80: squall.v1.RunRequest.AimEntry
+	nil,                              // 81: squall.v1.PutScheduleRequest.AimEntry
+	nil,                              // 82: squall.v1.StepReport.StandingEntry
+	nil,                              // 83: squall.v1.PushRequest.OrdersEntry
+	(*Experiment)(nil),               // 84: squall.v1.Experiment
+	(*Problem)(nil),                  // 85: squall.v1.Problem
+	(*Event)(nil),                    // 86: squall.v1.Event
+	(*HaltLatch)(nil),                // 87: squall.v1.HaltLatch
+	(*RunSummary)(nil),               // 88: squall.v1.RunSummary
+	(*Damage)(nil),                   // 89: squall.v1.Damage
+	(*HostConflict)(nil),             // 90: squall.v1.HostConflict
+	(StepState)(0),                   // 91: squall.v1.StepState
+	(FindingKind)(0),                 // 92: squall.v1.FindingKind
+	(FindingState)(0),                // 93: squall.v1.FindingState
+	(*Registered)(nil),               // 94: squall.v1.Registered
+	(*AuditRecord)(nil),              // 95: squall.v1.AuditRecord
+	(*Scheduled)(nil),                // 96: squall.v1.Scheduled
+	(*Principal)(nil),                // 97: squall.v1.Principal
+	(*OpenStep)(nil),                 // 98: squall.v1.OpenStep
+	(*Finding)(nil),                  // 99: squall.v1.Finding
+	(*Plan)(nil),                     // 100: squall.v1.Plan
+	(EndCause)(0),                    // 101: squall.v1.EndCause
+	(*PlannedPhase)(nil),             // 102: squall.v1.PlannedPhase
+	(*StepStatus)(nil),               // 103: squall.v1.StepStatus
+	(*Command)(nil),                  // 104: squall.v1.Command
+	(*Outcome)(nil),                  // 105: squall.v1.Outcome
+	(*PlannedProbe)(nil),             // 106: squall.v1.PlannedProbe
+	(*ProbeTrial)(nil),               // 107: squall.v1.ProbeTrial
+	(*ZoneRole)(nil),                 // 108: squall.v1.ZoneRole
+	(*Order)(nil),                    // 109: squall.v1.Order
 }
 var file_squall_v1_control_proto_depIdxs = []int32{
-	81,  // 0: squall.v1.PlanRequest.experiment:type_name -> squall.v1.Experiment
-	76,  // 1: squall.v1.PlanRequest.aim:type_name -> squall.v1.PlanRequest.AimEntry
-	81,  // 2: squall.v1.RunRequest.experiment:type_name -> squall.v1.Experiment
-	77,  // 3: squall.v1.RunRequest.aim:type_name -> squall.v1.RunRequest.AimEntry
-	82,  // 4: squall.v1.RunResponse.warnings:type_name -> squall.v1.Problem
-	82,  // 5: squall.v1.RunResponse.refused:type_name -> squall.v1.Problem
-	83,  // 6: squall.v1.WatchResponse.event:type_name -> squall.v1.Event
+	84,  // 0: squall.v1.PlanRequest.experiment:type_name -> squall.v1.Experiment
+	79,  // 1: squall.v1.PlanRequest.aim:type_name -> squall.v1.PlanRequest.AimEntry
+	84,  // 2: squall.v1.RunRequest.experiment:type_name -> squall.v1.Experiment
+	80,  // 3: squall.v1.RunRequest.aim:type_name -> squall.v1.RunRequest.AimEntry
+	85,  // 4: squall.v1.RunResponse.warnings:type_name -> squall.v1.Problem
+	85,  // 5: squall.v1.RunResponse.refused:type_name -> squall.v1.Problem
+	86,  // 6: squall.v1.WatchResponse.event:type_name -> squall.v1.Event
 	10,  // 7: squall.v1.HaltResponse.hosts:type_name -> squall.v1.HostClean
 	0,   // 8: squall.v1.HostClean.standing:type_name -> squall.v1.Standing
 	10,  // 9: squall.v1.UndoResponse.hosts:type_name -> squall.v1.HostClean
-	84,  // 10: squall.v1.Status.halt:type_name -> squall.v1.HaltLatch
-	85,  // 11: squall.v1.Status.runs:type_name -> squall.v1.RunSummary
+	87,  // 10: squall.v1.Status.halt:type_name -> squall.v1.HaltLatch
+	88,  // 11: squall.v1.Status.runs:type_name -> squall.v1.RunSummary
 	20,  // 12: squall.v1.Status.active:type_name -> squall.v1.ActiveStep
 	10,  // 13: squall.v1.Status.residue:type_name -> squall.v1.HostClean
 	19,  // 14: squall.v1.Status.servers:type_name -> squall.v1.ServerStatus
 	18,  // 15: squall.v1.Status.barred:type_name -> squall.v1.BarredHost
-	86,  // 16: squall.v1.BarredHost.damage:type_name -> squall.v1.Damage
-	87,  // 17: squall.v1.BarredHost.conflict:type_name -> squall.v1.HostConflict
-	88,  // 18: squall.v1.ActiveStep.state:type_name -> squall.v1.StepState
+	89,  // 16: squall.v1.BarredHost.damage:type_name -> squall.v1.Damage
+	90,  // 17: squall.v1.BarredHost.conflict:type_name -> squall.v1.HostConflict
+	91,  // 18: squall.v1.ActiveStep.state:type_name -> squall.v1.StepState
 	0,   // 19: squall.v1.ActiveStep.standing:type_name -> squall.v1.Standing
-	85,  // 20: squall.v1.LiveRun.run:type_name -> squall.v1.RunSummary
+	88,  // 20: squall.v1.LiveRun.run:type_name -> squall.v1.RunSummary
 	24,  // 21: squall.v1.LiveRun.hosts:type_name -> squall.v1.LiveHost
 	25,  // 22: squall.v1.LiveRun.faults:type_name -> squall.v1.LiveFault
 	26,  // 23: squall.v1.LiveRun.probes:type_name -> squall.v1.LiveProbe
 	27,  // 24: squall.v1.LiveRun.rules:type_name -> squall.v1.LiveRule
 	10,  // 25: squall.v1.LiveRun.residue:type_name -> squall.v1.HostClean
 	1,   // 26: squall.v1.LiveHost.condition:type_name -> squall.v1.HostCondition
-	89,  // 27: squall.v1.LiveRule.kind:type_name -> squall.v1.FindingKind
-	90,  // 28: squall.v1.LiveRule.state:type_name -> squall.v1.FindingState
-	91,  // 29: squall.v1.ListHostsResponse.hosts:type_name -> squall.v1.Registered
-	91,  // 30: squall.v1.GetHostResponse.host:type_name -> squall.v1.Registered
+	92,  // 27: squall.v1.LiveRule.kind:type_name -> squall.v1.FindingKind
+	93,  // 28: squall.v1.LiveRule.state:type_name -> squall.v1.FindingState
+	94,  // 29: squall.v1.ListHostsResponse.hosts:type_name -> squall.v1.Registered
+	94,  // 30: squall.v1.GetHostResponse.host:type_name -> squall.v1.Registered
 	34,  // 31: squall.v1.ListZonesResponse.zones:type_name -> squall.v1.Zone
-	85,  // 32: squall.v1.ListRunsResponse.runs:type_name -> squall.v1.RunSummary
-	92,  // 33: squall.v1.ListAuditRecordsResponse.audit:type_name -> squall.v1.AuditRecord
-	78,  // 34: squall.v1.PutScheduleRequest.aim:type_name -> squall.v1.PutScheduleRequest.AimEntry
-	82,  // 35: squall.v1.PutScheduleResponse.refused:type_name -> squall.v1.Problem
-	93,  // 36: squall.v1.PutScheduleResponse.schedule:type_name -> squall.v1.Scheduled
-	82,  // 37: squall.v1.PutScheduleResponse.warnings:type_name -> squall.v1.Problem
-	93,  // 38: squall.v1.ListSchedulesResponse.schedules:type_name -> squall.v1.Scheduled
-	94,  // 39: squall.v1.ForgetHostResponse.open:type_name -> squall.v1.OpenStep
-	86,  // 40: squall.v1.ConfirmDamageResponse.damage:type_name -> squall.v1.Damage
-	85,  // 41: squall.v1.RunReport.summary:type_name -> squall.v1.RunSummary
-	95,  // 42: squall.v1.RunReport.findings:type_name -> squall.v1.Finding
-	58,  // 43: squall.v1.RunReport.phases:type_name -> squall.v1.PhaseReport
-	59,  // 44: squall.v1.RunReport.steps:type_name -> squall.v1.StepReport
-	62,  // 45: squall.v1.RunReport.probes:type_name -> squall.v1.ProbeReport
-	10,  // 46: squall.v1.RunReport.residue:type_name -> squall.v1.HostClean
-	83,  // 47: squall.v1.RunReport.events:type_name -> squall.v1.Event
-	96,  // 48: squall.v1.RunReport.plan:type_name -> squall.v1.Plan
-	97,  // 49: squall.v1.RunReport.end_cause:type_name -> squall.v1.EndCause
-	98,  // 50: squall.v1.PhaseReport.planned:type_name -> squall.v1.PlannedPhase
-	99,  // 51: squall.v1.StepReport.hosts:type_name -> squall.v1.StepStatus
-	61,  // 52: squall.v1.StepReport.skew:type_name -> squall.v1.Spread
-	61,  // 53: squall.v1.StepReport.late:type_name -> squall.v1.Spread
-	79,  // 54: squall.v1.StepReport.standing:type_name -> squall.v1.StepReport.StandingEntry
-	60,  // 55: squall.v1.StepReport.armed_late:type_name -> squall.v1.LateArming
-	100, // 56: squall.v1.ProposeRequest.command:type_name -> squall.v1.Command
-	101, // 57: squall.v1.ProposeResponse.outcome:type_name -> squall.v1.Outcome
-	101, // 58: squall.v1.ProposeLargeResponse.outcome:type_name -> squall.v1.Outcome
-	80,  // 59: squall.v1.PushRequest.orders:type_name -> squall.v1.PushRequest.OrdersEntry
-	84,  // 60: squall.v1.AlarmRequest.halt:type_name -> squall.v1.HaltLatch
-	102, // 61: squall.v1.TryRequest.probes:type_name -> squall.v1.PlannedProbe
-	103, // 62: squall.v1.Tried.probes:type_name -> squall.v1.ProbeTrial
-	104, // 63: squall.v1.PlanRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
-	104, // 64: squall.v1.RunRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
-	104, // 65: squall.v1.PutScheduleRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
-	0,   // 66: squall.v1.StepReport.StandingEntry.value:type_name -> squall.v1.Standing
-	105, // 67: squall.v1.PushRequest.OrdersEntry.value:type_name -> squall.v1.Order
-	2,   // 68: squall.v1.ControlService.Plan:input_type -> squall.v1.PlanRequest
-	4,   // 69: squall.v1.ControlService.Run:input_type -> squall.v1.RunRequest
-	6,   // 70: squall.v1.ControlService.Watch:input_type -> squall.v1.WatchRequest
-	8,   // 71: squall.v1.ControlService.Halt:input_type -> squall.v1.HaltRequest
-	11,  // 72: squall.v1.ControlService.Resume:input_type -> squall.v1.ResumeRequest
-	13,  // 73: squall.v1.ControlService.Undo:input_type -> squall.v1.UndoRequest
-	15,  // 74: squall.v1.ControlService.Status:input_type -> squall.v1.StatusRequest
-	21,  // 75: squall.v1.ControlService.Live:input_type -> squall.v1.LiveRequest
-	28,  // 76: squall.v1.ControlService.ListHosts:input_type -> squall.v1.ListHostsRequest
-	30,  // 77: squall.v1.ControlService.GetHost:input_type -> squall.v1.GetHostRequest
-	32,  // 78: squall.v1.ControlService.ListZones:input_type -> squall.v1.ListZonesRequest
-	35,  // 79: squall.v1.ControlService.ListRuns:input_type -> squall.v1.ListRunsRequest
-	37,  // 80: squall.v1.ControlService.GetRun:input_type -> squall.v1.GetRunRequest
-	39,  // 81: squall.v1.ControlService.ListAuditRecords:input_type -> squall.v1.ListAuditRecordsRequest
-	51,  // 82: squall.v1.ControlService.ForgetHost:input_type -> squall.v1.ForgetHostRequest
-	53,  // 83: squall.v1.ControlService.ConfirmDamage:input_type -> squall.v1.ConfirmDamageRequest
-	41,  // 84: squall.v1.ControlService.PutSchedule:input_type -> squall.v1.PutScheduleRequest
-	43,  // 85: squall.v1.ControlService.ListSchedules:input_type -> squall.v1.ListSchedulesRequest
-	45,  // 86: squall.v1.ControlService.GetSchedule:input_type -> squall.v1.GetScheduleRequest
-	47,  // 87: squall.v1.ControlService.PauseSchedule:input_type -> squall.v1.PauseScheduleRequest
-	49,  // 88: squall.v1.ControlService.RemoveSchedule:input_type -> squall.v1.RemoveScheduleRequest
-	55,  // 89: squall.v1.ControlService.Report:input_type -> squall.v1.ReportRequest
-	63,  // 90: squall.v1.PeerService.Propose:input_type -> squall.v1.ProposeRequest
-	65,  // 91: squall.v1.PeerService.ProposeLarge:input_type -> squall.v1.ProposeLargeRequest
-	67,  // 92: squall.v1.PeerService.Confirm:input_type -> squall.v1.ConfirmRequest
-	69,  // 93: squall.v1.PeerService.Push:input_type -> squall.v1.PushRequest
-	71,  // 94: squall.v1.PeerService.Alarm:input_type -> squall.v1.AlarmRequest
-	73,  // 95: squall.v1.PeerService.Try:input_type -> squall.v1.TryRequest
-	3,   // 96: squall.v1.ControlService.Plan:output_type -> squall.v1.PlanResponse
-	5,   // 97: squall.v1.ControlService.Run:output_type -> squall.v1.RunResponse
-	7,   // 98: squall.v1.ControlService.Watch:output_type -> squall.v1.WatchResponse
-	9,   // 99: squall.v1.ControlService.Halt:output_type -> squall.v1.HaltResponse
-	12,  // 100: squall.v1.ControlService.Resume:output_type -> squall.v1.ResumeResponse
-	14,  // 101: squall.v1.ControlService.Undo:output_type -> squall.v1.UndoResponse
-	16,  // 102: squall.v1.ControlService.Status:output_type -> squall.v1.StatusResponse
-	22,  // 103: squall.v1.ControlService.Live:output_type -> squall.v1.LiveResponse
-	29,  // 104: squall.v1.ControlService.ListHosts:output_type -> squall.v1.ListHostsResponse
-	31,  // 105: squall.v1.ControlService.GetHost:output_type -> squall.v1.GetHostResponse
-	33,  // 106: squall.v1.ControlService.ListZones:output_type -> squall.v1.ListZonesResponse
-	36,  // 107: squall.v1.ControlService.ListRuns:output_type -> squall.v1.ListRunsResponse
-	38,  // 108: squall.v1.ControlService.GetRun:output_type -> squall.v1.GetRunResponse
-	40,  // 109: squall.v1.ControlService.ListAuditRecords:output_type -> squall.v1.ListAuditRecordsResponse
-	52,  // 110: squall.v1.ControlService.ForgetHost:output_type -> squall.v1.ForgetHostResponse
-	54,  // 111: squall.v1.ControlService.ConfirmDamage:output_type -> squall.v1.ConfirmDamageResponse
-	42,  // 112: squall.v1.ControlService.PutSchedule:output_type -> squall.v1.PutScheduleResponse
-	44,  // 113: squall.v1.ControlService.ListSchedules:output_type -> squall.v1.ListSchedulesResponse
-	46,  // 114: squall.v1.ControlService.GetSchedule:output_type -> squall.v1.GetScheduleResponse
-	48,  // 115: squall.v1.ControlService.PauseSchedule:output_type -> squall.v1.PauseScheduleResponse
-	50,  // 116: squall.v1.ControlService.RemoveSchedule:output_type -> squall.v1.RemoveScheduleResponse
-	56,  // 117: squall.v1.ControlService.Report:output_type -> squall.v1.ReportResponse
-	64,  // 118: squall.v1.PeerService.Propose:output_type -> squall.v1.ProposeResponse
-	66,  // 119: squall.v1.PeerService.ProposeLarge:output_type -> squall.v1.ProposeLargeResponse
-	68,  // 120: squall.v1.PeerService.Confirm:output_type -> squall.v1.ConfirmResponse
-	70,  // 121: squall.v1.PeerService.Push:output_type -> squall.v1.PushResponse
-	72,  // 122: squall.v1.PeerService.Alarm:output_type -> squall.v1.AlarmResponse
-	74,  // 123: squall.v1.PeerService.Try:output_type -> squall.v1.TryResponse
-	96,  // [96:124] is the sub-list for method output_type
-	68,  // [68:96] is the sub-list for method input_type
-	68,  // [68:68] is the sub-list for extension type_name
-	68,  // [68:68] is the sub-list for extension extendee
-	0,   // [0:68] is the sub-list for field type_name
+	88,  // 32: squall.v1.ListRunsResponse.runs:type_name -> squall.v1.RunSummary
+	95,  // 33: squall.v1.ListAuditRecordsResponse.audit:type_name -> squall.v1.AuditRecord
+	81,  // 34: squall.v1.PutScheduleRequest.aim:type_name -> squall.v1.PutScheduleRequest.AimEntry
+	85,  // 35: squall.v1.PutScheduleResponse.refused:type_name -> squall.v1.Problem
+	96,  // 36: squall.v1.PutScheduleResponse.schedule:type_name -> squall.v1.Scheduled
+	85,  // 37: squall.v1.PutScheduleResponse.warnings:type_name -> squall.v1.Problem
+	45,  // 38: squall.v1.PutScheduleResponse.next:type_name -> squall.v1.NextSlot
+	45,  // 39: squall.v1.NextSlotsResponse.slots:type_name -> squall.v1.NextSlot
+	85,  // 40: squall.v1.NextSlotsResponse.refused:type_name -> squall.v1.Problem
+	96,  // 41: squall.v1.ListSchedulesResponse.schedules:type_name -> squall.v1.Scheduled
+	97,  // 42: squall.v1.PauseScheduleResponse.paused_by:type_name -> squall.v1.Principal
+	98,  // 43: squall.v1.ForgetHostResponse.open:type_name -> squall.v1.OpenStep
+	89,  // 44: squall.v1.ConfirmDamageResponse.damage:type_name -> squall.v1.Damage
+	88,  // 45: squall.v1.RunReport.summary:type_name -> squall.v1.RunSummary
+	99,  // 46: squall.v1.RunReport.findings:type_name -> squall.v1.Finding
+	61,  // 47: squall.v1.RunReport.phases:type_name -> squall.v1.PhaseReport
+	62,  // 48: squall.v1.RunReport.steps:type_name -> squall.v1.StepReport
+	65,  // 49: squall.v1.RunReport.probes:type_name -> squall.v1.ProbeReport
+	10,  // 50: squall.v1.RunReport.residue:type_name -> squall.v1.HostClean
+	86,  // 51: squall.v1.RunReport.events:type_name -> squall.v1.Event
+	100, // 52: squall.v1.RunReport.plan:type_name -> squall.v1.Plan
+	101, // 53: squall.v1.RunReport.end_cause:type_name -> squall.v1.EndCause
+	102, // 54: squall.v1.PhaseReport.planned:type_name -> squall.v1.PlannedPhase
+	103, // 55: squall.v1.StepReport.hosts:type_name -> squall.v1.StepStatus
+	64,  // 56: squall.v1.StepReport.skew:type_name -> squall.v1.Spread
+	64,  // 57: squall.v1.StepReport.late:type_name -> squall.v1.Spread
+	82,  // 58: squall.v1.StepReport.standing:type_name -> squall.v1.StepReport.StandingEntry
+	63,  // 59: squall.v1.StepReport.armed_late:type_name -> squall.v1.LateArming
+	104, // 60: squall.v1.ProposeRequest.command:type_name -> squall.v1.Command
+	105, // 61: squall.v1.ProposeResponse.outcome:type_name -> squall.v1.Outcome
+	105, // 62: squall.v1.ProposeLargeResponse.outcome:type_name -> squall.v1.Outcome
+	83,  // 63: squall.v1.PushRequest.orders:type_name -> squall.v1.PushRequest.OrdersEntry
+	87,  // 64: squall.v1.AlarmRequest.halt:type_name -> squall.v1.HaltLatch
+	106, // 65: squall.v1.TryRequest.probes:type_name -> squall.v1.PlannedProbe
+	107, // 66: squall.v1.Tried.probes:type_name -> squall.v1.ProbeTrial
+	108, // 67: squall.v1.PlanRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	108, // 68: squall.v1.RunRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	108, // 69: squall.v1.PutScheduleRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	0,   // 70: squall.v1.StepReport.StandingEntry.value:type_name -> squall.v1.Standing
+	109, // 71: squall.v1.PushRequest.OrdersEntry.value:type_name -> squall.v1.Order
+	2,   // 72: squall.v1.ControlService.Plan:input_type -> squall.v1.PlanRequest
+	4,   // 73: squall.v1.ControlService.Run:input_type -> squall.v1.RunRequest
+	6,   // 74: squall.v1.ControlService.Watch:input_type -> squall.v1.WatchRequest
+	8,   // 75: squall.v1.ControlService.Halt:input_type -> squall.v1.HaltRequest
+	11,  // 76: squall.v1.ControlService.Resume:input_type -> squall.v1.ResumeRequest
+	13,  // 77: squall.v1.ControlService.Undo:input_type -> squall.v1.UndoRequest
+	15,  // 78: squall.v1.ControlService.Status:input_type -> squall.v1.StatusRequest
+	21,  // 79: squall.v1.ControlService.Live:input_type -> squall.v1.LiveRequest
+	28,  // 80: squall.v1.ControlService.ListHosts:input_type -> squall.v1.ListHostsRequest
+	30,  // 81: squall.v1.ControlService.GetHost:input_type -> squall.v1.GetHostRequest
+	32,  // 82: squall.v1.ControlService.ListZones:input_type -> squall.v1.ListZonesRequest
+	35,  // 83: squall.v1.ControlService.ListRuns:input_type -> squall.v1.ListRunsRequest
+	37,  // 84: squall.v1.ControlService.GetRun:input_type -> squall.v1.GetRunRequest
+	39,  // 85: squall.v1.ControlService.ListAuditRecords:input_type -> squall.v1.ListAuditRecordsRequest
+	54,  // 86: squall.v1.ControlService.ForgetHost:input_type -> squall.v1.ForgetHostRequest
+	56,  // 87: squall.v1.ControlService.ConfirmDamage:input_type -> squall.v1.ConfirmDamageRequest
+	41,  // 88: squall.v1.ControlService.PutSchedule:input_type -> squall.v1.PutScheduleRequest
+	46,  // 89: squall.v1.ControlService.ListSchedules:input_type -> squall.v1.ListSchedulesRequest
+	48,  // 90: squall.v1.ControlService.GetSchedule:input_type -> squall.v1.GetScheduleRequest
+	43,  // 91: squall.v1.ControlService.NextSlots:input_type -> squall.v1.NextSlotsRequest
+	50,  // 92: squall.v1.ControlService.PauseSchedule:input_type -> squall.v1.PauseScheduleRequest
+	52,  // 93: squall.v1.ControlService.RemoveSchedule:input_type -> squall.v1.RemoveScheduleRequest
+	58,  // 94: squall.v1.ControlService.Report:input_type -> squall.v1.ReportRequest
+	66,  // 95: squall.v1.PeerService.Propose:input_type -> squall.v1.ProposeRequest
+	68,  // 96: squall.v1.PeerService.ProposeLarge:input_type -> squall.v1.ProposeLargeRequest
+	70,  // 97: squall.v1.PeerService.Confirm:input_type -> squall.v1.ConfirmRequest
+	72,  // 98: squall.v1.PeerService.Push:input_type -> squall.v1.PushRequest
+	74,  // 99: squall.v1.PeerService.Alarm:input_type -> squall.v1.AlarmRequest
+	76,  // 100: squall.v1.PeerService.Try:input_type -> squall.v1.TryRequest
+	3,   // 101: squall.v1.ControlService.Plan:output_type -> squall.v1.PlanResponse
+	5,   // 102: squall.v1.ControlService.Run:output_type -> squall.v1.RunResponse
+	7,   // 103: squall.v1.ControlService.Watch:output_type -> squall.v1.WatchResponse
+	9,   // 104: squall.v1.ControlService.Halt:output_type -> squall.v1.HaltResponse
+	12,  // 105: squall.v1.ControlService.Resume:output_type -> squall.v1.ResumeResponse
+	14,  // 106: squall.v1.ControlService.Undo:output_type -> squall.v1.UndoResponse
+	16,  // 107: squall.v1.ControlService.Status:output_type -> squall.v1.StatusResponse
+	22,  // 108: squall.v1.ControlService.Live:output_type -> squall.v1.LiveResponse
+	29,  // 109: squall.v1.ControlService.ListHosts:output_type -> squall.v1.ListHostsResponse
+	31,  // 110: squall.v1.ControlService.GetHost:output_type -> squall.v1.GetHostResponse
+	33,  // 111: squall.v1.ControlService.ListZones:output_type -> squall.v1.ListZonesResponse
+	36,  // 112: squall.v1.ControlService.ListRuns:output_type -> squall.v1.ListRunsResponse
+	38,  // 113: squall.v1.ControlService.GetRun:output_type -> squall.v1.GetRunResponse
+	40,  // 114: squall.v1.ControlService.ListAuditRecords:output_type -> squall.v1.ListAuditRecordsResponse
+	55,  // 115: squall.v1.ControlService.ForgetHost:output_type -> squall.v1.ForgetHostResponse
+	57,  // 116: squall.v1.ControlService.ConfirmDamage:output_type -> squall.v1.ConfirmDamageResponse
+	42,  // 117: squall.v1.ControlService.PutSchedule:output_type -> squall.v1.PutScheduleResponse
+	47,  // 118: squall.v1.ControlService.ListSchedules:output_type -> squall.v1.ListSchedulesResponse
+	49,  // 119: squall.v1.ControlService.GetSchedule:output_type -> squall.v1.GetScheduleResponse
+	44,  // 120: squall.v1.ControlService.NextSlots:output_type -> squall.v1.NextSlotsResponse
+	51,  // 121: squall.v1.ControlService.PauseSchedule:output_type -> squall.v1.PauseScheduleResponse
+	53,  // 122: squall.v1.ControlService.RemoveSchedule:output_type -> squall.v1.RemoveScheduleResponse
+	59,  // 123: squall.v1.ControlService.Report:output_type -> squall.v1.ReportResponse
+	67,  // 124: squall.v1.PeerService.Propose:output_type -> squall.v1.ProposeResponse
+	69,  // 125: squall.v1.PeerService.ProposeLarge:output_type -> squall.v1.ProposeLargeResponse
+	71,  // 126: squall.v1.PeerService.Confirm:output_type -> squall.v1.ConfirmResponse
+	73,  // 127: squall.v1.PeerService.Push:output_type -> squall.v1.PushResponse
+	75,  // 128: squall.v1.PeerService.Alarm:output_type -> squall.v1.AlarmResponse
+	77,  // 129: squall.v1.PeerService.Try:output_type -> squall.v1.TryResponse
+	101, // [101:130] is the sub-list for method output_type
+	72,  // [72:101] is the sub-list for method input_type
+	72,  // [72:72] is the sub-list for extension type_name
+	72,  // [72:72] is the sub-list for extension extendee
+	0,   // [0:72] is the sub-list for field type_name
 }
 
 func init() { file_squall_v1_control_proto_init() }
@@ -5529,7 +5801,7 @@ func file_squall_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_squall_v1_control_proto_rawDesc), len(file_squall_v1_control_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   79,
+			NumMessages:   82,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -53,6 +53,7 @@ const (
 	ControlService_PutSchedule_FullMethodName      = "/squall.v1.ControlService/PutSchedule"
 	ControlService_ListSchedules_FullMethodName    = "/squall.v1.ControlService/ListSchedules"
 	ControlService_GetSchedule_FullMethodName      = "/squall.v1.ControlService/GetSchedule"
+	ControlService_NextSlots_FullMethodName        = "/squall.v1.ControlService/NextSlots"
 	ControlService_PauseSchedule_FullMethodName    = "/squall.v1.ControlService/PauseSchedule"
 	ControlService_RemoveSchedule_FullMethodName   = "/squall.v1.ControlService/RemoveSchedule"
 	ControlService_Report_FullMethodName           = "/squall.v1.ControlService/Report"
@@ -102,6 +103,8 @@ type ControlServiceClient interface {
 	ListSchedules(ctx context.Context, in *ListSchedulesRequest, opts ...grpc.CallOption) (*ListSchedulesResponse, error)
 	// GetSchedule tells one schedule whole.
 	GetSchedule(ctx context.Context, in *GetScheduleRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetScheduleResponse], error)
+	// NextSlots tells when a schedule's next runs begin, and what hinders each.
+	NextSlots(ctx context.Context, in *NextSlotsRequest, opts ...grpc.CallOption) (*NextSlotsResponse, error)
 	// PauseSchedule holds the slots of a schedule back, or lets them go on.
 	PauseSchedule(ctx context.Context, in *PauseScheduleRequest, opts ...grpc.CallOption) (*PauseScheduleResponse, error)
 	// RemoveSchedule ends a schedule; its runs stay.
@@ -362,6 +365,16 @@ func (c *controlServiceClient) GetSchedule(ctx context.Context, in *GetScheduleR
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type ControlService_GetScheduleClient = grpc.ServerStreamingClient[GetScheduleResponse]
 
+func (c *controlServiceClient) NextSlots(ctx context.Context, in *NextSlotsRequest, opts ...grpc.CallOption) (*NextSlotsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(NextSlotsResponse)
+	err := c.cc.Invoke(ctx, ControlService_NextSlots_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *controlServiceClient) PauseSchedule(ctx context.Context, in *PauseScheduleRequest, opts ...grpc.CallOption) (*PauseScheduleResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(PauseScheduleResponse)
@@ -445,6 +458,8 @@ type ControlServiceServer interface {
 	ListSchedules(context.Context, *ListSchedulesRequest) (*ListSchedulesResponse, error)
 	// GetSchedule tells one schedule whole.
 	GetSchedule(*GetScheduleRequest, grpc.ServerStreamingServer[GetScheduleResponse]) error
+	// NextSlots tells when a schedule's next runs begin, and what hinders each.
+	NextSlots(context.Context, *NextSlotsRequest) (*NextSlotsResponse, error)
 	// PauseSchedule holds the slots of a schedule back, or lets them go on.
 	PauseSchedule(context.Context, *PauseScheduleRequest) (*PauseScheduleResponse, error)
 	// RemoveSchedule ends a schedule; its runs stay.
@@ -517,6 +532,9 @@ func (UnimplementedControlServiceServer) ListSchedules(context.Context, *ListSch
 }
 func (UnimplementedControlServiceServer) GetSchedule(*GetScheduleRequest, grpc.ServerStreamingServer[GetScheduleResponse]) error {
 	return status.Error(codes.Unimplemented, "method GetSchedule not implemented")
+}
+func (UnimplementedControlServiceServer) NextSlots(context.Context, *NextSlotsRequest) (*NextSlotsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method NextSlots not implemented")
 }
 func (UnimplementedControlServiceServer) PauseSchedule(context.Context, *PauseScheduleRequest) (*PauseScheduleResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method PauseSchedule not implemented")
@@ -848,6 +866,24 @@ func _ControlService_GetSchedule_Handler(srv interface{}, stream grpc.ServerStre
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type ControlService_GetScheduleServer = grpc.ServerStreamingServer[GetScheduleResponse]
 
+func _ControlService_NextSlots_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(NextSlotsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServiceServer).NextSlots(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ControlService_NextSlots_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServiceServer).NextSlots(ctx, req.(*NextSlotsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _ControlService_PauseSchedule_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(PauseScheduleRequest)
 	if err := dec(in); err != nil {
@@ -953,6 +989,10 @@ var ControlService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListSchedules",
 			Handler:    _ControlService_ListSchedules_Handler,
+		},
+		{
+			MethodName: "NextSlots",
+			Handler:    _ControlService_NextSlots_Handler,
 		},
 		{
 			MethodName: "PauseSchedule",

@@ -1398,7 +1398,9 @@ type PutSchedule struct {
 	// Roles that are aimed at other zones than the file says.
 	Aim map[string]*ZoneRole `protobuf:"bytes,4,rep,name=aim,proto3" json:"aim,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Civil time in the schedule's zone up to which slots are none of its business.
-	After         string `protobuf:"bytes,5,opt,name=after,proto3" json:"after,omitempty"`
+	After string `protobuf:"bytes,5,opt,name=after,proto3" json:"after,omitempty"`
+	// It is refused where a schedule of this name is kept.
+	Fresh         bool `protobuf:"varint,10,opt,name=fresh,proto3" json:"fresh,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1466,6 +1468,13 @@ func (x *PutSchedule) GetAfter() string {
 		return x.After
 	}
 	return ""
+}
+
+func (x *PutSchedule) GetFresh() bool {
+	if x != nil {
+		return x.Fresh
+	}
+	return false
 }
 
 // RemoveSchedule ends a schedule. Its runs stay.
@@ -4309,7 +4318,7 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x04slot\x18\x06 \x01(\v2\x12.squall.v1.SlotRefR\x04slot\"9\n" +
 	"\aSlotRef\x12\x1a\n" +
 	"\bschedule\x18\x01 \x01(\tR\bschedule\x12\x12\n" +
-	"\x04slot\x18\x02 \x01(\tR\x04slot\"\x86\x02\n" +
+	"\x04slot\x18\x02 \x01(\tR\x04slot\"\x9c\x02\n" +
 	"\vPutSchedule\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x125\n" +
 	"\n" +
@@ -4317,7 +4326,9 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"experiment\x12\x16\n" +
 	"\x06source\x18\x03 \x01(\fR\x06source\x121\n" +
 	"\x03aim\x18\x04 \x03(\v2\x1f.squall.v1.PutSchedule.AimEntryR\x03aim\x12\x14\n" +
-	"\x05after\x18\x05 \x01(\tR\x05after\x1aK\n" +
+	"\x05after\x18\x05 \x01(\tR\x05after\x12\x14\n" +
+	"\x05fresh\x18\n" +
+	" \x01(\bR\x05fresh\x1aK\n" +
 	"\bAimEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12)\n" +
 	"\x05value\x18\x02 \x01(\v2\x13.squall.v1.ZoneRoleR\x05value:\x028\x01\"$\n" +

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"squall/experiments"
+	"squall/experiments/schedule"
+	pb "squall/proto/squall/v1"
+)
+
+func newScheduleNextCmd(a *app) *cobra.Command {
+	count := 10
+	c := &cobra.Command{
+		Use: "next NAME|FILE", Short: "The next slots, in the schedule's zone and in UTC, and what hinders each", Args: cobra.ExactArgs(1),
+		Long:              "The next slots, in the schedule's zone and in UTC, and what hinders each as things stand: a day that is left out, an hour that clocks leave out, a pause, the halt lever, a run that is under way then. Of a file, only its own rules are looked at, and no control plane is asked.",
+		ValidArgsFunction: orFile(a.completeSchedules()),
+		RunE: func(c *cobra.Command, args []string) error {
+			if count < 1 || count > 1000 {
+				return usagef("--count %d: from 1 to 1000", count)
+			}
+			src, err := readFile(args[0])
+			if errors.Is(err, fs.ErrNotExist) {
+				return askAndShow(c.Context(), a, pb.ControlServiceClient.NextSlots, &pb.NextSlotsRequest{Name: args[0], Count: int32(count)},
+					func(resp *pb.NextSlotsResponse) view { return nextView(args[0], resp) })
+			}
+			if err != nil {
+				return usage(err)
+			}
+			e, err := scheduleOf(args[0], src)
+			if err != nil {
+				return usage(err)
+			}
+			return a.show(nextView(e.GetName(), upcoming(e.GetSchedule(), time.Now(), count)))
+		},
+	}
+	c.Flags().IntVar(&count, "count", count, "how many")
+	return c
+}
+
+// scheduleOf is the experiment of a file that says when it begins.
+func scheduleOf(path string, src []byte) (*pb.Experiment, error) {
+	e, _, problems := experiments.Decode(path, src)
+	if err := problems.Err(); err != nil {
+		return nil, err
+	}
+	if e.GetSchedule() == nil {
+		return nil, fmt.Errorf("%s does not say when it begins\n  fix: add `schedule: { every: first tuesday at 14:30, timezone: UTC }`", path)
+	}
+	return e, nil
+}
+
+// upcoming are the next slots by a schedule's own rules.
+func upcoming(s *pb.Schedule, now time.Time, count int) *pb.NextSlotsResponse {
+	resp := &pb.NextSlotsResponse{Timezone: s.GetTimezone()}
+	c, err := schedule.New(s)
+	if err != nil {
+		return resp
+	}
+	for slot := range c.Since(now) {
+		next := &pb.NextSlot{Slot: slot.Civil, AtUnixNanos: slot.Start.UnixNano()}
+		if slot.Skip != "" {
+			next.HinderedBy = []string{slot.Skip}
+		}
+		if resp.Slots = append(resp.Slots, next); len(resp.GetSlots()) == count {
+			break
+		}
+	}
+	return resp
+}
+
+func nextView(name string, resp *pb.NextSlotsResponse) view {
+	v := view{message: resp, table: func(w io.Writer, _ bool) {
+		nextTable(w, resp.GetTimezone(), resp.GetSlots())
+		for _, p := range resp.GetRefused() {
+			fmt.Fprintf(w, "a run of %s that began now would be refused: %s\n", name, experiments.FormatProblem(p))
+		}
+	}}
+	for _, slot := range resp.GetSlots() {
+		v.names = append(v.names, slot.GetSlot())
+	}
+	return v
+}
+
+func nextTable(w io.Writer, zone string, slots []*pb.NextSlot) {
+	if len(slots) == 0 {
+		fmt.Fprintln(w, "no slot is to come")
+		return
+	}
+	fmt.Fprintf(w, "NEXT IN %s\tUTC\tHINDERED BY\n", strings.ToUpper(zone))
+	for _, slot := range slots {
+		fmt.Fprintf(w, "%s\t%s\t%s\n", slot.GetSlot(), time.Unix(0, slot.GetAtUnixNanos()).UTC().Format(schedule.CivilLayout), orDash(strings.Join(slot.GetHinderedBy(), "; ")))
+	}
+}

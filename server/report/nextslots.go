@@ -1,0 +1,146 @@
+package report
+
+import (
+	"fmt"
+	"time"
+
+	"squall/experiments/schedule"
+	pb "squall/proto/squall/v1"
+	"squall/server/state"
+)
+
+// An Outlook is what the next slots of a schedule are judged by.
+type Outlook struct {
+	View *state.View
+	// Schedule need not be in the view, as one that is about to be kept.
+	Schedule *pb.Scheduled
+	// Length is how long a run of it takes at least.
+	Length time.Duration
+	// Now is cluster time.
+	Now time.Time
+}
+
+// Next are the next slots, at most count of them, and what hinders each as
+// things stand. The error is a *schedule.Error.
+func (o Outlook) Next(count int) ([]*pb.NextSlot, error) {
+	c, err := schedule.New(o.Schedule.GetExperiment().GetSchedule())
+	if err != nil {
+		return nil, err
+	}
+	standing := o.standing()
+	before := o.underWay()
+	var next []*pb.NextSlot
+	for slot := range c.Since(o.Now) {
+		if len(next) == count {
+			break
+		}
+		if slot.Civil <= o.Schedule.GetWatermark() { // its name was dealt with, before clocks were put back
+			continue
+		}
+		s := &pb.NextSlot{Slot: slot.Civil, AtUnixNanos: slot.Start.UnixNano()}
+		if slot.Skip != "" {
+			s.HinderedBy = append(s.HinderedBy, slot.Skip)
+		}
+		s.HinderedBy = append(s.HinderedBy, standing...)
+		if slot.Start.Before(before.until) {
+			s.HinderedBy = append(s.HinderedBy, before.what)
+		}
+		if len(s.GetHinderedBy()) == 0 {
+			before = o.run(fmt.Sprintf("the run of %s", slot.Civil), slot.Start)
+		}
+		next = append(next, s)
+	}
+	return next, nil
+}
+
+// standing is what hinders every slot until somebody acts.
+func (o Outlook) standing() (all []string) {
+	if p := o.Schedule.GetPausedBy(); p != nil {
+		all = append(all, because("paused by "+p.GetName(), p.GetWhy()))
+	}
+	if h := o.View.Halt(); h.GetEngaged() {
+		all = append(all, because(fmt.Sprintf("the halt lever is engaged by %q", h.GetId()), h.GetReason()))
+	}
+	return all
+}
+
+func because(what, why string) string {
+	if why == "" {
+		return what
+	}
+	return what + ": " + why
+}
+
+// A busy time is that of a run which lets no other one of its schedule begin.
+type busy struct {
+	until time.Time
+	what  string
+}
+
+// run is the time of one that begins at an instant. It hinders nothing where
+// two may be under way.
+func (o Outlook) run(what string, from time.Time) busy {
+	if o.Schedule.GetExperiment().GetSchedule().GetOverlap() == "allow" {
+		return busy{}
+	}
+	return busy{from.Add(o.Length), fmt.Sprintf("%s is under way: it lasts %s or more", what, o.Length.Round(time.Second))}
+}
+
+// underWay is the time of a run that is under way now.
+func (o Outlook) underWay() (longest busy) {
+	for _, r := range o.View.Active() {
+		if r.GetSlot().GetSchedule() != o.Schedule.GetName() {
+			continue
+		}
+		from := o.Now
+		if r.GetT0UnixNanos() != 0 {
+			from = time.Unix(0, r.GetT0UnixNanos())
+		}
+		if b := o.run("run "+r.GetId(), from); b.until.After(longest.until) {
+			longest = b
+		}
+	}
+	return longest
+}
+
+// UnderWay are the runs of a schedule that are not done, oldest first.
+func UnderWay(v *state.View, name string) (runs []string) {
+	for _, r := range v.Active() {
+		if r.GetSlot().GetSchedule() == name {
+			runs = append(runs, r.GetId())
+		}
+	}
+	return runs
+}
+
+// Crowded warns of slots that come before the run of the one before has ended.
+// It is nil where there are none among the next hundred.
+func (o Outlook) Crowded() *pb.Problem {
+	c, err := schedule.New(o.Schedule.GetExperiment().GetSchedule())
+	if err != nil {
+		return nil
+	}
+	var last schedule.Slot
+	n := 0
+	for slot := range c.Since(o.Now) {
+		if n++; n > 100 {
+			return nil
+		}
+		if gap := slot.Start.Sub(last.Start); n > 1 && gap < o.Length {
+			return o.crowded(gap)
+		}
+		last = slot
+	}
+	return nil
+}
+
+func (o Outlook) crowded(gap time.Duration) *pb.Problem {
+	p := &pb.Problem{
+		Message: fmt.Sprintf("its slots come as soon as %s after one another, and a run lasts %s or more: the slots meanwhile are skipped", gap, o.Length.Round(time.Second)),
+		Fix:     "let them come further apart",
+	}
+	if o.Schedule.GetExperiment().GetSchedule().GetOverlap() == "allow" {
+		p.Message = fmt.Sprintf("its slots come as soon as %s after one another, and a run lasts %s or more: those that touch the same hosts are refused", gap, o.Length.Round(time.Second))
+	}
+	return p
+}
