@@ -96,7 +96,7 @@ func TestNothingIsOfferedThatThisBuildLacks(t *testing.T) {
 			missing = append(missing, name)
 		}
 	}
-	missing = append(missing, "nxdomain", "servfail", "unreachable", "cron", "approvals", "flap")
+	missing = append(missing, "nxdomain", "servfail", "unreachable", "approvals", "flap")
 	everyField(func(path string, fd protoreflect.FieldDescriptor) {
 		text, err := Explain(strings.Replace(path, "faults.fault", "faults", 1))
 		if err != nil {
