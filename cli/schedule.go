@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"squall/experiments"
+	"squall/experiments/quantity"
 	"squall/experiments/schedule"
 	pb "squall/proto/squall/v1"
 	"squall/proto/text"
@@ -139,11 +140,8 @@ func scheduleWord(s *pb.Scheduled) string {
 
 // nextCivil is the next slot's time in the schedule's zone; empty where there is none.
 func nextCivil(s *pb.Scheduled) string {
-	c, err := schedule.New(s.GetExperiment().GetSchedule())
-	if err != nil {
-		return ""
-	}
-	for slot := range c.Since(time.Now()) {
+	slots, _ := schedule.Upcoming(s, time.Now(), 100) // of a schedule that another build keeps there may be none
+	for _, slot := range slots {
 		if slot.Skip == "" {
 			return slot.Civil
 		}
@@ -190,7 +188,13 @@ func scheduleView(s *pb.Scheduled, next *pb.NextSlotsResponse) view {
 		if p := s.GetPausedBy(); p != nil {
 			fmt.Fprintf(w, "  paused by\t%s\n", byLine(p, s.GetPausedUnixNanos()))
 		}
-		fmt.Fprintf(w, "  begun\t%d\n\n", s.GetBegun())
+		if h := s.GetHeld(); h != nil {
+			fmt.Fprintf(w, "  waits\tslot %s since %s: %s\n", h.GetSlot(), clockTime(h.GetSinceUnixNanos()), h.GetWhy())
+		}
+		if r := s.GetRetry(); r != nil {
+			fmt.Fprintf(w, "  tries again\tslot %s at %s, try %d\n", r.GetSlot().GetSlot(), clockTime(r.GetAtUnixNanos()), r.GetSlot().GetTry())
+		}
+		fmt.Fprintf(w, "  begun\t%d%s\n\n", s.GetBegun(), when(schedule.Left(s) >= 0, fmt.Sprintf(", %d to go", schedule.Left(s))))
 		nextView(s.GetName(), next).table(w, false)
 		fmt.Fprintln(w)
 		historyTable(w, s.GetHistory()[max(0, len(s.GetHistory())-5):])
@@ -215,12 +219,34 @@ func whenWords(s *pb.Schedule) string {
 		{"until", s.GetUntil()},
 		{"overlap", s.GetOverlap()},
 		{"missed", s.GetMissed()},
+		{"late", spanWord(s.GetLate())},
+		{"skip when", s.GetSkipWhen()},
+		{"retry", countWord(s.GetRetry())},
+		{"retry after", spanWord(s.GetRetryAfter())},
+		{"jitter", spanWord(s.GetJitter())},
+		{"count", countWord(s.GetCount())},
+		{"on fail", s.GetOnFail()},
 	} {
 		if rule.value != "" {
 			words += ", " + rule.word + " " + rule.value
 		}
 	}
 	return words
+}
+
+// spanWord and countWord are empty where the file leaves the value out.
+func spanWord(s *pb.Span) string {
+	if s == nil {
+		return ""
+	}
+	return quantity.FormatSpan(s.GetNanos())
+}
+
+func countWord(n uint32) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprint(n)
 }
 
 func historyView(s *pb.Scheduled) view {

@@ -37,7 +37,7 @@ func newScheduleNextCmd(a *app) *cobra.Command {
 			if err != nil {
 				return usage(err)
 			}
-			return a.show(nextView(e.GetName(), upcoming(e.GetSchedule(), time.Now(), count)))
+			return a.show(nextView(e.GetName(), upcoming(e, time.Now(), count)))
 		},
 	}
 	c.Flags().IntVar(&count, "count", count, "how many")
@@ -56,21 +56,16 @@ func scheduleOf(path string, src []byte) (*pb.Experiment, error) {
 	return e, nil
 }
 
-// upcoming are the next slots by a schedule's own rules.
-func upcoming(s *pb.Schedule, now time.Time, count int) *pb.NextSlotsResponse {
-	resp := &pb.NextSlotsResponse{Timezone: s.GetTimezone()}
-	c, err := schedule.New(s)
-	if err != nil {
-		return resp
-	}
-	for slot := range c.Since(now) {
+// upcoming are the next slots by a schedule's own rules, under its experiment's name.
+func upcoming(e *pb.Experiment, now time.Time, count int) *pb.NextSlotsResponse {
+	resp := &pb.NextSlotsResponse{Timezone: e.GetSchedule().GetTimezone()}
+	slots, _ := schedule.Upcoming(&pb.Scheduled{Name: e.GetName(), Experiment: e}, now, count) // it was decoded
+	for _, slot := range slots {
 		next := &pb.NextSlot{Slot: slot.Civil, AtUnixNanos: slot.Start.UnixNano()}
 		if slot.Skip != "" {
 			next.HinderedBy = []string{slot.Skip}
 		}
-		if resp.Slots = append(resp.Slots, next); len(resp.GetSlots()) == count {
-			break
-		}
+		resp.Slots = append(resp.Slots, next)
 	}
 	return resp
 }

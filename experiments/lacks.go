@@ -18,7 +18,6 @@ type lack struct{ what, fix string }
 // of fault lack by their own word.
 var lacks = map[protoreflect.FullName]lack{
 	"squall.v1.Guardrails.approvals": {"approvals", "take it out; who starts the run is on the record"},
-	"squall.v1.Schedule.skip_when":   {"conditions on slots", "take `skip_when` out, and give the experiment a `steady_state`"},
 	"squall.v1.Experiment.notify":    {"notifications", "take it out, and follow the run with `squall logs -f`"},
 	"squall.v1.Step.flap":            {"flapping faults", "take `flap` out"},
 }

@@ -29,6 +29,28 @@ func (t *Track) Steady(run *pb.Run, r Readings, now time.Time) (bool, []*pb.Find
 	return all, findings
 }
 
+// Skip judges the schedule's `skip_when` by the newest readings: the finding is
+// broken where it leaves the start of a run out, and unknown where nobody can
+// tell. It is nil where the schedule has none.
+func (t *Track) Skip(run *pb.Run, r Readings, now time.Time) *pb.Finding {
+	if len(t.judge.skip) == 0 {
+		return nil
+	}
+	t.see(run, r)
+	t.newest.move(now.Unix())
+	x := t.judge.skip[0]
+	m := &moment{view: t.newest}
+	f := t.now(x, m, true)
+	f.Kind, f.Name, f.Text = pb.FindingKind_FINDING_KIND_STEADY_STATE, "not ("+x.text+")", x.seen(m)
+	switch f.State {
+	case pb.FindingState_FINDING_STATE_HOLDS:
+		f.State = pb.FindingState_FINDING_STATE_BROKEN
+	case pb.FindingState_FINDING_STATE_BROKEN:
+		f.State = pb.FindingState_FINDING_STATE_HOLDS
+	}
+	return f
+}
+
 // now judges an expression at a moment, where there is enough data for it.
 func (t *Track) now(x *expression, m *moment, enough bool) *pb.Finding {
 	tally := newTally(x)

@@ -45,7 +45,8 @@ type Calendar struct {
 	window window
 	except []span
 	// last is the last day, none if zero.
-	last date
+	last   date
+	jitter jitter
 }
 
 // A Slot is a time at which a run begins, or would.
@@ -53,9 +54,11 @@ type Slot struct {
 	// Civil names the slot: its time in the schedule's zone, such as
 	// "2026-12-01T14:30". Names are in the order of time.
 	Civil string
-	// Start is the slot's instant. A slot that the zone's clocks leave out has
-	// the instant at which they do.
+	// Start is the slot's instant, Jitter included. A slot that the zone's clocks
+	// leave out has the instant at which they do.
 	Start time.Time
+	// Jitter is how much later than its civil time the slot is.
+	Jitter time.Duration
 	// Close is when the window of the slot ends, until which a run may still
 	// begin; the end of its day where the schedule has no window.
 	Close time.Time
@@ -69,11 +72,22 @@ const MaxExcept = 100
 // maxPattern is how long `cron` or `every` may be, in bytes.
 const maxPattern = 200
 
-// New makes the calendar of a schedule, or says with an *Error what is wrong.
+// Of makes the calendar of a schedule that is kept, or of one that would be: the
+// name decides its jitter.
+func Of(s *pb.Scheduled) (*Calendar, error) {
+	c, err := New(s.GetExperiment().GetSchedule())
+	if err == nil {
+		c.jitter.name = s.GetName()
+	}
+	return c, err
+}
+
+// New makes the calendar of a schedule without a name, or says with an *Error
+// what is wrong.
 func New(s *pb.Schedule) (*Calendar, error) {
 	c := &Calendar{window: window{0, day}}
 	err := c.setPattern(s)
-	for _, set := range []func(*pb.Schedule) error{c.setZone, c.setWindow, c.setDays} {
+	for _, set := range []func(*pb.Schedule) error{c.setZone, c.setWindow, c.setDays, c.setJitter, checkRules} {
 		if err == nil {
 			err = set(s)
 		}
@@ -226,6 +240,9 @@ func (c *Calendar) slot(d date, m minute) Slot {
 	s := Slot{Civil: d.String() + "T" + m.String(), Start: start, Close: end}
 	if !there {
 		s.Skip = fmt.Sprintf("there is no %s on %s in %s: clocks are put forward", m, d, c.zone)
+	} else if c.jitter.most > 0 {
+		s.Jitter = c.jitter.of(s.Civil, min(end.Sub(start), c.following(d, m).Sub(start)))
+		s.Start = start.Add(s.Jitter)
 	}
 	for _, out := range c.except {
 		if out.has(d) {
@@ -233,6 +250,19 @@ func (c *Calendar) slot(d date, m minute) Slot {
 		}
 	}
 	return s
+}
+
+// following is the instant of the next time of day at which a run may begin, on
+// this day or the next one.
+func (c *Calendar) following(d date, m minute) time.Time {
+	next := c.times[0]
+	if i, _ := slices.BinarySearch(c.times, m+1); i < len(c.times) {
+		next = c.times[i]
+	} else {
+		d = d.next()
+	}
+	at, _ := c.instant(d, next)
+	return at
 }
 
 // instant is the first one at which clocks in the zone show a time. Where none

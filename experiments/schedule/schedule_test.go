@@ -217,6 +217,11 @@ func TestWrongSchedules(t *testing.T) {
 		{&pb.Schedule{Every: "1h", Except: []string{"2026-12-24..2026-12-01"}}, "ends before it begins"},
 		{&pb.Schedule{Every: "1h", Except: slices.Repeat([]string{"2026-12-24"}, 101)}, "except: 101 days"},
 		{&pb.Schedule{Cron: "0 0 * * 1" + strings.Repeat(",1", 100)}, "has 209 bytes"},
+		{&pb.Schedule{Every: "1h", Jitter: &pb.Span{Nanos: 3600e9}}, "jitter: 1h is not shorter than the 1h from one start to the next"},
+		{&pb.Schedule{Cron: "0 23,1 * * *", Jitter: &pb.Span{Nanos: 3 * 3600e9}}, "not shorter than the 2h"},
+		{&pb.Schedule{Every: "1h", Seed: 7}, "seed: seed stands without `jitter`"},
+		{&pb.Schedule{Every: "1h", Late: &pb.Span{Nanos: 3600e9}}, "late: late stands without `missed: run`"},
+		{&pb.Schedule{Every: "1h", RetryAfter: &pb.Span{Nanos: 60e9}}, "retry_after: retry_after stands without `retry`"},
 		{&pb.Schedule{Every: "1h", Until: "soon"}, `until: "soon" is no day`},
 	} {
 		if c.schedule.Timezone == "" {

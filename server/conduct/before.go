@@ -37,9 +37,19 @@ const (
 	usualCommit = 5 * time.Millisecond
 )
 
-// gate waits for the steady state. Until it holds nothing is touched.
+// gate waits for the steady state. Until it holds nothing is touched. A run of a
+// schedule that leaves its slot out ends here, and so does one of which nobody
+// can tell whether it does.
 func (l *look) gate() {
 	steady, findings := l.judge.Steady(l.run, l.v.Readings(l.run.GetId()), l.now)
+	if skip := l.skip(); skip != nil {
+		if skip.GetState() == pb.FindingState_FINDING_STATE_BROKEN {
+			l.leaveOut(skip)
+			return
+		}
+		steady = steady && skip.GetState() == pb.FindingState_FINDING_STATE_HOLDS
+		findings = append(findings, skip)
+	}
 	since := l.entered(pb.RunState_RUN_STATE_GATING)
 	whole, limit := since.Add(l.gateStretch()), since.Add(l.gateLimit())
 	switch {
@@ -55,7 +65,29 @@ func (l *look) gate() {
 	}
 }
 
+// skip is whether the run's schedule leaves its slot out; nil where it leaves none
+// out by what is measured, and in a run that somebody began.
+func (l *look) skip() *pb.Finding {
+	if l.run.GetSlot() == nil {
+		return nil
+	}
+	return l.judge.Skip(l.run, l.v.Readings(l.run.GetId()), l.now)
+}
+
+// leaveOut ends the run before anything was touched.
+func (l *look) leaveOut(skip *pb.Finding) {
+	l.propose("finish", &pb.Command{Kind: &pb.Command_Finish{Finish: &pb.Finish{
+		Run: l.run.GetId(), Verdict: pb.Verdict_VERDICT_NOT_STARTED, Findings: []*pb.Finding{skip},
+		Skipped: "skip_when: " + skip.GetText(),
+	}}})
+}
+
+// gateStretch is over how long the steady state must hold; a slot's `skip_when`
+// alone needs no more than one reading.
 func (l *look) gateStretch() time.Duration {
+	if l.run.GetExperiment().GetSteadyState() == nil {
+		return 0
+	}
 	return span(l.run.GetExperiment().GetSteadyState().GetOver(), 10*time.Second)
 }
 

@@ -50,6 +50,13 @@ var scenes = map[string]scene{
 			return 1
 		},
 	},
+	"slot is left out": {hosts: abc, experiment: unlessHurt, plan: probed, success: func(string, int) float64 { return 0.5 }},
+	"slot is left out in mid-gate": {
+		hosts: abc, experiment: func(e *pb.Experiment) { measured(e); unlessHurt(e) }, plan: probed,
+		success: func(_ string, second int) float64 { return map[bool]float64{true: 0.5, false: 1}[second == 3] },
+	},
+	"slot is not left out":       {hosts: abc, experiment: unlessHurt, plan: probed},
+	"slot may be to be left out": {hosts: abc, experiment: unlessHurt, plan: probed, success: func(string, int) float64 { return -1 }},
 	"proof is true before": {hosts: abc, experiment: func(e *pb.Experiment) {
 		measured(e)
 		e.Proof = []*pb.Proof{{Name: "shoppers are hurt", Check: "shop.success > 0.9", During: []string{"dark"}}}
@@ -113,6 +120,12 @@ func measured(e *pb.Experiment) {
 	e.Expect = []*pb.Expectation{{Name: "shoppers are served", Check: "shop.success > 0.9", During: []string{"dark"}}}
 	e.Abort = []*pb.AbortRule{{Name: "really hurt", When: "shop.success < 0.4", For: spanOf(2 * time.Second)}}
 	e.Revert = &pb.Revert{Timeout: spanOf(20 * time.Second), Verify: []string{"residue.count == 0", "shop.success > 0.9"}}
+}
+
+// unlessHurt is a schedule that leaves slots out.
+func unlessHurt(e *pb.Experiment) {
+	e.Probes = map[string]*pb.Probe{"shop": {Every: spanOf(time.Second), Timeout: spanOf(time.Second), From: []string{"control"}}}
+	e.Schedule = &pb.Schedule{Every: "day at 10:00", Timezone: "UTC", SkipWhen: "shop.success < 0.9"}
 }
 
 func probed(p *pb.Plan) {

@@ -24,6 +24,8 @@ const punctual = time.Minute
 // A slotClerk says what comes next for schedules, and keeps their calendars. Its
 // zero value is ready; it is for one goroutine.
 type slotClerk struct {
+	// doubt is why cluster time is not to be relied on; empty where it is.
+	doubt string
 	pages map[*pb.Scheduled]page
 }
 
@@ -32,25 +34,75 @@ type slotClerk struct {
 type page struct {
 	calendar *schedule.Calendar
 	slot     schedule.Slot
-	none     bool
+	// until is when it is too late for another try: its window ends, or the next
+	// slot comes.
+	until time.Time
+	none  bool
 }
 
 // due says what comes next for a schedule: at most one command, or when to look
 // again.
 func (k *slotClerk) due(now time.Time, v *state.View, s *pb.Scheduled) Decision {
 	p := k.page(s)
+	b := &booking{now: now, view: v, schedule: s, slot: p.slot, until: p.until}
 	switch {
-	case p.none:
+	case p.none && s.GetRetry() == nil:
 		return Decision{}
+	case b.spent() && b.running() == "":
+		return Decision{} // it has come to its end
+	case s.GetRetry() != nil:
+		return k.again(b)
 	case p.slot.Start.After(now):
 		return Decision{Wake: p.slot.Start}
 	}
-	b := booking{now: now, view: v, schedule: s, slot: p.slot}
-	if gone := b.missed(p.calendar); gone != nil {
-		return Decision{Record: []*pb.Command{gone}}
-	}
-	return Decision{Record: []*pb.Command{b.deal()}}
+	return b.dueNow(k.doubt, p.calendar)
 }
+
+// again says what comes next for a slot whose gate was not met.
+func (k *slotClerk) again(b *booking) Decision {
+	retry := b.schedule.GetRetry()
+	b.slot, b.try = schedule.Slot{Civil: retry.GetSlot().GetSlot()}, retry.GetSlot().GetTry()
+	b.until = time.Unix(0, retry.GetSlot().GetUntilUnixNanos())
+	at := time.Unix(0, retry.GetAtUnixNanos())
+	switch {
+	case at.After(b.now):
+		return Decision{Wake: at}
+	case !b.now.Before(b.until):
+		return record(b.pass(b.slot, pb.SlotOutcome_SLOT_OUTCOME_MISSED, fmt.Sprintf("its gate was not met, and nobody conducted when try %d was due", b.try), 0, ""))
+	}
+	return b.unlessDoubted(k.doubt, b.deal)
+}
+
+func record(c *pb.Command) Decision { return Decision{Record: []*pb.Command{c}} }
+
+// dueNow deals with the slot that has come, and with those before now that came
+// while nobody could.
+func (b *booking) dueNow(doubt string, c *schedule.Calendar) Decision {
+	if forgotten := b.forgotten(c); forgotten != nil {
+		return record(forgotten)
+	}
+	return b.unlessDoubted(doubt, func() *pb.Command {
+		if gone := b.missed(c); gone != nil {
+			return gone
+		}
+		return b.deal()
+	})
+}
+
+// unlessDoubted deals with a slot where cluster time is not in doubt. Where it
+// is, the slot waits, which is on record.
+func (b *booking) unlessDoubted(doubt string, deal func() *pb.Command) Decision {
+	switch {
+	case doubt == "":
+		return record(deal())
+	case b.schedule.GetHeld().GetSlot() == b.slot.Civil:
+		return Decision{Wake: b.now.Add(lookAgain)}
+	}
+	return record(b.command("hold", b.slot, &pb.Command{Kind: &pb.Command_HoldSlot{HoldSlot: &pb.HoldSlot{Slot: b.ref(b.slot), Why: doubt}}}))
+}
+
+// lookAgain is how often a slot that waits looks whether cluster time is in doubt still.
+const lookAgain = time.Second
 
 func (k *slotClerk) page(s *pb.Scheduled) page {
 	if p, known := k.pages[s]; known {
@@ -66,7 +118,7 @@ func (k *slotClerk) page(s *pb.Scheduled) page {
 // pageOf is a schedule's page. Where this build makes no calendar of it, its
 // slots wait for one that does.
 func pageOf(s *pb.Scheduled) page {
-	c, err := schedule.New(s.GetExperiment().GetSchedule())
+	c, err := schedule.Of(s)
 	if err != nil {
 		return page{none: true}
 	}
@@ -74,10 +126,22 @@ func pageOf(s *pb.Scheduled) page {
 	if err != nil {
 		return page{none: true}
 	}
+	p := page{calendar: c, none: true}
 	for slot := range slots {
-		return page{calendar: c, slot: slot}
+		if !p.none {
+			p.until = earlier(p.until, slot.Start)
+			break
+		}
+		p.slot, p.until, p.none = slot, slot.Close, false
 	}
-	return page{none: true}
+	return p
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 // forget drops the pages of schedules that have changed.
@@ -91,35 +155,64 @@ type booking struct {
 	view     *state.View
 	schedule *pb.Scheduled
 	slot     schedule.Slot
+	until    time.Time
+	try      uint32 // 0 is the first
 }
 
-// missed passes the slots over, in one command, that came while nobody
-// conducted. It is nil where none did, or where the last of them may run late.
-func (b *booking) missed(c *schedule.Calendar) *pb.Command {
-	var gone []schedule.Slot
+func (b *booking) rules() *pb.Schedule { return b.schedule.GetExperiment().GetSchedule() }
+
+// spent tells whether the schedule has begun as many runs as it was to.
+func (b *booking) spent() bool { return schedule.Left(b.schedule) == 0 }
+
+// before are the first slots that are not dealt with, as long as they are as
+// wanted, so many at the most.
+func (b *booking) before(c *schedule.Calendar, wanted func(schedule.Slot) bool) (all []schedule.Slot) {
 	slots, _ := c.After(b.schedule.GetWatermark()) // it was read before
 	for slot := range slots {
-		if b.now.Sub(slot.Start) <= punctual || len(gone) == maxMissed {
+		if !wanted(slot) || len(all) == maxMissed {
 			break
 		}
-		gone = append(gone, slot)
+		all = append(all, slot)
 	}
-	if n := len(gone); n > 0 && b.runsLate() && b.now.Before(gone[n-1].Close) {
-		gone = gone[:n-1]
-	}
-	if len(gone) == 0 {
-		return nil
-	}
-	last := gone[len(gone)-1]
-	why := fmt.Sprintf("nobody conducted; seen %s late", b.now.Sub(last.Start).Round(time.Second))
-	return b.pass(last, pb.SlotOutcome_SLOT_OUTCOME_MISSED, why, uint32(len(gone)), gone[0].Civil)
+	return all
 }
 
 // maxMissed is how many slots one command passes over.
 const maxMissed = 10_000
 
-func (b *booking) runsLate() bool {
-	return b.schedule.GetExperiment().GetSchedule().GetMissed() == "run"
+// forgotten passes the slots over that came before a restore. They may have begun
+// runs of which nothing is known here, so that they never do. It is nil where
+// there are none.
+func (b *booking) forgotten(c *schedule.Calendar) *pb.Command {
+	gone := b.before(c, func(s schedule.Slot) bool { return !s.Start.After(b.view.Restored()) })
+	return b.passAll(gone, pb.SlotOutcome_SLOT_OUTCOME_UNKNOWN, "a snapshot was restored, and what was done after it is forgotten")
+}
+
+// missed passes the slots over, in one command, that came while nobody
+// conducted. It is nil where none did, or where the last of them may run late.
+func (b *booking) missed(c *schedule.Calendar) *pb.Command {
+	gone := b.before(c, func(s schedule.Slot) bool { return b.late(s) > punctual })
+	n := len(gone)
+	if n > 0 && b.runsLate(gone[n-1]) {
+		gone = gone[:n-1]
+	}
+	if len(gone) == 0 {
+		return nil
+	}
+	why := "nobody conducted"
+	if h := b.schedule.GetHeld(); h != nil {
+		why = "cluster time was in doubt: " + h.GetWhy()
+	}
+	last := gone[len(gone)-1]
+	return b.passAll(gone, pb.SlotOutcome_SLOT_OUTCOME_MISSED, fmt.Sprintf("%s; seen %s late", why, b.late(last).Round(time.Second)))
+}
+
+func (b *booking) late(s schedule.Slot) time.Duration { return b.now.Sub(s.Start) }
+
+// runsLate tells whether a slot that was missed is run all the same.
+func (b *booking) runsLate(s schedule.Slot) bool {
+	limit := time.Duration(b.rules().GetLate().GetNanos())
+	return b.rules().GetMissed() == "run" && b.now.Before(s.Close) && (limit == 0 || b.late(s) <= limit)
 }
 
 // deal begins the slot's run, or passes it over by a rule of the schedule.
@@ -129,10 +222,13 @@ func (b *booking) deal() *pb.Command {
 	case b.slot.Skip != "":
 		return skip(b.slot.Skip)
 	case b.schedule.GetPausedBy() != nil:
-		return skip(fmt.Sprintf("paused by %s", b.schedule.GetPausedBy().GetName()))
+		return skip(b.paused())
 	}
-	if run := b.underWay(); run != "" {
+	switch run := b.running(); {
+	case run != "" && b.rules().GetOverlap() != "allow":
 		return skip(fmt.Sprintf("run %s of this schedule is under way", run))
+	case run != "" && b.spent():
+		return skip(fmt.Sprintf("run %s of this schedule, the last of %d, is under way", run, b.rules().GetCount()))
 	}
 	admit := b.admission()
 	if problems := admit.GetPlan().GetProblems(); len(problems) > 0 {
@@ -141,11 +237,17 @@ func (b *booking) deal() *pb.Command {
 	return b.command("slot", b.slot, &pb.Command{Kind: &pb.Command_AdmitRun{AdmitRun: admit}})
 }
 
-// underWay is a run of the schedule that is not done, where two may not be.
-func (b *booking) underWay() string {
-	if b.schedule.GetExperiment().GetSchedule().GetOverlap() == "allow" {
-		return ""
+// paused says who holds the schedule's slots back, or which run of it.
+func (b *booking) paused() string {
+	by := b.schedule.GetPausedBy()
+	if b.schedule.GetPausedRun() != "" {
+		return fmt.Sprintf("paused by %s: %s", by.GetName(), by.GetWhy())
 	}
+	return "paused by " + by.GetName()
+}
+
+// running is a run of the schedule that is not done.
+func (b *booking) running() string {
 	for _, r := range b.view.Active() {
 		if r.GetSlot().GetSchedule() == b.schedule.GetName() {
 			return r.GetId()
@@ -157,10 +259,14 @@ func (b *booking) underWay() string {
 // admission is the slot's run, planned against the fleet of now. Everything in
 // it follows from the slot, so that it is the same whoever decides.
 func (b *booking) admission() *pb.AdmitRun {
-	sum := sha256.Sum256([]byte(b.schedule.GetName() + " " + b.slot.Civil))
+	slot := fmt.Sprintf("%s %s %s", b.schedule.GetName(), b.slot.Civil, b.rules().GetTimezone())
+	sum := sha256.Sum256([]byte(slot))
 	e := proto.CloneOf(b.schedule.GetExperiment())
 	if e.GetSeed() == 0 {
 		e.Seed = binary.LittleEndian.Uint64(sum[:8])>>1 | 1
+	}
+	if b.try > 1 {
+		sum = sha256.Sum256(fmt.Appendf(nil, "%s try %d", slot, b.try))
 	}
 	world := b.view.World()
 	world.Aim, world.NowUnixNanos = b.schedule.GetAim(), b.now.UnixNano()
@@ -172,7 +278,15 @@ func (b *booking) admission() *pb.AdmitRun {
 }
 
 func (b *booking) ref(slot schedule.Slot) *pb.SlotRef {
-	return &pb.SlotRef{Schedule: b.schedule.GetName(), Slot: slot.Civil}
+	return &pb.SlotRef{Schedule: b.schedule.GetName(), Slot: slot.Civil, Try: b.try, UntilUnixNanos: b.until.UnixNano()}
+}
+
+// passAll passes slots in a row over, in one command; nil where there are none.
+func (b *booking) passAll(slots []schedule.Slot, outcome pb.SlotOutcome, why string) *pb.Command {
+	if len(slots) == 0 {
+		return nil
+	}
+	return b.pass(slots[len(slots)-1], outcome, why, uint32(len(slots)), slots[0].Civil)
 }
 
 func (b *booking) pass(slot schedule.Slot, outcome pb.SlotOutcome, why string, count uint32, from string) *pb.Command {
@@ -184,6 +298,9 @@ func (b *booking) pass(slot schedule.Slot, outcome pb.SlotOutcome, why string, c
 // command has the schedule's owner act, under an id that is the slot's own.
 func (b *booking) command(what string, slot schedule.Slot, c *pb.Command) *pb.Command {
 	c.Id = fmt.Sprintf("%s/%s/%s/%d", what, b.schedule.GetName(), slot.Civil, b.schedule.GetPutUnixNanos())
+	if b.try > 1 {
+		c.Id += fmt.Sprintf("/%d", b.try)
+	}
 	c.By = &pb.Principal{
 		Name: b.schedule.GetBy().GetName(), Role: b.schedule.GetBy().GetRole(),
 		Why: fmt.Sprintf("schedule %s, slot %s", b.schedule.GetName(), slot.Civil),

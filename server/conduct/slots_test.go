@@ -9,6 +9,7 @@ import (
 
 	"squall/experiments"
 	pb "squall/proto/squall/v1"
+	"squall/proto/text"
 	"squall/server/state"
 )
 
@@ -110,17 +111,29 @@ func (l *ledger) history(name string) string {
 		if h.GetCount() > 1 {
 			slot = fmt.Sprintf("%d from %s to %s", h.GetCount(), h.GetFrom(), slot)
 		}
-		outcome := strings.ToLower(strings.TrimPrefix(h.GetOutcome().String(), "SLOT_OUTCOME_"))
-		fmt.Fprintln(&b, strings.TrimSpace(slot+" "+outcome+" "+h.GetWhy()))
+		line := strings.TrimSpace(slot + " " + text.Word(h.GetOutcome()) + " " + h.GetWhy())
+		if v := h.GetVerdict(); v > pb.Verdict_VERDICT_PASS {
+			line += " (" + text.Word(v) + ")"
+		}
+		if n := len(h.GetEarlier()); n > 0 {
+			line += fmt.Sprintf(" after %d", n)
+		}
+		fmt.Fprintln(&b, line)
 	}
 	return b.String()
 }
 
-// finish ends all runs at once.
-func (l *ledger) finish() {
+// finish ends all runs at once, as passed.
+func (l *ledger) finish() { l.end(pb.Verdict_VERDICT_PASS) }
+
+// end ends all runs at once.
+func (l *ledger) end(v pb.Verdict) {
+	l.t.Helper()
 	for _, r := range l.m.View().Active() {
-		l.apply(&pb.Command{Id: "end " + r.GetId(), Kind: &pb.Command_EndRun{EndRun: &pb.EndRun{Run: r.GetId(), Cause: pb.EndCause_END_CAUSE_UNDO}}})
-		l.apply(&pb.Command{Id: "finish " + r.GetId(), Kind: &pb.Command_Finish{Finish: &pb.Finish{Run: r.GetId(), Verdict: pb.Verdict_VERDICT_ABORTED}}})
+		l.apply(&pb.Command{Id: "end " + r.GetId(), Kind: &pb.Command_EndRun{EndRun: &pb.EndRun{Run: r.GetId(), Cause: pb.EndCause_END_CAUSE_RUNTIME}}})
+		if o := l.apply(&pb.Command{Id: "finish " + r.GetId(), Kind: &pb.Command_Finish{Finish: &pb.Finish{Run: r.GetId(), Verdict: v}}}); o.GetRefused() != nil {
+			l.t.Fatal(o.GetRefused())
+		}
 	}
 }
 
@@ -204,6 +217,127 @@ func TestWhatBecomesOfSlots(t *testing.T) {
 			},
 			"2026-12-01T10:00 begun\n2026-12-01T10:30 begun\n",
 		},
+		{
+			"a drill that failed pauses its schedule", "{ every: 1h, timezone: UTC, on_fail: pause }",
+			func(l *ledger) {
+				l.until("2026-12-01T10:00:00Z")
+				l.end(pb.Verdict_VERDICT_FAIL)
+				l.until("2026-12-01T11:00:00Z")
+				l.pause("d", false)
+				l.until("2026-12-01T12:00:00Z")
+			},
+			"2026-12-01T10:00 begun (fail)\n2026-12-01T11:00 skipped paused by on_fail: run d-RUN of slot 2026-12-01T10:00 ended as fail\n2026-12-01T12:00 begun\n",
+		},
+		{
+			"it ends after two runs, of which one that did not start is none", "{ every: 1h, timezone: UTC, count: 2 }",
+			func(l *ledger) {
+				for hour := range 6 {
+					l.until(fmt.Sprintf("2026-12-01T%d:00:00Z", 10+hour))
+					l.end(map[bool]pb.Verdict{true: pb.Verdict_VERDICT_NOT_STARTED, false: pb.Verdict_VERDICT_PASS}[hour == 0])
+				}
+			},
+			"2026-12-01T10:00 begun (not started)\n2026-12-01T11:00 begun\n2026-12-01T12:00 begun\n",
+		},
+		{
+			"while the last one is under way, nobody knows whether it counts", "{ every: 1h, timezone: UTC, count: 1, overlap: allow }",
+			func(l *ledger) {
+				l.until("2026-12-01T11:00:00Z")
+				l.end(pb.Verdict_VERDICT_NOT_STARTED)
+				l.until("2026-12-01T12:00:00Z")
+			},
+			"2026-12-01T10:00 begun (not started)\n2026-12-01T11:00 skipped run d-RUN of this schedule, the last of 1, is under way\n2026-12-01T12:00 begun\n",
+		},
+		{
+			"tried again until the gate is met", "{ every: 1h, timezone: UTC, retry: 2 }",
+			func(l *ledger) {
+				l.until("2026-12-01T10:00:00Z")
+				l.end(pb.Verdict_VERDICT_NOT_STARTED)
+				l.until("2026-12-01T10:05:30Z")
+				l.k = new(slotClerk)
+				l.end(pb.Verdict_VERDICT_NOT_STARTED)
+				l.until("2026-12-01T10:11:00Z")
+				l.finish()
+				l.until("2026-12-01T10:59:00Z")
+			},
+			"2026-12-01T10:00 begun after 2\n",
+		},
+		{
+			"tried again no more often than it says", "{ every: 1h, timezone: UTC, retry: 1, retry_after: 1m }",
+			func(l *ledger) {
+				for minute := range 5 {
+					l.until(fmt.Sprintf("2026-12-01T10:%02d:00Z", minute))
+					l.end(pb.Verdict_VERDICT_NOT_STARTED)
+				}
+			},
+			"2026-12-01T10:00 begun (not started) after 1\n",
+		},
+		{
+			"nor after its window, or the next start", `{ cron: "0,58 10 * * *", timezone: UTC, window: "10:00-11:00", retry: 5 }`,
+			func(l *ledger) {
+				l.until("2026-12-01T10:00:00Z")
+				l.now = l.now.Add(54 * time.Minute)
+				l.end(pb.Verdict_VERDICT_NOT_STARTED)
+				l.until("2026-12-01T10:58:00Z")
+				l.end(pb.Verdict_VERDICT_NOT_STARTED)
+				l.until("2026-12-01T12:00:00Z")
+			},
+			"2026-12-01T10:00 begun (not started)\n2026-12-01T10:58 begun (not started)\n",
+		},
+		{
+			"a try that nobody conducts", "{ every: 1h, timezone: UTC, retry: 5 }",
+			func(l *ledger) {
+				l.until("2026-12-01T10:00:00Z")
+				l.end(pb.Verdict_VERDICT_NOT_STARTED)
+				l.now = l.now.Add(time.Hour)
+				l.until("2026-12-01T11:00:30Z")
+			},
+			"2026-12-01T10:00 missed its gate was not met, and nobody conducted when try 2 was due (not started)\n2026-12-01T11:00 begun\n",
+		},
+		{
+			"a failure is not tried again", "{ every: 1h, timezone: UTC, retry: 5 }",
+			func(l *ledger) {
+				l.until("2026-12-01T10:00:00Z")
+				l.end(pb.Verdict_VERDICT_INCONCLUSIVE)
+				l.until("2026-12-01T10:59:00Z")
+			},
+			"2026-12-01T10:00 begun (inconclusive)\n",
+		},
+		{
+			"late, but not so late", "{ every: day at 10:00, timezone: UTC, missed: run, late: 1h }",
+			func(l *ledger) { l.now = l.now.Add(2 * time.Hour); l.until("2026-12-01T12:30:00Z") },
+			"2026-12-01T10:00 missed nobody conducted; seen 1h30m0s late\n",
+		},
+		{
+			"late, within its limit", "{ every: day at 10:00, timezone: UTC, missed: run, late: 2h }",
+			func(l *ledger) { l.now = l.now.Add(2 * time.Hour); l.until("2026-12-01T12:30:00Z") },
+			"2026-12-01T10:00 begun\n",
+		},
+		{
+			"cluster time in doubt for less than a minute", "{ every: day at 10:00, timezone: UTC }",
+			func(l *ledger) { l.doubted("2026-12-01T10:00:50Z"); l.until("2026-12-01T10:01:00Z") },
+			"2026-12-01T10:00 begun\n",
+		},
+		{
+			"in doubt for longer", "{ every: day at 10:00, timezone: UTC }",
+			func(l *ledger) { l.doubted("2026-12-02T09:00:00Z"); l.until("2026-12-02T10:00:00Z") },
+			"2026-12-01T10:00 missed cluster time was in doubt: it is off; seen 23h0m1s late\n2026-12-02T10:00 begun\n",
+		},
+		{
+			"in doubt, and run late", "{ every: day at 10:00, timezone: UTC, missed: run }",
+			func(l *ledger) { l.doubted("2026-12-01T15:00:00Z"); l.until("2026-12-01T15:01:00Z") },
+			"2026-12-01T10:00 begun\n",
+		},
+		{
+			"a snapshot was restored", "{ every: 1h, timezone: UTC, missed: run, retry: 5 }",
+			func(l *ledger) {
+				l.until("2026-12-01T10:00:00Z")
+				l.end(pb.Verdict_VERDICT_NOT_STARTED)
+				l.now = l.now.Add(150 * time.Minute)
+				l.apply(&pb.Command{Id: "epoch", Kind: &pb.Command_RaiseEpoch{RaiseEpoch: &pb.RaiseEpoch{}}})
+				l.until("2026-12-01T13:00:00Z")
+			},
+			"2026-12-01T10:00 begun (not started)\n2 from 2026-12-01T11:00 to 2026-12-01T12:00 unknown a snapshot was restored, and what was done after it is forgotten\n2026-12-01T13:00 begun\n",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l := newLedger(t, begin)
@@ -220,8 +354,19 @@ func TestWhatBecomesOfSlots(t *testing.T) {
 	}
 }
 
+// doubted has slots come while cluster time is in doubt.
+func (l *ledger) doubted(end string) {
+	l.t.Helper()
+	l.k.doubt = "it is off"
+	l.until(end)
+	if held := l.m.View().Schedule("d").GetHeld(); held.GetWhy() != "it is off" || held.GetSlot() == "" {
+		l.t.Errorf("what waits is %v", held)
+	}
+	l.k.doubt = ""
+}
+
 func (l *ledger) pause(name string, paused bool) {
-	l.apply(&pb.Command{Id: fmt.Sprint("pause ", paused), By: &pb.Principal{Name: "bob"}, Kind: &pb.Command_PauseSchedule{
+	l.apply(&pb.Command{Id: fmt.Sprint("pause ", paused, l.index), By: &pb.Principal{Name: "bob"}, Kind: &pb.Command_PauseSchedule{
 		PauseSchedule: &pb.PauseSchedule{Name: name, Paused: paused},
 	}})
 }

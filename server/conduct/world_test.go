@@ -135,9 +135,12 @@ func (w *world) whenLed(do func()) {
 
 // admit starts a run and its probes.
 func (w *world) admit(e *pb.Experiment, p *pb.Plan) {
-	o := w.commit(&pb.Command{Id: "admit", Kind: &pb.Command_AdmitRun{AdmitRun: &pb.AdmitRun{
-		Run: "r", Experiment: e, Plan: p, AdHoc: w.adHoc,
-	}}})
+	admit := &pb.AdmitRun{Run: "r", Experiment: e, Plan: p, AdHoc: w.adHoc}
+	if e.GetSchedule() != nil {
+		w.commit(&pb.Command{Id: "put", Kind: &pb.Command_PutSchedule{PutSchedule: &pb.PutSchedule{Name: "s", Experiment: e, After: "2026-12-01T09:00"}}})
+		admit.Slot = &pb.SlotRef{Schedule: "s", Slot: "2026-12-01T10:00"}
+	}
+	o := w.commit(&pb.Command{Id: "admit", Kind: &pb.Command_AdmitRun{AdmitRun: admit}})
 	if o.GetRefused() != nil {
 		w.t.Fatalf("the run was refused: %v", o.GetRefused())
 	}
@@ -155,6 +158,9 @@ func (w *world) measure() {
 	batch := &pb.RecordWindows{}
 	for _, p := range w.run().GetPlan().GetProbes() {
 		share := w.success(p.GetName(), int(second-w.start.Unix()))
+		if share < 0 {
+			continue // it says nothing
+		}
 		batch.Windows = append(batch.Windows, &pb.Window{
 			Run: "r", Probe: p.GetName(), Zone: "zone-b", Second: second, Hosts: []byte{1},
 			Count: 4, Success: uint64(share * 4), NewestUnixNanos: second*1e9 + 9e8,

@@ -23,15 +23,16 @@ type Outlook struct {
 // Next are the next slots, at most count of them, and what hinders each as
 // things stand. The error is a *schedule.Error.
 func (o Outlook) Next(count int) ([]*pb.NextSlot, error) {
-	c, err := schedule.New(o.Schedule.GetExperiment().GetSchedule())
+	c, err := schedule.Of(o.Schedule)
 	if err != nil {
 		return nil, err
 	}
 	standing := o.standing()
 	before := o.underWay()
+	left := schedule.Left(o.Schedule)
 	var next []*pb.NextSlot
 	for slot := range c.Since(o.Now) {
-		if len(next) == count {
+		if len(next) == count || left == 0 {
 			break
 		}
 		if slot.Civil <= o.Schedule.GetWatermark() { // its name was dealt with, before clocks were put back
@@ -47,6 +48,7 @@ func (o Outlook) Next(count int) ([]*pb.NextSlot, error) {
 		}
 		if len(s.GetHinderedBy()) == 0 {
 			before = o.run(fmt.Sprintf("the run of %s", slot.Civil), slot.Start)
+			left--
 		}
 		next = append(next, s)
 	}
@@ -116,7 +118,7 @@ func UnderWay(v *state.View, name string) (runs []string) {
 // Crowded warns of slots that come before the run of the one before has ended.
 // It is nil where there are none among the next hundred.
 func (o Outlook) Crowded() *pb.Problem {
-	c, err := schedule.New(o.Schedule.GetExperiment().GetSchedule())
+	c, err := schedule.Of(o.Schedule)
 	if err != nil {
 		return nil
 	}

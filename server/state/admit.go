@@ -27,7 +27,7 @@ func (t *change) admit(c *pb.AdmitRun) *pb.Problem {
 	own(t, &t.runs)
 	t.runs[c.GetRun()] = r
 	t.enter(r, pb.RunState_RUN_STATE_GATING)
-	if c.GetExperiment().GetSteadyState() == nil {
+	if !waits(c) {
 		t.enter(r, pb.RunState_RUN_STATE_PREPARING) // nothing to wait for
 	}
 	t.reorder(concerned(r.run)...)
@@ -35,6 +35,11 @@ func (t *change) admit(c *pb.AdmitRun) *pb.Problem {
 		t.deal(c.GetSlot(), &pb.SlotRecord{Outcome: pb.SlotOutcome_SLOT_OUTCOME_BEGUN, Run: c.GetRun()})
 	}
 	return nil
+}
+
+// waits tells whether a run waits until it is known that it may begin.
+func waits(c *pb.AdmitRun) bool {
+	return c.GetExperiment().GetSteadyState() != nil || c.GetSlot() != nil && c.GetExperiment().GetSchedule().GetSkipWhen() != ""
 }
 
 func (t *change) admissible(c *pb.AdmitRun) *pb.Problem {

@@ -23,9 +23,12 @@ func (t *change) auditAct(refused *pb.Problem) {
 	if refused != nil {
 		result = "refused: " + refused.GetMessage()
 	}
-	rec := &pb.AuditRecord{
-		Index: t.index, AtUnixNanos: t.last, By: t.cmd.GetBy(), Act: act, Object: object, Result: result,
-	}
+	t.record(t.cmd.GetBy(), act, object, result)
+}
+
+// record adds an act to the record, and drops the oldest beyond its bound.
+func (t *change) record(by *pb.Principal, act, object, result string) {
+	rec := &pb.AuditRecord{Index: t.index, AtUnixNanos: t.last, By: by, Act: act, Object: object, Result: result}
 	var before []byte
 	if n := len(t.audit); n > 0 {
 		before = t.audit[n-1].GetHash()

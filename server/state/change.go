@@ -74,6 +74,8 @@ func (t *change) apply() *pb.Problem {
 		return t.pauseSchedule(k.PauseSchedule)
 	case *pb.Command_PassSlot:
 		return t.passSlot(k.PassSlot)
+	case *pb.Command_HoldSlot:
+		return t.holdSlot(k.HoldSlot)
 	case *pb.Command_GrantTokens:
 		return t.grantTokens(k.GrantTokens)
 	case *pb.Command_Halt:
@@ -86,6 +88,8 @@ func (t *change) apply() *pb.Problem {
 	case *pb.Command_RaiseEpoch:
 		t.epoch++
 		t.floor = t.index
+		t.restored = t.last
+		t.forgetTries()
 		return nil
 	case *pb.Command_SetRules:
 		return t.setRules(k.SetRules)

@@ -172,11 +172,15 @@ func (t *change) finish(c *pb.Finish) *pb.Problem {
 	if p != nil {
 		return p
 	}
-	if c.GetVerdict() == pb.Verdict_VERDICT_NOT_STARTED {
+	switch {
+	case c.GetSkipped() != "":
+		r.run.EndCause, r.run.EndDetail = pb.EndCause_END_CAUSE_SKIPPED, c.GetSkipped()
+	case c.GetVerdict() == pb.Verdict_VERDICT_NOT_STARTED:
 		r.run.EndCause = pb.EndCause_END_CAUSE_STEADY_STATE
 	}
 	r.run.Verdict, r.run.Findings = c.GetVerdict(), c.GetFindings()
 	r.run.Totals, r.windows = r.windows.totals(), nil
+	t.closeSlot(r.run, c.GetSkipped())
 	t.leaveOpen(r.run)
 	for _, f := range r.run.Findings {
 		t.tell(r, &pb.Event{Kind: pb.EventKind_EVENT_KIND_FINDING, Phase: f.GetPhase(), Text: findingText(f)})

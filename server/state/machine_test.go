@@ -205,6 +205,10 @@ func randomCommand(r *rand.Rand, now int64) *pb.Command {
 		forget(host), says(uint64(r.IntN(9)), host, &pb.Damage{Id: fmt.Sprint(r.IntN(3))}), confirmDamage(host, fmt.Sprint(r.IntN(3))), halt(fmt.Sprint("halt-", r.IntN(9))), resume(fmt.Sprint("halt-", r.IntN(9))), resume(fmt.Sprint("halt-", r.IntN(9))),
 		{Kind: &pb.Command_RaiseEpoch{RaiseEpoch: &pb.RaiseEpoch{}}},
 		{Kind: &pb.Command_SetGuardrails{SetGuardrails: &pb.SetGuardrails{Guardrails: &pb.Guardrails{MaxZones: uint32(1 + r.IntN(4))}}}},
+		putSchedule(names[r.IntN(2)], fmt.Sprint("2026-12-01T1", r.IntN(9))), removeSchedule(names[r.IntN(2)]), pauseSchedule(names[r.IntN(2)], r.IntN(2) == 0),
+		passSlot(names[r.IntN(2)], fmt.Sprint("2026-12-01T1", r.IntN(9)), uint32(r.IntN(3))), holdSlot(names[r.IntN(2)], fmt.Sprint("2026-12-01T1", r.IntN(9))),
+		inSlot(admit(run, planOf(0, host)), names[r.IntN(2)], fmt.Sprint("2026-12-01T1", r.IntN(9)), uint32(r.IntN(3))),
+		endsAs(run, pb.Verdict(1+r.IntN(8))),
 		{},
 	}
 	c := proto.CloneOf(all[r.IntN(len(all))])

@@ -1,18 +1,15 @@
 package state
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 
 	pb "squall/proto/squall/v1"
 )
 
-const (
-	// maxSchedules is how many schedules are kept.
-	maxSchedules = 1000
-	// maxSlots is how many slots a schedule's history has.
-	maxSlots = 200
-)
+// maxSchedules is how many schedules are kept.
+const maxSchedules = 1000
 
 // Schedules are all schedules by name.
 func (v *View) Schedules() []*pb.Scheduled {
@@ -31,8 +28,9 @@ func (v *View) SameSchedules(other *View) bool {
 	return maps.Equal(v.schedules, other.schedules) // of pointers to what never changes
 }
 
-// putSchedule takes a schedule up, or puts it into another one's place. What a
-// slot's name was dealt with under before is not dealt with again.
+// putSchedule takes a schedule up, or puts it into another one's place, which goes
+// on: no slot that was dealt with under its name is dealt with again, its runs
+// stay counted, and a pause stays until somebody lets it go on.
 func (t *change) putSchedule(c *pb.PutSchedule) *pb.Problem {
 	known, zone := t.schedules[c.GetName()], c.GetExperiment().GetSchedule().GetTimezone()
 	switch {
@@ -47,7 +45,9 @@ func (t *change) putSchedule(c *pb.PutSchedule) *pb.Problem {
 	}
 	s := &pb.Scheduled{
 		Name: c.GetName(), Experiment: c.GetExperiment(), Source: c.GetSource(), Aim: c.GetAim(),
-		By: t.cmd.GetBy(), PutUnixNanos: t.last, Watermark: c.GetAfter(), History: known.GetHistory(),
+		By: t.cmd.GetBy(), PutUnixNanos: t.last, Watermark: c.GetAfter(), History: known.GetHistory(), Begun: known.GetBegun(),
+		PausedBy: known.GetPausedBy(), PausedUnixNanos: known.GetPausedUnixNanos(), PausedRun: known.GetPausedRun(),
+		AddedIndex: cmp.Or(known.GetAddedIndex(), t.index),
 	}
 	if known.GetExperiment().GetSchedule().GetTimezone() == zone {
 		s.Watermark = max(s.GetWatermark(), known.GetWatermark())
@@ -74,47 +74,11 @@ func (t *change) pauseSchedule(c *pb.PauseSchedule) *pb.Problem {
 		return nil // by whom it was
 	}
 	s := t.editSchedule(c.GetName())
-	s.PausedBy, s.PausedUnixNanos = nil, 0
+	s.PausedBy, s.PausedUnixNanos, s.PausedRun = nil, 0, ""
 	if c.GetPaused() {
 		s.PausedBy, s.PausedUnixNanos = t.cmd.GetBy(), t.last
 	}
 	return nil
-}
-
-func (t *change) passSlot(c *pb.PassSlot) *pb.Problem {
-	if p := t.dealt(c.GetSlot()); p != nil {
-		return p
-	}
-	if c.GetOutcome() <= pb.SlotOutcome_SLOT_OUTCOME_BEGUN {
-		return refuse(pb.Refusal_REFUSAL_INVALID, "", "a slot that begins no run needs another outcome than %s", c.GetOutcome())
-	}
-	t.deal(c.GetSlot(), &pb.SlotRecord{Outcome: c.GetOutcome(), Why: c.GetWhy(), Count: c.GetCount(), From: c.GetFrom()})
-	return nil
-}
-
-// dealt refuses a slot of a schedule that is not there, or one that it has
-// dealt with: names of slots are in the order of time.
-func (t *change) dealt(slot *pb.SlotRef) *pb.Problem {
-	s := t.schedules[slot.GetSchedule()]
-	switch {
-	case s == nil:
-		return noSchedule(slot.GetSchedule())
-	case slot.GetSlot() <= s.GetWatermark():
-		return refuse(pb.Refusal_REFUSAL_INVALID, "", "the slot %s of schedule %q was dealt with before", slot.GetSlot(), s.GetName())
-	}
-	return nil
-}
-
-// deal notes what became of a slot, which is the last one from now on.
-func (t *change) deal(slot *pb.SlotRef, became *pb.SlotRecord) {
-	s := t.editSchedule(slot.GetSchedule())
-	became.Slot, became.AtUnixNanos = slot.GetSlot(), t.last
-	s.Watermark = slot.GetSlot()
-	if became.GetOutcome() == pb.SlotOutcome_SLOT_OUTCOME_BEGUN {
-		s.Begun++
-	}
-	s.History = append(slices.Clip(s.GetHistory()), became)
-	s.History = s.History[max(0, len(s.History)-maxSlots):]
 }
 
 // editSchedule is a schedule that may be changed.

@@ -23,6 +23,7 @@ type View struct {
 	pulled       table[uint64] // halt -> index of its commit
 	guardrails   *pb.Guardrails
 	schedules    map[string]*pb.Scheduled
+	restored     int64 // cluster time of the newest restore
 	audit        []*pb.AuditRecord
 	orders       table[uint64] // host -> index at which its order last changed
 	recent       recents       // the newest of those changes
@@ -179,7 +180,8 @@ func (v *View) snapshot() *pb.State {
 		Index: v.index, Epoch: v.epoch, Rules: v.rules, LastUnixNanos: v.last,
 		Hosts: v.hosts.asMap(), Halt: v.halt, Guardrails: v.guardrails, Audit: v.audit,
 		OrderIndex: v.orders.asMap(), OrderFloor: v.floor, HaltIndex: v.pulled.asMap(), Schedules: v.schedules,
-		Runs: make(map[string]*pb.Run, len(v.runs)),
+		RestoredUnixNanos: v.restored,
+		Runs:              make(map[string]*pb.Run, len(v.runs)),
 	}
 	for _, r := range v.Runs() {
 		s.Runs[r.GetId()] = r
@@ -199,7 +201,7 @@ func viewOf(s *pb.State) (*View, error) {
 			return nil, fmt.Errorf("schedule %q: its name is %q", name, kept.GetName())
 		}
 	}
-	v.schedules = s.GetSchedules()
+	v.schedules, v.restored = s.GetSchedules(), s.GetRestoredUnixNanos()
 	v.recent.since = v.index
 	v.runs = make(map[string]*record, len(s.GetRuns()))
 	for id, r := range s.GetRuns() {

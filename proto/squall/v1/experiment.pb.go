@@ -1943,7 +1943,7 @@ func (x *Revert) GetVerify() []string {
 	return nil
 }
 
-// Schedule starts runs by the calendar.
+// Schedule starts runs by the calendar. Each start is a slot, named by its time in the schedule's zone, and is dealt with once.
 type Schedule struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Five fields, as cron reads them. Either this or `every`.
@@ -1952,18 +1952,32 @@ type Schedule struct {
 	Every string `protobuf:"bytes,2,opt,name=every,proto3" json:"every,omitempty"`
 	// The time zone of the calendar.
 	Timezone string `protobuf:"bytes,3,opt,name=timezone,proto3" json:"timezone,omitempty"`
-	// Times of day between which a run may start.
+	// Times of day between which a run may start. Left out, a start's window ends with its day.
 	Window string `protobuf:"bytes,4,opt,name=window,proto3" json:"window,omitempty"`
-	// Whether a run may start while the one before still runs.
+	// Whether a run may start while the one before still runs, `forbid` or `allow`. With `forbid` the start is skipped.
 	Overlap string `protobuf:"bytes,5,opt,name=overlap,proto3" json:"overlap,omitempty"`
-	// What becomes of a start that was missed.
+	// What becomes of starts that are missed by more than a minute, because no server led or cluster time was in doubt: `skip` or `run`. With `run` the last of them is run once, late, as far as its window and `late` allow.
 	Missed string `protobuf:"bytes,6,opt,name=missed,proto3" json:"missed,omitempty"`
-	// An expression that leaves a start out.
+	// An expression over probes that leaves a start out, such as that an incident is open. The probes are measured while the run waits at its gate: as soon as it holds there, the run ends as skipped, with nothing injected; while it can't be told, nothing is injected either.
 	SkipWhen string `protobuf:"bytes,7,opt,name=skip_when,json=skipWhen,proto3" json:"skip_when,omitempty"`
 	// Days on which nothing starts: one, or the first and the last.
 	Except []string `protobuf:"bytes,8,rep,name=except,proto3" json:"except,omitempty"`
 	// The last day.
-	Until         string `protobuf:"bytes,9,opt,name=until,proto3" json:"until,omitempty"`
+	Until string `protobuf:"bytes,9,opt,name=until,proto3" json:"until,omitempty"`
+	// What becomes of the schedule when a run of it fails, is inconclusive, aborts or ends in an error: `go_on` or `pause`. With `pause` nothing starts until somebody lets it go on.
+	OnFail string `protobuf:"bytes,10,opt,name=on_fail,json=onFail,proto3" json:"on_fail,omitempty"`
+	// After how many runs it ends. Those that end at their gate, with nothing injected, don't count. From 1 to 10000; left out, it goes on.
+	Count uint32 `protobuf:"varint,11,opt,name=count,proto3" json:"count,omitempty"`
+	// Up to how much later each start is, so that many schedules don't start at once. The offset follows from the schedule's name, the slot and `seed`, and stays within the window and before the next start. From 1s to less than the time between two starts; left out, none.
+	Jitter *Span `protobuf:"bytes,12,opt,name=jitter,proto3" json:"jitter,omitempty"`
+	// The seed of `jitter`: another one gives other offsets.
+	Seed uint64 `protobuf:"varint,13,opt,name=seed,proto3" json:"seed,omitempty"`
+	// How often a start is tried again, within its window and before the next start, when its gate was not met. Each try is a run. From 1 to 20; left out, never.
+	Retry uint32 `protobuf:"varint,14,opt,name=retry,proto3" json:"retry,omitempty"`
+	// How long after the end of a try the next one begins. From 10s to 12h; left out, 5m.
+	RetryAfter *Span `protobuf:"bytes,15,opt,name=retry_after,json=retryAfter,proto3" json:"retry_after,omitempty"`
+	// How late a missed start may be run, with `missed: run`. From 1m to 168h; left out, as late as its window.
+	Late          *Span `protobuf:"bytes,16,opt,name=late,proto3" json:"late,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2059,6 +2073,55 @@ func (x *Schedule) GetUntil() string {
 		return x.Until
 	}
 	return ""
+}
+
+func (x *Schedule) GetOnFail() string {
+	if x != nil {
+		return x.OnFail
+	}
+	return ""
+}
+
+func (x *Schedule) GetCount() uint32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *Schedule) GetJitter() *Span {
+	if x != nil {
+		return x.Jitter
+	}
+	return nil
+}
+
+func (x *Schedule) GetSeed() uint64 {
+	if x != nil {
+		return x.Seed
+	}
+	return 0
+}
+
+func (x *Schedule) GetRetry() uint32 {
+	if x != nil {
+		return x.Retry
+	}
+	return 0
+}
+
+func (x *Schedule) GetRetryAfter() *Span {
+	if x != nil {
+		return x.RetryAfter
+	}
+	return nil
+}
+
+func (x *Schedule) GetLate() *Span {
+	if x != nil {
+		return x.Late
+	}
+	return nil
 }
 
 // Notify names where events go.
@@ -2339,18 +2402,27 @@ const file_squall_v1_experiment_proto_rawDesc = "" +
 	"\xaa\xb5\x18\x061s..1hR\x03for\"c\n" +
 	"\x06Revert\x12;\n" +
 	"\atimeout\x18\x01 \x01(\v2\x0f.squall.v1.SpanB\x10\xa2\xb5\x18\x021m\xaa\xb5\x18\x061s..1hR\atimeout\x12\x1c\n" +
-	"\x06verify\x18\x02 \x03(\tB\x04ȵ\x18\x01R\x06verify\"\x94\x03\n" +
+	"\x06verify\x18\x02 \x03(\tB\x04ȵ\x18\x01R\x06verify\"\xfb\x05\n" +
 	"\bSchedule\x12&\n" +
 	"\x04cron\x18\x01 \x01(\tB\x12\xba\xb5\x18\x0e\"0 10 * * THU\"R\x04cron\x120\n" +
 	"\x05every\x18\x02 \x01(\tB\x1a\xba\xb5\x18\x16first tuesday at 14:30R\x05every\x12.\n" +
 	"\btimezone\x18\x03 \x01(\tB\x12\x88\xb5\x18\x01\xba\xb5\x18\n" +
 	"Asia/SeoulR\btimezone\x12)\n" +
-	"\x06window\x18\x04 \x01(\tB\x11\xba\xb5\x18\r\"10:00-16:00\"R\x06window\x12*\n" +
-	"\aoverlap\x18\x05 \x01(\tB\x10µ\x18\fforbid|allowR\aoverlap\x12$\n" +
-	"\x06missed\x18\x06 \x01(\tB\fµ\x18\bskip|runR\x06missed\x12!\n" +
-	"\tskip_when\x18\a \x01(\tB\x04ȵ\x18\x01R\bskipWhen\x126\n" +
+	"\x06window\x18\x04 \x01(\tB\x11\xba\xb5\x18\r\"10:00-16:00\"R\x06window\x124\n" +
+	"\aoverlap\x18\x05 \x01(\tB\x1a\xa2\xb5\x18\x06forbidµ\x18\fforbid|allowR\aoverlap\x12,\n" +
+	"\x06missed\x18\x06 \x01(\tB\x14\xa2\xb5\x18\x04skipµ\x18\bskip|runR\x06missed\x128\n" +
+	"\tskip_when\x18\a \x01(\tB\x1b\xba\xb5\x18\x13incidents.value > 0ȵ\x18\x01R\bskipWhen\x126\n" +
 	"\x06except\x18\b \x03(\tB\x1e\xba\xb5\x18\x1a[\"2026-12-24..2027-01-02\"]R\x06except\x12&\n" +
-	"\x05until\x18\t \x01(\tB\x10\xba\xb5\x18\f\"2027-06-30\"R\x05until\"]\n" +
+	"\x05until\x18\t \x01(\tB\x10\xba\xb5\x18\f\"2027-06-30\"R\x05until\x121\n" +
+	"\aon_fail\x18\n" +
+	" \x01(\tB\x18\xa2\xb5\x18\x05go_onµ\x18\vgo_on|pauseR\x06onFail\x12\"\n" +
+	"\x05count\x18\v \x01(\rB\f\xaa\xb5\x18\b1..10000R\x05count\x124\n" +
+	"\x06jitter\x18\f \x01(\v2\x0f.squall.v1.SpanB\v\xaa\xb5\x18\a1s..12hR\x06jitter\x12\x1b\n" +
+	"\x04seed\x18\r \x01(\x04B\a\xaa\xb5\x18\x031..R\x04seed\x12\x1f\n" +
+	"\x05retry\x18\x0e \x01(\rB\t\xaa\xb5\x18\x051..20R\x05retry\x12>\n" +
+	"\vretry_after\x18\x0f \x01(\v2\x0f.squall.v1.SpanB\f\xaa\xb5\x18\b10s..12hR\n" +
+	"retryAfter\x121\n" +
+	"\x04late\x18\x10 \x01(\v2\x0f.squall.v1.SpanB\f\xaa\xb5\x18\b1m..168hR\x04late\"]\n" +
 	"\x06Notify\x12%\n" +
 	"\x05slack\x18\x01 \x01(\tB\x0f\xba\xb5\x18\v\"#game-day\"R\x05slack\x12,\n" +
 	"\agrafana\x18\x02 \x01(\v2\x12.squall.v1.GrafanaR\agrafana\"5\n" +
@@ -2473,15 +2545,18 @@ var file_squall_v1_experiment_proto_depIdxs = []int32{
 	34, // 49: squall.v1.Expectation.within:type_name -> squall.v1.Span
 	34, // 50: squall.v1.AbortRule.for:type_name -> squall.v1.Span
 	34, // 51: squall.v1.Revert.timeout:type_name -> squall.v1.Span
-	26, // 52: squall.v1.Notify.grafana:type_name -> squall.v1.Grafana
-	4,  // 53: squall.v1.Experiment.ZonesEntry.value:type_name -> squall.v1.ZoneRole
-	5,  // 54: squall.v1.Experiment.TargetsEntry.value:type_name -> squall.v1.Target
-	9,  // 55: squall.v1.Experiment.ProbesEntry.value:type_name -> squall.v1.Probe
-	56, // [56:56] is the sub-list for method output_type
-	56, // [56:56] is the sub-list for method input_type
-	56, // [56:56] is the sub-list for extension type_name
-	56, // [56:56] is the sub-list for extension extendee
-	0,  // [0:56] is the sub-list for field type_name
+	34, // 52: squall.v1.Schedule.jitter:type_name -> squall.v1.Span
+	34, // 53: squall.v1.Schedule.retry_after:type_name -> squall.v1.Span
+	34, // 54: squall.v1.Schedule.late:type_name -> squall.v1.Span
+	26, // 55: squall.v1.Notify.grafana:type_name -> squall.v1.Grafana
+	4,  // 56: squall.v1.Experiment.ZonesEntry.value:type_name -> squall.v1.ZoneRole
+	5,  // 57: squall.v1.Experiment.TargetsEntry.value:type_name -> squall.v1.Target
+	9,  // 58: squall.v1.Experiment.ProbesEntry.value:type_name -> squall.v1.Probe
+	59, // [59:59] is the sub-list for method output_type
+	59, // [59:59] is the sub-list for method input_type
+	59, // [59:59] is the sub-list for extension type_name
+	59, // [59:59] is the sub-list for extension extendee
+	0,  // [0:59] is the sub-list for field type_name
 }
 
 func init() { file_squall_v1_experiment_proto_init() }

@@ -90,6 +90,9 @@ const (
 	SlotOutcome_SLOT_OUTCOME_MISSED SlotOutcome = 3
 	// The plan or a guardrail said no.
 	SlotOutcome_SLOT_OUTCOME_REFUSED SlotOutcome = 4
+	// It came before a restore, which forgets what was done after the snapshot: it
+	// may have begun a run.
+	SlotOutcome_SLOT_OUTCOME_UNKNOWN SlotOutcome = 5
 )
 
 // Enum value maps for SlotOutcome.
@@ -100,6 +103,7 @@ var (
 		2: "SLOT_OUTCOME_SKIPPED",
 		3: "SLOT_OUTCOME_MISSED",
 		4: "SLOT_OUTCOME_REFUSED",
+		5: "SLOT_OUTCOME_UNKNOWN",
 	}
 	SlotOutcome_value = map[string]int32{
 		"SLOT_OUTCOME_UNSPECIFIED": 0,
@@ -107,6 +111,7 @@ var (
 		"SLOT_OUTCOME_SKIPPED":     2,
 		"SLOT_OUTCOME_MISSED":      3,
 		"SLOT_OUTCOME_REFUSED":     4,
+		"SLOT_OUTCOME_UNKNOWN":     5,
 	}
 )
 
@@ -151,6 +156,8 @@ const (
 	EndCause_END_CAUSE_HALT       EndCause = 5
 	EndCause_END_CAUSE_UNDO       EndCause = 6
 	EndCause_END_CAUSE_RUNTIME    EndCause = 7
+	// The schedule's `skip_when` held at the gate.
+	EndCause_END_CAUSE_SKIPPED EndCause = 8
 )
 
 // Enum value maps for EndCause.
@@ -164,6 +171,7 @@ var (
 		5: "END_CAUSE_HALT",
 		6: "END_CAUSE_UNDO",
 		7: "END_CAUSE_RUNTIME",
+		8: "END_CAUSE_SKIPPED",
 	}
 	EndCause_value = map[string]int32{
 		"END_CAUSE_UNSPECIFIED":  0,
@@ -174,6 +182,7 @@ var (
 		"END_CAUSE_HALT":         5,
 		"END_CAUSE_UNDO":         6,
 		"END_CAUSE_RUNTIME":      7,
+		"END_CAUSE_SKIPPED":      8,
 	}
 )
 
@@ -571,6 +580,7 @@ type Command struct {
 	//	*Command_RemoveSchedule
 	//	*Command_PauseSchedule
 	//	*Command_PassSlot
+	//	*Command_HoldSlot
 	Kind          isCommand_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -841,6 +851,15 @@ func (x *Command) GetPassSlot() *PassSlot {
 	return nil
 }
 
+func (x *Command) GetHoldSlot() *HoldSlot {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_HoldSlot); ok {
+			return x.HoldSlot
+		}
+	}
+	return nil
+}
+
 type isCommand_Kind interface {
 	isCommand_Kind()
 }
@@ -950,6 +969,11 @@ type Command_PassSlot struct {
 	PassSlot *PassSlot `protobuf:"bytes,32,opt,name=pass_slot,json=passSlot,proto3,oneof"`
 }
 
+type Command_HoldSlot struct {
+	// A slot that waits until cluster time is in doubt no more.
+	HoldSlot *HoldSlot `protobuf:"bytes,40,opt,name=hold_slot,json=holdSlot,proto3,oneof"`
+}
+
 func (*Command_UpdateHosts) isCommand_Kind() {}
 
 func (*Command_AdmitRun) isCommand_Kind() {}
@@ -995,6 +1019,8 @@ func (*Command_RemoveSchedule) isCommand_Kind() {}
 func (*Command_PauseSchedule) isCommand_Kind() {}
 
 func (*Command_PassSlot) isCommand_Kind() {}
+
+func (*Command_HoldSlot) isCommand_Kind() {}
 
 // Principal is who did something, as certificates say.
 type Principal struct {
@@ -1338,9 +1364,13 @@ type SlotRef struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Schedule string                 `protobuf:"bytes,1,opt,name=schedule,proto3" json:"schedule,omitempty"`
 	// Its civil time in the schedule's zone, such as "2026-12-01T14:30".
-	Slot          string `protobuf:"bytes,2,opt,name=slot,proto3" json:"slot,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Slot string `protobuf:"bytes,2,opt,name=slot,proto3" json:"slot,omitempty"`
+	// Which try of the slot this is; 0 and 1 are the first.
+	Try uint32 `protobuf:"varint,3,opt,name=try,proto3" json:"try,omitempty"`
+	// Cluster time before which another try of the slot may begin.
+	UntilUnixNanos int64 `protobuf:"varint,4,opt,name=until_unix_nanos,json=untilUnixNanos,proto3" json:"until_unix_nanos,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *SlotRef) Reset() {
@@ -1385,6 +1415,20 @@ func (x *SlotRef) GetSlot() string {
 		return x.Slot
 	}
 	return ""
+}
+
+func (x *SlotRef) GetTry() uint32 {
+	if x != nil {
+		return x.Try
+	}
+	return 0
+}
+
+func (x *SlotRef) GetUntilUnixNanos() int64 {
+	if x != nil {
+		return x.UntilUnixNanos
+	}
+	return 0
 }
 
 // PutSchedule keeps an experiment and begins its runs by the calendar.
@@ -1654,6 +1698,174 @@ func (x *PassSlot) GetFrom() string {
 	return ""
 }
 
+// HoldSlot notes that a slot has come and waits, since cluster time is in doubt.
+type HoldSlot struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Slot          *SlotRef               `protobuf:"bytes,1,opt,name=slot,proto3" json:"slot,omitempty"`
+	Why           string                 `protobuf:"bytes,2,opt,name=why,proto3" json:"why,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HoldSlot) Reset() {
+	*x = HoldSlot{}
+	mi := &file_squall_v1_state_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HoldSlot) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HoldSlot) ProtoMessage() {}
+
+func (x *HoldSlot) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HoldSlot.ProtoReflect.Descriptor instead.
+func (*HoldSlot) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *HoldSlot) GetSlot() *SlotRef {
+	if x != nil {
+		return x.Slot
+	}
+	return nil
+}
+
+func (x *HoldSlot) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+// SlotHold is a slot that has come and waits.
+type SlotHold struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Slot           string                 `protobuf:"bytes,1,opt,name=slot,proto3" json:"slot,omitempty"`
+	Why            string                 `protobuf:"bytes,2,opt,name=why,proto3" json:"why,omitempty"`
+	SinceUnixNanos int64                  `protobuf:"varint,3,opt,name=since_unix_nanos,json=sinceUnixNanos,proto3" json:"since_unix_nanos,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *SlotHold) Reset() {
+	*x = SlotHold{}
+	mi := &file_squall_v1_state_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SlotHold) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SlotHold) ProtoMessage() {}
+
+func (x *SlotHold) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SlotHold.ProtoReflect.Descriptor instead.
+func (*SlotHold) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *SlotHold) GetSlot() string {
+	if x != nil {
+		return x.Slot
+	}
+	return ""
+}
+
+func (x *SlotHold) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+func (x *SlotHold) GetSinceUnixNanos() int64 {
+	if x != nil {
+		return x.SinceUnixNanos
+	}
+	return 0
+}
+
+// SlotRetry is the next try of a slot whose gate was not met.
+type SlotRetry struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Slot  *SlotRef               `protobuf:"bytes,1,opt,name=slot,proto3" json:"slot,omitempty"`
+	// Cluster time at which it begins.
+	AtUnixNanos   int64 `protobuf:"varint,2,opt,name=at_unix_nanos,json=atUnixNanos,proto3" json:"at_unix_nanos,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SlotRetry) Reset() {
+	*x = SlotRetry{}
+	mi := &file_squall_v1_state_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SlotRetry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SlotRetry) ProtoMessage() {}
+
+func (x *SlotRetry) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SlotRetry.ProtoReflect.Descriptor instead.
+func (*SlotRetry) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *SlotRetry) GetSlot() *SlotRef {
+	if x != nil {
+		return x.Slot
+	}
+	return nil
+}
+
+func (x *SlotRetry) GetAtUnixNanos() int64 {
+	if x != nil {
+		return x.AtUnixNanos
+	}
+	return 0
+}
+
 // Scheduled is a schedule that is kept.
 type Scheduled struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
@@ -1666,20 +1878,29 @@ type Scheduled struct {
 	PutUnixNanos int64      `protobuf:"varint,6,opt,name=put_unix_nanos,json=putUnixNanos,proto3" json:"put_unix_nanos,omitempty"`
 	// Civil time of the last slot that was dealt with.
 	Watermark string `protobuf:"bytes,7,opt,name=watermark,proto3" json:"watermark,omitempty"`
-	// How many runs it has begun.
+	// How many runs it has begun, but for those that ended at their gate.
 	Begun uint32 `protobuf:"varint,8,opt,name=begun,proto3" json:"begun,omitempty"`
 	// What became of its slots, oldest first, bounded.
 	History []*SlotRecord `protobuf:"bytes,9,rep,name=history,proto3" json:"history,omitempty"`
 	// Set while it is paused.
 	PausedBy        *Principal `protobuf:"bytes,10,opt,name=paused_by,json=pausedBy,proto3" json:"paused_by,omitempty"`
 	PausedUnixNanos int64      `protobuf:"varint,11,opt,name=paused_unix_nanos,json=pausedUnixNanos,proto3" json:"paused_unix_nanos,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// The run that paused it; empty where a person did.
+	PausedRun string `protobuf:"bytes,12,opt,name=paused_run,json=pausedRun,proto3" json:"paused_run,omitempty"`
+	// The log index at which it was first put: runs of an earlier schedule of its
+	// name are none of its business.
+	AddedIndex uint64 `protobuf:"varint,13,opt,name=added_index,json=addedIndex,proto3" json:"added_index,omitempty"`
+	// Set while a slot waits to be tried again.
+	Retry *SlotRetry `protobuf:"bytes,14,opt,name=retry,proto3" json:"retry,omitempty"`
+	// Set while a slot waits for cluster time.
+	Held          *SlotHold `protobuf:"bytes,15,opt,name=held,proto3" json:"held,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Scheduled) Reset() {
 	*x = Scheduled{}
-	mi := &file_squall_v1_state_proto_msgTypes[10]
+	mi := &file_squall_v1_state_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1691,7 +1912,7 @@ func (x *Scheduled) String() string {
 func (*Scheduled) ProtoMessage() {}
 
 func (x *Scheduled) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[10]
+	mi := &file_squall_v1_state_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1704,7 +1925,7 @@ func (x *Scheduled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Scheduled.ProtoReflect.Descriptor instead.
 func (*Scheduled) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{10}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Scheduled) GetName() string {
@@ -1784,6 +2005,34 @@ func (x *Scheduled) GetPausedUnixNanos() int64 {
 	return 0
 }
 
+func (x *Scheduled) GetPausedRun() string {
+	if x != nil {
+		return x.PausedRun
+	}
+	return ""
+}
+
+func (x *Scheduled) GetAddedIndex() uint64 {
+	if x != nil {
+		return x.AddedIndex
+	}
+	return 0
+}
+
+func (x *Scheduled) GetRetry() *SlotRetry {
+	if x != nil {
+		return x.Retry
+	}
+	return nil
+}
+
+func (x *Scheduled) GetHeld() *SlotHold {
+	if x != nil {
+		return x.Held
+	}
+	return nil
+}
+
 // SlotRecord is what became of one slot, or of several in a row.
 type SlotRecord struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1794,15 +2043,19 @@ type SlotRecord struct {
 	Run         string      `protobuf:"bytes,4,opt,name=run,proto3" json:"run,omitempty"`
 	AtUnixNanos int64       `protobuf:"varint,5,opt,name=at_unix_nanos,json=atUnixNanos,proto3" json:"at_unix_nanos,omitempty"`
 	// How many they are, and the first one's civil time; 0 and none are one.
-	Count         uint32 `protobuf:"varint,6,opt,name=count,proto3" json:"count,omitempty"`
-	From          string `protobuf:"bytes,7,opt,name=from,proto3" json:"from,omitempty"`
+	Count uint32 `protobuf:"varint,6,opt,name=count,proto3" json:"count,omitempty"`
+	From  string `protobuf:"bytes,7,opt,name=from,proto3" json:"from,omitempty"`
+	// What its run came to; unset while it is under way.
+	Verdict Verdict `protobuf:"varint,8,opt,name=verdict,proto3,enum=squall.v1.Verdict" json:"verdict,omitempty"`
+	// Runs of earlier tries, oldest first.
+	Earlier       []string `protobuf:"bytes,9,rep,name=earlier,proto3" json:"earlier,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SlotRecord) Reset() {
 	*x = SlotRecord{}
-	mi := &file_squall_v1_state_proto_msgTypes[11]
+	mi := &file_squall_v1_state_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1814,7 +2067,7 @@ func (x *SlotRecord) String() string {
 func (*SlotRecord) ProtoMessage() {}
 
 func (x *SlotRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[11]
+	mi := &file_squall_v1_state_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1827,7 +2080,7 @@ func (x *SlotRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SlotRecord.ProtoReflect.Descriptor instead.
 func (*SlotRecord) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{11}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *SlotRecord) GetSlot() string {
@@ -1879,6 +2132,20 @@ func (x *SlotRecord) GetFrom() string {
 	return ""
 }
 
+func (x *SlotRecord) GetVerdict() Verdict {
+	if x != nil {
+		return x.Verdict
+	}
+	return Verdict_VERDICT_UNSPECIFIED
+}
+
+func (x *SlotRecord) GetEarlier() []string {
+	if x != nil {
+		return x.Earlier
+	}
+	return nil
+}
+
 // Prepare begins the preparation.
 type Prepare struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1889,7 +2156,7 @@ type Prepare struct {
 
 func (x *Prepare) Reset() {
 	*x = Prepare{}
-	mi := &file_squall_v1_state_proto_msgTypes[12]
+	mi := &file_squall_v1_state_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1901,7 +2168,7 @@ func (x *Prepare) String() string {
 func (*Prepare) ProtoMessage() {}
 
 func (x *Prepare) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[12]
+	mi := &file_squall_v1_state_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1914,7 +2181,7 @@ func (x *Prepare) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Prepare.ProtoReflect.Descriptor instead.
 func (*Prepare) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{12}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Prepare) GetRun() string {
@@ -1938,7 +2205,7 @@ type Fire struct {
 
 func (x *Fire) Reset() {
 	*x = Fire{}
-	mi := &file_squall_v1_state_proto_msgTypes[13]
+	mi := &file_squall_v1_state_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1950,7 +2217,7 @@ func (x *Fire) String() string {
 func (*Fire) ProtoMessage() {}
 
 func (x *Fire) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[13]
+	mi := &file_squall_v1_state_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1963,7 +2230,7 @@ func (x *Fire) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fire.ProtoReflect.Descriptor instead.
 func (*Fire) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{13}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Fire) GetRun() string {
@@ -1997,7 +2264,7 @@ type Hold struct {
 
 func (x *Hold) Reset() {
 	*x = Hold{}
-	mi := &file_squall_v1_state_proto_msgTypes[14]
+	mi := &file_squall_v1_state_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2009,7 +2276,7 @@ func (x *Hold) String() string {
 func (*Hold) ProtoMessage() {}
 
 func (x *Hold) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[14]
+	mi := &file_squall_v1_state_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2022,7 +2289,7 @@ func (x *Hold) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hold.ProtoReflect.Descriptor instead.
 func (*Hold) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{14}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Hold) GetRun() string {
@@ -2045,7 +2312,7 @@ type EndRun struct {
 
 func (x *EndRun) Reset() {
 	*x = EndRun{}
-	mi := &file_squall_v1_state_proto_msgTypes[15]
+	mi := &file_squall_v1_state_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2057,7 +2324,7 @@ func (x *EndRun) String() string {
 func (*EndRun) ProtoMessage() {}
 
 func (x *EndRun) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[15]
+	mi := &file_squall_v1_state_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2070,7 +2337,7 @@ func (x *EndRun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndRun.ProtoReflect.Descriptor instead.
 func (*EndRun) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{15}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *EndRun) GetRun() string {
@@ -2104,7 +2371,7 @@ type Recover struct {
 
 func (x *Recover) Reset() {
 	*x = Recover{}
-	mi := &file_squall_v1_state_proto_msgTypes[16]
+	mi := &file_squall_v1_state_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2116,7 +2383,7 @@ func (x *Recover) String() string {
 func (*Recover) ProtoMessage() {}
 
 func (x *Recover) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[16]
+	mi := &file_squall_v1_state_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2129,7 +2396,7 @@ func (x *Recover) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Recover.ProtoReflect.Descriptor instead.
 func (*Recover) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{16}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Recover) GetRun() string {
@@ -2141,17 +2408,19 @@ func (x *Recover) GetRun() string {
 
 // Finish closes a run.
 type Finish struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Run           string                 `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
-	Verdict       Verdict                `protobuf:"varint,2,opt,name=verdict,proto3,enum=squall.v1.Verdict" json:"verdict,omitempty"`
-	Findings      []*Finding             `protobuf:"bytes,3,rep,name=findings,proto3" json:"findings,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Run      string                 `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
+	Verdict  Verdict                `protobuf:"varint,2,opt,name=verdict,proto3,enum=squall.v1.Verdict" json:"verdict,omitempty"`
+	Findings []*Finding             `protobuf:"bytes,3,rep,name=findings,proto3" json:"findings,omitempty"`
+	// Why the schedule leaves the run's slot out, where that was seen at the gate.
+	Skipped       string `protobuf:"bytes,4,opt,name=skipped,proto3" json:"skipped,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Finish) Reset() {
 	*x = Finish{}
-	mi := &file_squall_v1_state_proto_msgTypes[17]
+	mi := &file_squall_v1_state_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2163,7 +2432,7 @@ func (x *Finish) String() string {
 func (*Finish) ProtoMessage() {}
 
 func (x *Finish) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[17]
+	mi := &file_squall_v1_state_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2176,7 +2445,7 @@ func (x *Finish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finish.ProtoReflect.Descriptor instead.
 func (*Finish) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{17}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Finish) GetRun() string {
@@ -2198,6 +2467,13 @@ func (x *Finish) GetFindings() []*Finding {
 		return x.Findings
 	}
 	return nil
+}
+
+func (x *Finish) GetSkipped() string {
+	if x != nil {
+		return x.Skipped
+	}
+	return ""
 }
 
 // Finding is one line of the verdict.
@@ -2222,7 +2498,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_squall_v1_state_proto_msgTypes[18]
+	mi := &file_squall_v1_state_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2234,7 +2510,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[18]
+	mi := &file_squall_v1_state_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2247,7 +2523,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{18}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Finding) GetKind() FindingKind {
@@ -2333,7 +2609,7 @@ type Basis struct {
 
 func (x *Basis) Reset() {
 	*x = Basis{}
-	mi := &file_squall_v1_state_proto_msgTypes[19]
+	mi := &file_squall_v1_state_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2345,7 +2621,7 @@ func (x *Basis) String() string {
 func (*Basis) ProtoMessage() {}
 
 func (x *Basis) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[19]
+	mi := &file_squall_v1_state_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2358,7 +2634,7 @@ func (x *Basis) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Basis.ProtoReflect.Descriptor instead.
 func (*Basis) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{19}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Basis) GetProbe() string {
@@ -2413,7 +2689,7 @@ type Gap struct {
 
 func (x *Gap) Reset() {
 	*x = Gap{}
-	mi := &file_squall_v1_state_proto_msgTypes[20]
+	mi := &file_squall_v1_state_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2425,7 +2701,7 @@ func (x *Gap) String() string {
 func (*Gap) ProtoMessage() {}
 
 func (x *Gap) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[20]
+	mi := &file_squall_v1_state_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2438,7 +2714,7 @@ func (x *Gap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gap.ProtoReflect.Descriptor instead.
 func (*Gap) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{20}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Gap) GetFirstGoodUnixNanos() int64 {
@@ -2479,7 +2755,7 @@ type RecordSteps struct {
 
 func (x *RecordSteps) Reset() {
 	*x = RecordSteps{}
-	mi := &file_squall_v1_state_proto_msgTypes[21]
+	mi := &file_squall_v1_state_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2491,7 +2767,7 @@ func (x *RecordSteps) String() string {
 func (*RecordSteps) ProtoMessage() {}
 
 func (x *RecordSteps) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[21]
+	mi := &file_squall_v1_state_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2504,7 +2780,7 @@ func (x *RecordSteps) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordSteps.ProtoReflect.Descriptor instead.
 func (*RecordSteps) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{21}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *RecordSteps) GetSteps() []*StepStatus {
@@ -2524,7 +2800,7 @@ type RecordWindows struct {
 
 func (x *RecordWindows) Reset() {
 	*x = RecordWindows{}
-	mi := &file_squall_v1_state_proto_msgTypes[22]
+	mi := &file_squall_v1_state_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2536,7 +2812,7 @@ func (x *RecordWindows) String() string {
 func (*RecordWindows) ProtoMessage() {}
 
 func (x *RecordWindows) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[22]
+	mi := &file_squall_v1_state_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2549,7 +2825,7 @@ func (x *RecordWindows) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordWindows.ProtoReflect.Descriptor instead.
 func (*RecordWindows) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{22}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RecordWindows) GetWindows() []*Window {
@@ -2571,7 +2847,7 @@ type GrantTokens struct {
 
 func (x *GrantTokens) Reset() {
 	*x = GrantTokens{}
-	mi := &file_squall_v1_state_proto_msgTypes[23]
+	mi := &file_squall_v1_state_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2583,7 +2859,7 @@ func (x *GrantTokens) String() string {
 func (*GrantTokens) ProtoMessage() {}
 
 func (x *GrantTokens) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[23]
+	mi := &file_squall_v1_state_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2596,7 +2872,7 @@ func (x *GrantTokens) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrantTokens.ProtoReflect.Descriptor instead.
 func (*GrantTokens) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{23}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *GrantTokens) GetRun() string {
@@ -2631,7 +2907,7 @@ type Halt struct {
 
 func (x *Halt) Reset() {
 	*x = Halt{}
-	mi := &file_squall_v1_state_proto_msgTypes[24]
+	mi := &file_squall_v1_state_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2643,7 +2919,7 @@ func (x *Halt) String() string {
 func (*Halt) ProtoMessage() {}
 
 func (x *Halt) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[24]
+	mi := &file_squall_v1_state_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2656,7 +2932,7 @@ func (x *Halt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Halt.ProtoReflect.Descriptor instead.
 func (*Halt) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{24}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Halt) GetId() string {
@@ -2683,7 +2959,7 @@ type Resume struct {
 
 func (x *Resume) Reset() {
 	*x = Resume{}
-	mi := &file_squall_v1_state_proto_msgTypes[25]
+	mi := &file_squall_v1_state_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2695,7 +2971,7 @@ func (x *Resume) String() string {
 func (*Resume) ProtoMessage() {}
 
 func (x *Resume) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[25]
+	mi := &file_squall_v1_state_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2708,7 +2984,7 @@ func (x *Resume) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resume.ProtoReflect.Descriptor instead.
 func (*Resume) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{25}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Resume) GetId() string {
@@ -2728,7 +3004,7 @@ type SetGuardrails struct {
 
 func (x *SetGuardrails) Reset() {
 	*x = SetGuardrails{}
-	mi := &file_squall_v1_state_proto_msgTypes[26]
+	mi := &file_squall_v1_state_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2740,7 +3016,7 @@ func (x *SetGuardrails) String() string {
 func (*SetGuardrails) ProtoMessage() {}
 
 func (x *SetGuardrails) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[26]
+	mi := &file_squall_v1_state_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2753,7 +3029,7 @@ func (x *SetGuardrails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetGuardrails.ProtoReflect.Descriptor instead.
 func (*SetGuardrails) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{26}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *SetGuardrails) GetGuardrails() *Guardrails {
@@ -2772,7 +3048,7 @@ type RaiseEpoch struct {
 
 func (x *RaiseEpoch) Reset() {
 	*x = RaiseEpoch{}
-	mi := &file_squall_v1_state_proto_msgTypes[27]
+	mi := &file_squall_v1_state_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2784,7 +3060,7 @@ func (x *RaiseEpoch) String() string {
 func (*RaiseEpoch) ProtoMessage() {}
 
 func (x *RaiseEpoch) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[27]
+	mi := &file_squall_v1_state_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2797,7 +3073,7 @@ func (x *RaiseEpoch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RaiseEpoch.ProtoReflect.Descriptor instead.
 func (*RaiseEpoch) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{27}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{30}
 }
 
 // SetRules raises the rule version under which Apply decides.
@@ -2810,7 +3086,7 @@ type SetRules struct {
 
 func (x *SetRules) Reset() {
 	*x = SetRules{}
-	mi := &file_squall_v1_state_proto_msgTypes[28]
+	mi := &file_squall_v1_state_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2822,7 +3098,7 @@ func (x *SetRules) String() string {
 func (*SetRules) ProtoMessage() {}
 
 func (x *SetRules) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[28]
+	mi := &file_squall_v1_state_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2835,7 +3111,7 @@ func (x *SetRules) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetRules.ProtoReflect.Descriptor instead.
 func (*SetRules) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{28}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *SetRules) GetVersion() uint32 {
@@ -2855,7 +3131,7 @@ type ForgetHost struct {
 
 func (x *ForgetHost) Reset() {
 	*x = ForgetHost{}
-	mi := &file_squall_v1_state_proto_msgTypes[29]
+	mi := &file_squall_v1_state_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2867,7 +3143,7 @@ func (x *ForgetHost) String() string {
 func (*ForgetHost) ProtoMessage() {}
 
 func (x *ForgetHost) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[29]
+	mi := &file_squall_v1_state_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2880,7 +3156,7 @@ func (x *ForgetHost) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetHost.ProtoReflect.Descriptor instead.
 func (*ForgetHost) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{29}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ForgetHost) GetHost() string {
@@ -2902,7 +3178,7 @@ type ConfirmDamage struct {
 
 func (x *ConfirmDamage) Reset() {
 	*x = ConfirmDamage{}
-	mi := &file_squall_v1_state_proto_msgTypes[30]
+	mi := &file_squall_v1_state_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2914,7 +3190,7 @@ func (x *ConfirmDamage) String() string {
 func (*ConfirmDamage) ProtoMessage() {}
 
 func (x *ConfirmDamage) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[30]
+	mi := &file_squall_v1_state_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2927,7 +3203,7 @@ func (x *ConfirmDamage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmDamage.ProtoReflect.Descriptor instead.
 func (*ConfirmDamage) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{30}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ConfirmDamage) GetHost() string {
@@ -2955,7 +3231,7 @@ type BeginPhase struct {
 
 func (x *BeginPhase) Reset() {
 	*x = BeginPhase{}
-	mi := &file_squall_v1_state_proto_msgTypes[31]
+	mi := &file_squall_v1_state_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2967,7 +3243,7 @@ func (x *BeginPhase) String() string {
 func (*BeginPhase) ProtoMessage() {}
 
 func (x *BeginPhase) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[31]
+	mi := &file_squall_v1_state_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2980,7 +3256,7 @@ func (x *BeginPhase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginPhase.ProtoReflect.Descriptor instead.
 func (*BeginPhase) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{31}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *BeginPhase) GetRun() string {
@@ -3015,7 +3291,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_squall_v1_state_proto_msgTypes[32]
+	mi := &file_squall_v1_state_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3027,7 +3303,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[32]
+	mi := &file_squall_v1_state_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3040,7 +3316,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{32}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Outcome) GetIndex() uint64 {
@@ -3109,7 +3385,7 @@ type Run struct {
 
 func (x *Run) Reset() {
 	*x = Run{}
-	mi := &file_squall_v1_state_proto_msgTypes[33]
+	mi := &file_squall_v1_state_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3121,7 +3397,7 @@ func (x *Run) String() string {
 func (*Run) ProtoMessage() {}
 
 func (x *Run) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[33]
+	mi := &file_squall_v1_state_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3134,7 +3410,7 @@ func (x *Run) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Run.ProtoReflect.Descriptor instead.
 func (*Run) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{33}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Run) GetId() string {
@@ -3308,7 +3584,7 @@ type RunSummary struct {
 
 func (x *RunSummary) Reset() {
 	*x = RunSummary{}
-	mi := &file_squall_v1_state_proto_msgTypes[34]
+	mi := &file_squall_v1_state_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3320,7 +3596,7 @@ func (x *RunSummary) String() string {
 func (*RunSummary) ProtoMessage() {}
 
 func (x *RunSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[34]
+	mi := &file_squall_v1_state_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3333,7 +3609,7 @@ func (x *RunSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunSummary.ProtoReflect.Descriptor instead.
 func (*RunSummary) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{34}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *RunSummary) GetId() string {
@@ -3435,7 +3711,7 @@ type ProbeTotal struct {
 
 func (x *ProbeTotal) Reset() {
 	*x = ProbeTotal{}
-	mi := &file_squall_v1_state_proto_msgTypes[35]
+	mi := &file_squall_v1_state_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3447,7 +3723,7 @@ func (x *ProbeTotal) String() string {
 func (*ProbeTotal) ProtoMessage() {}
 
 func (x *ProbeTotal) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[35]
+	mi := &file_squall_v1_state_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3460,7 +3736,7 @@ func (x *ProbeTotal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeTotal.ProtoReflect.Descriptor instead.
 func (*ProbeTotal) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{35}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ProbeTotal) GetTotal() *Window {
@@ -3496,7 +3772,7 @@ type StepHosts struct {
 
 func (x *StepHosts) Reset() {
 	*x = StepHosts{}
-	mi := &file_squall_v1_state_proto_msgTypes[36]
+	mi := &file_squall_v1_state_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3508,7 +3784,7 @@ func (x *StepHosts) String() string {
 func (*StepHosts) ProtoMessage() {}
 
 func (x *StepHosts) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[36]
+	mi := &file_squall_v1_state_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3521,7 +3797,7 @@ func (x *StepHosts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepHosts.ProtoReflect.Descriptor instead.
 func (*StepHosts) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{36}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *StepHosts) GetHosts() map[string]*StepStatus {
@@ -3559,7 +3835,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_squall_v1_state_proto_msgTypes[37]
+	mi := &file_squall_v1_state_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3571,7 +3847,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[37]
+	mi := &file_squall_v1_state_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3584,7 +3860,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{37}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Event) GetIndex() uint64 {
@@ -3685,7 +3961,7 @@ type Registered struct {
 
 func (x *Registered) Reset() {
 	*x = Registered{}
-	mi := &file_squall_v1_state_proto_msgTypes[38]
+	mi := &file_squall_v1_state_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3697,7 +3973,7 @@ func (x *Registered) String() string {
 func (*Registered) ProtoMessage() {}
 
 func (x *Registered) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[38]
+	mi := &file_squall_v1_state_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3710,7 +3986,7 @@ func (x *Registered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Registered.ProtoReflect.Descriptor instead.
 func (*Registered) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{38}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Registered) GetHost() *Host {
@@ -3819,7 +4095,7 @@ type OpenStep struct {
 
 func (x *OpenStep) Reset() {
 	*x = OpenStep{}
-	mi := &file_squall_v1_state_proto_msgTypes[39]
+	mi := &file_squall_v1_state_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3831,7 +4107,7 @@ func (x *OpenStep) String() string {
 func (*OpenStep) ProtoMessage() {}
 
 func (x *OpenStep) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[39]
+	mi := &file_squall_v1_state_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3844,7 +4120,7 @@ func (x *OpenStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenStep.ProtoReflect.Descriptor instead.
 func (*OpenStep) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{39}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *OpenStep) GetRun() string {
@@ -3889,7 +4165,7 @@ type HostConflict struct {
 
 func (x *HostConflict) Reset() {
 	*x = HostConflict{}
-	mi := &file_squall_v1_state_proto_msgTypes[40]
+	mi := &file_squall_v1_state_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3901,7 +4177,7 @@ func (x *HostConflict) String() string {
 func (*HostConflict) ProtoMessage() {}
 
 func (x *HostConflict) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[40]
+	mi := &file_squall_v1_state_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3914,7 +4190,7 @@ func (x *HostConflict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostConflict.ProtoReflect.Descriptor instead.
 func (*HostConflict) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{40}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *HostConflict) GetInstance() string {
@@ -3955,7 +4231,7 @@ type AuditRecord struct {
 
 func (x *AuditRecord) Reset() {
 	*x = AuditRecord{}
-	mi := &file_squall_v1_state_proto_msgTypes[41]
+	mi := &file_squall_v1_state_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3967,7 +4243,7 @@ func (x *AuditRecord) String() string {
 func (*AuditRecord) ProtoMessage() {}
 
 func (x *AuditRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[41]
+	mi := &file_squall_v1_state_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3980,7 +4256,7 @@ func (x *AuditRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditRecord.ProtoReflect.Descriptor instead.
 func (*AuditRecord) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{41}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *AuditRecord) GetIndex() uint64 {
@@ -4054,15 +4330,18 @@ type State struct {
 	OrderFloor uint64 `protobuf:"varint,13,opt,name=order_floor,json=orderFloor,proto3" json:"order_floor,omitempty"`
 	// The log index at which each halt was first committed, bounded. One that
 	// stands here pulls the lever no more.
-	HaltIndex     map[string]uint64     `protobuf:"bytes,14,rep,name=halt_index,json=haltIndex,proto3" json:"halt_index,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
-	Schedules     map[string]*Scheduled `protobuf:"bytes,15,rep,name=schedules,proto3" json:"schedules,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	HaltIndex map[string]uint64     `protobuf:"bytes,14,rep,name=halt_index,json=haltIndex,proto3" json:"halt_index,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	Schedules map[string]*Scheduled `protobuf:"bytes,15,rep,name=schedules,proto3" json:"schedules,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Cluster time of the newest restore: what became of slots up to then may have
+	// been forgotten.
+	RestoredUnixNanos int64 `protobuf:"varint,20,opt,name=restored_unix_nanos,json=restoredUnixNanos,proto3" json:"restored_unix_nanos,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *State) Reset() {
 	*x = State{}
-	mi := &file_squall_v1_state_proto_msgTypes[42]
+	mi := &file_squall_v1_state_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4074,7 +4353,7 @@ func (x *State) String() string {
 func (*State) ProtoMessage() {}
 
 func (x *State) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[42]
+	mi := &file_squall_v1_state_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4087,7 +4366,7 @@ func (x *State) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use State.ProtoReflect.Descriptor instead.
 func (*State) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{42}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *State) GetIndex() uint64 {
@@ -4195,6 +4474,13 @@ func (x *State) GetSchedules() map[string]*Scheduled {
 	return nil
 }
 
+func (x *State) GetRestoredUnixNanos() int64 {
+	if x != nil {
+		return x.RestoredUnixNanos
+	}
+	return 0
+}
+
 // AppliedCommand remembers a command's outcome.
 type AppliedCommand struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -4206,7 +4492,7 @@ type AppliedCommand struct {
 
 func (x *AppliedCommand) Reset() {
 	*x = AppliedCommand{}
-	mi := &file_squall_v1_state_proto_msgTypes[43]
+	mi := &file_squall_v1_state_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4218,7 +4504,7 @@ func (x *AppliedCommand) String() string {
 func (*AppliedCommand) ProtoMessage() {}
 
 func (x *AppliedCommand) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[43]
+	mi := &file_squall_v1_state_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4231,7 +4517,7 @@ func (x *AppliedCommand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppliedCommand.ProtoReflect.Descriptor instead.
 func (*AppliedCommand) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{43}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *AppliedCommand) GetId() string {
@@ -4252,8 +4538,7 @@ var File_squall_v1_state_proto protoreflect.FileDescriptor
 
 const file_squall_v1_state_proto_rawDesc = "" +
 	"\n" +
-	"\x15squall/v1/state.proto\x12\tsquall.v1\x1a\x15squall/v1/agent.proto\x1a\x1asquall/v1/experiment.proto\x1a\x14squall/v1/host.proto\x1a\x12squall/v1/op.proto\x1a\x14squall/v1/plan.proto\"\xd8\n" +
-	"\n" +
+	"\x15squall/v1/state.proto\x12\tsquall.v1\x1a\x15squall/v1/agent.proto\x1a\x1asquall/v1/experiment.proto\x1a\x14squall/v1/host.proto\x1a\x12squall/v1/op.proto\x1a\x14squall/v1/plan.proto\"\x8c\v\n" +
 	"\aCommand\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\"\n" +
 	"\rat_unix_nanos\x18\x02 \x01(\x03R\vatUnixNanos\x12$\n" +
@@ -4284,7 +4569,8 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\fput_schedule\x18\x1d \x01(\v2\x16.squall.v1.PutScheduleH\x00R\vputSchedule\x12D\n" +
 	"\x0fremove_schedule\x18\x1e \x01(\v2\x19.squall.v1.RemoveScheduleH\x00R\x0eremoveSchedule\x12A\n" +
 	"\x0epause_schedule\x18\x1f \x01(\v2\x18.squall.v1.PauseScheduleH\x00R\rpauseSchedule\x122\n" +
-	"\tpass_slot\x18  \x01(\v2\x13.squall.v1.PassSlotH\x00R\bpassSlotB\x06\n" +
+	"\tpass_slot\x18  \x01(\v2\x13.squall.v1.PassSlotH\x00R\bpassSlot\x122\n" +
+	"\thold_slot\x18( \x01(\v2\x13.squall.v1.HoldSlotH\x00R\bholdSlotB\x06\n" +
 	"\x04kind\"\x82\x01\n" +
 	"\tPrincipal\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12#\n" +
@@ -4315,10 +4601,12 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x04plan\x18\x03 \x01(\v2\x0f.squall.v1.PlanR\x04plan\x12\x16\n" +
 	"\x06source\x18\x04 \x01(\fR\x06source\x12\x15\n" +
 	"\x06ad_hoc\x18\x05 \x01(\bR\x05adHoc\x12&\n" +
-	"\x04slot\x18\x06 \x01(\v2\x12.squall.v1.SlotRefR\x04slot\"9\n" +
+	"\x04slot\x18\x06 \x01(\v2\x12.squall.v1.SlotRefR\x04slot\"u\n" +
 	"\aSlotRef\x12\x1a\n" +
 	"\bschedule\x18\x01 \x01(\tR\bschedule\x12\x12\n" +
-	"\x04slot\x18\x02 \x01(\tR\x04slot\"\x9c\x02\n" +
+	"\x04slot\x18\x02 \x01(\tR\x04slot\x12\x10\n" +
+	"\x03try\x18\x03 \x01(\rR\x03try\x12(\n" +
+	"\x10until_unix_nanos\x18\x04 \x01(\x03R\x0euntilUnixNanos\"\x9c\x02\n" +
 	"\vPutSchedule\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x125\n" +
 	"\n" +
@@ -4342,7 +4630,17 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\aoutcome\x18\x02 \x01(\x0e2\x16.squall.v1.SlotOutcomeR\aoutcome\x12\x10\n" +
 	"\x03why\x18\x03 \x01(\tR\x03why\x12\x14\n" +
 	"\x05count\x18\x04 \x01(\rR\x05count\x12\x12\n" +
-	"\x04from\x18\x05 \x01(\tR\x04from\"\xfc\x03\n" +
+	"\x04from\x18\x05 \x01(\tR\x04from\"D\n" +
+	"\bHoldSlot\x12&\n" +
+	"\x04slot\x18\x01 \x01(\v2\x12.squall.v1.SlotRefR\x04slot\x12\x10\n" +
+	"\x03why\x18\x02 \x01(\tR\x03why\"Z\n" +
+	"\bSlotHold\x12\x12\n" +
+	"\x04slot\x18\x01 \x01(\tR\x04slot\x12\x10\n" +
+	"\x03why\x18\x02 \x01(\tR\x03why\x12(\n" +
+	"\x10since_unix_nanos\x18\x03 \x01(\x03R\x0esinceUnixNanos\"W\n" +
+	"\tSlotRetry\x12&\n" +
+	"\x04slot\x18\x01 \x01(\v2\x12.squall.v1.SlotRefR\x04slot\x12\"\n" +
+	"\rat_unix_nanos\x18\x02 \x01(\x03R\vatUnixNanos\"\x91\x05\n" +
 	"\tScheduled\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x125\n" +
 	"\n" +
@@ -4357,10 +4655,16 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\ahistory\x18\t \x03(\v2\x15.squall.v1.SlotRecordR\ahistory\x121\n" +
 	"\tpaused_by\x18\n" +
 	" \x01(\v2\x14.squall.v1.PrincipalR\bpausedBy\x12*\n" +
-	"\x11paused_unix_nanos\x18\v \x01(\x03R\x0fpausedUnixNanos\x1aK\n" +
+	"\x11paused_unix_nanos\x18\v \x01(\x03R\x0fpausedUnixNanos\x12\x1d\n" +
+	"\n" +
+	"paused_run\x18\f \x01(\tR\tpausedRun\x12\x1f\n" +
+	"\vadded_index\x18\r \x01(\x04R\n" +
+	"addedIndex\x12*\n" +
+	"\x05retry\x18\x0e \x01(\v2\x14.squall.v1.SlotRetryR\x05retry\x12'\n" +
+	"\x04held\x18\x0f \x01(\v2\x13.squall.v1.SlotHoldR\x04held\x1aK\n" +
 	"\bAimEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12)\n" +
-	"\x05value\x18\x02 \x01(\v2\x13.squall.v1.ZoneRoleR\x05value:\x028\x01\"\xc4\x01\n" +
+	"\x05value\x18\x02 \x01(\v2\x13.squall.v1.ZoneRoleR\x05value:\x028\x01\"\x8c\x02\n" +
 	"\n" +
 	"SlotRecord\x12\x12\n" +
 	"\x04slot\x18\x01 \x01(\tR\x04slot\x120\n" +
@@ -4369,7 +4673,9 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x03run\x18\x04 \x01(\tR\x03run\x12\"\n" +
 	"\rat_unix_nanos\x18\x05 \x01(\x03R\vatUnixNanos\x12\x14\n" +
 	"\x05count\x18\x06 \x01(\rR\x05count\x12\x12\n" +
-	"\x04from\x18\a \x01(\tR\x04from\"\x1b\n" +
+	"\x04from\x18\a \x01(\tR\x04from\x12,\n" +
+	"\averdict\x18\b \x01(\x0e2\x12.squall.v1.VerdictR\averdict\x12\x18\n" +
+	"\aearlier\x18\t \x03(\tR\aearlier\"\x1b\n" +
 	"\aPrepare\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\"T\n" +
 	"\x04Fire\x12\x10\n" +
@@ -4383,11 +4689,12 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x05cause\x18\x02 \x01(\x0e2\x13.squall.v1.EndCauseR\x05cause\x12\x16\n" +
 	"\x06detail\x18\x03 \x01(\tR\x06detail\"\x1b\n" +
 	"\aRecover\x12\x10\n" +
-	"\x03run\x18\x01 \x01(\tR\x03run\"x\n" +
+	"\x03run\x18\x01 \x01(\tR\x03run\"\x92\x01\n" +
 	"\x06Finish\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12,\n" +
 	"\averdict\x18\x02 \x01(\x0e2\x12.squall.v1.VerdictR\averdict\x12.\n" +
-	"\bfindings\x18\x03 \x03(\v2\x12.squall.v1.FindingR\bfindings\"\xa4\x02\n" +
+	"\bfindings\x18\x03 \x03(\v2\x12.squall.v1.FindingR\bfindings\x12\x18\n" +
+	"\askipped\x18\x04 \x01(\tR\askipped\"\xa4\x02\n" +
 	"\aFinding\x12*\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x16.squall.v1.FindingKindR\x04kind\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12-\n" +
@@ -4554,7 +4861,7 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x03act\x18\x04 \x01(\tR\x03act\x12\x16\n" +
 	"\x06object\x18\x05 \x01(\tR\x06object\x12\x16\n" +
 	"\x06result\x18\x06 \x01(\tR\x06result\x12\x12\n" +
-	"\x04hash\x18\a \x01(\fR\x04hash\"\x93\b\n" +
+	"\x04hash\x18\a \x01(\fR\x04hash\"\xc3\b\n" +
 	"\x05State\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x14\n" +
@@ -4576,7 +4883,8 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"orderFloor\x12>\n" +
 	"\n" +
 	"halt_index\x18\x0e \x03(\v2\x1f.squall.v1.State.HaltIndexEntryR\thaltIndex\x12=\n" +
-	"\tschedules\x18\x0f \x03(\v2\x1f.squall.v1.State.SchedulesEntryR\tschedules\x1aO\n" +
+	"\tschedules\x18\x0f \x03(\v2\x1f.squall.v1.State.SchedulesEntryR\tschedules\x12.\n" +
+	"\x13restored_unix_nanos\x18\x14 \x01(\x03R\x11restoredUnixNanos\x1aO\n" +
 	"\n" +
 	"HostsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12+\n" +
@@ -4601,13 +4909,14 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\vROLE_SERVER\x10\x01\x12\x0e\n" +
 	"\n" +
 	"ROLE_AGENT\x10\x02\x12\r\n" +
-	"\tROLE_USER\x10\x03*\x90\x01\n" +
+	"\tROLE_USER\x10\x03*\xaa\x01\n" +
 	"\vSlotOutcome\x12\x1c\n" +
 	"\x18SLOT_OUTCOME_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12SLOT_OUTCOME_BEGUN\x10\x01\x12\x18\n" +
 	"\x14SLOT_OUTCOME_SKIPPED\x10\x02\x12\x17\n" +
 	"\x13SLOT_OUTCOME_MISSED\x10\x03\x12\x18\n" +
-	"\x14SLOT_OUTCOME_REFUSED\x10\x04*\xcb\x01\n" +
+	"\x14SLOT_OUTCOME_REFUSED\x10\x04\x12\x18\n" +
+	"\x14SLOT_OUTCOME_UNKNOWN\x10\x05*\xe2\x01\n" +
 	"\bEndCause\x12\x19\n" +
 	"\x15END_CAUSE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12END_CAUSE_COMPLETE\x10\x01\x12\x1a\n" +
@@ -4616,7 +4925,8 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x14END_CAUSE_ABORT_RULE\x10\x04\x12\x12\n" +
 	"\x0eEND_CAUSE_HALT\x10\x05\x12\x12\n" +
 	"\x0eEND_CAUSE_UNDO\x10\x06\x12\x15\n" +
-	"\x11END_CAUSE_RUNTIME\x10\a*\xc7\x01\n" +
+	"\x11END_CAUSE_RUNTIME\x10\a\x12\x15\n" +
+	"\x11END_CAUSE_SKIPPED\x10\b*\xc7\x01\n" +
 	"\aVerdict\x12\x17\n" +
 	"\x13VERDICT_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fVERDICT_PASS\x10\x01\x12\x10\n" +
@@ -4676,7 +4986,7 @@ func file_squall_v1_state_proto_rawDescGZIP() []byte {
 }
 
 var file_squall_v1_state_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
-var file_squall_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 55)
+var file_squall_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 58)
 var file_squall_v1_state_proto_goTypes = []any{
 	(Role)(0),              // 0: squall.v1.Role
 	(SlotOutcome)(0),       // 1: squall.v1.SlotOutcome
@@ -4696,170 +5006,179 @@ var file_squall_v1_state_proto_goTypes = []any{
 	(*RemoveSchedule)(nil), // 15: squall.v1.RemoveSchedule
 	(*PauseSchedule)(nil),  // 16: squall.v1.PauseSchedule
 	(*PassSlot)(nil),       // 17: squall.v1.PassSlot
-	(*Scheduled)(nil),      // 18: squall.v1.Scheduled
-	(*SlotRecord)(nil),     // 19: squall.v1.SlotRecord
-	(*Prepare)(nil),        // 20: squall.v1.Prepare
-	(*Fire)(nil),           // 21: squall.v1.Fire
-	(*Hold)(nil),           // 22: squall.v1.Hold
-	(*EndRun)(nil),         // 23: squall.v1.EndRun
-	(*Recover)(nil),        // 24: squall.v1.Recover
-	(*Finish)(nil),         // 25: squall.v1.Finish
-	(*Finding)(nil),        // 26: squall.v1.Finding
-	(*Basis)(nil),          // 27: squall.v1.Basis
-	(*Gap)(nil),            // 28: squall.v1.Gap
-	(*RecordSteps)(nil),    // 29: squall.v1.RecordSteps
-	(*RecordWindows)(nil),  // 30: squall.v1.RecordWindows
-	(*GrantTokens)(nil),    // 31: squall.v1.GrantTokens
-	(*Halt)(nil),           // 32: squall.v1.Halt
-	(*Resume)(nil),         // 33: squall.v1.Resume
-	(*SetGuardrails)(nil),  // 34: squall.v1.SetGuardrails
-	(*RaiseEpoch)(nil),     // 35: squall.v1.RaiseEpoch
-	(*SetRules)(nil),       // 36: squall.v1.SetRules
-	(*ForgetHost)(nil),     // 37: squall.v1.ForgetHost
-	(*ConfirmDamage)(nil),  // 38: squall.v1.ConfirmDamage
-	(*BeginPhase)(nil),     // 39: squall.v1.BeginPhase
-	(*Outcome)(nil),        // 40: squall.v1.Outcome
-	(*Run)(nil),            // 41: squall.v1.Run
-	(*RunSummary)(nil),     // 42: squall.v1.RunSummary
-	(*ProbeTotal)(nil),     // 43: squall.v1.ProbeTotal
-	(*StepHosts)(nil),      // 44: squall.v1.StepHosts
-	(*Event)(nil),          // 45: squall.v1.Event
-	(*Registered)(nil),     // 46: squall.v1.Registered
-	(*OpenStep)(nil),       // 47: squall.v1.OpenStep
-	(*HostConflict)(nil),   // 48: squall.v1.HostConflict
-	(*AuditRecord)(nil),    // 49: squall.v1.AuditRecord
-	(*State)(nil),          // 50: squall.v1.State
-	(*AppliedCommand)(nil), // 51: squall.v1.AppliedCommand
-	nil,                    // 52: squall.v1.PutSchedule.AimEntry
-	nil,                    // 53: squall.v1.Scheduled.AimEntry
-	nil,                    // 54: squall.v1.Run.EnteredUnixNanosEntry
-	nil,                    // 55: squall.v1.Run.StepsEntry
-	nil,                    // 56: squall.v1.StepHosts.HostsEntry
-	nil,                    // 57: squall.v1.StepHosts.TokenUnixNanosEntry
-	nil,                    // 58: squall.v1.State.HostsEntry
-	nil,                    // 59: squall.v1.State.RunsEntry
-	nil,                    // 60: squall.v1.State.OrderIndexEntry
-	nil,                    // 61: squall.v1.State.HaltIndexEntry
-	nil,                    // 62: squall.v1.State.SchedulesEntry
-	(*Host)(nil),           // 63: squall.v1.Host
-	(*Damage)(nil),         // 64: squall.v1.Damage
-	(*Experiment)(nil),     // 65: squall.v1.Experiment
-	(*Plan)(nil),           // 66: squall.v1.Plan
-	(*StepStatus)(nil),     // 67: squall.v1.StepStatus
-	(*Window)(nil),         // 68: squall.v1.Window
-	(*Guardrails)(nil),     // 69: squall.v1.Guardrails
-	(*Problem)(nil),        // 70: squall.v1.Problem
-	(*StepKey)(nil),        // 71: squall.v1.StepKey
-	(*HaltLatch)(nil),      // 72: squall.v1.HaltLatch
-	(*ZoneRole)(nil),       // 73: squall.v1.ZoneRole
+	(*HoldSlot)(nil),       // 18: squall.v1.HoldSlot
+	(*SlotHold)(nil),       // 19: squall.v1.SlotHold
+	(*SlotRetry)(nil),      // 20: squall.v1.SlotRetry
+	(*Scheduled)(nil),      // 21: squall.v1.Scheduled
+	(*SlotRecord)(nil),     // 22: squall.v1.SlotRecord
+	(*Prepare)(nil),        // 23: squall.v1.Prepare
+	(*Fire)(nil),           // 24: squall.v1.Fire
+	(*Hold)(nil),           // 25: squall.v1.Hold
+	(*EndRun)(nil),         // 26: squall.v1.EndRun
+	(*Recover)(nil),        // 27: squall.v1.Recover
+	(*Finish)(nil),         // 28: squall.v1.Finish
+	(*Finding)(nil),        // 29: squall.v1.Finding
+	(*Basis)(nil),          // 30: squall.v1.Basis
+	(*Gap)(nil),            // 31: squall.v1.Gap
+	(*RecordSteps)(nil),    // 32: squall.v1.RecordSteps
+	(*RecordWindows)(nil),  // 33: squall.v1.RecordWindows
+	(*GrantTokens)(nil),    // 34: squall.v1.GrantTokens
+	(*Halt)(nil),           // 35: squall.v1.Halt
+	(*Resume)(nil),         // 36: squall.v1.Resume
+	(*SetGuardrails)(nil),  // 37: squall.v1.SetGuardrails
+	(*RaiseEpoch)(nil),     // 38: squall.v1.RaiseEpoch
+	(*SetRules)(nil),       // 39: squall.v1.SetRules
+	(*ForgetHost)(nil),     // 40: squall.v1.ForgetHost
+	(*ConfirmDamage)(nil),  // 41: squall.v1.ConfirmDamage
+	(*BeginPhase)(nil),     // 42: squall.v1.BeginPhase
+	(*Outcome)(nil),        // 43: squall.v1.Outcome
+	(*Run)(nil),            // 44: squall.v1.Run
+	(*RunSummary)(nil),     // 45: squall.v1.RunSummary
+	(*ProbeTotal)(nil),     // 46: squall.v1.ProbeTotal
+	(*StepHosts)(nil),      // 47: squall.v1.StepHosts
+	(*Event)(nil),          // 48: squall.v1.Event
+	(*Registered)(nil),     // 49: squall.v1.Registered
+	(*OpenStep)(nil),       // 50: squall.v1.OpenStep
+	(*HostConflict)(nil),   // 51: squall.v1.HostConflict
+	(*AuditRecord)(nil),    // 52: squall.v1.AuditRecord
+	(*State)(nil),          // 53: squall.v1.State
+	(*AppliedCommand)(nil), // 54: squall.v1.AppliedCommand
+	nil,                    // 55: squall.v1.PutSchedule.AimEntry
+	nil,                    // 56: squall.v1.Scheduled.AimEntry
+	nil,                    // 57: squall.v1.Run.EnteredUnixNanosEntry
+	nil,                    // 58: squall.v1.Run.StepsEntry
+	nil,                    // 59: squall.v1.StepHosts.HostsEntry
+	nil,                    // 60: squall.v1.StepHosts.TokenUnixNanosEntry
+	nil,                    // 61: squall.v1.State.HostsEntry
+	nil,                    // 62: squall.v1.State.RunsEntry
+	nil,                    // 63: squall.v1.State.OrderIndexEntry
+	nil,                    // 64: squall.v1.State.HaltIndexEntry
+	nil,                    // 65: squall.v1.State.SchedulesEntry
+	(*Host)(nil),           // 66: squall.v1.Host
+	(*Damage)(nil),         // 67: squall.v1.Damage
+	(*Experiment)(nil),     // 68: squall.v1.Experiment
+	(*Plan)(nil),           // 69: squall.v1.Plan
+	(*StepStatus)(nil),     // 70: squall.v1.StepStatus
+	(*Window)(nil),         // 71: squall.v1.Window
+	(*Guardrails)(nil),     // 72: squall.v1.Guardrails
+	(*Problem)(nil),        // 73: squall.v1.Problem
+	(*StepKey)(nil),        // 74: squall.v1.StepKey
+	(*HaltLatch)(nil),      // 75: squall.v1.HaltLatch
+	(*ZoneRole)(nil),       // 76: squall.v1.ZoneRole
 }
 var file_squall_v1_state_proto_depIdxs = []int32{
 	9,   // 0: squall.v1.Command.by:type_name -> squall.v1.Principal
 	10,  // 1: squall.v1.Command.update_hosts:type_name -> squall.v1.UpdateHosts
 	12,  // 2: squall.v1.Command.admit_run:type_name -> squall.v1.AdmitRun
-	20,  // 3: squall.v1.Command.prepare:type_name -> squall.v1.Prepare
-	21,  // 4: squall.v1.Command.fire:type_name -> squall.v1.Fire
-	22,  // 5: squall.v1.Command.hold:type_name -> squall.v1.Hold
-	23,  // 6: squall.v1.Command.end_run:type_name -> squall.v1.EndRun
-	24,  // 7: squall.v1.Command.recover:type_name -> squall.v1.Recover
-	25,  // 8: squall.v1.Command.finish:type_name -> squall.v1.Finish
-	29,  // 9: squall.v1.Command.record_steps:type_name -> squall.v1.RecordSteps
-	30,  // 10: squall.v1.Command.record_windows:type_name -> squall.v1.RecordWindows
-	31,  // 11: squall.v1.Command.grant_tokens:type_name -> squall.v1.GrantTokens
-	32,  // 12: squall.v1.Command.halt:type_name -> squall.v1.Halt
-	33,  // 13: squall.v1.Command.resume:type_name -> squall.v1.Resume
-	34,  // 14: squall.v1.Command.set_guardrails:type_name -> squall.v1.SetGuardrails
-	35,  // 15: squall.v1.Command.raise_epoch:type_name -> squall.v1.RaiseEpoch
-	36,  // 16: squall.v1.Command.set_rules:type_name -> squall.v1.SetRules
-	39,  // 17: squall.v1.Command.begin_phase:type_name -> squall.v1.BeginPhase
-	37,  // 18: squall.v1.Command.forget_host:type_name -> squall.v1.ForgetHost
-	38,  // 19: squall.v1.Command.confirm_damage:type_name -> squall.v1.ConfirmDamage
+	23,  // 3: squall.v1.Command.prepare:type_name -> squall.v1.Prepare
+	24,  // 4: squall.v1.Command.fire:type_name -> squall.v1.Fire
+	25,  // 5: squall.v1.Command.hold:type_name -> squall.v1.Hold
+	26,  // 6: squall.v1.Command.end_run:type_name -> squall.v1.EndRun
+	27,  // 7: squall.v1.Command.recover:type_name -> squall.v1.Recover
+	28,  // 8: squall.v1.Command.finish:type_name -> squall.v1.Finish
+	32,  // 9: squall.v1.Command.record_steps:type_name -> squall.v1.RecordSteps
+	33,  // 10: squall.v1.Command.record_windows:type_name -> squall.v1.RecordWindows
+	34,  // 11: squall.v1.Command.grant_tokens:type_name -> squall.v1.GrantTokens
+	35,  // 12: squall.v1.Command.halt:type_name -> squall.v1.Halt
+	36,  // 13: squall.v1.Command.resume:type_name -> squall.v1.Resume
+	37,  // 14: squall.v1.Command.set_guardrails:type_name -> squall.v1.SetGuardrails
+	38,  // 15: squall.v1.Command.raise_epoch:type_name -> squall.v1.RaiseEpoch
+	39,  // 16: squall.v1.Command.set_rules:type_name -> squall.v1.SetRules
+	42,  // 17: squall.v1.Command.begin_phase:type_name -> squall.v1.BeginPhase
+	40,  // 18: squall.v1.Command.forget_host:type_name -> squall.v1.ForgetHost
+	41,  // 19: squall.v1.Command.confirm_damage:type_name -> squall.v1.ConfirmDamage
 	14,  // 20: squall.v1.Command.put_schedule:type_name -> squall.v1.PutSchedule
 	15,  // 21: squall.v1.Command.remove_schedule:type_name -> squall.v1.RemoveSchedule
 	16,  // 22: squall.v1.Command.pause_schedule:type_name -> squall.v1.PauseSchedule
 	17,  // 23: squall.v1.Command.pass_slot:type_name -> squall.v1.PassSlot
-	0,   // 24: squall.v1.Principal.role:type_name -> squall.v1.Role
-	11,  // 25: squall.v1.UpdateHosts.hosts:type_name -> squall.v1.HostUpdate
-	63,  // 26: squall.v1.HostUpdate.host:type_name -> squall.v1.Host
-	48,  // 27: squall.v1.HostUpdate.conflict:type_name -> squall.v1.HostConflict
-	64,  // 28: squall.v1.HostUpdate.damage:type_name -> squall.v1.Damage
-	65,  // 29: squall.v1.AdmitRun.experiment:type_name -> squall.v1.Experiment
-	66,  // 30: squall.v1.AdmitRun.plan:type_name -> squall.v1.Plan
-	13,  // 31: squall.v1.AdmitRun.slot:type_name -> squall.v1.SlotRef
-	65,  // 32: squall.v1.PutSchedule.experiment:type_name -> squall.v1.Experiment
-	52,  // 33: squall.v1.PutSchedule.aim:type_name -> squall.v1.PutSchedule.AimEntry
-	13,  // 34: squall.v1.PassSlot.slot:type_name -> squall.v1.SlotRef
-	1,   // 35: squall.v1.PassSlot.outcome:type_name -> squall.v1.SlotOutcome
-	65,  // 36: squall.v1.Scheduled.experiment:type_name -> squall.v1.Experiment
-	53,  // 37: squall.v1.Scheduled.aim:type_name -> squall.v1.Scheduled.AimEntry
-	9,   // 38: squall.v1.Scheduled.by:type_name -> squall.v1.Principal
-	19,  // 39: squall.v1.Scheduled.history:type_name -> squall.v1.SlotRecord
-	9,   // 40: squall.v1.Scheduled.paused_by:type_name -> squall.v1.Principal
-	1,   // 41: squall.v1.SlotRecord.outcome:type_name -> squall.v1.SlotOutcome
-	2,   // 42: squall.v1.EndRun.cause:type_name -> squall.v1.EndCause
-	3,   // 43: squall.v1.Finish.verdict:type_name -> squall.v1.Verdict
-	26,  // 44: squall.v1.Finish.findings:type_name -> squall.v1.Finding
-	4,   // 45: squall.v1.Finding.kind:type_name -> squall.v1.FindingKind
-	5,   // 46: squall.v1.Finding.state:type_name -> squall.v1.FindingState
-	27,  // 47: squall.v1.Finding.basis:type_name -> squall.v1.Basis
-	28,  // 48: squall.v1.Finding.gap:type_name -> squall.v1.Gap
-	67,  // 49: squall.v1.RecordSteps.steps:type_name -> squall.v1.StepStatus
-	68,  // 50: squall.v1.RecordWindows.windows:type_name -> squall.v1.Window
-	69,  // 51: squall.v1.SetGuardrails.guardrails:type_name -> squall.v1.Guardrails
-	70,  // 52: squall.v1.Outcome.refused:type_name -> squall.v1.Problem
-	65,  // 53: squall.v1.Run.experiment:type_name -> squall.v1.Experiment
-	66,  // 54: squall.v1.Run.plan:type_name -> squall.v1.Plan
-	9,   // 55: squall.v1.Run.by:type_name -> squall.v1.Principal
-	6,   // 56: squall.v1.Run.state:type_name -> squall.v1.RunState
-	54,  // 57: squall.v1.Run.entered_unix_nanos:type_name -> squall.v1.Run.EnteredUnixNanosEntry
-	2,   // 58: squall.v1.Run.end_cause:type_name -> squall.v1.EndCause
-	55,  // 59: squall.v1.Run.steps:type_name -> squall.v1.Run.StepsEntry
-	3,   // 60: squall.v1.Run.verdict:type_name -> squall.v1.Verdict
-	26,  // 61: squall.v1.Run.findings:type_name -> squall.v1.Finding
-	45,  // 62: squall.v1.Run.events:type_name -> squall.v1.Event
-	43,  // 63: squall.v1.Run.totals:type_name -> squall.v1.ProbeTotal
-	9,   // 64: squall.v1.Run.ended_by:type_name -> squall.v1.Principal
-	13,  // 65: squall.v1.Run.slot:type_name -> squall.v1.SlotRef
-	6,   // 66: squall.v1.RunSummary.state:type_name -> squall.v1.RunState
-	3,   // 67: squall.v1.RunSummary.verdict:type_name -> squall.v1.Verdict
-	9,   // 68: squall.v1.RunSummary.by:type_name -> squall.v1.Principal
-	68,  // 69: squall.v1.ProbeTotal.total:type_name -> squall.v1.Window
-	68,  // 70: squall.v1.ProbeTotal.worst:type_name -> squall.v1.Window
-	56,  // 71: squall.v1.StepHosts.hosts:type_name -> squall.v1.StepHosts.HostsEntry
-	57,  // 72: squall.v1.StepHosts.token_unix_nanos:type_name -> squall.v1.StepHosts.TokenUnixNanosEntry
-	7,   // 73: squall.v1.Event.kind:type_name -> squall.v1.EventKind
-	67,  // 74: squall.v1.Event.step:type_name -> squall.v1.StepStatus
-	6,   // 75: squall.v1.Event.state:type_name -> squall.v1.RunState
-	3,   // 76: squall.v1.Event.verdict:type_name -> squall.v1.Verdict
-	63,  // 77: squall.v1.Registered.host:type_name -> squall.v1.Host
-	71,  // 78: squall.v1.Registered.strays:type_name -> squall.v1.StepKey
-	47,  // 79: squall.v1.Registered.open:type_name -> squall.v1.OpenStep
-	48,  // 80: squall.v1.Registered.conflict:type_name -> squall.v1.HostConflict
-	64,  // 81: squall.v1.Registered.damage:type_name -> squall.v1.Damage
-	9,   // 82: squall.v1.AuditRecord.by:type_name -> squall.v1.Principal
-	58,  // 83: squall.v1.State.hosts:type_name -> squall.v1.State.HostsEntry
-	59,  // 84: squall.v1.State.runs:type_name -> squall.v1.State.RunsEntry
-	68,  // 85: squall.v1.State.windows:type_name -> squall.v1.Window
-	72,  // 86: squall.v1.State.halt:type_name -> squall.v1.HaltLatch
-	69,  // 87: squall.v1.State.guardrails:type_name -> squall.v1.Guardrails
-	51,  // 88: squall.v1.State.applied:type_name -> squall.v1.AppliedCommand
-	49,  // 89: squall.v1.State.audit:type_name -> squall.v1.AuditRecord
-	60,  // 90: squall.v1.State.order_index:type_name -> squall.v1.State.OrderIndexEntry
-	61,  // 91: squall.v1.State.halt_index:type_name -> squall.v1.State.HaltIndexEntry
-	62,  // 92: squall.v1.State.schedules:type_name -> squall.v1.State.SchedulesEntry
-	40,  // 93: squall.v1.AppliedCommand.outcome:type_name -> squall.v1.Outcome
-	73,  // 94: squall.v1.PutSchedule.AimEntry.value:type_name -> squall.v1.ZoneRole
-	73,  // 95: squall.v1.Scheduled.AimEntry.value:type_name -> squall.v1.ZoneRole
-	44,  // 96: squall.v1.Run.StepsEntry.value:type_name -> squall.v1.StepHosts
-	67,  // 97: squall.v1.StepHosts.HostsEntry.value:type_name -> squall.v1.StepStatus
-	46,  // 98: squall.v1.State.HostsEntry.value:type_name -> squall.v1.Registered
-	41,  // 99: squall.v1.State.RunsEntry.value:type_name -> squall.v1.Run
-	18,  // 100: squall.v1.State.SchedulesEntry.value:type_name -> squall.v1.Scheduled
-	101, // [101:101] is the sub-list for method output_type
-	101, // [101:101] is the sub-list for method input_type
-	101, // [101:101] is the sub-list for extension type_name
-	101, // [101:101] is the sub-list for extension extendee
-	0,   // [0:101] is the sub-list for field type_name
+	18,  // 24: squall.v1.Command.hold_slot:type_name -> squall.v1.HoldSlot
+	0,   // 25: squall.v1.Principal.role:type_name -> squall.v1.Role
+	11,  // 26: squall.v1.UpdateHosts.hosts:type_name -> squall.v1.HostUpdate
+	66,  // 27: squall.v1.HostUpdate.host:type_name -> squall.v1.Host
+	51,  // 28: squall.v1.HostUpdate.conflict:type_name -> squall.v1.HostConflict
+	67,  // 29: squall.v1.HostUpdate.damage:type_name -> squall.v1.Damage
+	68,  // 30: squall.v1.AdmitRun.experiment:type_name -> squall.v1.Experiment
+	69,  // 31: squall.v1.AdmitRun.plan:type_name -> squall.v1.Plan
+	13,  // 32: squall.v1.AdmitRun.slot:type_name -> squall.v1.SlotRef
+	68,  // 33: squall.v1.PutSchedule.experiment:type_name -> squall.v1.Experiment
+	55,  // 34: squall.v1.PutSchedule.aim:type_name -> squall.v1.PutSchedule.AimEntry
+	13,  // 35: squall.v1.PassSlot.slot:type_name -> squall.v1.SlotRef
+	1,   // 36: squall.v1.PassSlot.outcome:type_name -> squall.v1.SlotOutcome
+	13,  // 37: squall.v1.HoldSlot.slot:type_name -> squall.v1.SlotRef
+	13,  // 38: squall.v1.SlotRetry.slot:type_name -> squall.v1.SlotRef
+	68,  // 39: squall.v1.Scheduled.experiment:type_name -> squall.v1.Experiment
+	56,  // 40: squall.v1.Scheduled.aim:type_name -> squall.v1.Scheduled.AimEntry
+	9,   // 41: squall.v1.Scheduled.by:type_name -> squall.v1.Principal
+	22,  // 42: squall.v1.Scheduled.history:type_name -> squall.v1.SlotRecord
+	9,   // 43: squall.v1.Scheduled.paused_by:type_name -> squall.v1.Principal
+	20,  // 44: squall.v1.Scheduled.retry:type_name -> squall.v1.SlotRetry
+	19,  // 45: squall.v1.Scheduled.held:type_name -> squall.v1.SlotHold
+	1,   // 46: squall.v1.SlotRecord.outcome:type_name -> squall.v1.SlotOutcome
+	3,   // 47: squall.v1.SlotRecord.verdict:type_name -> squall.v1.Verdict
+	2,   // 48: squall.v1.EndRun.cause:type_name -> squall.v1.EndCause
+	3,   // 49: squall.v1.Finish.verdict:type_name -> squall.v1.Verdict
+	29,  // 50: squall.v1.Finish.findings:type_name -> squall.v1.Finding
+	4,   // 51: squall.v1.Finding.kind:type_name -> squall.v1.FindingKind
+	5,   // 52: squall.v1.Finding.state:type_name -> squall.v1.FindingState
+	30,  // 53: squall.v1.Finding.basis:type_name -> squall.v1.Basis
+	31,  // 54: squall.v1.Finding.gap:type_name -> squall.v1.Gap
+	70,  // 55: squall.v1.RecordSteps.steps:type_name -> squall.v1.StepStatus
+	71,  // 56: squall.v1.RecordWindows.windows:type_name -> squall.v1.Window
+	72,  // 57: squall.v1.SetGuardrails.guardrails:type_name -> squall.v1.Guardrails
+	73,  // 58: squall.v1.Outcome.refused:type_name -> squall.v1.Problem
+	68,  // 59: squall.v1.Run.experiment:type_name -> squall.v1.Experiment
+	69,  // 60: squall.v1.Run.plan:type_name -> squall.v1.Plan
+	9,   // 61: squall.v1.Run.by:type_name -> squall.v1.Principal
+	6,   // 62: squall.v1.Run.state:type_name -> squall.v1.RunState
+	57,  // 63: squall.v1.Run.entered_unix_nanos:type_name -> squall.v1.Run.EnteredUnixNanosEntry
+	2,   // 64: squall.v1.Run.end_cause:type_name -> squall.v1.EndCause
+	58,  // 65: squall.v1.Run.steps:type_name -> squall.v1.Run.StepsEntry
+	3,   // 66: squall.v1.Run.verdict:type_name -> squall.v1.Verdict
+	29,  // 67: squall.v1.Run.findings:type_name -> squall.v1.Finding
+	48,  // 68: squall.v1.Run.events:type_name -> squall.v1.Event
+	46,  // 69: squall.v1.Run.totals:type_name -> squall.v1.ProbeTotal
+	9,   // 70: squall.v1.Run.ended_by:type_name -> squall.v1.Principal
+	13,  // 71: squall.v1.Run.slot:type_name -> squall.v1.SlotRef
+	6,   // 72: squall.v1.RunSummary.state:type_name -> squall.v1.RunState
+	3,   // 73: squall.v1.RunSummary.verdict:type_name -> squall.v1.Verdict
+	9,   // 74: squall.v1.RunSummary.by:type_name -> squall.v1.Principal
+	71,  // 75: squall.v1.ProbeTotal.total:type_name -> squall.v1.Window
+	71,  // 76: squall.v1.ProbeTotal.worst:type_name -> squall.v1.Window
+	59,  // 77: squall.v1.StepHosts.hosts:type_name -> squall.v1.StepHosts.HostsEntry
+	60,  // 78: squall.v1.StepHosts.token_unix_nanos:type_name -> squall.v1.StepHosts.TokenUnixNanosEntry
+	7,   // 79: squall.v1.Event.kind:type_name -> squall.v1.EventKind
+	70,  // 80: squall.v1.Event.step:type_name -> squall.v1.StepStatus
+	6,   // 81: squall.v1.Event.state:type_name -> squall.v1.RunState
+	3,   // 82: squall.v1.Event.verdict:type_name -> squall.v1.Verdict
+	66,  // 83: squall.v1.Registered.host:type_name -> squall.v1.Host
+	74,  // 84: squall.v1.Registered.strays:type_name -> squall.v1.StepKey
+	50,  // 85: squall.v1.Registered.open:type_name -> squall.v1.OpenStep
+	51,  // 86: squall.v1.Registered.conflict:type_name -> squall.v1.HostConflict
+	67,  // 87: squall.v1.Registered.damage:type_name -> squall.v1.Damage
+	9,   // 88: squall.v1.AuditRecord.by:type_name -> squall.v1.Principal
+	61,  // 89: squall.v1.State.hosts:type_name -> squall.v1.State.HostsEntry
+	62,  // 90: squall.v1.State.runs:type_name -> squall.v1.State.RunsEntry
+	71,  // 91: squall.v1.State.windows:type_name -> squall.v1.Window
+	75,  // 92: squall.v1.State.halt:type_name -> squall.v1.HaltLatch
+	72,  // 93: squall.v1.State.guardrails:type_name -> squall.v1.Guardrails
+	54,  // 94: squall.v1.State.applied:type_name -> squall.v1.AppliedCommand
+	52,  // 95: squall.v1.State.audit:type_name -> squall.v1.AuditRecord
+	63,  // 96: squall.v1.State.order_index:type_name -> squall.v1.State.OrderIndexEntry
+	64,  // 97: squall.v1.State.halt_index:type_name -> squall.v1.State.HaltIndexEntry
+	65,  // 98: squall.v1.State.schedules:type_name -> squall.v1.State.SchedulesEntry
+	43,  // 99: squall.v1.AppliedCommand.outcome:type_name -> squall.v1.Outcome
+	76,  // 100: squall.v1.PutSchedule.AimEntry.value:type_name -> squall.v1.ZoneRole
+	76,  // 101: squall.v1.Scheduled.AimEntry.value:type_name -> squall.v1.ZoneRole
+	47,  // 102: squall.v1.Run.StepsEntry.value:type_name -> squall.v1.StepHosts
+	70,  // 103: squall.v1.StepHosts.HostsEntry.value:type_name -> squall.v1.StepStatus
+	49,  // 104: squall.v1.State.HostsEntry.value:type_name -> squall.v1.Registered
+	44,  // 105: squall.v1.State.RunsEntry.value:type_name -> squall.v1.Run
+	21,  // 106: squall.v1.State.SchedulesEntry.value:type_name -> squall.v1.Scheduled
+	107, // [107:107] is the sub-list for method output_type
+	107, // [107:107] is the sub-list for method input_type
+	107, // [107:107] is the sub-list for extension type_name
+	107, // [107:107] is the sub-list for extension extendee
+	0,   // [0:107] is the sub-list for field type_name
 }
 
 func init() { file_squall_v1_state_proto_init() }
@@ -4896,6 +5215,7 @@ func file_squall_v1_state_proto_init() {
 		(*Command_RemoveSchedule)(nil),
 		(*Command_PauseSchedule)(nil),
 		(*Command_PassSlot)(nil),
+		(*Command_HoldSlot)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -4903,7 +5223,7 @@ func file_squall_v1_state_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_squall_v1_state_proto_rawDesc), len(file_squall_v1_state_proto_rawDesc)),
 			NumEnums:      8,
-			NumMessages:   55,
+			NumMessages:   58,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
