@@ -83,10 +83,20 @@ func (a *app) settingLayers(s setting) ([]layer, error) {
 		if err != nil {
 			return nil, err
 		}
-		value, set := values[s.key]
+		value, set := valueOf(values, s.key)
 		layers = append(layers, layer{"file " + file, value, set})
 	}
 	return append(layers, layer{"default", s.value, true}), nil
+}
+
+// valueOf is the value of a key in a file, where a dot stands for what is below.
+func valueOf(values map[string]any, key string) (value any, set bool) {
+	first, rest, below := strings.Cut(key, ".")
+	value, set = values[first]
+	if inner, ok := value.(map[string]any); below && ok {
+		return valueOf(inner, rest)
+	}
+	return value, set && !below
 }
 
 func settingKeys() []string {

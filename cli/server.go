@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,6 +27,7 @@ type serverOptions struct {
 	bundle, dir string
 	listen      string
 	socket      string
+	metrics     string
 	wan         bool
 }
 
@@ -46,6 +48,7 @@ func newServerCmd(a *app) *cobra.Command {
 	f.StringVar(&o.dir, "dir", "", "folder for log and snapshots; made with mode 0700")
 	f.StringVar(&o.listen, "listen", "", "host:port to listen on, where it is not the one in the bundle")
 	f.StringVar(&o.socket, "socket", "", "path of a Unix socket to listen on as well")
+	f.StringVar(&o.metrics, "metrics-listen", "", "host:port for /metrics, /healthz and /readyz, or off; the port two after the server's own on loopback where neither this nor the setting metrics.listen says another")
 	f.BoolVar(&o.wan, "wan", false, "servers are far apart: notice a dead leader after 1 s instead of 0.3 s")
 	for _, name := range []string{"bundle", "dir"} {
 		_ = c.MarkFlagRequired(name) // fails only for a flag that is not there
@@ -59,6 +62,7 @@ func newServerCmd(a *app) *cobra.Command {
 func (a *app) runServer(ctx context.Context, o *serverOptions) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	o.metrics = cmp.Or(o.metrics, a.settings.Metrics.Listen)
 	cfg, err := o.config()
 	if err != nil {
 		return err
@@ -72,6 +76,7 @@ func (a *app) runServer(ctx context.Context, o *serverOptions) error {
 		return errors.Join(err, closeDoors(cfg))
 	}
 	cfg.Log.Info("serves", "server", s.ID(), "address", cfg.Doors[0].Addr().String())
+	tellMetrics(cfg.Log, cfg.Metrics)
 	return s.Run(ctx)
 }
 
@@ -126,8 +131,8 @@ func (o *serverOptions) open(cfg *control.Config, address string) error {
 	if cfg.RaftPort, err = net.Listen("tcp", raft); err != nil {
 		return fmt.Errorf("open raft port: %w", err)
 	}
-	if o.socket == "" {
-		return nil
+	if err := o.openMetrics(cfg, address); err != nil || o.socket == "" {
+		return err
 	}
 	return o.openSocket(cfg)
 }
@@ -149,7 +154,7 @@ func (o *serverOptions) openSocket(cfg *control.Config) error {
 
 func closeDoors(cfg control.Config) error {
 	var err error
-	for _, l := range append(slices.Clone(cfg.Doors), cfg.RaftPort) {
+	for _, l := range append(slices.Clone(cfg.Doors), cfg.RaftPort, cfg.Metrics) {
 		if l != nil {
 			err = errors.Join(err, ignoreClosed(l.Close()))
 		}

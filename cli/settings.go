@@ -17,7 +17,8 @@ import (
 	"squall/experiments/near"
 )
 
-// settings are the client's own: where the servers are and how to print.
+// settings are the client's own, where the servers are and how to print, and what
+// a server is told besides its flags.
 // Experiments, hosts and workloads never pass through here, since viper
 // lower-cases keys and splits them at dots.
 type settings struct {
@@ -34,6 +35,14 @@ type settings struct {
 	UndoAfter time.Duration `mapstructure:"undo_after"`
 	// Wait is how long halt and undo wait for hosts to show that they are clean.
 	Wait time.Duration `mapstructure:"wait"`
+	// Metrics are of a server.
+	Metrics metricsSpec `mapstructure:"metrics"`
+}
+
+// metricsSpec says where a server tells how it is.
+type metricsSpec struct {
+	// Listen is host:port, or off; empty is beside the server's own address, on loopback.
+	Listen string `mapstructure:"listen"`
 }
 
 // contextSpec is a control plane: its servers' addresses (host:port, or
@@ -60,6 +69,7 @@ var settingTable = []setting{
 	{"timeout", "3s", "how long one server may take before the next is tried"},
 	{"undo_after", "5s", "how long Ctrl-C in run waits for an answer before it undoes the run"},
 	{"wait", "15s", "how long halt and undo wait for hosts to show that they are clean"},
+	{"metrics.listen", "", "where a server tells /metrics, /healthz and /readyz: host:port, or off; empty is the port two after its own, on loopback"},
 }
 
 var outputs = []string{"table", "wide", "json", "yaml", "name"}
@@ -85,7 +95,9 @@ func settingFiles() []string {
 	return append(files, ".squall.yaml")
 }
 
-func envName(key string) string { return "SQUALL_" + strings.ToUpper(key) }
+func envName(key string) string {
+	return "SQUALL_" + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
+}
 
 // readSettings merges the layers and refuses what is unknown or out of range.
 func (a *app) readSettings() error {
@@ -123,7 +135,7 @@ func settingError(v *viper.Viper, err error) error {
 	if found := invalidKeys.FindStringSubmatch(err.Error()); found != nil {
 		known := settingKeys()
 		if found[1] != "" {
-			known = []string{"server", "bundle"} // of a context
+			known = keysOf(found[1])
 		}
 		key, _, _ := strings.Cut(found[2], ", ")
 		return fmt.Errorf("settings: unknown key %q%s\n  fix: %s", key, when(found[1] != "", " in "+found[1]), near.Fix(key, "key", known))
@@ -134,6 +146,14 @@ func settingError(v *viper.Viper, err error) error {
 		}
 	}
 	return fmt.Errorf("settings: %w\n  fix: squall config explain KEY shows where a value stands", err)
+}
+
+// keysOf are the keys below a key: of metrics, or of a context.
+func keysOf(parent string) []string {
+	if parent == "metrics" {
+		return []string{"listen"}
+	}
+	return []string{"server", "bundle"}
 }
 
 // durations are the settings that are lengths of time.
@@ -176,6 +196,9 @@ func (s *settings) validate() error {
 	}
 	if _, ok := s.Contexts[s.Context]; s.Context != "" && !ok {
 		return fmt.Errorf("setting context: %q is not in contexts\n  fix: %s", s.Context, near.Fix(s.Context, "context", slices.Collect(maps.Keys(s.Contexts))))
+	}
+	if err := checkMetricsListen(s.Metrics.Listen); err != nil {
+		return fmt.Errorf("setting metrics.listen: %w", err)
 	}
 	return nil
 }

@@ -113,11 +113,14 @@ func (r *Region) addZone(number int, zone *pb.LabZone, hosts []*pb.LabHost) erro
 	return nil
 }
 
+// metricsPort is where a lab's servers tell how they are, on their own addresses.
+const metricsPort = "7449"
+
 // serverWorkload is a control server: a workload like any other.
 func serverWorkload() *pb.Workload {
 	return &pb.Workload{
 		Name: "server", Role: ServerRole, ReadyWithin: &pb.Span{Nanos: int64(30 * time.Second)},
-		Start: []string{"${squall}", "server", "--bundle", "${bundle}", "--dir", "${data}", "--socket", "${socket}"},
+		Start: []string{"${squall}", "server", "--bundle", "${bundle}", "--dir", "${data}", "--socket", "${socket}", "--metrics-listen", "${ip}:" + metricsPort},
 	}
 }
 

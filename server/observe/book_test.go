@@ -138,6 +138,7 @@ func busy(t *testing.T) *book {
 	b.host("a1", "zone-a", "a")
 	b.host("b1", "zone-b", "a")
 	b.host("c1", "zone-c", "a")
+	b.host("d1", "zone-d", "a")
 	b.schedule("weekly", "dark")
 	b.values()
 	b.run("dark-1", "dark", "a1")
@@ -149,6 +150,8 @@ func busy(t *testing.T) *book {
 	b.step("dark-3", "a1", pb.StepState_STEP_STATE_HELD, 0)
 	b.now += 80e9
 	b.host("b1", "zone-b", "")
+	b.run("dark-4", "dark", "c1")
+	b.step("dark-4", "c1", pb.StepState_STEP_STATE_HELD, 0)
 	b.apply(&pb.Command{Kind: &pb.Command_Halt{Halt: &pb.Halt{Id: "h"}}})
 	b.Call("/squall.v1.ControlService/Status", nil)
 	b.Took("/squall.v1.ControlService/Status", time.Millisecond)

@@ -52,9 +52,8 @@ var table = append(ofServer, ofState...)
 
 var ofServer = []figure{
 	{"squall_build_info", "The build of this server; always 1.", []string{"version", "goversion"}, func(_ *picture, to sums) {
-		build, _ := debug.ReadBuildInfo()
-		if build != nil {
-			to.add(1, build.Main.Version, build.GoVersion)
+		if build, ok := debug.ReadBuildInfo(); ok {
+			to.add(1, strings.Trim(build.Main.Version, "()"), build.GoVersion)
 		}
 	}},
 	{"squall_server_ready", "1 while /readyz says yes: this server knows a leader and has applied what that had committed, within the lease.", nil, func(p *picture, to sums) {

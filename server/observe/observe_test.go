@@ -87,12 +87,10 @@ func TestRunsAreCountedOnceWhenTheyAreDone(t *testing.T) {
 		`squall_runs_total{experiment="dark",verdict="inconclusive"}`:                     1,
 		`squall_fault_injections_total{fault="dns.fail",result="reverted",zone="zone-a"}`: 1,
 		`squall_lease_expiries_total`:                                                     1,
+		`squall_runs_total{experiment="dark",verdict="pass"}`:                             0, // it was done before
 	}
 	b.holds(want)
 	b.holds(want)
-	if _, told := b.values()[`squall_runs_total{experiment="dark",verdict="pass"}`]; told {
-		t.Error("a run of before the first look is counted")
-	}
 }
 
 func TestSlotsAreToldByWhatBecameOfThem(t *testing.T) {
@@ -193,7 +191,7 @@ func TestZonesAndExperimentsAreBounded(t *testing.T) {
 		of[name]++
 	}
 	for name, most := range map[string]int{
-		"squall_agents": 3 * 101, "squall_residue_hosts": 101, "squall_runs_total": 1001,
+		"squall_agents": 3 * 101, "squall_residue_hosts": 101, "squall_runs_total": 8 * 1001,
 		"squall_fault_injections_total": 101, "squall_experiment_since_pass_seconds": 1000,
 	} {
 		if of[name] > most || of[name] == 0 {

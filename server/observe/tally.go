@@ -53,6 +53,7 @@ func newTally() *tally {
 // looks, the oldest are not counted.
 func (t *tally) take(v *state.View) {
 	first := t.done == nil
+	t.begin(v)
 	done := make(map[string]bool)
 	for _, r := range v.Runs() {
 		if !runDone(r) {
@@ -73,7 +74,26 @@ func (t *tally) take(v *state.View) {
 	t.done, t.dealt = done, dealt
 }
 
+// begin tells the counters of experiments that may be run before there is
+// anything to count: what first comes as 1 is no increase.
+func (t *tally) begin(v *state.View) {
+	for _, s := range v.Schedules() {
+		t.beginRuns(s.GetExperiment().GetName())
+	}
+	for _, r := range v.Active() {
+		t.beginRuns(r.GetExperiment().GetName())
+	}
+}
+
+func (t *tally) beginRuns(experiment string) {
+	experiment = t.experiments.told(experiment, mostExperiments)
+	for v := pb.Verdict_VERDICT_PASS; v <= pb.Verdict_VERDICT_DONE; v++ {
+		t.runs.WithLabelValues(experiment, word(v))
+	}
+}
+
 func (t *tally) countRun(v *state.View, r *pb.Run) {
+	t.beginRuns(r.GetExperiment().GetName())
 	t.runs.WithLabelValues(t.experiments.told(r.GetExperiment().GetName(), mostExperiments), word(r.GetVerdict())).Inc()
 	for h := range report.Steps(v, r) {
 		zone := t.zones.told(zoneOf(v, h.Slot.GetHost()), mostZones)
