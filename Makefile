@@ -9,6 +9,8 @@ FUZZTIME ?= 20s
 BENCH ?= .
 GEN := $(GO) tool -modfile=.tools/gen/go.mod
 BUF := $(GO) tool -modfile=.tools/buf/go.mod buf
+# Without service discovery, which is most of it and reads no rules.
+PROMTOOL := GOFLAGS="$$($(GO) env GOFLAGS) -tags=remove_all_sd" $(GO) tool -modfile=.tools/promtool/go.mod promtool
 LINT := $(GO) tool -modfile=.tools/lint/go.mod golangci-lint
 # Packages whose promises are about goroutines: they run under the race detector.
 RACE := ./agent ./agent/process ./agent/session ./agent/step ./agent/undo ./server/... ./proto/clock ./proto/probe
@@ -71,7 +73,11 @@ lint:
 fmt: ## format
 	$(GEN) gofumpt -l -w agent cli experiments proto server
 
-check: lint ## lint, and compare generated code and BPF objects when their inputs changed
+rules: ## try the alert rules in docs with Prometheus' own promtool
+	$(PROMTOOL) check rules docs/alerts.yaml
+	$(PROMTOOL) test rules docs/alerts_test.yaml
+
+check: lint rules ## lint, try the alert rules, compare generated code and BPF objects when their inputs changed
 	test -z "$$($(GEN) gofumpt -l agent cli experiments proto server | grep -v '\.pb\.go$$')"
 	$(GO) mod tidy -diff
 	.tools/generated check
@@ -79,4 +85,4 @@ check: lint ## lint, and compare generated code and BPF objects when their input
 clean: ## remove what was built
 	rm -rf bin
 
-.PHONY: help build demo test vet unit race sim sweep bench fuzz cover proto bpf lint fmt check clean
+.PHONY: help build demo test vet unit race sim sweep bench fuzz cover proto bpf lint rules fmt check clean
