@@ -90,6 +90,14 @@ func nextTable(w io.Writer, zone string, slots []*pb.NextSlot) {
 	}
 	fmt.Fprintf(w, "NEXT IN %s\tUTC\tHINDERED BY\n", strings.ToUpper(zone))
 	for _, slot := range slots {
-		fmt.Fprintf(w, "%s\t%s\t%s\n", slot.GetSlot(), time.Unix(0, slot.GetAtUnixNanos()).UTC().Format(schedule.CivilLayout), orDash(strings.Join(slot.GetHinderedBy(), "; ")))
+		fmt.Fprintf(w, "%s\t%s\t%s\n", slot.GetSlot(), utcWord(time.Unix(0, slot.GetAtUnixNanos())), orDash(strings.Join(slot.GetHinderedBy(), "; ")))
 	}
+}
+
+// utcWord is an instant in UTC, with seconds where a jitter gives it some.
+func utcWord(at time.Time) string {
+	if at.Second() == 0 {
+		return at.UTC().Format(schedule.CivilLayout)
+	}
+	return at.UTC().Format(schedule.CivilLayout + ":05")
 }

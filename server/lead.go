@@ -55,7 +55,7 @@ func (s *Server) takeUp(ctx context.Context, t consensus.Term) (stop func()) {
 }
 
 func (s *Server) conduct(ctx context.Context) {
-	c := conduct.Conductor{Machine: s.machine, Proposer: own{s}, Pusher: pusher{s}, Now: s.now, Decide: s.cfg.Decide, Log: s.log}
+	c := conduct.Conductor{Machine: s.machine, Proposer: own{s}, Pusher: pusher{s}, Now: s.now, Doubt: s.doubt, Decide: s.cfg.Decide, Log: s.log}
 	if err := c.Lead(ctx); err != nil && !errors.Is(err, context.Canceled) {
 		s.log.Error("conductor stopped", "cause", err)
 	}

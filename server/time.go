@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -118,6 +119,20 @@ func (s *Server) steer(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// doubt is why this leader's cluster time is not to be relied on for what the
+// calendar says; empty where it is.
+func (s *Server) doubt() string {
+	s.walls.note(s.id, s.wall())
+	off, ok := s.clock.Off(s.local(), s.walls.all(s.serverIDs()))
+	switch {
+	case !ok:
+		return "the wall clocks of most servers are not heard from yet"
+	case off.Abs() > clock.Astray:
+		return fmt.Sprintf("it is %s off the servers' wall clocks", off.Round(time.Millisecond))
+	}
+	return ""
 }
 
 // walls are the servers' wall clocks, as the leader heard them.

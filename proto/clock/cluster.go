@@ -95,12 +95,26 @@ func (c *Cluster) Follow(now time.Duration) {
 func (c *Cluster) Steer(now time.Duration, walls []time.Duration, hold bool) (off time.Duration, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if off, ok = c.off(now, walls); ok {
+		c.turn(now, c.rate(off, hold))
+	}
+	return off, ok
+}
+
+// Off is a leader's cluster time minus the median of the servers' wall clocks, as
+// Steer has it, and moves nothing.
+func (c *Cluster) Off(now time.Duration, walls []time.Duration) (off time.Duration, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.off(now, walls)
+}
+
+// off is Off. The caller holds mu.
+func (c *Cluster) off(now time.Duration, walls []time.Duration) (off time.Duration, ok bool) {
 	if !c.leading || len(walls) == 0 {
 		return 0, false
 	}
-	off = time.Duration(c.reading(now).Unix) - now - median(walls)
-	c.turn(now, c.rate(off, hold))
-	return off, true
+	return time.Duration(c.reading(now).Unix) - now - median(walls), true
 }
 
 // rate is how fast to slew a time that is off: it begins where that is far and

@@ -27,6 +27,9 @@ func (t *term) keepSlots(ctx context.Context) {
 // slots are what is due for all schedules, and when the next is.
 func (t *term) slots(clerk *slotClerk, v *state.View) (commands []*pb.Command, wake time.Time) {
 	now := t.Now()
+	if t.Doubt != nil {
+		clerk.doubt = t.Doubt()
+	}
 	for _, s := range v.Schedules() {
 		d := clerk.due(now, v, s)
 		commands = append(commands, d.Record...)

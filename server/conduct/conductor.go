@@ -46,7 +46,10 @@ type Conductor struct {
 	Pusher   Pusher
 	// Now is cluster time.
 	Now func() time.Time
-	Log *slog.Logger
+	// Doubt is why cluster time is not to be relied on by the calendar, empty where
+	// it is; nil is never. While there is a reason, slots wait.
+	Doubt func() string
+	Log   *slog.Logger
 
 	// Decide makes a decision about a run; nil is Decider.Decide. Simulations
 	// bring one that is slow.

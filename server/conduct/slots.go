@@ -102,7 +102,7 @@ func (b *booking) unlessDoubted(doubt string, deal func() *pb.Command) Decision 
 }
 
 // lookAgain is how often a slot that waits looks whether cluster time is in doubt still.
-const lookAgain = time.Second
+const lookAgain = 200 * time.Millisecond
 
 func (k *slotClerk) page(s *pb.Scheduled) page {
 	if p, known := k.pages[s]; known {
