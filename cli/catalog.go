@@ -53,6 +53,9 @@ func (a *app) listCatalog() error {
 	return a.show(listView("experiments", scenarios))
 }
 
+// errNoExperiment is returned for a name that is neither a file's nor a scenario's.
+var errNoExperiment = errors.New("there is no such file, nor such a scenario")
+
 // readExperiment reads a file or, where there is none of that name, a scenario
 // of the catalog.
 func readExperiment(nameOrPath string) (string, []byte, error) {
@@ -63,7 +66,7 @@ func readExperiment(nameOrPath string) (string, []byte, error) {
 	if scenario, unknown := catalog.Source(nameOrPath); unknown == nil {
 		return nameOrPath + ".yaml", scenario, nil
 	}
-	return nameOrPath, nil, fmt.Errorf("read experiment %s: there is no such file, nor such a scenario; %s", nameOrPath, near.Fix(nameOrPath, "scenario", catalog.List()))
+	return nameOrPath, nil, fmt.Errorf("read experiment %s: %w; %s", nameOrPath, errNoExperiment, near.Fix(nameOrPath, "scenario", catalog.List()))
 }
 
 // readFile reads a file that somebody named. What is longer than any legal file

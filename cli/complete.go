@@ -42,6 +42,26 @@ func (a *app) completeRuns() completion {
 	}))
 }
 
+// completeExperiments offers the files that are kept, as the only argument.
+func (a *app) completeExperiments() completion {
+	return onlyArgument(a.completeLive(func(ctx context.Context, c *client, add func(string)) {
+		kept, _ := listExperiments(ctx, c)
+		for _, k := range kept.GetExperiments() {
+			add(k.GetName())
+		}
+	}))
+}
+
+// completeCalendars offers the calendars that are kept, as the first argument.
+func (a *app) completeCalendars() completion {
+	return onlyArgument(a.completeLive(func(ctx context.Context, c *client, add func(string)) {
+		calendars, _ := listCalendars(ctx, c)
+		for _, k := range calendars.GetCalendars() {
+			add(k.GetName())
+		}
+	}))
+}
+
 // onlyArgument offers nothing behind the first argument.
 func onlyArgument(offer completion) completion {
 	return func(c *cobra.Command, args []string, start string) ([]cobra.Completion, cobra.ShellCompDirective) {

@@ -80,10 +80,12 @@ func newRootCmd(a *app) *cobra.Command {
 	root.AddCommand(
 		newAgentCmd(a),
 		newAgentWorkerCmd(a),
+		newCalendarCmd(a),
 		newCatalogCmd(a),
 		newConfigCmd(a),
 		newDescribeCmd(a),
 		newDoctorCmd(a),
+		newExperimentCmd(a),
 		newExplainCmd(a),
 		newGetCmd(a),
 		newForgetCmd(a),

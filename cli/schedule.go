@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -41,14 +42,12 @@ func newScheduleAddCmd(a *app) *cobra.Command {
 	var req pb.PutScheduleRequest
 	var aim []string
 	c := &cobra.Command{
-		Use: "add FILE", Short: "Keep an experiment and begin its runs by its `schedule`", Args: cobra.ExactArgs(1),
-		Long: "Keep an experiment and begin its runs by its `schedule`. With --replace it takes the place of the schedule of its name, and slots that were dealt with stay so. It is refused where its plan is: a slot that comes then would begin nothing.",
+		Use: "add FILE|NAME[@DIGEST]", Short: "Keep an experiment and begin its runs by its `schedule`", Args: cobra.ExactArgs(1),
+		Long:              "Keep an experiment and begin its runs by its `schedule`. A file is kept as `squall experiment put` keeps it; NAME is one that is kept. Its runs are of the version of now, whatever is put later. With --replace it takes the place of the schedule of its name, and slots that were dealt with stay so. It is refused where its plan is: a slot that comes then would begin nothing.",
+		ValidArgsFunction: orFile(a.completeExperiments()),
 		RunE: func(c *cobra.Command, args []string) (err error) {
-			if req.File, req.Source, err = readExperiment(args[0]); err != nil {
-				return usage(err)
-			}
-			if _, err := scheduleOf(req.GetFile(), req.GetSource()); err != nil {
-				return usage(err)
+			if err := scheduled(args[0], &req); err != nil {
+				return err
 			}
 			req.Id = newID()
 			if req.Aim, err = parseAim(aim); err != nil {
@@ -74,6 +73,23 @@ func newScheduleAddCmd(a *app) *cobra.Command {
 	c.Flags().StringArrayVar(&aim, "aim", nil, aimUsage)
 	c.Flags().StringVar(&req.Why, "why", "", "the reason, for the record")
 	return c
+}
+
+// scheduled takes a file up, or the name of one that is kept where there is no
+// such file.
+func scheduled(nameOrPath string, req *pb.PutScheduleRequest) (err error) {
+	req.File, req.Source, err = readExperiment(nameOrPath)
+	if errors.Is(err, errNoExperiment) && !strings.HasSuffix(nameOrPath, ".yaml") && !strings.Contains(nameOrPath, "/") {
+		req.File, req.Experiment = "", nameOrPath
+		return nil
+	}
+	if err == nil {
+		_, err = scheduleOf(req.GetFile(), req.GetSource())
+	}
+	if err != nil {
+		return usage(err)
+	}
+	return nil
 }
 
 func addedView(resp *pb.PutScheduleResponse) view {
@@ -184,6 +200,9 @@ func scheduleView(s *pb.Scheduled, next *pb.NextSlotsResponse) view {
 		e := s.GetExperiment()
 		fmt.Fprintf(w, "%s\t%s\n", s.GetName(), e.GetTitle())
 		fmt.Fprintf(w, "  begins\t%s\n", whenWords(e.GetSchedule()))
+		if s.GetPin() != nil {
+			fmt.Fprintf(w, "  runs\t%s\n", pinName(s.GetPin()))
+		}
 		fmt.Fprintf(w, "  kept by\t%s\n", byLine(s.GetBy(), s.GetPutUnixNanos()))
 		if p := s.GetPausedBy(); p != nil {
 			fmt.Fprintf(w, "  paused by\t%s\n", byLine(p, s.GetPausedUnixNanos()))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -19,7 +20,7 @@ func newScheduleNextCmd(a *app) *cobra.Command {
 	count := 10
 	c := &cobra.Command{
 		Use: "next NAME|FILE", Short: "The next slots, in the schedule's zone and in UTC, and what hinders each", Args: cobra.ExactArgs(1),
-		Long:              "The next slots, in the schedule's zone and in UTC, and what hinders each as things stand: a day that is left out, an hour that clocks leave out, a pause, the halt lever, a run that is under way then. Of a file, only its own rules are looked at, and no control plane is asked.",
+		Long:              "The next slots, in the schedule's zone and in UTC, and what hinders each as things stand: a day that is left out, an hour that clocks leave out, a pause, the halt lever, a run that is under way then. Of a file, only its own rules are looked at, and the calendars of the cluster that it names.",
 		ValidArgsFunction: orFile(a.completeSchedules()),
 		RunE: func(c *cobra.Command, args []string) error {
 			if count < 1 || count > 1000 {
@@ -37,7 +38,7 @@ func newScheduleNextCmd(a *app) *cobra.Command {
 			if err != nil {
 				return usage(err)
 			}
-			return a.show(nextView(e.GetName(), upcoming(e, time.Now(), count)))
+			return a.showUpcoming(c.Context(), e, count)
 		},
 	}
 	c.Flags().IntVar(&count, "count", count, "how many")
@@ -56,10 +57,27 @@ func scheduleOf(path string, src []byte) (*pb.Experiment, error) {
 	return e, nil
 }
 
-// upcoming are the next slots by a schedule's own rules, under its experiment's name.
-func upcoming(e *pb.Experiment, now time.Time, count int) *pb.NextSlotsResponse {
+// showUpcoming shows the next slots by a file's own rules. Only the calendars
+// that it names are asked for.
+func (a *app) showUpcoming(ctx context.Context, e *pb.Experiment, count int) error {
+	s := &pb.Scheduled{Name: e.GetName(), Experiment: e}
+	if len(schedule.Named(e.GetSchedule())) > 0 {
+		client, err := a.connect()
+		if err != nil {
+			return err
+		}
+		defer client.close()
+		calendars, err := listCalendars(ctx, client)
+		if err != nil {
+			return err
+		}
+		s.Calendars = calendars.GetCalendars()
+	}
+	slots, err := schedule.Upcoming(s, time.Now(), count)
+	if wrong, ok := errors.AsType[*schedule.Error](err); ok {
+		return usagef("%v\n  fix: %s", wrong, wrong.Fix)
+	}
 	resp := &pb.NextSlotsResponse{Timezone: e.GetSchedule().GetTimezone()}
-	slots, _ := schedule.Upcoming(&pb.Scheduled{Name: e.GetName(), Experiment: e}, now, count) // it was decoded
 	for _, slot := range slots {
 		next := &pb.NextSlot{Slot: slot.Civil, AtUnixNanos: slot.Start.UnixNano()}
 		if slot.Skip != "" {
@@ -67,7 +85,7 @@ func upcoming(e *pb.Experiment, now time.Time, count int) *pb.NextSlotsResponse 
 		}
 		resp.Slots = append(resp.Slots, next)
 	}
-	return resp
+	return a.show(nextView(e.GetName(), resp))
 }
 
 func nextView(name string, resp *pb.NextSlotsResponse) view {

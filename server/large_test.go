@@ -75,6 +75,12 @@ func (r *region) crowd(lead *unit) {
 // calendars are schedules as large as they may be.
 func (r *region) calendars(lead *unit) {
 	r.t.Helper()
+	for i := range 100 {
+		name := fmt.Sprintf("c-%03d", i)
+		r.command(lead, name, &pb.Command{Kind: &pb.Command_PutCalendar{PutCalendar: &pb.PutCalendar{Calendar: &pb.Calendar{
+			Name: name, Timezone: "UTC", Days: slices.Repeat([]string{"2026-12-24..2026-12-26"}, schedule.MaxDays),
+		}}}})
+	}
 	for i := range 200 {
 		c := &pb.PutSchedule{
 			Name: fmt.Sprintf("s-%03d", i), After: "2026-12-01T10:00",
@@ -178,6 +184,29 @@ var readings = map[string]func(context.Context, pb.ControlServiceClient) error{
 	"ListAuditRecords": func(ctx context.Context, c pb.ControlServiceClient) error {
 		_, err := c.ListAuditRecords(ctx, &pb.ListAuditRecordsRequest{})
 		return err
+	},
+	"ListExperiments": func(ctx context.Context, c pb.ControlServiceClient) error {
+		kept, err := c.ListExperiments(ctx, &pb.ListExperimentsRequest{})
+		return wants(err, "bytes of the file", int(kept.GetExperiments()[0].GetVersions()[0].GetSize()), 900<<10)
+	},
+	"GetExperiment": func(ctx context.Context, c pb.ControlServiceClient) error {
+		v, err := parts.Ask[pb.ExperimentVersion](ctx, c.GetExperiment, &pb.GetExperimentRequest{Name: "test"})
+		return wants(err, "bytes of the file", len(v.GetSource()), 900<<10)
+	},
+	"ListCalendars": func(ctx context.Context, c pb.ControlServiceClient) error {
+		n, token := 0, ""
+		for first := true; first || token != ""; first = false {
+			page, err := c.ListCalendars(ctx, &pb.ListCalendarsRequest{PageSize: 1000, PageToken: token})
+			if err != nil {
+				return err
+			}
+			n, token = n+len(page.GetCalendars()), page.GetNextPageToken()
+		}
+		return wants(nil, "calendars", n, 100)
+	},
+	"GetCalendar": func(ctx context.Context, c pb.ControlServiceClient) error {
+		k, err := c.GetCalendar(ctx, &pb.GetCalendarRequest{Name: "c-000"})
+		return wants(err, "days", len(k.GetCalendar().GetDays()), schedule.MaxDays)
 	},
 	"NextSlots": func(ctx context.Context, c pb.ControlServiceClient) error {
 		next, err := c.NextSlots(ctx, &pb.NextSlotsRequest{Name: "s-000", Count: 1000})

@@ -22,14 +22,15 @@ import (
 // planned now, so that whoever brings it hears what would stop it, but for the
 // runs that are under way today; a run is planned anew at its slot.
 func (d *controlDoor) PutSchedule(ctx context.Context, req *pb.PutScheduleRequest) (*pb.PutScheduleResponse, error) {
-	if len(req.GetSource()) == 0 {
-		return nil, refusef(pb.Refusal_REFUSAL_INVALID, "bring the file", "the request has no experiment")
-	}
 	view, err := d.read(ctx)
 	if err != nil {
 		return nil, err
 	}
-	e, made, err := d.plan(view, draft{aim: req.GetAim(), file: req.GetFile(), source: req.GetSource(), later: true})
+	pin, source, err := fileOf(view, req)
+	if err != nil {
+		return nil, err
+	}
+	e, made, err := d.plan(view, draft{aim: req.GetAim(), file: cmp.Or(req.GetFile(), req.GetExperiment()), source: source, later: true})
 	if err != nil {
 		return nil, err
 	}
@@ -37,14 +38,18 @@ func (d *controlDoor) PutSchedule(ctx context.Context, req *pb.PutScheduleReques
 		return &pb.PutScheduleResponse{Refused: fewProblems(made.GetProblems())}, nil
 	}
 	if e.GetSchedule() == nil {
-		return nil, refusef(pb.Refusal_REFUSAL_INVALID, "add `schedule: { every: first tuesday at 14:30, timezone: UTC }`", "%s does not say when it begins", req.GetFile())
+		return nil, refusef(pb.Refusal_REFUSAL_INVALID, "add `schedule: { every: first tuesday at 14:30, timezone: UTC }`", "%s does not say when it begins", cmp.Or(req.GetFile(), req.GetExperiment()))
+	}
+	calendars, missing := view.CalendarsOf(e.GetSchedule())
+	if missing != nil {
+		return nil, refusal(missing)
 	}
 	after, err := d.civilNow(e.GetSchedule())
 	if err != nil {
 		return nil, err
 	}
 	e.Seed = 0 // each slot has its own
-	kept := &pb.Scheduled{Name: cmp.Or(req.GetName(), e.GetName()), Experiment: e, Watermark: after}
+	kept := &pb.Scheduled{Name: cmp.Or(req.GetName(), e.GetName()), Experiment: e, Watermark: after, Calendars: calendars, Pin: pin}
 	outlook := report.Outlook{View: view, Schedule: kept, Length: time.Duration(made.GetLengthNanos()), Now: d.now()}
 	next, err := firstSlots(outlook)
 	if err != nil {
@@ -53,11 +58,14 @@ func (d *controlDoor) PutSchedule(ctx context.Context, req *pb.PutScheduleReques
 	outcome, err := d.act(ctx, "put schedule", req, &pb.Command{
 		By: d.principal(ctx, req.GetWhy()),
 		Kind: &pb.Command_PutSchedule{PutSchedule: &pb.PutSchedule{
-			Name: kept.GetName(), Experiment: e, Source: req.GetSource(), Aim: req.GetAim(), After: after, Fresh: !req.GetReplace(),
+			Name: kept.GetName(), Experiment: e, Source: req.GetSource(), Pin: pin, Aim: req.GetAim(), After: after, Fresh: !req.GetReplace(),
 		}},
 	})
 	if err != nil {
 		return nil, err
+	}
+	if pin == nil {
+		kept.Pin = &pb.Pin{Experiment: e.GetName(), Digest: state.Digest(source)}
 	}
 	warnings := made.GetWarnings()
 	if p := outlook.Crowded(); p != nil {
@@ -66,6 +74,18 @@ func (d *controlDoor) PutSchedule(ctx context.Context, req *pb.PutScheduleReques
 	return &pb.PutScheduleResponse{
 		Index: outcome.GetIndex(), Warnings: fewProblems(warnings), Schedule: kept, Next: next,
 	}, nil
+}
+
+// fileOf is the file that a schedule is put with: one that the cluster keeps,
+// which is pinned, or one that the request brings.
+func fileOf(view *state.View, req *pb.PutScheduleRequest) (*pb.Pin, []byte, error) {
+	switch {
+	case (req.GetExperiment() == "") == (len(req.GetSource()) == 0):
+		return nil, nil, refusef(pb.Refusal_REFUSAL_INVALID, "bring a file, or name one that is kept", "the request has no experiment, or two of them")
+	case req.GetExperiment() != "":
+		return referred(view, req.GetExperiment())
+	}
+	return nil, req.GetSource(), nil
 }
 
 // act proposes what a request asks for: once, however often one with an id comes.

@@ -44,6 +44,8 @@ type Calendar struct {
 	times  []minute
 	window window
 	except []span
+	// blackouts are those of the cluster.
+	blackouts []blackout
 	// last is the last day, none if zero.
 	last   date
 	jitter jitter
@@ -73,12 +75,15 @@ const MaxExcept = 100
 const maxPattern = 200
 
 // Of makes the calendar of a schedule that is kept, or of one that would be: the
-// name decides its jitter.
+// name decides its jitter, and the calendars of the cluster that it names must be
+// there. The error is an *Error.
 func Of(s *pb.Scheduled) (*Calendar, error) {
 	c, err := New(s.GetExperiment().GetSchedule())
-	if err == nil {
-		c.jitter.name = s.GetName()
+	if err != nil {
+		return nil, err
 	}
+	c.jitter.name = s.GetName()
+	c.blackouts, err = blackoutsOf(s)
 	return c, err
 }
 
@@ -123,18 +128,24 @@ func (c *Calendar) setPattern(s *pb.Schedule) error {
 }
 
 func (c *Calendar) setZone(s *pb.Schedule) (err error) {
+	c.zone, err = zoneOf(s.GetTimezone())
+	return err
+}
+
+// zoneOf is a time zone by its name, in the build's rules.
+func zoneOf(name string) (*time.Location, error) {
 	const fix = "write a name of the tz database, such as Europe/Paris or UTC"
-	switch name := s.GetTimezone(); name {
+	switch name {
 	case "":
-		return &Error{"timezone", "the schedule has no time zone", fix}
+		return nil, &Error{"timezone", "there is no time zone given", fix}
 	case "Local":
-		return &Error{"timezone", `"Local" is another zone on each machine`, fix}
-	default:
-		if c.zone, err = time.LoadLocation(name); err != nil {
-			return &Error{"timezone", fmt.Sprintf("there is no time zone %.80q", name), fix}
-		}
-		return nil
+		return nil, &Error{"timezone", `"Local" is another zone on each machine`, fix}
 	}
+	zone, err := time.LoadLocation(name)
+	if err != nil {
+		return nil, &Error{"timezone", fmt.Sprintf("there is no time zone %.80q", name), fix}
+	}
+	return zone, nil
 }
 
 // setWindow leaves out the times outside of the window.
@@ -163,11 +174,14 @@ func (c *Calendar) setWindow(s *pb.Schedule) error {
 
 // setDays takes up the days on which nothing begins, and the last one.
 func (c *Calendar) setDays(s *pb.Schedule) (err error) {
-	const fix = `write a day or two in quotes, such as "2026-12-24" or "2026-12-24..2027-01-02"`
+	const fix = `write a day or two in quotes, such as "2026-12-24" or "2026-12-24..2027-01-02", or the name of a calendar`
 	if n := len(s.GetExcept()); n > MaxExcept {
 		return &Error{"except", fmt.Sprintf("%d days and spans of days are left out", n), fmt.Sprintf("leave out at most %d; a span such as \"2026-12-24..2027-01-02\" is one", MaxExcept)}
 	}
 	for _, text := range s.GetExcept() {
+		if calendarName.MatchString(text) {
+			continue // it is the cluster's to know
+		}
 		days, err := parseSpan(text)
 		if err != nil {
 			return &Error{"except", err.Error(), fix}
@@ -247,6 +261,11 @@ func (c *Calendar) slot(d date, m minute) Slot {
 	for _, out := range c.except {
 		if out.has(d) {
 			s.Skip = fmt.Sprintf("%s is in %s, which the schedule leaves out", d, out)
+		}
+	}
+	for _, out := range c.blackouts {
+		if why := out.why(s.Start); why != "" {
+			s.Skip = why
 		}
 	}
 	return s

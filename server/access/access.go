@@ -27,7 +27,8 @@ const (
 	Lever   Object = "lever"
 	Session Object = "session"
 	Cluster Object = "cluster"
-	// Schedule is what begins runs by the calendar.
+	// Schedule is what begins runs by the calendar: schedules, the files that they
+	// pin, and calendars.
 	Schedule Object = "schedule"
 )
 
@@ -74,6 +75,14 @@ var rules = map[string]Rule{
 	pb.ControlService_NextSlots_FullMethodName:        {Roles: people, Object: Reading},
 	pb.ControlService_PauseSchedule_FullMethodName:    {Roles: people, Object: Schedule},
 	pb.ControlService_RemoveSchedule_FullMethodName:   {Roles: people, Object: Schedule},
+	pb.ControlService_PutExperiment_FullMethodName:    {Roles: people, Object: Schedule},
+	pb.ControlService_ListExperiments_FullMethodName:  {Roles: people, Object: Reading},
+	pb.ControlService_GetExperiment_FullMethodName:    {Roles: people, Object: Reading},
+	pb.ControlService_RemoveExperiment_FullMethodName: {Roles: people, Object: Schedule},
+	pb.ControlService_PutCalendar_FullMethodName:      {Roles: people, Object: Schedule},
+	pb.ControlService_ListCalendars_FullMethodName:    {Roles: people, Object: Reading},
+	pb.ControlService_GetCalendar_FullMethodName:      {Roles: people, Object: Reading},
+	pb.ControlService_RemoveCalendar_FullMethodName:   {Roles: people, Object: Schedule},
 
 	pb.PeerService_Propose_FullMethodName:      {Roles: servers, Object: Cluster, Mends: true},
 	pb.PeerService_ProposeLarge_FullMethodName: {Roles: servers, Object: Cluster, Mends: true},

@@ -85,6 +85,14 @@ func actOf(c *pb.Command) (act, object string) {
 			return "pause schedule", k.PauseSchedule.GetName()
 		}
 		return "resume schedule", k.PauseSchedule.GetName()
+	case *pb.Command_PutExperiment:
+		return "put experiment", at(k.PutExperiment.GetName(), Digest(k.PutExperiment.GetSource()))
+	case *pb.Command_RemoveExperiment:
+		return "remove experiment", at(k.RemoveExperiment.GetName(), k.RemoveExperiment.GetDigest())
+	case *pb.Command_PutCalendar:
+		return "put calendar", k.PutCalendar.GetCalendar().GetName()
+	case *pb.Command_RemoveCalendar:
+		return "remove calendar", k.RemoveCalendar.GetName()
 	case *pb.Command_SetGuardrails:
 		return "guardrails", ""
 	case *pb.Command_RaiseEpoch:

@@ -76,6 +76,14 @@ func (t *change) apply() *pb.Problem {
 		return t.passSlot(k.PassSlot)
 	case *pb.Command_HoldSlot:
 		return t.holdSlot(k.HoldSlot)
+	case *pb.Command_PutExperiment:
+		return t.putExperiment(k.PutExperiment.GetName(), k.PutExperiment.GetSource())
+	case *pb.Command_RemoveExperiment:
+		return t.removeExperiment(k.RemoveExperiment)
+	case *pb.Command_PutCalendar:
+		return t.putCalendar(k.PutCalendar.GetCalendar())
+	case *pb.Command_RemoveCalendar:
+		return t.removeCalendar(k.RemoveCalendar.GetName())
 	case *pb.Command_GrantTokens:
 		return t.grantTokens(k.GrantTokens)
 	case *pb.Command_Halt:

@@ -43,8 +43,13 @@ func (t *change) putSchedule(c *pb.PutSchedule) *pb.Problem {
 	case known == nil && len(t.schedules) >= maxSchedules:
 		return refuse(pb.Refusal_REFUSAL_GUARDRAIL, "remove one with: squall schedule remove NAME", "%d schedules are kept, the most that may be", maxSchedules)
 	}
+	calendars, missing := t.CalendarsOf(c.GetExperiment().GetSchedule())
+	pin, source, refused := t.pin(c)
+	if p := cmp.Or(missing, refused); p != nil {
+		return p
+	}
 	s := &pb.Scheduled{
-		Name: c.GetName(), Experiment: c.GetExperiment(), Source: c.GetSource(), Aim: c.GetAim(),
+		Name: c.GetName(), Experiment: c.GetExperiment(), Source: source, Pin: pin, Calendars: calendars, Aim: c.GetAim(),
 		By: t.cmd.GetBy(), PutUnixNanos: t.last, Watermark: c.GetAfter(), History: known.GetHistory(), Begun: known.GetBegun(),
 		PausedBy: known.GetPausedBy(), PausedUnixNanos: known.GetPausedUnixNanos(), PausedRun: known.GetPausedRun(),
 		AddedIndex: cmp.Or(known.GetAddedIndex(), t.index),

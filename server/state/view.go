@@ -24,6 +24,8 @@ type View struct {
 	guardrails   *pb.Guardrails
 	schedules    map[string]*pb.Scheduled
 	restored     int64 // cluster time of the newest restore
+	experiments  map[string]*pb.KeptExperiment
+	calendars    map[string]*pb.Calendar
 	audit        []*pb.AuditRecord
 	orders       table[uint64] // host -> index at which its order last changed
 	recent       recents       // the newest of those changes
@@ -179,9 +181,9 @@ func (v *View) snapshot() *pb.State {
 	s := &pb.State{
 		Index: v.index, Epoch: v.epoch, Rules: v.rules, LastUnixNanos: v.last,
 		Hosts: v.hosts.asMap(), Halt: v.halt, Guardrails: v.guardrails, Audit: v.audit,
-		OrderIndex: v.orders.asMap(), OrderFloor: v.floor, HaltIndex: v.pulled.asMap(), Schedules: v.schedules,
-		RestoredUnixNanos: v.restored,
-		Runs:              make(map[string]*pb.Run, len(v.runs)),
+		OrderIndex: v.orders.asMap(), OrderFloor: v.floor, HaltIndex: v.pulled.asMap(), Schedules: v.bareSchedules(),
+		Experiments: v.experiments, Calendars: v.calendars, RestoredUnixNanos: v.restored,
+		Runs: make(map[string]*pb.Run, len(v.runs)),
 	}
 	for _, r := range v.Runs() {
 		s.Runs[r.GetId()] = r
@@ -196,12 +198,10 @@ func viewOf(s *pb.State) (*View, error) {
 	v.index, v.epoch, v.rules, v.last = s.GetIndex(), s.GetEpoch(), s.GetRules(), s.GetLastUnixNanos()
 	v.hosts, v.halt, v.guardrails, v.audit = tableOf(s.GetHosts()), s.GetHalt(), s.GetGuardrails(), s.GetAudit()
 	v.orders, v.floor, v.pulled = tableOf(s.GetOrderIndex()), s.GetOrderFloor(), tableOf(s.GetHaltIndex())
-	for name, kept := range s.GetSchedules() {
-		if kept.GetName() != name {
-			return nil, fmt.Errorf("schedule %q: its name is %q", name, kept.GetName())
-		}
+	if err := v.restoreKept(s); err != nil {
+		return nil, err
 	}
-	v.schedules, v.restored = s.GetSchedules(), s.GetRestoredUnixNanos()
+	v.restored = s.GetRestoredUnixNanos()
 	v.recent.since = v.index
 	v.runs = make(map[string]*record, len(s.GetRuns()))
 	for id, r := range s.GetRuns() {

@@ -2740,7 +2740,9 @@ type PutScheduleRequest struct {
 	// Chosen by the caller: a request that is sent again does what it did before.
 	Id string `protobuf:"bytes,6,opt,name=id,proto3" json:"id,omitempty"`
 	// Whether it may take the place of a schedule of its name.
-	Replace       bool `protobuf:"varint,7,opt,name=replace,proto3" json:"replace,omitempty"`
+	Replace bool `protobuf:"varint,7,opt,name=replace,proto3" json:"replace,omitempty"`
+	// A kept file, as NAME or NAME@DIGEST, instead of one that is brought.
+	Experiment    string `protobuf:"bytes,8,opt,name=experiment,proto3" json:"experiment,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2822,6 +2824,13 @@ func (x *PutScheduleRequest) GetReplace() bool {
 		return x.Replace
 	}
 	return false
+}
+
+func (x *PutScheduleRequest) GetExperiment() string {
+	if x != nil {
+		return x.Experiment
+	}
+	return ""
 }
 
 // PutScheduleResponse confirms, or says what is wrong with the file or its plan.
@@ -5086,6 +5095,894 @@ func (x *Tried) GetProbes() []*ProbeTrial {
 	return nil
 }
 
+// PutExperimentRequest brings a file.
+type PutExperimentRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Chosen by the caller: a request that is sent again does what it did before.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The name of the file, for messages, and what stands in it.
+	File          string `protobuf:"bytes,2,opt,name=file,proto3" json:"file,omitempty"`
+	Source        []byte `protobuf:"bytes,3,opt,name=source,proto3" json:"source,omitempty"`
+	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutExperimentRequest) Reset() {
+	*x = PutExperimentRequest{}
+	mi := &file_squall_v1_control_proto_msgTypes[77]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutExperimentRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutExperimentRequest) ProtoMessage() {}
+
+func (x *PutExperimentRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[77]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutExperimentRequest.ProtoReflect.Descriptor instead.
+func (*PutExperimentRequest) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{77}
+}
+
+func (x *PutExperimentRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *PutExperimentRequest) GetFile() string {
+	if x != nil {
+		return x.File
+	}
+	return ""
+}
+
+func (x *PutExperimentRequest) GetSource() []byte {
+	if x != nil {
+		return x.Source
+	}
+	return nil
+}
+
+func (x *PutExperimentRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// PutExperimentResponse confirms, or says what is wrong with the file.
+type PutExperimentResponse struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Index   uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	Refused []*Problem             `protobuf:"bytes,2,rep,name=refused,proto3" json:"refused,omitempty"`
+	// The version as it is kept.
+	Kept          *Pin `protobuf:"bytes,3,opt,name=kept,proto3" json:"kept,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutExperimentResponse) Reset() {
+	*x = PutExperimentResponse{}
+	mi := &file_squall_v1_control_proto_msgTypes[78]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutExperimentResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutExperimentResponse) ProtoMessage() {}
+
+func (x *PutExperimentResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[78]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutExperimentResponse.ProtoReflect.Descriptor instead.
+func (*PutExperimentResponse) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{78}
+}
+
+func (x *PutExperimentResponse) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *PutExperimentResponse) GetRefused() []*Problem {
+	if x != nil {
+		return x.Refused
+	}
+	return nil
+}
+
+func (x *PutExperimentResponse) GetKept() *Pin {
+	if x != nil {
+		return x.Kept
+	}
+	return nil
+}
+
+// ListExperimentsRequest asks for a page of files.
+type ListExperimentsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	PageSize      int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListExperimentsRequest) Reset() {
+	*x = ListExperimentsRequest{}
+	mi := &file_squall_v1_control_proto_msgTypes[79]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListExperimentsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListExperimentsRequest) ProtoMessage() {}
+
+func (x *ListExperimentsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[79]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListExperimentsRequest.ProtoReflect.Descriptor instead.
+func (*ListExperimentsRequest) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{79}
+}
+
+func (x *ListExperimentsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListExperimentsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListExperimentsResponse is a page of files, without what stands in them.
+type ListExperimentsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Experiments   []*KeptExperiment      `protobuf:"bytes,1,rep,name=experiments,proto3" json:"experiments,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListExperimentsResponse) Reset() {
+	*x = ListExperimentsResponse{}
+	mi := &file_squall_v1_control_proto_msgTypes[80]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListExperimentsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListExperimentsResponse) ProtoMessage() {}
+
+func (x *ListExperimentsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[80]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListExperimentsResponse.ProtoReflect.Descriptor instead.
+func (*ListExperimentsResponse) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{80}
+}
+
+func (x *ListExperimentsResponse) GetExperiments() []*KeptExperiment {
+	if x != nil {
+		return x.Experiments
+	}
+	return nil
+}
+
+func (x *ListExperimentsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// GetExperimentRequest names a version of a file.
+type GetExperimentRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The beginning of its digest; empty is the newest.
+	Digest        string `protobuf:"bytes,2,opt,name=digest,proto3" json:"digest,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetExperimentRequest) Reset() {
+	*x = GetExperimentRequest{}
+	mi := &file_squall_v1_control_proto_msgTypes[81]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetExperimentRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetExperimentRequest) ProtoMessage() {}
+
+func (x *GetExperimentRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[81]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetExperimentRequest.ProtoReflect.Descriptor instead.
+func (*GetExperimentRequest) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{81}
+}
+
+func (x *GetExperimentRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *GetExperimentRequest) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+// GetExperimentResponse is a part of an ExperimentVersion.
+type GetExperimentResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Part          []byte                 `protobuf:"bytes,1,opt,name=part,proto3" json:"part,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetExperimentResponse) Reset() {
+	*x = GetExperimentResponse{}
+	mi := &file_squall_v1_control_proto_msgTypes[82]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetExperimentResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetExperimentResponse) ProtoMessage() {}
+
+func (x *GetExperimentResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[82]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetExperimentResponse.ProtoReflect.Descriptor instead.
+func (*GetExperimentResponse) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{82}
+}
+
+func (x *GetExperimentResponse) GetPart() []byte {
+	if x != nil {
+		return x.Part
+	}
+	return nil
+}
+
+// RemoveExperimentRequest names a version of a file, or all of them.
+type RemoveExperimentRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Chosen by the caller: a request that is sent again does what it did before.
+	Id   string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// The beginning of its digest; empty is all.
+	Digest        string `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"`
+	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveExperimentRequest) Reset() {
+	*x = RemoveExperimentRequest{}
+	mi := &file_squall_v1_control_proto_msgTypes[83]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveExperimentRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveExperimentRequest) ProtoMessage() {}
+
+func (x *RemoveExperimentRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[83]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveExperimentRequest.ProtoReflect.Descriptor instead.
+func (*RemoveExperimentRequest) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{83}
+}
+
+func (x *RemoveExperimentRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *RemoveExperimentRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RemoveExperimentRequest) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *RemoveExperimentRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// RemoveExperimentResponse confirms.
+type RemoveExperimentResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveExperimentResponse) Reset() {
+	*x = RemoveExperimentResponse{}
+	mi := &file_squall_v1_control_proto_msgTypes[84]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveExperimentResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveExperimentResponse) ProtoMessage() {}
+
+func (x *RemoveExperimentResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[84]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveExperimentResponse.ProtoReflect.Descriptor instead.
+func (*RemoveExperimentResponse) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{84}
+}
+
+func (x *RemoveExperimentResponse) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+// PutCalendarRequest brings days.
+type PutCalendarRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Chosen by the caller: a request that is sent again does what it did before.
+	Id            string   `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Name          string   `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Timezone      string   `protobuf:"bytes,3,opt,name=timezone,proto3" json:"timezone,omitempty"`
+	Days          []string `protobuf:"bytes,4,rep,name=days,proto3" json:"days,omitempty"`
+	Reason        string   `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutCalendarRequest) Reset() {
+	*x = PutCalendarRequest{}
+	mi := &file_squall_v1_control_proto_msgTypes[85]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutCalendarRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutCalendarRequest) ProtoMessage() {}
+
+func (x *PutCalendarRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[85]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutCalendarRequest.ProtoReflect.Descriptor instead.
+func (*PutCalendarRequest) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{85}
+}
+
+func (x *PutCalendarRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *PutCalendarRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PutCalendarRequest) GetTimezone() string {
+	if x != nil {
+		return x.Timezone
+	}
+	return ""
+}
+
+func (x *PutCalendarRequest) GetDays() []string {
+	if x != nil {
+		return x.Days
+	}
+	return nil
+}
+
+func (x *PutCalendarRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// PutCalendarResponse confirms.
+type PutCalendarResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutCalendarResponse) Reset() {
+	*x = PutCalendarResponse{}
+	mi := &file_squall_v1_control_proto_msgTypes[86]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutCalendarResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutCalendarResponse) ProtoMessage() {}
+
+func (x *PutCalendarResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[86]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutCalendarResponse.ProtoReflect.Descriptor instead.
+func (*PutCalendarResponse) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{86}
+}
+
+func (x *PutCalendarResponse) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+// ListCalendarsRequest asks for a page of calendars.
+type ListCalendarsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	PageSize      int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListCalendarsRequest) Reset() {
+	*x = ListCalendarsRequest{}
+	mi := &file_squall_v1_control_proto_msgTypes[87]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCalendarsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCalendarsRequest) ProtoMessage() {}
+
+func (x *ListCalendarsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[87]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListCalendarsRequest.ProtoReflect.Descriptor instead.
+func (*ListCalendarsRequest) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{87}
+}
+
+func (x *ListCalendarsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListCalendarsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListCalendarsResponse is a page of calendars.
+type ListCalendarsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Calendars     []*Calendar            `protobuf:"bytes,1,rep,name=calendars,proto3" json:"calendars,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListCalendarsResponse) Reset() {
+	*x = ListCalendarsResponse{}
+	mi := &file_squall_v1_control_proto_msgTypes[88]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCalendarsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCalendarsResponse) ProtoMessage() {}
+
+func (x *ListCalendarsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[88]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListCalendarsResponse.ProtoReflect.Descriptor instead.
+func (*ListCalendarsResponse) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{88}
+}
+
+func (x *ListCalendarsResponse) GetCalendars() []*Calendar {
+	if x != nil {
+		return x.Calendars
+	}
+	return nil
+}
+
+func (x *ListCalendarsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// GetCalendarRequest names a calendar.
+type GetCalendarRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetCalendarRequest) Reset() {
+	*x = GetCalendarRequest{}
+	mi := &file_squall_v1_control_proto_msgTypes[89]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetCalendarRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetCalendarRequest) ProtoMessage() {}
+
+func (x *GetCalendarRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[89]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetCalendarRequest.ProtoReflect.Descriptor instead.
+func (*GetCalendarRequest) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{89}
+}
+
+func (x *GetCalendarRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// GetCalendarResponse is a calendar, and which schedules name it.
+type GetCalendarResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Calendar      *Calendar              `protobuf:"bytes,1,opt,name=calendar,proto3" json:"calendar,omitempty"`
+	NamedBy       []string               `protobuf:"bytes,2,rep,name=named_by,json=namedBy,proto3" json:"named_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetCalendarResponse) Reset() {
+	*x = GetCalendarResponse{}
+	mi := &file_squall_v1_control_proto_msgTypes[90]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetCalendarResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetCalendarResponse) ProtoMessage() {}
+
+func (x *GetCalendarResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[90]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetCalendarResponse.ProtoReflect.Descriptor instead.
+func (*GetCalendarResponse) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{90}
+}
+
+func (x *GetCalendarResponse) GetCalendar() *Calendar {
+	if x != nil {
+		return x.Calendar
+	}
+	return nil
+}
+
+func (x *GetCalendarResponse) GetNamedBy() []string {
+	if x != nil {
+		return x.NamedBy
+	}
+	return nil
+}
+
+// RemoveCalendarRequest names a calendar.
+type RemoveCalendarRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Chosen by the caller: a request that is sent again does what it did before.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Name          string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveCalendarRequest) Reset() {
+	*x = RemoveCalendarRequest{}
+	mi := &file_squall_v1_control_proto_msgTypes[91]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveCalendarRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveCalendarRequest) ProtoMessage() {}
+
+func (x *RemoveCalendarRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[91]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveCalendarRequest.ProtoReflect.Descriptor instead.
+func (*RemoveCalendarRequest) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{91}
+}
+
+func (x *RemoveCalendarRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *RemoveCalendarRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RemoveCalendarRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// RemoveCalendarResponse confirms.
+type RemoveCalendarResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveCalendarResponse) Reset() {
+	*x = RemoveCalendarResponse{}
+	mi := &file_squall_v1_control_proto_msgTypes[92]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveCalendarResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveCalendarResponse) ProtoMessage() {}
+
+func (x *RemoveCalendarResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[92]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveCalendarResponse.ProtoReflect.Descriptor instead.
+func (*RemoveCalendarResponse) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{92}
+}
+
+func (x *RemoveCalendarResponse) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
 var File_squall_v1_control_proto protoreflect.FileDescriptor
 
 const file_squall_v1_control_proto_rawDesc = "" +
@@ -5293,7 +6190,7 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"page_token\x18\x02 \x01(\tR\tpageToken\"p\n" +
 	"\x18ListAuditRecordsResponse\x12,\n" +
 	"\x05audit\x18\x01 \x03(\v2\x16.squall.v1.AuditRecordR\x05audit\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x97\x02\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xb7\x02\n" +
 	"\x12PutScheduleRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04file\x18\x02 \x01(\tR\x04file\x12\x16\n" +
@@ -5301,7 +6198,10 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x03aim\x18\x04 \x03(\v2&.squall.v1.PutScheduleRequest.AimEntryR\x03aim\x12\x10\n" +
 	"\x03why\x18\x05 \x01(\tR\x03why\x12\x0e\n" +
 	"\x02id\x18\x06 \x01(\tR\x02id\x12\x18\n" +
-	"\areplace\x18\a \x01(\bR\areplace\x1aK\n" +
+	"\areplace\x18\a \x01(\bR\areplace\x12\x1e\n" +
+	"\n" +
+	"experiment\x18\b \x01(\tR\n" +
+	"experiment\x1aK\n" +
 	"\bAimEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12)\n" +
 	"\x05value\x18\x02 \x01(\v2\x13.squall.v1.ZoneRoleR\x05value:\x028\x01\"\xe4\x01\n" +
@@ -5470,7 +6370,61 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\vTryResponse\x12\x12\n" +
 	"\x04part\x18\x01 \x01(\fR\x04part\"6\n" +
 	"\x05Tried\x12-\n" +
-	"\x06probes\x18\x01 \x03(\v2\x15.squall.v1.ProbeTrialR\x06probes*\x92\x01\n" +
+	"\x06probes\x18\x01 \x03(\v2\x15.squall.v1.ProbeTrialR\x06probes\"j\n" +
+	"\x14PutExperimentRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04file\x18\x02 \x01(\tR\x04file\x12\x16\n" +
+	"\x06source\x18\x03 \x01(\fR\x06source\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"\x7f\n" +
+	"\x15PutExperimentResponse\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\x12,\n" +
+	"\arefused\x18\x02 \x03(\v2\x12.squall.v1.ProblemR\arefused\x12\"\n" +
+	"\x04kept\x18\x03 \x01(\v2\x0e.squall.v1.PinR\x04kept\"T\n" +
+	"\x16ListExperimentsRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"~\n" +
+	"\x17ListExperimentsResponse\x12;\n" +
+	"\vexperiments\x18\x01 \x03(\v2\x19.squall.v1.KeptExperimentR\vexperiments\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"B\n" +
+	"\x14GetExperimentRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06digest\x18\x02 \x01(\tR\x06digest\"+\n" +
+	"\x15GetExperimentResponse\x12\x12\n" +
+	"\x04part\x18\x01 \x01(\fR\x04part\"m\n" +
+	"\x17RemoveExperimentRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
+	"\x06digest\x18\x03 \x01(\tR\x06digest\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"0\n" +
+	"\x18RemoveExperimentResponse\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\"\x80\x01\n" +
+	"\x12PutCalendarRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1a\n" +
+	"\btimezone\x18\x03 \x01(\tR\btimezone\x12\x12\n" +
+	"\x04days\x18\x04 \x03(\tR\x04days\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\"+\n" +
+	"\x13PutCalendarResponse\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\"R\n" +
+	"\x14ListCalendarsRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"r\n" +
+	"\x15ListCalendarsResponse\x121\n" +
+	"\tcalendars\x18\x01 \x03(\v2\x13.squall.v1.CalendarR\tcalendars\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"(\n" +
+	"\x12GetCalendarRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"a\n" +
+	"\x13GetCalendarResponse\x12/\n" +
+	"\bcalendar\x18\x01 \x01(\v2\x13.squall.v1.CalendarR\bcalendar\x12\x19\n" +
+	"\bnamed_by\x18\x02 \x03(\tR\anamedBy\"S\n" +
+	"\x15RemoveCalendarRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\".\n" +
+	"\x16RemoveCalendarResponse\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index*\x92\x01\n" +
 	"\bStanding\x12\x18\n" +
 	"\x14STANDING_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12STANDING_UNTOUCHED\x10\x01\x12\x11\n" +
@@ -5486,7 +6440,7 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x18HOST_CONDITION_RETURNING\x10\x04\x12\x1a\n" +
 	"\x16HOST_CONDITION_UNKNOWN\x10\x05\x12\x1a\n" +
 	"\x16HOST_CONDITION_RESIDUE\x10\x06\x12\x17\n" +
-	"\x13HOST_CONDITION_LOST\x10\a2\xe6\f\n" +
+	"\x13HOST_CONDITION_LOST\x10\a2\x8e\x12\n" +
 	"\x0eControlService\x129\n" +
 	"\x04Plan\x12\x16.squall.v1.PlanRequest\x1a\x17.squall.v1.PlanResponse0\x01\x124\n" +
 	"\x03Run\x12\x15.squall.v1.RunRequest\x1a\x16.squall.v1.RunResponse\x12<\n" +
@@ -5510,7 +6464,15 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\vGetSchedule\x12\x1d.squall.v1.GetScheduleRequest\x1a\x1e.squall.v1.GetScheduleResponse0\x01\x12F\n" +
 	"\tNextSlots\x12\x1b.squall.v1.NextSlotsRequest\x1a\x1c.squall.v1.NextSlotsResponse\x12R\n" +
 	"\rPauseSchedule\x12\x1f.squall.v1.PauseScheduleRequest\x1a .squall.v1.PauseScheduleResponse\x12U\n" +
-	"\x0eRemoveSchedule\x12 .squall.v1.RemoveScheduleRequest\x1a!.squall.v1.RemoveScheduleResponse\x12?\n" +
+	"\x0eRemoveSchedule\x12 .squall.v1.RemoveScheduleRequest\x1a!.squall.v1.RemoveScheduleResponse\x12R\n" +
+	"\rPutExperiment\x12\x1f.squall.v1.PutExperimentRequest\x1a .squall.v1.PutExperimentResponse\x12X\n" +
+	"\x0fListExperiments\x12!.squall.v1.ListExperimentsRequest\x1a\".squall.v1.ListExperimentsResponse\x12T\n" +
+	"\rGetExperiment\x12\x1f.squall.v1.GetExperimentRequest\x1a .squall.v1.GetExperimentResponse0\x01\x12[\n" +
+	"\x10RemoveExperiment\x12\".squall.v1.RemoveExperimentRequest\x1a#.squall.v1.RemoveExperimentResponse\x12L\n" +
+	"\vPutCalendar\x12\x1d.squall.v1.PutCalendarRequest\x1a\x1e.squall.v1.PutCalendarResponse\x12R\n" +
+	"\rListCalendars\x12\x1f.squall.v1.ListCalendarsRequest\x1a .squall.v1.ListCalendarsResponse\x12L\n" +
+	"\vGetCalendar\x12\x1d.squall.v1.GetCalendarRequest\x1a\x1e.squall.v1.GetCalendarResponse\x12U\n" +
+	"\x0eRemoveCalendar\x12 .squall.v1.RemoveCalendarRequest\x1a!.squall.v1.RemoveCalendarResponse\x12?\n" +
 	"\x06Report\x12\x18.squall.v1.ReportRequest\x1a\x19.squall.v1.ReportResponse0\x012\x91\x03\n" +
 	"\vPeerService\x12@\n" +
 	"\aPropose\x12\x19.squall.v1.ProposeRequest\x1a\x1a.squall.v1.ProposeResponse\x12Q\n" +
@@ -5533,7 +6495,7 @@ func file_squall_v1_control_proto_rawDescGZIP() []byte {
 }
 
 var file_squall_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_squall_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 82)
+var file_squall_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 98)
 var file_squall_v1_control_proto_goTypes = []any{
 	(Standing)(0),                    // 0: squall.v1.Standing
 	(HostCondition)(0),               // 1: squall.v1.HostCondition
@@ -5614,174 +6576,214 @@ var file_squall_v1_control_proto_goTypes = []any{
 	(*TryRequest)(nil),               // 76: squall.v1.TryRequest
 	(*TryResponse)(nil),              // 77: squall.v1.TryResponse
 	(*Tried)(nil),                    // 78: squall.v1.Tried
-	nil,                              // 79: squall.v1.PlanRequest.AimEntry
-	nil,                              // 80: squall.v1.RunRequest.AimEntry
-	nil,                              // 81: squall.v1.PutScheduleRequest.AimEntry
-	nil,                              // 82: squall.v1.StepReport.StandingEntry
-	nil,                              // 83: squall.v1.PushRequest.OrdersEntry
-	(*Experiment)(nil),               // 84: squall.v1.Experiment
-	(*Problem)(nil),                  // 85: squall.v1.Problem
-	(*Event)(nil),                    // 86: squall.v1.Event
-	(*HaltLatch)(nil),                // 87: squall.v1.HaltLatch
-	(*RunSummary)(nil),               // 88: squall.v1.RunSummary
-	(*Damage)(nil),                   // 89: squall.v1.Damage
-	(*HostConflict)(nil),             // 90: squall.v1.HostConflict
-	(StepState)(0),                   // 91: squall.v1.StepState
-	(FindingKind)(0),                 // 92: squall.v1.FindingKind
-	(FindingState)(0),                // 93: squall.v1.FindingState
-	(*Registered)(nil),               // 94: squall.v1.Registered
-	(*AuditRecord)(nil),              // 95: squall.v1.AuditRecord
-	(*Scheduled)(nil),                // 96: squall.v1.Scheduled
-	(*Principal)(nil),                // 97: squall.v1.Principal
-	(*OpenStep)(nil),                 // 98: squall.v1.OpenStep
-	(*Finding)(nil),                  // 99: squall.v1.Finding
-	(*Plan)(nil),                     // 100: squall.v1.Plan
-	(EndCause)(0),                    // 101: squall.v1.EndCause
-	(*PlannedPhase)(nil),             // 102: squall.v1.PlannedPhase
-	(*StepStatus)(nil),               // 103: squall.v1.StepStatus
-	(*Command)(nil),                  // 104: squall.v1.Command
-	(*Outcome)(nil),                  // 105: squall.v1.Outcome
-	(*PlannedProbe)(nil),             // 106: squall.v1.PlannedProbe
-	(*ProbeTrial)(nil),               // 107: squall.v1.ProbeTrial
-	(*ZoneRole)(nil),                 // 108: squall.v1.ZoneRole
-	(*Order)(nil),                    // 109: squall.v1.Order
+	(*PutExperimentRequest)(nil),     // 79: squall.v1.PutExperimentRequest
+	(*PutExperimentResponse)(nil),    // 80: squall.v1.PutExperimentResponse
+	(*ListExperimentsRequest)(nil),   // 81: squall.v1.ListExperimentsRequest
+	(*ListExperimentsResponse)(nil),  // 82: squall.v1.ListExperimentsResponse
+	(*GetExperimentRequest)(nil),     // 83: squall.v1.GetExperimentRequest
+	(*GetExperimentResponse)(nil),    // 84: squall.v1.GetExperimentResponse
+	(*RemoveExperimentRequest)(nil),  // 85: squall.v1.RemoveExperimentRequest
+	(*RemoveExperimentResponse)(nil), // 86: squall.v1.RemoveExperimentResponse
+	(*PutCalendarRequest)(nil),       // 87: squall.v1.PutCalendarRequest
+	(*PutCalendarResponse)(nil),      // 88: squall.v1.PutCalendarResponse
+	(*ListCalendarsRequest)(nil),     // 89: squall.v1.ListCalendarsRequest
+	(*ListCalendarsResponse)(nil),    // 90: squall.v1.ListCalendarsResponse
+	(*GetCalendarRequest)(nil),       // 91: squall.v1.GetCalendarRequest
+	(*GetCalendarResponse)(nil),      // 92: squall.v1.GetCalendarResponse
+	(*RemoveCalendarRequest)(nil),    // 93: squall.v1.RemoveCalendarRequest
+	(*RemoveCalendarResponse)(nil),   // 94: squall.v1.RemoveCalendarResponse
+	nil,                              // 95: squall.v1.PlanRequest.AimEntry
+	nil,                              // 96: squall.v1.RunRequest.AimEntry
+	nil,                              // 97: squall.v1.PutScheduleRequest.AimEntry
+	nil,                              // 98: squall.v1.StepReport.StandingEntry
+	nil,                              // 99: squall.v1.PushRequest.OrdersEntry
+	(*Experiment)(nil),               // 100: squall.v1.Experiment
+	(*Problem)(nil),                  // 101: squall.v1.Problem
+	(*Event)(nil),                    // 102: squall.v1.Event
+	(*HaltLatch)(nil),                // 103: squall.v1.HaltLatch
+	(*RunSummary)(nil),               // 104: squall.v1.RunSummary
+	(*Damage)(nil),                   // 105: squall.v1.Damage
+	(*HostConflict)(nil),             // 106: squall.v1.HostConflict
+	(StepState)(0),                   // 107: squall.v1.StepState
+	(FindingKind)(0),                 // 108: squall.v1.FindingKind
+	(FindingState)(0),                // 109: squall.v1.FindingState
+	(*Registered)(nil),               // 110: squall.v1.Registered
+	(*AuditRecord)(nil),              // 111: squall.v1.AuditRecord
+	(*Scheduled)(nil),                // 112: squall.v1.Scheduled
+	(*Principal)(nil),                // 113: squall.v1.Principal
+	(*OpenStep)(nil),                 // 114: squall.v1.OpenStep
+	(*Finding)(nil),                  // 115: squall.v1.Finding
+	(*Plan)(nil),                     // 116: squall.v1.Plan
+	(EndCause)(0),                    // 117: squall.v1.EndCause
+	(*PlannedPhase)(nil),             // 118: squall.v1.PlannedPhase
+	(*StepStatus)(nil),               // 119: squall.v1.StepStatus
+	(*Command)(nil),                  // 120: squall.v1.Command
+	(*Outcome)(nil),                  // 121: squall.v1.Outcome
+	(*PlannedProbe)(nil),             // 122: squall.v1.PlannedProbe
+	(*ProbeTrial)(nil),               // 123: squall.v1.ProbeTrial
+	(*Pin)(nil),                      // 124: squall.v1.Pin
+	(*KeptExperiment)(nil),           // 125: squall.v1.KeptExperiment
+	(*Calendar)(nil),                 // 126: squall.v1.Calendar
+	(*ZoneRole)(nil),                 // 127: squall.v1.ZoneRole
+	(*Order)(nil),                    // 128: squall.v1.Order
 }
 var file_squall_v1_control_proto_depIdxs = []int32{
-	84,  // 0: squall.v1.PlanRequest.experiment:type_name -> squall.v1.Experiment
-	79,  // 1: squall.v1.PlanRequest.aim:type_name -> squall.v1.PlanRequest.AimEntry
-	84,  // 2: squall.v1.RunRequest.experiment:type_name -> squall.v1.Experiment
-	80,  // 3: squall.v1.RunRequest.aim:type_name -> squall.v1.RunRequest.AimEntry
-	85,  // 4: squall.v1.RunResponse.warnings:type_name -> squall.v1.Problem
-	85,  // 5: squall.v1.RunResponse.refused:type_name -> squall.v1.Problem
-	86,  // 6: squall.v1.WatchResponse.event:type_name -> squall.v1.Event
+	100, // 0: squall.v1.PlanRequest.experiment:type_name -> squall.v1.Experiment
+	95,  // 1: squall.v1.PlanRequest.aim:type_name -> squall.v1.PlanRequest.AimEntry
+	100, // 2: squall.v1.RunRequest.experiment:type_name -> squall.v1.Experiment
+	96,  // 3: squall.v1.RunRequest.aim:type_name -> squall.v1.RunRequest.AimEntry
+	101, // 4: squall.v1.RunResponse.warnings:type_name -> squall.v1.Problem
+	101, // 5: squall.v1.RunResponse.refused:type_name -> squall.v1.Problem
+	102, // 6: squall.v1.WatchResponse.event:type_name -> squall.v1.Event
 	10,  // 7: squall.v1.HaltResponse.hosts:type_name -> squall.v1.HostClean
 	0,   // 8: squall.v1.HostClean.standing:type_name -> squall.v1.Standing
 	10,  // 9: squall.v1.UndoResponse.hosts:type_name -> squall.v1.HostClean
-	87,  // 10: squall.v1.Status.halt:type_name -> squall.v1.HaltLatch
-	88,  // 11: squall.v1.Status.runs:type_name -> squall.v1.RunSummary
+	103, // 10: squall.v1.Status.halt:type_name -> squall.v1.HaltLatch
+	104, // 11: squall.v1.Status.runs:type_name -> squall.v1.RunSummary
 	20,  // 12: squall.v1.Status.active:type_name -> squall.v1.ActiveStep
 	10,  // 13: squall.v1.Status.residue:type_name -> squall.v1.HostClean
 	19,  // 14: squall.v1.Status.servers:type_name -> squall.v1.ServerStatus
 	18,  // 15: squall.v1.Status.barred:type_name -> squall.v1.BarredHost
-	89,  // 16: squall.v1.BarredHost.damage:type_name -> squall.v1.Damage
-	90,  // 17: squall.v1.BarredHost.conflict:type_name -> squall.v1.HostConflict
-	91,  // 18: squall.v1.ActiveStep.state:type_name -> squall.v1.StepState
+	105, // 16: squall.v1.BarredHost.damage:type_name -> squall.v1.Damage
+	106, // 17: squall.v1.BarredHost.conflict:type_name -> squall.v1.HostConflict
+	107, // 18: squall.v1.ActiveStep.state:type_name -> squall.v1.StepState
 	0,   // 19: squall.v1.ActiveStep.standing:type_name -> squall.v1.Standing
-	88,  // 20: squall.v1.LiveRun.run:type_name -> squall.v1.RunSummary
+	104, // 20: squall.v1.LiveRun.run:type_name -> squall.v1.RunSummary
 	24,  // 21: squall.v1.LiveRun.hosts:type_name -> squall.v1.LiveHost
 	25,  // 22: squall.v1.LiveRun.faults:type_name -> squall.v1.LiveFault
 	26,  // 23: squall.v1.LiveRun.probes:type_name -> squall.v1.LiveProbe
 	27,  // 24: squall.v1.LiveRun.rules:type_name -> squall.v1.LiveRule
 	10,  // 25: squall.v1.LiveRun.residue:type_name -> squall.v1.HostClean
 	1,   // 26: squall.v1.LiveHost.condition:type_name -> squall.v1.HostCondition
-	92,  // 27: squall.v1.LiveRule.kind:type_name -> squall.v1.FindingKind
-	93,  // 28: squall.v1.LiveRule.state:type_name -> squall.v1.FindingState
-	94,  // 29: squall.v1.ListHostsResponse.hosts:type_name -> squall.v1.Registered
-	94,  // 30: squall.v1.GetHostResponse.host:type_name -> squall.v1.Registered
+	108, // 27: squall.v1.LiveRule.kind:type_name -> squall.v1.FindingKind
+	109, // 28: squall.v1.LiveRule.state:type_name -> squall.v1.FindingState
+	110, // 29: squall.v1.ListHostsResponse.hosts:type_name -> squall.v1.Registered
+	110, // 30: squall.v1.GetHostResponse.host:type_name -> squall.v1.Registered
 	34,  // 31: squall.v1.ListZonesResponse.zones:type_name -> squall.v1.Zone
-	88,  // 32: squall.v1.ListRunsResponse.runs:type_name -> squall.v1.RunSummary
-	95,  // 33: squall.v1.ListAuditRecordsResponse.audit:type_name -> squall.v1.AuditRecord
-	81,  // 34: squall.v1.PutScheduleRequest.aim:type_name -> squall.v1.PutScheduleRequest.AimEntry
-	85,  // 35: squall.v1.PutScheduleResponse.refused:type_name -> squall.v1.Problem
-	96,  // 36: squall.v1.PutScheduleResponse.schedule:type_name -> squall.v1.Scheduled
-	85,  // 37: squall.v1.PutScheduleResponse.warnings:type_name -> squall.v1.Problem
+	104, // 32: squall.v1.ListRunsResponse.runs:type_name -> squall.v1.RunSummary
+	111, // 33: squall.v1.ListAuditRecordsResponse.audit:type_name -> squall.v1.AuditRecord
+	97,  // 34: squall.v1.PutScheduleRequest.aim:type_name -> squall.v1.PutScheduleRequest.AimEntry
+	101, // 35: squall.v1.PutScheduleResponse.refused:type_name -> squall.v1.Problem
+	112, // 36: squall.v1.PutScheduleResponse.schedule:type_name -> squall.v1.Scheduled
+	101, // 37: squall.v1.PutScheduleResponse.warnings:type_name -> squall.v1.Problem
 	45,  // 38: squall.v1.PutScheduleResponse.next:type_name -> squall.v1.NextSlot
 	45,  // 39: squall.v1.NextSlotsResponse.slots:type_name -> squall.v1.NextSlot
-	85,  // 40: squall.v1.NextSlotsResponse.refused:type_name -> squall.v1.Problem
-	96,  // 41: squall.v1.ListSchedulesResponse.schedules:type_name -> squall.v1.Scheduled
-	97,  // 42: squall.v1.PauseScheduleResponse.paused_by:type_name -> squall.v1.Principal
-	98,  // 43: squall.v1.ForgetHostResponse.open:type_name -> squall.v1.OpenStep
-	89,  // 44: squall.v1.ConfirmDamageResponse.damage:type_name -> squall.v1.Damage
-	88,  // 45: squall.v1.RunReport.summary:type_name -> squall.v1.RunSummary
-	99,  // 46: squall.v1.RunReport.findings:type_name -> squall.v1.Finding
+	101, // 40: squall.v1.NextSlotsResponse.refused:type_name -> squall.v1.Problem
+	112, // 41: squall.v1.ListSchedulesResponse.schedules:type_name -> squall.v1.Scheduled
+	113, // 42: squall.v1.PauseScheduleResponse.paused_by:type_name -> squall.v1.Principal
+	114, // 43: squall.v1.ForgetHostResponse.open:type_name -> squall.v1.OpenStep
+	105, // 44: squall.v1.ConfirmDamageResponse.damage:type_name -> squall.v1.Damage
+	104, // 45: squall.v1.RunReport.summary:type_name -> squall.v1.RunSummary
+	115, // 46: squall.v1.RunReport.findings:type_name -> squall.v1.Finding
 	61,  // 47: squall.v1.RunReport.phases:type_name -> squall.v1.PhaseReport
 	62,  // 48: squall.v1.RunReport.steps:type_name -> squall.v1.StepReport
 	65,  // 49: squall.v1.RunReport.probes:type_name -> squall.v1.ProbeReport
 	10,  // 50: squall.v1.RunReport.residue:type_name -> squall.v1.HostClean
-	86,  // 51: squall.v1.RunReport.events:type_name -> squall.v1.Event
-	100, // 52: squall.v1.RunReport.plan:type_name -> squall.v1.Plan
-	101, // 53: squall.v1.RunReport.end_cause:type_name -> squall.v1.EndCause
-	102, // 54: squall.v1.PhaseReport.planned:type_name -> squall.v1.PlannedPhase
-	103, // 55: squall.v1.StepReport.hosts:type_name -> squall.v1.StepStatus
+	102, // 51: squall.v1.RunReport.events:type_name -> squall.v1.Event
+	116, // 52: squall.v1.RunReport.plan:type_name -> squall.v1.Plan
+	117, // 53: squall.v1.RunReport.end_cause:type_name -> squall.v1.EndCause
+	118, // 54: squall.v1.PhaseReport.planned:type_name -> squall.v1.PlannedPhase
+	119, // 55: squall.v1.StepReport.hosts:type_name -> squall.v1.StepStatus
 	64,  // 56: squall.v1.StepReport.skew:type_name -> squall.v1.Spread
 	64,  // 57: squall.v1.StepReport.late:type_name -> squall.v1.Spread
-	82,  // 58: squall.v1.StepReport.standing:type_name -> squall.v1.StepReport.StandingEntry
+	98,  // 58: squall.v1.StepReport.standing:type_name -> squall.v1.StepReport.StandingEntry
 	63,  // 59: squall.v1.StepReport.armed_late:type_name -> squall.v1.LateArming
-	104, // 60: squall.v1.ProposeRequest.command:type_name -> squall.v1.Command
-	105, // 61: squall.v1.ProposeResponse.outcome:type_name -> squall.v1.Outcome
-	105, // 62: squall.v1.ProposeLargeResponse.outcome:type_name -> squall.v1.Outcome
-	83,  // 63: squall.v1.PushRequest.orders:type_name -> squall.v1.PushRequest.OrdersEntry
-	87,  // 64: squall.v1.AlarmRequest.halt:type_name -> squall.v1.HaltLatch
-	106, // 65: squall.v1.TryRequest.probes:type_name -> squall.v1.PlannedProbe
-	107, // 66: squall.v1.Tried.probes:type_name -> squall.v1.ProbeTrial
-	108, // 67: squall.v1.PlanRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
-	108, // 68: squall.v1.RunRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
-	108, // 69: squall.v1.PutScheduleRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
-	0,   // 70: squall.v1.StepReport.StandingEntry.value:type_name -> squall.v1.Standing
-	109, // 71: squall.v1.PushRequest.OrdersEntry.value:type_name -> squall.v1.Order
-	2,   // 72: squall.v1.ControlService.Plan:input_type -> squall.v1.PlanRequest
-	4,   // 73: squall.v1.ControlService.Run:input_type -> squall.v1.RunRequest
-	6,   // 74: squall.v1.ControlService.Watch:input_type -> squall.v1.WatchRequest
-	8,   // 75: squall.v1.ControlService.Halt:input_type -> squall.v1.HaltRequest
-	11,  // 76: squall.v1.ControlService.Resume:input_type -> squall.v1.ResumeRequest
-	13,  // 77: squall.v1.ControlService.Undo:input_type -> squall.v1.UndoRequest
-	15,  // 78: squall.v1.ControlService.Status:input_type -> squall.v1.StatusRequest
-	21,  // 79: squall.v1.ControlService.Live:input_type -> squall.v1.LiveRequest
-	28,  // 80: squall.v1.ControlService.ListHosts:input_type -> squall.v1.ListHostsRequest
-	30,  // 81: squall.v1.ControlService.GetHost:input_type -> squall.v1.GetHostRequest
-	32,  // 82: squall.v1.ControlService.ListZones:input_type -> squall.v1.ListZonesRequest
-	35,  // 83: squall.v1.ControlService.ListRuns:input_type -> squall.v1.ListRunsRequest
-	37,  // 84: squall.v1.ControlService.GetRun:input_type -> squall.v1.GetRunRequest
-	39,  // 85: squall.v1.ControlService.ListAuditRecords:input_type -> squall.v1.ListAuditRecordsRequest
-	54,  // 86: squall.v1.ControlService.ForgetHost:input_type -> squall.v1.ForgetHostRequest
-	56,  // 87: squall.v1.ControlService.ConfirmDamage:input_type -> squall.v1.ConfirmDamageRequest
-	41,  // 88: squall.v1.ControlService.PutSchedule:input_type -> squall.v1.PutScheduleRequest
-	46,  // 89: squall.v1.ControlService.ListSchedules:input_type -> squall.v1.ListSchedulesRequest
-	48,  // 90: squall.v1.ControlService.GetSchedule:input_type -> squall.v1.GetScheduleRequest
-	43,  // 91: squall.v1.ControlService.NextSlots:input_type -> squall.v1.NextSlotsRequest
-	50,  // 92: squall.v1.ControlService.PauseSchedule:input_type -> squall.v1.PauseScheduleRequest
-	52,  // 93: squall.v1.ControlService.RemoveSchedule:input_type -> squall.v1.RemoveScheduleRequest
-	58,  // 94: squall.v1.ControlService.Report:input_type -> squall.v1.ReportRequest
-	66,  // 95: squall.v1.PeerService.Propose:input_type -> squall.v1.ProposeRequest
-	68,  // 96: squall.v1.PeerService.ProposeLarge:input_type -> squall.v1.ProposeLargeRequest
-	70,  // 97: squall.v1.PeerService.Confirm:input_type -> squall.v1.ConfirmRequest
-	72,  // 98: squall.v1.PeerService.Push:input_type -> squall.v1.PushRequest
-	74,  // 99: squall.v1.PeerService.Alarm:input_type -> squall.v1.AlarmRequest
-	76,  // 100: squall.v1.PeerService.Try:input_type -> squall.v1.TryRequest
-	3,   // 101: squall.v1.ControlService.Plan:output_type -> squall.v1.PlanResponse
-	5,   // 102: squall.v1.ControlService.Run:output_type -> squall.v1.RunResponse
-	7,   // 103: squall.v1.ControlService.Watch:output_type -> squall.v1.WatchResponse
-	9,   // 104: squall.v1.ControlService.Halt:output_type -> squall.v1.HaltResponse
-	12,  // 105: squall.v1.ControlService.Resume:output_type -> squall.v1.ResumeResponse
-	14,  // 106: squall.v1.ControlService.Undo:output_type -> squall.v1.UndoResponse
-	16,  // 107: squall.v1.ControlService.Status:output_type -> squall.v1.StatusResponse
-	22,  // 108: squall.v1.ControlService.Live:output_type -> squall.v1.LiveResponse
-	29,  // 109: squall.v1.ControlService.ListHosts:output_type -> squall.v1.ListHostsResponse
-	31,  // 110: squall.v1.ControlService.GetHost:output_type -> squall.v1.GetHostResponse
-	33,  // 111: squall.v1.ControlService.ListZones:output_type -> squall.v1.ListZonesResponse
-	36,  // 112: squall.v1.ControlService.ListRuns:output_type -> squall.v1.ListRunsResponse
-	38,  // 113: squall.v1.ControlService.GetRun:output_type -> squall.v1.GetRunResponse
-	40,  // 114: squall.v1.ControlService.ListAuditRecords:output_type -> squall.v1.ListAuditRecordsResponse
-	55,  // 115: squall.v1.ControlService.ForgetHost:output_type -> squall.v1.ForgetHostResponse
-	57,  // 116: squall.v1.ControlService.ConfirmDamage:output_type -> squall.v1.ConfirmDamageResponse
-	42,  // 117: squall.v1.ControlService.PutSchedule:output_type -> squall.v1.PutScheduleResponse
-	47,  // 118: squall.v1.ControlService.ListSchedules:output_type -> squall.v1.ListSchedulesResponse
-	49,  // 119: squall.v1.ControlService.GetSchedule:output_type -> squall.v1.GetScheduleResponse
-	44,  // 120: squall.v1.ControlService.NextSlots:output_type -> squall.v1.NextSlotsResponse
-	51,  // 121: squall.v1.ControlService.PauseSchedule:output_type -> squall.v1.PauseScheduleResponse
-	53,  // 122: squall.v1.ControlService.RemoveSchedule:output_type -> squall.v1.RemoveScheduleResponse
-	59,  // 123: squall.v1.ControlService.Report:output_type -> squall.v1.ReportResponse
-	67,  // 124: squall.v1.PeerService.Propose:output_type -> squall.v1.ProposeResponse
-	69,  // 125: squall.v1.PeerService.ProposeLarge:output_type -> squall.v1.ProposeLargeResponse
-	71,  // 126: squall.v1.PeerService.Confirm:output_type -> squall.v1.ConfirmResponse
-	73,  // 127: squall.v1.PeerService.Push:output_type -> squall.v1.PushResponse
-	75,  // 128: squall.v1.PeerService.Alarm:output_type -> squall.v1.AlarmResponse
-	77,  // 129: squall.v1.PeerService.Try:output_type -> squall.v1.TryResponse
-	101, // [101:130] is the sub-list for method output_type
-	72,  // [72:101] is the sub-list for method input_type
-	72,  // [72:72] is the sub-list for extension type_name
-	72,  // [72:72] is the sub-list for extension extendee
-	0,   // [0:72] is the sub-list for field type_name
+	120, // 60: squall.v1.ProposeRequest.command:type_name -> squall.v1.Command
+	121, // 61: squall.v1.ProposeResponse.outcome:type_name -> squall.v1.Outcome
+	121, // 62: squall.v1.ProposeLargeResponse.outcome:type_name -> squall.v1.Outcome
+	99,  // 63: squall.v1.PushRequest.orders:type_name -> squall.v1.PushRequest.OrdersEntry
+	103, // 64: squall.v1.AlarmRequest.halt:type_name -> squall.v1.HaltLatch
+	122, // 65: squall.v1.TryRequest.probes:type_name -> squall.v1.PlannedProbe
+	123, // 66: squall.v1.Tried.probes:type_name -> squall.v1.ProbeTrial
+	101, // 67: squall.v1.PutExperimentResponse.refused:type_name -> squall.v1.Problem
+	124, // 68: squall.v1.PutExperimentResponse.kept:type_name -> squall.v1.Pin
+	125, // 69: squall.v1.ListExperimentsResponse.experiments:type_name -> squall.v1.KeptExperiment
+	126, // 70: squall.v1.ListCalendarsResponse.calendars:type_name -> squall.v1.Calendar
+	126, // 71: squall.v1.GetCalendarResponse.calendar:type_name -> squall.v1.Calendar
+	127, // 72: squall.v1.PlanRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	127, // 73: squall.v1.RunRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	127, // 74: squall.v1.PutScheduleRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	0,   // 75: squall.v1.StepReport.StandingEntry.value:type_name -> squall.v1.Standing
+	128, // 76: squall.v1.PushRequest.OrdersEntry.value:type_name -> squall.v1.Order
+	2,   // 77: squall.v1.ControlService.Plan:input_type -> squall.v1.PlanRequest
+	4,   // 78: squall.v1.ControlService.Run:input_type -> squall.v1.RunRequest
+	6,   // 79: squall.v1.ControlService.Watch:input_type -> squall.v1.WatchRequest
+	8,   // 80: squall.v1.ControlService.Halt:input_type -> squall.v1.HaltRequest
+	11,  // 81: squall.v1.ControlService.Resume:input_type -> squall.v1.ResumeRequest
+	13,  // 82: squall.v1.ControlService.Undo:input_type -> squall.v1.UndoRequest
+	15,  // 83: squall.v1.ControlService.Status:input_type -> squall.v1.StatusRequest
+	21,  // 84: squall.v1.ControlService.Live:input_type -> squall.v1.LiveRequest
+	28,  // 85: squall.v1.ControlService.ListHosts:input_type -> squall.v1.ListHostsRequest
+	30,  // 86: squall.v1.ControlService.GetHost:input_type -> squall.v1.GetHostRequest
+	32,  // 87: squall.v1.ControlService.ListZones:input_type -> squall.v1.ListZonesRequest
+	35,  // 88: squall.v1.ControlService.ListRuns:input_type -> squall.v1.ListRunsRequest
+	37,  // 89: squall.v1.ControlService.GetRun:input_type -> squall.v1.GetRunRequest
+	39,  // 90: squall.v1.ControlService.ListAuditRecords:input_type -> squall.v1.ListAuditRecordsRequest
+	54,  // 91: squall.v1.ControlService.ForgetHost:input_type -> squall.v1.ForgetHostRequest
+	56,  // 92: squall.v1.ControlService.ConfirmDamage:input_type -> squall.v1.ConfirmDamageRequest
+	41,  // 93: squall.v1.ControlService.PutSchedule:input_type -> squall.v1.PutScheduleRequest
+	46,  // 94: squall.v1.ControlService.ListSchedules:input_type -> squall.v1.ListSchedulesRequest
+	48,  // 95: squall.v1.ControlService.GetSchedule:input_type -> squall.v1.GetScheduleRequest
+	43,  // 96: squall.v1.ControlService.NextSlots:input_type -> squall.v1.NextSlotsRequest
+	50,  // 97: squall.v1.ControlService.PauseSchedule:input_type -> squall.v1.PauseScheduleRequest
+	52,  // 98: squall.v1.ControlService.RemoveSchedule:input_type -> squall.v1.RemoveScheduleRequest
+	79,  // 99: squall.v1.ControlService.PutExperiment:input_type -> squall.v1.PutExperimentRequest
+	81,  // 100: squall.v1.ControlService.ListExperiments:input_type -> squall.v1.ListExperimentsRequest
+	83,  // 101: squall.v1.ControlService.GetExperiment:input_type -> squall.v1.GetExperimentRequest
+	85,  // 102: squall.v1.ControlService.RemoveExperiment:input_type -> squall.v1.RemoveExperimentRequest
+	87,  // 103: squall.v1.ControlService.PutCalendar:input_type -> squall.v1.PutCalendarRequest
+	89,  // 104: squall.v1.ControlService.ListCalendars:input_type -> squall.v1.ListCalendarsRequest
+	91,  // 105: squall.v1.ControlService.GetCalendar:input_type -> squall.v1.GetCalendarRequest
+	93,  // 106: squall.v1.ControlService.RemoveCalendar:input_type -> squall.v1.RemoveCalendarRequest
+	58,  // 107: squall.v1.ControlService.Report:input_type -> squall.v1.ReportRequest
+	66,  // 108: squall.v1.PeerService.Propose:input_type -> squall.v1.ProposeRequest
+	68,  // 109: squall.v1.PeerService.ProposeLarge:input_type -> squall.v1.ProposeLargeRequest
+	70,  // 110: squall.v1.PeerService.Confirm:input_type -> squall.v1.ConfirmRequest
+	72,  // 111: squall.v1.PeerService.Push:input_type -> squall.v1.PushRequest
+	74,  // 112: squall.v1.PeerService.Alarm:input_type -> squall.v1.AlarmRequest
+	76,  // 113: squall.v1.PeerService.Try:input_type -> squall.v1.TryRequest
+	3,   // 114: squall.v1.ControlService.Plan:output_type -> squall.v1.PlanResponse
+	5,   // 115: squall.v1.ControlService.Run:output_type -> squall.v1.RunResponse
+	7,   // 116: squall.v1.ControlService.Watch:output_type -> squall.v1.WatchResponse
+	9,   // 117: squall.v1.ControlService.Halt:output_type -> squall.v1.HaltResponse
+	12,  // 118: squall.v1.ControlService.Resume:output_type -> squall.v1.ResumeResponse
+	14,  // 119: squall.v1.ControlService.Undo:output_type -> squall.v1.UndoResponse
+	16,  // 120: squall.v1.ControlService.Status:output_type -> squall.v1.StatusResponse
+	22,  // 121: squall.v1.ControlService.Live:output_type -> squall.v1.LiveResponse
+	29,  // 122: squall.v1.ControlService.ListHosts:output_type -> squall.v1.ListHostsResponse
+	31,  // 123: squall.v1.ControlService.GetHost:output_type -> squall.v1.GetHostResponse
+	33,  // 124: squall.v1.ControlService.ListZones:output_type -> squall.v1.ListZonesResponse
+	36,  // 125: squall.v1.ControlService.ListRuns:output_type -> squall.v1.ListRunsResponse
+	38,  // 126: squall.v1.ControlService.GetRun:output_type -> squall.v1.GetRunResponse
+	40,  // 127: squall.v1.ControlService.ListAuditRecords:output_type -> squall.v1.ListAuditRecordsResponse
+	55,  // 128: squall.v1.ControlService.ForgetHost:output_type -> squall.v1.ForgetHostResponse
+	57,  // 129: squall.v1.ControlService.ConfirmDamage:output_type -> squall.v1.ConfirmDamageResponse
+	42,  // 130: squall.v1.ControlService.PutSchedule:output_type -> squall.v1.PutScheduleResponse
+	47,  // 131: squall.v1.ControlService.ListSchedules:output_type -> squall.v1.ListSchedulesResponse
+	49,  // 132: squall.v1.ControlService.GetSchedule:output_type -> squall.v1.GetScheduleResponse
+	44,  // 133: squall.v1.ControlService.NextSlots:output_type -> squall.v1.NextSlotsResponse
+	51,  // 134: squall.v1.ControlService.PauseSchedule:output_type -> squall.v1.PauseScheduleResponse
+	53,  // 135: squall.v1.ControlService.RemoveSchedule:output_type -> squall.v1.RemoveScheduleResponse
+	80,  // 136: squall.v1.ControlService.PutExperiment:output_type -> squall.v1.PutExperimentResponse
+	82,  // 137: squall.v1.ControlService.ListExperiments:output_type -> squall.v1.ListExperimentsResponse
+	84,  // 138: squall.v1.ControlService.GetExperiment:output_type -> squall.v1.GetExperimentResponse
+	86,  // 139: squall.v1.ControlService.RemoveExperiment:output_type -> squall.v1.RemoveExperimentResponse
+	88,  // 140: squall.v1.ControlService.PutCalendar:output_type -> squall.v1.PutCalendarResponse
+	90,  // 141: squall.v1.ControlService.ListCalendars:output_type -> squall.v1.ListCalendarsResponse
+	92,  // 142: squall.v1.ControlService.GetCalendar:output_type -> squall.v1.GetCalendarResponse
+	94,  // 143: squall.v1.ControlService.RemoveCalendar:output_type -> squall.v1.RemoveCalendarResponse
+	59,  // 144: squall.v1.ControlService.Report:output_type -> squall.v1.ReportResponse
+	67,  // 145: squall.v1.PeerService.Propose:output_type -> squall.v1.ProposeResponse
+	69,  // 146: squall.v1.PeerService.ProposeLarge:output_type -> squall.v1.ProposeLargeResponse
+	71,  // 147: squall.v1.PeerService.Confirm:output_type -> squall.v1.ConfirmResponse
+	73,  // 148: squall.v1.PeerService.Push:output_type -> squall.v1.PushResponse
+	75,  // 149: squall.v1.PeerService.Alarm:output_type -> squall.v1.AlarmResponse
+	77,  // 150: squall.v1.PeerService.Try:output_type -> squall.v1.TryResponse
+	114, // [114:151] is the sub-list for method output_type
+	77,  // [77:114] is the sub-list for method input_type
+	77,  // [77:77] is the sub-list for extension type_name
+	77,  // [77:77] is the sub-list for extension extendee
+	0,   // [0:77] is the sub-list for field type_name
 }
 
 func init() { file_squall_v1_control_proto_init() }
@@ -5801,7 +6803,7 @@ func file_squall_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_squall_v1_control_proto_rawDesc), len(file_squall_v1_control_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   82,
+			NumMessages:   98,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

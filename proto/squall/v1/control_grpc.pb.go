@@ -56,6 +56,14 @@ const (
 	ControlService_NextSlots_FullMethodName        = "/squall.v1.ControlService/NextSlots"
 	ControlService_PauseSchedule_FullMethodName    = "/squall.v1.ControlService/PauseSchedule"
 	ControlService_RemoveSchedule_FullMethodName   = "/squall.v1.ControlService/RemoveSchedule"
+	ControlService_PutExperiment_FullMethodName    = "/squall.v1.ControlService/PutExperiment"
+	ControlService_ListExperiments_FullMethodName  = "/squall.v1.ControlService/ListExperiments"
+	ControlService_GetExperiment_FullMethodName    = "/squall.v1.ControlService/GetExperiment"
+	ControlService_RemoveExperiment_FullMethodName = "/squall.v1.ControlService/RemoveExperiment"
+	ControlService_PutCalendar_FullMethodName      = "/squall.v1.ControlService/PutCalendar"
+	ControlService_ListCalendars_FullMethodName    = "/squall.v1.ControlService/ListCalendars"
+	ControlService_GetCalendar_FullMethodName      = "/squall.v1.ControlService/GetCalendar"
+	ControlService_RemoveCalendar_FullMethodName   = "/squall.v1.ControlService/RemoveCalendar"
 	ControlService_Report_FullMethodName           = "/squall.v1.ControlService/Report"
 )
 
@@ -109,6 +117,22 @@ type ControlServiceClient interface {
 	PauseSchedule(ctx context.Context, in *PauseScheduleRequest, opts ...grpc.CallOption) (*PauseScheduleResponse, error)
 	// RemoveSchedule ends a schedule; its runs stay.
 	RemoveSchedule(ctx context.Context, in *RemoveScheduleRequest, opts ...grpc.CallOption) (*RemoveScheduleResponse, error)
+	// PutExperiment keeps a file, as the newest version of its name.
+	PutExperiment(ctx context.Context, in *PutExperimentRequest, opts ...grpc.CallOption) (*PutExperimentResponse, error)
+	// ListExperiments tells the files that are kept, by name, in pages.
+	ListExperiments(ctx context.Context, in *ListExperimentsRequest, opts ...grpc.CallOption) (*ListExperimentsResponse, error)
+	// GetExperiment tells one version of a file.
+	GetExperiment(ctx context.Context, in *GetExperimentRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetExperimentResponse], error)
+	// RemoveExperiment drops a version of a file, or all of them.
+	RemoveExperiment(ctx context.Context, in *RemoveExperimentRequest, opts ...grpc.CallOption) (*RemoveExperimentResponse, error)
+	// PutCalendar keeps days on which schedules begin nothing.
+	PutCalendar(ctx context.Context, in *PutCalendarRequest, opts ...grpc.CallOption) (*PutCalendarResponse, error)
+	// ListCalendars tells the calendars, by name, in pages.
+	ListCalendars(ctx context.Context, in *ListCalendarsRequest, opts ...grpc.CallOption) (*ListCalendarsResponse, error)
+	// GetCalendar tells one calendar, and which schedules name it.
+	GetCalendar(ctx context.Context, in *GetCalendarRequest, opts ...grpc.CallOption) (*GetCalendarResponse, error)
+	// RemoveCalendar drops a calendar that no schedule names.
+	RemoveCalendar(ctx context.Context, in *RemoveCalendarRequest, opts ...grpc.CallOption) (*RemoveCalendarResponse, error)
 	// Report is everything about one run.
 	Report(ctx context.Context, in *ReportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReportResponse], error)
 }
@@ -395,9 +419,98 @@ func (c *controlServiceClient) RemoveSchedule(ctx context.Context, in *RemoveSch
 	return out, nil
 }
 
+func (c *controlServiceClient) PutExperiment(ctx context.Context, in *PutExperimentRequest, opts ...grpc.CallOption) (*PutExperimentResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PutExperimentResponse)
+	err := c.cc.Invoke(ctx, ControlService_PutExperiment_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlServiceClient) ListExperiments(ctx context.Context, in *ListExperimentsRequest, opts ...grpc.CallOption) (*ListExperimentsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListExperimentsResponse)
+	err := c.cc.Invoke(ctx, ControlService_ListExperiments_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlServiceClient) GetExperiment(ctx context.Context, in *GetExperimentRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetExperimentResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &ControlService_ServiceDesc.Streams[6], ControlService_GetExperiment_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[GetExperimentRequest, GetExperimentResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ControlService_GetExperimentClient = grpc.ServerStreamingClient[GetExperimentResponse]
+
+func (c *controlServiceClient) RemoveExperiment(ctx context.Context, in *RemoveExperimentRequest, opts ...grpc.CallOption) (*RemoveExperimentResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RemoveExperimentResponse)
+	err := c.cc.Invoke(ctx, ControlService_RemoveExperiment_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlServiceClient) PutCalendar(ctx context.Context, in *PutCalendarRequest, opts ...grpc.CallOption) (*PutCalendarResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PutCalendarResponse)
+	err := c.cc.Invoke(ctx, ControlService_PutCalendar_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlServiceClient) ListCalendars(ctx context.Context, in *ListCalendarsRequest, opts ...grpc.CallOption) (*ListCalendarsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListCalendarsResponse)
+	err := c.cc.Invoke(ctx, ControlService_ListCalendars_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlServiceClient) GetCalendar(ctx context.Context, in *GetCalendarRequest, opts ...grpc.CallOption) (*GetCalendarResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetCalendarResponse)
+	err := c.cc.Invoke(ctx, ControlService_GetCalendar_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlServiceClient) RemoveCalendar(ctx context.Context, in *RemoveCalendarRequest, opts ...grpc.CallOption) (*RemoveCalendarResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RemoveCalendarResponse)
+	err := c.cc.Invoke(ctx, ControlService_RemoveCalendar_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *controlServiceClient) Report(ctx context.Context, in *ReportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReportResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &ControlService_ServiceDesc.Streams[6], ControlService_Report_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &ControlService_ServiceDesc.Streams[7], ControlService_Report_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -464,6 +577,22 @@ type ControlServiceServer interface {
 	PauseSchedule(context.Context, *PauseScheduleRequest) (*PauseScheduleResponse, error)
 	// RemoveSchedule ends a schedule; its runs stay.
 	RemoveSchedule(context.Context, *RemoveScheduleRequest) (*RemoveScheduleResponse, error)
+	// PutExperiment keeps a file, as the newest version of its name.
+	PutExperiment(context.Context, *PutExperimentRequest) (*PutExperimentResponse, error)
+	// ListExperiments tells the files that are kept, by name, in pages.
+	ListExperiments(context.Context, *ListExperimentsRequest) (*ListExperimentsResponse, error)
+	// GetExperiment tells one version of a file.
+	GetExperiment(*GetExperimentRequest, grpc.ServerStreamingServer[GetExperimentResponse]) error
+	// RemoveExperiment drops a version of a file, or all of them.
+	RemoveExperiment(context.Context, *RemoveExperimentRequest) (*RemoveExperimentResponse, error)
+	// PutCalendar keeps days on which schedules begin nothing.
+	PutCalendar(context.Context, *PutCalendarRequest) (*PutCalendarResponse, error)
+	// ListCalendars tells the calendars, by name, in pages.
+	ListCalendars(context.Context, *ListCalendarsRequest) (*ListCalendarsResponse, error)
+	// GetCalendar tells one calendar, and which schedules name it.
+	GetCalendar(context.Context, *GetCalendarRequest) (*GetCalendarResponse, error)
+	// RemoveCalendar drops a calendar that no schedule names.
+	RemoveCalendar(context.Context, *RemoveCalendarRequest) (*RemoveCalendarResponse, error)
 	// Report is everything about one run.
 	Report(*ReportRequest, grpc.ServerStreamingServer[ReportResponse]) error
 	mustEmbedUnimplementedControlServiceServer()
@@ -541,6 +670,30 @@ func (UnimplementedControlServiceServer) PauseSchedule(context.Context, *PauseSc
 }
 func (UnimplementedControlServiceServer) RemoveSchedule(context.Context, *RemoveScheduleRequest) (*RemoveScheduleResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RemoveSchedule not implemented")
+}
+func (UnimplementedControlServiceServer) PutExperiment(context.Context, *PutExperimentRequest) (*PutExperimentResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PutExperiment not implemented")
+}
+func (UnimplementedControlServiceServer) ListExperiments(context.Context, *ListExperimentsRequest) (*ListExperimentsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListExperiments not implemented")
+}
+func (UnimplementedControlServiceServer) GetExperiment(*GetExperimentRequest, grpc.ServerStreamingServer[GetExperimentResponse]) error {
+	return status.Error(codes.Unimplemented, "method GetExperiment not implemented")
+}
+func (UnimplementedControlServiceServer) RemoveExperiment(context.Context, *RemoveExperimentRequest) (*RemoveExperimentResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RemoveExperiment not implemented")
+}
+func (UnimplementedControlServiceServer) PutCalendar(context.Context, *PutCalendarRequest) (*PutCalendarResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PutCalendar not implemented")
+}
+func (UnimplementedControlServiceServer) ListCalendars(context.Context, *ListCalendarsRequest) (*ListCalendarsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListCalendars not implemented")
+}
+func (UnimplementedControlServiceServer) GetCalendar(context.Context, *GetCalendarRequest) (*GetCalendarResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetCalendar not implemented")
+}
+func (UnimplementedControlServiceServer) RemoveCalendar(context.Context, *RemoveCalendarRequest) (*RemoveCalendarResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RemoveCalendar not implemented")
 }
 func (UnimplementedControlServiceServer) Report(*ReportRequest, grpc.ServerStreamingServer[ReportResponse]) error {
 	return status.Error(codes.Unimplemented, "method Report not implemented")
@@ -920,6 +1073,143 @@ func _ControlService_RemoveSchedule_Handler(srv interface{}, ctx context.Context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ControlService_PutExperiment_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PutExperimentRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServiceServer).PutExperiment(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ControlService_PutExperiment_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServiceServer).PutExperiment(ctx, req.(*PutExperimentRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ControlService_ListExperiments_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListExperimentsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServiceServer).ListExperiments(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ControlService_ListExperiments_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServiceServer).ListExperiments(ctx, req.(*ListExperimentsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ControlService_GetExperiment_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(GetExperimentRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(ControlServiceServer).GetExperiment(m, &grpc.GenericServerStream[GetExperimentRequest, GetExperimentResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ControlService_GetExperimentServer = grpc.ServerStreamingServer[GetExperimentResponse]
+
+func _ControlService_RemoveExperiment_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RemoveExperimentRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServiceServer).RemoveExperiment(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ControlService_RemoveExperiment_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServiceServer).RemoveExperiment(ctx, req.(*RemoveExperimentRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ControlService_PutCalendar_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PutCalendarRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServiceServer).PutCalendar(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ControlService_PutCalendar_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServiceServer).PutCalendar(ctx, req.(*PutCalendarRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ControlService_ListCalendars_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListCalendarsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServiceServer).ListCalendars(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ControlService_ListCalendars_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServiceServer).ListCalendars(ctx, req.(*ListCalendarsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ControlService_GetCalendar_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetCalendarRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServiceServer).GetCalendar(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ControlService_GetCalendar_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServiceServer).GetCalendar(ctx, req.(*GetCalendarRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ControlService_RemoveCalendar_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RemoveCalendarRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServiceServer).RemoveCalendar(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ControlService_RemoveCalendar_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServiceServer).RemoveCalendar(ctx, req.(*RemoveCalendarRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _ControlService_Report_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(ReportRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -1002,6 +1292,34 @@ var ControlService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "RemoveSchedule",
 			Handler:    _ControlService_RemoveSchedule_Handler,
 		},
+		{
+			MethodName: "PutExperiment",
+			Handler:    _ControlService_PutExperiment_Handler,
+		},
+		{
+			MethodName: "ListExperiments",
+			Handler:    _ControlService_ListExperiments_Handler,
+		},
+		{
+			MethodName: "RemoveExperiment",
+			Handler:    _ControlService_RemoveExperiment_Handler,
+		},
+		{
+			MethodName: "PutCalendar",
+			Handler:    _ControlService_PutCalendar_Handler,
+		},
+		{
+			MethodName: "ListCalendars",
+			Handler:    _ControlService_ListCalendars_Handler,
+		},
+		{
+			MethodName: "GetCalendar",
+			Handler:    _ControlService_GetCalendar_Handler,
+		},
+		{
+			MethodName: "RemoveCalendar",
+			Handler:    _ControlService_RemoveCalendar_Handler,
+		},
 	},
 	Streams: []grpc.StreamDesc{
 		{
@@ -1032,6 +1350,11 @@ var ControlService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "GetSchedule",
 			Handler:       _ControlService_GetSchedule_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "GetExperiment",
+			Handler:       _ControlService_GetExperiment_Handler,
 			ServerStreams: true,
 		},
 		{

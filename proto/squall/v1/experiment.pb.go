@@ -1960,7 +1960,7 @@ type Schedule struct {
 	Missed string `protobuf:"bytes,6,opt,name=missed,proto3" json:"missed,omitempty"`
 	// An expression over probes that leaves a start out, such as that an incident is open. The probes are measured while the run waits at its gate: as soon as it holds there, the run ends as skipped, with nothing injected; while it can't be told, nothing is injected either.
 	SkipWhen string `protobuf:"bytes,7,opt,name=skip_when,json=skipWhen,proto3" json:"skip_when,omitempty"`
-	// Days on which nothing starts: one, or the first and the last.
+	// Days on which nothing starts: one, the first and the last, or the name of a calendar of the cluster.
 	Except []string `protobuf:"bytes,8,rep,name=except,proto3" json:"except,omitempty"`
 	// The last day.
 	Until string `protobuf:"bytes,9,opt,name=until,proto3" json:"until,omitempty"`

@@ -581,6 +581,10 @@ type Command struct {
 	//	*Command_PauseSchedule
 	//	*Command_PassSlot
 	//	*Command_HoldSlot
+	//	*Command_PutExperiment
+	//	*Command_RemoveExperiment
+	//	*Command_PutCalendar
+	//	*Command_RemoveCalendar
 	Kind          isCommand_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -860,6 +864,42 @@ func (x *Command) GetHoldSlot() *HoldSlot {
 	return nil
 }
 
+func (x *Command) GetPutExperiment() *PutExperiment {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_PutExperiment); ok {
+			return x.PutExperiment
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetRemoveExperiment() *RemoveExperiment {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_RemoveExperiment); ok {
+			return x.RemoveExperiment
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetPutCalendar() *PutCalendar {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_PutCalendar); ok {
+			return x.PutCalendar
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetRemoveCalendar() *RemoveCalendar {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_RemoveCalendar); ok {
+			return x.RemoveCalendar
+		}
+	}
+	return nil
+}
+
 type isCommand_Kind interface {
 	isCommand_Kind()
 }
@@ -974,6 +1014,24 @@ type Command_HoldSlot struct {
 	HoldSlot *HoldSlot `protobuf:"bytes,40,opt,name=hold_slot,json=holdSlot,proto3,oneof"`
 }
 
+type Command_PutExperiment struct {
+	// A file that schedules may pin.
+	PutExperiment *PutExperiment `protobuf:"bytes,50,opt,name=put_experiment,json=putExperiment,proto3,oneof"`
+}
+
+type Command_RemoveExperiment struct {
+	RemoveExperiment *RemoveExperiment `protobuf:"bytes,51,opt,name=remove_experiment,json=removeExperiment,proto3,oneof"`
+}
+
+type Command_PutCalendar struct {
+	// Days on which schedules begin nothing.
+	PutCalendar *PutCalendar `protobuf:"bytes,52,opt,name=put_calendar,json=putCalendar,proto3,oneof"`
+}
+
+type Command_RemoveCalendar struct {
+	RemoveCalendar *RemoveCalendar `protobuf:"bytes,53,opt,name=remove_calendar,json=removeCalendar,proto3,oneof"`
+}
+
 func (*Command_UpdateHosts) isCommand_Kind() {}
 
 func (*Command_AdmitRun) isCommand_Kind() {}
@@ -1021,6 +1079,14 @@ func (*Command_PauseSchedule) isCommand_Kind() {}
 func (*Command_PassSlot) isCommand_Kind() {}
 
 func (*Command_HoldSlot) isCommand_Kind() {}
+
+func (*Command_PutExperiment) isCommand_Kind() {}
+
+func (*Command_RemoveExperiment) isCommand_Kind() {}
+
+func (*Command_PutCalendar) isCommand_Kind() {}
+
+func (*Command_RemoveCalendar) isCommand_Kind() {}
 
 // Principal is who did something, as certificates say.
 type Principal struct {
@@ -1444,7 +1510,10 @@ type PutSchedule struct {
 	// Civil time in the schedule's zone up to which slots are none of its business.
 	After string `protobuf:"bytes,5,opt,name=after,proto3" json:"after,omitempty"`
 	// It is refused where a schedule of this name is kept.
-	Fresh         bool `protobuf:"varint,10,opt,name=fresh,proto3" json:"fresh,omitempty"`
+	Fresh bool `protobuf:"varint,10,opt,name=fresh,proto3" json:"fresh,omitempty"`
+	// The kept file that the experiment is of. Where it is unset, the source is
+	// kept as a version of its own, and pinned.
+	Pin           *Pin `protobuf:"bytes,11,opt,name=pin,proto3" json:"pin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1519,6 +1588,13 @@ func (x *PutSchedule) GetFresh() bool {
 		return x.Fresh
 	}
 	return false
+}
+
+func (x *PutSchedule) GetPin() *Pin {
+	if x != nil {
+		return x.Pin
+	}
+	return nil
 }
 
 // RemoveSchedule ends a schedule. Its runs stay.
@@ -1893,7 +1969,11 @@ type Scheduled struct {
 	// Set while a slot waits to be tried again.
 	Retry *SlotRetry `protobuf:"bytes,14,opt,name=retry,proto3" json:"retry,omitempty"`
 	// Set while a slot waits for cluster time.
-	Held          *SlotHold `protobuf:"bytes,15,opt,name=held,proto3" json:"held,omitempty"`
+	Held *SlotHold `protobuf:"bytes,15,opt,name=held,proto3" json:"held,omitempty"`
+	// The version of a kept file that its runs are of.
+	Pin *Pin `protobuf:"bytes,20,opt,name=pin,proto3" json:"pin,omitempty"`
+	// The calendars that its `except` names, as they are now. Snapshots leave them out.
+	Calendars     []*Calendar `protobuf:"bytes,21,rep,name=calendars,proto3" json:"calendars,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2029,6 +2109,20 @@ func (x *Scheduled) GetRetry() *SlotRetry {
 func (x *Scheduled) GetHeld() *SlotHold {
 	if x != nil {
 		return x.Held
+	}
+	return nil
+}
+
+func (x *Scheduled) GetPin() *Pin {
+	if x != nil {
+		return x.Pin
+	}
+	return nil
+}
+
+func (x *Scheduled) GetCalendars() []*Calendar {
+	if x != nil {
+		return x.Calendars
 	}
 	return nil
 }
@@ -4334,7 +4428,9 @@ type State struct {
 	Schedules map[string]*Scheduled `protobuf:"bytes,15,rep,name=schedules,proto3" json:"schedules,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Cluster time of the newest restore: what became of slots up to then may have
 	// been forgotten.
-	RestoredUnixNanos int64 `protobuf:"varint,20,opt,name=restored_unix_nanos,json=restoredUnixNanos,proto3" json:"restored_unix_nanos,omitempty"`
+	RestoredUnixNanos int64                      `protobuf:"varint,20,opt,name=restored_unix_nanos,json=restoredUnixNanos,proto3" json:"restored_unix_nanos,omitempty"`
+	Experiments       map[string]*KeptExperiment `protobuf:"bytes,30,rep,name=experiments,proto3" json:"experiments,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Calendars         map[string]*Calendar       `protobuf:"bytes,31,rep,name=calendars,proto3" json:"calendars,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -4481,6 +4577,20 @@ func (x *State) GetRestoredUnixNanos() int64 {
 	return 0
 }
 
+func (x *State) GetExperiments() map[string]*KeptExperiment {
+	if x != nil {
+		return x.Experiments
+	}
+	return nil
+}
+
+func (x *State) GetCalendars() map[string]*Calendar {
+	if x != nil {
+		return x.Calendars
+	}
+	return nil
+}
+
 // AppliedCommand remembers a command's outcome.
 type AppliedCommand struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -4534,11 +4644,484 @@ func (x *AppliedCommand) GetOutcome() *Outcome {
 	return nil
 }
 
+// PutExperiment keeps a file as the newest version of its name.
+type PutExperiment struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Source        []byte                 `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutExperiment) Reset() {
+	*x = PutExperiment{}
+	mi := &file_squall_v1_state_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutExperiment) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutExperiment) ProtoMessage() {}
+
+func (x *PutExperiment) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutExperiment.ProtoReflect.Descriptor instead.
+func (*PutExperiment) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *PutExperiment) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PutExperiment) GetSource() []byte {
+	if x != nil {
+		return x.Source
+	}
+	return nil
+}
+
+// RemoveExperiment drops a version of a file, or all of them.
+type RemoveExperiment struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// SHA-256 of the version, in hex; empty is all.
+	Digest        string `protobuf:"bytes,2,opt,name=digest,proto3" json:"digest,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveExperiment) Reset() {
+	*x = RemoveExperiment{}
+	mi := &file_squall_v1_state_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveExperiment) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveExperiment) ProtoMessage() {}
+
+func (x *RemoveExperiment) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveExperiment.ProtoReflect.Descriptor instead.
+func (*RemoveExperiment) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *RemoveExperiment) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RemoveExperiment) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+// Pin names a version of a kept file.
+type Pin struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Experiment string                 `protobuf:"bytes,1,opt,name=experiment,proto3" json:"experiment,omitempty"`
+	// SHA-256 of the file, in hex.
+	Digest        string `protobuf:"bytes,2,opt,name=digest,proto3" json:"digest,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Pin) Reset() {
+	*x = Pin{}
+	mi := &file_squall_v1_state_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Pin) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Pin) ProtoMessage() {}
+
+func (x *Pin) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Pin.ProtoReflect.Descriptor instead.
+func (*Pin) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *Pin) GetExperiment() string {
+	if x != nil {
+		return x.Experiment
+	}
+	return ""
+}
+
+func (x *Pin) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+// KeptExperiment is a file that the cluster keeps.
+type KeptExperiment struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// In the order in which they were put, the newest last, bounded.
+	Versions      []*ExperimentVersion `protobuf:"bytes,2,rep,name=versions,proto3" json:"versions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeptExperiment) Reset() {
+	*x = KeptExperiment{}
+	mi := &file_squall_v1_state_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeptExperiment) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeptExperiment) ProtoMessage() {}
+
+func (x *KeptExperiment) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeptExperiment.ProtoReflect.Descriptor instead.
+func (*KeptExperiment) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *KeptExperiment) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *KeptExperiment) GetVersions() []*ExperimentVersion {
+	if x != nil {
+		return x.Versions
+	}
+	return nil
+}
+
+// ExperimentVersion is what a file was at one time.
+type ExperimentVersion struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// SHA-256 of the file, in hex.
+	Digest string `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"`
+	Source []byte `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
+	// Who put it there, and with what reason.
+	By           *Principal `protobuf:"bytes,3,opt,name=by,proto3" json:"by,omitempty"`
+	PutUnixNanos int64      `protobuf:"varint,4,opt,name=put_unix_nanos,json=putUnixNanos,proto3" json:"put_unix_nanos,omitempty"`
+	// Bytes of the file, and the schedules that pin it. They are told, not kept.
+	Size          uint32   `protobuf:"varint,5,opt,name=size,proto3" json:"size,omitempty"`
+	PinnedBy      []string `protobuf:"bytes,6,rep,name=pinned_by,json=pinnedBy,proto3" json:"pinned_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExperimentVersion) Reset() {
+	*x = ExperimentVersion{}
+	mi := &file_squall_v1_state_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExperimentVersion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExperimentVersion) ProtoMessage() {}
+
+func (x *ExperimentVersion) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExperimentVersion.ProtoReflect.Descriptor instead.
+func (*ExperimentVersion) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *ExperimentVersion) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *ExperimentVersion) GetSource() []byte {
+	if x != nil {
+		return x.Source
+	}
+	return nil
+}
+
+func (x *ExperimentVersion) GetBy() *Principal {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
+func (x *ExperimentVersion) GetPutUnixNanos() int64 {
+	if x != nil {
+		return x.PutUnixNanos
+	}
+	return 0
+}
+
+func (x *ExperimentVersion) GetSize() uint32 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *ExperimentVersion) GetPinnedBy() []string {
+	if x != nil {
+		return x.PinnedBy
+	}
+	return nil
+}
+
+// PutCalendar keeps days, in the place of those of their name.
+type PutCalendar struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Calendar      *Calendar              `protobuf:"bytes,1,opt,name=calendar,proto3" json:"calendar,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutCalendar) Reset() {
+	*x = PutCalendar{}
+	mi := &file_squall_v1_state_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutCalendar) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutCalendar) ProtoMessage() {}
+
+func (x *PutCalendar) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutCalendar.ProtoReflect.Descriptor instead.
+func (*PutCalendar) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *PutCalendar) GetCalendar() *Calendar {
+	if x != nil {
+		return x.Calendar
+	}
+	return nil
+}
+
+// RemoveCalendar drops days.
+type RemoveCalendar struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveCalendar) Reset() {
+	*x = RemoveCalendar{}
+	mi := &file_squall_v1_state_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveCalendar) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveCalendar) ProtoMessage() {}
+
+func (x *RemoveCalendar) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveCalendar.ProtoReflect.Descriptor instead.
+func (*RemoveCalendar) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *RemoveCalendar) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// Calendar is days on which schedules that name it begin nothing.
+type Calendar struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Whose days they are, which need not be a schedule's time zone.
+	Timezone string `protobuf:"bytes,2,opt,name=timezone,proto3" json:"timezone,omitempty"`
+	// A day each, as "2026-12-24", or the first and the last, as "2026-12-24..2027-01-02".
+	Days []string `protobuf:"bytes,3,rep,name=days,proto3" json:"days,omitempty"`
+	// Who put it there, and with what reason.
+	By            *Principal `protobuf:"bytes,4,opt,name=by,proto3" json:"by,omitempty"`
+	PutUnixNanos  int64      `protobuf:"varint,5,opt,name=put_unix_nanos,json=putUnixNanos,proto3" json:"put_unix_nanos,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Calendar) Reset() {
+	*x = Calendar{}
+	mi := &file_squall_v1_state_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Calendar) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Calendar) ProtoMessage() {}
+
+func (x *Calendar) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Calendar.ProtoReflect.Descriptor instead.
+func (*Calendar) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *Calendar) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Calendar) GetTimezone() string {
+	if x != nil {
+		return x.Timezone
+	}
+	return ""
+}
+
+func (x *Calendar) GetDays() []string {
+	if x != nil {
+		return x.Days
+	}
+	return nil
+}
+
+func (x *Calendar) GetBy() *Principal {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
+func (x *Calendar) GetPutUnixNanos() int64 {
+	if x != nil {
+		return x.PutUnixNanos
+	}
+	return 0
+}
+
 var File_squall_v1_state_proto protoreflect.FileDescriptor
 
 const file_squall_v1_state_proto_rawDesc = "" +
 	"\n" +
-	"\x15squall/v1/state.proto\x12\tsquall.v1\x1a\x15squall/v1/agent.proto\x1a\x1asquall/v1/experiment.proto\x1a\x14squall/v1/host.proto\x1a\x12squall/v1/op.proto\x1a\x14squall/v1/plan.proto\"\x8c\v\n" +
+	"\x15squall/v1/state.proto\x12\tsquall.v1\x1a\x15squall/v1/agent.proto\x1a\x1asquall/v1/experiment.proto\x1a\x14squall/v1/host.proto\x1a\x12squall/v1/op.proto\x1a\x14squall/v1/plan.proto\"\x9e\r\n" +
 	"\aCommand\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\"\n" +
 	"\rat_unix_nanos\x18\x02 \x01(\x03R\vatUnixNanos\x12$\n" +
@@ -4570,7 +5153,11 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x0fremove_schedule\x18\x1e \x01(\v2\x19.squall.v1.RemoveScheduleH\x00R\x0eremoveSchedule\x12A\n" +
 	"\x0epause_schedule\x18\x1f \x01(\v2\x18.squall.v1.PauseScheduleH\x00R\rpauseSchedule\x122\n" +
 	"\tpass_slot\x18  \x01(\v2\x13.squall.v1.PassSlotH\x00R\bpassSlot\x122\n" +
-	"\thold_slot\x18( \x01(\v2\x13.squall.v1.HoldSlotH\x00R\bholdSlotB\x06\n" +
+	"\thold_slot\x18( \x01(\v2\x13.squall.v1.HoldSlotH\x00R\bholdSlot\x12A\n" +
+	"\x0eput_experiment\x182 \x01(\v2\x18.squall.v1.PutExperimentH\x00R\rputExperiment\x12J\n" +
+	"\x11remove_experiment\x183 \x01(\v2\x1b.squall.v1.RemoveExperimentH\x00R\x10removeExperiment\x12;\n" +
+	"\fput_calendar\x184 \x01(\v2\x16.squall.v1.PutCalendarH\x00R\vputCalendar\x12D\n" +
+	"\x0fremove_calendar\x185 \x01(\v2\x19.squall.v1.RemoveCalendarH\x00R\x0eremoveCalendarB\x06\n" +
 	"\x04kind\"\x82\x01\n" +
 	"\tPrincipal\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12#\n" +
@@ -4606,7 +5193,7 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\bschedule\x18\x01 \x01(\tR\bschedule\x12\x12\n" +
 	"\x04slot\x18\x02 \x01(\tR\x04slot\x12\x10\n" +
 	"\x03try\x18\x03 \x01(\rR\x03try\x12(\n" +
-	"\x10until_unix_nanos\x18\x04 \x01(\x03R\x0euntilUnixNanos\"\x9c\x02\n" +
+	"\x10until_unix_nanos\x18\x04 \x01(\x03R\x0euntilUnixNanos\"\xbe\x02\n" +
 	"\vPutSchedule\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x125\n" +
 	"\n" +
@@ -4616,7 +5203,8 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x03aim\x18\x04 \x03(\v2\x1f.squall.v1.PutSchedule.AimEntryR\x03aim\x12\x14\n" +
 	"\x05after\x18\x05 \x01(\tR\x05after\x12\x14\n" +
 	"\x05fresh\x18\n" +
-	" \x01(\bR\x05fresh\x1aK\n" +
+	" \x01(\bR\x05fresh\x12 \n" +
+	"\x03pin\x18\v \x01(\v2\x0e.squall.v1.PinR\x03pin\x1aK\n" +
 	"\bAimEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12)\n" +
 	"\x05value\x18\x02 \x01(\v2\x13.squall.v1.ZoneRoleR\x05value:\x028\x01\"$\n" +
@@ -4640,7 +5228,7 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x10since_unix_nanos\x18\x03 \x01(\x03R\x0esinceUnixNanos\"W\n" +
 	"\tSlotRetry\x12&\n" +
 	"\x04slot\x18\x01 \x01(\v2\x12.squall.v1.SlotRefR\x04slot\x12\"\n" +
-	"\rat_unix_nanos\x18\x02 \x01(\x03R\vatUnixNanos\"\x91\x05\n" +
+	"\rat_unix_nanos\x18\x02 \x01(\x03R\vatUnixNanos\"\xe6\x05\n" +
 	"\tScheduled\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x125\n" +
 	"\n" +
@@ -4661,7 +5249,9 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\vadded_index\x18\r \x01(\x04R\n" +
 	"addedIndex\x12*\n" +
 	"\x05retry\x18\x0e \x01(\v2\x14.squall.v1.SlotRetryR\x05retry\x12'\n" +
-	"\x04held\x18\x0f \x01(\v2\x13.squall.v1.SlotHoldR\x04held\x1aK\n" +
+	"\x04held\x18\x0f \x01(\v2\x13.squall.v1.SlotHoldR\x04held\x12 \n" +
+	"\x03pin\x18\x14 \x01(\v2\x0e.squall.v1.PinR\x03pin\x121\n" +
+	"\tcalendars\x18\x15 \x03(\v2\x13.squall.v1.CalendarR\tcalendars\x1aK\n" +
 	"\bAimEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12)\n" +
 	"\x05value\x18\x02 \x01(\v2\x13.squall.v1.ZoneRoleR\x05value:\x028\x01\"\x8c\x02\n" +
@@ -4861,7 +5451,8 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x03act\x18\x04 \x01(\tR\x03act\x12\x16\n" +
 	"\x06object\x18\x05 \x01(\tR\x06object\x12\x16\n" +
 	"\x06result\x18\x06 \x01(\tR\x06result\x12\x12\n" +
-	"\x04hash\x18\a \x01(\fR\x04hash\"\xc3\b\n" +
+	"\x04hash\x18\a \x01(\fR\x04hash\"\xf5\n" +
+	"\n" +
 	"\x05State\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x14\n" +
@@ -4884,7 +5475,9 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\n" +
 	"halt_index\x18\x0e \x03(\v2\x1f.squall.v1.State.HaltIndexEntryR\thaltIndex\x12=\n" +
 	"\tschedules\x18\x0f \x03(\v2\x1f.squall.v1.State.SchedulesEntryR\tschedules\x12.\n" +
-	"\x13restored_unix_nanos\x18\x14 \x01(\x03R\x11restoredUnixNanos\x1aO\n" +
+	"\x13restored_unix_nanos\x18\x14 \x01(\x03R\x11restoredUnixNanos\x12C\n" +
+	"\vexperiments\x18\x1e \x03(\v2!.squall.v1.State.ExperimentsEntryR\vexperiments\x12=\n" +
+	"\tcalendars\x18\x1f \x03(\v2\x1f.squall.v1.State.CalendarsEntryR\tcalendars\x1aO\n" +
 	"\n" +
 	"HostsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12+\n" +
@@ -4900,10 +5493,47 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\x1aR\n" +
 	"\x0eSchedulesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12*\n" +
-	"\x05value\x18\x02 \x01(\v2\x14.squall.v1.ScheduledR\x05value:\x028\x01\"N\n" +
+	"\x05value\x18\x02 \x01(\v2\x14.squall.v1.ScheduledR\x05value:\x028\x01\x1aY\n" +
+	"\x10ExperimentsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12/\n" +
+	"\x05value\x18\x02 \x01(\v2\x19.squall.v1.KeptExperimentR\x05value:\x028\x01\x1aQ\n" +
+	"\x0eCalendarsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12)\n" +
+	"\x05value\x18\x02 \x01(\v2\x13.squall.v1.CalendarR\x05value:\x028\x01\"N\n" +
 	"\x0eAppliedCommand\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12,\n" +
-	"\aoutcome\x18\x02 \x01(\v2\x12.squall.v1.OutcomeR\aoutcome*L\n" +
+	"\aoutcome\x18\x02 \x01(\v2\x12.squall.v1.OutcomeR\aoutcome\";\n" +
+	"\rPutExperiment\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06source\x18\x02 \x01(\fR\x06source\">\n" +
+	"\x10RemoveExperiment\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06digest\x18\x02 \x01(\tR\x06digest\"=\n" +
+	"\x03Pin\x12\x1e\n" +
+	"\n" +
+	"experiment\x18\x01 \x01(\tR\n" +
+	"experiment\x12\x16\n" +
+	"\x06digest\x18\x02 \x01(\tR\x06digest\"^\n" +
+	"\x0eKeptExperiment\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x128\n" +
+	"\bversions\x18\x02 \x03(\v2\x1c.squall.v1.ExperimentVersionR\bversions\"\xc0\x01\n" +
+	"\x11ExperimentVersion\x12\x16\n" +
+	"\x06digest\x18\x01 \x01(\tR\x06digest\x12\x16\n" +
+	"\x06source\x18\x02 \x01(\fR\x06source\x12$\n" +
+	"\x02by\x18\x03 \x01(\v2\x14.squall.v1.PrincipalR\x02by\x12$\n" +
+	"\x0eput_unix_nanos\x18\x04 \x01(\x03R\fputUnixNanos\x12\x12\n" +
+	"\x04size\x18\x05 \x01(\rR\x04size\x12\x1b\n" +
+	"\tpinned_by\x18\x06 \x03(\tR\bpinnedBy\">\n" +
+	"\vPutCalendar\x12/\n" +
+	"\bcalendar\x18\x01 \x01(\v2\x13.squall.v1.CalendarR\bcalendar\"$\n" +
+	"\x0eRemoveCalendar\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\x9a\x01\n" +
+	"\bCalendar\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
+	"\btimezone\x18\x02 \x01(\tR\btimezone\x12\x12\n" +
+	"\x04days\x18\x03 \x03(\tR\x04days\x12$\n" +
+	"\x02by\x18\x04 \x01(\v2\x14.squall.v1.PrincipalR\x02by\x12$\n" +
+	"\x0eput_unix_nanos\x18\x05 \x01(\x03R\fputUnixNanos*L\n" +
 	"\x04Role\x12\x14\n" +
 	"\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vROLE_SERVER\x10\x01\x12\x0e\n" +
@@ -4986,85 +5616,95 @@ func file_squall_v1_state_proto_rawDescGZIP() []byte {
 }
 
 var file_squall_v1_state_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
-var file_squall_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 58)
+var file_squall_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 68)
 var file_squall_v1_state_proto_goTypes = []any{
-	(Role)(0),              // 0: squall.v1.Role
-	(SlotOutcome)(0),       // 1: squall.v1.SlotOutcome
-	(EndCause)(0),          // 2: squall.v1.EndCause
-	(Verdict)(0),           // 3: squall.v1.Verdict
-	(FindingKind)(0),       // 4: squall.v1.FindingKind
-	(FindingState)(0),      // 5: squall.v1.FindingState
-	(RunState)(0),          // 6: squall.v1.RunState
-	(EventKind)(0),         // 7: squall.v1.EventKind
-	(*Command)(nil),        // 8: squall.v1.Command
-	(*Principal)(nil),      // 9: squall.v1.Principal
-	(*UpdateHosts)(nil),    // 10: squall.v1.UpdateHosts
-	(*HostUpdate)(nil),     // 11: squall.v1.HostUpdate
-	(*AdmitRun)(nil),       // 12: squall.v1.AdmitRun
-	(*SlotRef)(nil),        // 13: squall.v1.SlotRef
-	(*PutSchedule)(nil),    // 14: squall.v1.PutSchedule
-	(*RemoveSchedule)(nil), // 15: squall.v1.RemoveSchedule
-	(*PauseSchedule)(nil),  // 16: squall.v1.PauseSchedule
-	(*PassSlot)(nil),       // 17: squall.v1.PassSlot
-	(*HoldSlot)(nil),       // 18: squall.v1.HoldSlot
-	(*SlotHold)(nil),       // 19: squall.v1.SlotHold
-	(*SlotRetry)(nil),      // 20: squall.v1.SlotRetry
-	(*Scheduled)(nil),      // 21: squall.v1.Scheduled
-	(*SlotRecord)(nil),     // 22: squall.v1.SlotRecord
-	(*Prepare)(nil),        // 23: squall.v1.Prepare
-	(*Fire)(nil),           // 24: squall.v1.Fire
-	(*Hold)(nil),           // 25: squall.v1.Hold
-	(*EndRun)(nil),         // 26: squall.v1.EndRun
-	(*Recover)(nil),        // 27: squall.v1.Recover
-	(*Finish)(nil),         // 28: squall.v1.Finish
-	(*Finding)(nil),        // 29: squall.v1.Finding
-	(*Basis)(nil),          // 30: squall.v1.Basis
-	(*Gap)(nil),            // 31: squall.v1.Gap
-	(*RecordSteps)(nil),    // 32: squall.v1.RecordSteps
-	(*RecordWindows)(nil),  // 33: squall.v1.RecordWindows
-	(*GrantTokens)(nil),    // 34: squall.v1.GrantTokens
-	(*Halt)(nil),           // 35: squall.v1.Halt
-	(*Resume)(nil),         // 36: squall.v1.Resume
-	(*SetGuardrails)(nil),  // 37: squall.v1.SetGuardrails
-	(*RaiseEpoch)(nil),     // 38: squall.v1.RaiseEpoch
-	(*SetRules)(nil),       // 39: squall.v1.SetRules
-	(*ForgetHost)(nil),     // 40: squall.v1.ForgetHost
-	(*ConfirmDamage)(nil),  // 41: squall.v1.ConfirmDamage
-	(*BeginPhase)(nil),     // 42: squall.v1.BeginPhase
-	(*Outcome)(nil),        // 43: squall.v1.Outcome
-	(*Run)(nil),            // 44: squall.v1.Run
-	(*RunSummary)(nil),     // 45: squall.v1.RunSummary
-	(*ProbeTotal)(nil),     // 46: squall.v1.ProbeTotal
-	(*StepHosts)(nil),      // 47: squall.v1.StepHosts
-	(*Event)(nil),          // 48: squall.v1.Event
-	(*Registered)(nil),     // 49: squall.v1.Registered
-	(*OpenStep)(nil),       // 50: squall.v1.OpenStep
-	(*HostConflict)(nil),   // 51: squall.v1.HostConflict
-	(*AuditRecord)(nil),    // 52: squall.v1.AuditRecord
-	(*State)(nil),          // 53: squall.v1.State
-	(*AppliedCommand)(nil), // 54: squall.v1.AppliedCommand
-	nil,                    // 55: squall.v1.PutSchedule.AimEntry
-	nil,                    // 56: squall.v1.Scheduled.AimEntry
-	nil,                    // 57: squall.v1.Run.EnteredUnixNanosEntry
-	nil,                    // 58: squall.v1.Run.StepsEntry
-	nil,                    // 59: squall.v1.StepHosts.HostsEntry
-	nil,                    // 60: squall.v1.StepHosts.TokenUnixNanosEntry
-	nil,                    // 61: squall.v1.State.HostsEntry
-	nil,                    // 62: squall.v1.State.RunsEntry
-	nil,                    // 63: squall.v1.State.OrderIndexEntry
-	nil,                    // 64: squall.v1.State.HaltIndexEntry
-	nil,                    // 65: squall.v1.State.SchedulesEntry
-	(*Host)(nil),           // 66: squall.v1.Host
-	(*Damage)(nil),         // 67: squall.v1.Damage
-	(*Experiment)(nil),     // 68: squall.v1.Experiment
-	(*Plan)(nil),           // 69: squall.v1.Plan
-	(*StepStatus)(nil),     // 70: squall.v1.StepStatus
-	(*Window)(nil),         // 71: squall.v1.Window
-	(*Guardrails)(nil),     // 72: squall.v1.Guardrails
-	(*Problem)(nil),        // 73: squall.v1.Problem
-	(*StepKey)(nil),        // 74: squall.v1.StepKey
-	(*HaltLatch)(nil),      // 75: squall.v1.HaltLatch
-	(*ZoneRole)(nil),       // 76: squall.v1.ZoneRole
+	(Role)(0),                 // 0: squall.v1.Role
+	(SlotOutcome)(0),          // 1: squall.v1.SlotOutcome
+	(EndCause)(0),             // 2: squall.v1.EndCause
+	(Verdict)(0),              // 3: squall.v1.Verdict
+	(FindingKind)(0),          // 4: squall.v1.FindingKind
+	(FindingState)(0),         // 5: squall.v1.FindingState
+	(RunState)(0),             // 6: squall.v1.RunState
+	(EventKind)(0),            // 7: squall.v1.EventKind
+	(*Command)(nil),           // 8: squall.v1.Command
+	(*Principal)(nil),         // 9: squall.v1.Principal
+	(*UpdateHosts)(nil),       // 10: squall.v1.UpdateHosts
+	(*HostUpdate)(nil),        // 11: squall.v1.HostUpdate
+	(*AdmitRun)(nil),          // 12: squall.v1.AdmitRun
+	(*SlotRef)(nil),           // 13: squall.v1.SlotRef
+	(*PutSchedule)(nil),       // 14: squall.v1.PutSchedule
+	(*RemoveSchedule)(nil),    // 15: squall.v1.RemoveSchedule
+	(*PauseSchedule)(nil),     // 16: squall.v1.PauseSchedule
+	(*PassSlot)(nil),          // 17: squall.v1.PassSlot
+	(*HoldSlot)(nil),          // 18: squall.v1.HoldSlot
+	(*SlotHold)(nil),          // 19: squall.v1.SlotHold
+	(*SlotRetry)(nil),         // 20: squall.v1.SlotRetry
+	(*Scheduled)(nil),         // 21: squall.v1.Scheduled
+	(*SlotRecord)(nil),        // 22: squall.v1.SlotRecord
+	(*Prepare)(nil),           // 23: squall.v1.Prepare
+	(*Fire)(nil),              // 24: squall.v1.Fire
+	(*Hold)(nil),              // 25: squall.v1.Hold
+	(*EndRun)(nil),            // 26: squall.v1.EndRun
+	(*Recover)(nil),           // 27: squall.v1.Recover
+	(*Finish)(nil),            // 28: squall.v1.Finish
+	(*Finding)(nil),           // 29: squall.v1.Finding
+	(*Basis)(nil),             // 30: squall.v1.Basis
+	(*Gap)(nil),               // 31: squall.v1.Gap
+	(*RecordSteps)(nil),       // 32: squall.v1.RecordSteps
+	(*RecordWindows)(nil),     // 33: squall.v1.RecordWindows
+	(*GrantTokens)(nil),       // 34: squall.v1.GrantTokens
+	(*Halt)(nil),              // 35: squall.v1.Halt
+	(*Resume)(nil),            // 36: squall.v1.Resume
+	(*SetGuardrails)(nil),     // 37: squall.v1.SetGuardrails
+	(*RaiseEpoch)(nil),        // 38: squall.v1.RaiseEpoch
+	(*SetRules)(nil),          // 39: squall.v1.SetRules
+	(*ForgetHost)(nil),        // 40: squall.v1.ForgetHost
+	(*ConfirmDamage)(nil),     // 41: squall.v1.ConfirmDamage
+	(*BeginPhase)(nil),        // 42: squall.v1.BeginPhase
+	(*Outcome)(nil),           // 43: squall.v1.Outcome
+	(*Run)(nil),               // 44: squall.v1.Run
+	(*RunSummary)(nil),        // 45: squall.v1.RunSummary
+	(*ProbeTotal)(nil),        // 46: squall.v1.ProbeTotal
+	(*StepHosts)(nil),         // 47: squall.v1.StepHosts
+	(*Event)(nil),             // 48: squall.v1.Event
+	(*Registered)(nil),        // 49: squall.v1.Registered
+	(*OpenStep)(nil),          // 50: squall.v1.OpenStep
+	(*HostConflict)(nil),      // 51: squall.v1.HostConflict
+	(*AuditRecord)(nil),       // 52: squall.v1.AuditRecord
+	(*State)(nil),             // 53: squall.v1.State
+	(*AppliedCommand)(nil),    // 54: squall.v1.AppliedCommand
+	(*PutExperiment)(nil),     // 55: squall.v1.PutExperiment
+	(*RemoveExperiment)(nil),  // 56: squall.v1.RemoveExperiment
+	(*Pin)(nil),               // 57: squall.v1.Pin
+	(*KeptExperiment)(nil),    // 58: squall.v1.KeptExperiment
+	(*ExperimentVersion)(nil), // 59: squall.v1.ExperimentVersion
+	(*PutCalendar)(nil),       // 60: squall.v1.PutCalendar
+	(*RemoveCalendar)(nil),    // 61: squall.v1.RemoveCalendar
+	(*Calendar)(nil),          // 62: squall.v1.Calendar
+	nil,                       // 63: squall.v1.PutSchedule.AimEntry
+	nil,                       // 64: squall.v1.Scheduled.AimEntry
+	nil,                       // 65: squall.v1.Run.EnteredUnixNanosEntry
+	nil,                       // 66: squall.v1.Run.StepsEntry
+	nil,                       // 67: squall.v1.StepHosts.HostsEntry
+	nil,                       // 68: squall.v1.StepHosts.TokenUnixNanosEntry
+	nil,                       // 69: squall.v1.State.HostsEntry
+	nil,                       // 70: squall.v1.State.RunsEntry
+	nil,                       // 71: squall.v1.State.OrderIndexEntry
+	nil,                       // 72: squall.v1.State.HaltIndexEntry
+	nil,                       // 73: squall.v1.State.SchedulesEntry
+	nil,                       // 74: squall.v1.State.ExperimentsEntry
+	nil,                       // 75: squall.v1.State.CalendarsEntry
+	(*Host)(nil),              // 76: squall.v1.Host
+	(*Damage)(nil),            // 77: squall.v1.Damage
+	(*Experiment)(nil),        // 78: squall.v1.Experiment
+	(*Plan)(nil),              // 79: squall.v1.Plan
+	(*StepStatus)(nil),        // 80: squall.v1.StepStatus
+	(*Window)(nil),            // 81: squall.v1.Window
+	(*Guardrails)(nil),        // 82: squall.v1.Guardrails
+	(*Problem)(nil),           // 83: squall.v1.Problem
+	(*StepKey)(nil),           // 84: squall.v1.StepKey
+	(*HaltLatch)(nil),         // 85: squall.v1.HaltLatch
+	(*ZoneRole)(nil),          // 86: squall.v1.ZoneRole
 }
 var file_squall_v1_state_proto_depIdxs = []int32{
 	9,   // 0: squall.v1.Command.by:type_name -> squall.v1.Principal
@@ -5092,93 +5732,108 @@ var file_squall_v1_state_proto_depIdxs = []int32{
 	16,  // 22: squall.v1.Command.pause_schedule:type_name -> squall.v1.PauseSchedule
 	17,  // 23: squall.v1.Command.pass_slot:type_name -> squall.v1.PassSlot
 	18,  // 24: squall.v1.Command.hold_slot:type_name -> squall.v1.HoldSlot
-	0,   // 25: squall.v1.Principal.role:type_name -> squall.v1.Role
-	11,  // 26: squall.v1.UpdateHosts.hosts:type_name -> squall.v1.HostUpdate
-	66,  // 27: squall.v1.HostUpdate.host:type_name -> squall.v1.Host
-	51,  // 28: squall.v1.HostUpdate.conflict:type_name -> squall.v1.HostConflict
-	67,  // 29: squall.v1.HostUpdate.damage:type_name -> squall.v1.Damage
-	68,  // 30: squall.v1.AdmitRun.experiment:type_name -> squall.v1.Experiment
-	69,  // 31: squall.v1.AdmitRun.plan:type_name -> squall.v1.Plan
-	13,  // 32: squall.v1.AdmitRun.slot:type_name -> squall.v1.SlotRef
-	68,  // 33: squall.v1.PutSchedule.experiment:type_name -> squall.v1.Experiment
-	55,  // 34: squall.v1.PutSchedule.aim:type_name -> squall.v1.PutSchedule.AimEntry
-	13,  // 35: squall.v1.PassSlot.slot:type_name -> squall.v1.SlotRef
-	1,   // 36: squall.v1.PassSlot.outcome:type_name -> squall.v1.SlotOutcome
-	13,  // 37: squall.v1.HoldSlot.slot:type_name -> squall.v1.SlotRef
-	13,  // 38: squall.v1.SlotRetry.slot:type_name -> squall.v1.SlotRef
-	68,  // 39: squall.v1.Scheduled.experiment:type_name -> squall.v1.Experiment
-	56,  // 40: squall.v1.Scheduled.aim:type_name -> squall.v1.Scheduled.AimEntry
-	9,   // 41: squall.v1.Scheduled.by:type_name -> squall.v1.Principal
-	22,  // 42: squall.v1.Scheduled.history:type_name -> squall.v1.SlotRecord
-	9,   // 43: squall.v1.Scheduled.paused_by:type_name -> squall.v1.Principal
-	20,  // 44: squall.v1.Scheduled.retry:type_name -> squall.v1.SlotRetry
-	19,  // 45: squall.v1.Scheduled.held:type_name -> squall.v1.SlotHold
-	1,   // 46: squall.v1.SlotRecord.outcome:type_name -> squall.v1.SlotOutcome
-	3,   // 47: squall.v1.SlotRecord.verdict:type_name -> squall.v1.Verdict
-	2,   // 48: squall.v1.EndRun.cause:type_name -> squall.v1.EndCause
-	3,   // 49: squall.v1.Finish.verdict:type_name -> squall.v1.Verdict
-	29,  // 50: squall.v1.Finish.findings:type_name -> squall.v1.Finding
-	4,   // 51: squall.v1.Finding.kind:type_name -> squall.v1.FindingKind
-	5,   // 52: squall.v1.Finding.state:type_name -> squall.v1.FindingState
-	30,  // 53: squall.v1.Finding.basis:type_name -> squall.v1.Basis
-	31,  // 54: squall.v1.Finding.gap:type_name -> squall.v1.Gap
-	70,  // 55: squall.v1.RecordSteps.steps:type_name -> squall.v1.StepStatus
-	71,  // 56: squall.v1.RecordWindows.windows:type_name -> squall.v1.Window
-	72,  // 57: squall.v1.SetGuardrails.guardrails:type_name -> squall.v1.Guardrails
-	73,  // 58: squall.v1.Outcome.refused:type_name -> squall.v1.Problem
-	68,  // 59: squall.v1.Run.experiment:type_name -> squall.v1.Experiment
-	69,  // 60: squall.v1.Run.plan:type_name -> squall.v1.Plan
-	9,   // 61: squall.v1.Run.by:type_name -> squall.v1.Principal
-	6,   // 62: squall.v1.Run.state:type_name -> squall.v1.RunState
-	57,  // 63: squall.v1.Run.entered_unix_nanos:type_name -> squall.v1.Run.EnteredUnixNanosEntry
-	2,   // 64: squall.v1.Run.end_cause:type_name -> squall.v1.EndCause
-	58,  // 65: squall.v1.Run.steps:type_name -> squall.v1.Run.StepsEntry
-	3,   // 66: squall.v1.Run.verdict:type_name -> squall.v1.Verdict
-	29,  // 67: squall.v1.Run.findings:type_name -> squall.v1.Finding
-	48,  // 68: squall.v1.Run.events:type_name -> squall.v1.Event
-	46,  // 69: squall.v1.Run.totals:type_name -> squall.v1.ProbeTotal
-	9,   // 70: squall.v1.Run.ended_by:type_name -> squall.v1.Principal
-	13,  // 71: squall.v1.Run.slot:type_name -> squall.v1.SlotRef
-	6,   // 72: squall.v1.RunSummary.state:type_name -> squall.v1.RunState
-	3,   // 73: squall.v1.RunSummary.verdict:type_name -> squall.v1.Verdict
-	9,   // 74: squall.v1.RunSummary.by:type_name -> squall.v1.Principal
-	71,  // 75: squall.v1.ProbeTotal.total:type_name -> squall.v1.Window
-	71,  // 76: squall.v1.ProbeTotal.worst:type_name -> squall.v1.Window
-	59,  // 77: squall.v1.StepHosts.hosts:type_name -> squall.v1.StepHosts.HostsEntry
-	60,  // 78: squall.v1.StepHosts.token_unix_nanos:type_name -> squall.v1.StepHosts.TokenUnixNanosEntry
-	7,   // 79: squall.v1.Event.kind:type_name -> squall.v1.EventKind
-	70,  // 80: squall.v1.Event.step:type_name -> squall.v1.StepStatus
-	6,   // 81: squall.v1.Event.state:type_name -> squall.v1.RunState
-	3,   // 82: squall.v1.Event.verdict:type_name -> squall.v1.Verdict
-	66,  // 83: squall.v1.Registered.host:type_name -> squall.v1.Host
-	74,  // 84: squall.v1.Registered.strays:type_name -> squall.v1.StepKey
-	50,  // 85: squall.v1.Registered.open:type_name -> squall.v1.OpenStep
-	51,  // 86: squall.v1.Registered.conflict:type_name -> squall.v1.HostConflict
-	67,  // 87: squall.v1.Registered.damage:type_name -> squall.v1.Damage
-	9,   // 88: squall.v1.AuditRecord.by:type_name -> squall.v1.Principal
-	61,  // 89: squall.v1.State.hosts:type_name -> squall.v1.State.HostsEntry
-	62,  // 90: squall.v1.State.runs:type_name -> squall.v1.State.RunsEntry
-	71,  // 91: squall.v1.State.windows:type_name -> squall.v1.Window
-	75,  // 92: squall.v1.State.halt:type_name -> squall.v1.HaltLatch
-	72,  // 93: squall.v1.State.guardrails:type_name -> squall.v1.Guardrails
-	54,  // 94: squall.v1.State.applied:type_name -> squall.v1.AppliedCommand
-	52,  // 95: squall.v1.State.audit:type_name -> squall.v1.AuditRecord
-	63,  // 96: squall.v1.State.order_index:type_name -> squall.v1.State.OrderIndexEntry
-	64,  // 97: squall.v1.State.halt_index:type_name -> squall.v1.State.HaltIndexEntry
-	65,  // 98: squall.v1.State.schedules:type_name -> squall.v1.State.SchedulesEntry
-	43,  // 99: squall.v1.AppliedCommand.outcome:type_name -> squall.v1.Outcome
-	76,  // 100: squall.v1.PutSchedule.AimEntry.value:type_name -> squall.v1.ZoneRole
-	76,  // 101: squall.v1.Scheduled.AimEntry.value:type_name -> squall.v1.ZoneRole
-	47,  // 102: squall.v1.Run.StepsEntry.value:type_name -> squall.v1.StepHosts
-	70,  // 103: squall.v1.StepHosts.HostsEntry.value:type_name -> squall.v1.StepStatus
-	49,  // 104: squall.v1.State.HostsEntry.value:type_name -> squall.v1.Registered
-	44,  // 105: squall.v1.State.RunsEntry.value:type_name -> squall.v1.Run
-	21,  // 106: squall.v1.State.SchedulesEntry.value:type_name -> squall.v1.Scheduled
-	107, // [107:107] is the sub-list for method output_type
-	107, // [107:107] is the sub-list for method input_type
-	107, // [107:107] is the sub-list for extension type_name
-	107, // [107:107] is the sub-list for extension extendee
-	0,   // [0:107] is the sub-list for field type_name
+	55,  // 25: squall.v1.Command.put_experiment:type_name -> squall.v1.PutExperiment
+	56,  // 26: squall.v1.Command.remove_experiment:type_name -> squall.v1.RemoveExperiment
+	60,  // 27: squall.v1.Command.put_calendar:type_name -> squall.v1.PutCalendar
+	61,  // 28: squall.v1.Command.remove_calendar:type_name -> squall.v1.RemoveCalendar
+	0,   // 29: squall.v1.Principal.role:type_name -> squall.v1.Role
+	11,  // 30: squall.v1.UpdateHosts.hosts:type_name -> squall.v1.HostUpdate
+	76,  // 31: squall.v1.HostUpdate.host:type_name -> squall.v1.Host
+	51,  // 32: squall.v1.HostUpdate.conflict:type_name -> squall.v1.HostConflict
+	77,  // 33: squall.v1.HostUpdate.damage:type_name -> squall.v1.Damage
+	78,  // 34: squall.v1.AdmitRun.experiment:type_name -> squall.v1.Experiment
+	79,  // 35: squall.v1.AdmitRun.plan:type_name -> squall.v1.Plan
+	13,  // 36: squall.v1.AdmitRun.slot:type_name -> squall.v1.SlotRef
+	78,  // 37: squall.v1.PutSchedule.experiment:type_name -> squall.v1.Experiment
+	63,  // 38: squall.v1.PutSchedule.aim:type_name -> squall.v1.PutSchedule.AimEntry
+	57,  // 39: squall.v1.PutSchedule.pin:type_name -> squall.v1.Pin
+	13,  // 40: squall.v1.PassSlot.slot:type_name -> squall.v1.SlotRef
+	1,   // 41: squall.v1.PassSlot.outcome:type_name -> squall.v1.SlotOutcome
+	13,  // 42: squall.v1.HoldSlot.slot:type_name -> squall.v1.SlotRef
+	13,  // 43: squall.v1.SlotRetry.slot:type_name -> squall.v1.SlotRef
+	78,  // 44: squall.v1.Scheduled.experiment:type_name -> squall.v1.Experiment
+	64,  // 45: squall.v1.Scheduled.aim:type_name -> squall.v1.Scheduled.AimEntry
+	9,   // 46: squall.v1.Scheduled.by:type_name -> squall.v1.Principal
+	22,  // 47: squall.v1.Scheduled.history:type_name -> squall.v1.SlotRecord
+	9,   // 48: squall.v1.Scheduled.paused_by:type_name -> squall.v1.Principal
+	20,  // 49: squall.v1.Scheduled.retry:type_name -> squall.v1.SlotRetry
+	19,  // 50: squall.v1.Scheduled.held:type_name -> squall.v1.SlotHold
+	57,  // 51: squall.v1.Scheduled.pin:type_name -> squall.v1.Pin
+	62,  // 52: squall.v1.Scheduled.calendars:type_name -> squall.v1.Calendar
+	1,   // 53: squall.v1.SlotRecord.outcome:type_name -> squall.v1.SlotOutcome
+	3,   // 54: squall.v1.SlotRecord.verdict:type_name -> squall.v1.Verdict
+	2,   // 55: squall.v1.EndRun.cause:type_name -> squall.v1.EndCause
+	3,   // 56: squall.v1.Finish.verdict:type_name -> squall.v1.Verdict
+	29,  // 57: squall.v1.Finish.findings:type_name -> squall.v1.Finding
+	4,   // 58: squall.v1.Finding.kind:type_name -> squall.v1.FindingKind
+	5,   // 59: squall.v1.Finding.state:type_name -> squall.v1.FindingState
+	30,  // 60: squall.v1.Finding.basis:type_name -> squall.v1.Basis
+	31,  // 61: squall.v1.Finding.gap:type_name -> squall.v1.Gap
+	80,  // 62: squall.v1.RecordSteps.steps:type_name -> squall.v1.StepStatus
+	81,  // 63: squall.v1.RecordWindows.windows:type_name -> squall.v1.Window
+	82,  // 64: squall.v1.SetGuardrails.guardrails:type_name -> squall.v1.Guardrails
+	83,  // 65: squall.v1.Outcome.refused:type_name -> squall.v1.Problem
+	78,  // 66: squall.v1.Run.experiment:type_name -> squall.v1.Experiment
+	79,  // 67: squall.v1.Run.plan:type_name -> squall.v1.Plan
+	9,   // 68: squall.v1.Run.by:type_name -> squall.v1.Principal
+	6,   // 69: squall.v1.Run.state:type_name -> squall.v1.RunState
+	65,  // 70: squall.v1.Run.entered_unix_nanos:type_name -> squall.v1.Run.EnteredUnixNanosEntry
+	2,   // 71: squall.v1.Run.end_cause:type_name -> squall.v1.EndCause
+	66,  // 72: squall.v1.Run.steps:type_name -> squall.v1.Run.StepsEntry
+	3,   // 73: squall.v1.Run.verdict:type_name -> squall.v1.Verdict
+	29,  // 74: squall.v1.Run.findings:type_name -> squall.v1.Finding
+	48,  // 75: squall.v1.Run.events:type_name -> squall.v1.Event
+	46,  // 76: squall.v1.Run.totals:type_name -> squall.v1.ProbeTotal
+	9,   // 77: squall.v1.Run.ended_by:type_name -> squall.v1.Principal
+	13,  // 78: squall.v1.Run.slot:type_name -> squall.v1.SlotRef
+	6,   // 79: squall.v1.RunSummary.state:type_name -> squall.v1.RunState
+	3,   // 80: squall.v1.RunSummary.verdict:type_name -> squall.v1.Verdict
+	9,   // 81: squall.v1.RunSummary.by:type_name -> squall.v1.Principal
+	81,  // 82: squall.v1.ProbeTotal.total:type_name -> squall.v1.Window
+	81,  // 83: squall.v1.ProbeTotal.worst:type_name -> squall.v1.Window
+	67,  // 84: squall.v1.StepHosts.hosts:type_name -> squall.v1.StepHosts.HostsEntry
+	68,  // 85: squall.v1.StepHosts.token_unix_nanos:type_name -> squall.v1.StepHosts.TokenUnixNanosEntry
+	7,   // 86: squall.v1.Event.kind:type_name -> squall.v1.EventKind
+	80,  // 87: squall.v1.Event.step:type_name -> squall.v1.StepStatus
+	6,   // 88: squall.v1.Event.state:type_name -> squall.v1.RunState
+	3,   // 89: squall.v1.Event.verdict:type_name -> squall.v1.Verdict
+	76,  // 90: squall.v1.Registered.host:type_name -> squall.v1.Host
+	84,  // 91: squall.v1.Registered.strays:type_name -> squall.v1.StepKey
+	50,  // 92: squall.v1.Registered.open:type_name -> squall.v1.OpenStep
+	51,  // 93: squall.v1.Registered.conflict:type_name -> squall.v1.HostConflict
+	77,  // 94: squall.v1.Registered.damage:type_name -> squall.v1.Damage
+	9,   // 95: squall.v1.AuditRecord.by:type_name -> squall.v1.Principal
+	69,  // 96: squall.v1.State.hosts:type_name -> squall.v1.State.HostsEntry
+	70,  // 97: squall.v1.State.runs:type_name -> squall.v1.State.RunsEntry
+	81,  // 98: squall.v1.State.windows:type_name -> squall.v1.Window
+	85,  // 99: squall.v1.State.halt:type_name -> squall.v1.HaltLatch
+	82,  // 100: squall.v1.State.guardrails:type_name -> squall.v1.Guardrails
+	54,  // 101: squall.v1.State.applied:type_name -> squall.v1.AppliedCommand
+	52,  // 102: squall.v1.State.audit:type_name -> squall.v1.AuditRecord
+	71,  // 103: squall.v1.State.order_index:type_name -> squall.v1.State.OrderIndexEntry
+	72,  // 104: squall.v1.State.halt_index:type_name -> squall.v1.State.HaltIndexEntry
+	73,  // 105: squall.v1.State.schedules:type_name -> squall.v1.State.SchedulesEntry
+	74,  // 106: squall.v1.State.experiments:type_name -> squall.v1.State.ExperimentsEntry
+	75,  // 107: squall.v1.State.calendars:type_name -> squall.v1.State.CalendarsEntry
+	43,  // 108: squall.v1.AppliedCommand.outcome:type_name -> squall.v1.Outcome
+	59,  // 109: squall.v1.KeptExperiment.versions:type_name -> squall.v1.ExperimentVersion
+	9,   // 110: squall.v1.ExperimentVersion.by:type_name -> squall.v1.Principal
+	62,  // 111: squall.v1.PutCalendar.calendar:type_name -> squall.v1.Calendar
+	9,   // 112: squall.v1.Calendar.by:type_name -> squall.v1.Principal
+	86,  // 113: squall.v1.PutSchedule.AimEntry.value:type_name -> squall.v1.ZoneRole
+	86,  // 114: squall.v1.Scheduled.AimEntry.value:type_name -> squall.v1.ZoneRole
+	47,  // 115: squall.v1.Run.StepsEntry.value:type_name -> squall.v1.StepHosts
+	80,  // 116: squall.v1.StepHosts.HostsEntry.value:type_name -> squall.v1.StepStatus
+	49,  // 117: squall.v1.State.HostsEntry.value:type_name -> squall.v1.Registered
+	44,  // 118: squall.v1.State.RunsEntry.value:type_name -> squall.v1.Run
+	21,  // 119: squall.v1.State.SchedulesEntry.value:type_name -> squall.v1.Scheduled
+	58,  // 120: squall.v1.State.ExperimentsEntry.value:type_name -> squall.v1.KeptExperiment
+	62,  // 121: squall.v1.State.CalendarsEntry.value:type_name -> squall.v1.Calendar
+	122, // [122:122] is the sub-list for method output_type
+	122, // [122:122] is the sub-list for method input_type
+	122, // [122:122] is the sub-list for extension type_name
+	122, // [122:122] is the sub-list for extension extendee
+	0,   // [0:122] is the sub-list for field type_name
 }
 
 func init() { file_squall_v1_state_proto_init() }
@@ -5216,6 +5871,10 @@ func file_squall_v1_state_proto_init() {
 		(*Command_PauseSchedule)(nil),
 		(*Command_PassSlot)(nil),
 		(*Command_HoldSlot)(nil),
+		(*Command_PutExperiment)(nil),
+		(*Command_RemoveExperiment)(nil),
+		(*Command_PutCalendar)(nil),
+		(*Command_RemoveCalendar)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -5223,7 +5882,7 @@ func file_squall_v1_state_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_squall_v1_state_proto_rawDesc), len(file_squall_v1_state_proto_rawDesc)),
 			NumEnums:      8,
-			NumMessages:   58,
+			NumMessages:   68,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
