@@ -84,6 +84,22 @@ func (b *book) step(run, host string, s pb.StepState, cause pb.RevertCause, resi
 	}}}})
 }
 
+// marks has a host tell that a step began and ended so late, when its lease ran out.
+func (b *book) marks(run, host string, skew, late time.Duration) {
+	b.t.Helper()
+	mark := func(seq uint64, s pb.StepState, planned int64, off time.Duration) *pb.JournalMark {
+		return &pb.JournalMark{Seq: seq, State: s, PlannedUnixNanos: planned, ActualUnixNanos: planned + int64(off)}
+	}
+	b.apply(&pb.Command{Kind: &pb.Command_RecordSteps{RecordSteps: &pb.RecordSteps{Steps: []*pb.StepStatus{{
+		Run: run, Step: "p.dns.fail", Host: host, State: pb.StepState_STEP_STATE_REVERTED, Cause: pb.RevertCause_REVERT_CAUSE_LEASE,
+		Journal: []*pb.JournalMark{
+			mark(1, pb.StepState_STEP_STATE_ARMED, b.now, -time.Second),
+			mark(2, pb.StepState_STEP_STATE_HELD, b.now, skew),
+			mark(3, pb.StepState_STEP_STATE_REVERTED, b.now+60e9, late),
+		},
+	}}}}})
+}
+
 func (b *book) finish(run string, v pb.Verdict) {
 	b.t.Helper()
 	b.apply(
@@ -142,7 +158,7 @@ func busy(t *testing.T) *book {
 	b.schedule("weekly", "dark")
 	b.values()
 	b.run("dark-1", "dark", "a1")
-	b.step("dark-1", "a1", pb.StepState_STEP_STATE_REVERTED, pb.RevertCause_REVERT_CAUSE_LEASE)
+	b.marks("dark-1", "a1", 3*time.Millisecond, 7*time.Millisecond)
 	b.finish("dark-1", pb.Verdict_VERDICT_PASS)
 	b.run("dark-2", "dark", "b1")
 	b.step("dark-2", "b1", pb.StepState_STEP_STATE_HELD, 0)

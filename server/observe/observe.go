@@ -72,7 +72,7 @@ func New(look func() Sight) *Observer {
 	o := &Observer{look: look, registry: prometheus.NewRegistry(), calls: newCalls(), commits: newCommits(), tally: newTally()}
 	o.registry.MustRegister(
 		figures{look}, o.calls.handled, o.calls.took, o.commits,
-		o.tally.runs, o.tally.injections, o.tally.expiries, o.tally.slots,
+		o.tally.runs, o.tally.injections, o.tally.expiries, o.tally.slots, o.tally.skew, o.tally.late,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return o

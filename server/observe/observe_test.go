@@ -103,12 +103,13 @@ func TestSlotsAreToldByWhatBecameOfThem(t *testing.T) {
 	b.pass("weekly", "2027-01-20T10:00", pb.SlotOutcome_SLOT_OUTCOME_REFUSED, 0)
 	b.slot("weekly", "2027-01-21T10:00", 2*time.Second)
 	b.slot("weekly", "2027-01-22T10:00", 30*time.Second)
+	b.slot("weekly", "2027-01-23T10:00", 0)
 	b.apply(&pb.Command{Kind: &pb.Command_PauseSchedule{PauseSchedule: &pb.PauseSchedule{Name: "weekly", Paused: true}}})
 	b.holds(map[string]float64{
 		`squall_schedule_slots_total{outcome="missed"}`:  3,
 		`squall_schedule_slots_total{outcome="refused"}`: 1,
 		`squall_schedule_slots_total{outcome="skipped"}`: 0,
-		`squall_schedule_slots_total{outcome="on_time"}`: 1,
+		`squall_schedule_slots_total{outcome="on_time"}`: 2,
 		`squall_schedule_slots_total{outcome="late"}`:    1,
 		`squall_schedules{state="paused"}`:               1,
 		`squall_schedules{state="active"}`:               0,
@@ -199,4 +200,60 @@ func TestZonesAndExperimentsAreBounded(t *testing.T) {
 		}
 	}
 	b.holds(map[string]float64{`squall_agents{state="connected",zone="other"}`: 1000})
+}
+
+func TestHowFarFromTheirPlanFaultsBeganAndEndedIsTold(t *testing.T) {
+	b := newBook(t)
+	b.host("a1", "zone-a", "a")
+	b.values()
+	b.run("r", "dark", "a1")
+	b.marks("r", "a1", 3*time.Millisecond, 7*time.Millisecond)
+	b.finish("r", pb.Verdict_VERDICT_PASS)
+	b.holds(map[string]float64{
+		`squall_fault_start_skew_seconds{fault="dns.fail"}`: 1, `squall_fault_revert_late_seconds{fault="dns.fail"}`: 1,
+		`squall_lease_expiries_total`: 1,
+	})
+	families, err := b.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == "squall_fault_revert_late_seconds" && f.GetMetric()[0].GetHistogram().GetSampleSum() != 0.007 {
+			t.Errorf("it ended %v s late, want 0.007", f.GetMetric()[0].GetHistogram().GetSampleSum())
+		}
+	}
+}
+
+// TestAPassIsKnownWhenItsRunIsNoLongerKept: the schedule remembers it.
+func TestAPassIsKnownWhenItsRunIsNoLongerKept(t *testing.T) {
+	b := newBook(t)
+	b.host("a1", "zone-a", "a")
+	b.schedule("weekly", "drill")
+	b.slotEnds("weekly", "2027-01-20T10:00", pb.Verdict_VERDICT_PASS)
+	for i := range 101 {
+		id := fmt.Sprintf("other-%d", i)
+		b.run(id, "other", "a1")
+		b.step(id, "a1", pb.StepState_STEP_STATE_REVERTED, pb.RevertCause_REVERT_CAUSE_END)
+		b.finish(id, pb.Verdict_VERDICT_FAIL)
+	}
+	b.now += 3600e9
+	b.holds(map[string]float64{`squall_experiment_since_pass_seconds{experiment="drill"}`: 3600})
+}
+
+// slotEnds plays a slot's run to a verdict.
+func (b *book) slotEnds(schedule, civil string, v pb.Verdict) {
+	b.t.Helper()
+	start, err := time.Parse("2006-01-02T15:04", civil)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.now = start.UnixNano()
+	admit := admission("drill-1", "drill", "a1")
+	admit.Slot = &pb.SlotRef{Schedule: schedule, Slot: civil}
+	b.apply(
+		&pb.Command{Kind: &pb.Command_AdmitRun{AdmitRun: admit}},
+		&pb.Command{Kind: &pb.Command_Fire{Fire: &pb.Fire{Run: "drill-1", T0UnixNanos: b.now}}},
+	)
+	b.step("drill-1", "a1", pb.StepState_STEP_STATE_REVERTED, pb.RevertCause_REVERT_CAUSE_END)
+	b.finish("drill-1", v)
 }

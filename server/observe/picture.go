@@ -59,7 +59,7 @@ var ofState = []figure{
 		return h.Standing == pb.Standing_STANDING_UNKNOWN
 	})},
 	{"squall_fault_late", "Faults whose deadline has passed and whose end nobody has reported.", []string{"fault", "zone"}, steps(func(p *picture, r *pb.Run, h report.HostStep) bool {
-		return h.Late(r, p.Now.UnixNano())
+		return h.Overdue(r, p.Now.UnixNano())
 	})},
 	{"squall_residue_hosts", "Hosts that are not shown clean: with residue, or not heard from.", []string{"zone"}, func(p *picture, to sums) {
 		p.everyZone(to)
@@ -126,7 +126,8 @@ func steps(wanted func(*picture, *pb.Run, report.HostStep) bool) func(*picture, 
 func sincePass(p *picture, to sums) {
 	passed := make(map[string]time.Time) // zero: never
 	for _, s := range p.View.Schedules() {
-		passed[s.GetExperiment().GetName()] = time.Time{}
+		name := s.GetExperiment().GetName()
+		passed[name] = later(passed[name], passedAt(s))
 	}
 	for _, r := range p.View.Runs() { // oldest first
 		name := r.GetExperiment().GetName()
@@ -134,7 +135,7 @@ func sincePass(p *picture, to sums) {
 			continue
 		}
 		if passed[name] = passed[name]; r.GetVerdict() == pb.Verdict_VERDICT_PASS {
-			passed[name] = doneAt(r)
+			passed[name] = later(passed[name], doneAt(r))
 		}
 	}
 	for name, at := range passed {
@@ -144,6 +145,24 @@ func sincePass(p *picture, to sums) {
 		}
 		to.add(since, name)
 	}
+}
+
+// passedAt is when the newest slot began whose run passed, of those since the
+// schedule has the experiment that it has; zero where there is none.
+func passedAt(s *pb.Scheduled) (at time.Time) {
+	for _, slot := range s.GetHistory() { // oldest first
+		if slot.GetVerdict() == pb.Verdict_VERDICT_PASS && slot.GetAtUnixNanos() >= s.GetPutUnixNanos() {
+			at = time.Unix(0, slot.GetAtUnixNanos())
+		}
+	}
+	return at
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // doneAt is the instant at which a run was done.

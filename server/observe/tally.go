@@ -18,6 +18,7 @@ type tally struct {
 	runs, injections *prometheus.CounterVec
 	expiries         prometheus.Counter
 	slots            *prometheus.CounterVec
+	skew, late       *prometheus.HistogramVec
 
 	// done are the runs that were done at the last look, nil before the first, and
 	// dealt the last slot of each schedule.
@@ -38,14 +39,27 @@ func newTally() *tally {
 			Name: "squall_lease_expiries_total", Help: "Faults that hosts have reverted since their lease ran out, counted when their run is done.",
 		}),
 		slots: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "squall_schedule_slots_total", Help: "Slots of schedules by what became of them: begun on time, begun late, skipped, missed or refused.",
+			Name: "squall_schedule_slots_total", Help: "Slots of schedules by what became of them: begun on time; late, more than 10 s after their instant; skipped, missed, refused; or unknown, of before a restore.",
 		}, []string{"outcome"}),
+		skew:        newOff("squall_fault_start_skew_seconds", "How long after its planned instant a fault held on a host, counted when its run is done; of hosts that were armed in time."),
+		late:        newOff("squall_fault_revert_late_seconds", "How long after its planned instant a fault was reverted on a host, counted when its run is done."),
 		experiments: make(known), zones: make(known),
 	}
-	for _, outcome := range []string{onTime, late, word(pb.SlotOutcome_SLOT_OUTCOME_SKIPPED), word(pb.SlotOutcome_SLOT_OUTCOME_MISSED), word(pb.SlotOutcome_SLOT_OUTCOME_REFUSED)} {
-		t.slots.WithLabelValues(outcome)
+	t.slots.WithLabelValues(onTime)
+	t.slots.WithLabelValues(late)
+	for o := range pb.SlotOutcome_name {
+		if o := pb.SlotOutcome(o); o > pb.SlotOutcome_SLOT_OUTCOME_BEGUN {
+			t.slots.WithLabelValues(word(o))
+		}
 	}
 	return t
+}
+
+// newOff is a histogram of how far from their plan faults began or ended.
+func newOff(name, help string) *prometheus.HistogramVec {
+	return prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: name, Help: help, Buckets: []float64{.0005, .001, .002, .005, .01, .02, .05, .1, .5, 1, 5, 30},
+	}, []string{"fault"})
 }
 
 // take counts what a view has that the one before had not. Runs are told apart as
@@ -96,11 +110,21 @@ func (t *tally) countRun(v *state.View, r *pb.Run) {
 	t.beginRuns(r.GetExperiment().GetName())
 	t.runs.WithLabelValues(t.experiments.told(r.GetExperiment().GetName(), mostExperiments), word(r.GetVerdict())).Inc()
 	for h := range report.Steps(v, r) {
-		zone := t.zones.told(zoneOf(v, h.Slot.GetHost()), mostZones)
-		t.injections.WithLabelValues(experiments.FaultName(h.Step.GetFault()), zone, result(h)).Inc()
-		if h.Status.GetCause() == pb.RevertCause_REVERT_CAUSE_LEASE {
-			t.expiries.Inc()
-		}
+		t.countStep(v, h)
+	}
+}
+
+func (t *tally) countStep(v *state.View, h report.HostStep) {
+	fault := experiments.FaultName(h.Step.GetFault())
+	t.injections.WithLabelValues(fault, t.zones.told(zoneOf(v, h.Slot.GetHost()), mostZones), result(h)).Inc()
+	if h.Status.GetCause() == pb.RevertCause_REVERT_CAUSE_LEASE {
+		t.expiries.Inc()
+	}
+	for _, skew := range h.Skew {
+		t.skew.WithLabelValues(fault).Observe(time.Duration(skew).Seconds())
+	}
+	for _, late := range h.Late {
+		t.late.WithLabelValues(fault).Observe(time.Duration(late).Seconds())
 	}
 }
 
@@ -143,10 +167,20 @@ func outcome(s *pb.Scheduled, became *pb.SlotRecord) string {
 
 // slotStart is a slot's instant.
 func slotStart(s *pb.Scheduled, civil string) (time.Time, bool) {
-	zone, err := time.LoadLocation(s.GetExperiment().GetSchedule().GetTimezone())
+	at, err := time.Parse(schedule.CivilLayout, civil)
 	if err != nil {
 		return time.Time{}, false
 	}
-	at, err := time.ParseInLocation(schedule.CivilLayout, civil, zone)
-	return at, err == nil
+	calendar, err := schedule.Of(s)
+	if err != nil {
+		return time.Time{}, false
+	}
+	slots, err := calendar.After(at.Add(-time.Minute).Format(schedule.CivilLayout))
+	if err != nil {
+		return time.Time{}, false
+	}
+	for slot := range slots {
+		return slot.Start, slot.Civil == civil
+	}
+	return time.Time{}, false
 }

@@ -62,13 +62,12 @@ func stepReport(v *state.View, r *pb.Run, p *pb.PlannedStep) *pb.StepReport {
 		if s.GetEngine() != "" && !slices.Contains(out.Engines, s.GetEngine()) {
 			out.Engines = append(out.Engines, s.GetEngine())
 		}
-		token := max(r.GetSteps()[p.GetId()].GetTokenUnixNanos()[host], -r.GetSteps()[p.GetId()].GetTokenUnixNanos()[host])
 		if arming := armedLate(s); arming != nil {
 			out.ArmedLate = append(out.ArmedLate, arming)
 		} else {
 			skew = append(skew, startSkew(s)...)
 		}
-		late = append(late, off(s, pb.StepState_STEP_STATE_REVERTED, token)...)
+		late = append(late, endSkew(r, p, s)...)
 	}
 	slices.Sort(out.Engines)
 	out.Skew, out.Late = spread(skew), spread(late)
@@ -99,6 +98,12 @@ func startSkew(s *pb.StepStatus) []int64 {
 		skew[0] = max(skew[0], judge.ActedLate(s))
 	}
 	return skew
+}
+
+// endSkew is how far from its plan a step ended.
+func endSkew(r *pb.Run, p *pb.PlannedStep, s *pb.StepStatus) []int64 {
+	token := r.GetSteps()[p.GetId()].GetTokenUnixNanos()[s.GetHost()]
+	return off(s, pb.StepState_STEP_STATE_REVERTED, max(token, -token))
 }
 
 // off is how far from its plan a mark of the journal was. A host that had to
