@@ -1,7 +1,9 @@
 package server
 
 import (
+	"context"
 	"io"
+	"log/slog"
 	"net/http"
 	"regexp"
 	"strings"
@@ -93,11 +95,32 @@ func TestAStoppingServerSaysSo(t *testing.T) {
 
 // TestAServerServesThoughNobodyCanWatchIt any more.
 func TestAServerServesThoughNobodyCanWatchIt(t *testing.T) {
-	r := watched(t)
+	said := make(chan string, 64)
+	r := newRegionThat(t, calm(), func(u *unit) {
+		u.cfg.Metrics, u.cfg.Log = listen(t, hosttest.Loopback()+":0"), slog.New(errorsTo{slog.DiscardHandler, said})
+	})
 	u := r.leader()
 	_ = u.cfg.Metrics.Close()
-	r.wait("nobody to answer", func() bool { code, _ := askHTTP(t, u, "/readyz"); return code == 0 })
+	await(t, "the word that nobody can watch it", said, func(text string) bool { return strings.HasPrefix(text, "nobody can watch") })
 	if _, err := parts.Ask[pb.Status](within(t, enough), r.user(u).Status, &pb.StatusRequest{}); err != nil {
 		t.Errorf("it does not serve: %v", err)
 	}
+}
+
+// errorsTo hands on what a log says of errors.
+type errorsTo struct {
+	slog.Handler
+	said chan<- string
+}
+
+func (e errorsTo) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelError }
+
+func (e errorsTo) WithAttrs([]slog.Attr) slog.Handler { return e }
+
+func (e errorsTo) Handle(_ context.Context, r slog.Record) error {
+	select {
+	case e.said <- r.Message:
+	default:
+	}
+	return nil
 }
