@@ -184,6 +184,9 @@ const maxMissed = 10_000
 // runs of which nothing is known here, so that they never do. It is nil where
 // there are none.
 func (b *booking) forgotten(c *schedule.Calendar) *pb.Command {
+	if b.slot.Start.After(b.view.Restored()) {
+		return nil
+	}
 	gone := b.before(c, func(s schedule.Slot) bool { return !s.Start.After(b.view.Restored()) })
 	return b.passAll(gone, pb.SlotOutcome_SLOT_OUTCOME_UNKNOWN, "a snapshot was restored, and what was done after it is forgotten")
 }
@@ -191,6 +194,9 @@ func (b *booking) forgotten(c *schedule.Calendar) *pb.Command {
 // missed passes the slots over, in one command, that came while nobody
 // conducted. It is nil where none did, or where the last of them may run late.
 func (b *booking) missed(c *schedule.Calendar) *pb.Command {
+	if b.late(b.slot) <= punctual {
+		return nil
+	}
 	gone := b.before(c, func(s schedule.Slot) bool { return b.late(s) > punctual })
 	n := len(gone)
 	if n > 0 && b.runsLate(gone[n-1]) {
