@@ -134,9 +134,11 @@ func sincePass(p *picture, to sums) {
 		if _, listed := passed[name]; r.GetAdHoc() || !listed && len(passed) >= mostExperiments {
 			continue
 		}
-		if passed[name] = passed[name]; r.GetVerdict() == pb.Verdict_VERDICT_PASS {
-			passed[name] = later(passed[name], doneAt(r))
+		var at time.Time
+		if r.GetVerdict() == pb.Verdict_VERDICT_PASS {
+			at = doneAt(r)
 		}
+		passed[name] = later(passed[name], at)
 	}
 	for name, at := range passed {
 		since := math.Inf(1)
