@@ -48,7 +48,7 @@ func (t *change) admissible(c *pb.AdmitRun) *pb.Problem {
 		return refuse(pb.Refusal_REFUSAL_INVALID, "", "the command names no run, no experiment, or a plan without steps")
 	case !GoodName(c.GetRun()):
 		return refuse(pb.Refusal_REFUSAL_INVALID, "choose a short one of plain letters", "the run's id %q can't be one", c.GetRun())
-	case t.runs[c.GetRun()] != nil:
+	case t.runs[c.GetRun()] != nil || t.archived.get(c.GetRun()) != nil:
 		return refuse(pb.Refusal_REFUSAL_INVALID, "choose another id", "run %q exists already", c.GetRun())
 	case t.halt.GetEngaged():
 		return Halted(t.halt)

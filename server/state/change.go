@@ -84,6 +84,10 @@ func (t *change) apply() *pb.Problem {
 		return t.putCalendar(k.PutCalendar.GetCalendar())
 	case *pb.Command_RemoveCalendar:
 		return t.removeCalendar(k.RemoveCalendar.GetName())
+	case *pb.Command_SealRuns:
+		return t.sealRuns(k.SealRuns)
+	case *pb.Command_RecordArchived:
+		return t.recordArchived(k.RecordArchived)
 	case *pb.Command_GrantTokens:
 		return t.grantTokens(k.GrantTokens)
 	case *pb.Command_Halt:

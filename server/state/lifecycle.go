@@ -12,8 +12,9 @@ import (
 // nanoseconds: so sums of it and of a plan's numbers never leave 64 bits.
 const maxFireAhead = int64(3600e9)
 
-// maxDone is how many runs are kept after they are done.
-const maxDone = 100
+// maxDone is how many runs are kept whole after they are done, and mostDone how
+// many when a majority of the servers has not archived them yet.
+const maxDone, mostDone = 100, 200
 
 // moves says from which states a run may come to a state. Runs only move
 // forward, and are done only by Finish.
@@ -165,8 +166,8 @@ func (t *change) recoverRun(c *pb.Recover) *pb.Problem {
 	return p
 }
 
-// finish closes a run. Its windows are folded, and the oldest run that is
-// done makes room.
+// finish closes a run. Its windows are folded, and wait for the archive; the
+// oldest runs that are done make room.
 func (t *change) finish(c *pb.Finish) *pb.Problem {
 	r, p := t.move(c.GetRun(), pb.RunState_RUN_STATE_DONE)
 	if p != nil {
@@ -179,27 +180,35 @@ func (t *change) finish(c *pb.Finish) *pb.Problem {
 		r.run.EndCause = pb.EndCause_END_CAUSE_STEADY_STATE
 	}
 	r.run.Verdict, r.run.Findings = c.GetVerdict(), c.GetFindings()
-	r.run.Totals, r.windows = r.windows.totals(), nil
+	r.run.Totals = r.windows.totals()
 	t.closeSlot(r.run, c.GetSkipped())
 	t.leaveOpen(r.run)
 	for _, f := range r.run.Findings {
 		t.tell(r, &pb.Event{Kind: pb.EventKind_EVENT_KIND_FINDING, Phase: f.GetPhase(), Text: findingText(f)})
 	}
 	t.tell(r, &pb.Event{Kind: pb.EventKind_EVENT_KIND_VERDICT, Verdict: c.GetVerdict(), Text: verdictText(r.run)})
+	t.boundWaiting()
 	t.prune()
 	return nil
 }
 
 // prune drops the oldest runs that are done, but none that may hold something
-// still. The hosts that they concern get new orders, since ends are no longer
-// confirmed for them.
+// still, nor, while there is room, one that waits for the archive. The hosts that
+// they concern get new orders, since ends are no longer confirmed for them.
 func (t *change) prune() {
 	done := t.pick(func(r *pb.Run) bool { return !active(r) && !mayHold(r, t.last) })
-	for len(done) > maxDone {
+	left := len(done)
+	for _, r := range done {
+		if left <= maxDone {
+			return
+		}
+		if !t.archived.get(r.GetId()).GetReleased() && left <= mostDone {
+			continue
+		}
 		own(t, &t.runs)
-		delete(t.runs, done[0].GetId())
-		t.reorder(concerned(done[0])...)
-		done = done[1:]
+		delete(t.runs, r.GetId())
+		t.reorder(concerned(r)...)
+		left--
 	}
 }
 

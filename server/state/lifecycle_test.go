@@ -136,12 +136,12 @@ func TestIncidentTimeFollowsTheSpeed(t *testing.T) {
 func TestOldestDoneRunsMakeRoom(t *testing.T) {
 	b := newBench(t)
 	b.must(hosts("s1", 1, "a"))
-	for i := range maxDone + 5 {
+	for i := range mostDone + 5 {
 		id := fmt.Sprintf("run-%03d", i)
 		b.must(gated(id, planOf(0, "a")), finish(id))
 	}
 	runs := b.m.View().Runs()
-	if len(runs) != maxDone || runs[0].GetId() != "run-005" {
+	if len(runs) != mostDone || runs[0].GetId() != "run-005" {
 		t.Errorf("%d runs are kept, the oldest is %s", len(runs), runs[0].GetId())
 	}
 }

@@ -203,6 +203,7 @@ func randomCommand(r *rand.Rand, now int64) *pb.Command {
 		endRun(run, pb.EndCause(1+r.IntN(7))), recovers(run), finish(run),
 		steps(st), steps(st), steps(st), recorded(w), recorded(w), tokens(run, host),
 		forget(host), says(uint64(r.IntN(9)), host, &pb.Damage{Id: fmt.Sprint(r.IntN(3))}), confirmDamage(host, fmt.Sprint(r.IntN(3))), halt(fmt.Sprint("halt-", r.IntN(9))), resume(fmt.Sprint("halt-", r.IntN(9))), resume(fmt.Sprint("halt-", r.IntN(9))),
+		seal(run), seal(run), keeps(fmt.Sprint("s", r.IntN(3)), run, fmt.Sprint("digest-", r.IntN(2))), gone(fmt.Sprint("s", r.IntN(3)), run),
 		{Kind: &pb.Command_RaiseEpoch{RaiseEpoch: &pb.RaiseEpoch{}}},
 		{Kind: &pb.Command_SetGuardrails{SetGuardrails: &pb.SetGuardrails{Guardrails: &pb.Guardrails{MaxZones: uint32(1 + r.IntN(4))}}}},
 		putSchedule(names[r.IntN(2)], fmt.Sprint("2026-12-01T1", r.IntN(9))), removeSchedule(names[r.IntN(2)]), pauseSchedule(names[r.IntN(2)], r.IntN(2) == 0),

@@ -19,8 +19,8 @@ const (
 	maxOff = 60
 )
 
-// Readings are what the probes of a run measured. Those of a run that is done
-// are gone; its report has their totals.
+// Readings are what the probes of a run measured. Those of a run that is done go
+// to the archive; its report has their totals.
 type Readings struct {
 	run *record
 }

@@ -104,11 +104,11 @@ func TestWindowsAreFoldedWhenTheRunIsDone(t *testing.T) {
 			t.Errorf("the probe's total is %v", p)
 		}
 	}
-	if n := len(b.m.Snapshot().GetWindows()); n != 0 {
-		t.Errorf("%d windows are kept", n)
+	if n := len(b.m.Snapshot().GetWindows()); n != 9 {
+		t.Errorf("%d windows wait for the archive", n)
 	}
 	b.must(recorded(b.window(1, first, 1)))
-	if n := len(b.m.Snapshot().GetWindows()); n != 0 {
+	if n := len(b.m.Snapshot().GetWindows()); n != 9 {
 		t.Error("a window of a run that is done was taken")
 	}
 }

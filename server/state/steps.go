@@ -51,6 +51,12 @@ func (t *change) recordStep(s *pb.StepStatus) {
 		t.stray(s)
 		return
 	}
+	if t.archived.get(s.GetRun()) != nil { // it changes no more
+		if !Shown(r.run.GetSteps()[s.GetStep()].GetHosts()[s.GetHost()]) { // else its end is confirmed already
+			t.stray(s)
+		}
+		return
+	}
 	if r.slots[s.GetHost()][s.GetStep()] == nil {
 		return // a host speaks for its own steps alone
 	}

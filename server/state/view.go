@@ -26,6 +26,7 @@ type View struct {
 	restored     int64 // cluster time of the newest restore
 	experiments  map[string]*pb.KeptExperiment
 	calendars    map[string]*pb.Calendar
+	archived     table[*pb.Archived] // sealed runs
 	audit        []*pb.AuditRecord
 	orders       table[uint64] // host -> index at which its order last changed
 	recent       recents       // the newest of those changes
@@ -149,8 +150,8 @@ func (v *View) Run(id string) *pb.Run {
 // Same tells whether a run, its readings included, is the same in two views.
 func (v *View) Same(other *View, run string) bool { return v.runs[run] == other.runs[run] }
 
-// Runs are all runs that are kept, oldest first: those that are not done, and
-// the newest 100 that are.
+// Runs are all runs that the state has whole, oldest first: those that are not
+// done, and the newest 100 that are, or more that wait for the archive.
 func (v *View) Runs() []*pb.Run { return v.pick(func(*pb.Run) bool { return true }) }
 
 // Active are the runs that are not done, oldest first.
@@ -182,7 +183,7 @@ func (v *View) snapshot() *pb.State {
 		Index: v.index, Epoch: v.epoch, Rules: v.rules, LastUnixNanos: v.last,
 		Hosts: v.hosts.asMap(), Halt: v.halt, Guardrails: v.guardrails, Audit: v.audit,
 		OrderIndex: v.orders.asMap(), OrderFloor: v.floor, HaltIndex: v.pulled.asMap(), Schedules: v.bareSchedules(),
-		Experiments: v.experiments, Calendars: v.calendars, RestoredUnixNanos: v.restored,
+		Experiments: v.experiments, Calendars: v.calendars, RestoredUnixNanos: v.restored, Archived: v.archived.asMap(),
 		Runs: make(map[string]*pb.Run, len(v.runs)),
 	}
 	for _, r := range v.Runs() {
@@ -202,6 +203,12 @@ func viewOf(s *pb.State) (*View, error) {
 		return nil, err
 	}
 	v.restored = s.GetRestoredUnixNanos()
+	for id, a := range s.GetArchived() {
+		if a.GetSummary().GetId() != id {
+			return nil, fmt.Errorf("archived run %q: its id is %q", id, a.GetSummary().GetId())
+		}
+	}
+	v.archived = tableOf(s.GetArchived())
 	v.recent.since = v.index
 	v.runs = make(map[string]*record, len(s.GetRuns()))
 	for id, r := range s.GetRuns() {

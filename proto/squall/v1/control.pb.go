@@ -5983,6 +5983,96 @@ func (x *RemoveCalendarResponse) GetIndex() uint64 {
 	return 0
 }
 
+// FetchArchivedRequest names a run.
+type FetchArchivedRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Run           string                 `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FetchArchivedRequest) Reset() {
+	*x = FetchArchivedRequest{}
+	mi := &file_squall_v1_control_proto_msgTypes[93]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FetchArchivedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FetchArchivedRequest) ProtoMessage() {}
+
+func (x *FetchArchivedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[93]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FetchArchivedRequest.ProtoReflect.Descriptor instead.
+func (*FetchArchivedRequest) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{93}
+}
+
+func (x *FetchArchivedRequest) GetRun() string {
+	if x != nil {
+		return x.Run
+	}
+	return ""
+}
+
+// FetchArchivedResponse is a part of its file.
+type FetchArchivedResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Part          []byte                 `protobuf:"bytes,1,opt,name=part,proto3" json:"part,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FetchArchivedResponse) Reset() {
+	*x = FetchArchivedResponse{}
+	mi := &file_squall_v1_control_proto_msgTypes[94]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FetchArchivedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FetchArchivedResponse) ProtoMessage() {}
+
+func (x *FetchArchivedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[94]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FetchArchivedResponse.ProtoReflect.Descriptor instead.
+func (*FetchArchivedResponse) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{94}
+}
+
+func (x *FetchArchivedResponse) GetPart() []byte {
+	if x != nil {
+		return x.Part
+	}
+	return nil
+}
+
 var File_squall_v1_control_proto protoreflect.FileDescriptor
 
 const file_squall_v1_control_proto_rawDesc = "" +
@@ -6424,7 +6514,11 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\".\n" +
 	"\x16RemoveCalendarResponse\x12\x14\n" +
-	"\x05index\x18\x01 \x01(\x04R\x05index*\x92\x01\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\"(\n" +
+	"\x14FetchArchivedRequest\x12\x10\n" +
+	"\x03run\x18\x01 \x01(\tR\x03run\"+\n" +
+	"\x15FetchArchivedResponse\x12\x12\n" +
+	"\x04part\x18\x01 \x01(\fR\x04part*\x92\x01\n" +
 	"\bStanding\x12\x18\n" +
 	"\x14STANDING_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12STANDING_UNTOUCHED\x10\x01\x12\x11\n" +
@@ -6473,14 +6567,15 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\rListCalendars\x12\x1f.squall.v1.ListCalendarsRequest\x1a .squall.v1.ListCalendarsResponse\x12L\n" +
 	"\vGetCalendar\x12\x1d.squall.v1.GetCalendarRequest\x1a\x1e.squall.v1.GetCalendarResponse\x12U\n" +
 	"\x0eRemoveCalendar\x12 .squall.v1.RemoveCalendarRequest\x1a!.squall.v1.RemoveCalendarResponse\x12?\n" +
-	"\x06Report\x12\x18.squall.v1.ReportRequest\x1a\x19.squall.v1.ReportResponse0\x012\x91\x03\n" +
+	"\x06Report\x12\x18.squall.v1.ReportRequest\x1a\x19.squall.v1.ReportResponse0\x012\xe7\x03\n" +
 	"\vPeerService\x12@\n" +
 	"\aPropose\x12\x19.squall.v1.ProposeRequest\x1a\x1a.squall.v1.ProposeResponse\x12Q\n" +
 	"\fProposeLarge\x12\x1e.squall.v1.ProposeLargeRequest\x1a\x1f.squall.v1.ProposeLargeResponse(\x01\x12@\n" +
 	"\aConfirm\x12\x19.squall.v1.ConfirmRequest\x1a\x1a.squall.v1.ConfirmResponse\x127\n" +
 	"\x04Push\x12\x16.squall.v1.PushRequest\x1a\x17.squall.v1.PushResponse\x12:\n" +
 	"\x05Alarm\x12\x17.squall.v1.AlarmRequest\x1a\x18.squall.v1.AlarmResponse\x126\n" +
-	"\x03Try\x12\x15.squall.v1.TryRequest\x1a\x16.squall.v1.TryResponse0\x01B\x1bZ\x19squall/proto/squall/v1;pbb\x06proto3"
+	"\x03Try\x12\x15.squall.v1.TryRequest\x1a\x16.squall.v1.TryResponse0\x01\x12T\n" +
+	"\rFetchArchived\x12\x1f.squall.v1.FetchArchivedRequest\x1a .squall.v1.FetchArchivedResponse0\x01B\x1bZ\x19squall/proto/squall/v1;pbb\x06proto3"
 
 var (
 	file_squall_v1_control_proto_rawDescOnce sync.Once
@@ -6495,7 +6590,7 @@ func file_squall_v1_control_proto_rawDescGZIP() []byte {
 }
 
 var file_squall_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_squall_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 98)
+var file_squall_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 100)
 var file_squall_v1_control_proto_goTypes = []any{
 	(Standing)(0),                    // 0: squall.v1.Standing
 	(HostCondition)(0),               // 1: squall.v1.HostCondition
@@ -6592,119 +6687,121 @@ var file_squall_v1_control_proto_goTypes = []any{
 	(*GetCalendarResponse)(nil),      // 92: squall.v1.GetCalendarResponse
 	(*RemoveCalendarRequest)(nil),    // 93: squall.v1.RemoveCalendarRequest
 	(*RemoveCalendarResponse)(nil),   // 94: squall.v1.RemoveCalendarResponse
-	nil,                              // 95: squall.v1.PlanRequest.AimEntry
-	nil,                              // 96: squall.v1.RunRequest.AimEntry
-	nil,                              // 97: squall.v1.PutScheduleRequest.AimEntry
-	nil,                              // 98: squall.v1.StepReport.StandingEntry
-	nil,                              // 99: squall.v1.PushRequest.OrdersEntry
-	(*Experiment)(nil),               // 100: squall.v1.Experiment
-	(*Problem)(nil),                  // 101: squall.v1.Problem
-	(*Event)(nil),                    // 102: squall.v1.Event
-	(*HaltLatch)(nil),                // 103: squall.v1.HaltLatch
-	(*RunSummary)(nil),               // 104: squall.v1.RunSummary
-	(*Damage)(nil),                   // 105: squall.v1.Damage
-	(*HostConflict)(nil),             // 106: squall.v1.HostConflict
-	(StepState)(0),                   // 107: squall.v1.StepState
-	(FindingKind)(0),                 // 108: squall.v1.FindingKind
-	(FindingState)(0),                // 109: squall.v1.FindingState
-	(*Registered)(nil),               // 110: squall.v1.Registered
-	(*AuditRecord)(nil),              // 111: squall.v1.AuditRecord
-	(*Scheduled)(nil),                // 112: squall.v1.Scheduled
-	(*Principal)(nil),                // 113: squall.v1.Principal
-	(*OpenStep)(nil),                 // 114: squall.v1.OpenStep
-	(*Finding)(nil),                  // 115: squall.v1.Finding
-	(*Plan)(nil),                     // 116: squall.v1.Plan
-	(EndCause)(0),                    // 117: squall.v1.EndCause
-	(*PlannedPhase)(nil),             // 118: squall.v1.PlannedPhase
-	(*StepStatus)(nil),               // 119: squall.v1.StepStatus
-	(*Command)(nil),                  // 120: squall.v1.Command
-	(*Outcome)(nil),                  // 121: squall.v1.Outcome
-	(*PlannedProbe)(nil),             // 122: squall.v1.PlannedProbe
-	(*ProbeTrial)(nil),               // 123: squall.v1.ProbeTrial
-	(*Pin)(nil),                      // 124: squall.v1.Pin
-	(*KeptExperiment)(nil),           // 125: squall.v1.KeptExperiment
-	(*Calendar)(nil),                 // 126: squall.v1.Calendar
-	(*ZoneRole)(nil),                 // 127: squall.v1.ZoneRole
-	(*Order)(nil),                    // 128: squall.v1.Order
+	(*FetchArchivedRequest)(nil),     // 95: squall.v1.FetchArchivedRequest
+	(*FetchArchivedResponse)(nil),    // 96: squall.v1.FetchArchivedResponse
+	nil,                              // 97: squall.v1.PlanRequest.AimEntry
+	nil,                              // 98: squall.v1.RunRequest.AimEntry
+	nil,                              // 99: squall.v1.PutScheduleRequest.AimEntry
+	nil,                              // 100: squall.v1.StepReport.StandingEntry
+	nil,                              // 101: squall.v1.PushRequest.OrdersEntry
+	(*Experiment)(nil),               // 102: squall.v1.Experiment
+	(*Problem)(nil),                  // 103: squall.v1.Problem
+	(*Event)(nil),                    // 104: squall.v1.Event
+	(*HaltLatch)(nil),                // 105: squall.v1.HaltLatch
+	(*RunSummary)(nil),               // 106: squall.v1.RunSummary
+	(*Damage)(nil),                   // 107: squall.v1.Damage
+	(*HostConflict)(nil),             // 108: squall.v1.HostConflict
+	(StepState)(0),                   // 109: squall.v1.StepState
+	(FindingKind)(0),                 // 110: squall.v1.FindingKind
+	(FindingState)(0),                // 111: squall.v1.FindingState
+	(*Registered)(nil),               // 112: squall.v1.Registered
+	(*AuditRecord)(nil),              // 113: squall.v1.AuditRecord
+	(*Scheduled)(nil),                // 114: squall.v1.Scheduled
+	(*Principal)(nil),                // 115: squall.v1.Principal
+	(*OpenStep)(nil),                 // 116: squall.v1.OpenStep
+	(*Finding)(nil),                  // 117: squall.v1.Finding
+	(*Plan)(nil),                     // 118: squall.v1.Plan
+	(EndCause)(0),                    // 119: squall.v1.EndCause
+	(*PlannedPhase)(nil),             // 120: squall.v1.PlannedPhase
+	(*StepStatus)(nil),               // 121: squall.v1.StepStatus
+	(*Command)(nil),                  // 122: squall.v1.Command
+	(*Outcome)(nil),                  // 123: squall.v1.Outcome
+	(*PlannedProbe)(nil),             // 124: squall.v1.PlannedProbe
+	(*ProbeTrial)(nil),               // 125: squall.v1.ProbeTrial
+	(*Pin)(nil),                      // 126: squall.v1.Pin
+	(*KeptExperiment)(nil),           // 127: squall.v1.KeptExperiment
+	(*Calendar)(nil),                 // 128: squall.v1.Calendar
+	(*ZoneRole)(nil),                 // 129: squall.v1.ZoneRole
+	(*Order)(nil),                    // 130: squall.v1.Order
 }
 var file_squall_v1_control_proto_depIdxs = []int32{
-	100, // 0: squall.v1.PlanRequest.experiment:type_name -> squall.v1.Experiment
-	95,  // 1: squall.v1.PlanRequest.aim:type_name -> squall.v1.PlanRequest.AimEntry
-	100, // 2: squall.v1.RunRequest.experiment:type_name -> squall.v1.Experiment
-	96,  // 3: squall.v1.RunRequest.aim:type_name -> squall.v1.RunRequest.AimEntry
-	101, // 4: squall.v1.RunResponse.warnings:type_name -> squall.v1.Problem
-	101, // 5: squall.v1.RunResponse.refused:type_name -> squall.v1.Problem
-	102, // 6: squall.v1.WatchResponse.event:type_name -> squall.v1.Event
+	102, // 0: squall.v1.PlanRequest.experiment:type_name -> squall.v1.Experiment
+	97,  // 1: squall.v1.PlanRequest.aim:type_name -> squall.v1.PlanRequest.AimEntry
+	102, // 2: squall.v1.RunRequest.experiment:type_name -> squall.v1.Experiment
+	98,  // 3: squall.v1.RunRequest.aim:type_name -> squall.v1.RunRequest.AimEntry
+	103, // 4: squall.v1.RunResponse.warnings:type_name -> squall.v1.Problem
+	103, // 5: squall.v1.RunResponse.refused:type_name -> squall.v1.Problem
+	104, // 6: squall.v1.WatchResponse.event:type_name -> squall.v1.Event
 	10,  // 7: squall.v1.HaltResponse.hosts:type_name -> squall.v1.HostClean
 	0,   // 8: squall.v1.HostClean.standing:type_name -> squall.v1.Standing
 	10,  // 9: squall.v1.UndoResponse.hosts:type_name -> squall.v1.HostClean
-	103, // 10: squall.v1.Status.halt:type_name -> squall.v1.HaltLatch
-	104, // 11: squall.v1.Status.runs:type_name -> squall.v1.RunSummary
+	105, // 10: squall.v1.Status.halt:type_name -> squall.v1.HaltLatch
+	106, // 11: squall.v1.Status.runs:type_name -> squall.v1.RunSummary
 	20,  // 12: squall.v1.Status.active:type_name -> squall.v1.ActiveStep
 	10,  // 13: squall.v1.Status.residue:type_name -> squall.v1.HostClean
 	19,  // 14: squall.v1.Status.servers:type_name -> squall.v1.ServerStatus
 	18,  // 15: squall.v1.Status.barred:type_name -> squall.v1.BarredHost
-	105, // 16: squall.v1.BarredHost.damage:type_name -> squall.v1.Damage
-	106, // 17: squall.v1.BarredHost.conflict:type_name -> squall.v1.HostConflict
-	107, // 18: squall.v1.ActiveStep.state:type_name -> squall.v1.StepState
+	107, // 16: squall.v1.BarredHost.damage:type_name -> squall.v1.Damage
+	108, // 17: squall.v1.BarredHost.conflict:type_name -> squall.v1.HostConflict
+	109, // 18: squall.v1.ActiveStep.state:type_name -> squall.v1.StepState
 	0,   // 19: squall.v1.ActiveStep.standing:type_name -> squall.v1.Standing
-	104, // 20: squall.v1.LiveRun.run:type_name -> squall.v1.RunSummary
+	106, // 20: squall.v1.LiveRun.run:type_name -> squall.v1.RunSummary
 	24,  // 21: squall.v1.LiveRun.hosts:type_name -> squall.v1.LiveHost
 	25,  // 22: squall.v1.LiveRun.faults:type_name -> squall.v1.LiveFault
 	26,  // 23: squall.v1.LiveRun.probes:type_name -> squall.v1.LiveProbe
 	27,  // 24: squall.v1.LiveRun.rules:type_name -> squall.v1.LiveRule
 	10,  // 25: squall.v1.LiveRun.residue:type_name -> squall.v1.HostClean
 	1,   // 26: squall.v1.LiveHost.condition:type_name -> squall.v1.HostCondition
-	108, // 27: squall.v1.LiveRule.kind:type_name -> squall.v1.FindingKind
-	109, // 28: squall.v1.LiveRule.state:type_name -> squall.v1.FindingState
-	110, // 29: squall.v1.ListHostsResponse.hosts:type_name -> squall.v1.Registered
-	110, // 30: squall.v1.GetHostResponse.host:type_name -> squall.v1.Registered
+	110, // 27: squall.v1.LiveRule.kind:type_name -> squall.v1.FindingKind
+	111, // 28: squall.v1.LiveRule.state:type_name -> squall.v1.FindingState
+	112, // 29: squall.v1.ListHostsResponse.hosts:type_name -> squall.v1.Registered
+	112, // 30: squall.v1.GetHostResponse.host:type_name -> squall.v1.Registered
 	34,  // 31: squall.v1.ListZonesResponse.zones:type_name -> squall.v1.Zone
-	104, // 32: squall.v1.ListRunsResponse.runs:type_name -> squall.v1.RunSummary
-	111, // 33: squall.v1.ListAuditRecordsResponse.audit:type_name -> squall.v1.AuditRecord
-	97,  // 34: squall.v1.PutScheduleRequest.aim:type_name -> squall.v1.PutScheduleRequest.AimEntry
-	101, // 35: squall.v1.PutScheduleResponse.refused:type_name -> squall.v1.Problem
-	112, // 36: squall.v1.PutScheduleResponse.schedule:type_name -> squall.v1.Scheduled
-	101, // 37: squall.v1.PutScheduleResponse.warnings:type_name -> squall.v1.Problem
+	106, // 32: squall.v1.ListRunsResponse.runs:type_name -> squall.v1.RunSummary
+	113, // 33: squall.v1.ListAuditRecordsResponse.audit:type_name -> squall.v1.AuditRecord
+	99,  // 34: squall.v1.PutScheduleRequest.aim:type_name -> squall.v1.PutScheduleRequest.AimEntry
+	103, // 35: squall.v1.PutScheduleResponse.refused:type_name -> squall.v1.Problem
+	114, // 36: squall.v1.PutScheduleResponse.schedule:type_name -> squall.v1.Scheduled
+	103, // 37: squall.v1.PutScheduleResponse.warnings:type_name -> squall.v1.Problem
 	45,  // 38: squall.v1.PutScheduleResponse.next:type_name -> squall.v1.NextSlot
 	45,  // 39: squall.v1.NextSlotsResponse.slots:type_name -> squall.v1.NextSlot
-	101, // 40: squall.v1.NextSlotsResponse.refused:type_name -> squall.v1.Problem
-	112, // 41: squall.v1.ListSchedulesResponse.schedules:type_name -> squall.v1.Scheduled
-	113, // 42: squall.v1.PauseScheduleResponse.paused_by:type_name -> squall.v1.Principal
-	114, // 43: squall.v1.ForgetHostResponse.open:type_name -> squall.v1.OpenStep
-	105, // 44: squall.v1.ConfirmDamageResponse.damage:type_name -> squall.v1.Damage
-	104, // 45: squall.v1.RunReport.summary:type_name -> squall.v1.RunSummary
-	115, // 46: squall.v1.RunReport.findings:type_name -> squall.v1.Finding
+	103, // 40: squall.v1.NextSlotsResponse.refused:type_name -> squall.v1.Problem
+	114, // 41: squall.v1.ListSchedulesResponse.schedules:type_name -> squall.v1.Scheduled
+	115, // 42: squall.v1.PauseScheduleResponse.paused_by:type_name -> squall.v1.Principal
+	116, // 43: squall.v1.ForgetHostResponse.open:type_name -> squall.v1.OpenStep
+	107, // 44: squall.v1.ConfirmDamageResponse.damage:type_name -> squall.v1.Damage
+	106, // 45: squall.v1.RunReport.summary:type_name -> squall.v1.RunSummary
+	117, // 46: squall.v1.RunReport.findings:type_name -> squall.v1.Finding
 	61,  // 47: squall.v1.RunReport.phases:type_name -> squall.v1.PhaseReport
 	62,  // 48: squall.v1.RunReport.steps:type_name -> squall.v1.StepReport
 	65,  // 49: squall.v1.RunReport.probes:type_name -> squall.v1.ProbeReport
 	10,  // 50: squall.v1.RunReport.residue:type_name -> squall.v1.HostClean
-	102, // 51: squall.v1.RunReport.events:type_name -> squall.v1.Event
-	116, // 52: squall.v1.RunReport.plan:type_name -> squall.v1.Plan
-	117, // 53: squall.v1.RunReport.end_cause:type_name -> squall.v1.EndCause
-	118, // 54: squall.v1.PhaseReport.planned:type_name -> squall.v1.PlannedPhase
-	119, // 55: squall.v1.StepReport.hosts:type_name -> squall.v1.StepStatus
+	104, // 51: squall.v1.RunReport.events:type_name -> squall.v1.Event
+	118, // 52: squall.v1.RunReport.plan:type_name -> squall.v1.Plan
+	119, // 53: squall.v1.RunReport.end_cause:type_name -> squall.v1.EndCause
+	120, // 54: squall.v1.PhaseReport.planned:type_name -> squall.v1.PlannedPhase
+	121, // 55: squall.v1.StepReport.hosts:type_name -> squall.v1.StepStatus
 	64,  // 56: squall.v1.StepReport.skew:type_name -> squall.v1.Spread
 	64,  // 57: squall.v1.StepReport.late:type_name -> squall.v1.Spread
-	98,  // 58: squall.v1.StepReport.standing:type_name -> squall.v1.StepReport.StandingEntry
+	100, // 58: squall.v1.StepReport.standing:type_name -> squall.v1.StepReport.StandingEntry
 	63,  // 59: squall.v1.StepReport.armed_late:type_name -> squall.v1.LateArming
-	120, // 60: squall.v1.ProposeRequest.command:type_name -> squall.v1.Command
-	121, // 61: squall.v1.ProposeResponse.outcome:type_name -> squall.v1.Outcome
-	121, // 62: squall.v1.ProposeLargeResponse.outcome:type_name -> squall.v1.Outcome
-	99,  // 63: squall.v1.PushRequest.orders:type_name -> squall.v1.PushRequest.OrdersEntry
-	103, // 64: squall.v1.AlarmRequest.halt:type_name -> squall.v1.HaltLatch
-	122, // 65: squall.v1.TryRequest.probes:type_name -> squall.v1.PlannedProbe
-	123, // 66: squall.v1.Tried.probes:type_name -> squall.v1.ProbeTrial
-	101, // 67: squall.v1.PutExperimentResponse.refused:type_name -> squall.v1.Problem
-	124, // 68: squall.v1.PutExperimentResponse.kept:type_name -> squall.v1.Pin
-	125, // 69: squall.v1.ListExperimentsResponse.experiments:type_name -> squall.v1.KeptExperiment
-	126, // 70: squall.v1.ListCalendarsResponse.calendars:type_name -> squall.v1.Calendar
-	126, // 71: squall.v1.GetCalendarResponse.calendar:type_name -> squall.v1.Calendar
-	127, // 72: squall.v1.PlanRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
-	127, // 73: squall.v1.RunRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
-	127, // 74: squall.v1.PutScheduleRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	122, // 60: squall.v1.ProposeRequest.command:type_name -> squall.v1.Command
+	123, // 61: squall.v1.ProposeResponse.outcome:type_name -> squall.v1.Outcome
+	123, // 62: squall.v1.ProposeLargeResponse.outcome:type_name -> squall.v1.Outcome
+	101, // 63: squall.v1.PushRequest.orders:type_name -> squall.v1.PushRequest.OrdersEntry
+	105, // 64: squall.v1.AlarmRequest.halt:type_name -> squall.v1.HaltLatch
+	124, // 65: squall.v1.TryRequest.probes:type_name -> squall.v1.PlannedProbe
+	125, // 66: squall.v1.Tried.probes:type_name -> squall.v1.ProbeTrial
+	103, // 67: squall.v1.PutExperimentResponse.refused:type_name -> squall.v1.Problem
+	126, // 68: squall.v1.PutExperimentResponse.kept:type_name -> squall.v1.Pin
+	127, // 69: squall.v1.ListExperimentsResponse.experiments:type_name -> squall.v1.KeptExperiment
+	128, // 70: squall.v1.ListCalendarsResponse.calendars:type_name -> squall.v1.Calendar
+	128, // 71: squall.v1.GetCalendarResponse.calendar:type_name -> squall.v1.Calendar
+	129, // 72: squall.v1.PlanRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	129, // 73: squall.v1.RunRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	129, // 74: squall.v1.PutScheduleRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
 	0,   // 75: squall.v1.StepReport.StandingEntry.value:type_name -> squall.v1.Standing
-	128, // 76: squall.v1.PushRequest.OrdersEntry.value:type_name -> squall.v1.Order
+	130, // 76: squall.v1.PushRequest.OrdersEntry.value:type_name -> squall.v1.Order
 	2,   // 77: squall.v1.ControlService.Plan:input_type -> squall.v1.PlanRequest
 	4,   // 78: squall.v1.ControlService.Run:input_type -> squall.v1.RunRequest
 	6,   // 79: squall.v1.ControlService.Watch:input_type -> squall.v1.WatchRequest
@@ -6742,45 +6839,47 @@ var file_squall_v1_control_proto_depIdxs = []int32{
 	72,  // 111: squall.v1.PeerService.Push:input_type -> squall.v1.PushRequest
 	74,  // 112: squall.v1.PeerService.Alarm:input_type -> squall.v1.AlarmRequest
 	76,  // 113: squall.v1.PeerService.Try:input_type -> squall.v1.TryRequest
-	3,   // 114: squall.v1.ControlService.Plan:output_type -> squall.v1.PlanResponse
-	5,   // 115: squall.v1.ControlService.Run:output_type -> squall.v1.RunResponse
-	7,   // 116: squall.v1.ControlService.Watch:output_type -> squall.v1.WatchResponse
-	9,   // 117: squall.v1.ControlService.Halt:output_type -> squall.v1.HaltResponse
-	12,  // 118: squall.v1.ControlService.Resume:output_type -> squall.v1.ResumeResponse
-	14,  // 119: squall.v1.ControlService.Undo:output_type -> squall.v1.UndoResponse
-	16,  // 120: squall.v1.ControlService.Status:output_type -> squall.v1.StatusResponse
-	22,  // 121: squall.v1.ControlService.Live:output_type -> squall.v1.LiveResponse
-	29,  // 122: squall.v1.ControlService.ListHosts:output_type -> squall.v1.ListHostsResponse
-	31,  // 123: squall.v1.ControlService.GetHost:output_type -> squall.v1.GetHostResponse
-	33,  // 124: squall.v1.ControlService.ListZones:output_type -> squall.v1.ListZonesResponse
-	36,  // 125: squall.v1.ControlService.ListRuns:output_type -> squall.v1.ListRunsResponse
-	38,  // 126: squall.v1.ControlService.GetRun:output_type -> squall.v1.GetRunResponse
-	40,  // 127: squall.v1.ControlService.ListAuditRecords:output_type -> squall.v1.ListAuditRecordsResponse
-	55,  // 128: squall.v1.ControlService.ForgetHost:output_type -> squall.v1.ForgetHostResponse
-	57,  // 129: squall.v1.ControlService.ConfirmDamage:output_type -> squall.v1.ConfirmDamageResponse
-	42,  // 130: squall.v1.ControlService.PutSchedule:output_type -> squall.v1.PutScheduleResponse
-	47,  // 131: squall.v1.ControlService.ListSchedules:output_type -> squall.v1.ListSchedulesResponse
-	49,  // 132: squall.v1.ControlService.GetSchedule:output_type -> squall.v1.GetScheduleResponse
-	44,  // 133: squall.v1.ControlService.NextSlots:output_type -> squall.v1.NextSlotsResponse
-	51,  // 134: squall.v1.ControlService.PauseSchedule:output_type -> squall.v1.PauseScheduleResponse
-	53,  // 135: squall.v1.ControlService.RemoveSchedule:output_type -> squall.v1.RemoveScheduleResponse
-	80,  // 136: squall.v1.ControlService.PutExperiment:output_type -> squall.v1.PutExperimentResponse
-	82,  // 137: squall.v1.ControlService.ListExperiments:output_type -> squall.v1.ListExperimentsResponse
-	84,  // 138: squall.v1.ControlService.GetExperiment:output_type -> squall.v1.GetExperimentResponse
-	86,  // 139: squall.v1.ControlService.RemoveExperiment:output_type -> squall.v1.RemoveExperimentResponse
-	88,  // 140: squall.v1.ControlService.PutCalendar:output_type -> squall.v1.PutCalendarResponse
-	90,  // 141: squall.v1.ControlService.ListCalendars:output_type -> squall.v1.ListCalendarsResponse
-	92,  // 142: squall.v1.ControlService.GetCalendar:output_type -> squall.v1.GetCalendarResponse
-	94,  // 143: squall.v1.ControlService.RemoveCalendar:output_type -> squall.v1.RemoveCalendarResponse
-	59,  // 144: squall.v1.ControlService.Report:output_type -> squall.v1.ReportResponse
-	67,  // 145: squall.v1.PeerService.Propose:output_type -> squall.v1.ProposeResponse
-	69,  // 146: squall.v1.PeerService.ProposeLarge:output_type -> squall.v1.ProposeLargeResponse
-	71,  // 147: squall.v1.PeerService.Confirm:output_type -> squall.v1.ConfirmResponse
-	73,  // 148: squall.v1.PeerService.Push:output_type -> squall.v1.PushResponse
-	75,  // 149: squall.v1.PeerService.Alarm:output_type -> squall.v1.AlarmResponse
-	77,  // 150: squall.v1.PeerService.Try:output_type -> squall.v1.TryResponse
-	114, // [114:151] is the sub-list for method output_type
-	77,  // [77:114] is the sub-list for method input_type
+	95,  // 114: squall.v1.PeerService.FetchArchived:input_type -> squall.v1.FetchArchivedRequest
+	3,   // 115: squall.v1.ControlService.Plan:output_type -> squall.v1.PlanResponse
+	5,   // 116: squall.v1.ControlService.Run:output_type -> squall.v1.RunResponse
+	7,   // 117: squall.v1.ControlService.Watch:output_type -> squall.v1.WatchResponse
+	9,   // 118: squall.v1.ControlService.Halt:output_type -> squall.v1.HaltResponse
+	12,  // 119: squall.v1.ControlService.Resume:output_type -> squall.v1.ResumeResponse
+	14,  // 120: squall.v1.ControlService.Undo:output_type -> squall.v1.UndoResponse
+	16,  // 121: squall.v1.ControlService.Status:output_type -> squall.v1.StatusResponse
+	22,  // 122: squall.v1.ControlService.Live:output_type -> squall.v1.LiveResponse
+	29,  // 123: squall.v1.ControlService.ListHosts:output_type -> squall.v1.ListHostsResponse
+	31,  // 124: squall.v1.ControlService.GetHost:output_type -> squall.v1.GetHostResponse
+	33,  // 125: squall.v1.ControlService.ListZones:output_type -> squall.v1.ListZonesResponse
+	36,  // 126: squall.v1.ControlService.ListRuns:output_type -> squall.v1.ListRunsResponse
+	38,  // 127: squall.v1.ControlService.GetRun:output_type -> squall.v1.GetRunResponse
+	40,  // 128: squall.v1.ControlService.ListAuditRecords:output_type -> squall.v1.ListAuditRecordsResponse
+	55,  // 129: squall.v1.ControlService.ForgetHost:output_type -> squall.v1.ForgetHostResponse
+	57,  // 130: squall.v1.ControlService.ConfirmDamage:output_type -> squall.v1.ConfirmDamageResponse
+	42,  // 131: squall.v1.ControlService.PutSchedule:output_type -> squall.v1.PutScheduleResponse
+	47,  // 132: squall.v1.ControlService.ListSchedules:output_type -> squall.v1.ListSchedulesResponse
+	49,  // 133: squall.v1.ControlService.GetSchedule:output_type -> squall.v1.GetScheduleResponse
+	44,  // 134: squall.v1.ControlService.NextSlots:output_type -> squall.v1.NextSlotsResponse
+	51,  // 135: squall.v1.ControlService.PauseSchedule:output_type -> squall.v1.PauseScheduleResponse
+	53,  // 136: squall.v1.ControlService.RemoveSchedule:output_type -> squall.v1.RemoveScheduleResponse
+	80,  // 137: squall.v1.ControlService.PutExperiment:output_type -> squall.v1.PutExperimentResponse
+	82,  // 138: squall.v1.ControlService.ListExperiments:output_type -> squall.v1.ListExperimentsResponse
+	84,  // 139: squall.v1.ControlService.GetExperiment:output_type -> squall.v1.GetExperimentResponse
+	86,  // 140: squall.v1.ControlService.RemoveExperiment:output_type -> squall.v1.RemoveExperimentResponse
+	88,  // 141: squall.v1.ControlService.PutCalendar:output_type -> squall.v1.PutCalendarResponse
+	90,  // 142: squall.v1.ControlService.ListCalendars:output_type -> squall.v1.ListCalendarsResponse
+	92,  // 143: squall.v1.ControlService.GetCalendar:output_type -> squall.v1.GetCalendarResponse
+	94,  // 144: squall.v1.ControlService.RemoveCalendar:output_type -> squall.v1.RemoveCalendarResponse
+	59,  // 145: squall.v1.ControlService.Report:output_type -> squall.v1.ReportResponse
+	67,  // 146: squall.v1.PeerService.Propose:output_type -> squall.v1.ProposeResponse
+	69,  // 147: squall.v1.PeerService.ProposeLarge:output_type -> squall.v1.ProposeLargeResponse
+	71,  // 148: squall.v1.PeerService.Confirm:output_type -> squall.v1.ConfirmResponse
+	73,  // 149: squall.v1.PeerService.Push:output_type -> squall.v1.PushResponse
+	75,  // 150: squall.v1.PeerService.Alarm:output_type -> squall.v1.AlarmResponse
+	77,  // 151: squall.v1.PeerService.Try:output_type -> squall.v1.TryResponse
+	96,  // 152: squall.v1.PeerService.FetchArchived:output_type -> squall.v1.FetchArchivedResponse
+	115, // [115:153] is the sub-list for method output_type
+	77,  // [77:115] is the sub-list for method input_type
 	77,  // [77:77] is the sub-list for extension type_name
 	77,  // [77:77] is the sub-list for extension extendee
 	0,   // [0:77] is the sub-list for field type_name
@@ -6803,7 +6902,7 @@ func file_squall_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_squall_v1_control_proto_rawDesc), len(file_squall_v1_control_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   98,
+			NumMessages:   100,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

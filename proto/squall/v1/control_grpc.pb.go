@@ -1367,12 +1367,13 @@ var ControlService_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
-	PeerService_Propose_FullMethodName      = "/squall.v1.PeerService/Propose"
-	PeerService_ProposeLarge_FullMethodName = "/squall.v1.PeerService/ProposeLarge"
-	PeerService_Confirm_FullMethodName      = "/squall.v1.PeerService/Confirm"
-	PeerService_Push_FullMethodName         = "/squall.v1.PeerService/Push"
-	PeerService_Alarm_FullMethodName        = "/squall.v1.PeerService/Alarm"
-	PeerService_Try_FullMethodName          = "/squall.v1.PeerService/Try"
+	PeerService_Propose_FullMethodName       = "/squall.v1.PeerService/Propose"
+	PeerService_ProposeLarge_FullMethodName  = "/squall.v1.PeerService/ProposeLarge"
+	PeerService_Confirm_FullMethodName       = "/squall.v1.PeerService/Confirm"
+	PeerService_Push_FullMethodName          = "/squall.v1.PeerService/Push"
+	PeerService_Alarm_FullMethodName         = "/squall.v1.PeerService/Alarm"
+	PeerService_Try_FullMethodName           = "/squall.v1.PeerService/Try"
+	PeerService_FetchArchived_FullMethodName = "/squall.v1.PeerService/FetchArchived"
 )
 
 // PeerServiceClient is the client API for PeerService service.
@@ -1394,6 +1395,8 @@ type PeerServiceClient interface {
 	// Try makes one attempt of each probe from the hosts whose agents are connected
 	// to this server, and from this server.
 	Try(ctx context.Context, in *TryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[TryResponse], error)
+	// FetchArchived is the file of a run in this server's archive, for one that lacks it.
+	FetchArchived(ctx context.Context, in *FetchArchivedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FetchArchivedResponse], error)
 }
 
 type peerServiceClient struct {
@@ -1476,6 +1479,25 @@ func (c *peerServiceClient) Try(ctx context.Context, in *TryRequest, opts ...grp
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type PeerService_TryClient = grpc.ServerStreamingClient[TryResponse]
 
+func (c *peerServiceClient) FetchArchived(ctx context.Context, in *FetchArchivedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FetchArchivedResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &PeerService_ServiceDesc.Streams[2], PeerService_FetchArchived_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[FetchArchivedRequest, FetchArchivedResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PeerService_FetchArchivedClient = grpc.ServerStreamingClient[FetchArchivedResponse]
+
 // PeerServiceServer is the server API for PeerService service.
 // All implementations must embed UnimplementedPeerServiceServer
 // for forward compatibility.
@@ -1495,6 +1517,8 @@ type PeerServiceServer interface {
 	// Try makes one attempt of each probe from the hosts whose agents are connected
 	// to this server, and from this server.
 	Try(*TryRequest, grpc.ServerStreamingServer[TryResponse]) error
+	// FetchArchived is the file of a run in this server's archive, for one that lacks it.
+	FetchArchived(*FetchArchivedRequest, grpc.ServerStreamingServer[FetchArchivedResponse]) error
 	mustEmbedUnimplementedPeerServiceServer()
 }
 
@@ -1522,6 +1546,9 @@ func (UnimplementedPeerServiceServer) Alarm(context.Context, *AlarmRequest) (*Al
 }
 func (UnimplementedPeerServiceServer) Try(*TryRequest, grpc.ServerStreamingServer[TryResponse]) error {
 	return status.Error(codes.Unimplemented, "method Try not implemented")
+}
+func (UnimplementedPeerServiceServer) FetchArchived(*FetchArchivedRequest, grpc.ServerStreamingServer[FetchArchivedResponse]) error {
+	return status.Error(codes.Unimplemented, "method FetchArchived not implemented")
 }
 func (UnimplementedPeerServiceServer) mustEmbedUnimplementedPeerServiceServer() {}
 func (UnimplementedPeerServiceServer) testEmbeddedByValue()                     {}
@@ -1634,6 +1661,17 @@ func _PeerService_Try_Handler(srv interface{}, stream grpc.ServerStream) error {
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type PeerService_TryServer = grpc.ServerStreamingServer[TryResponse]
 
+func _PeerService_FetchArchived_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(FetchArchivedRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(PeerServiceServer).FetchArchived(m, &grpc.GenericServerStream[FetchArchivedRequest, FetchArchivedResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PeerService_FetchArchivedServer = grpc.ServerStreamingServer[FetchArchivedResponse]
+
 // PeerService_ServiceDesc is the grpc.ServiceDesc for PeerService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1667,6 +1705,11 @@ var PeerService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "Try",
 			Handler:       _PeerService_Try_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "FetchArchived",
+			Handler:       _PeerService_FetchArchived_Handler,
 			ServerStreams: true,
 		},
 	},

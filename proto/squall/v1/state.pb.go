@@ -482,6 +482,59 @@ func (RunState) EnumDescriptor() ([]byte, []int) {
 	return file_squall_v1_state_proto_rawDescGZIP(), []int{6}
 }
 
+// RunPlace is where the whole of a run is.
+type RunPlace int32
+
+const (
+	// In the state alone.
+	RunPlace_RUN_PLACE_UNSPECIFIED RunPlace = 0
+	// In the archive of a server at least.
+	RunPlace_RUN_PLACE_ARCHIVE RunPlace = 1
+	// Nowhere: the archives that had it have it no longer, or none ever had.
+	RunPlace_RUN_PLACE_GONE RunPlace = 2
+)
+
+// Enum value maps for RunPlace.
+var (
+	RunPlace_name = map[int32]string{
+		0: "RUN_PLACE_UNSPECIFIED",
+		1: "RUN_PLACE_ARCHIVE",
+		2: "RUN_PLACE_GONE",
+	}
+	RunPlace_value = map[string]int32{
+		"RUN_PLACE_UNSPECIFIED": 0,
+		"RUN_PLACE_ARCHIVE":     1,
+		"RUN_PLACE_GONE":        2,
+	}
+)
+
+func (x RunPlace) Enum() *RunPlace {
+	p := new(RunPlace)
+	*p = x
+	return p
+}
+
+func (x RunPlace) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (RunPlace) Descriptor() protoreflect.EnumDescriptor {
+	return file_squall_v1_state_proto_enumTypes[7].Descriptor()
+}
+
+func (RunPlace) Type() protoreflect.EnumType {
+	return &file_squall_v1_state_proto_enumTypes[7]
+}
+
+func (x RunPlace) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use RunPlace.Descriptor instead.
+func (RunPlace) EnumDescriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{7}
+}
+
 // EventKind is what happened.
 type EventKind int32
 
@@ -531,11 +584,11 @@ func (x EventKind) String() string {
 }
 
 func (EventKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_squall_v1_state_proto_enumTypes[7].Descriptor()
+	return file_squall_v1_state_proto_enumTypes[8].Descriptor()
 }
 
 func (EventKind) Type() protoreflect.EnumType {
-	return &file_squall_v1_state_proto_enumTypes[7]
+	return &file_squall_v1_state_proto_enumTypes[8]
 }
 
 func (x EventKind) Number() protoreflect.EnumNumber {
@@ -544,7 +597,7 @@ func (x EventKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use EventKind.Descriptor instead.
 func (EventKind) EnumDescriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{7}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{8}
 }
 
 // Command is one entry of the log. It takes effect once, however often it is sent.
@@ -585,6 +638,8 @@ type Command struct {
 	//	*Command_RemoveExperiment
 	//	*Command_PutCalendar
 	//	*Command_RemoveCalendar
+	//	*Command_SealRuns
+	//	*Command_RecordArchived
 	Kind          isCommand_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -900,6 +955,24 @@ func (x *Command) GetRemoveCalendar() *RemoveCalendar {
 	return nil
 }
 
+func (x *Command) GetSealRuns() *SealRuns {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_SealRuns); ok {
+			return x.SealRuns
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetRecordArchived() *RecordArchived {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_RecordArchived); ok {
+			return x.RecordArchived
+		}
+	}
+	return nil
+}
+
 type isCommand_Kind interface {
 	isCommand_Kind()
 }
@@ -1032,6 +1105,16 @@ type Command_RemoveCalendar struct {
 	RemoveCalendar *RemoveCalendar `protobuf:"bytes,53,opt,name=remove_calendar,json=removeCalendar,proto3,oneof"`
 }
 
+type Command_SealRuns struct {
+	// Runs that are done change no more: each server archives the same.
+	SealRuns *SealRuns `protobuf:"bytes,60,opt,name=seal_runs,json=sealRuns,proto3,oneof"`
+}
+
+type Command_RecordArchived struct {
+	// What a server has archived, or has no longer.
+	RecordArchived *RecordArchived `protobuf:"bytes,61,opt,name=record_archived,json=recordArchived,proto3,oneof"`
+}
+
 func (*Command_UpdateHosts) isCommand_Kind() {}
 
 func (*Command_AdmitRun) isCommand_Kind() {}
@@ -1087,6 +1170,10 @@ func (*Command_RemoveExperiment) isCommand_Kind() {}
 func (*Command_PutCalendar) isCommand_Kind() {}
 
 func (*Command_RemoveCalendar) isCommand_Kind() {}
+
+func (*Command_SealRuns) isCommand_Kind() {}
+
+func (*Command_RecordArchived) isCommand_Kind() {}
 
 // Principal is who did something, as certificates say.
 type Principal struct {
@@ -3367,6 +3454,298 @@ func (x *BeginPhase) GetPhase() string {
 	return ""
 }
 
+// SealRuns lets runs that are done change no more.
+type SealRuns struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Their lines in lists, as they stand from then on.
+	Runs          []*RunSummary `protobuf:"bytes,1,rep,name=runs,proto3" json:"runs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SealRuns) Reset() {
+	*x = SealRuns{}
+	mi := &file_squall_v1_state_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SealRuns) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SealRuns) ProtoMessage() {}
+
+func (x *SealRuns) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SealRuns.ProtoReflect.Descriptor instead.
+func (*SealRuns) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *SealRuns) GetRuns() []*RunSummary {
+	if x != nil {
+		return x.Runs
+	}
+	return nil
+}
+
+// RecordArchived says what a server's archive has.
+type RecordArchived struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Server string                 `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
+	// How many servers the cluster has: with a majority of them the state lets go.
+	Servers       uint32  `protobuf:"varint,2,opt,name=servers,proto3" json:"servers,omitempty"`
+	Runs          []*Kept `protobuf:"bytes,3,rep,name=runs,proto3" json:"runs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordArchived) Reset() {
+	*x = RecordArchived{}
+	mi := &file_squall_v1_state_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordArchived) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordArchived) ProtoMessage() {}
+
+func (x *RecordArchived) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordArchived.ProtoReflect.Descriptor instead.
+func (*RecordArchived) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *RecordArchived) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *RecordArchived) GetServers() uint32 {
+	if x != nil {
+		return x.Servers
+	}
+	return 0
+}
+
+func (x *RecordArchived) GetRuns() []*Kept {
+	if x != nil {
+		return x.Runs
+	}
+	return nil
+}
+
+// Kept is a run in a server's archive.
+type Kept struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Run   string                 `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
+	// Stands for every byte of it.
+	Digest  []byte `protobuf:"bytes,2,opt,name=digest,proto3" json:"digest,omitempty"`
+	Bytes   uint64 `protobuf:"varint,3,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	Windows uint64 `protobuf:"varint,4,opt,name=windows,proto3" json:"windows,omitempty"`
+	// It is there no longer; nothing else is said then but the run.
+	Gone          bool `protobuf:"varint,5,opt,name=gone,proto3" json:"gone,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Kept) Reset() {
+	*x = Kept{}
+	mi := &file_squall_v1_state_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Kept) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Kept) ProtoMessage() {}
+
+func (x *Kept) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Kept.ProtoReflect.Descriptor instead.
+func (*Kept) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *Kept) GetRun() string {
+	if x != nil {
+		return x.Run
+	}
+	return ""
+}
+
+func (x *Kept) GetDigest() []byte {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
+}
+
+func (x *Kept) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *Kept) GetWindows() uint64 {
+	if x != nil {
+		return x.Windows
+	}
+	return 0
+}
+
+func (x *Kept) GetGone() bool {
+	if x != nil {
+		return x.Gone
+	}
+	return false
+}
+
+// Archived is what the state keeps of a run that is sealed, and who has the rest.
+type Archived struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Summary       *RunSummary            `protobuf:"bytes,1,opt,name=summary,proto3" json:"summary,omitempty"`
+	DoneUnixNanos int64                  `protobuf:"varint,2,opt,name=done_unix_nanos,json=doneUnixNanos,proto3" json:"done_unix_nanos,omitempty"`
+	// Of the archived run; unset until the first server has it.
+	Digest  []byte `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"`
+	Bytes   uint64 `protobuf:"varint,4,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	Windows uint64 `protobuf:"varint,5,opt,name=windows,proto3" json:"windows,omitempty"`
+	// The servers that have it, by name.
+	Servers []string `protobuf:"bytes,6,rep,name=servers,proto3" json:"servers,omitempty"`
+	// A majority had it once: the state has let go of its windows, and may of the rest.
+	Released bool `protobuf:"varint,7,opt,name=released,proto3" json:"released,omitempty"`
+	// What it should have and does not; empty for nothing.
+	Lacks         string `protobuf:"bytes,8,opt,name=lacks,proto3" json:"lacks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Archived) Reset() {
+	*x = Archived{}
+	mi := &file_squall_v1_state_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Archived) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Archived) ProtoMessage() {}
+
+func (x *Archived) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Archived.ProtoReflect.Descriptor instead.
+func (*Archived) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *Archived) GetSummary() *RunSummary {
+	if x != nil {
+		return x.Summary
+	}
+	return nil
+}
+
+func (x *Archived) GetDoneUnixNanos() int64 {
+	if x != nil {
+		return x.DoneUnixNanos
+	}
+	return 0
+}
+
+func (x *Archived) GetDigest() []byte {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
+}
+
+func (x *Archived) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *Archived) GetWindows() uint64 {
+	if x != nil {
+		return x.Windows
+	}
+	return 0
+}
+
+func (x *Archived) GetServers() []string {
+	if x != nil {
+		return x.Servers
+	}
+	return nil
+}
+
+func (x *Archived) GetReleased() bool {
+	if x != nil {
+		return x.Released
+	}
+	return false
+}
+
+func (x *Archived) GetLacks() string {
+	if x != nil {
+		return x.Lacks
+	}
+	return ""
+}
+
 // Outcome is what a command did.
 type Outcome struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3385,7 +3764,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_squall_v1_state_proto_msgTypes[35]
+	mi := &file_squall_v1_state_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3397,7 +3776,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[35]
+	mi := &file_squall_v1_state_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3410,7 +3789,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{35}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Outcome) GetIndex() uint64 {
@@ -3472,14 +3851,16 @@ type Run struct {
 	// Who ended it before its time; unset where nobody did.
 	EndedBy *Principal `protobuf:"bytes,20,opt,name=ended_by,json=endedBy,proto3" json:"ended_by,omitempty"`
 	// The slot of a schedule that it began in; unset where a person began it.
-	Slot          *SlotRef `protobuf:"bytes,21,opt,name=slot,proto3" json:"slot,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Slot *SlotRef `protobuf:"bytes,21,opt,name=slot,proto3" json:"slot,omitempty"`
+	// There was no room for its windows until they could be archived.
+	WindowsDropped bool `protobuf:"varint,30,opt,name=windows_dropped,json=windowsDropped,proto3" json:"windows_dropped,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Run) Reset() {
 	*x = Run{}
-	mi := &file_squall_v1_state_proto_msgTypes[36]
+	mi := &file_squall_v1_state_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3491,7 +3872,7 @@ func (x *Run) String() string {
 func (*Run) ProtoMessage() {}
 
 func (x *Run) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[36]
+	mi := &file_squall_v1_state_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3504,7 +3885,7 @@ func (x *Run) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Run.ProtoReflect.Descriptor instead.
 func (*Run) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{36}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Run) GetId() string {
@@ -3654,6 +4035,13 @@ func (x *Run) GetSlot() *SlotRef {
 	return nil
 }
 
+func (x *Run) GetWindowsDropped() bool {
+	if x != nil {
+		return x.WindowsDropped
+	}
+	return false
+}
+
 // RunSummary is a run in a list.
 type RunSummary struct {
 	state             protoimpl.MessageState `protogen:"open.v1"`
@@ -3672,13 +4060,15 @@ type RunSummary struct {
 	Held uint32 `protobuf:"varint,11,opt,name=held,proto3" json:"held,omitempty"`
 	// The log index of its admission: lists go by it.
 	AdmittedIndex uint64 `protobuf:"varint,12,opt,name=admitted_index,json=admittedIndex,proto3" json:"admitted_index,omitempty"`
+	// Where the whole of it is.
+	Place         RunPlace `protobuf:"varint,20,opt,name=place,proto3,enum=squall.v1.RunPlace" json:"place,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RunSummary) Reset() {
 	*x = RunSummary{}
-	mi := &file_squall_v1_state_proto_msgTypes[37]
+	mi := &file_squall_v1_state_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3690,7 +4080,7 @@ func (x *RunSummary) String() string {
 func (*RunSummary) ProtoMessage() {}
 
 func (x *RunSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[37]
+	mi := &file_squall_v1_state_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3703,7 +4093,7 @@ func (x *RunSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunSummary.ProtoReflect.Descriptor instead.
 func (*RunSummary) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{37}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *RunSummary) GetId() string {
@@ -3790,6 +4180,13 @@ func (x *RunSummary) GetAdmittedIndex() uint64 {
 	return 0
 }
 
+func (x *RunSummary) GetPlace() RunPlace {
+	if x != nil {
+		return x.Place
+	}
+	return RunPlace_RUN_PLACE_UNSPECIFIED
+}
+
 // ProbeTotal is a probe over a whole run.
 type ProbeTotal struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3805,7 +4202,7 @@ type ProbeTotal struct {
 
 func (x *ProbeTotal) Reset() {
 	*x = ProbeTotal{}
-	mi := &file_squall_v1_state_proto_msgTypes[38]
+	mi := &file_squall_v1_state_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3817,7 +4214,7 @@ func (x *ProbeTotal) String() string {
 func (*ProbeTotal) ProtoMessage() {}
 
 func (x *ProbeTotal) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[38]
+	mi := &file_squall_v1_state_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3830,7 +4227,7 @@ func (x *ProbeTotal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeTotal.ProtoReflect.Descriptor instead.
 func (*ProbeTotal) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{38}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ProbeTotal) GetTotal() *Window {
@@ -3866,7 +4263,7 @@ type StepHosts struct {
 
 func (x *StepHosts) Reset() {
 	*x = StepHosts{}
-	mi := &file_squall_v1_state_proto_msgTypes[39]
+	mi := &file_squall_v1_state_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3878,7 +4275,7 @@ func (x *StepHosts) String() string {
 func (*StepHosts) ProtoMessage() {}
 
 func (x *StepHosts) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[39]
+	mi := &file_squall_v1_state_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3891,7 +4288,7 @@ func (x *StepHosts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepHosts.ProtoReflect.Descriptor instead.
 func (*StepHosts) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{39}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *StepHosts) GetHosts() map[string]*StepStatus {
@@ -3929,7 +4326,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_squall_v1_state_proto_msgTypes[40]
+	mi := &file_squall_v1_state_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3941,7 +4338,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[40]
+	mi := &file_squall_v1_state_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3954,7 +4351,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{40}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Event) GetIndex() uint64 {
@@ -4055,7 +4452,7 @@ type Registered struct {
 
 func (x *Registered) Reset() {
 	*x = Registered{}
-	mi := &file_squall_v1_state_proto_msgTypes[41]
+	mi := &file_squall_v1_state_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4067,7 +4464,7 @@ func (x *Registered) String() string {
 func (*Registered) ProtoMessage() {}
 
 func (x *Registered) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[41]
+	mi := &file_squall_v1_state_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4080,7 +4477,7 @@ func (x *Registered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Registered.ProtoReflect.Descriptor instead.
 func (*Registered) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{41}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Registered) GetHost() *Host {
@@ -4189,7 +4586,7 @@ type OpenStep struct {
 
 func (x *OpenStep) Reset() {
 	*x = OpenStep{}
-	mi := &file_squall_v1_state_proto_msgTypes[42]
+	mi := &file_squall_v1_state_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4201,7 +4598,7 @@ func (x *OpenStep) String() string {
 func (*OpenStep) ProtoMessage() {}
 
 func (x *OpenStep) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[42]
+	mi := &file_squall_v1_state_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4214,7 +4611,7 @@ func (x *OpenStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenStep.ProtoReflect.Descriptor instead.
 func (*OpenStep) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{42}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *OpenStep) GetRun() string {
@@ -4259,7 +4656,7 @@ type HostConflict struct {
 
 func (x *HostConflict) Reset() {
 	*x = HostConflict{}
-	mi := &file_squall_v1_state_proto_msgTypes[43]
+	mi := &file_squall_v1_state_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4271,7 +4668,7 @@ func (x *HostConflict) String() string {
 func (*HostConflict) ProtoMessage() {}
 
 func (x *HostConflict) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[43]
+	mi := &file_squall_v1_state_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4284,7 +4681,7 @@ func (x *HostConflict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostConflict.ProtoReflect.Descriptor instead.
 func (*HostConflict) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{43}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *HostConflict) GetInstance() string {
@@ -4325,7 +4722,7 @@ type AuditRecord struct {
 
 func (x *AuditRecord) Reset() {
 	*x = AuditRecord{}
-	mi := &file_squall_v1_state_proto_msgTypes[44]
+	mi := &file_squall_v1_state_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4337,7 +4734,7 @@ func (x *AuditRecord) String() string {
 func (*AuditRecord) ProtoMessage() {}
 
 func (x *AuditRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[44]
+	mi := &file_squall_v1_state_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4350,7 +4747,7 @@ func (x *AuditRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditRecord.ProtoReflect.Descriptor instead.
 func (*AuditRecord) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{44}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *AuditRecord) GetIndex() uint64 {
@@ -4431,13 +4828,15 @@ type State struct {
 	RestoredUnixNanos int64                      `protobuf:"varint,20,opt,name=restored_unix_nanos,json=restoredUnixNanos,proto3" json:"restored_unix_nanos,omitempty"`
 	Experiments       map[string]*KeptExperiment `protobuf:"bytes,30,rep,name=experiments,proto3" json:"experiments,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	Calendars         map[string]*Calendar       `protobuf:"bytes,31,rep,name=calendars,proto3" json:"calendars,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// Runs that are sealed, by id, bounded.
+	Archived      map[string]*Archived `protobuf:"bytes,40,rep,name=archived,proto3" json:"archived,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *State) Reset() {
 	*x = State{}
-	mi := &file_squall_v1_state_proto_msgTypes[45]
+	mi := &file_squall_v1_state_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4449,7 +4848,7 @@ func (x *State) String() string {
 func (*State) ProtoMessage() {}
 
 func (x *State) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[45]
+	mi := &file_squall_v1_state_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4462,7 +4861,7 @@ func (x *State) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use State.ProtoReflect.Descriptor instead.
 func (*State) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{45}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *State) GetIndex() uint64 {
@@ -4591,6 +4990,13 @@ func (x *State) GetCalendars() map[string]*Calendar {
 	return nil
 }
 
+func (x *State) GetArchived() map[string]*Archived {
+	if x != nil {
+		return x.Archived
+	}
+	return nil
+}
+
 // AppliedCommand remembers a command's outcome.
 type AppliedCommand struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -4602,7 +5008,7 @@ type AppliedCommand struct {
 
 func (x *AppliedCommand) Reset() {
 	*x = AppliedCommand{}
-	mi := &file_squall_v1_state_proto_msgTypes[46]
+	mi := &file_squall_v1_state_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4614,7 +5020,7 @@ func (x *AppliedCommand) String() string {
 func (*AppliedCommand) ProtoMessage() {}
 
 func (x *AppliedCommand) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[46]
+	mi := &file_squall_v1_state_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4627,7 +5033,7 @@ func (x *AppliedCommand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppliedCommand.ProtoReflect.Descriptor instead.
 func (*AppliedCommand) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{46}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *AppliedCommand) GetId() string {
@@ -4655,7 +5061,7 @@ type PutExperiment struct {
 
 func (x *PutExperiment) Reset() {
 	*x = PutExperiment{}
-	mi := &file_squall_v1_state_proto_msgTypes[47]
+	mi := &file_squall_v1_state_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4667,7 +5073,7 @@ func (x *PutExperiment) String() string {
 func (*PutExperiment) ProtoMessage() {}
 
 func (x *PutExperiment) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[47]
+	mi := &file_squall_v1_state_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4680,7 +5086,7 @@ func (x *PutExperiment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutExperiment.ProtoReflect.Descriptor instead.
 func (*PutExperiment) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{47}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *PutExperiment) GetName() string {
@@ -4709,7 +5115,7 @@ type RemoveExperiment struct {
 
 func (x *RemoveExperiment) Reset() {
 	*x = RemoveExperiment{}
-	mi := &file_squall_v1_state_proto_msgTypes[48]
+	mi := &file_squall_v1_state_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4721,7 +5127,7 @@ func (x *RemoveExperiment) String() string {
 func (*RemoveExperiment) ProtoMessage() {}
 
 func (x *RemoveExperiment) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[48]
+	mi := &file_squall_v1_state_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4734,7 +5140,7 @@ func (x *RemoveExperiment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveExperiment.ProtoReflect.Descriptor instead.
 func (*RemoveExperiment) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{48}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *RemoveExperiment) GetName() string {
@@ -4763,7 +5169,7 @@ type Pin struct {
 
 func (x *Pin) Reset() {
 	*x = Pin{}
-	mi := &file_squall_v1_state_proto_msgTypes[49]
+	mi := &file_squall_v1_state_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4775,7 +5181,7 @@ func (x *Pin) String() string {
 func (*Pin) ProtoMessage() {}
 
 func (x *Pin) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[49]
+	mi := &file_squall_v1_state_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4788,7 +5194,7 @@ func (x *Pin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pin.ProtoReflect.Descriptor instead.
 func (*Pin) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{49}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Pin) GetExperiment() string {
@@ -4817,7 +5223,7 @@ type KeptExperiment struct {
 
 func (x *KeptExperiment) Reset() {
 	*x = KeptExperiment{}
-	mi := &file_squall_v1_state_proto_msgTypes[50]
+	mi := &file_squall_v1_state_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4829,7 +5235,7 @@ func (x *KeptExperiment) String() string {
 func (*KeptExperiment) ProtoMessage() {}
 
 func (x *KeptExperiment) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[50]
+	mi := &file_squall_v1_state_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4842,7 +5248,7 @@ func (x *KeptExperiment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeptExperiment.ProtoReflect.Descriptor instead.
 func (*KeptExperiment) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{50}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *KeptExperiment) GetName() string {
@@ -4877,7 +5283,7 @@ type ExperimentVersion struct {
 
 func (x *ExperimentVersion) Reset() {
 	*x = ExperimentVersion{}
-	mi := &file_squall_v1_state_proto_msgTypes[51]
+	mi := &file_squall_v1_state_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4889,7 +5295,7 @@ func (x *ExperimentVersion) String() string {
 func (*ExperimentVersion) ProtoMessage() {}
 
 func (x *ExperimentVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[51]
+	mi := &file_squall_v1_state_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4902,7 +5308,7 @@ func (x *ExperimentVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExperimentVersion.ProtoReflect.Descriptor instead.
 func (*ExperimentVersion) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{51}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ExperimentVersion) GetDigest() string {
@@ -4957,7 +5363,7 @@ type PutCalendar struct {
 
 func (x *PutCalendar) Reset() {
 	*x = PutCalendar{}
-	mi := &file_squall_v1_state_proto_msgTypes[52]
+	mi := &file_squall_v1_state_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4969,7 +5375,7 @@ func (x *PutCalendar) String() string {
 func (*PutCalendar) ProtoMessage() {}
 
 func (x *PutCalendar) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[52]
+	mi := &file_squall_v1_state_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4982,7 +5388,7 @@ func (x *PutCalendar) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutCalendar.ProtoReflect.Descriptor instead.
 func (*PutCalendar) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{52}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *PutCalendar) GetCalendar() *Calendar {
@@ -5002,7 +5408,7 @@ type RemoveCalendar struct {
 
 func (x *RemoveCalendar) Reset() {
 	*x = RemoveCalendar{}
-	mi := &file_squall_v1_state_proto_msgTypes[53]
+	mi := &file_squall_v1_state_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5014,7 +5420,7 @@ func (x *RemoveCalendar) String() string {
 func (*RemoveCalendar) ProtoMessage() {}
 
 func (x *RemoveCalendar) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[53]
+	mi := &file_squall_v1_state_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5027,7 +5433,7 @@ func (x *RemoveCalendar) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveCalendar.ProtoReflect.Descriptor instead.
 func (*RemoveCalendar) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{53}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *RemoveCalendar) GetName() string {
@@ -5054,7 +5460,7 @@ type Calendar struct {
 
 func (x *Calendar) Reset() {
 	*x = Calendar{}
-	mi := &file_squall_v1_state_proto_msgTypes[54]
+	mi := &file_squall_v1_state_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5066,7 +5472,7 @@ func (x *Calendar) String() string {
 func (*Calendar) ProtoMessage() {}
 
 func (x *Calendar) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[54]
+	mi := &file_squall_v1_state_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5079,7 +5485,7 @@ func (x *Calendar) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Calendar.ProtoReflect.Descriptor instead.
 func (*Calendar) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{54}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *Calendar) GetName() string {
@@ -5121,7 +5527,7 @@ var File_squall_v1_state_proto protoreflect.FileDescriptor
 
 const file_squall_v1_state_proto_rawDesc = "" +
 	"\n" +
-	"\x15squall/v1/state.proto\x12\tsquall.v1\x1a\x15squall/v1/agent.proto\x1a\x1asquall/v1/experiment.proto\x1a\x14squall/v1/host.proto\x1a\x12squall/v1/op.proto\x1a\x14squall/v1/plan.proto\"\x9e\r\n" +
+	"\x15squall/v1/state.proto\x12\tsquall.v1\x1a\x15squall/v1/agent.proto\x1a\x1asquall/v1/experiment.proto\x1a\x14squall/v1/host.proto\x1a\x12squall/v1/op.proto\x1a\x14squall/v1/plan.proto\"\x98\x0e\n" +
 	"\aCommand\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\"\n" +
 	"\rat_unix_nanos\x18\x02 \x01(\x03R\vatUnixNanos\x12$\n" +
@@ -5157,7 +5563,9 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x0eput_experiment\x182 \x01(\v2\x18.squall.v1.PutExperimentH\x00R\rputExperiment\x12J\n" +
 	"\x11remove_experiment\x183 \x01(\v2\x1b.squall.v1.RemoveExperimentH\x00R\x10removeExperiment\x12;\n" +
 	"\fput_calendar\x184 \x01(\v2\x16.squall.v1.PutCalendarH\x00R\vputCalendar\x12D\n" +
-	"\x0fremove_calendar\x185 \x01(\v2\x19.squall.v1.RemoveCalendarH\x00R\x0eremoveCalendarB\x06\n" +
+	"\x0fremove_calendar\x185 \x01(\v2\x19.squall.v1.RemoveCalendarH\x00R\x0eremoveCalendar\x122\n" +
+	"\tseal_runs\x18< \x01(\v2\x13.squall.v1.SealRunsH\x00R\bsealRuns\x12D\n" +
+	"\x0frecord_archived\x18= \x01(\v2\x19.squall.v1.RecordArchivedH\x00R\x0erecordArchivedB\x06\n" +
 	"\x04kind\"\x82\x01\n" +
 	"\tPrincipal\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12#\n" +
@@ -5336,12 +5744,33 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\n" +
 	"BeginPhase\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x14\n" +
-	"\x05phase\x18\x02 \x01(\tR\x05phase\"\x90\x01\n" +
+	"\x05phase\x18\x02 \x01(\tR\x05phase\"5\n" +
+	"\bSealRuns\x12)\n" +
+	"\x04runs\x18\x01 \x03(\v2\x15.squall.v1.RunSummaryR\x04runs\"g\n" +
+	"\x0eRecordArchived\x12\x16\n" +
+	"\x06server\x18\x01 \x01(\tR\x06server\x12\x18\n" +
+	"\aservers\x18\x02 \x01(\rR\aservers\x12#\n" +
+	"\x04runs\x18\x03 \x03(\v2\x0f.squall.v1.KeptR\x04runs\"t\n" +
+	"\x04Kept\x12\x10\n" +
+	"\x03run\x18\x01 \x01(\tR\x03run\x12\x16\n" +
+	"\x06digest\x18\x02 \x01(\fR\x06digest\x12\x14\n" +
+	"\x05bytes\x18\x03 \x01(\x04R\x05bytes\x12\x18\n" +
+	"\awindows\x18\x04 \x01(\x04R\awindows\x12\x12\n" +
+	"\x04gone\x18\x05 \x01(\bR\x04gone\"\xf7\x01\n" +
+	"\bArchived\x12/\n" +
+	"\asummary\x18\x01 \x01(\v2\x15.squall.v1.RunSummaryR\asummary\x12&\n" +
+	"\x0fdone_unix_nanos\x18\x02 \x01(\x03R\rdoneUnixNanos\x12\x16\n" +
+	"\x06digest\x18\x03 \x01(\fR\x06digest\x12\x14\n" +
+	"\x05bytes\x18\x04 \x01(\x04R\x05bytes\x12\x18\n" +
+	"\awindows\x18\x05 \x01(\x04R\awindows\x12\x18\n" +
+	"\aservers\x18\x06 \x03(\tR\aservers\x12\x1a\n" +
+	"\breleased\x18\a \x01(\bR\breleased\x12\x14\n" +
+	"\x05lacks\x18\b \x01(\tR\x05lacks\"\x90\x01\n" +
 	"\aOutcome\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12)\n" +
 	"\x10repeated_command\x18\x02 \x01(\bR\x0frepeatedCommand\x12,\n" +
 	"\arefused\x18\x03 \x01(\v2\x12.squall.v1.ProblemR\arefused\x12\x16\n" +
-	"\x06parted\x18\x04 \x03(\rR\x06parted\"\xf0\a\n" +
+	"\x06parted\x18\x04 \x03(\rR\x06parted\"\x99\b\n" +
 	"\x03Run\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x125\n" +
 	"\n" +
@@ -5367,14 +5796,15 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x06totals\x18\x12 \x03(\v2\x15.squall.v1.ProbeTotalR\x06totals\x12\x14\n" +
 	"\x05fires\x18\x13 \x01(\rR\x05fires\x12/\n" +
 	"\bended_by\x18\x14 \x01(\v2\x14.squall.v1.PrincipalR\aendedBy\x12&\n" +
-	"\x04slot\x18\x15 \x01(\v2\x12.squall.v1.SlotRefR\x04slot\x1aC\n" +
+	"\x04slot\x18\x15 \x01(\v2\x12.squall.v1.SlotRefR\x04slot\x12'\n" +
+	"\x0fwindows_dropped\x18\x1e \x01(\bR\x0ewindowsDropped\x1aC\n" +
 	"\x15EnteredUnixNanosEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\rR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\x1aN\n" +
 	"\n" +
 	"StepsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12*\n" +
-	"\x05value\x18\x02 \x01(\v2\x14.squall.v1.StepHostsR\x05value:\x028\x01\"\xa2\x03\n" +
+	"\x05value\x18\x02 \x01(\v2\x14.squall.v1.StepHostsR\x05value:\x028\x01\"\xcd\x03\n" +
 	"\n" +
 	"RunSummary\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1e\n" +
@@ -5391,7 +5821,8 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\aresidue\x18\n" +
 	" \x01(\rR\aresidue\x12\x12\n" +
 	"\x04held\x18\v \x01(\rR\x04held\x12%\n" +
-	"\x0eadmitted_index\x18\f \x01(\x04R\radmittedIndex\"r\n" +
+	"\x0eadmitted_index\x18\f \x01(\x04R\radmittedIndex\x12)\n" +
+	"\x05place\x18\x14 \x01(\x0e2\x13.squall.v1.RunPlaceR\x05place\"r\n" +
 	"\n" +
 	"ProbeTotal\x12'\n" +
 	"\x05total\x18\x01 \x01(\v2\x11.squall.v1.WindowR\x05total\x12'\n" +
@@ -5451,8 +5882,7 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x03act\x18\x04 \x01(\tR\x03act\x12\x16\n" +
 	"\x06object\x18\x05 \x01(\tR\x06object\x12\x16\n" +
 	"\x06result\x18\x06 \x01(\tR\x06result\x12\x12\n" +
-	"\x04hash\x18\a \x01(\fR\x04hash\"\xf5\n" +
-	"\n" +
+	"\x04hash\x18\a \x01(\fR\x04hash\"\x83\f\n" +
 	"\x05State\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x14\n" +
@@ -5477,7 +5907,8 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\tschedules\x18\x0f \x03(\v2\x1f.squall.v1.State.SchedulesEntryR\tschedules\x12.\n" +
 	"\x13restored_unix_nanos\x18\x14 \x01(\x03R\x11restoredUnixNanos\x12C\n" +
 	"\vexperiments\x18\x1e \x03(\v2!.squall.v1.State.ExperimentsEntryR\vexperiments\x12=\n" +
-	"\tcalendars\x18\x1f \x03(\v2\x1f.squall.v1.State.CalendarsEntryR\tcalendars\x1aO\n" +
+	"\tcalendars\x18\x1f \x03(\v2\x1f.squall.v1.State.CalendarsEntryR\tcalendars\x12:\n" +
+	"\barchived\x18( \x03(\v2\x1e.squall.v1.State.ArchivedEntryR\barchived\x1aO\n" +
 	"\n" +
 	"HostsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12+\n" +
@@ -5499,7 +5930,10 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\v2\x19.squall.v1.KeptExperimentR\x05value:\x028\x01\x1aQ\n" +
 	"\x0eCalendarsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12)\n" +
-	"\x05value\x18\x02 \x01(\v2\x13.squall.v1.CalendarR\x05value:\x028\x01\"N\n" +
+	"\x05value\x18\x02 \x01(\v2\x13.squall.v1.CalendarR\x05value:\x028\x01\x1aP\n" +
+	"\rArchivedEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12)\n" +
+	"\x05value\x18\x02 \x01(\v2\x13.squall.v1.ArchivedR\x05value:\x028\x01\"N\n" +
 	"\x0eAppliedCommand\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12,\n" +
 	"\aoutcome\x18\x02 \x01(\v2\x12.squall.v1.OutcomeR\aoutcome\";\n" +
@@ -5592,7 +6026,11 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x11RUN_STATE_HOLDING\x10\x04\x12\x17\n" +
 	"\x13RUN_STATE_REVERTING\x10\x05\x12\x18\n" +
 	"\x14RUN_STATE_RECOVERING\x10\x06\x12\x12\n" +
-	"\x0eRUN_STATE_DONE\x10\a*\xc6\x01\n" +
+	"\x0eRUN_STATE_DONE\x10\a*P\n" +
+	"\bRunPlace\x12\x19\n" +
+	"\x15RUN_PLACE_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11RUN_PLACE_ARCHIVE\x10\x01\x12\x12\n" +
+	"\x0eRUN_PLACE_GONE\x10\x02*\xc6\x01\n" +
 	"\tEventKind\x12\x1a\n" +
 	"\x16EVENT_KIND_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14EVENT_KIND_RUN_STATE\x10\x01\x12\x14\n" +
@@ -5615,8 +6053,8 @@ func file_squall_v1_state_proto_rawDescGZIP() []byte {
 	return file_squall_v1_state_proto_rawDescData
 }
 
-var file_squall_v1_state_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
-var file_squall_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 68)
+var file_squall_v1_state_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
+var file_squall_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 73)
 var file_squall_v1_state_proto_goTypes = []any{
 	(Role)(0),                 // 0: squall.v1.Role
 	(SlotOutcome)(0),          // 1: squall.v1.SlotOutcome
@@ -5625,215 +6063,229 @@ var file_squall_v1_state_proto_goTypes = []any{
 	(FindingKind)(0),          // 4: squall.v1.FindingKind
 	(FindingState)(0),         // 5: squall.v1.FindingState
 	(RunState)(0),             // 6: squall.v1.RunState
-	(EventKind)(0),            // 7: squall.v1.EventKind
-	(*Command)(nil),           // 8: squall.v1.Command
-	(*Principal)(nil),         // 9: squall.v1.Principal
-	(*UpdateHosts)(nil),       // 10: squall.v1.UpdateHosts
-	(*HostUpdate)(nil),        // 11: squall.v1.HostUpdate
-	(*AdmitRun)(nil),          // 12: squall.v1.AdmitRun
-	(*SlotRef)(nil),           // 13: squall.v1.SlotRef
-	(*PutSchedule)(nil),       // 14: squall.v1.PutSchedule
-	(*RemoveSchedule)(nil),    // 15: squall.v1.RemoveSchedule
-	(*PauseSchedule)(nil),     // 16: squall.v1.PauseSchedule
-	(*PassSlot)(nil),          // 17: squall.v1.PassSlot
-	(*HoldSlot)(nil),          // 18: squall.v1.HoldSlot
-	(*SlotHold)(nil),          // 19: squall.v1.SlotHold
-	(*SlotRetry)(nil),         // 20: squall.v1.SlotRetry
-	(*Scheduled)(nil),         // 21: squall.v1.Scheduled
-	(*SlotRecord)(nil),        // 22: squall.v1.SlotRecord
-	(*Prepare)(nil),           // 23: squall.v1.Prepare
-	(*Fire)(nil),              // 24: squall.v1.Fire
-	(*Hold)(nil),              // 25: squall.v1.Hold
-	(*EndRun)(nil),            // 26: squall.v1.EndRun
-	(*Recover)(nil),           // 27: squall.v1.Recover
-	(*Finish)(nil),            // 28: squall.v1.Finish
-	(*Finding)(nil),           // 29: squall.v1.Finding
-	(*Basis)(nil),             // 30: squall.v1.Basis
-	(*Gap)(nil),               // 31: squall.v1.Gap
-	(*RecordSteps)(nil),       // 32: squall.v1.RecordSteps
-	(*RecordWindows)(nil),     // 33: squall.v1.RecordWindows
-	(*GrantTokens)(nil),       // 34: squall.v1.GrantTokens
-	(*Halt)(nil),              // 35: squall.v1.Halt
-	(*Resume)(nil),            // 36: squall.v1.Resume
-	(*SetGuardrails)(nil),     // 37: squall.v1.SetGuardrails
-	(*RaiseEpoch)(nil),        // 38: squall.v1.RaiseEpoch
-	(*SetRules)(nil),          // 39: squall.v1.SetRules
-	(*ForgetHost)(nil),        // 40: squall.v1.ForgetHost
-	(*ConfirmDamage)(nil),     // 41: squall.v1.ConfirmDamage
-	(*BeginPhase)(nil),        // 42: squall.v1.BeginPhase
-	(*Outcome)(nil),           // 43: squall.v1.Outcome
-	(*Run)(nil),               // 44: squall.v1.Run
-	(*RunSummary)(nil),        // 45: squall.v1.RunSummary
-	(*ProbeTotal)(nil),        // 46: squall.v1.ProbeTotal
-	(*StepHosts)(nil),         // 47: squall.v1.StepHosts
-	(*Event)(nil),             // 48: squall.v1.Event
-	(*Registered)(nil),        // 49: squall.v1.Registered
-	(*OpenStep)(nil),          // 50: squall.v1.OpenStep
-	(*HostConflict)(nil),      // 51: squall.v1.HostConflict
-	(*AuditRecord)(nil),       // 52: squall.v1.AuditRecord
-	(*State)(nil),             // 53: squall.v1.State
-	(*AppliedCommand)(nil),    // 54: squall.v1.AppliedCommand
-	(*PutExperiment)(nil),     // 55: squall.v1.PutExperiment
-	(*RemoveExperiment)(nil),  // 56: squall.v1.RemoveExperiment
-	(*Pin)(nil),               // 57: squall.v1.Pin
-	(*KeptExperiment)(nil),    // 58: squall.v1.KeptExperiment
-	(*ExperimentVersion)(nil), // 59: squall.v1.ExperimentVersion
-	(*PutCalendar)(nil),       // 60: squall.v1.PutCalendar
-	(*RemoveCalendar)(nil),    // 61: squall.v1.RemoveCalendar
-	(*Calendar)(nil),          // 62: squall.v1.Calendar
-	nil,                       // 63: squall.v1.PutSchedule.AimEntry
-	nil,                       // 64: squall.v1.Scheduled.AimEntry
-	nil,                       // 65: squall.v1.Run.EnteredUnixNanosEntry
-	nil,                       // 66: squall.v1.Run.StepsEntry
-	nil,                       // 67: squall.v1.StepHosts.HostsEntry
-	nil,                       // 68: squall.v1.StepHosts.TokenUnixNanosEntry
-	nil,                       // 69: squall.v1.State.HostsEntry
-	nil,                       // 70: squall.v1.State.RunsEntry
-	nil,                       // 71: squall.v1.State.OrderIndexEntry
-	nil,                       // 72: squall.v1.State.HaltIndexEntry
-	nil,                       // 73: squall.v1.State.SchedulesEntry
-	nil,                       // 74: squall.v1.State.ExperimentsEntry
-	nil,                       // 75: squall.v1.State.CalendarsEntry
-	(*Host)(nil),              // 76: squall.v1.Host
-	(*Damage)(nil),            // 77: squall.v1.Damage
-	(*Experiment)(nil),        // 78: squall.v1.Experiment
-	(*Plan)(nil),              // 79: squall.v1.Plan
-	(*StepStatus)(nil),        // 80: squall.v1.StepStatus
-	(*Window)(nil),            // 81: squall.v1.Window
-	(*Guardrails)(nil),        // 82: squall.v1.Guardrails
-	(*Problem)(nil),           // 83: squall.v1.Problem
-	(*StepKey)(nil),           // 84: squall.v1.StepKey
-	(*HaltLatch)(nil),         // 85: squall.v1.HaltLatch
-	(*ZoneRole)(nil),          // 86: squall.v1.ZoneRole
+	(RunPlace)(0),             // 7: squall.v1.RunPlace
+	(EventKind)(0),            // 8: squall.v1.EventKind
+	(*Command)(nil),           // 9: squall.v1.Command
+	(*Principal)(nil),         // 10: squall.v1.Principal
+	(*UpdateHosts)(nil),       // 11: squall.v1.UpdateHosts
+	(*HostUpdate)(nil),        // 12: squall.v1.HostUpdate
+	(*AdmitRun)(nil),          // 13: squall.v1.AdmitRun
+	(*SlotRef)(nil),           // 14: squall.v1.SlotRef
+	(*PutSchedule)(nil),       // 15: squall.v1.PutSchedule
+	(*RemoveSchedule)(nil),    // 16: squall.v1.RemoveSchedule
+	(*PauseSchedule)(nil),     // 17: squall.v1.PauseSchedule
+	(*PassSlot)(nil),          // 18: squall.v1.PassSlot
+	(*HoldSlot)(nil),          // 19: squall.v1.HoldSlot
+	(*SlotHold)(nil),          // 20: squall.v1.SlotHold
+	(*SlotRetry)(nil),         // 21: squall.v1.SlotRetry
+	(*Scheduled)(nil),         // 22: squall.v1.Scheduled
+	(*SlotRecord)(nil),        // 23: squall.v1.SlotRecord
+	(*Prepare)(nil),           // 24: squall.v1.Prepare
+	(*Fire)(nil),              // 25: squall.v1.Fire
+	(*Hold)(nil),              // 26: squall.v1.Hold
+	(*EndRun)(nil),            // 27: squall.v1.EndRun
+	(*Recover)(nil),           // 28: squall.v1.Recover
+	(*Finish)(nil),            // 29: squall.v1.Finish
+	(*Finding)(nil),           // 30: squall.v1.Finding
+	(*Basis)(nil),             // 31: squall.v1.Basis
+	(*Gap)(nil),               // 32: squall.v1.Gap
+	(*RecordSteps)(nil),       // 33: squall.v1.RecordSteps
+	(*RecordWindows)(nil),     // 34: squall.v1.RecordWindows
+	(*GrantTokens)(nil),       // 35: squall.v1.GrantTokens
+	(*Halt)(nil),              // 36: squall.v1.Halt
+	(*Resume)(nil),            // 37: squall.v1.Resume
+	(*SetGuardrails)(nil),     // 38: squall.v1.SetGuardrails
+	(*RaiseEpoch)(nil),        // 39: squall.v1.RaiseEpoch
+	(*SetRules)(nil),          // 40: squall.v1.SetRules
+	(*ForgetHost)(nil),        // 41: squall.v1.ForgetHost
+	(*ConfirmDamage)(nil),     // 42: squall.v1.ConfirmDamage
+	(*BeginPhase)(nil),        // 43: squall.v1.BeginPhase
+	(*SealRuns)(nil),          // 44: squall.v1.SealRuns
+	(*RecordArchived)(nil),    // 45: squall.v1.RecordArchived
+	(*Kept)(nil),              // 46: squall.v1.Kept
+	(*Archived)(nil),          // 47: squall.v1.Archived
+	(*Outcome)(nil),           // 48: squall.v1.Outcome
+	(*Run)(nil),               // 49: squall.v1.Run
+	(*RunSummary)(nil),        // 50: squall.v1.RunSummary
+	(*ProbeTotal)(nil),        // 51: squall.v1.ProbeTotal
+	(*StepHosts)(nil),         // 52: squall.v1.StepHosts
+	(*Event)(nil),             // 53: squall.v1.Event
+	(*Registered)(nil),        // 54: squall.v1.Registered
+	(*OpenStep)(nil),          // 55: squall.v1.OpenStep
+	(*HostConflict)(nil),      // 56: squall.v1.HostConflict
+	(*AuditRecord)(nil),       // 57: squall.v1.AuditRecord
+	(*State)(nil),             // 58: squall.v1.State
+	(*AppliedCommand)(nil),    // 59: squall.v1.AppliedCommand
+	(*PutExperiment)(nil),     // 60: squall.v1.PutExperiment
+	(*RemoveExperiment)(nil),  // 61: squall.v1.RemoveExperiment
+	(*Pin)(nil),               // 62: squall.v1.Pin
+	(*KeptExperiment)(nil),    // 63: squall.v1.KeptExperiment
+	(*ExperimentVersion)(nil), // 64: squall.v1.ExperimentVersion
+	(*PutCalendar)(nil),       // 65: squall.v1.PutCalendar
+	(*RemoveCalendar)(nil),    // 66: squall.v1.RemoveCalendar
+	(*Calendar)(nil),          // 67: squall.v1.Calendar
+	nil,                       // 68: squall.v1.PutSchedule.AimEntry
+	nil,                       // 69: squall.v1.Scheduled.AimEntry
+	nil,                       // 70: squall.v1.Run.EnteredUnixNanosEntry
+	nil,                       // 71: squall.v1.Run.StepsEntry
+	nil,                       // 72: squall.v1.StepHosts.HostsEntry
+	nil,                       // 73: squall.v1.StepHosts.TokenUnixNanosEntry
+	nil,                       // 74: squall.v1.State.HostsEntry
+	nil,                       // 75: squall.v1.State.RunsEntry
+	nil,                       // 76: squall.v1.State.OrderIndexEntry
+	nil,                       // 77: squall.v1.State.HaltIndexEntry
+	nil,                       // 78: squall.v1.State.SchedulesEntry
+	nil,                       // 79: squall.v1.State.ExperimentsEntry
+	nil,                       // 80: squall.v1.State.CalendarsEntry
+	nil,                       // 81: squall.v1.State.ArchivedEntry
+	(*Host)(nil),              // 82: squall.v1.Host
+	(*Damage)(nil),            // 83: squall.v1.Damage
+	(*Experiment)(nil),        // 84: squall.v1.Experiment
+	(*Plan)(nil),              // 85: squall.v1.Plan
+	(*StepStatus)(nil),        // 86: squall.v1.StepStatus
+	(*Window)(nil),            // 87: squall.v1.Window
+	(*Guardrails)(nil),        // 88: squall.v1.Guardrails
+	(*Problem)(nil),           // 89: squall.v1.Problem
+	(*StepKey)(nil),           // 90: squall.v1.StepKey
+	(*HaltLatch)(nil),         // 91: squall.v1.HaltLatch
+	(*ZoneRole)(nil),          // 92: squall.v1.ZoneRole
 }
 var file_squall_v1_state_proto_depIdxs = []int32{
-	9,   // 0: squall.v1.Command.by:type_name -> squall.v1.Principal
-	10,  // 1: squall.v1.Command.update_hosts:type_name -> squall.v1.UpdateHosts
-	12,  // 2: squall.v1.Command.admit_run:type_name -> squall.v1.AdmitRun
-	23,  // 3: squall.v1.Command.prepare:type_name -> squall.v1.Prepare
-	24,  // 4: squall.v1.Command.fire:type_name -> squall.v1.Fire
-	25,  // 5: squall.v1.Command.hold:type_name -> squall.v1.Hold
-	26,  // 6: squall.v1.Command.end_run:type_name -> squall.v1.EndRun
-	27,  // 7: squall.v1.Command.recover:type_name -> squall.v1.Recover
-	28,  // 8: squall.v1.Command.finish:type_name -> squall.v1.Finish
-	32,  // 9: squall.v1.Command.record_steps:type_name -> squall.v1.RecordSteps
-	33,  // 10: squall.v1.Command.record_windows:type_name -> squall.v1.RecordWindows
-	34,  // 11: squall.v1.Command.grant_tokens:type_name -> squall.v1.GrantTokens
-	35,  // 12: squall.v1.Command.halt:type_name -> squall.v1.Halt
-	36,  // 13: squall.v1.Command.resume:type_name -> squall.v1.Resume
-	37,  // 14: squall.v1.Command.set_guardrails:type_name -> squall.v1.SetGuardrails
-	38,  // 15: squall.v1.Command.raise_epoch:type_name -> squall.v1.RaiseEpoch
-	39,  // 16: squall.v1.Command.set_rules:type_name -> squall.v1.SetRules
-	42,  // 17: squall.v1.Command.begin_phase:type_name -> squall.v1.BeginPhase
-	40,  // 18: squall.v1.Command.forget_host:type_name -> squall.v1.ForgetHost
-	41,  // 19: squall.v1.Command.confirm_damage:type_name -> squall.v1.ConfirmDamage
-	14,  // 20: squall.v1.Command.put_schedule:type_name -> squall.v1.PutSchedule
-	15,  // 21: squall.v1.Command.remove_schedule:type_name -> squall.v1.RemoveSchedule
-	16,  // 22: squall.v1.Command.pause_schedule:type_name -> squall.v1.PauseSchedule
-	17,  // 23: squall.v1.Command.pass_slot:type_name -> squall.v1.PassSlot
-	18,  // 24: squall.v1.Command.hold_slot:type_name -> squall.v1.HoldSlot
-	55,  // 25: squall.v1.Command.put_experiment:type_name -> squall.v1.PutExperiment
-	56,  // 26: squall.v1.Command.remove_experiment:type_name -> squall.v1.RemoveExperiment
-	60,  // 27: squall.v1.Command.put_calendar:type_name -> squall.v1.PutCalendar
-	61,  // 28: squall.v1.Command.remove_calendar:type_name -> squall.v1.RemoveCalendar
-	0,   // 29: squall.v1.Principal.role:type_name -> squall.v1.Role
-	11,  // 30: squall.v1.UpdateHosts.hosts:type_name -> squall.v1.HostUpdate
-	76,  // 31: squall.v1.HostUpdate.host:type_name -> squall.v1.Host
-	51,  // 32: squall.v1.HostUpdate.conflict:type_name -> squall.v1.HostConflict
-	77,  // 33: squall.v1.HostUpdate.damage:type_name -> squall.v1.Damage
-	78,  // 34: squall.v1.AdmitRun.experiment:type_name -> squall.v1.Experiment
-	79,  // 35: squall.v1.AdmitRun.plan:type_name -> squall.v1.Plan
-	13,  // 36: squall.v1.AdmitRun.slot:type_name -> squall.v1.SlotRef
-	78,  // 37: squall.v1.PutSchedule.experiment:type_name -> squall.v1.Experiment
-	63,  // 38: squall.v1.PutSchedule.aim:type_name -> squall.v1.PutSchedule.AimEntry
-	57,  // 39: squall.v1.PutSchedule.pin:type_name -> squall.v1.Pin
-	13,  // 40: squall.v1.PassSlot.slot:type_name -> squall.v1.SlotRef
-	1,   // 41: squall.v1.PassSlot.outcome:type_name -> squall.v1.SlotOutcome
-	13,  // 42: squall.v1.HoldSlot.slot:type_name -> squall.v1.SlotRef
-	13,  // 43: squall.v1.SlotRetry.slot:type_name -> squall.v1.SlotRef
-	78,  // 44: squall.v1.Scheduled.experiment:type_name -> squall.v1.Experiment
-	64,  // 45: squall.v1.Scheduled.aim:type_name -> squall.v1.Scheduled.AimEntry
-	9,   // 46: squall.v1.Scheduled.by:type_name -> squall.v1.Principal
-	22,  // 47: squall.v1.Scheduled.history:type_name -> squall.v1.SlotRecord
-	9,   // 48: squall.v1.Scheduled.paused_by:type_name -> squall.v1.Principal
-	20,  // 49: squall.v1.Scheduled.retry:type_name -> squall.v1.SlotRetry
-	19,  // 50: squall.v1.Scheduled.held:type_name -> squall.v1.SlotHold
-	57,  // 51: squall.v1.Scheduled.pin:type_name -> squall.v1.Pin
-	62,  // 52: squall.v1.Scheduled.calendars:type_name -> squall.v1.Calendar
-	1,   // 53: squall.v1.SlotRecord.outcome:type_name -> squall.v1.SlotOutcome
-	3,   // 54: squall.v1.SlotRecord.verdict:type_name -> squall.v1.Verdict
-	2,   // 55: squall.v1.EndRun.cause:type_name -> squall.v1.EndCause
-	3,   // 56: squall.v1.Finish.verdict:type_name -> squall.v1.Verdict
-	29,  // 57: squall.v1.Finish.findings:type_name -> squall.v1.Finding
-	4,   // 58: squall.v1.Finding.kind:type_name -> squall.v1.FindingKind
-	5,   // 59: squall.v1.Finding.state:type_name -> squall.v1.FindingState
-	30,  // 60: squall.v1.Finding.basis:type_name -> squall.v1.Basis
-	31,  // 61: squall.v1.Finding.gap:type_name -> squall.v1.Gap
-	80,  // 62: squall.v1.RecordSteps.steps:type_name -> squall.v1.StepStatus
-	81,  // 63: squall.v1.RecordWindows.windows:type_name -> squall.v1.Window
-	82,  // 64: squall.v1.SetGuardrails.guardrails:type_name -> squall.v1.Guardrails
-	83,  // 65: squall.v1.Outcome.refused:type_name -> squall.v1.Problem
-	78,  // 66: squall.v1.Run.experiment:type_name -> squall.v1.Experiment
-	79,  // 67: squall.v1.Run.plan:type_name -> squall.v1.Plan
-	9,   // 68: squall.v1.Run.by:type_name -> squall.v1.Principal
-	6,   // 69: squall.v1.Run.state:type_name -> squall.v1.RunState
-	65,  // 70: squall.v1.Run.entered_unix_nanos:type_name -> squall.v1.Run.EnteredUnixNanosEntry
-	2,   // 71: squall.v1.Run.end_cause:type_name -> squall.v1.EndCause
-	66,  // 72: squall.v1.Run.steps:type_name -> squall.v1.Run.StepsEntry
-	3,   // 73: squall.v1.Run.verdict:type_name -> squall.v1.Verdict
-	29,  // 74: squall.v1.Run.findings:type_name -> squall.v1.Finding
-	48,  // 75: squall.v1.Run.events:type_name -> squall.v1.Event
-	46,  // 76: squall.v1.Run.totals:type_name -> squall.v1.ProbeTotal
-	9,   // 77: squall.v1.Run.ended_by:type_name -> squall.v1.Principal
-	13,  // 78: squall.v1.Run.slot:type_name -> squall.v1.SlotRef
-	6,   // 79: squall.v1.RunSummary.state:type_name -> squall.v1.RunState
-	3,   // 80: squall.v1.RunSummary.verdict:type_name -> squall.v1.Verdict
-	9,   // 81: squall.v1.RunSummary.by:type_name -> squall.v1.Principal
-	81,  // 82: squall.v1.ProbeTotal.total:type_name -> squall.v1.Window
-	81,  // 83: squall.v1.ProbeTotal.worst:type_name -> squall.v1.Window
-	67,  // 84: squall.v1.StepHosts.hosts:type_name -> squall.v1.StepHosts.HostsEntry
-	68,  // 85: squall.v1.StepHosts.token_unix_nanos:type_name -> squall.v1.StepHosts.TokenUnixNanosEntry
-	7,   // 86: squall.v1.Event.kind:type_name -> squall.v1.EventKind
-	80,  // 87: squall.v1.Event.step:type_name -> squall.v1.StepStatus
-	6,   // 88: squall.v1.Event.state:type_name -> squall.v1.RunState
-	3,   // 89: squall.v1.Event.verdict:type_name -> squall.v1.Verdict
-	76,  // 90: squall.v1.Registered.host:type_name -> squall.v1.Host
-	84,  // 91: squall.v1.Registered.strays:type_name -> squall.v1.StepKey
-	50,  // 92: squall.v1.Registered.open:type_name -> squall.v1.OpenStep
-	51,  // 93: squall.v1.Registered.conflict:type_name -> squall.v1.HostConflict
-	77,  // 94: squall.v1.Registered.damage:type_name -> squall.v1.Damage
-	9,   // 95: squall.v1.AuditRecord.by:type_name -> squall.v1.Principal
-	69,  // 96: squall.v1.State.hosts:type_name -> squall.v1.State.HostsEntry
-	70,  // 97: squall.v1.State.runs:type_name -> squall.v1.State.RunsEntry
-	81,  // 98: squall.v1.State.windows:type_name -> squall.v1.Window
-	85,  // 99: squall.v1.State.halt:type_name -> squall.v1.HaltLatch
-	82,  // 100: squall.v1.State.guardrails:type_name -> squall.v1.Guardrails
-	54,  // 101: squall.v1.State.applied:type_name -> squall.v1.AppliedCommand
-	52,  // 102: squall.v1.State.audit:type_name -> squall.v1.AuditRecord
-	71,  // 103: squall.v1.State.order_index:type_name -> squall.v1.State.OrderIndexEntry
-	72,  // 104: squall.v1.State.halt_index:type_name -> squall.v1.State.HaltIndexEntry
-	73,  // 105: squall.v1.State.schedules:type_name -> squall.v1.State.SchedulesEntry
-	74,  // 106: squall.v1.State.experiments:type_name -> squall.v1.State.ExperimentsEntry
-	75,  // 107: squall.v1.State.calendars:type_name -> squall.v1.State.CalendarsEntry
-	43,  // 108: squall.v1.AppliedCommand.outcome:type_name -> squall.v1.Outcome
-	59,  // 109: squall.v1.KeptExperiment.versions:type_name -> squall.v1.ExperimentVersion
-	9,   // 110: squall.v1.ExperimentVersion.by:type_name -> squall.v1.Principal
-	62,  // 111: squall.v1.PutCalendar.calendar:type_name -> squall.v1.Calendar
-	9,   // 112: squall.v1.Calendar.by:type_name -> squall.v1.Principal
-	86,  // 113: squall.v1.PutSchedule.AimEntry.value:type_name -> squall.v1.ZoneRole
-	86,  // 114: squall.v1.Scheduled.AimEntry.value:type_name -> squall.v1.ZoneRole
-	47,  // 115: squall.v1.Run.StepsEntry.value:type_name -> squall.v1.StepHosts
-	80,  // 116: squall.v1.StepHosts.HostsEntry.value:type_name -> squall.v1.StepStatus
-	49,  // 117: squall.v1.State.HostsEntry.value:type_name -> squall.v1.Registered
-	44,  // 118: squall.v1.State.RunsEntry.value:type_name -> squall.v1.Run
-	21,  // 119: squall.v1.State.SchedulesEntry.value:type_name -> squall.v1.Scheduled
-	58,  // 120: squall.v1.State.ExperimentsEntry.value:type_name -> squall.v1.KeptExperiment
-	62,  // 121: squall.v1.State.CalendarsEntry.value:type_name -> squall.v1.Calendar
-	122, // [122:122] is the sub-list for method output_type
-	122, // [122:122] is the sub-list for method input_type
-	122, // [122:122] is the sub-list for extension type_name
-	122, // [122:122] is the sub-list for extension extendee
-	0,   // [0:122] is the sub-list for field type_name
+	10,  // 0: squall.v1.Command.by:type_name -> squall.v1.Principal
+	11,  // 1: squall.v1.Command.update_hosts:type_name -> squall.v1.UpdateHosts
+	13,  // 2: squall.v1.Command.admit_run:type_name -> squall.v1.AdmitRun
+	24,  // 3: squall.v1.Command.prepare:type_name -> squall.v1.Prepare
+	25,  // 4: squall.v1.Command.fire:type_name -> squall.v1.Fire
+	26,  // 5: squall.v1.Command.hold:type_name -> squall.v1.Hold
+	27,  // 6: squall.v1.Command.end_run:type_name -> squall.v1.EndRun
+	28,  // 7: squall.v1.Command.recover:type_name -> squall.v1.Recover
+	29,  // 8: squall.v1.Command.finish:type_name -> squall.v1.Finish
+	33,  // 9: squall.v1.Command.record_steps:type_name -> squall.v1.RecordSteps
+	34,  // 10: squall.v1.Command.record_windows:type_name -> squall.v1.RecordWindows
+	35,  // 11: squall.v1.Command.grant_tokens:type_name -> squall.v1.GrantTokens
+	36,  // 12: squall.v1.Command.halt:type_name -> squall.v1.Halt
+	37,  // 13: squall.v1.Command.resume:type_name -> squall.v1.Resume
+	38,  // 14: squall.v1.Command.set_guardrails:type_name -> squall.v1.SetGuardrails
+	39,  // 15: squall.v1.Command.raise_epoch:type_name -> squall.v1.RaiseEpoch
+	40,  // 16: squall.v1.Command.set_rules:type_name -> squall.v1.SetRules
+	43,  // 17: squall.v1.Command.begin_phase:type_name -> squall.v1.BeginPhase
+	41,  // 18: squall.v1.Command.forget_host:type_name -> squall.v1.ForgetHost
+	42,  // 19: squall.v1.Command.confirm_damage:type_name -> squall.v1.ConfirmDamage
+	15,  // 20: squall.v1.Command.put_schedule:type_name -> squall.v1.PutSchedule
+	16,  // 21: squall.v1.Command.remove_schedule:type_name -> squall.v1.RemoveSchedule
+	17,  // 22: squall.v1.Command.pause_schedule:type_name -> squall.v1.PauseSchedule
+	18,  // 23: squall.v1.Command.pass_slot:type_name -> squall.v1.PassSlot
+	19,  // 24: squall.v1.Command.hold_slot:type_name -> squall.v1.HoldSlot
+	60,  // 25: squall.v1.Command.put_experiment:type_name -> squall.v1.PutExperiment
+	61,  // 26: squall.v1.Command.remove_experiment:type_name -> squall.v1.RemoveExperiment
+	65,  // 27: squall.v1.Command.put_calendar:type_name -> squall.v1.PutCalendar
+	66,  // 28: squall.v1.Command.remove_calendar:type_name -> squall.v1.RemoveCalendar
+	44,  // 29: squall.v1.Command.seal_runs:type_name -> squall.v1.SealRuns
+	45,  // 30: squall.v1.Command.record_archived:type_name -> squall.v1.RecordArchived
+	0,   // 31: squall.v1.Principal.role:type_name -> squall.v1.Role
+	12,  // 32: squall.v1.UpdateHosts.hosts:type_name -> squall.v1.HostUpdate
+	82,  // 33: squall.v1.HostUpdate.host:type_name -> squall.v1.Host
+	56,  // 34: squall.v1.HostUpdate.conflict:type_name -> squall.v1.HostConflict
+	83,  // 35: squall.v1.HostUpdate.damage:type_name -> squall.v1.Damage
+	84,  // 36: squall.v1.AdmitRun.experiment:type_name -> squall.v1.Experiment
+	85,  // 37: squall.v1.AdmitRun.plan:type_name -> squall.v1.Plan
+	14,  // 38: squall.v1.AdmitRun.slot:type_name -> squall.v1.SlotRef
+	84,  // 39: squall.v1.PutSchedule.experiment:type_name -> squall.v1.Experiment
+	68,  // 40: squall.v1.PutSchedule.aim:type_name -> squall.v1.PutSchedule.AimEntry
+	62,  // 41: squall.v1.PutSchedule.pin:type_name -> squall.v1.Pin
+	14,  // 42: squall.v1.PassSlot.slot:type_name -> squall.v1.SlotRef
+	1,   // 43: squall.v1.PassSlot.outcome:type_name -> squall.v1.SlotOutcome
+	14,  // 44: squall.v1.HoldSlot.slot:type_name -> squall.v1.SlotRef
+	14,  // 45: squall.v1.SlotRetry.slot:type_name -> squall.v1.SlotRef
+	84,  // 46: squall.v1.Scheduled.experiment:type_name -> squall.v1.Experiment
+	69,  // 47: squall.v1.Scheduled.aim:type_name -> squall.v1.Scheduled.AimEntry
+	10,  // 48: squall.v1.Scheduled.by:type_name -> squall.v1.Principal
+	23,  // 49: squall.v1.Scheduled.history:type_name -> squall.v1.SlotRecord
+	10,  // 50: squall.v1.Scheduled.paused_by:type_name -> squall.v1.Principal
+	21,  // 51: squall.v1.Scheduled.retry:type_name -> squall.v1.SlotRetry
+	20,  // 52: squall.v1.Scheduled.held:type_name -> squall.v1.SlotHold
+	62,  // 53: squall.v1.Scheduled.pin:type_name -> squall.v1.Pin
+	67,  // 54: squall.v1.Scheduled.calendars:type_name -> squall.v1.Calendar
+	1,   // 55: squall.v1.SlotRecord.outcome:type_name -> squall.v1.SlotOutcome
+	3,   // 56: squall.v1.SlotRecord.verdict:type_name -> squall.v1.Verdict
+	2,   // 57: squall.v1.EndRun.cause:type_name -> squall.v1.EndCause
+	3,   // 58: squall.v1.Finish.verdict:type_name -> squall.v1.Verdict
+	30,  // 59: squall.v1.Finish.findings:type_name -> squall.v1.Finding
+	4,   // 60: squall.v1.Finding.kind:type_name -> squall.v1.FindingKind
+	5,   // 61: squall.v1.Finding.state:type_name -> squall.v1.FindingState
+	31,  // 62: squall.v1.Finding.basis:type_name -> squall.v1.Basis
+	32,  // 63: squall.v1.Finding.gap:type_name -> squall.v1.Gap
+	86,  // 64: squall.v1.RecordSteps.steps:type_name -> squall.v1.StepStatus
+	87,  // 65: squall.v1.RecordWindows.windows:type_name -> squall.v1.Window
+	88,  // 66: squall.v1.SetGuardrails.guardrails:type_name -> squall.v1.Guardrails
+	50,  // 67: squall.v1.SealRuns.runs:type_name -> squall.v1.RunSummary
+	46,  // 68: squall.v1.RecordArchived.runs:type_name -> squall.v1.Kept
+	50,  // 69: squall.v1.Archived.summary:type_name -> squall.v1.RunSummary
+	89,  // 70: squall.v1.Outcome.refused:type_name -> squall.v1.Problem
+	84,  // 71: squall.v1.Run.experiment:type_name -> squall.v1.Experiment
+	85,  // 72: squall.v1.Run.plan:type_name -> squall.v1.Plan
+	10,  // 73: squall.v1.Run.by:type_name -> squall.v1.Principal
+	6,   // 74: squall.v1.Run.state:type_name -> squall.v1.RunState
+	70,  // 75: squall.v1.Run.entered_unix_nanos:type_name -> squall.v1.Run.EnteredUnixNanosEntry
+	2,   // 76: squall.v1.Run.end_cause:type_name -> squall.v1.EndCause
+	71,  // 77: squall.v1.Run.steps:type_name -> squall.v1.Run.StepsEntry
+	3,   // 78: squall.v1.Run.verdict:type_name -> squall.v1.Verdict
+	30,  // 79: squall.v1.Run.findings:type_name -> squall.v1.Finding
+	53,  // 80: squall.v1.Run.events:type_name -> squall.v1.Event
+	51,  // 81: squall.v1.Run.totals:type_name -> squall.v1.ProbeTotal
+	10,  // 82: squall.v1.Run.ended_by:type_name -> squall.v1.Principal
+	14,  // 83: squall.v1.Run.slot:type_name -> squall.v1.SlotRef
+	6,   // 84: squall.v1.RunSummary.state:type_name -> squall.v1.RunState
+	3,   // 85: squall.v1.RunSummary.verdict:type_name -> squall.v1.Verdict
+	10,  // 86: squall.v1.RunSummary.by:type_name -> squall.v1.Principal
+	7,   // 87: squall.v1.RunSummary.place:type_name -> squall.v1.RunPlace
+	87,  // 88: squall.v1.ProbeTotal.total:type_name -> squall.v1.Window
+	87,  // 89: squall.v1.ProbeTotal.worst:type_name -> squall.v1.Window
+	72,  // 90: squall.v1.StepHosts.hosts:type_name -> squall.v1.StepHosts.HostsEntry
+	73,  // 91: squall.v1.StepHosts.token_unix_nanos:type_name -> squall.v1.StepHosts.TokenUnixNanosEntry
+	8,   // 92: squall.v1.Event.kind:type_name -> squall.v1.EventKind
+	86,  // 93: squall.v1.Event.step:type_name -> squall.v1.StepStatus
+	6,   // 94: squall.v1.Event.state:type_name -> squall.v1.RunState
+	3,   // 95: squall.v1.Event.verdict:type_name -> squall.v1.Verdict
+	82,  // 96: squall.v1.Registered.host:type_name -> squall.v1.Host
+	90,  // 97: squall.v1.Registered.strays:type_name -> squall.v1.StepKey
+	55,  // 98: squall.v1.Registered.open:type_name -> squall.v1.OpenStep
+	56,  // 99: squall.v1.Registered.conflict:type_name -> squall.v1.HostConflict
+	83,  // 100: squall.v1.Registered.damage:type_name -> squall.v1.Damage
+	10,  // 101: squall.v1.AuditRecord.by:type_name -> squall.v1.Principal
+	74,  // 102: squall.v1.State.hosts:type_name -> squall.v1.State.HostsEntry
+	75,  // 103: squall.v1.State.runs:type_name -> squall.v1.State.RunsEntry
+	87,  // 104: squall.v1.State.windows:type_name -> squall.v1.Window
+	91,  // 105: squall.v1.State.halt:type_name -> squall.v1.HaltLatch
+	88,  // 106: squall.v1.State.guardrails:type_name -> squall.v1.Guardrails
+	59,  // 107: squall.v1.State.applied:type_name -> squall.v1.AppliedCommand
+	57,  // 108: squall.v1.State.audit:type_name -> squall.v1.AuditRecord
+	76,  // 109: squall.v1.State.order_index:type_name -> squall.v1.State.OrderIndexEntry
+	77,  // 110: squall.v1.State.halt_index:type_name -> squall.v1.State.HaltIndexEntry
+	78,  // 111: squall.v1.State.schedules:type_name -> squall.v1.State.SchedulesEntry
+	79,  // 112: squall.v1.State.experiments:type_name -> squall.v1.State.ExperimentsEntry
+	80,  // 113: squall.v1.State.calendars:type_name -> squall.v1.State.CalendarsEntry
+	81,  // 114: squall.v1.State.archived:type_name -> squall.v1.State.ArchivedEntry
+	48,  // 115: squall.v1.AppliedCommand.outcome:type_name -> squall.v1.Outcome
+	64,  // 116: squall.v1.KeptExperiment.versions:type_name -> squall.v1.ExperimentVersion
+	10,  // 117: squall.v1.ExperimentVersion.by:type_name -> squall.v1.Principal
+	67,  // 118: squall.v1.PutCalendar.calendar:type_name -> squall.v1.Calendar
+	10,  // 119: squall.v1.Calendar.by:type_name -> squall.v1.Principal
+	92,  // 120: squall.v1.PutSchedule.AimEntry.value:type_name -> squall.v1.ZoneRole
+	92,  // 121: squall.v1.Scheduled.AimEntry.value:type_name -> squall.v1.ZoneRole
+	52,  // 122: squall.v1.Run.StepsEntry.value:type_name -> squall.v1.StepHosts
+	86,  // 123: squall.v1.StepHosts.HostsEntry.value:type_name -> squall.v1.StepStatus
+	54,  // 124: squall.v1.State.HostsEntry.value:type_name -> squall.v1.Registered
+	49,  // 125: squall.v1.State.RunsEntry.value:type_name -> squall.v1.Run
+	22,  // 126: squall.v1.State.SchedulesEntry.value:type_name -> squall.v1.Scheduled
+	63,  // 127: squall.v1.State.ExperimentsEntry.value:type_name -> squall.v1.KeptExperiment
+	67,  // 128: squall.v1.State.CalendarsEntry.value:type_name -> squall.v1.Calendar
+	47,  // 129: squall.v1.State.ArchivedEntry.value:type_name -> squall.v1.Archived
+	130, // [130:130] is the sub-list for method output_type
+	130, // [130:130] is the sub-list for method input_type
+	130, // [130:130] is the sub-list for extension type_name
+	130, // [130:130] is the sub-list for extension extendee
+	0,   // [0:130] is the sub-list for field type_name
 }
 
 func init() { file_squall_v1_state_proto_init() }
@@ -5875,14 +6327,16 @@ func file_squall_v1_state_proto_init() {
 		(*Command_RemoveExperiment)(nil),
 		(*Command_PutCalendar)(nil),
 		(*Command_RemoveCalendar)(nil),
+		(*Command_SealRuns)(nil),
+		(*Command_RecordArchived)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_squall_v1_state_proto_rawDesc), len(file_squall_v1_state_proto_rawDesc)),
-			NumEnums:      8,
-			NumMessages:   68,
+			NumEnums:      9,
+			NumMessages:   73,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
