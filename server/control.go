@@ -82,6 +82,9 @@ func (d *controlDoor) Run(ctx context.Context, req *pb.RunRequest) (*pb.RunRespo
 	if known := view.Run(id); known != nil {
 		return admitted(id, known.GetAdmittedIndex(), known.GetPlan()), nil
 	}
+	if known := view.Archived(id).GetSummary(); known != nil {
+		return &pb.RunResponse{Run: id, Index: known.GetAdmittedIndex(), Hosts: known.GetHosts()}, nil
+	}
 	if refused := refusals(made, req.GetDigest()); len(refused) > 0 {
 		return &pb.RunResponse{Refused: fewProblems(refused)}, nil
 	}

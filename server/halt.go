@@ -163,6 +163,8 @@ func (d *controlDoor) toUndo(ctx context.Context, req *pb.UndoRequest) ([]string
 		return nil, err
 	case req.GetAll():
 		return ids(view.Active()), nil
+	case view.Run(req.GetRun()) == nil && view.Archived(req.GetRun()) != nil:
+		return nil, refusef(pb.Refusal_REFUSAL_UNKNOWN, "see what hosts have left with: squall status", "run %q is over and in the archive: there is nothing to undo", req.GetRun())
 	case view.Run(req.GetRun()) == nil:
 		return nil, unknownRun(req.GetRun())
 	}

@@ -64,9 +64,9 @@ func (d *controlDoor) GetRun(req *pb.GetRunRequest, stream grpc.ServerStreamingS
 	if err != nil {
 		return err
 	}
-	run := view.Run(req.GetRun())
-	if run == nil {
-		return unknownRun(req.GetRun())
+	run, err := d.keeper.find(stream.Context(), view, req.GetRun())
+	if err != nil {
+		return err
 	}
 	return parts.Send(stream, run, func(part []byte) *pb.GetRunResponse { return &pb.GetRunResponse{Part: part} })
 }

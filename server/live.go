@@ -15,9 +15,12 @@ import (
 // heartbeat behind: people look at it each second, and nothing is decided by it.
 func (d *controlDoor) Live(req *pb.LiveRequest, stream grpc.ServerStreamingServer[pb.LiveResponse]) error {
 	view := d.machine.View()
-	run := view.Run(req.GetRun())
-	if req.GetRun() == "" {
-		run = newest(view)
+	run := newest(view)
+	if req.GetRun() != "" {
+		var err error
+		if run, err = d.keeper.find(stream.Context(), view, req.GetRun()); err != nil {
+			return err
+		}
 	}
 	if run == nil {
 		return unknownRun(req.GetRun())

@@ -75,11 +75,11 @@ func (d *controlDoor) Report(req *pb.ReportRequest, stream grpc.ServerStreamingS
 	if err != nil {
 		return err
 	}
-	made := report.Run(view, req.GetRun())
-	if made == nil {
-		return unknownRun(req.GetRun())
+	run, err := d.keeper.find(stream.Context(), view, req.GetRun())
+	if err != nil {
+		return err
 	}
-	return parts.Send(stream, made, func(part []byte) *pb.ReportResponse { return &pb.ReportResponse{Part: part} })
+	return parts.Send(stream, report.Of(view, run), func(part []byte) *pb.ReportResponse { return &pb.ReportResponse{Part: part} })
 }
 
 // Watch follows a run to its end, or all runs for as long as the caller listens.
@@ -90,7 +90,7 @@ func (d *controlDoor) Watch(req *pb.WatchRequest, stream grpc.ServerStreamingSer
 		return err
 	}
 	if req.GetRun() != "" && view.Run(req.GetRun()) == nil {
-		return unknownRun(req.GetRun())
+		return d.watchArchived(view, req, stream)
 	}
 	for after := req.GetAfterIndex(); ; {
 		for _, e := range events(view, req.GetRun(), after) {
@@ -109,6 +109,23 @@ func (d *controlDoor) Watch(req *pb.WatchRequest, stream grpc.ServerStreamingSer
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// watchArchived tells the events of a run that only archives have.
+func (d *controlDoor) watchArchived(view *state.View, req *pb.WatchRequest, stream grpc.ServerStreamingServer[pb.WatchResponse]) error {
+	run, err := d.keeper.find(stream.Context(), view, req.GetRun())
+	if err != nil {
+		return err
+	}
+	for _, e := range run.GetEvents() {
+		if e.GetIndex() <= req.GetAfterIndex() {
+			continue
+		}
+		if err := stream.Send(&pb.WatchResponse{Event: e}); err != nil {
+			return fmt.Errorf("watch: %w", err)
+		}
+	}
+	return nil
 }
 
 // events are those of one run, or of all, after a log index.

@@ -26,6 +26,7 @@ import (
 	"squall/proto/pki"
 	"squall/proto/probe"
 	pb "squall/proto/squall/v1"
+	"squall/server/archive"
 	"squall/server/conduct"
 	"squall/server/consensus"
 	"squall/server/fleet"
@@ -61,6 +62,10 @@ type Config struct {
 	// Metrics accepts whoever asks how this server is; nil where nobody may.
 	Metrics net.Listener
 
+	// Archive are the limits of what is kept of finished runs; zero is
+	// archive.DefaultLimits.
+	Archive archive.Limits
+
 	// Dial reaches other servers' doors; nil is the network.
 	Dial      func(ctx context.Context, address string) (net.Conn, error)
 	Transport consensus.Transport
@@ -87,6 +92,7 @@ type Server struct {
 	peers     *peers
 	alarms    *alarms
 	gatherer  *gatherer
+	keeper    *keeper
 	grpc      *grpc.Server
 	observer  *observe.Observer
 
@@ -120,6 +126,7 @@ func New(cfg Config) (*Server, error) {
 		machine: state.New(), began: time.Now(), fatal: make(chan error, 1), turns: newTurns(),
 	}
 	s.restoreTime()
+	s.keeper = newKeeper(s)
 	s.alarms = newAlarms()
 	s.confirmed.Store(never)
 	var err error
@@ -153,6 +160,7 @@ func (s *Server) Run(ctx context.Context) error {
 	g.Go(func() error { return s.settleAlarms(ctx) })
 	g.Go(func() error { return s.probe(ctx) })
 	g.Go(func() error { return s.serveMetrics(watched) })
+	g.Go(func() error { return s.keeper.keep(ctx) })
 	g.Go(func() error {
 		<-ctx.Done()
 		s.stopping.Store(true)

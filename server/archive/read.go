@@ -19,15 +19,7 @@ func (a *Archive) Run(id string) (*pb.Run, error) {
 	r := &pb.Run{}
 	err := a.visit(id, func(c *pb.SealedChunk) bool {
 		return c.GetKind() != pb.SealedChunkKind_SEALED_CHUNK_KIND_WINDOWS
-	}, func(m proto.Message) bool {
-		switch m := m.(type) {
-		case *pb.Run:
-			r = m
-		case *pb.SealedEvents:
-			r.Events = append(r.Events, m.GetEvents()...)
-		}
-		return true
-	})
+	}, joinRun(&r))
 	if err != nil {
 		return nil, fmt.Errorf("read run %q: %w", id, err)
 	}
@@ -188,4 +180,48 @@ func checkWhole(f io.ReaderAt, s *pb.Seal) error {
 		return fmt.Errorf("%w: %d runs, %d events and %d windows are not what its seal says", ErrDamaged, runs, events, windows)
 	}
 	return err
+}
+
+// Decode reads the file of another archive as it comes, checks all of it, and
+// returns the run in it, without its windows. Errors: ErrDamaged where it is not
+// the one with that digest.
+func Decode(from io.Reader, digest []byte) (*pb.Run, error) {
+	data, err := io.ReadAll(from)
+	if err != nil {
+		return nil, fmt.Errorf("read run: %w", err)
+	}
+	file := bytes.NewReader(data)
+	e, err := readSeal(file, int64(len(data)))
+	if err == nil && !bytes.Equal(e.Digest, digest) {
+		err = fmt.Errorf("%w: its digest is %s, not %s", ErrDamaged, short(e.Digest), short(digest))
+	}
+	if err == nil {
+		err = checkWhole(file, e.Seal)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read run: %w", err)
+	}
+	return runOf(file, e.Seal)
+}
+
+// runOf is the run of a file, without its windows.
+func runOf(f io.ReaderAt, s *pb.Seal) (*pb.Run, error) {
+	r := &pb.Run{}
+	err := visitChunks(f, s, func(c *pb.SealedChunk) bool {
+		return c.GetKind() != pb.SealedChunkKind_SEALED_CHUNK_KIND_WINDOWS
+	}, joinRun(&r))
+	return r, err
+}
+
+// joinRun puts a run and its events together.
+func joinRun(r **pb.Run) func(proto.Message) bool {
+	return func(m proto.Message) bool {
+		switch m := m.(type) {
+		case *pb.Run:
+			*r = m
+		case *pb.SealedEvents:
+			(*r).Events = append((*r).Events, m.GetEvents()...)
+		}
+		return true
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	pb "squall/proto/squall/v1"
+	"squall/proto/text"
 	"squall/server/report"
 	"squall/server/state"
 )
@@ -150,5 +151,35 @@ func TestMuchResidueIsCutAndSaysSo(t *testing.T) {
 	}
 	if plain := v.Host("web-0001"); report.Host(plain) != plain {
 		t.Error("a plain host is told otherwise")
+	}
+}
+
+// Runs that only archives have are listed among the others, by age, and where
+// nobody has them any more that is told.
+func TestArchivedRunsAreListed(t *testing.T) {
+	m := state.New()
+	line := func(id string, index uint64, residue uint32) *pb.RunSummary {
+		return &pb.RunSummary{Id: id, AdmittedIndex: index, Verdict: pb.Verdict_VERDICT_PASS, Residue: residue}
+	}
+	err := m.Restore(&pb.State{
+		Rules: state.Rules,
+		Hosts: map[string]*pb.Registered{"h": {Host: &pb.Host{Name: "h"}, Open: []*pb.OpenStep{{Run: "b", Step: "x"}, {Run: "b", Step: "y"}}}},
+		Runs:  map[string]*pb.Run{"c": {Id: "c", AdmittedIndex: 3}, "d": {Id: "d", AdmittedIndex: 4}},
+		Archived: map[string]*pb.Archived{
+			"a": {Summary: line("a", 1, 3), Released: true},
+			"b": {Summary: line("b", 2, 1), Released: true, Servers: []string{"s1"}},
+			"c": {Summary: line("c", 3, 0), Servers: []string{"s1"}},
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, s := range report.Runs(m.View()) {
+		got = append(got, fmt.Sprint(s.GetId(), " ", text.Word(s.GetPlace()), " ", s.GetResidue()))
+	}
+	want := []string{"a gone 0", "b archive 1", "c archive 0", "d unspecified 0"}
+	if !slices.Equal(got, want) {
+		t.Errorf("the list is %q, want %q", got, want)
 	}
 }

@@ -8,7 +8,10 @@ import (
 
 // probeReports sum up each probe over all zones.
 func probeReports(v *state.View, r *pb.Run) []*pb.ProbeReport {
-	totals := v.Readings(r.GetId()).Totals()
+	totals := r.GetTotals()
+	if len(totals) == 0 { // it is under way
+		totals = v.Readings(r.GetId()).Totals()
+	}
 	var out []*pb.ProbeReport
 	for _, p := range r.GetPlan().GetProbes() {
 		if rep := probeReport(p.GetName(), totals); rep != nil {

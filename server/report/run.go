@@ -13,10 +13,14 @@ import (
 
 // Run is everything about a run, nil when it is not known.
 func Run(v *state.View, run string) *pb.RunReport {
-	r := v.Run(run)
-	if r == nil {
-		return nil
+	if r := v.Run(run); r != nil {
+		return Of(v, r)
 	}
+	return nil
+}
+
+// Of is everything about a run of the state or, where it is done, of an archive.
+func Of(v *state.View, r *pb.Run) *pb.RunReport {
 	out := &pb.RunReport{
 		Summary: Summary(v, r), Title: r.GetExperiment().GetTitle(), Hypothesis: r.GetExperiment().GetHypothesis(),
 		Seed: r.GetPlan().GetSeed(), Findings: r.GetFindings(), Events: r.GetEvents(), Plan: r.GetPlan(),

@@ -1,0 +1,248 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	pb "squall/proto/squall/v1"
+	"squall/server/archive"
+	"squall/server/report"
+	"squall/server/state"
+)
+
+const (
+	// keepEvery is how often a server looks for runs to seal, archive and prune.
+	keepEvery = time.Second
+	// keepAgain is how long after a failure it tries again.
+	keepAgain = 30 * time.Second
+	// mostKept is how many runs one command tells of.
+	mostKept = 64
+)
+
+// keeper takes finished runs from the state into this server's archive. Nothing
+// waits for it: where its disk is full or broken, runs go on, and what the
+// archive lacks is told.
+type keeper struct {
+	server  *Server
+	archive *archive.Archive // nil where there is none
+	limits  archive.Limits
+	log     *slog.Logger
+
+	mu      sync.Mutex       // guards failing
+	failing map[string]error // by run: why it is not here
+	broken  error            // why there is no archive
+}
+
+func newKeeper(s *Server) *keeper {
+	k := &keeper{server: s, limits: s.cfg.Archive, log: s.log, failing: make(map[string]error), broken: errors.New("this server has no folder")}
+	if k.limits == (archive.Limits{}) {
+		k.limits = archive.DefaultLimits
+	}
+	if s.cfg.Dir == "" {
+		return k
+	}
+	if k.archive, k.broken = archive.Open(filepath.Join(s.cfg.Dir, "archive")); k.broken != nil {
+		k.log.Error("finished runs are not archived here", "cause", k.broken)
+		k.archive = nil
+		return k
+	}
+	for _, f := range k.archive.Strangers() {
+		k.log.Error("a file of the archive is no run", "file", f.File, "cause", f.Err)
+	}
+	return k
+}
+
+// seal lets runs that are done change no more, for a term. It is the leader's.
+func (k *keeper) seal(ctx context.Context) {
+	if k.archive == nil {
+		return
+	}
+	k.each(ctx, func() {
+		view := k.server.machine.View()
+		cmd := &pb.SealRuns{}
+		for _, r := range view.ToSeal(k.server.now()) {
+			if len(cmd.Runs) < mostKept {
+				cmd.Runs = append(cmd.Runs, report.Summary(view, r))
+			}
+		}
+		if len(cmd.Runs) == 0 {
+			return
+		}
+		_, err := own{k.server}.Propose(ctx, &pb.Command{Id: "seal/" + rand.Text(), Kind: &pb.Command_SealRuns{SealRuns: cmd}})
+		if err != nil && ctx.Err() == nil {
+			k.log.Debug("runs are not sealed yet", "cause", err)
+		}
+	})
+}
+
+// each calls look from time to time, until ctx ends.
+func (k *keeper) each(ctx context.Context, look func()) {
+	tick := time.NewTicker(keepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			look()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// keep archives what is sealed, fetches what this server lacks, and prunes,
+// until ctx ends.
+func (k *keeper) keep(ctx context.Context) error {
+	if k.archive == nil {
+		return nil
+	}
+	var seen *state.View
+	var again time.Time
+	k.each(ctx, func() {
+		view := k.server.machine.View()
+		if seen != nil && view.SameArchive(seen) && time.Now().Before(again) {
+			return
+		}
+		seen, again = view, time.Now().Add(keepAgain)
+		k.prune()
+		if !k.tell(ctx, k.look(ctx, view)) {
+			seen = nil // there is more to do, or to say again
+		}
+	})
+	return nil
+}
+
+// look archives what is not here, and returns what this server has to say of it.
+func (k *keeper) look(ctx context.Context, view *state.View) []*pb.Kept {
+	var news []*pb.Kept
+	failing := make(map[string]error)
+	for _, a := range view.AllArchived() {
+		if ctx.Err() != nil || len(news) == mostKept {
+			break
+		}
+		run, listed := a.GetSummary().GetId(), slices.Contains(a.GetServers(), k.server.id)
+		e, err := k.take(ctx, view, a)
+		switch {
+		case err == nil && !listed:
+			news = append(news, &pb.Kept{Run: run, Digest: e.Digest, Bytes: uint64(e.Bytes), Windows: e.Seal.GetWindows()})
+		case err != nil && listed:
+			news = append(news, &pb.Kept{Run: run, Gone: true})
+		}
+		if err != nil && !errors.Is(err, errNoRoom) {
+			failing[run] = err
+		}
+	}
+	k.note(failing)
+	return news
+}
+
+// note remembers what could not be archived, and logs what is new of it.
+func (k *keeper) note(failing map[string]error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for run, err := range failing {
+		if k.failing[run] == nil {
+			k.log.Error("a finished run is not in the archive; it is tried again", "run", run, "cause", err)
+		}
+	}
+	k.failing = failing
+}
+
+var (
+	// errNoRoom: the limits of this archive are for newer runs.
+	errNoRoom = errors.New("the limits of the archive leave no room for it")
+	// errNowhere: nobody has the run any more.
+	errNowhere = errors.New("no server has it any more")
+)
+
+// take is a run's entry in this archive, where it is put if it can be had.
+func (k *keeper) take(ctx context.Context, view *state.View, a *pb.Archived) (archive.Entry, error) {
+	run := a.GetSummary().GetId()
+	e, err := k.archive.Entry(run)
+	if err == nil && (len(a.GetDigest()) == 0 || bytes.Equal(a.GetDigest(), e.Digest)) {
+		return e, nil
+	}
+	if err == nil { // it is of before a restore
+		if err := k.archive.Remove(run); err != nil {
+			return archive.Entry{}, err
+		}
+	}
+	if !k.room(a) {
+		return archive.Entry{}, errNoRoom
+	}
+	if r := view.Run(run); r != nil && !a.GetReleased() {
+		e, err := k.archive.Put(archive.Record{Run: r, Summary: a.GetSummary(), Windows: view.WindowsOf(run), Lacks: a.GetLacks()})
+		if err != nil || len(a.GetDigest()) == 0 || bytes.Equal(a.GetDigest(), e.Digest) {
+			return e, err
+		}
+		if err := k.archive.Remove(run); err != nil {
+			return archive.Entry{}, err
+		}
+	}
+	return k.fetch(ctx, a)
+}
+
+// room tells whether the limits leave room for a run.
+func (k *keeper) room(a *pb.Archived) bool {
+	late := k.limits.Age > 0 && k.server.now().Sub(time.Unix(0, a.GetDoneUnixNanos())) > k.limits.Age
+	if late || !a.GetReleased() { // a new run makes room for itself
+		return !late
+	}
+	return (k.limits.Runs == 0 || len(k.archive.Entries()) < k.limits.Runs) &&
+		(k.limits.Bytes == 0 || k.archive.Bytes()+int64(a.GetBytes()) <= k.limits.Bytes)
+}
+
+func (k *keeper) prune() {
+	gone, err := k.archive.Prune(k.server.now(), k.limits)
+	for _, e := range gone {
+		k.log.Info("a run left the archive by its limits", "run", e.Run())
+	}
+	if err != nil {
+		k.log.Error("the archive is not pruned", "cause", err)
+	}
+}
+
+// tell says what this server's archive has. It is true when that is all, and on
+// record.
+func (k *keeper) tell(ctx context.Context, news []*pb.Kept) bool {
+	if len(news) == 0 {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(ctx, leaderTime)
+	defer cancel()
+	_, err := k.server.Propose(ctx, &pb.Command{
+		Id: "archived/" + rand.Text(), Kind: &pb.Command_RecordArchived{RecordArchived: &pb.RecordArchived{
+			Server: k.server.id, Servers: uint32(len(k.server.cfg.Bundle.Servers)), Runs: news,
+		}},
+	})
+	return err == nil && len(news) < mostKept
+}
+
+// fetch takes a run from another server's archive.
+func (k *keeper) fetch(ctx context.Context, a *pb.Archived) (archive.Entry, error) {
+	run, err := a.GetSummary().GetId(), error(nil)
+	for _, id := range a.GetServers() {
+		if id == k.server.id {
+			continue
+		}
+		file, failed := k.open(ctx, id, run)
+		if failed == nil {
+			var e archive.Entry
+			if e, failed = k.archive.Take(run, a.GetDigest(), file); failed == nil {
+				return e, nil
+			}
+		}
+		err = errors.Join(err, fmt.Errorf("from server %s: %w", id, failed))
+	}
+	if err == nil {
+		err = errNowhere
+	}
+	return archive.Entry{}, err
+}
