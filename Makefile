@@ -9,6 +9,7 @@ FUZZTIME ?= 20s
 BENCH ?= .
 GEN := $(GO) tool -modfile=.tools/gen/go.mod
 BUF := $(GO) tool -modfile=.tools/buf/go.mod buf
+BUFYAML := --config .tools/buf/buf.yaml
 # Without service discovery, which is most of it and reads no rules.
 PROMTOOL := GOFLAGS="$$($(GO) env GOFLAGS) -tags=remove_all_sd" $(GO) tool -modfile=.tools/promtool/go.mod promtool
 LINT := $(GO) tool -modfile=.tools/lint/go.mod golangci-lint
@@ -57,10 +58,10 @@ cover: ## coverage by package
 	$(GO) test -cover ./...
 
 proto: ## generate from the protos
-	$(BUF) format -w
-	$(BUF) lint
-	$(BUF) generate
-	$(BUF) build proto --as-file-descriptor-set --exclude-imports -o experiments/descriptor.binpb
+	$(BUF) format -w $(BUFYAML)
+	$(BUF) lint $(BUFYAML)
+	$(BUF) generate $(BUFYAML) --template .tools/buf/buf.gen.yaml
+	$(BUF) build proto $(BUFYAML) --as-file-descriptor-set --exclude-imports -o experiments/descriptor.binpb
 	@.tools/generated write proto
 
 bpf: ## compile the BPF programs (clang, libbpf-dev)
