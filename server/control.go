@@ -35,7 +35,8 @@ type draft struct {
 	aim        map[string]*pb.ZoneRole
 	file       string
 	source     []byte
-	// later says that it won't run now: no run of now is in its way.
+	// later says that it won't run now: no run of now is in its way, and it has no
+	// other seed than that of its file.
 	later bool
 }
 
@@ -173,13 +174,17 @@ func (d *controlDoor) plan(view *state.View, w draft) (e *pb.Experiment, made *p
 	if e == nil {
 		return nil, nil, refusef(pb.Refusal_REFUSAL_INVALID, "", "the request has no experiment")
 	}
-	e.Seed = seedOr(cmp.Or(w.experiment.GetSeed(), e.GetSeed()))
+	written := cmp.Or(w.experiment.GetSeed(), e.GetSeed())
+	e.Seed = seedOr(written)
 	world := view.World()
 	world.Aim, world.NowUnixNanos, world.Command = w.aim, d.now().UnixNano(), len(w.source) == 0
 	if w.later {
 		world.Active = nil
 	}
 	made = plan.Make(e, src, world)
+	if w.later {
+		e.Seed = written
+	}
 	return plan.Aimed(e, w.aim), made, nil
 }
 

@@ -48,7 +48,6 @@ func (d *controlDoor) PutSchedule(ctx context.Context, req *pb.PutScheduleReques
 	if err != nil {
 		return nil, err
 	}
-	e.Seed = 0 // each slot has its own
 	kept := &pb.Scheduled{Name: cmp.Or(req.GetName(), e.GetName()), Experiment: e, Watermark: after, Calendars: calendars, Pin: pin}
 	outlook := report.Outlook{View: view, Schedule: kept, Length: time.Duration(made.GetLengthNanos()), Now: d.now()}
 	next, err := firstSlots(outlook)

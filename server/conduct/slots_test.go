@@ -382,3 +382,14 @@ func TestRunOfASlotIsItsOwners(t *testing.T) {
 		t.Errorf("the runs are %v", runs)
 	}
 }
+
+// TestRunOfASlotHasItsFilesSeed where the file gives one; another schedule's run
+// has its own.
+func TestRunOfASlotHasItsFilesSeed(t *testing.T) {
+	l := newLedger(t, "2026-12-01T09:30:00Z")
+	l.put("d", "{ every: day at 10:00, timezone: UTC }\nseed: 7")
+	l.until("2026-12-01T10:00:00Z")
+	if runs := l.m.View().Runs(); len(runs) != 1 || runs[0].GetPlan().GetSeed() != 7 {
+		t.Errorf("the runs are %v", runs)
+	}
+}
