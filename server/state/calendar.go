@@ -43,7 +43,8 @@ func (v *View) NamedBy(calendar string) (schedules []string) {
 
 // putCalendar keeps days, and has the schedules that name them leave them out
 // from now on: each is another one then, so that whoever follows it looks again.
-func (t *change) putCalendar(c *pb.Calendar) *pb.Problem {
+func (t *change) putCalendar(put *pb.PutCalendar) *pb.Problem {
+	c := put.GetCalendar()
 	switch {
 	case !GoodName(c.GetName()) || len(c.GetDays()) == 0 || len(c.GetDays()) > schedule.MaxDays:
 		return refuse(pb.Refusal_REFUSAL_INVALID, fmt.Sprintf("give it a short name and 1 to %d days", schedule.MaxDays), "calendar %q of %d days can't be kept", c.GetName(), len(c.GetDays()))
@@ -62,7 +63,8 @@ func (t *change) putCalendar(c *pb.Calendar) *pb.Problem {
 }
 
 // removeCalendar drops days, unless a schedule names them.
-func (t *change) removeCalendar(name string) *pb.Problem {
+func (t *change) removeCalendar(c *pb.RemoveCalendar) *pb.Problem {
+	name := c.GetName()
 	if t.calendars[name] == nil {
 		return NoCalendar(name)
 	}

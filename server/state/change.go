@@ -38,75 +38,26 @@ func begin(before *View, index uint64, c *pb.Command) *change {
 	return t
 }
 
+// apply carries the command out, or says why not.
 func (t *change) apply() *pb.Problem {
-	switch k := t.cmd.GetKind().(type) {
-	case *pb.Command_UpdateHosts:
-		return t.updateHosts(k.UpdateHosts)
-	case *pb.Command_AdmitRun:
-		return t.admit(k.AdmitRun)
-	case *pb.Command_Prepare:
-		return t.prepare(k.Prepare)
-	case *pb.Command_Fire:
-		return t.fire(k.Fire)
-	case *pb.Command_Hold:
-		return t.hold(k.Hold)
-	case *pb.Command_BeginPhase:
-		return t.beginPhase(k.BeginPhase)
-	case *pb.Command_EndRun:
-		return t.endRun(k.EndRun)
-	case *pb.Command_Recover:
-		return t.recoverRun(k.Recover)
-	case *pb.Command_Finish:
-		return t.finish(k.Finish)
-	case *pb.Command_RecordSteps:
-		return t.recordSteps(k.RecordSteps)
-	case *pb.Command_RecordWindows:
-		return t.recordWindows(k.RecordWindows)
-	case *pb.Command_ForgetHost:
-		return t.forgetHost(k.ForgetHost)
-	case *pb.Command_ConfirmDamage:
-		return t.confirmDamage(k.ConfirmDamage)
-	case *pb.Command_PutSchedule:
-		return t.putSchedule(k.PutSchedule)
-	case *pb.Command_RemoveSchedule:
-		return t.removeSchedule(k.RemoveSchedule)
-	case *pb.Command_PauseSchedule:
-		return t.pauseSchedule(k.PauseSchedule)
-	case *pb.Command_PassSlot:
-		return t.passSlot(k.PassSlot)
-	case *pb.Command_HoldSlot:
-		return t.holdSlot(k.HoldSlot)
-	case *pb.Command_PutExperiment:
-		return t.putExperiment(k.PutExperiment.GetName(), k.PutExperiment.GetSource())
-	case *pb.Command_RemoveExperiment:
-		return t.removeExperiment(k.RemoveExperiment)
-	case *pb.Command_PutCalendar:
-		return t.putCalendar(k.PutCalendar.GetCalendar())
-	case *pb.Command_RemoveCalendar:
-		return t.removeCalendar(k.RemoveCalendar.GetName())
-	case *pb.Command_SealRuns:
-		return t.sealRuns(k.SealRuns)
-	case *pb.Command_RecordArchived:
-		return t.recordArchived(k.RecordArchived)
-	case *pb.Command_GrantTokens:
-		return t.grantTokens(k.GrantTokens)
-	case *pb.Command_Halt:
-		return t.pull(k.Halt)
-	case *pb.Command_Resume:
-		return t.resume(k.Resume)
-	case *pb.Command_SetGuardrails:
-		t.guardrails = k.SetGuardrails.GetGuardrails()
-		return nil
-	case *pb.Command_RaiseEpoch:
-		t.epoch++
-		t.floor = t.index
-		t.restored = t.last
-		t.forgetTries()
-		return nil
-	case *pb.Command_SetRules:
-		return t.setRules(k.SetRules)
+	kind := t.cmd.ProtoReflect().WhichOneof(kinds)
+	if kind == nil || commands[kind.Name()] == nil {
+		return refuse(pb.Refusal_REFUSAL_UNSUPPORTED, "upgrade this server", "this build does not know the command")
 	}
-	return refuse(pb.Refusal_REFUSAL_UNSUPPORTED, "upgrade this server", "this build does not know the command")
+	return commands[kind.Name()](t)
+}
+
+func (t *change) setGuardrails(c *pb.SetGuardrails) *pb.Problem {
+	t.guardrails = c.GetGuardrails()
+	return nil
+}
+
+// raiseEpoch fences what was said before a restore: it may have been forgotten.
+func (t *change) raiseEpoch(*pb.RaiseEpoch) *pb.Problem {
+	t.epoch++
+	t.floor, t.restored = t.index, t.last
+	t.forgetTries()
+	return nil
 }
 
 func (t *change) setRules(c *pb.SetRules) *pb.Problem {

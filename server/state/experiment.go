@@ -59,6 +59,10 @@ func (v *View) version(pin *pb.Pin) *pb.ExperimentVersion {
 	return nil
 }
 
+func (t *change) keepExperiment(c *pb.PutExperiment) *pb.Problem {
+	return t.putExperiment(c.GetName(), c.GetSource())
+}
+
 // putExperiment keeps a file as the newest version of its name. What is the
 // newest already stays as it is.
 func (t *change) putExperiment(name string, source []byte) *pb.Problem {
