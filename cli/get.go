@@ -117,16 +117,24 @@ func zonesView(resp *pb.ListZonesResponse) view {
 
 func runsView(resp *pb.ListRunsResponse) view {
 	v := view{message: resp, table: func(w io.Writer, wide bool) {
-		fmt.Fprintln(w, "RUN\tEXPERIMENT\tSTATE\tHOSTS\tRESIDUE\tSTARTED\tBY"+when(wide, "\tWHY"))
+		fmt.Fprintln(w, "RUN\tEXPERIMENT\tSTATE\tHOSTS\tRESIDUE\tSTARTED\tBY"+when(wide, "\tWHY\tWHERE"))
 		for _, r := range resp.GetRuns() {
 			fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%s\t%s%s\n", r.GetId(), r.GetExperiment(), runWord(r), r.GetHosts(), r.GetResidue(),
-				clockTime(r.GetAdmittedUnixNanos()), orDash(r.GetBy().GetName()), when(wide, "\t"+orDash(r.GetBy().GetWhy())))
+				clockTime(r.GetAdmittedUnixNanos()), orDash(r.GetBy().GetName()), when(wide, "\t"+orDash(r.GetBy().GetWhy())+"\t"+placeWord(r)))
 		}
 	}}
 	for _, r := range resp.GetRuns() {
 		v.names = append(v.names, r.GetId())
 	}
 	return v
+}
+
+// placeWord is where the whole of a run is.
+func placeWord(r *pb.RunSummary) string {
+	if r.GetPlace() == pb.RunPlace_RUN_PLACE_UNSPECIFIED {
+		return "state"
+	}
+	return text.Word(r.GetPlace())
 }
 
 func auditView(resp *pb.ListAuditRecordsResponse) view {

@@ -56,6 +56,12 @@ func listRuns(ctx context.Context, c *client) (*pb.ListRunsResponse, error) {
 	})
 }
 
+func listArchived(ctx context.Context, c *client) (*pb.ListArchivedResponse, error) {
+	return collect(func(token string) (*pb.ListArchivedResponse, error) {
+		return ask(ctx, c, pb.ControlServiceClient.ListArchived, &pb.ListArchivedRequest{PageSize: pageSize, PageToken: token})
+	})
+}
+
 func listAuditRecords(ctx context.Context, c *client) (*pb.ListAuditRecordsResponse, error) {
 	return collect(func(token string) (*pb.ListAuditRecordsResponse, error) {
 		return ask(ctx, c, pb.ControlServiceClient.ListAuditRecords, &pb.ListAuditRecordsRequest{PageSize: pageSize, PageToken: token})

@@ -97,6 +97,7 @@ func newRootCmd(a *app) *cobra.Command {
 		newInjectCmd(a),
 		newLabCmd(a),
 		newLogsCmd(a),
+		newOperatorCmd(a),
 		newPlanCmd(a),
 		newReportCmd(a),
 		newResumeCmd(a),

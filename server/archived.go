@@ -61,6 +61,9 @@ func (k *keeper) findHere(run string, digest []byte) *pb.Run {
 
 func goneRun(a *pb.Archived) error {
 	why := "its archive is gone: no server has it any more"
+	if a.GetPruned() {
+		why = "its archive was pruned"
+	}
 	if !a.GetReleased() && len(a.GetDigest()) == 0 {
 		why = "no archive ever had it: none could take it before it had to make room"
 	}

@@ -23,6 +23,8 @@ const (
 	keepEvery = time.Second
 	// keepAgain is how long after a failure it tries again.
 	keepAgain = 30 * time.Second
+	// rescanEvery is how often it looks whether its files are still there.
+	rescanEvery = time.Hour
 	// mostKept is how many runs one command tells of.
 	mostKept = 64
 )
@@ -52,10 +54,6 @@ func newKeeper(s *Server) *keeper {
 	if k.archive, k.broken = archive.Open(filepath.Join(s.cfg.Dir, "archive")); k.broken != nil {
 		k.log.Error("finished runs are not archived here", "cause", k.broken)
 		k.archive = nil
-		return k
-	}
-	for _, f := range k.archive.Strangers() {
-		k.log.Error("a file of the archive is no run", "file", f.File, "cause", f.Err)
 	}
 	return k
 }
@@ -104,9 +102,13 @@ func (k *keeper) keep(ctx context.Context) error {
 		return nil
 	}
 	var seen *state.View
-	var again time.Time
+	var again, rescan time.Time
 	k.each(ctx, func() {
 		view := k.server.machine.View()
+		if time.Now().After(rescan) {
+			seen, rescan = nil, time.Now().Add(rescanEvery)
+			k.rescan()
+		}
 		if seen != nil && view.SameArchive(seen) && time.Now().Before(again) {
 			return
 		}
@@ -117,6 +119,16 @@ func (k *keeper) keep(ctx context.Context) error {
 		}
 	})
 	return nil
+}
+
+// rescan finds out what has become of the folder, and names what is wrong in it.
+func (k *keeper) rescan() {
+	if err := k.archive.Rescan(); err != nil {
+		k.log.Error("the archive's folder can't be read", "cause", err)
+	}
+	for _, f := range k.archive.Strangers() {
+		k.log.Error("a file of the archive is no run", "file", f.File, "cause", f.Err)
+	}
 }
 
 // look archives what is not here, and returns what this server has to say of it.
@@ -165,6 +177,9 @@ var (
 // take is a run's entry in this archive, where it is put if it can be had.
 func (k *keeper) take(ctx context.Context, view *state.View, a *pb.Archived) (archive.Entry, error) {
 	run := a.GetSummary().GetId()
+	if a.GetPruned() {
+		return archive.Entry{}, errors.Join(errNoRoom, k.archive.Remove(run))
+	}
 	e, err := k.archive.Entry(run)
 	if err == nil && (len(a.GetDigest()) == 0 || bytes.Equal(a.GetDigest(), e.Digest)) {
 		return e, nil

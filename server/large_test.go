@@ -181,6 +181,24 @@ var readings = map[string]func(context.Context, pb.ControlServiceClient) error{
 		s, err := parts.Ask[pb.Scheduled](ctx, c.GetSchedule, &pb.GetScheduleRequest{Name: "s-000"})
 		return wants(err, "bytes of its file", len(s.GetSource()), 900<<10)
 	},
+	"ListArchived": func(ctx context.Context, c pb.ControlServiceClient) error {
+		_, err := c.ListArchived(ctx, &pb.ListArchivedRequest{})
+		return err
+	},
+	"VerifyArchive": func(ctx context.Context, c pb.ControlServiceClient) error {
+		check, err := parts.Ask[pb.ArchiveCheck](ctx, c.VerifyArchive, &pb.VerifyArchiveRequest{})
+		return wants(err, "servers", len(check.GetServers()), 3)
+	},
+	"ExportArchived": func(ctx context.Context, c pb.ControlServiceClient) error {
+		stream, err := c.ExportArchived(ctx, &pb.ExportArchivedRequest{Run: "none"})
+		if err == nil {
+			_, err = stream.Recv()
+		}
+		if problemOf(err).GetRefusal() != pb.Refusal_REFUSAL_UNKNOWN {
+			return fmt.Errorf("a run that is not archived is exported with %w", err)
+		}
+		return nil
+	},
 	"ListAuditRecords": func(ctx context.Context, c pb.ControlServiceClient) error {
 		_, err := c.ListAuditRecords(ctx, &pb.ListAuditRecordsRequest{})
 		return err

@@ -26,6 +26,11 @@ func (d *controlDoor) ListRuns(ctx context.Context, req *pb.ListRunsRequest) (*p
 	return listed(ctx, d, req, report.ListRuns)
 }
 
+// ListArchived tells the runs that are sealed, oldest first, in pages.
+func (d *controlDoor) ListArchived(ctx context.Context, req *pb.ListArchivedRequest) (*pb.ListArchivedResponse, error) {
+	return listed(ctx, d, req, report.ListArchived)
+}
+
 // ListAuditRecords tells who did what, oldest first, in pages.
 func (d *controlDoor) ListAuditRecords(ctx context.Context, req *pb.ListAuditRecordsRequest) (*pb.ListAuditRecordsResponse, error) {
 	return listed(ctx, d, req, report.ListAuditRecords)

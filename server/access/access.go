@@ -68,6 +68,10 @@ var rules = map[string]Rule{
 	pb.ControlService_ListAuditRecords_FullMethodName: {Roles: people, Object: Reading},
 	pb.ControlService_ForgetHost_FullMethodName:       {Roles: people, Object: Host},
 	pb.ControlService_ConfirmDamage_FullMethodName:    {Roles: people, Object: Host},
+	pb.ControlService_ListArchived_FullMethodName:     {Roles: people, Object: Reading},
+	pb.ControlService_VerifyArchive_FullMethodName:    {Roles: people, Object: Reading},
+	pb.ControlService_ExportArchived_FullMethodName:   {Roles: people, Object: Reading},
+	pb.ControlService_PruneArchive_FullMethodName:     {Roles: people, Object: Cluster},
 	pb.ControlService_Report_FullMethodName:           {Roles: people, Object: Reading},
 	pb.ControlService_PutSchedule_FullMethodName:      {Roles: people, Object: Schedule},
 	pb.ControlService_ListSchedules_FullMethodName:    {Roles: people, Object: Reading},
@@ -84,13 +88,14 @@ var rules = map[string]Rule{
 	pb.ControlService_GetCalendar_FullMethodName:      {Roles: people, Object: Reading},
 	pb.ControlService_RemoveCalendar_FullMethodName:   {Roles: people, Object: Schedule},
 
-	pb.PeerService_Propose_FullMethodName:       {Roles: servers, Object: Cluster, Mends: true},
-	pb.PeerService_ProposeLarge_FullMethodName:  {Roles: servers, Object: Cluster, Mends: true},
-	pb.PeerService_Confirm_FullMethodName:       {Roles: servers, Object: Cluster, Mends: true},
-	pb.PeerService_Push_FullMethodName:          {Roles: servers, Object: Cluster, Mends: true},
-	pb.PeerService_Alarm_FullMethodName:         {Roles: servers, Object: Lever, Mends: true},
-	pb.PeerService_Try_FullMethodName:           {Roles: servers, Object: Reading, Mends: true},
-	pb.PeerService_FetchArchived_FullMethodName: {Roles: servers, Object: Reading, Mends: true},
+	pb.PeerService_Propose_FullMethodName:        {Roles: servers, Object: Cluster, Mends: true},
+	pb.PeerService_ProposeLarge_FullMethodName:   {Roles: servers, Object: Cluster, Mends: true},
+	pb.PeerService_Confirm_FullMethodName:        {Roles: servers, Object: Cluster, Mends: true},
+	pb.PeerService_Push_FullMethodName:           {Roles: servers, Object: Cluster, Mends: true},
+	pb.PeerService_Alarm_FullMethodName:          {Roles: servers, Object: Lever, Mends: true},
+	pb.PeerService_Try_FullMethodName:            {Roles: servers, Object: Reading, Mends: true},
+	pb.PeerService_VerifyArchived_FullMethodName: {Roles: servers, Object: Reading, Mends: true},
+	pb.PeerService_FetchArchived_FullMethodName:  {Roles: servers, Object: Reading, Mends: true},
 }
 
 // Of is the rule of a method by its full name, such as "/squall.v1.ControlService/Run".

@@ -77,27 +77,67 @@ func Open(dir string) (*Archive, error) { return open(dir, osDisk{}) }
 
 func open(dir string, d disk) (*Archive, error) {
 	a := &Archive{dir: dir, disk: d, entries: make(map[string]Entry), strangers: make(map[string]error)}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := a.Rescan(); err != nil {
 		return nil, fmt.Errorf("open archive: %w", err)
-	}
-	files, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, fmt.Errorf("open archive: %w", err)
-	}
-	for _, f := range files {
-		if err := a.meet(f); err != nil {
-			return nil, fmt.Errorf("open archive: %w", err)
-		}
 	}
 	return a, nil
+}
+
+// Rescan looks at the folder again: what somebody has put there, taken away or
+// cut since is known then. It reads no more than Open does.
+func (a *Archive) Rescan() error {
+	a.writing.Lock()
+	defer a.writing.Unlock()
+	if err := os.MkdirAll(a.dir, 0o700); err != nil {
+		return err
+	}
+	files, err := os.ReadDir(a.dir)
+	if err != nil {
+		return err
+	}
+	known := a.recall(files)
+	for _, f := range files {
+		if known[f.Name()] {
+			continue
+		}
+		if err := a.meet(f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// recall drops what is known of files that are not there any more, or not as long
+// as they were, and names those of which it is known what they are.
+func (a *Archive) recall(files []os.DirEntry) (known map[string]bool) {
+	sizes := make(map[string]int64, len(files))
+	for _, f := range files {
+		if info, err := f.Info(); err == nil {
+			sizes[f.Name()] = info.Size()
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	clear(a.strangers)
+	known = make(map[string]bool, len(a.entries))
+	maps.DeleteFunc(a.entries, func(_ string, e Entry) bool {
+		known[e.File] = sizes[e.File] == e.Bytes
+		return !known[e.File]
+	})
+	return known
 }
 
 // meet takes up one file of the folder.
 func (a *Archive) meet(f os.DirEntry) error {
 	if strings.HasPrefix(f.Name(), unfinished) && f.Type().IsRegular() {
-		return a.disk.remove(filepath.Join(a.dir, f.Name()))
+		return a.disk.remove(a.path(f.Name()))
 	}
 	e, err := a.index(f)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	if known, twice := a.entries[e.Run()]; err == nil && twice {
 		err = fmt.Errorf("%w: in %s", ErrDiffers, known.File)
 	}

@@ -27,28 +27,46 @@ type Limits struct {
 // DefaultLimits keep a year of drills and what the year before is compared with.
 var DefaultLimits = Limits{Age: 800 * 24 * time.Hour, Runs: 10_000, Bytes: 20 << 30}
 
-// Over are the runs that limits leave no room for at an instant, oldest first.
-func (a *Archive) Over(now time.Time, l Limits) []Entry {
-	all := a.Entries()
-	slices.SortStableFunc(all, func(x, y Entry) int { return x.Done().Compare(y.Done()) })
-	bytes, over := a.Bytes(), 0
-	for _, e := range all {
-		late := l.Age > 0 && now.Sub(e.Done()) > l.Age
+// Kept is what limits ask of a run.
+type Kept struct {
+	Done  time.Time
+	Bytes int64
+}
+
+// Over is how many of some runs, oldest first, limits leave no room for at an instant.
+func Over(all []Kept, now time.Time, l Limits) (over int) {
+	bytes := int64(0)
+	for _, k := range all {
+		bytes += k.Bytes
+	}
+	for _, k := range all {
+		late := l.Age > 0 && now.Sub(k.Done) > l.Age
 		many := l.Runs > 0 && len(all)-over > l.Runs
 		large := l.Bytes > 0 && bytes > l.Bytes
 		if !late && !many && !large {
 			break
 		}
-		bytes -= e.Bytes
+		bytes -= k.Bytes
 		over++
 	}
-	return all[:over]
+	return over
+}
+
+// over are the runs that limits leave no room for at an instant, oldest first.
+func (a *Archive) over(now time.Time, l Limits) []Entry {
+	all := a.Entries()
+	slices.SortStableFunc(all, func(x, y Entry) int { return x.Done().Compare(y.Done()) })
+	kept := make([]Kept, len(all))
+	for i, e := range all {
+		kept[i] = Kept{e.Done(), e.Bytes}
+	}
+	return all[:Over(kept, now, l)]
 }
 
 // Prune removes the runs that limits leave no room for, oldest first, and
 // returns those that are gone. It goes on past errors.
 func (a *Archive) Prune(now time.Time, l Limits) (gone []Entry, err error) {
-	for _, e := range a.Over(now, l) {
+	for _, e := range a.over(now, l) {
 		if failed := a.Remove(e.Run()); failed != nil {
 			err = errors.Join(err, failed)
 			continue

@@ -113,6 +113,14 @@ func openRuns(v *state.View) map[string]uint32 {
 	return hosts
 }
 
+// ListArchived is a page of the runs that are sealed, oldest first.
+func ListArchived(v *state.View, req *pb.ListArchivedRequest) (*pb.ListArchivedResponse, error) {
+	runs, next, err := page.List[*pb.Archived]{Name: "archive", Entries: v.AllArchived(), Key: func(a *pb.Archived) string {
+		return fmt.Sprintf("%020d/%s", a.GetSummary().GetAdmittedIndex(), a.GetSummary().GetId())
+	}}.Cut(req)
+	return &pb.ListArchivedResponse{Runs: runs, NextPageToken: next}, err
+}
+
 // ListAuditRecords is a page of the record of acts, oldest first.
 func ListAuditRecords(v *state.View, req *pb.ListAuditRecordsRequest) (*pb.ListAuditRecordsResponse, error) {
 	records, next, err := page.List[*pb.AuditRecord]{

@@ -136,6 +136,19 @@ func (t *change) recordArchived(c *pb.RecordArchived) *pb.Problem {
 	return nil
 }
 
+// pruneArchived lets go of runs: servers take them out of their archives. One
+// that a majority does not have yet is left alone.
+func (t *change) pruneArchived(c *pb.PruneArchived) *pb.Problem {
+	for _, run := range c.GetRuns() {
+		if a := t.archived.get(run); a.GetReleased() && !a.GetPruned() {
+			a = shallow(a)
+			a.Pruned = true
+			t.archived = t.archived.with(run, a)
+		}
+	}
+	return nil
+}
+
 func without(list []string, out string) []string {
 	return slices.DeleteFunc(slices.Clone(list), func(s string) bool { return s == out })
 }

@@ -93,6 +93,8 @@ func actOf(c *pb.Command) (act, object string) {
 		return "put calendar", k.PutCalendar.GetCalendar().GetName()
 	case *pb.Command_RemoveCalendar:
 		return "remove calendar", k.RemoveCalendar.GetName()
+	case *pb.Command_PruneArchived:
+		return "prune archive", text.Count(len(k.PruneArchived.GetRuns()), "run")
 	case *pb.Command_SetGuardrails:
 		return "guardrails", ""
 	case *pb.Command_RaiseEpoch:

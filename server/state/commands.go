@@ -36,6 +36,7 @@ var commands = map[protoreflect.Name]func(*change) *pb.Problem{
 	"remove_calendar":   does((*pb.Command).GetRemoveCalendar, (*change).removeCalendar),
 	"seal_runs":         does((*pb.Command).GetSealRuns, (*change).sealRuns),
 	"record_archived":   does((*pb.Command).GetRecordArchived, (*change).recordArchived),
+	"prune_archived":    does((*pb.Command).GetPruneArchived, (*change).pruneArchived),
 	"grant_tokens":      does((*pb.Command).GetGrantTokens, (*change).grantTokens),
 	"halt":              does((*pb.Command).GetHalt, (*change).pull),
 	"resume":            does((*pb.Command).GetResume, (*change).resume),

@@ -6073,6 +6073,711 @@ func (x *FetchArchivedResponse) GetPart() []byte {
 	return nil
 }
 
+// ListArchivedRequest asks for a page of sealed runs.
+type ListArchivedRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	PageSize      int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListArchivedRequest) Reset() {
+	*x = ListArchivedRequest{}
+	mi := &file_squall_v1_control_proto_msgTypes[95]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListArchivedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListArchivedRequest) ProtoMessage() {}
+
+func (x *ListArchivedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[95]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListArchivedRequest.ProtoReflect.Descriptor instead.
+func (*ListArchivedRequest) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{95}
+}
+
+func (x *ListArchivedRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListArchivedRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListArchivedResponse is a page of sealed runs.
+type ListArchivedResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Runs          []*Archived            `protobuf:"bytes,1,rep,name=runs,proto3" json:"runs,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListArchivedResponse) Reset() {
+	*x = ListArchivedResponse{}
+	mi := &file_squall_v1_control_proto_msgTypes[96]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListArchivedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListArchivedResponse) ProtoMessage() {}
+
+func (x *ListArchivedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[96]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListArchivedResponse.ProtoReflect.Descriptor instead.
+func (*ListArchivedResponse) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{96}
+}
+
+func (x *ListArchivedResponse) GetRuns() []*Archived {
+	if x != nil {
+		return x.Runs
+	}
+	return nil
+}
+
+func (x *ListArchivedResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// VerifyArchiveRequest asks all servers.
+type VerifyArchiveRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VerifyArchiveRequest) Reset() {
+	*x = VerifyArchiveRequest{}
+	mi := &file_squall_v1_control_proto_msgTypes[97]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VerifyArchiveRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VerifyArchiveRequest) ProtoMessage() {}
+
+func (x *VerifyArchiveRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[97]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VerifyArchiveRequest.ProtoReflect.Descriptor instead.
+func (*VerifyArchiveRequest) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{97}
+}
+
+// VerifyArchiveResponse is a part of an ArchiveCheck.
+type VerifyArchiveResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Part          []byte                 `protobuf:"bytes,1,opt,name=part,proto3" json:"part,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VerifyArchiveResponse) Reset() {
+	*x = VerifyArchiveResponse{}
+	mi := &file_squall_v1_control_proto_msgTypes[98]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VerifyArchiveResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VerifyArchiveResponse) ProtoMessage() {}
+
+func (x *VerifyArchiveResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[98]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VerifyArchiveResponse.ProtoReflect.Descriptor instead.
+func (*VerifyArchiveResponse) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{98}
+}
+
+func (x *VerifyArchiveResponse) GetPart() []byte {
+	if x != nil {
+		return x.Part
+	}
+	return nil
+}
+
+// VerifyArchivedRequest asks one server.
+type VerifyArchivedRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VerifyArchivedRequest) Reset() {
+	*x = VerifyArchivedRequest{}
+	mi := &file_squall_v1_control_proto_msgTypes[99]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VerifyArchivedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VerifyArchivedRequest) ProtoMessage() {}
+
+func (x *VerifyArchivedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[99]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VerifyArchivedRequest.ProtoReflect.Descriptor instead.
+func (*VerifyArchivedRequest) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{99}
+}
+
+// VerifyArchivedResponse is a part of a ServerArchive.
+type VerifyArchivedResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Part          []byte                 `protobuf:"bytes,1,opt,name=part,proto3" json:"part,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VerifyArchivedResponse) Reset() {
+	*x = VerifyArchivedResponse{}
+	mi := &file_squall_v1_control_proto_msgTypes[100]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VerifyArchivedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VerifyArchivedResponse) ProtoMessage() {}
+
+func (x *VerifyArchivedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[100]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VerifyArchivedResponse.ProtoReflect.Descriptor instead.
+func (*VerifyArchivedResponse) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{100}
+}
+
+func (x *VerifyArchivedResponse) GetPart() []byte {
+	if x != nil {
+		return x.Part
+	}
+	return nil
+}
+
+// ArchiveCheck is what became of the verification on each server.
+type ArchiveCheck struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Servers       []*ServerArchive       `protobuf:"bytes,1,rep,name=servers,proto3" json:"servers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ArchiveCheck) Reset() {
+	*x = ArchiveCheck{}
+	mi := &file_squall_v1_control_proto_msgTypes[101]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ArchiveCheck) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ArchiveCheck) ProtoMessage() {}
+
+func (x *ArchiveCheck) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[101]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ArchiveCheck.ProtoReflect.Descriptor instead.
+func (*ArchiveCheck) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{101}
+}
+
+func (x *ArchiveCheck) GetServers() []*ServerArchive {
+	if x != nil {
+		return x.Servers
+	}
+	return nil
+}
+
+// ServerArchive is the archive of one server.
+type ServerArchive struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Server string                 `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
+	// Set where it did not answer, or has no archive; nothing else is said then.
+	Error string `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
+	// How many runs it has whole, and how much they take.
+	Runs  uint32 `protobuf:"varint,3,opt,name=runs,proto3" json:"runs,omitempty"`
+	Bytes uint64 `protobuf:"varint,4,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	// What is wrong, by file or run.
+	Faults        []*ArchiveFault `protobuf:"bytes,5,rep,name=faults,proto3" json:"faults,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ServerArchive) Reset() {
+	*x = ServerArchive{}
+	mi := &file_squall_v1_control_proto_msgTypes[102]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ServerArchive) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ServerArchive) ProtoMessage() {}
+
+func (x *ServerArchive) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[102]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ServerArchive.ProtoReflect.Descriptor instead.
+func (*ServerArchive) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{102}
+}
+
+func (x *ServerArchive) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *ServerArchive) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *ServerArchive) GetRuns() uint32 {
+	if x != nil {
+		return x.Runs
+	}
+	return 0
+}
+
+func (x *ServerArchive) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *ServerArchive) GetFaults() []*ArchiveFault {
+	if x != nil {
+		return x.Faults
+	}
+	return nil
+}
+
+// ArchiveFault is a file that is no run, or a run that is lacking.
+type ArchiveFault struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	File          string                 `protobuf:"bytes,1,opt,name=file,proto3" json:"file,omitempty"`
+	Run           string                 `protobuf:"bytes,2,opt,name=run,proto3" json:"run,omitempty"`
+	Text          string                 `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ArchiveFault) Reset() {
+	*x = ArchiveFault{}
+	mi := &file_squall_v1_control_proto_msgTypes[103]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ArchiveFault) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ArchiveFault) ProtoMessage() {}
+
+func (x *ArchiveFault) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[103]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ArchiveFault.ProtoReflect.Descriptor instead.
+func (*ArchiveFault) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{103}
+}
+
+func (x *ArchiveFault) GetFile() string {
+	if x != nil {
+		return x.File
+	}
+	return ""
+}
+
+func (x *ArchiveFault) GetRun() string {
+	if x != nil {
+		return x.Run
+	}
+	return ""
+}
+
+func (x *ArchiveFault) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+// ExportArchivedRequest names a run.
+type ExportArchivedRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Run           string                 `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportArchivedRequest) Reset() {
+	*x = ExportArchivedRequest{}
+	mi := &file_squall_v1_control_proto_msgTypes[104]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportArchivedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportArchivedRequest) ProtoMessage() {}
+
+func (x *ExportArchivedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[104]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportArchivedRequest.ProtoReflect.Descriptor instead.
+func (*ExportArchivedRequest) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{104}
+}
+
+func (x *ExportArchivedRequest) GetRun() string {
+	if x != nil {
+		return x.Run
+	}
+	return ""
+}
+
+// ExportArchivedResponse is a part of the lines.
+type ExportArchivedResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Part          []byte                 `protobuf:"bytes,1,opt,name=part,proto3" json:"part,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportArchivedResponse) Reset() {
+	*x = ExportArchivedResponse{}
+	mi := &file_squall_v1_control_proto_msgTypes[105]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportArchivedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportArchivedResponse) ProtoMessage() {}
+
+func (x *ExportArchivedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[105]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportArchivedResponse.ProtoReflect.Descriptor instead.
+func (*ExportArchivedResponse) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{105}
+}
+
+func (x *ExportArchivedResponse) GetPart() []byte {
+	if x != nil {
+		return x.Part
+	}
+	return nil
+}
+
+// PruneArchiveRequest says what is to be kept; 0 sets no limit.
+type PruneArchiveRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Keep what was done this long ago at the most.
+	AgeNanos int64 `protobuf:"varint,1,opt,name=age_nanos,json=ageNanos,proto3" json:"age_nanos,omitempty"`
+	// Keep this many runs, the newest.
+	Runs uint32 `protobuf:"varint,2,opt,name=runs,proto3" json:"runs,omitempty"`
+	// Keep this much, in bytes on one server.
+	Bytes uint64 `protobuf:"varint,3,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	// Only say what would go.
+	DryRun        bool   `protobuf:"varint,4,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	Why           string `protobuf:"bytes,5,opt,name=why,proto3" json:"why,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PruneArchiveRequest) Reset() {
+	*x = PruneArchiveRequest{}
+	mi := &file_squall_v1_control_proto_msgTypes[106]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PruneArchiveRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PruneArchiveRequest) ProtoMessage() {}
+
+func (x *PruneArchiveRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[106]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PruneArchiveRequest.ProtoReflect.Descriptor instead.
+func (*PruneArchiveRequest) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{106}
+}
+
+func (x *PruneArchiveRequest) GetAgeNanos() int64 {
+	if x != nil {
+		return x.AgeNanos
+	}
+	return 0
+}
+
+func (x *PruneArchiveRequest) GetRuns() uint32 {
+	if x != nil {
+		return x.Runs
+	}
+	return 0
+}
+
+func (x *PruneArchiveRequest) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *PruneArchiveRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+func (x *PruneArchiveRequest) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+// PruneArchiveResponse says what goes.
+type PruneArchiveResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Runs  uint32                 `protobuf:"varint,1,opt,name=runs,proto3" json:"runs,omitempty"`
+	Bytes uint64                 `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	// Instants at which the oldest and the newest of them were done, Unix nanoseconds.
+	OldestUnixNanos int64  `protobuf:"varint,3,opt,name=oldest_unix_nanos,json=oldestUnixNanos,proto3" json:"oldest_unix_nanos,omitempty"`
+	NewestUnixNanos int64  `protobuf:"varint,4,opt,name=newest_unix_nanos,json=newestUnixNanos,proto3" json:"newest_unix_nanos,omitempty"`
+	Index           uint64 `protobuf:"varint,5,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *PruneArchiveResponse) Reset() {
+	*x = PruneArchiveResponse{}
+	mi := &file_squall_v1_control_proto_msgTypes[107]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PruneArchiveResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PruneArchiveResponse) ProtoMessage() {}
+
+func (x *PruneArchiveResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[107]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PruneArchiveResponse.ProtoReflect.Descriptor instead.
+func (*PruneArchiveResponse) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{107}
+}
+
+func (x *PruneArchiveResponse) GetRuns() uint32 {
+	if x != nil {
+		return x.Runs
+	}
+	return 0
+}
+
+func (x *PruneArchiveResponse) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *PruneArchiveResponse) GetOldestUnixNanos() int64 {
+	if x != nil {
+		return x.OldestUnixNanos
+	}
+	return 0
+}
+
+func (x *PruneArchiveResponse) GetNewestUnixNanos() int64 {
+	if x != nil {
+		return x.NewestUnixNanos
+	}
+	return 0
+}
+
+func (x *PruneArchiveResponse) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
 var File_squall_v1_control_proto protoreflect.FileDescriptor
 
 const file_squall_v1_control_proto_rawDesc = "" +
@@ -6518,7 +7223,48 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x14FetchArchivedRequest\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\"+\n" +
 	"\x15FetchArchivedResponse\x12\x12\n" +
-	"\x04part\x18\x01 \x01(\fR\x04part*\x92\x01\n" +
+	"\x04part\x18\x01 \x01(\fR\x04part\"Q\n" +
+	"\x13ListArchivedRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"g\n" +
+	"\x14ListArchivedResponse\x12'\n" +
+	"\x04runs\x18\x01 \x03(\v2\x13.squall.v1.ArchivedR\x04runs\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x16\n" +
+	"\x14VerifyArchiveRequest\"+\n" +
+	"\x15VerifyArchiveResponse\x12\x12\n" +
+	"\x04part\x18\x01 \x01(\fR\x04part\"\x17\n" +
+	"\x15VerifyArchivedRequest\",\n" +
+	"\x16VerifyArchivedResponse\x12\x12\n" +
+	"\x04part\x18\x01 \x01(\fR\x04part\"B\n" +
+	"\fArchiveCheck\x122\n" +
+	"\aservers\x18\x01 \x03(\v2\x18.squall.v1.ServerArchiveR\aservers\"\x98\x01\n" +
+	"\rServerArchive\x12\x16\n" +
+	"\x06server\x18\x01 \x01(\tR\x06server\x12\x14\n" +
+	"\x05error\x18\x02 \x01(\tR\x05error\x12\x12\n" +
+	"\x04runs\x18\x03 \x01(\rR\x04runs\x12\x14\n" +
+	"\x05bytes\x18\x04 \x01(\x04R\x05bytes\x12/\n" +
+	"\x06faults\x18\x05 \x03(\v2\x17.squall.v1.ArchiveFaultR\x06faults\"H\n" +
+	"\fArchiveFault\x12\x12\n" +
+	"\x04file\x18\x01 \x01(\tR\x04file\x12\x10\n" +
+	"\x03run\x18\x02 \x01(\tR\x03run\x12\x12\n" +
+	"\x04text\x18\x03 \x01(\tR\x04text\")\n" +
+	"\x15ExportArchivedRequest\x12\x10\n" +
+	"\x03run\x18\x01 \x01(\tR\x03run\",\n" +
+	"\x16ExportArchivedResponse\x12\x12\n" +
+	"\x04part\x18\x01 \x01(\fR\x04part\"\x87\x01\n" +
+	"\x13PruneArchiveRequest\x12\x1b\n" +
+	"\tage_nanos\x18\x01 \x01(\x03R\bageNanos\x12\x12\n" +
+	"\x04runs\x18\x02 \x01(\rR\x04runs\x12\x14\n" +
+	"\x05bytes\x18\x03 \x01(\x04R\x05bytes\x12\x17\n" +
+	"\adry_run\x18\x04 \x01(\bR\x06dryRun\x12\x10\n" +
+	"\x03why\x18\x05 \x01(\tR\x03why\"\xae\x01\n" +
+	"\x14PruneArchiveResponse\x12\x12\n" +
+	"\x04runs\x18\x01 \x01(\rR\x04runs\x12\x14\n" +
+	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\x12*\n" +
+	"\x11oldest_unix_nanos\x18\x03 \x01(\x03R\x0foldestUnixNanos\x12*\n" +
+	"\x11newest_unix_nanos\x18\x04 \x01(\x03R\x0fnewestUnixNanos\x12\x14\n" +
+	"\x05index\x18\x05 \x01(\x04R\x05index*\x92\x01\n" +
 	"\bStanding\x12\x18\n" +
 	"\x14STANDING_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12STANDING_UNTOUCHED\x10\x01\x12\x11\n" +
@@ -6534,7 +7280,7 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x18HOST_CONDITION_RETURNING\x10\x04\x12\x1a\n" +
 	"\x16HOST_CONDITION_UNKNOWN\x10\x05\x12\x1a\n" +
 	"\x16HOST_CONDITION_RESIDUE\x10\x06\x12\x17\n" +
-	"\x13HOST_CONDITION_LOST\x10\a2\x8e\x12\n" +
+	"\x13HOST_CONDITION_LOST\x10\a2\xdf\x14\n" +
 	"\x0eControlService\x129\n" +
 	"\x04Plan\x12\x16.squall.v1.PlanRequest\x1a\x17.squall.v1.PlanResponse0\x01\x124\n" +
 	"\x03Run\x12\x15.squall.v1.RunRequest\x1a\x16.squall.v1.RunResponse\x12<\n" +
@@ -6566,8 +7312,12 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\vPutCalendar\x12\x1d.squall.v1.PutCalendarRequest\x1a\x1e.squall.v1.PutCalendarResponse\x12R\n" +
 	"\rListCalendars\x12\x1f.squall.v1.ListCalendarsRequest\x1a .squall.v1.ListCalendarsResponse\x12L\n" +
 	"\vGetCalendar\x12\x1d.squall.v1.GetCalendarRequest\x1a\x1e.squall.v1.GetCalendarResponse\x12U\n" +
-	"\x0eRemoveCalendar\x12 .squall.v1.RemoveCalendarRequest\x1a!.squall.v1.RemoveCalendarResponse\x12?\n" +
-	"\x06Report\x12\x18.squall.v1.ReportRequest\x1a\x19.squall.v1.ReportResponse0\x012\xe7\x03\n" +
+	"\x0eRemoveCalendar\x12 .squall.v1.RemoveCalendarRequest\x1a!.squall.v1.RemoveCalendarResponse\x12O\n" +
+	"\fListArchived\x12\x1e.squall.v1.ListArchivedRequest\x1a\x1f.squall.v1.ListArchivedResponse\x12T\n" +
+	"\rVerifyArchive\x12\x1f.squall.v1.VerifyArchiveRequest\x1a .squall.v1.VerifyArchiveResponse0\x01\x12W\n" +
+	"\x0eExportArchived\x12 .squall.v1.ExportArchivedRequest\x1a!.squall.v1.ExportArchivedResponse0\x01\x12O\n" +
+	"\fPruneArchive\x12\x1e.squall.v1.PruneArchiveRequest\x1a\x1f.squall.v1.PruneArchiveResponse\x12?\n" +
+	"\x06Report\x12\x18.squall.v1.ReportRequest\x1a\x19.squall.v1.ReportResponse0\x012\xc0\x04\n" +
 	"\vPeerService\x12@\n" +
 	"\aPropose\x12\x19.squall.v1.ProposeRequest\x1a\x1a.squall.v1.ProposeResponse\x12Q\n" +
 	"\fProposeLarge\x12\x1e.squall.v1.ProposeLargeRequest\x1a\x1f.squall.v1.ProposeLargeResponse(\x01\x12@\n" +
@@ -6575,7 +7325,8 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x04Push\x12\x16.squall.v1.PushRequest\x1a\x17.squall.v1.PushResponse\x12:\n" +
 	"\x05Alarm\x12\x17.squall.v1.AlarmRequest\x1a\x18.squall.v1.AlarmResponse\x126\n" +
 	"\x03Try\x12\x15.squall.v1.TryRequest\x1a\x16.squall.v1.TryResponse0\x01\x12T\n" +
-	"\rFetchArchived\x12\x1f.squall.v1.FetchArchivedRequest\x1a .squall.v1.FetchArchivedResponse0\x01B\x1bZ\x19squall/proto/squall/v1;pbb\x06proto3"
+	"\rFetchArchived\x12\x1f.squall.v1.FetchArchivedRequest\x1a .squall.v1.FetchArchivedResponse0\x01\x12W\n" +
+	"\x0eVerifyArchived\x12 .squall.v1.VerifyArchivedRequest\x1a!.squall.v1.VerifyArchivedResponse0\x01B\x1bZ\x19squall/proto/squall/v1;pbb\x06proto3"
 
 var (
 	file_squall_v1_control_proto_rawDescOnce sync.Once
@@ -6590,7 +7341,7 @@ func file_squall_v1_control_proto_rawDescGZIP() []byte {
 }
 
 var file_squall_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_squall_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 100)
+var file_squall_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 113)
 var file_squall_v1_control_proto_goTypes = []any{
 	(Standing)(0),                    // 0: squall.v1.Standing
 	(HostCondition)(0),               // 1: squall.v1.HostCondition
@@ -6689,200 +7440,227 @@ var file_squall_v1_control_proto_goTypes = []any{
 	(*RemoveCalendarResponse)(nil),   // 94: squall.v1.RemoveCalendarResponse
 	(*FetchArchivedRequest)(nil),     // 95: squall.v1.FetchArchivedRequest
 	(*FetchArchivedResponse)(nil),    // 96: squall.v1.FetchArchivedResponse
-	nil,                              // 97: squall.v1.PlanRequest.AimEntry
-	nil,                              // 98: squall.v1.RunRequest.AimEntry
-	nil,                              // 99: squall.v1.PutScheduleRequest.AimEntry
-	nil,                              // 100: squall.v1.StepReport.StandingEntry
-	nil,                              // 101: squall.v1.PushRequest.OrdersEntry
-	(*Experiment)(nil),               // 102: squall.v1.Experiment
-	(*Problem)(nil),                  // 103: squall.v1.Problem
-	(*Event)(nil),                    // 104: squall.v1.Event
-	(*HaltLatch)(nil),                // 105: squall.v1.HaltLatch
-	(*RunSummary)(nil),               // 106: squall.v1.RunSummary
-	(*Damage)(nil),                   // 107: squall.v1.Damage
-	(*HostConflict)(nil),             // 108: squall.v1.HostConflict
-	(StepState)(0),                   // 109: squall.v1.StepState
-	(FindingKind)(0),                 // 110: squall.v1.FindingKind
-	(FindingState)(0),                // 111: squall.v1.FindingState
-	(*Registered)(nil),               // 112: squall.v1.Registered
-	(*AuditRecord)(nil),              // 113: squall.v1.AuditRecord
-	(*Scheduled)(nil),                // 114: squall.v1.Scheduled
-	(*Principal)(nil),                // 115: squall.v1.Principal
-	(*OpenStep)(nil),                 // 116: squall.v1.OpenStep
-	(*Finding)(nil),                  // 117: squall.v1.Finding
-	(*Plan)(nil),                     // 118: squall.v1.Plan
-	(EndCause)(0),                    // 119: squall.v1.EndCause
-	(*PlannedPhase)(nil),             // 120: squall.v1.PlannedPhase
-	(*StepStatus)(nil),               // 121: squall.v1.StepStatus
-	(*Command)(nil),                  // 122: squall.v1.Command
-	(*Outcome)(nil),                  // 123: squall.v1.Outcome
-	(*PlannedProbe)(nil),             // 124: squall.v1.PlannedProbe
-	(*ProbeTrial)(nil),               // 125: squall.v1.ProbeTrial
-	(*Pin)(nil),                      // 126: squall.v1.Pin
-	(*KeptExperiment)(nil),           // 127: squall.v1.KeptExperiment
-	(*Calendar)(nil),                 // 128: squall.v1.Calendar
-	(*ZoneRole)(nil),                 // 129: squall.v1.ZoneRole
-	(*Order)(nil),                    // 130: squall.v1.Order
+	(*ListArchivedRequest)(nil),      // 97: squall.v1.ListArchivedRequest
+	(*ListArchivedResponse)(nil),     // 98: squall.v1.ListArchivedResponse
+	(*VerifyArchiveRequest)(nil),     // 99: squall.v1.VerifyArchiveRequest
+	(*VerifyArchiveResponse)(nil),    // 100: squall.v1.VerifyArchiveResponse
+	(*VerifyArchivedRequest)(nil),    // 101: squall.v1.VerifyArchivedRequest
+	(*VerifyArchivedResponse)(nil),   // 102: squall.v1.VerifyArchivedResponse
+	(*ArchiveCheck)(nil),             // 103: squall.v1.ArchiveCheck
+	(*ServerArchive)(nil),            // 104: squall.v1.ServerArchive
+	(*ArchiveFault)(nil),             // 105: squall.v1.ArchiveFault
+	(*ExportArchivedRequest)(nil),    // 106: squall.v1.ExportArchivedRequest
+	(*ExportArchivedResponse)(nil),   // 107: squall.v1.ExportArchivedResponse
+	(*PruneArchiveRequest)(nil),      // 108: squall.v1.PruneArchiveRequest
+	(*PruneArchiveResponse)(nil),     // 109: squall.v1.PruneArchiveResponse
+	nil,                              // 110: squall.v1.PlanRequest.AimEntry
+	nil,                              // 111: squall.v1.RunRequest.AimEntry
+	nil,                              // 112: squall.v1.PutScheduleRequest.AimEntry
+	nil,                              // 113: squall.v1.StepReport.StandingEntry
+	nil,                              // 114: squall.v1.PushRequest.OrdersEntry
+	(*Experiment)(nil),               // 115: squall.v1.Experiment
+	(*Problem)(nil),                  // 116: squall.v1.Problem
+	(*Event)(nil),                    // 117: squall.v1.Event
+	(*HaltLatch)(nil),                // 118: squall.v1.HaltLatch
+	(*RunSummary)(nil),               // 119: squall.v1.RunSummary
+	(*Damage)(nil),                   // 120: squall.v1.Damage
+	(*HostConflict)(nil),             // 121: squall.v1.HostConflict
+	(StepState)(0),                   // 122: squall.v1.StepState
+	(FindingKind)(0),                 // 123: squall.v1.FindingKind
+	(FindingState)(0),                // 124: squall.v1.FindingState
+	(*Registered)(nil),               // 125: squall.v1.Registered
+	(*AuditRecord)(nil),              // 126: squall.v1.AuditRecord
+	(*Scheduled)(nil),                // 127: squall.v1.Scheduled
+	(*Principal)(nil),                // 128: squall.v1.Principal
+	(*OpenStep)(nil),                 // 129: squall.v1.OpenStep
+	(*Finding)(nil),                  // 130: squall.v1.Finding
+	(*Plan)(nil),                     // 131: squall.v1.Plan
+	(EndCause)(0),                    // 132: squall.v1.EndCause
+	(*PlannedPhase)(nil),             // 133: squall.v1.PlannedPhase
+	(*StepStatus)(nil),               // 134: squall.v1.StepStatus
+	(*Command)(nil),                  // 135: squall.v1.Command
+	(*Outcome)(nil),                  // 136: squall.v1.Outcome
+	(*PlannedProbe)(nil),             // 137: squall.v1.PlannedProbe
+	(*ProbeTrial)(nil),               // 138: squall.v1.ProbeTrial
+	(*Pin)(nil),                      // 139: squall.v1.Pin
+	(*KeptExperiment)(nil),           // 140: squall.v1.KeptExperiment
+	(*Calendar)(nil),                 // 141: squall.v1.Calendar
+	(*Archived)(nil),                 // 142: squall.v1.Archived
+	(*ZoneRole)(nil),                 // 143: squall.v1.ZoneRole
+	(*Order)(nil),                    // 144: squall.v1.Order
 }
 var file_squall_v1_control_proto_depIdxs = []int32{
-	102, // 0: squall.v1.PlanRequest.experiment:type_name -> squall.v1.Experiment
-	97,  // 1: squall.v1.PlanRequest.aim:type_name -> squall.v1.PlanRequest.AimEntry
-	102, // 2: squall.v1.RunRequest.experiment:type_name -> squall.v1.Experiment
-	98,  // 3: squall.v1.RunRequest.aim:type_name -> squall.v1.RunRequest.AimEntry
-	103, // 4: squall.v1.RunResponse.warnings:type_name -> squall.v1.Problem
-	103, // 5: squall.v1.RunResponse.refused:type_name -> squall.v1.Problem
-	104, // 6: squall.v1.WatchResponse.event:type_name -> squall.v1.Event
+	115, // 0: squall.v1.PlanRequest.experiment:type_name -> squall.v1.Experiment
+	110, // 1: squall.v1.PlanRequest.aim:type_name -> squall.v1.PlanRequest.AimEntry
+	115, // 2: squall.v1.RunRequest.experiment:type_name -> squall.v1.Experiment
+	111, // 3: squall.v1.RunRequest.aim:type_name -> squall.v1.RunRequest.AimEntry
+	116, // 4: squall.v1.RunResponse.warnings:type_name -> squall.v1.Problem
+	116, // 5: squall.v1.RunResponse.refused:type_name -> squall.v1.Problem
+	117, // 6: squall.v1.WatchResponse.event:type_name -> squall.v1.Event
 	10,  // 7: squall.v1.HaltResponse.hosts:type_name -> squall.v1.HostClean
 	0,   // 8: squall.v1.HostClean.standing:type_name -> squall.v1.Standing
 	10,  // 9: squall.v1.UndoResponse.hosts:type_name -> squall.v1.HostClean
-	105, // 10: squall.v1.Status.halt:type_name -> squall.v1.HaltLatch
-	106, // 11: squall.v1.Status.runs:type_name -> squall.v1.RunSummary
+	118, // 10: squall.v1.Status.halt:type_name -> squall.v1.HaltLatch
+	119, // 11: squall.v1.Status.runs:type_name -> squall.v1.RunSummary
 	20,  // 12: squall.v1.Status.active:type_name -> squall.v1.ActiveStep
 	10,  // 13: squall.v1.Status.residue:type_name -> squall.v1.HostClean
 	19,  // 14: squall.v1.Status.servers:type_name -> squall.v1.ServerStatus
 	18,  // 15: squall.v1.Status.barred:type_name -> squall.v1.BarredHost
-	107, // 16: squall.v1.BarredHost.damage:type_name -> squall.v1.Damage
-	108, // 17: squall.v1.BarredHost.conflict:type_name -> squall.v1.HostConflict
-	109, // 18: squall.v1.ActiveStep.state:type_name -> squall.v1.StepState
+	120, // 16: squall.v1.BarredHost.damage:type_name -> squall.v1.Damage
+	121, // 17: squall.v1.BarredHost.conflict:type_name -> squall.v1.HostConflict
+	122, // 18: squall.v1.ActiveStep.state:type_name -> squall.v1.StepState
 	0,   // 19: squall.v1.ActiveStep.standing:type_name -> squall.v1.Standing
-	106, // 20: squall.v1.LiveRun.run:type_name -> squall.v1.RunSummary
+	119, // 20: squall.v1.LiveRun.run:type_name -> squall.v1.RunSummary
 	24,  // 21: squall.v1.LiveRun.hosts:type_name -> squall.v1.LiveHost
 	25,  // 22: squall.v1.LiveRun.faults:type_name -> squall.v1.LiveFault
 	26,  // 23: squall.v1.LiveRun.probes:type_name -> squall.v1.LiveProbe
 	27,  // 24: squall.v1.LiveRun.rules:type_name -> squall.v1.LiveRule
 	10,  // 25: squall.v1.LiveRun.residue:type_name -> squall.v1.HostClean
 	1,   // 26: squall.v1.LiveHost.condition:type_name -> squall.v1.HostCondition
-	110, // 27: squall.v1.LiveRule.kind:type_name -> squall.v1.FindingKind
-	111, // 28: squall.v1.LiveRule.state:type_name -> squall.v1.FindingState
-	112, // 29: squall.v1.ListHostsResponse.hosts:type_name -> squall.v1.Registered
-	112, // 30: squall.v1.GetHostResponse.host:type_name -> squall.v1.Registered
+	123, // 27: squall.v1.LiveRule.kind:type_name -> squall.v1.FindingKind
+	124, // 28: squall.v1.LiveRule.state:type_name -> squall.v1.FindingState
+	125, // 29: squall.v1.ListHostsResponse.hosts:type_name -> squall.v1.Registered
+	125, // 30: squall.v1.GetHostResponse.host:type_name -> squall.v1.Registered
 	34,  // 31: squall.v1.ListZonesResponse.zones:type_name -> squall.v1.Zone
-	106, // 32: squall.v1.ListRunsResponse.runs:type_name -> squall.v1.RunSummary
-	113, // 33: squall.v1.ListAuditRecordsResponse.audit:type_name -> squall.v1.AuditRecord
-	99,  // 34: squall.v1.PutScheduleRequest.aim:type_name -> squall.v1.PutScheduleRequest.AimEntry
-	103, // 35: squall.v1.PutScheduleResponse.refused:type_name -> squall.v1.Problem
-	114, // 36: squall.v1.PutScheduleResponse.schedule:type_name -> squall.v1.Scheduled
-	103, // 37: squall.v1.PutScheduleResponse.warnings:type_name -> squall.v1.Problem
+	119, // 32: squall.v1.ListRunsResponse.runs:type_name -> squall.v1.RunSummary
+	126, // 33: squall.v1.ListAuditRecordsResponse.audit:type_name -> squall.v1.AuditRecord
+	112, // 34: squall.v1.PutScheduleRequest.aim:type_name -> squall.v1.PutScheduleRequest.AimEntry
+	116, // 35: squall.v1.PutScheduleResponse.refused:type_name -> squall.v1.Problem
+	127, // 36: squall.v1.PutScheduleResponse.schedule:type_name -> squall.v1.Scheduled
+	116, // 37: squall.v1.PutScheduleResponse.warnings:type_name -> squall.v1.Problem
 	45,  // 38: squall.v1.PutScheduleResponse.next:type_name -> squall.v1.NextSlot
 	45,  // 39: squall.v1.NextSlotsResponse.slots:type_name -> squall.v1.NextSlot
-	103, // 40: squall.v1.NextSlotsResponse.refused:type_name -> squall.v1.Problem
-	114, // 41: squall.v1.ListSchedulesResponse.schedules:type_name -> squall.v1.Scheduled
-	115, // 42: squall.v1.PauseScheduleResponse.paused_by:type_name -> squall.v1.Principal
-	116, // 43: squall.v1.ForgetHostResponse.open:type_name -> squall.v1.OpenStep
-	107, // 44: squall.v1.ConfirmDamageResponse.damage:type_name -> squall.v1.Damage
-	106, // 45: squall.v1.RunReport.summary:type_name -> squall.v1.RunSummary
-	117, // 46: squall.v1.RunReport.findings:type_name -> squall.v1.Finding
+	116, // 40: squall.v1.NextSlotsResponse.refused:type_name -> squall.v1.Problem
+	127, // 41: squall.v1.ListSchedulesResponse.schedules:type_name -> squall.v1.Scheduled
+	128, // 42: squall.v1.PauseScheduleResponse.paused_by:type_name -> squall.v1.Principal
+	129, // 43: squall.v1.ForgetHostResponse.open:type_name -> squall.v1.OpenStep
+	120, // 44: squall.v1.ConfirmDamageResponse.damage:type_name -> squall.v1.Damage
+	119, // 45: squall.v1.RunReport.summary:type_name -> squall.v1.RunSummary
+	130, // 46: squall.v1.RunReport.findings:type_name -> squall.v1.Finding
 	61,  // 47: squall.v1.RunReport.phases:type_name -> squall.v1.PhaseReport
 	62,  // 48: squall.v1.RunReport.steps:type_name -> squall.v1.StepReport
 	65,  // 49: squall.v1.RunReport.probes:type_name -> squall.v1.ProbeReport
 	10,  // 50: squall.v1.RunReport.residue:type_name -> squall.v1.HostClean
-	104, // 51: squall.v1.RunReport.events:type_name -> squall.v1.Event
-	118, // 52: squall.v1.RunReport.plan:type_name -> squall.v1.Plan
-	119, // 53: squall.v1.RunReport.end_cause:type_name -> squall.v1.EndCause
-	120, // 54: squall.v1.PhaseReport.planned:type_name -> squall.v1.PlannedPhase
-	121, // 55: squall.v1.StepReport.hosts:type_name -> squall.v1.StepStatus
+	117, // 51: squall.v1.RunReport.events:type_name -> squall.v1.Event
+	131, // 52: squall.v1.RunReport.plan:type_name -> squall.v1.Plan
+	132, // 53: squall.v1.RunReport.end_cause:type_name -> squall.v1.EndCause
+	133, // 54: squall.v1.PhaseReport.planned:type_name -> squall.v1.PlannedPhase
+	134, // 55: squall.v1.StepReport.hosts:type_name -> squall.v1.StepStatus
 	64,  // 56: squall.v1.StepReport.skew:type_name -> squall.v1.Spread
 	64,  // 57: squall.v1.StepReport.late:type_name -> squall.v1.Spread
-	100, // 58: squall.v1.StepReport.standing:type_name -> squall.v1.StepReport.StandingEntry
+	113, // 58: squall.v1.StepReport.standing:type_name -> squall.v1.StepReport.StandingEntry
 	63,  // 59: squall.v1.StepReport.armed_late:type_name -> squall.v1.LateArming
-	122, // 60: squall.v1.ProposeRequest.command:type_name -> squall.v1.Command
-	123, // 61: squall.v1.ProposeResponse.outcome:type_name -> squall.v1.Outcome
-	123, // 62: squall.v1.ProposeLargeResponse.outcome:type_name -> squall.v1.Outcome
-	101, // 63: squall.v1.PushRequest.orders:type_name -> squall.v1.PushRequest.OrdersEntry
-	105, // 64: squall.v1.AlarmRequest.halt:type_name -> squall.v1.HaltLatch
-	124, // 65: squall.v1.TryRequest.probes:type_name -> squall.v1.PlannedProbe
-	125, // 66: squall.v1.Tried.probes:type_name -> squall.v1.ProbeTrial
-	103, // 67: squall.v1.PutExperimentResponse.refused:type_name -> squall.v1.Problem
-	126, // 68: squall.v1.PutExperimentResponse.kept:type_name -> squall.v1.Pin
-	127, // 69: squall.v1.ListExperimentsResponse.experiments:type_name -> squall.v1.KeptExperiment
-	128, // 70: squall.v1.ListCalendarsResponse.calendars:type_name -> squall.v1.Calendar
-	128, // 71: squall.v1.GetCalendarResponse.calendar:type_name -> squall.v1.Calendar
-	129, // 72: squall.v1.PlanRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
-	129, // 73: squall.v1.RunRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
-	129, // 74: squall.v1.PutScheduleRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
-	0,   // 75: squall.v1.StepReport.StandingEntry.value:type_name -> squall.v1.Standing
-	130, // 76: squall.v1.PushRequest.OrdersEntry.value:type_name -> squall.v1.Order
-	2,   // 77: squall.v1.ControlService.Plan:input_type -> squall.v1.PlanRequest
-	4,   // 78: squall.v1.ControlService.Run:input_type -> squall.v1.RunRequest
-	6,   // 79: squall.v1.ControlService.Watch:input_type -> squall.v1.WatchRequest
-	8,   // 80: squall.v1.ControlService.Halt:input_type -> squall.v1.HaltRequest
-	11,  // 81: squall.v1.ControlService.Resume:input_type -> squall.v1.ResumeRequest
-	13,  // 82: squall.v1.ControlService.Undo:input_type -> squall.v1.UndoRequest
-	15,  // 83: squall.v1.ControlService.Status:input_type -> squall.v1.StatusRequest
-	21,  // 84: squall.v1.ControlService.Live:input_type -> squall.v1.LiveRequest
-	28,  // 85: squall.v1.ControlService.ListHosts:input_type -> squall.v1.ListHostsRequest
-	30,  // 86: squall.v1.ControlService.GetHost:input_type -> squall.v1.GetHostRequest
-	32,  // 87: squall.v1.ControlService.ListZones:input_type -> squall.v1.ListZonesRequest
-	35,  // 88: squall.v1.ControlService.ListRuns:input_type -> squall.v1.ListRunsRequest
-	37,  // 89: squall.v1.ControlService.GetRun:input_type -> squall.v1.GetRunRequest
-	39,  // 90: squall.v1.ControlService.ListAuditRecords:input_type -> squall.v1.ListAuditRecordsRequest
-	54,  // 91: squall.v1.ControlService.ForgetHost:input_type -> squall.v1.ForgetHostRequest
-	56,  // 92: squall.v1.ControlService.ConfirmDamage:input_type -> squall.v1.ConfirmDamageRequest
-	41,  // 93: squall.v1.ControlService.PutSchedule:input_type -> squall.v1.PutScheduleRequest
-	46,  // 94: squall.v1.ControlService.ListSchedules:input_type -> squall.v1.ListSchedulesRequest
-	48,  // 95: squall.v1.ControlService.GetSchedule:input_type -> squall.v1.GetScheduleRequest
-	43,  // 96: squall.v1.ControlService.NextSlots:input_type -> squall.v1.NextSlotsRequest
-	50,  // 97: squall.v1.ControlService.PauseSchedule:input_type -> squall.v1.PauseScheduleRequest
-	52,  // 98: squall.v1.ControlService.RemoveSchedule:input_type -> squall.v1.RemoveScheduleRequest
-	79,  // 99: squall.v1.ControlService.PutExperiment:input_type -> squall.v1.PutExperimentRequest
-	81,  // 100: squall.v1.ControlService.ListExperiments:input_type -> squall.v1.ListExperimentsRequest
-	83,  // 101: squall.v1.ControlService.GetExperiment:input_type -> squall.v1.GetExperimentRequest
-	85,  // 102: squall.v1.ControlService.RemoveExperiment:input_type -> squall.v1.RemoveExperimentRequest
-	87,  // 103: squall.v1.ControlService.PutCalendar:input_type -> squall.v1.PutCalendarRequest
-	89,  // 104: squall.v1.ControlService.ListCalendars:input_type -> squall.v1.ListCalendarsRequest
-	91,  // 105: squall.v1.ControlService.GetCalendar:input_type -> squall.v1.GetCalendarRequest
-	93,  // 106: squall.v1.ControlService.RemoveCalendar:input_type -> squall.v1.RemoveCalendarRequest
-	58,  // 107: squall.v1.ControlService.Report:input_type -> squall.v1.ReportRequest
-	66,  // 108: squall.v1.PeerService.Propose:input_type -> squall.v1.ProposeRequest
-	68,  // 109: squall.v1.PeerService.ProposeLarge:input_type -> squall.v1.ProposeLargeRequest
-	70,  // 110: squall.v1.PeerService.Confirm:input_type -> squall.v1.ConfirmRequest
-	72,  // 111: squall.v1.PeerService.Push:input_type -> squall.v1.PushRequest
-	74,  // 112: squall.v1.PeerService.Alarm:input_type -> squall.v1.AlarmRequest
-	76,  // 113: squall.v1.PeerService.Try:input_type -> squall.v1.TryRequest
-	95,  // 114: squall.v1.PeerService.FetchArchived:input_type -> squall.v1.FetchArchivedRequest
-	3,   // 115: squall.v1.ControlService.Plan:output_type -> squall.v1.PlanResponse
-	5,   // 116: squall.v1.ControlService.Run:output_type -> squall.v1.RunResponse
-	7,   // 117: squall.v1.ControlService.Watch:output_type -> squall.v1.WatchResponse
-	9,   // 118: squall.v1.ControlService.Halt:output_type -> squall.v1.HaltResponse
-	12,  // 119: squall.v1.ControlService.Resume:output_type -> squall.v1.ResumeResponse
-	14,  // 120: squall.v1.ControlService.Undo:output_type -> squall.v1.UndoResponse
-	16,  // 121: squall.v1.ControlService.Status:output_type -> squall.v1.StatusResponse
-	22,  // 122: squall.v1.ControlService.Live:output_type -> squall.v1.LiveResponse
-	29,  // 123: squall.v1.ControlService.ListHosts:output_type -> squall.v1.ListHostsResponse
-	31,  // 124: squall.v1.ControlService.GetHost:output_type -> squall.v1.GetHostResponse
-	33,  // 125: squall.v1.ControlService.ListZones:output_type -> squall.v1.ListZonesResponse
-	36,  // 126: squall.v1.ControlService.ListRuns:output_type -> squall.v1.ListRunsResponse
-	38,  // 127: squall.v1.ControlService.GetRun:output_type -> squall.v1.GetRunResponse
-	40,  // 128: squall.v1.ControlService.ListAuditRecords:output_type -> squall.v1.ListAuditRecordsResponse
-	55,  // 129: squall.v1.ControlService.ForgetHost:output_type -> squall.v1.ForgetHostResponse
-	57,  // 130: squall.v1.ControlService.ConfirmDamage:output_type -> squall.v1.ConfirmDamageResponse
-	42,  // 131: squall.v1.ControlService.PutSchedule:output_type -> squall.v1.PutScheduleResponse
-	47,  // 132: squall.v1.ControlService.ListSchedules:output_type -> squall.v1.ListSchedulesResponse
-	49,  // 133: squall.v1.ControlService.GetSchedule:output_type -> squall.v1.GetScheduleResponse
-	44,  // 134: squall.v1.ControlService.NextSlots:output_type -> squall.v1.NextSlotsResponse
-	51,  // 135: squall.v1.ControlService.PauseSchedule:output_type -> squall.v1.PauseScheduleResponse
-	53,  // 136: squall.v1.ControlService.RemoveSchedule:output_type -> squall.v1.RemoveScheduleResponse
-	80,  // 137: squall.v1.ControlService.PutExperiment:output_type -> squall.v1.PutExperimentResponse
-	82,  // 138: squall.v1.ControlService.ListExperiments:output_type -> squall.v1.ListExperimentsResponse
-	84,  // 139: squall.v1.ControlService.GetExperiment:output_type -> squall.v1.GetExperimentResponse
-	86,  // 140: squall.v1.ControlService.RemoveExperiment:output_type -> squall.v1.RemoveExperimentResponse
-	88,  // 141: squall.v1.ControlService.PutCalendar:output_type -> squall.v1.PutCalendarResponse
-	90,  // 142: squall.v1.ControlService.ListCalendars:output_type -> squall.v1.ListCalendarsResponse
-	92,  // 143: squall.v1.ControlService.GetCalendar:output_type -> squall.v1.GetCalendarResponse
-	94,  // 144: squall.v1.ControlService.RemoveCalendar:output_type -> squall.v1.RemoveCalendarResponse
-	59,  // 145: squall.v1.ControlService.Report:output_type -> squall.v1.ReportResponse
-	67,  // 146: squall.v1.PeerService.Propose:output_type -> squall.v1.ProposeResponse
-	69,  // 147: squall.v1.PeerService.ProposeLarge:output_type -> squall.v1.ProposeLargeResponse
-	71,  // 148: squall.v1.PeerService.Confirm:output_type -> squall.v1.ConfirmResponse
-	73,  // 149: squall.v1.PeerService.Push:output_type -> squall.v1.PushResponse
-	75,  // 150: squall.v1.PeerService.Alarm:output_type -> squall.v1.AlarmResponse
-	77,  // 151: squall.v1.PeerService.Try:output_type -> squall.v1.TryResponse
-	96,  // 152: squall.v1.PeerService.FetchArchived:output_type -> squall.v1.FetchArchivedResponse
-	115, // [115:153] is the sub-list for method output_type
-	77,  // [77:115] is the sub-list for method input_type
-	77,  // [77:77] is the sub-list for extension type_name
-	77,  // [77:77] is the sub-list for extension extendee
-	0,   // [0:77] is the sub-list for field type_name
+	135, // 60: squall.v1.ProposeRequest.command:type_name -> squall.v1.Command
+	136, // 61: squall.v1.ProposeResponse.outcome:type_name -> squall.v1.Outcome
+	136, // 62: squall.v1.ProposeLargeResponse.outcome:type_name -> squall.v1.Outcome
+	114, // 63: squall.v1.PushRequest.orders:type_name -> squall.v1.PushRequest.OrdersEntry
+	118, // 64: squall.v1.AlarmRequest.halt:type_name -> squall.v1.HaltLatch
+	137, // 65: squall.v1.TryRequest.probes:type_name -> squall.v1.PlannedProbe
+	138, // 66: squall.v1.Tried.probes:type_name -> squall.v1.ProbeTrial
+	116, // 67: squall.v1.PutExperimentResponse.refused:type_name -> squall.v1.Problem
+	139, // 68: squall.v1.PutExperimentResponse.kept:type_name -> squall.v1.Pin
+	140, // 69: squall.v1.ListExperimentsResponse.experiments:type_name -> squall.v1.KeptExperiment
+	141, // 70: squall.v1.ListCalendarsResponse.calendars:type_name -> squall.v1.Calendar
+	141, // 71: squall.v1.GetCalendarResponse.calendar:type_name -> squall.v1.Calendar
+	142, // 72: squall.v1.ListArchivedResponse.runs:type_name -> squall.v1.Archived
+	104, // 73: squall.v1.ArchiveCheck.servers:type_name -> squall.v1.ServerArchive
+	105, // 74: squall.v1.ServerArchive.faults:type_name -> squall.v1.ArchiveFault
+	143, // 75: squall.v1.PlanRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	143, // 76: squall.v1.RunRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	143, // 77: squall.v1.PutScheduleRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	0,   // 78: squall.v1.StepReport.StandingEntry.value:type_name -> squall.v1.Standing
+	144, // 79: squall.v1.PushRequest.OrdersEntry.value:type_name -> squall.v1.Order
+	2,   // 80: squall.v1.ControlService.Plan:input_type -> squall.v1.PlanRequest
+	4,   // 81: squall.v1.ControlService.Run:input_type -> squall.v1.RunRequest
+	6,   // 82: squall.v1.ControlService.Watch:input_type -> squall.v1.WatchRequest
+	8,   // 83: squall.v1.ControlService.Halt:input_type -> squall.v1.HaltRequest
+	11,  // 84: squall.v1.ControlService.Resume:input_type -> squall.v1.ResumeRequest
+	13,  // 85: squall.v1.ControlService.Undo:input_type -> squall.v1.UndoRequest
+	15,  // 86: squall.v1.ControlService.Status:input_type -> squall.v1.StatusRequest
+	21,  // 87: squall.v1.ControlService.Live:input_type -> squall.v1.LiveRequest
+	28,  // 88: squall.v1.ControlService.ListHosts:input_type -> squall.v1.ListHostsRequest
+	30,  // 89: squall.v1.ControlService.GetHost:input_type -> squall.v1.GetHostRequest
+	32,  // 90: squall.v1.ControlService.ListZones:input_type -> squall.v1.ListZonesRequest
+	35,  // 91: squall.v1.ControlService.ListRuns:input_type -> squall.v1.ListRunsRequest
+	37,  // 92: squall.v1.ControlService.GetRun:input_type -> squall.v1.GetRunRequest
+	39,  // 93: squall.v1.ControlService.ListAuditRecords:input_type -> squall.v1.ListAuditRecordsRequest
+	54,  // 94: squall.v1.ControlService.ForgetHost:input_type -> squall.v1.ForgetHostRequest
+	56,  // 95: squall.v1.ControlService.ConfirmDamage:input_type -> squall.v1.ConfirmDamageRequest
+	41,  // 96: squall.v1.ControlService.PutSchedule:input_type -> squall.v1.PutScheduleRequest
+	46,  // 97: squall.v1.ControlService.ListSchedules:input_type -> squall.v1.ListSchedulesRequest
+	48,  // 98: squall.v1.ControlService.GetSchedule:input_type -> squall.v1.GetScheduleRequest
+	43,  // 99: squall.v1.ControlService.NextSlots:input_type -> squall.v1.NextSlotsRequest
+	50,  // 100: squall.v1.ControlService.PauseSchedule:input_type -> squall.v1.PauseScheduleRequest
+	52,  // 101: squall.v1.ControlService.RemoveSchedule:input_type -> squall.v1.RemoveScheduleRequest
+	79,  // 102: squall.v1.ControlService.PutExperiment:input_type -> squall.v1.PutExperimentRequest
+	81,  // 103: squall.v1.ControlService.ListExperiments:input_type -> squall.v1.ListExperimentsRequest
+	83,  // 104: squall.v1.ControlService.GetExperiment:input_type -> squall.v1.GetExperimentRequest
+	85,  // 105: squall.v1.ControlService.RemoveExperiment:input_type -> squall.v1.RemoveExperimentRequest
+	87,  // 106: squall.v1.ControlService.PutCalendar:input_type -> squall.v1.PutCalendarRequest
+	89,  // 107: squall.v1.ControlService.ListCalendars:input_type -> squall.v1.ListCalendarsRequest
+	91,  // 108: squall.v1.ControlService.GetCalendar:input_type -> squall.v1.GetCalendarRequest
+	93,  // 109: squall.v1.ControlService.RemoveCalendar:input_type -> squall.v1.RemoveCalendarRequest
+	97,  // 110: squall.v1.ControlService.ListArchived:input_type -> squall.v1.ListArchivedRequest
+	99,  // 111: squall.v1.ControlService.VerifyArchive:input_type -> squall.v1.VerifyArchiveRequest
+	106, // 112: squall.v1.ControlService.ExportArchived:input_type -> squall.v1.ExportArchivedRequest
+	108, // 113: squall.v1.ControlService.PruneArchive:input_type -> squall.v1.PruneArchiveRequest
+	58,  // 114: squall.v1.ControlService.Report:input_type -> squall.v1.ReportRequest
+	66,  // 115: squall.v1.PeerService.Propose:input_type -> squall.v1.ProposeRequest
+	68,  // 116: squall.v1.PeerService.ProposeLarge:input_type -> squall.v1.ProposeLargeRequest
+	70,  // 117: squall.v1.PeerService.Confirm:input_type -> squall.v1.ConfirmRequest
+	72,  // 118: squall.v1.PeerService.Push:input_type -> squall.v1.PushRequest
+	74,  // 119: squall.v1.PeerService.Alarm:input_type -> squall.v1.AlarmRequest
+	76,  // 120: squall.v1.PeerService.Try:input_type -> squall.v1.TryRequest
+	95,  // 121: squall.v1.PeerService.FetchArchived:input_type -> squall.v1.FetchArchivedRequest
+	101, // 122: squall.v1.PeerService.VerifyArchived:input_type -> squall.v1.VerifyArchivedRequest
+	3,   // 123: squall.v1.ControlService.Plan:output_type -> squall.v1.PlanResponse
+	5,   // 124: squall.v1.ControlService.Run:output_type -> squall.v1.RunResponse
+	7,   // 125: squall.v1.ControlService.Watch:output_type -> squall.v1.WatchResponse
+	9,   // 126: squall.v1.ControlService.Halt:output_type -> squall.v1.HaltResponse
+	12,  // 127: squall.v1.ControlService.Resume:output_type -> squall.v1.ResumeResponse
+	14,  // 128: squall.v1.ControlService.Undo:output_type -> squall.v1.UndoResponse
+	16,  // 129: squall.v1.ControlService.Status:output_type -> squall.v1.StatusResponse
+	22,  // 130: squall.v1.ControlService.Live:output_type -> squall.v1.LiveResponse
+	29,  // 131: squall.v1.ControlService.ListHosts:output_type -> squall.v1.ListHostsResponse
+	31,  // 132: squall.v1.ControlService.GetHost:output_type -> squall.v1.GetHostResponse
+	33,  // 133: squall.v1.ControlService.ListZones:output_type -> squall.v1.ListZonesResponse
+	36,  // 134: squall.v1.ControlService.ListRuns:output_type -> squall.v1.ListRunsResponse
+	38,  // 135: squall.v1.ControlService.GetRun:output_type -> squall.v1.GetRunResponse
+	40,  // 136: squall.v1.ControlService.ListAuditRecords:output_type -> squall.v1.ListAuditRecordsResponse
+	55,  // 137: squall.v1.ControlService.ForgetHost:output_type -> squall.v1.ForgetHostResponse
+	57,  // 138: squall.v1.ControlService.ConfirmDamage:output_type -> squall.v1.ConfirmDamageResponse
+	42,  // 139: squall.v1.ControlService.PutSchedule:output_type -> squall.v1.PutScheduleResponse
+	47,  // 140: squall.v1.ControlService.ListSchedules:output_type -> squall.v1.ListSchedulesResponse
+	49,  // 141: squall.v1.ControlService.GetSchedule:output_type -> squall.v1.GetScheduleResponse
+	44,  // 142: squall.v1.ControlService.NextSlots:output_type -> squall.v1.NextSlotsResponse
+	51,  // 143: squall.v1.ControlService.PauseSchedule:output_type -> squall.v1.PauseScheduleResponse
+	53,  // 144: squall.v1.ControlService.RemoveSchedule:output_type -> squall.v1.RemoveScheduleResponse
+	80,  // 145: squall.v1.ControlService.PutExperiment:output_type -> squall.v1.PutExperimentResponse
+	82,  // 146: squall.v1.ControlService.ListExperiments:output_type -> squall.v1.ListExperimentsResponse
+	84,  // 147: squall.v1.ControlService.GetExperiment:output_type -> squall.v1.GetExperimentResponse
+	86,  // 148: squall.v1.ControlService.RemoveExperiment:output_type -> squall.v1.RemoveExperimentResponse
+	88,  // 149: squall.v1.ControlService.PutCalendar:output_type -> squall.v1.PutCalendarResponse
+	90,  // 150: squall.v1.ControlService.ListCalendars:output_type -> squall.v1.ListCalendarsResponse
+	92,  // 151: squall.v1.ControlService.GetCalendar:output_type -> squall.v1.GetCalendarResponse
+	94,  // 152: squall.v1.ControlService.RemoveCalendar:output_type -> squall.v1.RemoveCalendarResponse
+	98,  // 153: squall.v1.ControlService.ListArchived:output_type -> squall.v1.ListArchivedResponse
+	100, // 154: squall.v1.ControlService.VerifyArchive:output_type -> squall.v1.VerifyArchiveResponse
+	107, // 155: squall.v1.ControlService.ExportArchived:output_type -> squall.v1.ExportArchivedResponse
+	109, // 156: squall.v1.ControlService.PruneArchive:output_type -> squall.v1.PruneArchiveResponse
+	59,  // 157: squall.v1.ControlService.Report:output_type -> squall.v1.ReportResponse
+	67,  // 158: squall.v1.PeerService.Propose:output_type -> squall.v1.ProposeResponse
+	69,  // 159: squall.v1.PeerService.ProposeLarge:output_type -> squall.v1.ProposeLargeResponse
+	71,  // 160: squall.v1.PeerService.Confirm:output_type -> squall.v1.ConfirmResponse
+	73,  // 161: squall.v1.PeerService.Push:output_type -> squall.v1.PushResponse
+	75,  // 162: squall.v1.PeerService.Alarm:output_type -> squall.v1.AlarmResponse
+	77,  // 163: squall.v1.PeerService.Try:output_type -> squall.v1.TryResponse
+	96,  // 164: squall.v1.PeerService.FetchArchived:output_type -> squall.v1.FetchArchivedResponse
+	102, // 165: squall.v1.PeerService.VerifyArchived:output_type -> squall.v1.VerifyArchivedResponse
+	123, // [123:166] is the sub-list for method output_type
+	80,  // [80:123] is the sub-list for method input_type
+	80,  // [80:80] is the sub-list for extension type_name
+	80,  // [80:80] is the sub-list for extension extendee
+	0,   // [0:80] is the sub-list for field type_name
 }
 
 func init() { file_squall_v1_control_proto_init() }
@@ -6902,7 +7680,7 @@ func file_squall_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_squall_v1_control_proto_rawDesc), len(file_squall_v1_control_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   100,
+			NumMessages:   113,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

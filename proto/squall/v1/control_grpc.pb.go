@@ -64,6 +64,10 @@ const (
 	ControlService_ListCalendars_FullMethodName    = "/squall.v1.ControlService/ListCalendars"
 	ControlService_GetCalendar_FullMethodName      = "/squall.v1.ControlService/GetCalendar"
 	ControlService_RemoveCalendar_FullMethodName   = "/squall.v1.ControlService/RemoveCalendar"
+	ControlService_ListArchived_FullMethodName     = "/squall.v1.ControlService/ListArchived"
+	ControlService_VerifyArchive_FullMethodName    = "/squall.v1.ControlService/VerifyArchive"
+	ControlService_ExportArchived_FullMethodName   = "/squall.v1.ControlService/ExportArchived"
+	ControlService_PruneArchive_FullMethodName     = "/squall.v1.ControlService/PruneArchive"
 	ControlService_Report_FullMethodName           = "/squall.v1.ControlService/Report"
 )
 
@@ -133,6 +137,14 @@ type ControlServiceClient interface {
 	GetCalendar(ctx context.Context, in *GetCalendarRequest, opts ...grpc.CallOption) (*GetCalendarResponse, error)
 	// RemoveCalendar drops a calendar that no schedule names.
 	RemoveCalendar(ctx context.Context, in *RemoveCalendarRequest, opts ...grpc.CallOption) (*RemoveCalendarResponse, error)
+	// ListArchived tells the runs that are sealed, oldest first, in pages: who has them, and what is lacking.
+	ListArchived(ctx context.Context, in *ListArchivedRequest, opts ...grpc.CallOption) (*ListArchivedResponse, error)
+	// VerifyArchive has every server read its archive whole and hold it against its digests.
+	VerifyArchive(ctx context.Context, in *VerifyArchiveRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[VerifyArchiveResponse], error)
+	// ExportArchived tells an archived run as lines of JSON.
+	ExportArchived(ctx context.Context, in *ExportArchivedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportArchivedResponse], error)
+	// PruneArchive lets go of the oldest archived runs, on every server.
+	PruneArchive(ctx context.Context, in *PruneArchiveRequest, opts ...grpc.CallOption) (*PruneArchiveResponse, error)
 	// Report is everything about one run.
 	Report(ctx context.Context, in *ReportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReportResponse], error)
 }
@@ -508,9 +520,67 @@ func (c *controlServiceClient) RemoveCalendar(ctx context.Context, in *RemoveCal
 	return out, nil
 }
 
+func (c *controlServiceClient) ListArchived(ctx context.Context, in *ListArchivedRequest, opts ...grpc.CallOption) (*ListArchivedResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListArchivedResponse)
+	err := c.cc.Invoke(ctx, ControlService_ListArchived_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlServiceClient) VerifyArchive(ctx context.Context, in *VerifyArchiveRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[VerifyArchiveResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &ControlService_ServiceDesc.Streams[7], ControlService_VerifyArchive_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[VerifyArchiveRequest, VerifyArchiveResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ControlService_VerifyArchiveClient = grpc.ServerStreamingClient[VerifyArchiveResponse]
+
+func (c *controlServiceClient) ExportArchived(ctx context.Context, in *ExportArchivedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportArchivedResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &ControlService_ServiceDesc.Streams[8], ControlService_ExportArchived_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ExportArchivedRequest, ExportArchivedResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ControlService_ExportArchivedClient = grpc.ServerStreamingClient[ExportArchivedResponse]
+
+func (c *controlServiceClient) PruneArchive(ctx context.Context, in *PruneArchiveRequest, opts ...grpc.CallOption) (*PruneArchiveResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PruneArchiveResponse)
+	err := c.cc.Invoke(ctx, ControlService_PruneArchive_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *controlServiceClient) Report(ctx context.Context, in *ReportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReportResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &ControlService_ServiceDesc.Streams[7], ControlService_Report_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &ControlService_ServiceDesc.Streams[9], ControlService_Report_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -593,6 +663,14 @@ type ControlServiceServer interface {
 	GetCalendar(context.Context, *GetCalendarRequest) (*GetCalendarResponse, error)
 	// RemoveCalendar drops a calendar that no schedule names.
 	RemoveCalendar(context.Context, *RemoveCalendarRequest) (*RemoveCalendarResponse, error)
+	// ListArchived tells the runs that are sealed, oldest first, in pages: who has them, and what is lacking.
+	ListArchived(context.Context, *ListArchivedRequest) (*ListArchivedResponse, error)
+	// VerifyArchive has every server read its archive whole and hold it against its digests.
+	VerifyArchive(*VerifyArchiveRequest, grpc.ServerStreamingServer[VerifyArchiveResponse]) error
+	// ExportArchived tells an archived run as lines of JSON.
+	ExportArchived(*ExportArchivedRequest, grpc.ServerStreamingServer[ExportArchivedResponse]) error
+	// PruneArchive lets go of the oldest archived runs, on every server.
+	PruneArchive(context.Context, *PruneArchiveRequest) (*PruneArchiveResponse, error)
 	// Report is everything about one run.
 	Report(*ReportRequest, grpc.ServerStreamingServer[ReportResponse]) error
 	mustEmbedUnimplementedControlServiceServer()
@@ -694,6 +772,18 @@ func (UnimplementedControlServiceServer) GetCalendar(context.Context, *GetCalend
 }
 func (UnimplementedControlServiceServer) RemoveCalendar(context.Context, *RemoveCalendarRequest) (*RemoveCalendarResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RemoveCalendar not implemented")
+}
+func (UnimplementedControlServiceServer) ListArchived(context.Context, *ListArchivedRequest) (*ListArchivedResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListArchived not implemented")
+}
+func (UnimplementedControlServiceServer) VerifyArchive(*VerifyArchiveRequest, grpc.ServerStreamingServer[VerifyArchiveResponse]) error {
+	return status.Error(codes.Unimplemented, "method VerifyArchive not implemented")
+}
+func (UnimplementedControlServiceServer) ExportArchived(*ExportArchivedRequest, grpc.ServerStreamingServer[ExportArchivedResponse]) error {
+	return status.Error(codes.Unimplemented, "method ExportArchived not implemented")
+}
+func (UnimplementedControlServiceServer) PruneArchive(context.Context, *PruneArchiveRequest) (*PruneArchiveResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PruneArchive not implemented")
 }
 func (UnimplementedControlServiceServer) Report(*ReportRequest, grpc.ServerStreamingServer[ReportResponse]) error {
 	return status.Error(codes.Unimplemented, "method Report not implemented")
@@ -1210,6 +1300,64 @@ func _ControlService_RemoveCalendar_Handler(srv interface{}, ctx context.Context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ControlService_ListArchived_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListArchivedRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServiceServer).ListArchived(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ControlService_ListArchived_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServiceServer).ListArchived(ctx, req.(*ListArchivedRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ControlService_VerifyArchive_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(VerifyArchiveRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(ControlServiceServer).VerifyArchive(m, &grpc.GenericServerStream[VerifyArchiveRequest, VerifyArchiveResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ControlService_VerifyArchiveServer = grpc.ServerStreamingServer[VerifyArchiveResponse]
+
+func _ControlService_ExportArchived_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ExportArchivedRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(ControlServiceServer).ExportArchived(m, &grpc.GenericServerStream[ExportArchivedRequest, ExportArchivedResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ControlService_ExportArchivedServer = grpc.ServerStreamingServer[ExportArchivedResponse]
+
+func _ControlService_PruneArchive_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PruneArchiveRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServiceServer).PruneArchive(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ControlService_PruneArchive_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServiceServer).PruneArchive(ctx, req.(*PruneArchiveRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _ControlService_Report_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(ReportRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -1320,6 +1468,14 @@ var ControlService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "RemoveCalendar",
 			Handler:    _ControlService_RemoveCalendar_Handler,
 		},
+		{
+			MethodName: "ListArchived",
+			Handler:    _ControlService_ListArchived_Handler,
+		},
+		{
+			MethodName: "PruneArchive",
+			Handler:    _ControlService_PruneArchive_Handler,
+		},
 	},
 	Streams: []grpc.StreamDesc{
 		{
@@ -1358,6 +1514,16 @@ var ControlService_ServiceDesc = grpc.ServiceDesc{
 			ServerStreams: true,
 		},
 		{
+			StreamName:    "VerifyArchive",
+			Handler:       _ControlService_VerifyArchive_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "ExportArchived",
+			Handler:       _ControlService_ExportArchived_Handler,
+			ServerStreams: true,
+		},
+		{
 			StreamName:    "Report",
 			Handler:       _ControlService_Report_Handler,
 			ServerStreams: true,
@@ -1367,13 +1533,14 @@ var ControlService_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
-	PeerService_Propose_FullMethodName       = "/squall.v1.PeerService/Propose"
-	PeerService_ProposeLarge_FullMethodName  = "/squall.v1.PeerService/ProposeLarge"
-	PeerService_Confirm_FullMethodName       = "/squall.v1.PeerService/Confirm"
-	PeerService_Push_FullMethodName          = "/squall.v1.PeerService/Push"
-	PeerService_Alarm_FullMethodName         = "/squall.v1.PeerService/Alarm"
-	PeerService_Try_FullMethodName           = "/squall.v1.PeerService/Try"
-	PeerService_FetchArchived_FullMethodName = "/squall.v1.PeerService/FetchArchived"
+	PeerService_Propose_FullMethodName        = "/squall.v1.PeerService/Propose"
+	PeerService_ProposeLarge_FullMethodName   = "/squall.v1.PeerService/ProposeLarge"
+	PeerService_Confirm_FullMethodName        = "/squall.v1.PeerService/Confirm"
+	PeerService_Push_FullMethodName           = "/squall.v1.PeerService/Push"
+	PeerService_Alarm_FullMethodName          = "/squall.v1.PeerService/Alarm"
+	PeerService_Try_FullMethodName            = "/squall.v1.PeerService/Try"
+	PeerService_FetchArchived_FullMethodName  = "/squall.v1.PeerService/FetchArchived"
+	PeerService_VerifyArchived_FullMethodName = "/squall.v1.PeerService/VerifyArchived"
 )
 
 // PeerServiceClient is the client API for PeerService service.
@@ -1397,6 +1564,8 @@ type PeerServiceClient interface {
 	Try(ctx context.Context, in *TryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[TryResponse], error)
 	// FetchArchived is the file of a run in this server's archive, for one that lacks it.
 	FetchArchived(ctx context.Context, in *FetchArchivedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FetchArchivedResponse], error)
+	// VerifyArchived has this server verify its own archive.
+	VerifyArchived(ctx context.Context, in *VerifyArchivedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[VerifyArchivedResponse], error)
 }
 
 type peerServiceClient struct {
@@ -1498,6 +1667,25 @@ func (c *peerServiceClient) FetchArchived(ctx context.Context, in *FetchArchived
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type PeerService_FetchArchivedClient = grpc.ServerStreamingClient[FetchArchivedResponse]
 
+func (c *peerServiceClient) VerifyArchived(ctx context.Context, in *VerifyArchivedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[VerifyArchivedResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &PeerService_ServiceDesc.Streams[3], PeerService_VerifyArchived_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[VerifyArchivedRequest, VerifyArchivedResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PeerService_VerifyArchivedClient = grpc.ServerStreamingClient[VerifyArchivedResponse]
+
 // PeerServiceServer is the server API for PeerService service.
 // All implementations must embed UnimplementedPeerServiceServer
 // for forward compatibility.
@@ -1519,6 +1707,8 @@ type PeerServiceServer interface {
 	Try(*TryRequest, grpc.ServerStreamingServer[TryResponse]) error
 	// FetchArchived is the file of a run in this server's archive, for one that lacks it.
 	FetchArchived(*FetchArchivedRequest, grpc.ServerStreamingServer[FetchArchivedResponse]) error
+	// VerifyArchived has this server verify its own archive.
+	VerifyArchived(*VerifyArchivedRequest, grpc.ServerStreamingServer[VerifyArchivedResponse]) error
 	mustEmbedUnimplementedPeerServiceServer()
 }
 
@@ -1549,6 +1739,9 @@ func (UnimplementedPeerServiceServer) Try(*TryRequest, grpc.ServerStreamingServe
 }
 func (UnimplementedPeerServiceServer) FetchArchived(*FetchArchivedRequest, grpc.ServerStreamingServer[FetchArchivedResponse]) error {
 	return status.Error(codes.Unimplemented, "method FetchArchived not implemented")
+}
+func (UnimplementedPeerServiceServer) VerifyArchived(*VerifyArchivedRequest, grpc.ServerStreamingServer[VerifyArchivedResponse]) error {
+	return status.Error(codes.Unimplemented, "method VerifyArchived not implemented")
 }
 func (UnimplementedPeerServiceServer) mustEmbedUnimplementedPeerServiceServer() {}
 func (UnimplementedPeerServiceServer) testEmbeddedByValue()                     {}
@@ -1672,6 +1865,17 @@ func _PeerService_FetchArchived_Handler(srv interface{}, stream grpc.ServerStrea
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type PeerService_FetchArchivedServer = grpc.ServerStreamingServer[FetchArchivedResponse]
 
+func _PeerService_VerifyArchived_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(VerifyArchivedRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(PeerServiceServer).VerifyArchived(m, &grpc.GenericServerStream[VerifyArchivedRequest, VerifyArchivedResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PeerService_VerifyArchivedServer = grpc.ServerStreamingServer[VerifyArchivedResponse]
+
 // PeerService_ServiceDesc is the grpc.ServiceDesc for PeerService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1710,6 +1914,11 @@ var PeerService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "FetchArchived",
 			Handler:       _PeerService_FetchArchived_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "VerifyArchived",
+			Handler:       _PeerService_VerifyArchived_Handler,
 			ServerStreams: true,
 		},
 	},

@@ -640,6 +640,7 @@ type Command struct {
 	//	*Command_RemoveCalendar
 	//	*Command_SealRuns
 	//	*Command_RecordArchived
+	//	*Command_PruneArchived
 	Kind          isCommand_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -973,6 +974,15 @@ func (x *Command) GetRecordArchived() *RecordArchived {
 	return nil
 }
 
+func (x *Command) GetPruneArchived() *PruneArchived {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_PruneArchived); ok {
+			return x.PruneArchived
+		}
+	}
+	return nil
+}
+
 type isCommand_Kind interface {
 	isCommand_Kind()
 }
@@ -1115,6 +1125,11 @@ type Command_RecordArchived struct {
 	RecordArchived *RecordArchived `protobuf:"bytes,61,opt,name=record_archived,json=recordArchived,proto3,oneof"`
 }
 
+type Command_PruneArchived struct {
+	// Somebody lets go of archived runs.
+	PruneArchived *PruneArchived `protobuf:"bytes,62,opt,name=prune_archived,json=pruneArchived,proto3,oneof"`
+}
+
 func (*Command_UpdateHosts) isCommand_Kind() {}
 
 func (*Command_AdmitRun) isCommand_Kind() {}
@@ -1174,6 +1189,8 @@ func (*Command_RemoveCalendar) isCommand_Kind() {}
 func (*Command_SealRuns) isCommand_Kind() {}
 
 func (*Command_RecordArchived) isCommand_Kind() {}
+
+func (*Command_PruneArchived) isCommand_Kind() {}
 
 // Principal is who did something, as certificates say.
 type Principal struct {
@@ -3562,6 +3579,51 @@ func (x *RecordArchived) GetRuns() []*Kept {
 	return nil
 }
 
+// PruneArchived lets go of archived runs: each server takes them out of its archive.
+type PruneArchived struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Runs          []string               `protobuf:"bytes,1,rep,name=runs,proto3" json:"runs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PruneArchived) Reset() {
+	*x = PruneArchived{}
+	mi := &file_squall_v1_state_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PruneArchived) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PruneArchived) ProtoMessage() {}
+
+func (x *PruneArchived) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PruneArchived.ProtoReflect.Descriptor instead.
+func (*PruneArchived) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *PruneArchived) GetRuns() []string {
+	if x != nil {
+		return x.Runs
+	}
+	return nil
+}
+
 // Kept is a run in a server's archive.
 type Kept struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3578,7 +3640,7 @@ type Kept struct {
 
 func (x *Kept) Reset() {
 	*x = Kept{}
-	mi := &file_squall_v1_state_proto_msgTypes[37]
+	mi := &file_squall_v1_state_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3590,7 +3652,7 @@ func (x *Kept) String() string {
 func (*Kept) ProtoMessage() {}
 
 func (x *Kept) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[37]
+	mi := &file_squall_v1_state_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3603,7 +3665,7 @@ func (x *Kept) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Kept.ProtoReflect.Descriptor instead.
 func (*Kept) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{37}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Kept) GetRun() string {
@@ -3655,14 +3717,16 @@ type Archived struct {
 	// A majority had it once: the state has let go of its windows, and may of the rest.
 	Released bool `protobuf:"varint,7,opt,name=released,proto3" json:"released,omitempty"`
 	// What it should have and does not; empty for nothing.
-	Lacks         string `protobuf:"bytes,8,opt,name=lacks,proto3" json:"lacks,omitempty"`
+	Lacks string `protobuf:"bytes,8,opt,name=lacks,proto3" json:"lacks,omitempty"`
+	// Somebody let go of it: no server is to have it.
+	Pruned        bool `protobuf:"varint,9,opt,name=pruned,proto3" json:"pruned,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Archived) Reset() {
 	*x = Archived{}
-	mi := &file_squall_v1_state_proto_msgTypes[38]
+	mi := &file_squall_v1_state_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3674,7 +3738,7 @@ func (x *Archived) String() string {
 func (*Archived) ProtoMessage() {}
 
 func (x *Archived) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[38]
+	mi := &file_squall_v1_state_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3687,7 +3751,7 @@ func (x *Archived) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Archived.ProtoReflect.Descriptor instead.
 func (*Archived) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{38}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Archived) GetSummary() *RunSummary {
@@ -3746,6 +3810,13 @@ func (x *Archived) GetLacks() string {
 	return ""
 }
 
+func (x *Archived) GetPruned() bool {
+	if x != nil {
+		return x.Pruned
+	}
+	return false
+}
+
 // Outcome is what a command did.
 type Outcome struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3764,7 +3835,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_squall_v1_state_proto_msgTypes[39]
+	mi := &file_squall_v1_state_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3776,7 +3847,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[39]
+	mi := &file_squall_v1_state_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3789,7 +3860,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{39}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Outcome) GetIndex() uint64 {
@@ -3860,7 +3931,7 @@ type Run struct {
 
 func (x *Run) Reset() {
 	*x = Run{}
-	mi := &file_squall_v1_state_proto_msgTypes[40]
+	mi := &file_squall_v1_state_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3872,7 +3943,7 @@ func (x *Run) String() string {
 func (*Run) ProtoMessage() {}
 
 func (x *Run) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[40]
+	mi := &file_squall_v1_state_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3885,7 +3956,7 @@ func (x *Run) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Run.ProtoReflect.Descriptor instead.
 func (*Run) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{40}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Run) GetId() string {
@@ -4068,7 +4139,7 @@ type RunSummary struct {
 
 func (x *RunSummary) Reset() {
 	*x = RunSummary{}
-	mi := &file_squall_v1_state_proto_msgTypes[41]
+	mi := &file_squall_v1_state_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4080,7 +4151,7 @@ func (x *RunSummary) String() string {
 func (*RunSummary) ProtoMessage() {}
 
 func (x *RunSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[41]
+	mi := &file_squall_v1_state_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4093,7 +4164,7 @@ func (x *RunSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunSummary.ProtoReflect.Descriptor instead.
 func (*RunSummary) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{41}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *RunSummary) GetId() string {
@@ -4202,7 +4273,7 @@ type ProbeTotal struct {
 
 func (x *ProbeTotal) Reset() {
 	*x = ProbeTotal{}
-	mi := &file_squall_v1_state_proto_msgTypes[42]
+	mi := &file_squall_v1_state_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4214,7 +4285,7 @@ func (x *ProbeTotal) String() string {
 func (*ProbeTotal) ProtoMessage() {}
 
 func (x *ProbeTotal) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[42]
+	mi := &file_squall_v1_state_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4227,7 +4298,7 @@ func (x *ProbeTotal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeTotal.ProtoReflect.Descriptor instead.
 func (*ProbeTotal) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{42}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ProbeTotal) GetTotal() *Window {
@@ -4263,7 +4334,7 @@ type StepHosts struct {
 
 func (x *StepHosts) Reset() {
 	*x = StepHosts{}
-	mi := &file_squall_v1_state_proto_msgTypes[43]
+	mi := &file_squall_v1_state_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4275,7 +4346,7 @@ func (x *StepHosts) String() string {
 func (*StepHosts) ProtoMessage() {}
 
 func (x *StepHosts) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[43]
+	mi := &file_squall_v1_state_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4288,7 +4359,7 @@ func (x *StepHosts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepHosts.ProtoReflect.Descriptor instead.
 func (*StepHosts) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{43}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *StepHosts) GetHosts() map[string]*StepStatus {
@@ -4326,7 +4397,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_squall_v1_state_proto_msgTypes[44]
+	mi := &file_squall_v1_state_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4338,7 +4409,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[44]
+	mi := &file_squall_v1_state_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4351,7 +4422,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{44}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Event) GetIndex() uint64 {
@@ -4452,7 +4523,7 @@ type Registered struct {
 
 func (x *Registered) Reset() {
 	*x = Registered{}
-	mi := &file_squall_v1_state_proto_msgTypes[45]
+	mi := &file_squall_v1_state_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4464,7 +4535,7 @@ func (x *Registered) String() string {
 func (*Registered) ProtoMessage() {}
 
 func (x *Registered) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[45]
+	mi := &file_squall_v1_state_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4477,7 +4548,7 @@ func (x *Registered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Registered.ProtoReflect.Descriptor instead.
 func (*Registered) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{45}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Registered) GetHost() *Host {
@@ -4586,7 +4657,7 @@ type OpenStep struct {
 
 func (x *OpenStep) Reset() {
 	*x = OpenStep{}
-	mi := &file_squall_v1_state_proto_msgTypes[46]
+	mi := &file_squall_v1_state_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4598,7 +4669,7 @@ func (x *OpenStep) String() string {
 func (*OpenStep) ProtoMessage() {}
 
 func (x *OpenStep) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[46]
+	mi := &file_squall_v1_state_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4611,7 +4682,7 @@ func (x *OpenStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenStep.ProtoReflect.Descriptor instead.
 func (*OpenStep) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{46}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *OpenStep) GetRun() string {
@@ -4656,7 +4727,7 @@ type HostConflict struct {
 
 func (x *HostConflict) Reset() {
 	*x = HostConflict{}
-	mi := &file_squall_v1_state_proto_msgTypes[47]
+	mi := &file_squall_v1_state_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4668,7 +4739,7 @@ func (x *HostConflict) String() string {
 func (*HostConflict) ProtoMessage() {}
 
 func (x *HostConflict) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[47]
+	mi := &file_squall_v1_state_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4681,7 +4752,7 @@ func (x *HostConflict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostConflict.ProtoReflect.Descriptor instead.
 func (*HostConflict) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{47}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *HostConflict) GetInstance() string {
@@ -4722,7 +4793,7 @@ type AuditRecord struct {
 
 func (x *AuditRecord) Reset() {
 	*x = AuditRecord{}
-	mi := &file_squall_v1_state_proto_msgTypes[48]
+	mi := &file_squall_v1_state_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4734,7 +4805,7 @@ func (x *AuditRecord) String() string {
 func (*AuditRecord) ProtoMessage() {}
 
 func (x *AuditRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[48]
+	mi := &file_squall_v1_state_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4747,7 +4818,7 @@ func (x *AuditRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditRecord.ProtoReflect.Descriptor instead.
 func (*AuditRecord) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{48}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *AuditRecord) GetIndex() uint64 {
@@ -4836,7 +4907,7 @@ type State struct {
 
 func (x *State) Reset() {
 	*x = State{}
-	mi := &file_squall_v1_state_proto_msgTypes[49]
+	mi := &file_squall_v1_state_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4848,7 +4919,7 @@ func (x *State) String() string {
 func (*State) ProtoMessage() {}
 
 func (x *State) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[49]
+	mi := &file_squall_v1_state_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4861,7 +4932,7 @@ func (x *State) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use State.ProtoReflect.Descriptor instead.
 func (*State) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{49}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *State) GetIndex() uint64 {
@@ -5008,7 +5079,7 @@ type AppliedCommand struct {
 
 func (x *AppliedCommand) Reset() {
 	*x = AppliedCommand{}
-	mi := &file_squall_v1_state_proto_msgTypes[50]
+	mi := &file_squall_v1_state_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5020,7 +5091,7 @@ func (x *AppliedCommand) String() string {
 func (*AppliedCommand) ProtoMessage() {}
 
 func (x *AppliedCommand) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[50]
+	mi := &file_squall_v1_state_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5033,7 +5104,7 @@ func (x *AppliedCommand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppliedCommand.ProtoReflect.Descriptor instead.
 func (*AppliedCommand) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{50}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *AppliedCommand) GetId() string {
@@ -5061,7 +5132,7 @@ type PutExperiment struct {
 
 func (x *PutExperiment) Reset() {
 	*x = PutExperiment{}
-	mi := &file_squall_v1_state_proto_msgTypes[51]
+	mi := &file_squall_v1_state_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5073,7 +5144,7 @@ func (x *PutExperiment) String() string {
 func (*PutExperiment) ProtoMessage() {}
 
 func (x *PutExperiment) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[51]
+	mi := &file_squall_v1_state_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5086,7 +5157,7 @@ func (x *PutExperiment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutExperiment.ProtoReflect.Descriptor instead.
 func (*PutExperiment) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{51}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *PutExperiment) GetName() string {
@@ -5115,7 +5186,7 @@ type RemoveExperiment struct {
 
 func (x *RemoveExperiment) Reset() {
 	*x = RemoveExperiment{}
-	mi := &file_squall_v1_state_proto_msgTypes[52]
+	mi := &file_squall_v1_state_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5127,7 +5198,7 @@ func (x *RemoveExperiment) String() string {
 func (*RemoveExperiment) ProtoMessage() {}
 
 func (x *RemoveExperiment) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[52]
+	mi := &file_squall_v1_state_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5140,7 +5211,7 @@ func (x *RemoveExperiment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveExperiment.ProtoReflect.Descriptor instead.
 func (*RemoveExperiment) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{52}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *RemoveExperiment) GetName() string {
@@ -5169,7 +5240,7 @@ type Pin struct {
 
 func (x *Pin) Reset() {
 	*x = Pin{}
-	mi := &file_squall_v1_state_proto_msgTypes[53]
+	mi := &file_squall_v1_state_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5181,7 +5252,7 @@ func (x *Pin) String() string {
 func (*Pin) ProtoMessage() {}
 
 func (x *Pin) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[53]
+	mi := &file_squall_v1_state_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5194,7 +5265,7 @@ func (x *Pin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pin.ProtoReflect.Descriptor instead.
 func (*Pin) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{53}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *Pin) GetExperiment() string {
@@ -5223,7 +5294,7 @@ type KeptExperiment struct {
 
 func (x *KeptExperiment) Reset() {
 	*x = KeptExperiment{}
-	mi := &file_squall_v1_state_proto_msgTypes[54]
+	mi := &file_squall_v1_state_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5235,7 +5306,7 @@ func (x *KeptExperiment) String() string {
 func (*KeptExperiment) ProtoMessage() {}
 
 func (x *KeptExperiment) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[54]
+	mi := &file_squall_v1_state_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5248,7 +5319,7 @@ func (x *KeptExperiment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeptExperiment.ProtoReflect.Descriptor instead.
 func (*KeptExperiment) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{54}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *KeptExperiment) GetName() string {
@@ -5283,7 +5354,7 @@ type ExperimentVersion struct {
 
 func (x *ExperimentVersion) Reset() {
 	*x = ExperimentVersion{}
-	mi := &file_squall_v1_state_proto_msgTypes[55]
+	mi := &file_squall_v1_state_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5295,7 +5366,7 @@ func (x *ExperimentVersion) String() string {
 func (*ExperimentVersion) ProtoMessage() {}
 
 func (x *ExperimentVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[55]
+	mi := &file_squall_v1_state_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5308,7 +5379,7 @@ func (x *ExperimentVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExperimentVersion.ProtoReflect.Descriptor instead.
 func (*ExperimentVersion) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{55}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ExperimentVersion) GetDigest() string {
@@ -5363,7 +5434,7 @@ type PutCalendar struct {
 
 func (x *PutCalendar) Reset() {
 	*x = PutCalendar{}
-	mi := &file_squall_v1_state_proto_msgTypes[56]
+	mi := &file_squall_v1_state_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5375,7 +5446,7 @@ func (x *PutCalendar) String() string {
 func (*PutCalendar) ProtoMessage() {}
 
 func (x *PutCalendar) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[56]
+	mi := &file_squall_v1_state_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5388,7 +5459,7 @@ func (x *PutCalendar) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutCalendar.ProtoReflect.Descriptor instead.
 func (*PutCalendar) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{56}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *PutCalendar) GetCalendar() *Calendar {
@@ -5408,7 +5479,7 @@ type RemoveCalendar struct {
 
 func (x *RemoveCalendar) Reset() {
 	*x = RemoveCalendar{}
-	mi := &file_squall_v1_state_proto_msgTypes[57]
+	mi := &file_squall_v1_state_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5420,7 +5491,7 @@ func (x *RemoveCalendar) String() string {
 func (*RemoveCalendar) ProtoMessage() {}
 
 func (x *RemoveCalendar) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[57]
+	mi := &file_squall_v1_state_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5433,7 +5504,7 @@ func (x *RemoveCalendar) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveCalendar.ProtoReflect.Descriptor instead.
 func (*RemoveCalendar) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{57}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *RemoveCalendar) GetName() string {
@@ -5460,7 +5531,7 @@ type Calendar struct {
 
 func (x *Calendar) Reset() {
 	*x = Calendar{}
-	mi := &file_squall_v1_state_proto_msgTypes[58]
+	mi := &file_squall_v1_state_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5472,7 +5543,7 @@ func (x *Calendar) String() string {
 func (*Calendar) ProtoMessage() {}
 
 func (x *Calendar) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[58]
+	mi := &file_squall_v1_state_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5485,7 +5556,7 @@ func (x *Calendar) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Calendar.ProtoReflect.Descriptor instead.
 func (*Calendar) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{58}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *Calendar) GetName() string {
@@ -5527,7 +5598,7 @@ var File_squall_v1_state_proto protoreflect.FileDescriptor
 
 const file_squall_v1_state_proto_rawDesc = "" +
 	"\n" +
-	"\x15squall/v1/state.proto\x12\tsquall.v1\x1a\x15squall/v1/agent.proto\x1a\x1asquall/v1/experiment.proto\x1a\x14squall/v1/host.proto\x1a\x12squall/v1/op.proto\x1a\x14squall/v1/plan.proto\"\x98\x0e\n" +
+	"\x15squall/v1/state.proto\x12\tsquall.v1\x1a\x15squall/v1/agent.proto\x1a\x1asquall/v1/experiment.proto\x1a\x14squall/v1/host.proto\x1a\x12squall/v1/op.proto\x1a\x14squall/v1/plan.proto\"\xdb\x0e\n" +
 	"\aCommand\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\"\n" +
 	"\rat_unix_nanos\x18\x02 \x01(\x03R\vatUnixNanos\x12$\n" +
@@ -5565,7 +5636,8 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\fput_calendar\x184 \x01(\v2\x16.squall.v1.PutCalendarH\x00R\vputCalendar\x12D\n" +
 	"\x0fremove_calendar\x185 \x01(\v2\x19.squall.v1.RemoveCalendarH\x00R\x0eremoveCalendar\x122\n" +
 	"\tseal_runs\x18< \x01(\v2\x13.squall.v1.SealRunsH\x00R\bsealRuns\x12D\n" +
-	"\x0frecord_archived\x18= \x01(\v2\x19.squall.v1.RecordArchivedH\x00R\x0erecordArchivedB\x06\n" +
+	"\x0frecord_archived\x18= \x01(\v2\x19.squall.v1.RecordArchivedH\x00R\x0erecordArchived\x12A\n" +
+	"\x0eprune_archived\x18> \x01(\v2\x18.squall.v1.PruneArchivedH\x00R\rpruneArchivedB\x06\n" +
 	"\x04kind\"\x82\x01\n" +
 	"\tPrincipal\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12#\n" +
@@ -5750,13 +5822,15 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x0eRecordArchived\x12\x16\n" +
 	"\x06server\x18\x01 \x01(\tR\x06server\x12\x18\n" +
 	"\aservers\x18\x02 \x01(\rR\aservers\x12#\n" +
-	"\x04runs\x18\x03 \x03(\v2\x0f.squall.v1.KeptR\x04runs\"t\n" +
+	"\x04runs\x18\x03 \x03(\v2\x0f.squall.v1.KeptR\x04runs\"#\n" +
+	"\rPruneArchived\x12\x12\n" +
+	"\x04runs\x18\x01 \x03(\tR\x04runs\"t\n" +
 	"\x04Kept\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x16\n" +
 	"\x06digest\x18\x02 \x01(\fR\x06digest\x12\x14\n" +
 	"\x05bytes\x18\x03 \x01(\x04R\x05bytes\x12\x18\n" +
 	"\awindows\x18\x04 \x01(\x04R\awindows\x12\x12\n" +
-	"\x04gone\x18\x05 \x01(\bR\x04gone\"\xf7\x01\n" +
+	"\x04gone\x18\x05 \x01(\bR\x04gone\"\x8f\x02\n" +
 	"\bArchived\x12/\n" +
 	"\asummary\x18\x01 \x01(\v2\x15.squall.v1.RunSummaryR\asummary\x12&\n" +
 	"\x0fdone_unix_nanos\x18\x02 \x01(\x03R\rdoneUnixNanos\x12\x16\n" +
@@ -5765,7 +5839,8 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\awindows\x18\x05 \x01(\x04R\awindows\x12\x18\n" +
 	"\aservers\x18\x06 \x03(\tR\aservers\x12\x1a\n" +
 	"\breleased\x18\a \x01(\bR\breleased\x12\x14\n" +
-	"\x05lacks\x18\b \x01(\tR\x05lacks\"\x90\x01\n" +
+	"\x05lacks\x18\b \x01(\tR\x05lacks\x12\x16\n" +
+	"\x06pruned\x18\t \x01(\bR\x06pruned\"\x90\x01\n" +
 	"\aOutcome\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12)\n" +
 	"\x10repeated_command\x18\x02 \x01(\bR\x0frepeatedCommand\x12,\n" +
@@ -6054,7 +6129,7 @@ func file_squall_v1_state_proto_rawDescGZIP() []byte {
 }
 
 var file_squall_v1_state_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
-var file_squall_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 73)
+var file_squall_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 74)
 var file_squall_v1_state_proto_goTypes = []any{
 	(Role)(0),                 // 0: squall.v1.Role
 	(SlotOutcome)(0),          // 1: squall.v1.SlotOutcome
@@ -6102,53 +6177,54 @@ var file_squall_v1_state_proto_goTypes = []any{
 	(*BeginPhase)(nil),        // 43: squall.v1.BeginPhase
 	(*SealRuns)(nil),          // 44: squall.v1.SealRuns
 	(*RecordArchived)(nil),    // 45: squall.v1.RecordArchived
-	(*Kept)(nil),              // 46: squall.v1.Kept
-	(*Archived)(nil),          // 47: squall.v1.Archived
-	(*Outcome)(nil),           // 48: squall.v1.Outcome
-	(*Run)(nil),               // 49: squall.v1.Run
-	(*RunSummary)(nil),        // 50: squall.v1.RunSummary
-	(*ProbeTotal)(nil),        // 51: squall.v1.ProbeTotal
-	(*StepHosts)(nil),         // 52: squall.v1.StepHosts
-	(*Event)(nil),             // 53: squall.v1.Event
-	(*Registered)(nil),        // 54: squall.v1.Registered
-	(*OpenStep)(nil),          // 55: squall.v1.OpenStep
-	(*HostConflict)(nil),      // 56: squall.v1.HostConflict
-	(*AuditRecord)(nil),       // 57: squall.v1.AuditRecord
-	(*State)(nil),             // 58: squall.v1.State
-	(*AppliedCommand)(nil),    // 59: squall.v1.AppliedCommand
-	(*PutExperiment)(nil),     // 60: squall.v1.PutExperiment
-	(*RemoveExperiment)(nil),  // 61: squall.v1.RemoveExperiment
-	(*Pin)(nil),               // 62: squall.v1.Pin
-	(*KeptExperiment)(nil),    // 63: squall.v1.KeptExperiment
-	(*ExperimentVersion)(nil), // 64: squall.v1.ExperimentVersion
-	(*PutCalendar)(nil),       // 65: squall.v1.PutCalendar
-	(*RemoveCalendar)(nil),    // 66: squall.v1.RemoveCalendar
-	(*Calendar)(nil),          // 67: squall.v1.Calendar
-	nil,                       // 68: squall.v1.PutSchedule.AimEntry
-	nil,                       // 69: squall.v1.Scheduled.AimEntry
-	nil,                       // 70: squall.v1.Run.EnteredUnixNanosEntry
-	nil,                       // 71: squall.v1.Run.StepsEntry
-	nil,                       // 72: squall.v1.StepHosts.HostsEntry
-	nil,                       // 73: squall.v1.StepHosts.TokenUnixNanosEntry
-	nil,                       // 74: squall.v1.State.HostsEntry
-	nil,                       // 75: squall.v1.State.RunsEntry
-	nil,                       // 76: squall.v1.State.OrderIndexEntry
-	nil,                       // 77: squall.v1.State.HaltIndexEntry
-	nil,                       // 78: squall.v1.State.SchedulesEntry
-	nil,                       // 79: squall.v1.State.ExperimentsEntry
-	nil,                       // 80: squall.v1.State.CalendarsEntry
-	nil,                       // 81: squall.v1.State.ArchivedEntry
-	(*Host)(nil),              // 82: squall.v1.Host
-	(*Damage)(nil),            // 83: squall.v1.Damage
-	(*Experiment)(nil),        // 84: squall.v1.Experiment
-	(*Plan)(nil),              // 85: squall.v1.Plan
-	(*StepStatus)(nil),        // 86: squall.v1.StepStatus
-	(*Window)(nil),            // 87: squall.v1.Window
-	(*Guardrails)(nil),        // 88: squall.v1.Guardrails
-	(*Problem)(nil),           // 89: squall.v1.Problem
-	(*StepKey)(nil),           // 90: squall.v1.StepKey
-	(*HaltLatch)(nil),         // 91: squall.v1.HaltLatch
-	(*ZoneRole)(nil),          // 92: squall.v1.ZoneRole
+	(*PruneArchived)(nil),     // 46: squall.v1.PruneArchived
+	(*Kept)(nil),              // 47: squall.v1.Kept
+	(*Archived)(nil),          // 48: squall.v1.Archived
+	(*Outcome)(nil),           // 49: squall.v1.Outcome
+	(*Run)(nil),               // 50: squall.v1.Run
+	(*RunSummary)(nil),        // 51: squall.v1.RunSummary
+	(*ProbeTotal)(nil),        // 52: squall.v1.ProbeTotal
+	(*StepHosts)(nil),         // 53: squall.v1.StepHosts
+	(*Event)(nil),             // 54: squall.v1.Event
+	(*Registered)(nil),        // 55: squall.v1.Registered
+	(*OpenStep)(nil),          // 56: squall.v1.OpenStep
+	(*HostConflict)(nil),      // 57: squall.v1.HostConflict
+	(*AuditRecord)(nil),       // 58: squall.v1.AuditRecord
+	(*State)(nil),             // 59: squall.v1.State
+	(*AppliedCommand)(nil),    // 60: squall.v1.AppliedCommand
+	(*PutExperiment)(nil),     // 61: squall.v1.PutExperiment
+	(*RemoveExperiment)(nil),  // 62: squall.v1.RemoveExperiment
+	(*Pin)(nil),               // 63: squall.v1.Pin
+	(*KeptExperiment)(nil),    // 64: squall.v1.KeptExperiment
+	(*ExperimentVersion)(nil), // 65: squall.v1.ExperimentVersion
+	(*PutCalendar)(nil),       // 66: squall.v1.PutCalendar
+	(*RemoveCalendar)(nil),    // 67: squall.v1.RemoveCalendar
+	(*Calendar)(nil),          // 68: squall.v1.Calendar
+	nil,                       // 69: squall.v1.PutSchedule.AimEntry
+	nil,                       // 70: squall.v1.Scheduled.AimEntry
+	nil,                       // 71: squall.v1.Run.EnteredUnixNanosEntry
+	nil,                       // 72: squall.v1.Run.StepsEntry
+	nil,                       // 73: squall.v1.StepHosts.HostsEntry
+	nil,                       // 74: squall.v1.StepHosts.TokenUnixNanosEntry
+	nil,                       // 75: squall.v1.State.HostsEntry
+	nil,                       // 76: squall.v1.State.RunsEntry
+	nil,                       // 77: squall.v1.State.OrderIndexEntry
+	nil,                       // 78: squall.v1.State.HaltIndexEntry
+	nil,                       // 79: squall.v1.State.SchedulesEntry
+	nil,                       // 80: squall.v1.State.ExperimentsEntry
+	nil,                       // 81: squall.v1.State.CalendarsEntry
+	nil,                       // 82: squall.v1.State.ArchivedEntry
+	(*Host)(nil),              // 83: squall.v1.Host
+	(*Damage)(nil),            // 84: squall.v1.Damage
+	(*Experiment)(nil),        // 85: squall.v1.Experiment
+	(*Plan)(nil),              // 86: squall.v1.Plan
+	(*StepStatus)(nil),        // 87: squall.v1.StepStatus
+	(*Window)(nil),            // 88: squall.v1.Window
+	(*Guardrails)(nil),        // 89: squall.v1.Guardrails
+	(*Problem)(nil),           // 90: squall.v1.Problem
+	(*StepKey)(nil),           // 91: squall.v1.StepKey
+	(*HaltLatch)(nil),         // 92: squall.v1.HaltLatch
+	(*ZoneRole)(nil),          // 93: squall.v1.ZoneRole
 }
 var file_squall_v1_state_proto_depIdxs = []int32{
 	10,  // 0: squall.v1.Command.by:type_name -> squall.v1.Principal
@@ -6176,116 +6252,117 @@ var file_squall_v1_state_proto_depIdxs = []int32{
 	17,  // 22: squall.v1.Command.pause_schedule:type_name -> squall.v1.PauseSchedule
 	18,  // 23: squall.v1.Command.pass_slot:type_name -> squall.v1.PassSlot
 	19,  // 24: squall.v1.Command.hold_slot:type_name -> squall.v1.HoldSlot
-	60,  // 25: squall.v1.Command.put_experiment:type_name -> squall.v1.PutExperiment
-	61,  // 26: squall.v1.Command.remove_experiment:type_name -> squall.v1.RemoveExperiment
-	65,  // 27: squall.v1.Command.put_calendar:type_name -> squall.v1.PutCalendar
-	66,  // 28: squall.v1.Command.remove_calendar:type_name -> squall.v1.RemoveCalendar
+	61,  // 25: squall.v1.Command.put_experiment:type_name -> squall.v1.PutExperiment
+	62,  // 26: squall.v1.Command.remove_experiment:type_name -> squall.v1.RemoveExperiment
+	66,  // 27: squall.v1.Command.put_calendar:type_name -> squall.v1.PutCalendar
+	67,  // 28: squall.v1.Command.remove_calendar:type_name -> squall.v1.RemoveCalendar
 	44,  // 29: squall.v1.Command.seal_runs:type_name -> squall.v1.SealRuns
 	45,  // 30: squall.v1.Command.record_archived:type_name -> squall.v1.RecordArchived
-	0,   // 31: squall.v1.Principal.role:type_name -> squall.v1.Role
-	12,  // 32: squall.v1.UpdateHosts.hosts:type_name -> squall.v1.HostUpdate
-	82,  // 33: squall.v1.HostUpdate.host:type_name -> squall.v1.Host
-	56,  // 34: squall.v1.HostUpdate.conflict:type_name -> squall.v1.HostConflict
-	83,  // 35: squall.v1.HostUpdate.damage:type_name -> squall.v1.Damage
-	84,  // 36: squall.v1.AdmitRun.experiment:type_name -> squall.v1.Experiment
-	85,  // 37: squall.v1.AdmitRun.plan:type_name -> squall.v1.Plan
-	14,  // 38: squall.v1.AdmitRun.slot:type_name -> squall.v1.SlotRef
-	84,  // 39: squall.v1.PutSchedule.experiment:type_name -> squall.v1.Experiment
-	68,  // 40: squall.v1.PutSchedule.aim:type_name -> squall.v1.PutSchedule.AimEntry
-	62,  // 41: squall.v1.PutSchedule.pin:type_name -> squall.v1.Pin
-	14,  // 42: squall.v1.PassSlot.slot:type_name -> squall.v1.SlotRef
-	1,   // 43: squall.v1.PassSlot.outcome:type_name -> squall.v1.SlotOutcome
-	14,  // 44: squall.v1.HoldSlot.slot:type_name -> squall.v1.SlotRef
-	14,  // 45: squall.v1.SlotRetry.slot:type_name -> squall.v1.SlotRef
-	84,  // 46: squall.v1.Scheduled.experiment:type_name -> squall.v1.Experiment
-	69,  // 47: squall.v1.Scheduled.aim:type_name -> squall.v1.Scheduled.AimEntry
-	10,  // 48: squall.v1.Scheduled.by:type_name -> squall.v1.Principal
-	23,  // 49: squall.v1.Scheduled.history:type_name -> squall.v1.SlotRecord
-	10,  // 50: squall.v1.Scheduled.paused_by:type_name -> squall.v1.Principal
-	21,  // 51: squall.v1.Scheduled.retry:type_name -> squall.v1.SlotRetry
-	20,  // 52: squall.v1.Scheduled.held:type_name -> squall.v1.SlotHold
-	62,  // 53: squall.v1.Scheduled.pin:type_name -> squall.v1.Pin
-	67,  // 54: squall.v1.Scheduled.calendars:type_name -> squall.v1.Calendar
-	1,   // 55: squall.v1.SlotRecord.outcome:type_name -> squall.v1.SlotOutcome
-	3,   // 56: squall.v1.SlotRecord.verdict:type_name -> squall.v1.Verdict
-	2,   // 57: squall.v1.EndRun.cause:type_name -> squall.v1.EndCause
-	3,   // 58: squall.v1.Finish.verdict:type_name -> squall.v1.Verdict
-	30,  // 59: squall.v1.Finish.findings:type_name -> squall.v1.Finding
-	4,   // 60: squall.v1.Finding.kind:type_name -> squall.v1.FindingKind
-	5,   // 61: squall.v1.Finding.state:type_name -> squall.v1.FindingState
-	31,  // 62: squall.v1.Finding.basis:type_name -> squall.v1.Basis
-	32,  // 63: squall.v1.Finding.gap:type_name -> squall.v1.Gap
-	86,  // 64: squall.v1.RecordSteps.steps:type_name -> squall.v1.StepStatus
-	87,  // 65: squall.v1.RecordWindows.windows:type_name -> squall.v1.Window
-	88,  // 66: squall.v1.SetGuardrails.guardrails:type_name -> squall.v1.Guardrails
-	50,  // 67: squall.v1.SealRuns.runs:type_name -> squall.v1.RunSummary
-	46,  // 68: squall.v1.RecordArchived.runs:type_name -> squall.v1.Kept
-	50,  // 69: squall.v1.Archived.summary:type_name -> squall.v1.RunSummary
-	89,  // 70: squall.v1.Outcome.refused:type_name -> squall.v1.Problem
-	84,  // 71: squall.v1.Run.experiment:type_name -> squall.v1.Experiment
-	85,  // 72: squall.v1.Run.plan:type_name -> squall.v1.Plan
-	10,  // 73: squall.v1.Run.by:type_name -> squall.v1.Principal
-	6,   // 74: squall.v1.Run.state:type_name -> squall.v1.RunState
-	70,  // 75: squall.v1.Run.entered_unix_nanos:type_name -> squall.v1.Run.EnteredUnixNanosEntry
-	2,   // 76: squall.v1.Run.end_cause:type_name -> squall.v1.EndCause
-	71,  // 77: squall.v1.Run.steps:type_name -> squall.v1.Run.StepsEntry
-	3,   // 78: squall.v1.Run.verdict:type_name -> squall.v1.Verdict
-	30,  // 79: squall.v1.Run.findings:type_name -> squall.v1.Finding
-	53,  // 80: squall.v1.Run.events:type_name -> squall.v1.Event
-	51,  // 81: squall.v1.Run.totals:type_name -> squall.v1.ProbeTotal
-	10,  // 82: squall.v1.Run.ended_by:type_name -> squall.v1.Principal
-	14,  // 83: squall.v1.Run.slot:type_name -> squall.v1.SlotRef
-	6,   // 84: squall.v1.RunSummary.state:type_name -> squall.v1.RunState
-	3,   // 85: squall.v1.RunSummary.verdict:type_name -> squall.v1.Verdict
-	10,  // 86: squall.v1.RunSummary.by:type_name -> squall.v1.Principal
-	7,   // 87: squall.v1.RunSummary.place:type_name -> squall.v1.RunPlace
-	87,  // 88: squall.v1.ProbeTotal.total:type_name -> squall.v1.Window
-	87,  // 89: squall.v1.ProbeTotal.worst:type_name -> squall.v1.Window
-	72,  // 90: squall.v1.StepHosts.hosts:type_name -> squall.v1.StepHosts.HostsEntry
-	73,  // 91: squall.v1.StepHosts.token_unix_nanos:type_name -> squall.v1.StepHosts.TokenUnixNanosEntry
-	8,   // 92: squall.v1.Event.kind:type_name -> squall.v1.EventKind
-	86,  // 93: squall.v1.Event.step:type_name -> squall.v1.StepStatus
-	6,   // 94: squall.v1.Event.state:type_name -> squall.v1.RunState
-	3,   // 95: squall.v1.Event.verdict:type_name -> squall.v1.Verdict
-	82,  // 96: squall.v1.Registered.host:type_name -> squall.v1.Host
-	90,  // 97: squall.v1.Registered.strays:type_name -> squall.v1.StepKey
-	55,  // 98: squall.v1.Registered.open:type_name -> squall.v1.OpenStep
-	56,  // 99: squall.v1.Registered.conflict:type_name -> squall.v1.HostConflict
-	83,  // 100: squall.v1.Registered.damage:type_name -> squall.v1.Damage
-	10,  // 101: squall.v1.AuditRecord.by:type_name -> squall.v1.Principal
-	74,  // 102: squall.v1.State.hosts:type_name -> squall.v1.State.HostsEntry
-	75,  // 103: squall.v1.State.runs:type_name -> squall.v1.State.RunsEntry
-	87,  // 104: squall.v1.State.windows:type_name -> squall.v1.Window
-	91,  // 105: squall.v1.State.halt:type_name -> squall.v1.HaltLatch
-	88,  // 106: squall.v1.State.guardrails:type_name -> squall.v1.Guardrails
-	59,  // 107: squall.v1.State.applied:type_name -> squall.v1.AppliedCommand
-	57,  // 108: squall.v1.State.audit:type_name -> squall.v1.AuditRecord
-	76,  // 109: squall.v1.State.order_index:type_name -> squall.v1.State.OrderIndexEntry
-	77,  // 110: squall.v1.State.halt_index:type_name -> squall.v1.State.HaltIndexEntry
-	78,  // 111: squall.v1.State.schedules:type_name -> squall.v1.State.SchedulesEntry
-	79,  // 112: squall.v1.State.experiments:type_name -> squall.v1.State.ExperimentsEntry
-	80,  // 113: squall.v1.State.calendars:type_name -> squall.v1.State.CalendarsEntry
-	81,  // 114: squall.v1.State.archived:type_name -> squall.v1.State.ArchivedEntry
-	48,  // 115: squall.v1.AppliedCommand.outcome:type_name -> squall.v1.Outcome
-	64,  // 116: squall.v1.KeptExperiment.versions:type_name -> squall.v1.ExperimentVersion
-	10,  // 117: squall.v1.ExperimentVersion.by:type_name -> squall.v1.Principal
-	67,  // 118: squall.v1.PutCalendar.calendar:type_name -> squall.v1.Calendar
-	10,  // 119: squall.v1.Calendar.by:type_name -> squall.v1.Principal
-	92,  // 120: squall.v1.PutSchedule.AimEntry.value:type_name -> squall.v1.ZoneRole
-	92,  // 121: squall.v1.Scheduled.AimEntry.value:type_name -> squall.v1.ZoneRole
-	52,  // 122: squall.v1.Run.StepsEntry.value:type_name -> squall.v1.StepHosts
-	86,  // 123: squall.v1.StepHosts.HostsEntry.value:type_name -> squall.v1.StepStatus
-	54,  // 124: squall.v1.State.HostsEntry.value:type_name -> squall.v1.Registered
-	49,  // 125: squall.v1.State.RunsEntry.value:type_name -> squall.v1.Run
-	22,  // 126: squall.v1.State.SchedulesEntry.value:type_name -> squall.v1.Scheduled
-	63,  // 127: squall.v1.State.ExperimentsEntry.value:type_name -> squall.v1.KeptExperiment
-	67,  // 128: squall.v1.State.CalendarsEntry.value:type_name -> squall.v1.Calendar
-	47,  // 129: squall.v1.State.ArchivedEntry.value:type_name -> squall.v1.Archived
-	130, // [130:130] is the sub-list for method output_type
-	130, // [130:130] is the sub-list for method input_type
-	130, // [130:130] is the sub-list for extension type_name
-	130, // [130:130] is the sub-list for extension extendee
-	0,   // [0:130] is the sub-list for field type_name
+	46,  // 31: squall.v1.Command.prune_archived:type_name -> squall.v1.PruneArchived
+	0,   // 32: squall.v1.Principal.role:type_name -> squall.v1.Role
+	12,  // 33: squall.v1.UpdateHosts.hosts:type_name -> squall.v1.HostUpdate
+	83,  // 34: squall.v1.HostUpdate.host:type_name -> squall.v1.Host
+	57,  // 35: squall.v1.HostUpdate.conflict:type_name -> squall.v1.HostConflict
+	84,  // 36: squall.v1.HostUpdate.damage:type_name -> squall.v1.Damage
+	85,  // 37: squall.v1.AdmitRun.experiment:type_name -> squall.v1.Experiment
+	86,  // 38: squall.v1.AdmitRun.plan:type_name -> squall.v1.Plan
+	14,  // 39: squall.v1.AdmitRun.slot:type_name -> squall.v1.SlotRef
+	85,  // 40: squall.v1.PutSchedule.experiment:type_name -> squall.v1.Experiment
+	69,  // 41: squall.v1.PutSchedule.aim:type_name -> squall.v1.PutSchedule.AimEntry
+	63,  // 42: squall.v1.PutSchedule.pin:type_name -> squall.v1.Pin
+	14,  // 43: squall.v1.PassSlot.slot:type_name -> squall.v1.SlotRef
+	1,   // 44: squall.v1.PassSlot.outcome:type_name -> squall.v1.SlotOutcome
+	14,  // 45: squall.v1.HoldSlot.slot:type_name -> squall.v1.SlotRef
+	14,  // 46: squall.v1.SlotRetry.slot:type_name -> squall.v1.SlotRef
+	85,  // 47: squall.v1.Scheduled.experiment:type_name -> squall.v1.Experiment
+	70,  // 48: squall.v1.Scheduled.aim:type_name -> squall.v1.Scheduled.AimEntry
+	10,  // 49: squall.v1.Scheduled.by:type_name -> squall.v1.Principal
+	23,  // 50: squall.v1.Scheduled.history:type_name -> squall.v1.SlotRecord
+	10,  // 51: squall.v1.Scheduled.paused_by:type_name -> squall.v1.Principal
+	21,  // 52: squall.v1.Scheduled.retry:type_name -> squall.v1.SlotRetry
+	20,  // 53: squall.v1.Scheduled.held:type_name -> squall.v1.SlotHold
+	63,  // 54: squall.v1.Scheduled.pin:type_name -> squall.v1.Pin
+	68,  // 55: squall.v1.Scheduled.calendars:type_name -> squall.v1.Calendar
+	1,   // 56: squall.v1.SlotRecord.outcome:type_name -> squall.v1.SlotOutcome
+	3,   // 57: squall.v1.SlotRecord.verdict:type_name -> squall.v1.Verdict
+	2,   // 58: squall.v1.EndRun.cause:type_name -> squall.v1.EndCause
+	3,   // 59: squall.v1.Finish.verdict:type_name -> squall.v1.Verdict
+	30,  // 60: squall.v1.Finish.findings:type_name -> squall.v1.Finding
+	4,   // 61: squall.v1.Finding.kind:type_name -> squall.v1.FindingKind
+	5,   // 62: squall.v1.Finding.state:type_name -> squall.v1.FindingState
+	31,  // 63: squall.v1.Finding.basis:type_name -> squall.v1.Basis
+	32,  // 64: squall.v1.Finding.gap:type_name -> squall.v1.Gap
+	87,  // 65: squall.v1.RecordSteps.steps:type_name -> squall.v1.StepStatus
+	88,  // 66: squall.v1.RecordWindows.windows:type_name -> squall.v1.Window
+	89,  // 67: squall.v1.SetGuardrails.guardrails:type_name -> squall.v1.Guardrails
+	51,  // 68: squall.v1.SealRuns.runs:type_name -> squall.v1.RunSummary
+	47,  // 69: squall.v1.RecordArchived.runs:type_name -> squall.v1.Kept
+	51,  // 70: squall.v1.Archived.summary:type_name -> squall.v1.RunSummary
+	90,  // 71: squall.v1.Outcome.refused:type_name -> squall.v1.Problem
+	85,  // 72: squall.v1.Run.experiment:type_name -> squall.v1.Experiment
+	86,  // 73: squall.v1.Run.plan:type_name -> squall.v1.Plan
+	10,  // 74: squall.v1.Run.by:type_name -> squall.v1.Principal
+	6,   // 75: squall.v1.Run.state:type_name -> squall.v1.RunState
+	71,  // 76: squall.v1.Run.entered_unix_nanos:type_name -> squall.v1.Run.EnteredUnixNanosEntry
+	2,   // 77: squall.v1.Run.end_cause:type_name -> squall.v1.EndCause
+	72,  // 78: squall.v1.Run.steps:type_name -> squall.v1.Run.StepsEntry
+	3,   // 79: squall.v1.Run.verdict:type_name -> squall.v1.Verdict
+	30,  // 80: squall.v1.Run.findings:type_name -> squall.v1.Finding
+	54,  // 81: squall.v1.Run.events:type_name -> squall.v1.Event
+	52,  // 82: squall.v1.Run.totals:type_name -> squall.v1.ProbeTotal
+	10,  // 83: squall.v1.Run.ended_by:type_name -> squall.v1.Principal
+	14,  // 84: squall.v1.Run.slot:type_name -> squall.v1.SlotRef
+	6,   // 85: squall.v1.RunSummary.state:type_name -> squall.v1.RunState
+	3,   // 86: squall.v1.RunSummary.verdict:type_name -> squall.v1.Verdict
+	10,  // 87: squall.v1.RunSummary.by:type_name -> squall.v1.Principal
+	7,   // 88: squall.v1.RunSummary.place:type_name -> squall.v1.RunPlace
+	88,  // 89: squall.v1.ProbeTotal.total:type_name -> squall.v1.Window
+	88,  // 90: squall.v1.ProbeTotal.worst:type_name -> squall.v1.Window
+	73,  // 91: squall.v1.StepHosts.hosts:type_name -> squall.v1.StepHosts.HostsEntry
+	74,  // 92: squall.v1.StepHosts.token_unix_nanos:type_name -> squall.v1.StepHosts.TokenUnixNanosEntry
+	8,   // 93: squall.v1.Event.kind:type_name -> squall.v1.EventKind
+	87,  // 94: squall.v1.Event.step:type_name -> squall.v1.StepStatus
+	6,   // 95: squall.v1.Event.state:type_name -> squall.v1.RunState
+	3,   // 96: squall.v1.Event.verdict:type_name -> squall.v1.Verdict
+	83,  // 97: squall.v1.Registered.host:type_name -> squall.v1.Host
+	91,  // 98: squall.v1.Registered.strays:type_name -> squall.v1.StepKey
+	56,  // 99: squall.v1.Registered.open:type_name -> squall.v1.OpenStep
+	57,  // 100: squall.v1.Registered.conflict:type_name -> squall.v1.HostConflict
+	84,  // 101: squall.v1.Registered.damage:type_name -> squall.v1.Damage
+	10,  // 102: squall.v1.AuditRecord.by:type_name -> squall.v1.Principal
+	75,  // 103: squall.v1.State.hosts:type_name -> squall.v1.State.HostsEntry
+	76,  // 104: squall.v1.State.runs:type_name -> squall.v1.State.RunsEntry
+	88,  // 105: squall.v1.State.windows:type_name -> squall.v1.Window
+	92,  // 106: squall.v1.State.halt:type_name -> squall.v1.HaltLatch
+	89,  // 107: squall.v1.State.guardrails:type_name -> squall.v1.Guardrails
+	60,  // 108: squall.v1.State.applied:type_name -> squall.v1.AppliedCommand
+	58,  // 109: squall.v1.State.audit:type_name -> squall.v1.AuditRecord
+	77,  // 110: squall.v1.State.order_index:type_name -> squall.v1.State.OrderIndexEntry
+	78,  // 111: squall.v1.State.halt_index:type_name -> squall.v1.State.HaltIndexEntry
+	79,  // 112: squall.v1.State.schedules:type_name -> squall.v1.State.SchedulesEntry
+	80,  // 113: squall.v1.State.experiments:type_name -> squall.v1.State.ExperimentsEntry
+	81,  // 114: squall.v1.State.calendars:type_name -> squall.v1.State.CalendarsEntry
+	82,  // 115: squall.v1.State.archived:type_name -> squall.v1.State.ArchivedEntry
+	49,  // 116: squall.v1.AppliedCommand.outcome:type_name -> squall.v1.Outcome
+	65,  // 117: squall.v1.KeptExperiment.versions:type_name -> squall.v1.ExperimentVersion
+	10,  // 118: squall.v1.ExperimentVersion.by:type_name -> squall.v1.Principal
+	68,  // 119: squall.v1.PutCalendar.calendar:type_name -> squall.v1.Calendar
+	10,  // 120: squall.v1.Calendar.by:type_name -> squall.v1.Principal
+	93,  // 121: squall.v1.PutSchedule.AimEntry.value:type_name -> squall.v1.ZoneRole
+	93,  // 122: squall.v1.Scheduled.AimEntry.value:type_name -> squall.v1.ZoneRole
+	53,  // 123: squall.v1.Run.StepsEntry.value:type_name -> squall.v1.StepHosts
+	87,  // 124: squall.v1.StepHosts.HostsEntry.value:type_name -> squall.v1.StepStatus
+	55,  // 125: squall.v1.State.HostsEntry.value:type_name -> squall.v1.Registered
+	50,  // 126: squall.v1.State.RunsEntry.value:type_name -> squall.v1.Run
+	22,  // 127: squall.v1.State.SchedulesEntry.value:type_name -> squall.v1.Scheduled
+	64,  // 128: squall.v1.State.ExperimentsEntry.value:type_name -> squall.v1.KeptExperiment
+	68,  // 129: squall.v1.State.CalendarsEntry.value:type_name -> squall.v1.Calendar
+	48,  // 130: squall.v1.State.ArchivedEntry.value:type_name -> squall.v1.Archived
+	131, // [131:131] is the sub-list for method output_type
+	131, // [131:131] is the sub-list for method input_type
+	131, // [131:131] is the sub-list for extension type_name
+	131, // [131:131] is the sub-list for extension extendee
+	0,   // [0:131] is the sub-list for field type_name
 }
 
 func init() { file_squall_v1_state_proto_init() }
@@ -6329,6 +6406,7 @@ func file_squall_v1_state_proto_init() {
 		(*Command_RemoveCalendar)(nil),
 		(*Command_SealRuns)(nil),
 		(*Command_RecordArchived)(nil),
+		(*Command_PruneArchived)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -6336,7 +6414,7 @@ func file_squall_v1_state_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_squall_v1_state_proto_rawDesc), len(file_squall_v1_state_proto_rawDesc)),
 			NumEnums:      9,
-			NumMessages:   73,
+			NumMessages:   74,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

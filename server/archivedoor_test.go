@@ -1,0 +1,123 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"squall/proto/parts"
+	pb "squall/proto/squall/v1"
+)
+
+// archives lets a region's servers archive a run that the log knows to be sealed.
+func (r *region) archives(id string) {
+	r.t.Helper()
+	// The run is let in, ended and sealed by commands; its hosts are nobody's.
+	alone := &pb.Experiment{Version: 1, Name: "dark", Guardrails: &pb.Guardrails{AllowRegionWide: true}}
+	lead := r.leader()
+	for i, cmd := range []*pb.Command{
+		{Kind: &pb.Command_UpdateHosts{UpdateHosts: &pb.UpdateHosts{Hosts: []*pb.HostUpdate{{
+			Host: &pb.Host{Name: "web", Zone: "zone-a"}, Name: "web", Server: "a", Session: 1,
+		}}}}},
+		{Kind: &pb.Command_AdmitRun{AdmitRun: &pb.AdmitRun{Run: id, Experiment: alone, Plan: planOn("web")}}},
+		{Kind: &pb.Command_EndRun{EndRun: &pb.EndRun{Run: id, Cause: pb.EndCause_END_CAUSE_UNDO}}},
+		{Kind: &pb.Command_Finish{Finish: &pb.Finish{Run: id, Verdict: pb.Verdict_VERDICT_HALTED}}},
+		{Kind: &pb.Command_SealRuns{SealRuns: &pb.SealRuns{Runs: []*pb.RunSummary{{Id: id, AdmittedIndex: 7}}}}},
+	} {
+		cmd.Id = fmt.Sprint(id, "-", i)
+		outcome, err := lead.Propose(within(r.t, enough), cmd)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		if refused := outcome.GetRefused(); refused != nil { // the conductor may have ended it already
+			r.t.Logf("command %d: %v", i, refused)
+		}
+	}
+	r.wait("three archives", func() bool { return len(lead.State().Archived(id).GetServers()) == 3 })
+}
+
+func planOn(host string) *pb.Plan {
+	return &pb.Plan{
+		Experiment: "dark", LeaseNanos: 1e10, LengthNanos: 1e9, DeadlineNanos: 2e9,
+		Steps: []*pb.PlannedStep{{Id: "p.dns.fail", Fault: &pb.Fault{Kind: &pb.Fault_DnsFail{DnsFail: &pb.DNSFail{}}}, EndNanos: 1e9, Slots: []*pb.HostSlot{{Host: host, EndNanos: 1e9, DeadlineNanos: 2e9}}}},
+	}
+}
+
+// Verify reads every server's archive and names what is wrong; export gives a run
+// from any server; prune takes the oldest from all, on record.
+func TestArchiveIsVerifiedExportedAndPruned(t *testing.T) {
+	r := newRegion(t)
+	r.archives("dark-1")
+	lead, user := r.leader(), r.user(r.follower())
+	check := func() (faults []string) {
+		t.Helper()
+		all, err := parts.Ask[pb.ArchiveCheck](within(t, enough), user.VerifyArchive, &pb.VerifyArchiveRequest{})
+		if err != nil || len(all.GetServers()) != 3 {
+			t.Fatalf("verified %v, %v", all, err)
+		}
+		for _, s := range all.GetServers() {
+			for _, f := range s.GetFaults() {
+				faults = append(faults, s.GetServer()+" "+f.GetFile()+f.GetRun()+" "+f.GetText())
+			}
+			if s.GetError() != "" {
+				faults = append(faults, s.GetError())
+			}
+		}
+		return faults
+	}
+	if faults := check(); len(faults) != 0 {
+		t.Errorf("whole archives have %q", faults)
+	}
+	var lines bytes.Buffer
+	if err := export(user, "dark-1", &lines); err != nil || strings.Count(lines.String(), "\n") < 3 || !strings.Contains(lines.String(), `{"run":`) {
+		t.Errorf("exported %q, %v", lines.String(), err)
+	}
+	e, _ := r.servers[2].keeper.archive.Entry("dark-1")
+	if err := os.WriteFile(filepath.Join(r.servers[2].cfg.Dir, "archive", e.File), []byte("rot"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if faults := check(); len(faults) != 1 || !strings.Contains(faults[0], "c "+e.File) {
+		t.Errorf("with a damaged file on c: %q", faults)
+	}
+
+	for _, dry := range []bool{true, false} {
+		resp, err := user.PruneArchive(within(t, enough), &pb.PruneArchiveRequest{AgeNanos: 1, DryRun: dry, Why: "spring"})
+		if err != nil || resp.GetRuns() != 1 || dry == (resp.GetIndex() != 0) {
+			t.Fatalf("pruned %v, %v", resp, err)
+		}
+	}
+	r.wait("empty archives", func() bool {
+		for _, u := range r.servers {
+			if len(u.keeper.archive.Entries()) > 0 {
+				return false
+			}
+		}
+		return len(lead.State().Archived("dark-1").GetServers()) == 0
+	})
+	audit := lead.State().Audit()
+	if last := audit[len(audit)-1]; last.GetAct() != "prune archive" || last.GetBy().GetName() != "kim" || last.GetBy().GetWhy() != "spring" {
+		t.Errorf("on record is %v", last)
+	}
+}
+
+func export(user pb.ControlServiceClient, run string, to io.Writer) error {
+	ctx, cancel := context.WithTimeout(context.Background(), enough)
+	defer cancel()
+	stream, err := user.ExportArchived(ctx, &pb.ExportArchivedRequest{Run: run})
+	for err == nil {
+		var part *pb.ExportArchivedResponse
+		if part, err = stream.Recv(); err == nil {
+			_, err = to.Write(part.GetPart())
+		}
+	}
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}
