@@ -2,10 +2,11 @@ package schedule
 
 import (
 	"fmt"
-	"regexp"
+
 	"slices"
 	"time"
 
+	"squall/experiments/internal/pattern"
 	pb "squall/proto/squall/v1"
 )
 
@@ -14,7 +15,7 @@ const MaxDays = 400
 
 // calendarName is how the name of a calendar is told from a day, which begins
 // with a digit.
-var calendarName = regexp.MustCompile(`^[a-z][a-z0-9._-]{0,62}$`)
+var calendarName = pattern.Lazy(`^[a-z][a-z0-9._-]{0,62}$`)
 
 // A blackout is days of a calendar of the cluster, in its own zone.
 type blackout struct {
@@ -26,7 +27,7 @@ type blackout struct {
 // Named are the calendars of the cluster that a schedule leaves out.
 func Named(s *pb.Schedule) (names []string) {
 	for _, text := range s.GetExcept() {
-		if calendarName.MatchString(text) && !slices.Contains(names, text) {
+		if calendarName().MatchString(text) && !slices.Contains(names, text) {
 			names = append(names, text)
 		}
 	}
@@ -56,7 +57,7 @@ func CheckCalendar(k *pb.Calendar) error {
 }
 
 func blackoutOf(k *pb.Calendar) (out blackout, err error) {
-	if !calendarName.MatchString(k.GetName()) {
+	if !calendarName().MatchString(k.GetName()) {
 		return out, &Error{"name", fmt.Sprintf("%.80q can't name a calendar", k.GetName()), "begin with a small letter, and go on with letters, digits, `.`, `_` or `-`"}
 	}
 	out.name = k.GetName()

@@ -179,7 +179,7 @@ func (c *Calendar) setDays(s *pb.Schedule) (err error) {
 		return &Error{"except", fmt.Sprintf("%d days and spans of days are left out", n), fmt.Sprintf("leave out at most %d; a span such as \"2026-12-24..2027-01-02\" is one", MaxExcept)}
 	}
 	for _, text := range s.GetExcept() {
-		if calendarName.MatchString(text) {
+		if calendarName().MatchString(text) {
 			continue // it is the cluster's to know
 		}
 		days, err := parseSpan(text)

@@ -40,11 +40,12 @@ func begin(before *View, index uint64, c *pb.Command) *change {
 
 // apply carries the command out, or says why not.
 func (t *change) apply() *pb.Problem {
-	kind := t.cmd.ProtoReflect().WhichOneof(kinds)
-	if kind == nil || commands[kind.Name()] == nil {
-		return refuse(pb.Refusal_REFUSAL_UNSUPPORTED, "upgrade this server", "this build does not know the command")
+	if kind := t.cmd.ProtoReflect().WhichOneof(kinds()); kind != nil {
+		if carryOut := commands()[kind.Name()]; carryOut != nil {
+			return carryOut(t)
+		}
 	}
-	return commands[kind.Name()](t)
+	return refuse(pb.Refusal_REFUSAL_UNSUPPORTED, "upgrade this server", "this build does not know the command")
 }
 
 func (t *change) setGuardrails(c *pb.SetGuardrails) *pb.Problem {
