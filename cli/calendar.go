@@ -16,8 +16,12 @@ func newCalendarCmd(a *app) *cobra.Command {
 		Use: "calendar", Short: "Days on which schedules begin nothing",
 		Long: "Days on which schedules begin nothing: a schedule leaves a calendar out by its name in `except`. A change holds for every schedule that names it, from its next slot on.",
 	}
-	c.AddCommand(newCalendarPutCmd(a), newCalendarGetCmd(a),
-		listCmd(a, "list", "The calendars that are kept", listCalendars, calendarsView), newCalendarRemoveCmd(a))
+	a.addAsked(c, func() []*cobra.Command {
+		return []*cobra.Command{
+			newCalendarPutCmd(a), newCalendarGetCmd(a),
+			listCmd(a, "list", "The calendars that are kept", listCalendars, calendarsView), newCalendarRemoveCmd(a),
+		}
+	})
 	return c
 }
 

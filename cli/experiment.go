@@ -17,9 +17,13 @@ func newExperimentCmd(a *app) *cobra.Command {
 		Use: "experiment", Short: "Files that the cluster keeps for its schedules",
 		Long: "Files that the cluster keeps, each version under its digest, with who put it there and why. A schedule pins one version: another one changes nothing that is scheduled.",
 	}
-	c.AddCommand(newExperimentPutCmd(a), newExperimentGetCmd(a),
-		listCmd(a, "list", "The files that are kept, their versions, and which schedules pin them", listExperiments, experimentsView),
-		newExperimentRemoveCmd(a))
+	a.addAsked(c, func() []*cobra.Command {
+		return []*cobra.Command{
+			newExperimentPutCmd(a), newExperimentGetCmd(a),
+			listCmd(a, "list", "The files that are kept, their versions, and which schedules pin them", listExperiments, experimentsView),
+			newExperimentRemoveCmd(a),
+		}
+	})
 	return c
 }
 

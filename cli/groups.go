@@ -11,14 +11,32 @@ import (
 // refuseUsage makes every command's complaint about its arguments a usage error.
 // A command that only groups others shows its help, and refuses any other word.
 func refuseUsage(c *cobra.Command) {
-	if c.HasSubCommands() && !c.Runnable() {
-		c.Args, c.RunE = groupOnly, func(c *cobra.Command, _ []string) error { return c.Help() }
+	if c.HasSubCommands() {
+		onlyGroups(c)
 	}
 	if check := c.Args; check != nil {
 		c.Args = func(c *cobra.Command, args []string) error { return usage(suggestCommand(c, args, check(c, args))) }
 	}
 	for _, sub := range c.Commands() {
 		refuseUsage(sub)
+	}
+}
+
+// onlyGroups gives a command that does nothing by itself its help to show.
+func onlyGroups(c *cobra.Command) {
+	if !c.Runnable() {
+		c.Args, c.RunE = groupOnly, func(c *cobra.Command, _ []string) error { return c.Help() }
+	}
+}
+
+// addAsked makes the commands of a group where the command line may ask for one.
+// Those of all groups would take as long as everything else that a command does
+// before it asks a server. Without a command line, all are made. The group is
+// in the list of commands either way.
+func (a *app) addAsked(group *cobra.Command, commands func() []*cobra.Command) {
+	onlyGroups(group)
+	if len(a.args) == 0 || slices.Contains(a.args, group.Name()) {
+		group.AddCommand(commands()...)
 	}
 }
 

@@ -25,16 +25,18 @@ func newScheduleCmd(a *app) *cobra.Command {
 			return usagef("do what with schedules? add, list, show, next, history, pause, resume, run-now or remove")
 		},
 	}
-	c.AddCommand(
-		newScheduleAddCmd(a),
-		listCmd(a, "list", "Schedules, when each is next, and what became of its last slot", listSchedules, schedulesView),
-		newScheduleShowCmd(a),
-		newScheduleNextCmd(a),
-		scheduleCmd(a, "history", "What became of a schedule's slots, oldest first", historyView),
-		newSchedulePauseCmd(a, "pause", "Hold a schedule's slots back: they are skipped, on record", true),
-		newSchedulePauseCmd(a, "resume", "Let a schedule's slots go on", false),
-		newScheduleRunNowCmd(a), newScheduleRemoveCmd(a),
-	)
+	a.addAsked(c, func() []*cobra.Command {
+		return []*cobra.Command{
+			newScheduleAddCmd(a),
+			listCmd(a, "list", "Schedules, when each is next, and what became of its last slot", listSchedules, schedulesView),
+			newScheduleShowCmd(a),
+			newScheduleNextCmd(a),
+			scheduleCmd(a, "history", "What became of a schedule's slots, oldest first", historyView),
+			newSchedulePauseCmd(a, "pause", "Hold a schedule's slots back: they are skipped, on record", true),
+			newSchedulePauseCmd(a, "resume", "Let a schedule's slots go on", false),
+			newScheduleRunNowCmd(a), newScheduleRemoveCmd(a),
+		}
+	})
 	return c
 }
 

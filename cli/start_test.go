@@ -41,3 +41,25 @@ func TestStartIsLight(t *testing.T) {
 		}
 	})
 }
+
+// TestGroupsAreListed though their commands are made only when they are asked for.
+func TestGroupsAreListed(t *testing.T) {
+	list := func(args ...string) string {
+		out, err := exec.Command("squall", args...).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(out)
+	}
+	all := list("--help")
+	for group, command := range map[string]string{"calendar": "put", "experiment": "put", "schedule": "run-now"} {
+		if !strings.Contains(all, "\n  "+group+" ") {
+			t.Errorf("the commands leave %s out", group)
+		}
+		for _, asked := range [][]string{{group, "--help"}, {"help", group}, {"__complete", group, ""}} {
+			if !strings.Contains(list(asked...), command) {
+				t.Errorf("squall %s leaves %s out", strings.Join(asked, " "), command)
+			}
+		}
+	}
+}
