@@ -26,7 +26,7 @@ func newOperatorCmd(a *app) *cobra.Command {
 		Use: "operator", Short: "Look after the servers", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error { return usagef("look after what? archive") },
 	}
-	c.AddCommand(newArchiveCmd(a))
+	a.addAsked(c, func() []*cobra.Command { return []*cobra.Command{newArchiveCmd(a)} })
 	return c
 }
 
