@@ -10,8 +10,6 @@ BENCH ?= .
 GEN := $(GO) tool -modfile=.tools/gen/go.mod
 BUF := $(GO) tool -modfile=.tools/buf/go.mod buf
 BUFYAML := --config .tools/buf/buf.yaml
-# Without service discovery, which is most of it and reads no rules.
-PROMTOOL := GOFLAGS="$$($(GO) env GOFLAGS) -tags=remove_all_sd" $(GO) tool -modfile=.tools/promtool/go.mod promtool
 LINT := $(GO) tool -modfile=.tools/lint/go.mod golangci-lint
 # Packages whose promises are about goroutines: they run under the race detector.
 RACE := ./agent ./agent/process ./agent/session ./agent/step ./agent/undo ./server/... ./proto/clock ./proto/probe
@@ -74,9 +72,10 @@ lint:
 fmt: ## format
 	$(GEN) gofumpt -l -w agent cli experiments proto server
 
-rules: ## try the alert rules in docs with Prometheus' own promtool
-	$(PROMTOOL) check rules docs/alerts.yaml
-	$(PROMTOOL) test rules docs/alerts_test.yaml
+rules: ## try the alert rules in docs with promtool (Debian: prometheus)
+	@if command -v promtool; then promtool check rules docs/alerts.yaml; promtool test rules docs/alerts_test.yaml; \
+	elif [ "$${CI:-}" = true ]; then echo "promtool is not installed (Debian: prometheus)"; exit 1; \
+	else echo "SKIPPED: promtool is not installed (Debian: prometheus), the alert rules were not tried"; fi
 
 check: lint rules ## lint, try the alert rules, compare generated code and BPF objects when their inputs changed
 	test -z "$$($(GEN) gofumpt -l agent cli experiments proto server | grep -v '\.pb\.go$$')"
