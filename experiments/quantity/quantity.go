@@ -1,6 +1,7 @@
 package quantity
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -14,15 +15,17 @@ import (
 var (
 	bareNumber = pattern.Lazy(`^[+-]?[0-9]+(\.[0-9]+)?$`)
 	timeOfDay  = pattern.Lazy(`^([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?$`)
-	wellFormed = pattern.Lazy(`^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$`)
+	wellFormed = pattern.Lazy(`^([0-9]+d)?([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))*$`)
+	// wholeDays are the days with which a length of time begins, and what follows.
+	wholeDays = pattern.Lazy(`^([0-9]{1,6})d(.*)$`)
 )
 
 // Longest is the Longest span: a year. Sums of a few stay far from overflow.
 const Longest = 365 * 24 * time.Hour
 
-// ParseSpan reads a length of time of at most a year: "250ms", "10m", "1h06m".
-// The units are ns, us, ms, s, m and h; there is no default unit, and no
-// negative length.
+// ParseSpan reads a length of time of at most a year: "250ms", "10m", "1h06m",
+// "30d". The units are ns, us, ms, s, m, h and d, whole days of 24 hours, which
+// come first; there is no default unit, and no negative length.
 func ParseSpan(text string) (*pb.Span, error) {
 	switch {
 	case bareNumber().MatchString(text):
@@ -30,14 +33,35 @@ func ParseSpan(text string) (*pb.Span, error) {
 	case strings.HasPrefix(text, "-"):
 		return nil, Mistakef("write a length of time, such as 30s", "%s is negative", Quoted(text))
 	}
-	d, err := time.ParseDuration(text)
+	d, err := parseDuration(text)
 	if d > Longest || err != nil && wellFormed().MatchString(text) {
 		return nil, Mistakef("write at most "+FormatSpan(int64(Longest)), "%s is longer than a year", Quoted(text))
 	}
 	if err != nil || d < 0 || strings.HasPrefix(text, "+") {
-		return nil, Mistakef("write a number and a unit (ns, us, ms, s, m, h), such as 250ms or 1h06m", "%s is not a length of time", Quoted(text))
+		return nil, Mistakef("write a number and a unit (ns, us, ms, s, m, h, d), such as 250ms or 1h06m", "%s is not a length of time", Quoted(text))
 	}
 	return &pb.Span{Nanos: int64(d)}, nil
+}
+
+// parseDuration is time.ParseDuration with days before the rest.
+func parseDuration(text string) (time.Duration, error) {
+	m := wholeDays().FindStringSubmatch(text)
+	if m == nil {
+		return time.ParseDuration(text)
+	}
+	days, err := strconv.Atoi(m[1])
+	d := time.Duration(min(days, 1000)) * 24 * time.Hour // more than the longest is too long, whatever it is
+	if err != nil || m[2] == "" {
+		return d, err
+	}
+	rest, err := time.ParseDuration(m[2])
+	switch {
+	case err != nil || rest > Longest:
+		return rest, err
+	case strings.ContainsAny(m[2][:1], "+-"):
+		return 0, errors.New("a sign after the days")
+	}
+	return d + rest, nil
 }
 
 // FormatSpan prints nanoseconds as ParseSpan reads them, without empty units:

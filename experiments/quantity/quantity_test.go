@@ -49,6 +49,8 @@ func TestQuantitiesReadAndPrint(t *testing.T) {
 		{"Span", "1.5s", "1.5s", &pb.Span{Nanos: 1.5e9}},
 		{"Span", "90s", "1m30s", &pb.Span{Nanos: 90e9}},
 		{"Span", "0s", "0s", &pb.Span{}},
+		{"Span", "30d", "720h", &pb.Span{Nanos: 30 * 24 * 3600e9}},
+		{"Span", "1d12h", "36h", &pb.Span{Nanos: 36 * 3600e9}},
 		{"Span", "15us", "15µs", &pb.Span{Nanos: 15e3}},
 		{"Share", "5%", "5%", &pb.Share{Ppm: 50_000}},
 		{"Share", "0.5%", "0.5%", &pb.Share{Ppm: 5_000}},
@@ -109,7 +111,7 @@ func TestRampsReadAndPrint(t *testing.T) {
 
 func TestQuantitiesRefuse(t *testing.T) {
 	for kind, texts := range map[string][]string{
-		"Span":    {"", "5", "-5s", "+5s", "5 s", "1d", "s", "1h-5m", "8761h", "9999999h", "NaN", "1e3s"},
+		"Span":    {"", "5", "-5s", "+5s", "5 s", "1.5d", "d", "1h1d", "1d-1h", "1d+1h", "366d", "999999d", "364d48h", "1d9000h", "s", "1h-5m", "8761h", "9999999h", "NaN", "1e3s"},
 		"Share":   {"", "5", "0.05", "-5%", "101%", "0.00001%", "%", ".5%", "5.%", "5 %"},
 		"Rate":    {"", "5", "x", "-1x", "10Mbit", "10mb", "1MiB", "/s", "0.0001x", "1.5bit", "99999999999gbit"},
 		"Size":    {"", "5", "64mb", "64Mi", "1.5B", "-1B", "99999999TiB"},
