@@ -63,3 +63,7 @@ func (c *chart) real(phase string, nanos int64) int64 {
 	}
 	return nanos - nanos%int64(time.Millisecond)
 }
+
+// UsualDue is within how long an experiment should pass again whose file says
+// nothing of it.
+const UsualDue = 30 * 24 * time.Hour

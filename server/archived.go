@@ -83,7 +83,11 @@ func (k *keeper) findElsewhere(ctx context.Context, a *pb.Archived) (*pb.Run, er
 		}
 		k.log.Warn("a server does not give a run of its archive", "run", run, "from", id, "cause", err)
 	}
-	return nil, status.Errorf(codes.Unavailable, "run %q is in the archive of %s, which can't be read now", run, strings.Join(a.GetServers(), ", "))
+	return nil, unreadable(a)
+}
+
+func unreadable(a *pb.Archived) error {
+	return status.Errorf(codes.Unavailable, "run %q is in the archive of %s, which can't be read now", a.GetSummary().GetId(), strings.Join(a.GetServers(), ", "))
 }
 
 // open begins to read the file of a run in another server's archive.

@@ -21,8 +21,10 @@ func (d *controlDoor) PutExperiment(ctx context.Context, req *pb.PutExperimentRe
 		return &pb.PutExperimentResponse{Refused: fewProblems(problems)}, nil
 	}
 	outcome, err := d.act(ctx, "put experiment", req, &pb.Command{
-		By:   d.principal(ctx, req.GetReason()),
-		Kind: &pb.Command_PutExperiment{PutExperiment: &pb.PutExperiment{Name: e.GetName(), Source: req.GetSource()}},
+		By: d.principal(ctx, req.GetReason()),
+		Kind: &pb.Command_PutExperiment{PutExperiment: &pb.PutExperiment{
+			Name: e.GetName(), Source: req.GetSource(), DueNanos: e.GetDue().GetNanos(),
+		}},
 	})
 	if err != nil {
 		return nil, err

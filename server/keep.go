@@ -68,7 +68,7 @@ func (k *keeper) seal(ctx context.Context) {
 		cmd := &pb.SealRuns{}
 		for _, r := range view.ToSeal(k.server.now()) {
 			if len(cmd.Runs) < mostKept {
-				cmd.Runs = append(cmd.Runs, report.Summary(view, r))
+				cmd.Runs = append(cmd.Runs, report.Sealed(view, r))
 			}
 		}
 		if len(cmd.Runs) == 0 {

@@ -166,6 +166,21 @@ var readings = map[string]func(context.Context, pb.ControlServiceClient) error{
 		runs, err := c.ListRuns(ctx, &pb.ListRunsRequest{})
 		return wants(err, "runs", len(runs.GetRuns()), 1)
 	},
+	"History": func(ctx context.Context, c pb.ControlServiceClient) error {
+		h, err := c.History(ctx, &pb.HistoryRequest{Experiment: "test"})
+		return wants(err, "runs", len(h.GetRuns()), 1)
+	},
+	"ListDue": func(ctx context.Context, c pb.ControlServiceClient) error {
+		due, err := c.ListDue(ctx, &pb.ListDueRequest{})
+		return wants(err, "experiments", len(due.GetExperiments()), 1)
+	},
+	"Windows": func(ctx context.Context, c pb.ControlServiceClient) error {
+		stream, err := c.Windows(ctx, &pb.WindowsRequest{Run: "r"})
+		if err == nil {
+			_, err = stream.Recv()
+		}
+		return err
+	},
 	"ListSchedules": func(ctx context.Context, c pb.ControlServiceClient) error {
 		n, token := 0, ""
 		for first := true; first || token != ""; first = false {

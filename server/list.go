@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 
 	"google.golang.org/grpc"
 
@@ -21,7 +22,7 @@ func (d *controlDoor) ListZones(ctx context.Context, req *pb.ListZonesRequest) (
 	return listed(ctx, d, req, report.ListZones)
 }
 
-// ListRuns tells the runs that are kept, oldest first, in pages.
+// ListRuns tells the runs that are known, in pages.
 func (d *controlDoor) ListRuns(ctx context.Context, req *pb.ListRunsRequest) (*pb.ListRunsResponse, error) {
 	return listed(ctx, d, req, report.ListRuns)
 }
@@ -29,6 +30,18 @@ func (d *controlDoor) ListRuns(ctx context.Context, req *pb.ListRunsRequest) (*p
 // ListArchived tells the runs that are sealed, oldest first, in pages.
 func (d *controlDoor) ListArchived(ctx context.Context, req *pb.ListArchivedRequest) (*pb.ListArchivedResponse, error) {
 	return listed(ctx, d, req, report.ListArchived)
+}
+
+// History tells how the runs of an experiment went, the newest first, in pages.
+func (d *controlDoor) History(ctx context.Context, req *pb.HistoryRequest) (*pb.HistoryResponse, error) {
+	return listed(ctx, d, req, report.History)
+}
+
+// ListDue tells when each experiment last passed, by name, in pages.
+func (d *controlDoor) ListDue(ctx context.Context, req *pb.ListDueRequest) (*pb.ListDueResponse, error) {
+	return listed(ctx, d, req, func(v *state.View, req *pb.ListDueRequest) (*pb.ListDueResponse, error) {
+		return report.ListDue(v, d.now(), req)
+	})
 }
 
 // ListAuditRecords tells who did what, oldest first, in pages.
@@ -44,6 +57,9 @@ func listed[Q, R any](ctx context.Context, d *controlDoor, req Q, list func(*sta
 		return nil, err
 	}
 	res, err := list(view, req)
+	if unknown, ok := errors.AsType[*report.Unknown](err); ok {
+		return nil, refusef(pb.Refusal_REFUSAL_UNKNOWN, unknown.Fix, "%v", unknown)
+	}
 	if err != nil {
 		return nil, refusef(pb.Refusal_REFUSAL_INVALID, "leave it out to begin with the first page", "%v", err)
 	}

@@ -187,11 +187,11 @@ func held(since, end int64, o outcome) int64 {
 
 // finding is what it comes to once the run is over.
 func (c *check) finding(t *Track) *pb.Finding {
-	f := &pb.Finding{Kind: c.kind, Name: c.name, Phase: c.broke, Basis: c.basis}
 	tally := *c.tally
+	f := &pb.Finding{Kind: c.kind, Name: c.name, Phase: c.broke, Basis: c.basis, Worst: tally.extremes()}
 	if c.after != "" {
-		f.Phase, f.State, f.AtUnixNanos = c.after, tally.state(), c.since*nanos
-		f.Text = fmt.Sprintf("%s, limit %s, %s", c.took(t), quantity.FormatSpan(c.within), tally.text())
+		f.Phase, f.State, f.AtUnixNanos, f.Took = c.after, tally.state(), c.since*nanos, c.took(t)
+		f.Text = fmt.Sprintf("%s, limit %s, %s", tookText(f.Took), quantity.FormatSpan(c.within), tally.text())
 		return f
 	}
 	for _, name := range c.during {
@@ -232,20 +232,27 @@ func (c *check) turned(f *pb.Finding) {
 	f.Text = why + ", " + f.Text
 }
 
-// took says how long it took until it held for good, whatever it averages over:
+// took is how long it took until it held for good, whatever it averages over:
 // by when attempts began, where its probes had gaps, else to the second.
-func (c *check) took(t *Track) string {
+func (c *check) took(t *Track) *pb.Took {
 	since := c.briefly
 	if len(c.x.probes) == 0 || since == 0 { // what it averages over may bear a bad second
 		since = c.since
 	}
 	if since == 0 {
-		return "never for good"
+		return &pb.Took{Never: true}
 	}
 	p := t.phase(c.after)
 	after := max(since*nanos-p.start, 0) / nanos * nanos
 	if good := t.goodSince(c.x, p); good != 0 && good <= since*nanos {
 		after = max(good-p.start, 0)
 	}
-	return "after " + tenths(after)
+	return &pb.Took{Nanos: after}
+}
+
+func tookText(t *pb.Took) string {
+	if t.GetNever() {
+		return "never for good"
+	}
+	return "after " + tenths(t.GetNanos())
 }

@@ -318,3 +318,43 @@ func TestFindingsNameWhoseReadingsTheyRestOn(t *testing.T) {
 		}
 	}
 }
+
+// Findings have their worst values and how long they took as numbers, for what
+// is held against other runs.
+func TestFindingsHaveFigures(t *testing.T) {
+	_, j := compiled(t, checks)
+	run, m := good()
+	m.put("checkout", "zone-b", 1020, 0, 1, 0)
+	run.EnteredUnixNanos[uint32(pb.RunState_RUN_STATE_RECOVERING)] = t0 + 30e9
+	for s := int64(1030); s < 1034; s++ { // the last machine is up at the end of second 1034
+		m.put("target/machines", "zone-a", s, 1, 2, 0, 1)
+	}
+	_, findings := j.Verdict(run, m, time.Unix(1050, 0))
+	for name, check := range map[string]func(*pb.Finding) bool{
+		"served": func(f *pb.Finding) bool {
+			w := f.GetWorst()
+			return len(w) == 2 && w[0].GetValue() == "checkout.success" && w[0].GetSeen() == 0.9 && w[0].GetOp() == ">=" && w[0].GetLimit() == 0.99 &&
+				w[0].GetAtUnixNanos() == 1021e9 && w[1].GetOp() == "<" && f.GetTook() == nil
+		},
+		"recovers":                         func(f *pb.Finding) bool { return f.GetTook().GetNanos() == 11e9 },
+		"machines.alive == machines.total": func(f *pb.Finding) bool { return f.GetTook().GetNanos() == 4.75e9 },
+	} {
+		for _, f := range findings {
+			if f.GetName() == name && !check(f) {
+				t.Errorf("%v", f)
+			}
+		}
+	}
+	m.put("checkout", "zone-b", 1049, 0, 1, 0)
+	m.put("target/machines", "zone-a", 1049, 0, 2, 0, 1)
+	_, findings = j.Verdict(run, m, time.Unix(1050, 0))
+	never := 0
+	for _, f := range findings {
+		if f.GetTook().GetNever() {
+			never++
+		}
+	}
+	if never != 1 {
+		t.Errorf("%d never came: %s", never, told(findings))
+	}
+}

@@ -167,13 +167,32 @@ func (t *Track) Verify(run *pb.Run, r Readings, now time.Time) (bool, []*pb.Find
 	t.newest.move(now.Unix())
 	all := true
 	var findings []*pb.Finding
-	for _, x := range t.judge.verify {
+	for i, x := range t.judge.verify {
 		f := t.now(x, &moment{view: t.newest, begin: gone(run)}, true)
 		f.Kind, f.AtUnixNanos = pb.FindingKind_FINDING_KIND_VERIFY, now.UnixNano()
+		f.Took = t.recovered(run, i, f)
 		all = all && f.State == pb.FindingState_FINDING_STATE_HOLDS
 		findings = append(findings, f)
 	}
 	return all, findings
+}
+
+// recovered is how long after the end of the faults what must hold then came to
+// hold for good: to the second where that second was closed, else by now. It is
+// nil where the faults are not known to be gone, or nothing is known of it.
+func (t *Track) recovered(run *pb.Run, i int, f *pb.Finding) *pb.Took {
+	from := run.GetEnteredUnixNanos()[uint32(pb.RunState_RUN_STATE_RECOVERING)]
+	switch {
+	case from == 0 || f.GetState() == pb.FindingState_FINDING_STATE_UNKNOWN:
+		return nil
+	case f.GetState() == pb.FindingState_FINDING_STATE_BROKEN:
+		return &pb.Took{Never: true}
+	}
+	since := f.GetAtUnixNanos()
+	if t.verified[i] != 0 {
+		since = min(since, t.verified[i]*nanos)
+	}
+	return &pb.Took{Nanos: max(since-from, 0)}
 }
 
 // Premature are the proofs that speak against beginning: those that are true

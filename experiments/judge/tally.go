@@ -17,12 +17,14 @@ type tally struct {
 	// broken and missing count seconds; the instants are the first of them.
 	broken, missing     int
 	brokenAt, missingAt int64
-	// worst holds the worst sample of each term, nil where there was none.
-	worst []*sample
+	// worst holds the worst sample of each term, nil where there was none, and
+	// worstAt the end of its second.
+	worst   []*sample
+	worstAt []int64
 }
 
 func newTally(x *expression) *tally {
-	return &tally{x: x, worst: make([]*sample, len(x.terms))}
+	return &tally{x: x, worst: make([]*sample, len(x.terms)), worstAt: make([]int64, len(x.terms))}
 }
 
 // add judges one moment.
@@ -42,7 +44,7 @@ func (t *tally) add(m *moment) outcome {
 	for i, term := range t.x.terms {
 		s, ok := term.sample(m)
 		if ok && (t.worst[i] == nil || term.badness(s) > term.badness(*t.worst[i])) {
-			t.worst[i] = &s
+			t.worst[i], t.worstAt[i] = &s, m.at()
 		}
 	}
 	return o
@@ -90,6 +92,18 @@ func (t *tally) text() string {
 		parts = append(parts, "no data")
 	}
 	return strings.Join(parts, ", ")
+}
+
+// extremes are the worst values, in the order of the expression.
+func (t *tally) extremes() (list []*pb.Extreme) {
+	for i, term := range t.x.terms {
+		if s := t.worst[i]; s != nil {
+			list = append(list, &pb.Extreme{
+				Value: term.value.String(), Seen: s.value, Op: symbol[term.op], Limit: s.limit, AtUnixNanos: t.worstAt[i],
+			})
+		}
+	}
+	return list
 }
 
 // seen shows an expression with the values that it compares at a moment.

@@ -34,6 +34,9 @@ type Track struct {
 	cut     int64
 	gaps    map[*source]*gaps
 	streaks []streak
+	// verified are, for what must hold after the revert, the second since which it
+	// has held without a break; 0 is none.
+	verified []int64
 }
 
 // Track begins to judge a run.
@@ -77,7 +80,7 @@ func (t *Track) begin(run *pb.Run, since int64) {
 		}
 	}
 	t.closed.settle(over)
-	t.streaks = make([]streak, len(t.judge.abort))
+	t.streaks, t.verified = make([]streak, len(t.judge.abort)), make([]int64, len(t.judge.verify))
 }
 
 // Follow judges the seconds that have come to be known. It reports false where
@@ -184,6 +187,11 @@ func (t *Track) closeNext() {
 	}
 	for _, c := range t.checks {
 		c.judge(t)
+	}
+	if begin := gone(t.run); begin != 0 && second >= begin {
+		for i, x := range t.judge.verify {
+			t.verified[i] = held(t.verified[i], t.closed.end, x.eval(&moment{view: t.closed, begin: begin}))
+		}
 	}
 }
 

@@ -30,20 +30,26 @@ func (a *Archive) Run(id string) (*pb.Run, error) {
 // them: ErrUnknown, ErrDamaged.
 func (a *Archive) Windows(id string) iter.Seq2[*pb.Window, error] {
 	return func(yield func(*pb.Window, error) bool) {
-		err := a.visit(id, func(c *pb.SealedChunk) bool {
-			return c.GetKind() == pb.SealedChunkKind_SEALED_CHUNK_KIND_WINDOWS
-		}, func(m proto.Message) bool {
-			for _, w := range m.(*pb.SealedWindows).GetWindows() {
-				w.Run = id
-				if !yield(w, nil) {
-					return false
-				}
-			}
-			return true
-		})
-		if err != nil {
+		if err := a.visit(id, isWindows, eachWindow(id, yield)); err != nil {
 			yield(nil, fmt.Errorf("read windows of run %q: %w", id, err))
 		}
+	}
+}
+
+func isWindows(c *pb.SealedChunk) bool {
+	return c.GetKind() == pb.SealedChunkKind_SEALED_CHUNK_KIND_WINDOWS
+}
+
+// eachWindow hands on the windows of chunks, with their run.
+func eachWindow(run string, yield func(*pb.Window, error) bool) func(proto.Message) bool {
+	return func(m proto.Message) bool {
+		for _, w := range m.(*pb.SealedWindows).GetWindows() {
+			w.Run = run
+			if !yield(w, nil) {
+				return false
+			}
+		}
+		return true
 	}
 }
 
@@ -186,9 +192,30 @@ func checkWhole(f io.ReaderAt, s *pb.Seal) error {
 // returns the run in it, without its windows. Errors: ErrDamaged where it is not
 // the one with that digest.
 func Decode(from io.Reader, digest []byte) (*pb.Run, error) {
-	data, err := io.ReadAll(from)
+	file, s, err := decode(from, digest)
 	if err != nil {
 		return nil, fmt.Errorf("read run: %w", err)
+	}
+	return runOf(file, s)
+}
+
+// DecodeWindows is Decode for the windows of a run, by probe, zone and second.
+func DecodeWindows(from io.Reader, digest []byte) iter.Seq2[*pb.Window, error] {
+	return func(yield func(*pb.Window, error) bool) {
+		file, s, err := decode(from, digest)
+		if err == nil {
+			err = visitChunks(file, s, isWindows, eachWindow(s.GetSummary().GetId(), yield))
+		}
+		if err != nil {
+			yield(nil, fmt.Errorf("read windows: %w", err))
+		}
+	}
+}
+
+func decode(from io.Reader, digest []byte) (io.ReaderAt, *pb.Seal, error) {
+	data, err := io.ReadAll(from)
+	if err != nil {
+		return nil, nil, err
 	}
 	file := bytes.NewReader(data)
 	e, err := readSeal(file, int64(len(data)))
@@ -198,10 +225,7 @@ func Decode(from io.Reader, digest []byte) (*pb.Run, error) {
 	if err == nil {
 		err = checkWhole(file, e.Seal)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("read run: %w", err)
-	}
-	return runOf(file, e.Seal)
+	return file, e.Seal, err
 }
 
 // runOf is the run of a file, without its windows.

@@ -144,6 +144,7 @@ func TestExperimentsTellWhenTheyLastPassed(t *testing.T) {
 	b.holds(map[string]float64{
 		`squall_experiment_since_pass_seconds{experiment="dark"}`:         7200,
 		`squall_experiment_since_pass_seconds{experiment="never-passed"}`: math.Inf(1),
+		`squall_experiment_due_seconds{experiment="never-passed"}`:        30 * 24 * 3600,
 	})
 }
 
@@ -193,7 +194,7 @@ func TestZonesAndExperimentsAreBounded(t *testing.T) {
 	}
 	for name, most := range map[string]int{
 		"squall_agents": 3 * 101, "squall_residue_hosts": 101, "squall_runs_total": 8 * 1001,
-		"squall_fault_injections_total": 101, "squall_experiment_since_pass_seconds": 1000,
+		"squall_fault_injections_total": 101, "squall_experiment_since_pass_seconds": 1000, "squall_experiment_due_seconds": 1000,
 	} {
 		if of[name] > most || of[name] == 0 {
 			t.Errorf("%s has %d series, at most %d are told", name, of[name], most)

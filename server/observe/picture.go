@@ -1,7 +1,9 @@
 package observe
 
 import (
+	"cmp"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,6 +21,7 @@ type picture struct {
 	Sight
 	active []*pb.Run
 	zones  names
+	due    []*pb.Due // as dues has them, once they are asked for
 }
 
 func newPicture(s Sight) *picture {
@@ -85,7 +88,8 @@ var ofState = []figure{
 			}
 		}
 	}},
-	{"squall_experiment_since_pass_seconds", "How long ago the newest run of an experiment that passed was done; infinite where none is known. Of experiments that are on a schedule or have a run that is kept.", []string{"experiment"}, sincePass},
+	{"squall_experiment_since_pass_seconds", "How long ago the newest run of an experiment that passed was done; infinite where none is known. Of experiments that are on a schedule or have a run that is known.", []string{"experiment"}, ofExperiments(sincePass)},
+	{"squall_experiment_due_seconds", "Within how long an experiment should pass again: its file's due, or 30 days. Of the same experiments.", []string{"experiment"}, ofExperiments(dueAfter)},
 }
 
 func agents(p *picture, to sums) {
@@ -121,56 +125,39 @@ func steps(wanted func(*picture, *pb.Run, report.HostStep) bool) func(*picture, 
 	}
 }
 
-// sincePass tells experiments of schedules first, then those of runs, until there
-// are too many.
-func sincePass(p *picture, to sums) {
-	passed := make(map[string]time.Time) // zero: never
-	for _, s := range p.View.Schedules() {
-		name := s.GetExperiment().GetName()
-		passed[name] = later(passed[name], passedAt(s))
-	}
-	for _, r := range p.View.Runs() { // oldest first
-		name := r.GetExperiment().GetName()
-		if _, listed := passed[name]; r.GetAdHoc() || !listed && len(passed) >= mostExperiments {
-			continue
+// ofExperiments tells a figure of experiments that are on a schedule or have a run
+// that is known: those on schedules first, until there are too many.
+func ofExperiments(read func(p *picture, d *pb.Due) float64) func(*picture, sums) {
+	return func(p *picture, to sums) {
+		for i, d := range p.dues() {
+			if i < mostExperiments {
+				to.add(read(p, d), d.GetExperiment())
+			}
 		}
-		var at time.Time
-		if r.GetVerdict() == pb.Verdict_VERDICT_PASS {
-			at = doneAt(r)
-		}
-		passed[name] = later(passed[name], at)
-	}
-	for name, at := range passed {
-		since := math.Inf(1)
-		if !at.IsZero() {
-			since = max(0, p.Now.Sub(at).Seconds())
-		}
-		to.add(since, name)
 	}
 }
 
-// passedAt is when the newest slot began whose run passed, of those since the
-// schedule has the experiment that it has; zero where there is none.
-func passedAt(s *pb.Scheduled) (at time.Time) {
-	for _, slot := range s.GetHistory() { // oldest first
-		if slot.GetVerdict() == pb.Verdict_VERDICT_PASS && slot.GetAtUnixNanos() >= s.GetPutUnixNanos() {
-			at = time.Unix(0, slot.GetAtUnixNanos())
-		}
+// dues are the experiments that figures tell of, in the order in which they do.
+func (p *picture) dues() []*pb.Due {
+	if p.due == nil {
+		p.due = slices.DeleteFunc(report.Dues(p.View, p.Now), func(d *pb.Due) bool {
+			return len(d.GetSchedules()) == 0 && d.GetLastRun() == nil
+		})
+		slices.SortStableFunc(p.due, func(a, b *pb.Due) int {
+			return cmp.Compare(min(1, len(b.GetSchedules())), min(1, len(a.GetSchedules())))
+		})
 	}
-	return at
+	return p.due
 }
 
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
+func sincePass(p *picture, d *pb.Due) float64 {
+	if d.GetPassedUnixNanos() == 0 {
+		return math.Inf(1)
 	}
-	return b
+	return max(0, p.Now.Sub(time.Unix(0, d.GetPassedUnixNanos())).Seconds())
 }
 
-// doneAt is the instant at which a run was done.
-func doneAt(r *pb.Run) time.Time {
-	return time.Unix(0, r.GetEnteredUnixNanos()[uint32(pb.RunState_RUN_STATE_DONE)])
-}
+func dueAfter(_ *picture, d *pb.Due) float64 { return time.Duration(d.GetDueNanos()).Seconds() }
 
 // word is an enum's value as a label, such as not_started.
 func word(e protoreflect.Enum) string { return strings.ReplaceAll(text.Word(e), " ", "_") }

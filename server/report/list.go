@@ -1,12 +1,9 @@
 package report
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
-
-	"google.golang.org/protobuf/proto"
 
 	pb "squall/proto/squall/v1"
 	"squall/server/page"
@@ -45,72 +42,6 @@ func ListZones(v *state.View, req *pb.ListZonesRequest) (*pb.ListZonesResponse, 
 	}
 	zones, next, err := list.Cut(req)
 	return &pb.ListZonesResponse{Zones: zones, NextPageToken: next}, err
-}
-
-// ListRuns is a page of the runs that the state knows, oldest first, those that
-// only archives have among them.
-func ListRuns(v *state.View, req *pb.ListRunsRequest) (*pb.ListRunsResponse, error) {
-	list := page.List[*pb.RunSummary]{Name: "runs", Key: func(r *pb.RunSummary) string {
-		return fmt.Sprintf("%020d/%s", r.GetAdmittedIndex(), r.GetId())
-	}}
-	list.Entries = Runs(v)
-	runs, next, err := list.Cut(req)
-	return &pb.ListRunsResponse{Runs: runs, NextPageToken: next}, err
-}
-
-// Runs are the lines of all runs that the state knows, oldest first.
-func Runs(v *state.View) []*pb.RunSummary {
-	var all []*pb.RunSummary
-	for _, r := range v.Runs() {
-		s := Summary(v, r)
-		s.Place = place(v.Archived(r.GetId()), true)
-		all = append(all, s)
-	}
-	open := openRuns(v)
-	for _, a := range v.AllArchived() {
-		if v.Run(a.GetSummary().GetId()) == nil {
-			all = append(all, archivedSummary(a, open))
-		}
-	}
-	slices.SortFunc(all, func(a, b *pb.RunSummary) int {
-		return cmp.Or(cmp.Compare(a.GetAdmittedIndex(), b.GetAdmittedIndex()), cmp.Compare(a.GetId(), b.GetId()))
-	})
-	return all
-}
-
-// archivedSummary is the line of a run that the state has let go of, with what
-// its hosts have left to this day.
-func archivedSummary(a *pb.Archived, open map[string]uint32) *pb.RunSummary {
-	s := proto.CloneOf(a.GetSummary())
-	s.Residue = open[s.GetId()]
-	s.Place = place(a, false)
-	return s
-}
-
-// place is where the whole of a run is; inState says that the state has it.
-func place(a *pb.Archived, inState bool) pb.RunPlace {
-	switch {
-	case len(a.GetServers()) > 0:
-		return pb.RunPlace_RUN_PLACE_ARCHIVE
-	case inState:
-		return pb.RunPlace_RUN_PLACE_UNSPECIFIED
-	}
-	return pb.RunPlace_RUN_PLACE_GONE
-}
-
-// openRuns counts the hosts that are not clean, by run.
-func openRuns(v *state.View) map[string]uint32 {
-	hosts := make(map[string]uint32)
-	for _, h := range v.Hosts() {
-		seen := make(map[string]bool)
-		for _, o := range h.GetOpen() {
-			if !seen[o.GetRun()] {
-				seen[o.GetRun()] = true
-				hosts[o.GetRun()]++
-			}
-		}
-	}
-	return hosts
 }
 
 // ListArchived is a page of the runs that are sealed, oldest first.

@@ -1,6 +1,7 @@
 package report_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -181,5 +182,134 @@ func TestArchivedRunsAreListed(t *testing.T) {
 	want := []string{"a gone 0", "b archive 1", "c archive 0", "d unspecified 0"}
 	if !slices.Equal(got, want) {
 		t.Errorf("the list is %q, want %q", got, want)
+	}
+}
+
+// manyRuns is a state with runs of two experiments in two zones, half of which
+// only archives have.
+func manyRuns(t *testing.T) *state.Machine {
+	t.Helper()
+	s := &pb.State{Rules: state.Rules, Index: 100, Runs: map[string]*pb.Run{}, Archived: map[string]*pb.Archived{}}
+	for i := range 10 {
+		id, zone, verdict := fmt.Sprintf("r%d", i), fmt.Sprintf("zone-%d", i%2), pb.Verdict_VERDICT_PASS
+		if i%3 == 0 {
+			verdict = pb.Verdict_VERDICT_FAIL
+		}
+		name := []string{"dark", "slow"}[i%2]
+		slot := &pb.SlotRef{Schedule: "weekly", Slot: fmt.Sprint("2026-12-0", i)}
+		if i < 5 {
+			s.Archived[id] = &pb.Archived{Released: true, Servers: []string{"s1"}, Summary: &pb.RunSummary{
+				Id: id, AdmittedIndex: uint64(i + 1), AdmittedUnixNanos: int64(i) * 1e9, Experiment: name, Verdict: verdict, Zones: []string{zone}, Slot: slot,
+				Figures: &pb.RunFigures{}, State: pb.RunState_RUN_STATE_DONE,
+			}}
+			continue
+		}
+		s.Runs[id] = &pb.Run{
+			Id: id, AdmittedIndex: uint64(i + 1), State: pb.RunState_RUN_STATE_DONE, Verdict: verdict, Slot: slot,
+			EnteredUnixNanos: map[uint32]int64{uint32(pb.RunState_RUN_STATE_GATING): int64(i) * 1e9},
+			Plan:             &pb.Plan{Experiment: name, Hosts: []*pb.PlannedHost{{Name: "h", Zone: zone, Hit: true}, {Name: "other", Zone: "zone-9"}}},
+		}
+	}
+	m := state.New()
+	if err := m.Restore(s); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// Filters are the server's, over runs of the state and of archives alike.
+func TestRunsAreFiltered(t *testing.T) {
+	v := manyRuns(t).View()
+	for _, c := range []struct {
+		req  *pb.ListRunsRequest
+		want string
+	}{
+		{&pb.ListRunsRequest{}, "r0 r1 r2 r3 r4 r5 r6 r7 r8 r9"},
+		{&pb.ListRunsRequest{NewestFirst: true}, "r9 r8 r7 r6 r5 r4 r3 r2 r1 r0"},
+		{&pb.ListRunsRequest{Experiment: "slow"}, "r1 r3 r5 r7 r9"},
+		{&pb.ListRunsRequest{Zone: "zone-0", NewestFirst: true}, "r8 r6 r4 r2 r0"},
+		{&pb.ListRunsRequest{Verdicts: []pb.Verdict{pb.Verdict_VERDICT_FAIL, pb.Verdict_VERDICT_HALTED}}, "r0 r3 r6 r9"},
+		{&pb.ListRunsRequest{SinceUnixNanos: 4e9}, "r4 r5 r6 r7 r8 r9"},
+		{&pb.ListRunsRequest{Schedule: "weekly", Experiment: "dark", SinceUnixNanos: 3e9}, "r4 r6 r8"},
+	} {
+		c.req.PageSize = 2
+		got := pages(t, func(token string) (*pb.ListRunsResponse, error) {
+			c.req.PageToken = token
+			return report.ListRuns(v, c.req)
+		}, func(r *pb.ListRunsResponse) []string {
+			for _, s := range r.GetRuns() {
+				if s.GetFigures() != nil {
+					t.Error("a list has figures")
+				}
+			}
+			return named(r.GetRuns(), (*pb.RunSummary).GetId)
+		})
+		if strings.Join(got, " ") != c.want {
+			t.Errorf("%v: %q, want %q", c.req, got, c.want)
+		}
+	}
+	for what, req := range map[string]*pb.ListRunsRequest{
+		`there is no zone "zone-9": did you mean "zone-0" or "zone-1"?`: {Zone: "zone-9"}, // nothing was done to it
+		`there is no experiment "drak": did you mean "dark"?`:           {Experiment: "drak"},
+		`there is no schedule "daily": write one of: weekly`:            {Schedule: "daily"},
+	} {
+		_, err := report.ListRuns(v, req)
+		if u, ok := errors.AsType[*report.Unknown](err); !ok || u.Error()+": "+u.Fix != what {
+			t.Errorf("%v: %v, want %s", req, err, what)
+		}
+	}
+}
+
+// Pages that go back in time stay right while runs are let in, and a token of
+// one question is none of another.
+func TestPagesOfRunsGoOnWhileRunsBegin(t *testing.T) {
+	m := manyRuns(t)
+	req := &pb.ListRunsRequest{PageSize: 3, NewestFirst: true}
+	first, err := report.ListRuns(m.View(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := m.Snapshot()
+	later.Runs["r-new"] = &pb.Run{Id: "r-new", AdmittedIndex: 77, Plan: &pb.Plan{Experiment: "dark"}}
+	if err := m.Restore(later); err != nil {
+		t.Fatal(err)
+	}
+	req.PageToken = first.GetNextPageToken()
+	next, err := report.ListRuns(m.View(), req)
+	if got := named(next.GetRuns(), (*pb.RunSummary).GetId); err != nil || !slices.Equal(got, []string{"r6", "r5", "r4"}) {
+		t.Errorf("the next page is %v, %v", got, err)
+	}
+	if first, err = report.ListRuns(m.View(), &pb.ListRunsRequest{NewestFirst: true, PageSize: 1}); err != nil || first.GetRuns()[0].GetId() != "r-new" {
+		t.Errorf("the first page is %v, %v", first, err)
+	}
+	for _, other := range []*pb.ListRunsRequest{
+		{}, {NewestFirst: true, Experiment: "dark"}, {NewestFirst: true, Verdicts: []pb.Verdict{1}}, {NewestFirst: true, Zone: "zone-1"},
+	} {
+		other.PageToken = req.GetPageToken()
+		if _, err := report.ListRuns(m.View(), other); err == nil {
+			t.Errorf("%v takes the token of another question", other)
+		}
+	}
+	since := &pb.ListRunsRequest{NewestFirst: true, PageToken: req.GetPageToken(), SinceUnixNanos: 6e9}
+	if got, err := report.ListRuns(m.View(), since); err != nil || len(got.GetRuns()) != 1 {
+		t.Errorf("since a later instant it goes on with %v, %v", got, err)
+	}
+}
+
+// A list of 10,000 runs is asked for by a person who waits.
+func BenchmarkListRuns(b *testing.B) {
+	s := &pb.State{Rules: state.Rules, Archived: map[string]*pb.Archived{}}
+	for i := range 10_000 {
+		id := fmt.Sprint("r", i)
+		s.Archived[id] = &pb.Archived{Released: true, Summary: &pb.RunSummary{Id: id, AdmittedIndex: uint64(i + 1), Experiment: "dark", Zones: []string{"zone-a"}}}
+	}
+	m := state.New()
+	if err := m.Restore(s); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if _, err := report.ListRuns(m.View(), &pb.ListRunsRequest{NewestFirst: true, PageSize: 100, Zone: "zone-a"}); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

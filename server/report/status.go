@@ -32,6 +32,9 @@ func Summary(v *state.View, r *pb.Run) *pb.RunSummary {
 		Id: r.GetId(), Experiment: r.GetPlan().GetExperiment(), State: r.GetState(), Verdict: r.GetVerdict(), By: r.GetBy(),
 		AdmittedUnixNanos: r.GetEnteredUnixNanos()[uint32(pb.RunState_RUN_STATE_GATING)],
 		T0UnixNanos:       r.GetT0UnixNanos(), AdmittedIndex: r.GetAdmittedIndex(),
+		DoneUnixNanos: r.GetEnteredUnixNanos()[uint32(pb.RunState_RUN_STATE_DONE)],
+		Slot:          r.GetSlot(), AdHoc: r.GetAdHoc(), Zones: zonesOf(r), EndCause: r.GetEndCause(),
+		DueNanos: r.GetExperiment().GetDue().GetNanos(),
 	}
 	if s.T0UnixNanos != 0 {
 		s.EndsUnixNanos = s.T0UnixNanos + r.GetPlan().GetLengthNanos()

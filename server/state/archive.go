@@ -1,6 +1,7 @@
 package state
 
 import (
+	"cmp"
 	"iter"
 	"slices"
 	"time"
@@ -34,7 +35,7 @@ func (v *View) AllArchived() []*pb.Archived {
 }
 
 func bySummary(a, b *pb.RunSummary) int {
-	return byAge(&pb.Run{Id: a.GetId(), AdmittedIndex: a.GetAdmittedIndex()}, &pb.Run{Id: b.GetId(), AdmittedIndex: b.GetAdmittedIndex()})
+	return cmp.Or(cmp.Compare(a.GetAdmittedIndex(), b.GetAdmittedIndex()), cmp.Compare(a.GetId(), b.GetId()))
 }
 
 // SameArchive tells whether no sealed run is another one in two views.

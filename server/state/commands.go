@@ -36,7 +36,7 @@ var commands = sync.OnceValue(func() map[protoreflect.Name]func(*change) *pb.Pro
 		"pause_schedule":    does((*pb.Command).GetPauseSchedule, (*change).pauseSchedule),
 		"pass_slot":         does((*pb.Command).GetPassSlot, (*change).passSlot),
 		"hold_slot":         does((*pb.Command).GetHoldSlot, (*change).holdSlot),
-		"put_experiment":    does((*pb.Command).GetPutExperiment, (*change).keepExperiment),
+		"put_experiment":    does((*pb.Command).GetPutExperiment, (*change).putExperiment),
 		"remove_experiment": does((*pb.Command).GetRemoveExperiment, (*change).removeExperiment),
 		"put_calendar":      does((*pb.Command).GetPutCalendar, (*change).putCalendar),
 		"remove_calendar":   does((*pb.Command).GetRemoveCalendar, (*change).removeCalendar),

@@ -59,13 +59,10 @@ func (v *View) version(pin *pb.Pin) *pb.ExperimentVersion {
 	return nil
 }
 
-func (t *change) keepExperiment(c *pb.PutExperiment) *pb.Problem {
-	return t.putExperiment(c.GetName(), c.GetSource())
-}
-
 // putExperiment keeps a file as the newest version of its name. What is the
 // newest already stays as it is.
-func (t *change) putExperiment(name string, source []byte) *pb.Problem {
+func (t *change) putExperiment(c *pb.PutExperiment) *pb.Problem {
+	name, source := c.GetName(), c.GetSource()
 	if p := t.keepable(name, source); p != nil {
 		return p
 	}
@@ -83,7 +80,7 @@ func (t *change) putExperiment(name string, source []byte) *pb.Problem {
 	}
 	own(t, &t.experiments)
 	t.experiments[name] = &pb.KeptExperiment{Name: name, Versions: append(versions, &pb.ExperimentVersion{
-		Digest: digest, Source: source, By: t.cmd.GetBy(), PutUnixNanos: t.last,
+		Digest: digest, Source: source, By: t.cmd.GetBy(), PutUnixNanos: t.last, DueNanos: c.GetDueNanos(),
 	})}
 	if t.sources() > maxSources {
 		return refuse(pb.Refusal_REFUSAL_GUARDRAIL, "remove some with: squall experiment remove NAME@DIGEST", "the files that are kept would have more than %d bytes", maxSources)
@@ -156,7 +153,9 @@ func (t *change) pin(c *pb.PutSchedule) (*pb.Pin, []byte, *pb.Problem) {
 			return nil, nil, nil
 		}
 		pin = &pb.Pin{Experiment: c.GetExperiment().GetName(), Digest: Digest(c.GetSource())}
-		if p := t.putExperiment(pin.GetExperiment(), c.GetSource()); p != nil {
+		if p := t.putExperiment(&pb.PutExperiment{
+			Name: pin.GetExperiment(), Source: c.GetSource(), DueNanos: c.GetExperiment().GetDue().GetNanos(),
+		}); p != nil {
 			return nil, nil, p
 		}
 	}

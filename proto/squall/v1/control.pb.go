@@ -171,6 +171,60 @@ func (HostCondition) EnumDescriptor() ([]byte, []int) {
 	return file_squall_v1_control_proto_rawDescGZIP(), []int{1}
 }
 
+// DeviationKind says which figure it is.
+type DeviationKind int32
+
+const (
+	DeviationKind_DEVIATION_KIND_UNSPECIFIED DeviationKind = 0
+	DeviationKind_DEVIATION_KIND_FAILOVER    DeviationKind = 1
+	DeviationKind_DEVIATION_KIND_RECOVERY    DeviationKind = 2
+	// The worst value of an expectation.
+	DeviationKind_DEVIATION_KIND_WORST DeviationKind = 3
+)
+
+// Enum value maps for DeviationKind.
+var (
+	DeviationKind_name = map[int32]string{
+		0: "DEVIATION_KIND_UNSPECIFIED",
+		1: "DEVIATION_KIND_FAILOVER",
+		2: "DEVIATION_KIND_RECOVERY",
+		3: "DEVIATION_KIND_WORST",
+	}
+	DeviationKind_value = map[string]int32{
+		"DEVIATION_KIND_UNSPECIFIED": 0,
+		"DEVIATION_KIND_FAILOVER":    1,
+		"DEVIATION_KIND_RECOVERY":    2,
+		"DEVIATION_KIND_WORST":       3,
+	}
+)
+
+func (x DeviationKind) Enum() *DeviationKind {
+	p := new(DeviationKind)
+	*p = x
+	return p
+}
+
+func (x DeviationKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (DeviationKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_squall_v1_control_proto_enumTypes[2].Descriptor()
+}
+
+func (DeviationKind) Type() protoreflect.EnumType {
+	return &file_squall_v1_control_proto_enumTypes[2]
+}
+
+func (x DeviationKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use DeviationKind.Descriptor instead.
+func (DeviationKind) EnumDescriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{2}
+}
+
 // PlanRequest names an experiment.
 type PlanRequest struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
@@ -2425,11 +2479,24 @@ func (x *Zone) GetConnected() uint32 {
 	return 0
 }
 
-// ListRunsRequest asks for a page of runs.
+// ListRunsRequest asks for a page of runs. What is left empty leaves nothing
+// out; a name that nothing has is refused.
 type ListRunsRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	PageSize      int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	PageToken     string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	PageSize  int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// The newest first; else the oldest. A token goes on in the order and with the
+	// names and verdicts of the request that it is of.
+	NewestFirst bool   `protobuf:"varint,3,opt,name=newest_first,json=newestFirst,proto3" json:"newest_first,omitempty"`
+	Experiment  string `protobuf:"bytes,4,opt,name=experiment,proto3" json:"experiment,omitempty"`
+	// The schedule that began them.
+	Schedule string `protobuf:"bytes,5,opt,name=schedule,proto3" json:"schedule,omitempty"`
+	// One of these is theirs.
+	Verdicts []Verdict `protobuf:"varint,6,rep,packed,name=verdicts,proto3,enum=squall.v1.Verdict" json:"verdicts,omitempty"`
+	// They were let in then or later, cluster time.
+	SinceUnixNanos int64 `protobuf:"varint,7,opt,name=since_unix_nanos,json=sinceUnixNanos,proto3" json:"since_unix_nanos,omitempty"`
+	// Their plan touches a host that was in this zone.
+	Zone          string `protobuf:"bytes,8,opt,name=zone,proto3" json:"zone,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2474,6 +2541,48 @@ func (x *ListRunsRequest) GetPageSize() int32 {
 func (x *ListRunsRequest) GetPageToken() string {
 	if x != nil {
 		return x.PageToken
+	}
+	return ""
+}
+
+func (x *ListRunsRequest) GetNewestFirst() bool {
+	if x != nil {
+		return x.NewestFirst
+	}
+	return false
+}
+
+func (x *ListRunsRequest) GetExperiment() string {
+	if x != nil {
+		return x.Experiment
+	}
+	return ""
+}
+
+func (x *ListRunsRequest) GetSchedule() string {
+	if x != nil {
+		return x.Schedule
+	}
+	return ""
+}
+
+func (x *ListRunsRequest) GetVerdicts() []Verdict {
+	if x != nil {
+		return x.Verdicts
+	}
+	return nil
+}
+
+func (x *ListRunsRequest) GetSinceUnixNanos() int64 {
+	if x != nil {
+		return x.SinceUnixNanos
+	}
+	return 0
+}
+
+func (x *ListRunsRequest) GetZone() string {
+	if x != nil {
+		return x.Zone
 	}
 	return ""
 }
@@ -6778,6 +6887,580 @@ func (x *PruneArchiveResponse) GetIndex() uint64 {
 	return 0
 }
 
+// WindowsRequest names a run.
+type WindowsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Run           string                 `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WindowsRequest) Reset() {
+	*x = WindowsRequest{}
+	mi := &file_squall_v1_control_proto_msgTypes[108]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WindowsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WindowsRequest) ProtoMessage() {}
+
+func (x *WindowsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[108]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WindowsRequest.ProtoReflect.Descriptor instead.
+func (*WindowsRequest) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{108}
+}
+
+func (x *WindowsRequest) GetRun() string {
+	if x != nil {
+		return x.Run
+	}
+	return ""
+}
+
+// WindowsResponse is some of its windows, in order.
+type WindowsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Windows       []*Window              `protobuf:"bytes,1,rep,name=windows,proto3" json:"windows,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WindowsResponse) Reset() {
+	*x = WindowsResponse{}
+	mi := &file_squall_v1_control_proto_msgTypes[109]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WindowsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WindowsResponse) ProtoMessage() {}
+
+func (x *WindowsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[109]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WindowsResponse.ProtoReflect.Descriptor instead.
+func (*WindowsResponse) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{109}
+}
+
+func (x *WindowsResponse) GetWindows() []*Window {
+	if x != nil {
+		return x.Windows
+	}
+	return nil
+}
+
+// HistoryRequest names an experiment.
+type HistoryRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	PageSize      int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	Experiment    string                 `protobuf:"bytes,3,opt,name=experiment,proto3" json:"experiment,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HistoryRequest) Reset() {
+	*x = HistoryRequest{}
+	mi := &file_squall_v1_control_proto_msgTypes[110]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HistoryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HistoryRequest) ProtoMessage() {}
+
+func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[110]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
+func (*HistoryRequest) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{110}
+}
+
+func (x *HistoryRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *HistoryRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+func (x *HistoryRequest) GetExperiment() string {
+	if x != nil {
+		return x.Experiment
+	}
+	return ""
+}
+
+// HistoryResponse is a page of its runs.
+type HistoryResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Runs          []*HistoryEntry        `protobuf:"bytes,1,rep,name=runs,proto3" json:"runs,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HistoryResponse) Reset() {
+	*x = HistoryResponse{}
+	mi := &file_squall_v1_control_proto_msgTypes[111]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HistoryResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HistoryResponse) ProtoMessage() {}
+
+func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[111]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HistoryResponse.ProtoReflect.Descriptor instead.
+func (*HistoryResponse) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{111}
+}
+
+func (x *HistoryResponse) GetRuns() []*HistoryEntry {
+	if x != nil {
+		return x.Runs
+	}
+	return nil
+}
+
+func (x *HistoryResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// HistoryEntry is a run, with its figures, and what is much other than usual.
+type HistoryEntry struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Run           *RunSummary            `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
+	Deviations    []*Deviation           `protobuf:"bytes,2,rep,name=deviations,proto3" json:"deviations,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HistoryEntry) Reset() {
+	*x = HistoryEntry{}
+	mi := &file_squall_v1_control_proto_msgTypes[112]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HistoryEntry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HistoryEntry) ProtoMessage() {}
+
+func (x *HistoryEntry) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[112]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HistoryEntry.ProtoReflect.Descriptor instead.
+func (*HistoryEntry) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{112}
+}
+
+func (x *HistoryEntry) GetRun() *RunSummary {
+	if x != nil {
+		return x.Run
+	}
+	return nil
+}
+
+func (x *HistoryEntry) GetDeviations() []*Deviation {
+	if x != nil {
+		return x.Deviations
+	}
+	return nil
+}
+
+// Deviation is a figure of a run that is far from the median of the runs before.
+type Deviation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Kind  DeviationKind          `protobuf:"varint,1,opt,name=kind,proto3,enum=squall.v1.DeviationKind" json:"kind,omitempty"`
+	// The expectation, and which of the values that it compares; empty for times.
+	Expectation string `protobuf:"bytes,2,opt,name=expectation,proto3" json:"expectation,omitempty"`
+	Value       string `protobuf:"bytes,3,opt,name=value,proto3" json:"value,omitempty"`
+	// Both in seconds for times; seen is infinite for what never came.
+	Seen   float64 `protobuf:"fixed64,4,opt,name=seen,proto3" json:"seen,omitempty"`
+	Median float64 `protobuf:"fixed64,5,opt,name=median,proto3" json:"median,omitempty"`
+	Worse  bool    `protobuf:"varint,6,opt,name=worse,proto3" json:"worse,omitempty"`
+	// How many runs the median is of.
+	Runs          uint32 `protobuf:"varint,7,opt,name=runs,proto3" json:"runs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Deviation) Reset() {
+	*x = Deviation{}
+	mi := &file_squall_v1_control_proto_msgTypes[113]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Deviation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Deviation) ProtoMessage() {}
+
+func (x *Deviation) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[113]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Deviation.ProtoReflect.Descriptor instead.
+func (*Deviation) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{113}
+}
+
+func (x *Deviation) GetKind() DeviationKind {
+	if x != nil {
+		return x.Kind
+	}
+	return DeviationKind_DEVIATION_KIND_UNSPECIFIED
+}
+
+func (x *Deviation) GetExpectation() string {
+	if x != nil {
+		return x.Expectation
+	}
+	return ""
+}
+
+func (x *Deviation) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+func (x *Deviation) GetSeen() float64 {
+	if x != nil {
+		return x.Seen
+	}
+	return 0
+}
+
+func (x *Deviation) GetMedian() float64 {
+	if x != nil {
+		return x.Median
+	}
+	return 0
+}
+
+func (x *Deviation) GetWorse() bool {
+	if x != nil {
+		return x.Worse
+	}
+	return false
+}
+
+func (x *Deviation) GetRuns() uint32 {
+	if x != nil {
+		return x.Runs
+	}
+	return 0
+}
+
+// ListDueRequest asks for a page of experiments.
+type ListDueRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	PageSize      int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDueRequest) Reset() {
+	*x = ListDueRequest{}
+	mi := &file_squall_v1_control_proto_msgTypes[114]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDueRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDueRequest) ProtoMessage() {}
+
+func (x *ListDueRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[114]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDueRequest.ProtoReflect.Descriptor instead.
+func (*ListDueRequest) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{114}
+}
+
+func (x *ListDueRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListDueRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListDueResponse is a page of experiments.
+type ListDueResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Experiments   []*Due                 `protobuf:"bytes,1,rep,name=experiments,proto3" json:"experiments,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDueResponse) Reset() {
+	*x = ListDueResponse{}
+	mi := &file_squall_v1_control_proto_msgTypes[115]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDueResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDueResponse) ProtoMessage() {}
+
+func (x *ListDueResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[115]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDueResponse.ProtoReflect.Descriptor instead.
+func (*ListDueResponse) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{115}
+}
+
+func (x *ListDueResponse) GetExperiments() []*Due {
+	if x != nil {
+		return x.Experiments
+	}
+	return nil
+}
+
+func (x *ListDueResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// Due is when an experiment last passed, and whether that is too long ago.
+type Due struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Experiment string                 `protobuf:"bytes,1,opt,name=experiment,proto3" json:"experiment,omitempty"`
+	// Within which it should pass again.
+	DueNanos int64 `protobuf:"varint,2,opt,name=due_nanos,json=dueNanos,proto3" json:"due_nanos,omitempty"`
+	// When the newest run that passed was done; 0 where none is known.
+	PassedUnixNanos int64  `protobuf:"varint,3,opt,name=passed_unix_nanos,json=passedUnixNanos,proto3" json:"passed_unix_nanos,omitempty"`
+	PassedRun       string `protobuf:"bytes,4,opt,name=passed_run,json=passedRun,proto3" json:"passed_run,omitempty"`
+	// Since when it is known: the wait of one that never passed begins there.
+	KnownUnixNanos int64 `protobuf:"varint,5,opt,name=known_unix_nanos,json=knownUnixNanos,proto3" json:"known_unix_nanos,omitempty"`
+	Overdue        bool  `protobuf:"varint,6,opt,name=overdue,proto3" json:"overdue,omitempty"`
+	// The newest of its runs that is known, whatever it came to.
+	LastRun *RunSummary `protobuf:"bytes,7,opt,name=last_run,json=lastRun,proto3" json:"last_run,omitempty"`
+	// Its schedules, by name, the first 20.
+	Schedules []string `protobuf:"bytes,8,rep,name=schedules,proto3" json:"schedules,omitempty"`
+	// Why no newer run passed, in a line; empty where the newest did.
+	Why           string `protobuf:"bytes,9,opt,name=why,proto3" json:"why,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Due) Reset() {
+	*x = Due{}
+	mi := &file_squall_v1_control_proto_msgTypes[116]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Due) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Due) ProtoMessage() {}
+
+func (x *Due) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[116]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Due.ProtoReflect.Descriptor instead.
+func (*Due) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{116}
+}
+
+func (x *Due) GetExperiment() string {
+	if x != nil {
+		return x.Experiment
+	}
+	return ""
+}
+
+func (x *Due) GetDueNanos() int64 {
+	if x != nil {
+		return x.DueNanos
+	}
+	return 0
+}
+
+func (x *Due) GetPassedUnixNanos() int64 {
+	if x != nil {
+		return x.PassedUnixNanos
+	}
+	return 0
+}
+
+func (x *Due) GetPassedRun() string {
+	if x != nil {
+		return x.PassedRun
+	}
+	return ""
+}
+
+func (x *Due) GetKnownUnixNanos() int64 {
+	if x != nil {
+		return x.KnownUnixNanos
+	}
+	return 0
+}
+
+func (x *Due) GetOverdue() bool {
+	if x != nil {
+		return x.Overdue
+	}
+	return false
+}
+
+func (x *Due) GetLastRun() *RunSummary {
+	if x != nil {
+		return x.LastRun
+	}
+	return nil
+}
+
+func (x *Due) GetSchedules() []string {
+	if x != nil {
+		return x.Schedules
+	}
+	return nil
+}
+
+func (x *Due) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
 var File_squall_v1_control_proto protoreflect.FileDescriptor
 
 const file_squall_v1_control_proto_rawDesc = "" +
@@ -6967,11 +7650,19 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x04Zone\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05hosts\x18\x02 \x01(\rR\x05hosts\x12\x1c\n" +
-	"\tconnected\x18\x03 \x01(\rR\tconnected\"M\n" +
+	"\tconnected\x18\x03 \x01(\rR\tconnected\"\x9a\x02\n" +
 	"\x0fListRunsRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x02 \x01(\tR\tpageToken\"e\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\x12!\n" +
+	"\fnewest_first\x18\x03 \x01(\bR\vnewestFirst\x12\x1e\n" +
+	"\n" +
+	"experiment\x18\x04 \x01(\tR\n" +
+	"experiment\x12\x1a\n" +
+	"\bschedule\x18\x05 \x01(\tR\bschedule\x12.\n" +
+	"\bverdicts\x18\x06 \x03(\x0e2\x12.squall.v1.VerdictR\bverdicts\x12(\n" +
+	"\x10since_unix_nanos\x18\a \x01(\x03R\x0esinceUnixNanos\x12\x12\n" +
+	"\x04zone\x18\b \x01(\tR\x04zone\"e\n" +
 	"\x10ListRunsResponse\x12)\n" +
 	"\x04runs\x18\x01 \x03(\v2\x15.squall.v1.RunSummaryR\x04runs\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"!\n" +
@@ -7264,7 +7955,54 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\x12*\n" +
 	"\x11oldest_unix_nanos\x18\x03 \x01(\x03R\x0foldestUnixNanos\x12*\n" +
 	"\x11newest_unix_nanos\x18\x04 \x01(\x03R\x0fnewestUnixNanos\x12\x14\n" +
-	"\x05index\x18\x05 \x01(\x04R\x05index*\x92\x01\n" +
+	"\x05index\x18\x05 \x01(\x04R\x05index\"\"\n" +
+	"\x0eWindowsRequest\x12\x10\n" +
+	"\x03run\x18\x01 \x01(\tR\x03run\">\n" +
+	"\x0fWindowsResponse\x12+\n" +
+	"\awindows\x18\x01 \x03(\v2\x11.squall.v1.WindowR\awindows\"l\n" +
+	"\x0eHistoryRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\x12\x1e\n" +
+	"\n" +
+	"experiment\x18\x03 \x01(\tR\n" +
+	"experiment\"f\n" +
+	"\x0fHistoryResponse\x12+\n" +
+	"\x04runs\x18\x01 \x03(\v2\x17.squall.v1.HistoryEntryR\x04runs\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"m\n" +
+	"\fHistoryEntry\x12'\n" +
+	"\x03run\x18\x01 \x01(\v2\x15.squall.v1.RunSummaryR\x03run\x124\n" +
+	"\n" +
+	"deviations\x18\x02 \x03(\v2\x14.squall.v1.DeviationR\n" +
+	"deviations\"\xc7\x01\n" +
+	"\tDeviation\x12,\n" +
+	"\x04kind\x18\x01 \x01(\x0e2\x18.squall.v1.DeviationKindR\x04kind\x12 \n" +
+	"\vexpectation\x18\x02 \x01(\tR\vexpectation\x12\x14\n" +
+	"\x05value\x18\x03 \x01(\tR\x05value\x12\x12\n" +
+	"\x04seen\x18\x04 \x01(\x01R\x04seen\x12\x16\n" +
+	"\x06median\x18\x05 \x01(\x01R\x06median\x12\x14\n" +
+	"\x05worse\x18\x06 \x01(\bR\x05worse\x12\x12\n" +
+	"\x04runs\x18\a \x01(\rR\x04runs\"L\n" +
+	"\x0eListDueRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"k\n" +
+	"\x0fListDueResponse\x120\n" +
+	"\vexperiments\x18\x01 \x03(\v2\x0e.squall.v1.DueR\vexperiments\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xb3\x02\n" +
+	"\x03Due\x12\x1e\n" +
+	"\n" +
+	"experiment\x18\x01 \x01(\tR\n" +
+	"experiment\x12\x1b\n" +
+	"\tdue_nanos\x18\x02 \x01(\x03R\bdueNanos\x12*\n" +
+	"\x11passed_unix_nanos\x18\x03 \x01(\x03R\x0fpassedUnixNanos\x12\x1d\n" +
+	"\n" +
+	"passed_run\x18\x04 \x01(\tR\tpassedRun\x12(\n" +
+	"\x10known_unix_nanos\x18\x05 \x01(\x03R\x0eknownUnixNanos\x12\x18\n" +
+	"\aoverdue\x18\x06 \x01(\bR\aoverdue\x120\n" +
+	"\blast_run\x18\a \x01(\v2\x15.squall.v1.RunSummaryR\alastRun\x12\x1c\n" +
+	"\tschedules\x18\b \x03(\tR\tschedules\x12\x10\n" +
+	"\x03why\x18\t \x01(\tR\x03why*\x92\x01\n" +
 	"\bStanding\x12\x18\n" +
 	"\x14STANDING_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12STANDING_UNTOUCHED\x10\x01\x12\x11\n" +
@@ -7280,7 +8018,12 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x18HOST_CONDITION_RETURNING\x10\x04\x12\x1a\n" +
 	"\x16HOST_CONDITION_UNKNOWN\x10\x05\x12\x1a\n" +
 	"\x16HOST_CONDITION_RESIDUE\x10\x06\x12\x17\n" +
-	"\x13HOST_CONDITION_LOST\x10\a2\xdf\x14\n" +
+	"\x13HOST_CONDITION_LOST\x10\a*\x83\x01\n" +
+	"\rDeviationKind\x12\x1e\n" +
+	"\x1aDEVIATION_KIND_UNSPECIFIED\x10\x00\x12\x1b\n" +
+	"\x17DEVIATION_KIND_FAILOVER\x10\x01\x12\x1b\n" +
+	"\x17DEVIATION_KIND_RECOVERY\x10\x02\x12\x18\n" +
+	"\x14DEVIATION_KIND_WORST\x10\x032\xa7\x16\n" +
 	"\x0eControlService\x129\n" +
 	"\x04Plan\x12\x16.squall.v1.PlanRequest\x1a\x17.squall.v1.PlanResponse0\x01\x124\n" +
 	"\x03Run\x12\x15.squall.v1.RunRequest\x1a\x16.squall.v1.RunResponse\x12<\n" +
@@ -7317,7 +8060,10 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\rVerifyArchive\x12\x1f.squall.v1.VerifyArchiveRequest\x1a .squall.v1.VerifyArchiveResponse0\x01\x12W\n" +
 	"\x0eExportArchived\x12 .squall.v1.ExportArchivedRequest\x1a!.squall.v1.ExportArchivedResponse0\x01\x12O\n" +
 	"\fPruneArchive\x12\x1e.squall.v1.PruneArchiveRequest\x1a\x1f.squall.v1.PruneArchiveResponse\x12?\n" +
-	"\x06Report\x12\x18.squall.v1.ReportRequest\x1a\x19.squall.v1.ReportResponse0\x012\xc0\x04\n" +
+	"\x06Report\x12\x18.squall.v1.ReportRequest\x1a\x19.squall.v1.ReportResponse0\x01\x12B\n" +
+	"\aWindows\x12\x19.squall.v1.WindowsRequest\x1a\x1a.squall.v1.WindowsResponse0\x01\x12@\n" +
+	"\aHistory\x12\x19.squall.v1.HistoryRequest\x1a\x1a.squall.v1.HistoryResponse\x12@\n" +
+	"\aListDue\x12\x19.squall.v1.ListDueRequest\x1a\x1a.squall.v1.ListDueResponse2\xc0\x04\n" +
 	"\vPeerService\x12@\n" +
 	"\aPropose\x12\x19.squall.v1.ProposeRequest\x1a\x1a.squall.v1.ProposeResponse\x12Q\n" +
 	"\fProposeLarge\x12\x1e.squall.v1.ProposeLargeRequest\x1a\x1f.squall.v1.ProposeLargeResponse(\x01\x12@\n" +
@@ -7340,327 +8086,353 @@ func file_squall_v1_control_proto_rawDescGZIP() []byte {
 	return file_squall_v1_control_proto_rawDescData
 }
 
-var file_squall_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_squall_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 113)
+var file_squall_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_squall_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 122)
 var file_squall_v1_control_proto_goTypes = []any{
 	(Standing)(0),                    // 0: squall.v1.Standing
 	(HostCondition)(0),               // 1: squall.v1.HostCondition
-	(*PlanRequest)(nil),              // 2: squall.v1.PlanRequest
-	(*PlanResponse)(nil),             // 3: squall.v1.PlanResponse
-	(*RunRequest)(nil),               // 4: squall.v1.RunRequest
-	(*RunResponse)(nil),              // 5: squall.v1.RunResponse
-	(*WatchRequest)(nil),             // 6: squall.v1.WatchRequest
-	(*WatchResponse)(nil),            // 7: squall.v1.WatchResponse
-	(*HaltRequest)(nil),              // 8: squall.v1.HaltRequest
-	(*HaltResponse)(nil),             // 9: squall.v1.HaltResponse
-	(*HostClean)(nil),                // 10: squall.v1.HostClean
-	(*ResumeRequest)(nil),            // 11: squall.v1.ResumeRequest
-	(*ResumeResponse)(nil),           // 12: squall.v1.ResumeResponse
-	(*UndoRequest)(nil),              // 13: squall.v1.UndoRequest
-	(*UndoResponse)(nil),             // 14: squall.v1.UndoResponse
-	(*StatusRequest)(nil),            // 15: squall.v1.StatusRequest
-	(*StatusResponse)(nil),           // 16: squall.v1.StatusResponse
-	(*Status)(nil),                   // 17: squall.v1.Status
-	(*BarredHost)(nil),               // 18: squall.v1.BarredHost
-	(*ServerStatus)(nil),             // 19: squall.v1.ServerStatus
-	(*ActiveStep)(nil),               // 20: squall.v1.ActiveStep
-	(*LiveRequest)(nil),              // 21: squall.v1.LiveRequest
-	(*LiveResponse)(nil),             // 22: squall.v1.LiveResponse
-	(*LiveRun)(nil),                  // 23: squall.v1.LiveRun
-	(*LiveHost)(nil),                 // 24: squall.v1.LiveHost
-	(*LiveFault)(nil),                // 25: squall.v1.LiveFault
-	(*LiveProbe)(nil),                // 26: squall.v1.LiveProbe
-	(*LiveRule)(nil),                 // 27: squall.v1.LiveRule
-	(*ListHostsRequest)(nil),         // 28: squall.v1.ListHostsRequest
-	(*ListHostsResponse)(nil),        // 29: squall.v1.ListHostsResponse
-	(*GetHostRequest)(nil),           // 30: squall.v1.GetHostRequest
-	(*GetHostResponse)(nil),          // 31: squall.v1.GetHostResponse
-	(*ListZonesRequest)(nil),         // 32: squall.v1.ListZonesRequest
-	(*ListZonesResponse)(nil),        // 33: squall.v1.ListZonesResponse
-	(*Zone)(nil),                     // 34: squall.v1.Zone
-	(*ListRunsRequest)(nil),          // 35: squall.v1.ListRunsRequest
-	(*ListRunsResponse)(nil),         // 36: squall.v1.ListRunsResponse
-	(*GetRunRequest)(nil),            // 37: squall.v1.GetRunRequest
-	(*GetRunResponse)(nil),           // 38: squall.v1.GetRunResponse
-	(*ListAuditRecordsRequest)(nil),  // 39: squall.v1.ListAuditRecordsRequest
-	(*ListAuditRecordsResponse)(nil), // 40: squall.v1.ListAuditRecordsResponse
-	(*PutScheduleRequest)(nil),       // 41: squall.v1.PutScheduleRequest
-	(*PutScheduleResponse)(nil),      // 42: squall.v1.PutScheduleResponse
-	(*NextSlotsRequest)(nil),         // 43: squall.v1.NextSlotsRequest
-	(*NextSlotsResponse)(nil),        // 44: squall.v1.NextSlotsResponse
-	(*NextSlot)(nil),                 // 45: squall.v1.NextSlot
-	(*ListSchedulesRequest)(nil),     // 46: squall.v1.ListSchedulesRequest
-	(*ListSchedulesResponse)(nil),    // 47: squall.v1.ListSchedulesResponse
-	(*GetScheduleRequest)(nil),       // 48: squall.v1.GetScheduleRequest
-	(*GetScheduleResponse)(nil),      // 49: squall.v1.GetScheduleResponse
-	(*PauseScheduleRequest)(nil),     // 50: squall.v1.PauseScheduleRequest
-	(*PauseScheduleResponse)(nil),    // 51: squall.v1.PauseScheduleResponse
-	(*RemoveScheduleRequest)(nil),    // 52: squall.v1.RemoveScheduleRequest
-	(*RemoveScheduleResponse)(nil),   // 53: squall.v1.RemoveScheduleResponse
-	(*ForgetHostRequest)(nil),        // 54: squall.v1.ForgetHostRequest
-	(*ForgetHostResponse)(nil),       // 55: squall.v1.ForgetHostResponse
-	(*ConfirmDamageRequest)(nil),     // 56: squall.v1.ConfirmDamageRequest
-	(*ConfirmDamageResponse)(nil),    // 57: squall.v1.ConfirmDamageResponse
-	(*ReportRequest)(nil),            // 58: squall.v1.ReportRequest
-	(*ReportResponse)(nil),           // 59: squall.v1.ReportResponse
-	(*RunReport)(nil),                // 60: squall.v1.RunReport
-	(*PhaseReport)(nil),              // 61: squall.v1.PhaseReport
-	(*StepReport)(nil),               // 62: squall.v1.StepReport
-	(*LateArming)(nil),               // 63: squall.v1.LateArming
-	(*Spread)(nil),                   // 64: squall.v1.Spread
-	(*ProbeReport)(nil),              // 65: squall.v1.ProbeReport
-	(*ProposeRequest)(nil),           // 66: squall.v1.ProposeRequest
-	(*ProposeResponse)(nil),          // 67: squall.v1.ProposeResponse
-	(*ProposeLargeRequest)(nil),      // 68: squall.v1.ProposeLargeRequest
-	(*ProposeLargeResponse)(nil),     // 69: squall.v1.ProposeLargeResponse
-	(*ConfirmRequest)(nil),           // 70: squall.v1.ConfirmRequest
-	(*ConfirmResponse)(nil),          // 71: squall.v1.ConfirmResponse
-	(*PushRequest)(nil),              // 72: squall.v1.PushRequest
-	(*PushResponse)(nil),             // 73: squall.v1.PushResponse
-	(*AlarmRequest)(nil),             // 74: squall.v1.AlarmRequest
-	(*AlarmResponse)(nil),            // 75: squall.v1.AlarmResponse
-	(*TryRequest)(nil),               // 76: squall.v1.TryRequest
-	(*TryResponse)(nil),              // 77: squall.v1.TryResponse
-	(*Tried)(nil),                    // 78: squall.v1.Tried
-	(*PutExperimentRequest)(nil),     // 79: squall.v1.PutExperimentRequest
-	(*PutExperimentResponse)(nil),    // 80: squall.v1.PutExperimentResponse
-	(*ListExperimentsRequest)(nil),   // 81: squall.v1.ListExperimentsRequest
-	(*ListExperimentsResponse)(nil),  // 82: squall.v1.ListExperimentsResponse
-	(*GetExperimentRequest)(nil),     // 83: squall.v1.GetExperimentRequest
-	(*GetExperimentResponse)(nil),    // 84: squall.v1.GetExperimentResponse
-	(*RemoveExperimentRequest)(nil),  // 85: squall.v1.RemoveExperimentRequest
-	(*RemoveExperimentResponse)(nil), // 86: squall.v1.RemoveExperimentResponse
-	(*PutCalendarRequest)(nil),       // 87: squall.v1.PutCalendarRequest
-	(*PutCalendarResponse)(nil),      // 88: squall.v1.PutCalendarResponse
-	(*ListCalendarsRequest)(nil),     // 89: squall.v1.ListCalendarsRequest
-	(*ListCalendarsResponse)(nil),    // 90: squall.v1.ListCalendarsResponse
-	(*GetCalendarRequest)(nil),       // 91: squall.v1.GetCalendarRequest
-	(*GetCalendarResponse)(nil),      // 92: squall.v1.GetCalendarResponse
-	(*RemoveCalendarRequest)(nil),    // 93: squall.v1.RemoveCalendarRequest
-	(*RemoveCalendarResponse)(nil),   // 94: squall.v1.RemoveCalendarResponse
-	(*FetchArchivedRequest)(nil),     // 95: squall.v1.FetchArchivedRequest
-	(*FetchArchivedResponse)(nil),    // 96: squall.v1.FetchArchivedResponse
-	(*ListArchivedRequest)(nil),      // 97: squall.v1.ListArchivedRequest
-	(*ListArchivedResponse)(nil),     // 98: squall.v1.ListArchivedResponse
-	(*VerifyArchiveRequest)(nil),     // 99: squall.v1.VerifyArchiveRequest
-	(*VerifyArchiveResponse)(nil),    // 100: squall.v1.VerifyArchiveResponse
-	(*VerifyArchivedRequest)(nil),    // 101: squall.v1.VerifyArchivedRequest
-	(*VerifyArchivedResponse)(nil),   // 102: squall.v1.VerifyArchivedResponse
-	(*ArchiveCheck)(nil),             // 103: squall.v1.ArchiveCheck
-	(*ServerArchive)(nil),            // 104: squall.v1.ServerArchive
-	(*ArchiveFault)(nil),             // 105: squall.v1.ArchiveFault
-	(*ExportArchivedRequest)(nil),    // 106: squall.v1.ExportArchivedRequest
-	(*ExportArchivedResponse)(nil),   // 107: squall.v1.ExportArchivedResponse
-	(*PruneArchiveRequest)(nil),      // 108: squall.v1.PruneArchiveRequest
-	(*PruneArchiveResponse)(nil),     // 109: squall.v1.PruneArchiveResponse
-	nil,                              // 110: squall.v1.PlanRequest.AimEntry
-	nil,                              // 111: squall.v1.RunRequest.AimEntry
-	nil,                              // 112: squall.v1.PutScheduleRequest.AimEntry
-	nil,                              // 113: squall.v1.StepReport.StandingEntry
-	nil,                              // 114: squall.v1.PushRequest.OrdersEntry
-	(*Experiment)(nil),               // 115: squall.v1.Experiment
-	(*Problem)(nil),                  // 116: squall.v1.Problem
-	(*Event)(nil),                    // 117: squall.v1.Event
-	(*HaltLatch)(nil),                // 118: squall.v1.HaltLatch
-	(*RunSummary)(nil),               // 119: squall.v1.RunSummary
-	(*Damage)(nil),                   // 120: squall.v1.Damage
-	(*HostConflict)(nil),             // 121: squall.v1.HostConflict
-	(StepState)(0),                   // 122: squall.v1.StepState
-	(FindingKind)(0),                 // 123: squall.v1.FindingKind
-	(FindingState)(0),                // 124: squall.v1.FindingState
-	(*Registered)(nil),               // 125: squall.v1.Registered
-	(*AuditRecord)(nil),              // 126: squall.v1.AuditRecord
-	(*Scheduled)(nil),                // 127: squall.v1.Scheduled
-	(*Principal)(nil),                // 128: squall.v1.Principal
-	(*OpenStep)(nil),                 // 129: squall.v1.OpenStep
-	(*Finding)(nil),                  // 130: squall.v1.Finding
-	(*Plan)(nil),                     // 131: squall.v1.Plan
-	(EndCause)(0),                    // 132: squall.v1.EndCause
-	(*PlannedPhase)(nil),             // 133: squall.v1.PlannedPhase
-	(*StepStatus)(nil),               // 134: squall.v1.StepStatus
-	(*Command)(nil),                  // 135: squall.v1.Command
-	(*Outcome)(nil),                  // 136: squall.v1.Outcome
-	(*PlannedProbe)(nil),             // 137: squall.v1.PlannedProbe
-	(*ProbeTrial)(nil),               // 138: squall.v1.ProbeTrial
-	(*Pin)(nil),                      // 139: squall.v1.Pin
-	(*KeptExperiment)(nil),           // 140: squall.v1.KeptExperiment
-	(*Calendar)(nil),                 // 141: squall.v1.Calendar
-	(*Archived)(nil),                 // 142: squall.v1.Archived
-	(*ZoneRole)(nil),                 // 143: squall.v1.ZoneRole
-	(*Order)(nil),                    // 144: squall.v1.Order
+	(DeviationKind)(0),               // 2: squall.v1.DeviationKind
+	(*PlanRequest)(nil),              // 3: squall.v1.PlanRequest
+	(*PlanResponse)(nil),             // 4: squall.v1.PlanResponse
+	(*RunRequest)(nil),               // 5: squall.v1.RunRequest
+	(*RunResponse)(nil),              // 6: squall.v1.RunResponse
+	(*WatchRequest)(nil),             // 7: squall.v1.WatchRequest
+	(*WatchResponse)(nil),            // 8: squall.v1.WatchResponse
+	(*HaltRequest)(nil),              // 9: squall.v1.HaltRequest
+	(*HaltResponse)(nil),             // 10: squall.v1.HaltResponse
+	(*HostClean)(nil),                // 11: squall.v1.HostClean
+	(*ResumeRequest)(nil),            // 12: squall.v1.ResumeRequest
+	(*ResumeResponse)(nil),           // 13: squall.v1.ResumeResponse
+	(*UndoRequest)(nil),              // 14: squall.v1.UndoRequest
+	(*UndoResponse)(nil),             // 15: squall.v1.UndoResponse
+	(*StatusRequest)(nil),            // 16: squall.v1.StatusRequest
+	(*StatusResponse)(nil),           // 17: squall.v1.StatusResponse
+	(*Status)(nil),                   // 18: squall.v1.Status
+	(*BarredHost)(nil),               // 19: squall.v1.BarredHost
+	(*ServerStatus)(nil),             // 20: squall.v1.ServerStatus
+	(*ActiveStep)(nil),               // 21: squall.v1.ActiveStep
+	(*LiveRequest)(nil),              // 22: squall.v1.LiveRequest
+	(*LiveResponse)(nil),             // 23: squall.v1.LiveResponse
+	(*LiveRun)(nil),                  // 24: squall.v1.LiveRun
+	(*LiveHost)(nil),                 // 25: squall.v1.LiveHost
+	(*LiveFault)(nil),                // 26: squall.v1.LiveFault
+	(*LiveProbe)(nil),                // 27: squall.v1.LiveProbe
+	(*LiveRule)(nil),                 // 28: squall.v1.LiveRule
+	(*ListHostsRequest)(nil),         // 29: squall.v1.ListHostsRequest
+	(*ListHostsResponse)(nil),        // 30: squall.v1.ListHostsResponse
+	(*GetHostRequest)(nil),           // 31: squall.v1.GetHostRequest
+	(*GetHostResponse)(nil),          // 32: squall.v1.GetHostResponse
+	(*ListZonesRequest)(nil),         // 33: squall.v1.ListZonesRequest
+	(*ListZonesResponse)(nil),        // 34: squall.v1.ListZonesResponse
+	(*Zone)(nil),                     // 35: squall.v1.Zone
+	(*ListRunsRequest)(nil),          // 36: squall.v1.ListRunsRequest
+	(*ListRunsResponse)(nil),         // 37: squall.v1.ListRunsResponse
+	(*GetRunRequest)(nil),            // 38: squall.v1.GetRunRequest
+	(*GetRunResponse)(nil),           // 39: squall.v1.GetRunResponse
+	(*ListAuditRecordsRequest)(nil),  // 40: squall.v1.ListAuditRecordsRequest
+	(*ListAuditRecordsResponse)(nil), // 41: squall.v1.ListAuditRecordsResponse
+	(*PutScheduleRequest)(nil),       // 42: squall.v1.PutScheduleRequest
+	(*PutScheduleResponse)(nil),      // 43: squall.v1.PutScheduleResponse
+	(*NextSlotsRequest)(nil),         // 44: squall.v1.NextSlotsRequest
+	(*NextSlotsResponse)(nil),        // 45: squall.v1.NextSlotsResponse
+	(*NextSlot)(nil),                 // 46: squall.v1.NextSlot
+	(*ListSchedulesRequest)(nil),     // 47: squall.v1.ListSchedulesRequest
+	(*ListSchedulesResponse)(nil),    // 48: squall.v1.ListSchedulesResponse
+	(*GetScheduleRequest)(nil),       // 49: squall.v1.GetScheduleRequest
+	(*GetScheduleResponse)(nil),      // 50: squall.v1.GetScheduleResponse
+	(*PauseScheduleRequest)(nil),     // 51: squall.v1.PauseScheduleRequest
+	(*PauseScheduleResponse)(nil),    // 52: squall.v1.PauseScheduleResponse
+	(*RemoveScheduleRequest)(nil),    // 53: squall.v1.RemoveScheduleRequest
+	(*RemoveScheduleResponse)(nil),   // 54: squall.v1.RemoveScheduleResponse
+	(*ForgetHostRequest)(nil),        // 55: squall.v1.ForgetHostRequest
+	(*ForgetHostResponse)(nil),       // 56: squall.v1.ForgetHostResponse
+	(*ConfirmDamageRequest)(nil),     // 57: squall.v1.ConfirmDamageRequest
+	(*ConfirmDamageResponse)(nil),    // 58: squall.v1.ConfirmDamageResponse
+	(*ReportRequest)(nil),            // 59: squall.v1.ReportRequest
+	(*ReportResponse)(nil),           // 60: squall.v1.ReportResponse
+	(*RunReport)(nil),                // 61: squall.v1.RunReport
+	(*PhaseReport)(nil),              // 62: squall.v1.PhaseReport
+	(*StepReport)(nil),               // 63: squall.v1.StepReport
+	(*LateArming)(nil),               // 64: squall.v1.LateArming
+	(*Spread)(nil),                   // 65: squall.v1.Spread
+	(*ProbeReport)(nil),              // 66: squall.v1.ProbeReport
+	(*ProposeRequest)(nil),           // 67: squall.v1.ProposeRequest
+	(*ProposeResponse)(nil),          // 68: squall.v1.ProposeResponse
+	(*ProposeLargeRequest)(nil),      // 69: squall.v1.ProposeLargeRequest
+	(*ProposeLargeResponse)(nil),     // 70: squall.v1.ProposeLargeResponse
+	(*ConfirmRequest)(nil),           // 71: squall.v1.ConfirmRequest
+	(*ConfirmResponse)(nil),          // 72: squall.v1.ConfirmResponse
+	(*PushRequest)(nil),              // 73: squall.v1.PushRequest
+	(*PushResponse)(nil),             // 74: squall.v1.PushResponse
+	(*AlarmRequest)(nil),             // 75: squall.v1.AlarmRequest
+	(*AlarmResponse)(nil),            // 76: squall.v1.AlarmResponse
+	(*TryRequest)(nil),               // 77: squall.v1.TryRequest
+	(*TryResponse)(nil),              // 78: squall.v1.TryResponse
+	(*Tried)(nil),                    // 79: squall.v1.Tried
+	(*PutExperimentRequest)(nil),     // 80: squall.v1.PutExperimentRequest
+	(*PutExperimentResponse)(nil),    // 81: squall.v1.PutExperimentResponse
+	(*ListExperimentsRequest)(nil),   // 82: squall.v1.ListExperimentsRequest
+	(*ListExperimentsResponse)(nil),  // 83: squall.v1.ListExperimentsResponse
+	(*GetExperimentRequest)(nil),     // 84: squall.v1.GetExperimentRequest
+	(*GetExperimentResponse)(nil),    // 85: squall.v1.GetExperimentResponse
+	(*RemoveExperimentRequest)(nil),  // 86: squall.v1.RemoveExperimentRequest
+	(*RemoveExperimentResponse)(nil), // 87: squall.v1.RemoveExperimentResponse
+	(*PutCalendarRequest)(nil),       // 88: squall.v1.PutCalendarRequest
+	(*PutCalendarResponse)(nil),      // 89: squall.v1.PutCalendarResponse
+	(*ListCalendarsRequest)(nil),     // 90: squall.v1.ListCalendarsRequest
+	(*ListCalendarsResponse)(nil),    // 91: squall.v1.ListCalendarsResponse
+	(*GetCalendarRequest)(nil),       // 92: squall.v1.GetCalendarRequest
+	(*GetCalendarResponse)(nil),      // 93: squall.v1.GetCalendarResponse
+	(*RemoveCalendarRequest)(nil),    // 94: squall.v1.RemoveCalendarRequest
+	(*RemoveCalendarResponse)(nil),   // 95: squall.v1.RemoveCalendarResponse
+	(*FetchArchivedRequest)(nil),     // 96: squall.v1.FetchArchivedRequest
+	(*FetchArchivedResponse)(nil),    // 97: squall.v1.FetchArchivedResponse
+	(*ListArchivedRequest)(nil),      // 98: squall.v1.ListArchivedRequest
+	(*ListArchivedResponse)(nil),     // 99: squall.v1.ListArchivedResponse
+	(*VerifyArchiveRequest)(nil),     // 100: squall.v1.VerifyArchiveRequest
+	(*VerifyArchiveResponse)(nil),    // 101: squall.v1.VerifyArchiveResponse
+	(*VerifyArchivedRequest)(nil),    // 102: squall.v1.VerifyArchivedRequest
+	(*VerifyArchivedResponse)(nil),   // 103: squall.v1.VerifyArchivedResponse
+	(*ArchiveCheck)(nil),             // 104: squall.v1.ArchiveCheck
+	(*ServerArchive)(nil),            // 105: squall.v1.ServerArchive
+	(*ArchiveFault)(nil),             // 106: squall.v1.ArchiveFault
+	(*ExportArchivedRequest)(nil),    // 107: squall.v1.ExportArchivedRequest
+	(*ExportArchivedResponse)(nil),   // 108: squall.v1.ExportArchivedResponse
+	(*PruneArchiveRequest)(nil),      // 109: squall.v1.PruneArchiveRequest
+	(*PruneArchiveResponse)(nil),     // 110: squall.v1.PruneArchiveResponse
+	(*WindowsRequest)(nil),           // 111: squall.v1.WindowsRequest
+	(*WindowsResponse)(nil),          // 112: squall.v1.WindowsResponse
+	(*HistoryRequest)(nil),           // 113: squall.v1.HistoryRequest
+	(*HistoryResponse)(nil),          // 114: squall.v1.HistoryResponse
+	(*HistoryEntry)(nil),             // 115: squall.v1.HistoryEntry
+	(*Deviation)(nil),                // 116: squall.v1.Deviation
+	(*ListDueRequest)(nil),           // 117: squall.v1.ListDueRequest
+	(*ListDueResponse)(nil),          // 118: squall.v1.ListDueResponse
+	(*Due)(nil),                      // 119: squall.v1.Due
+	nil,                              // 120: squall.v1.PlanRequest.AimEntry
+	nil,                              // 121: squall.v1.RunRequest.AimEntry
+	nil,                              // 122: squall.v1.PutScheduleRequest.AimEntry
+	nil,                              // 123: squall.v1.StepReport.StandingEntry
+	nil,                              // 124: squall.v1.PushRequest.OrdersEntry
+	(*Experiment)(nil),               // 125: squall.v1.Experiment
+	(*Problem)(nil),                  // 126: squall.v1.Problem
+	(*Event)(nil),                    // 127: squall.v1.Event
+	(*HaltLatch)(nil),                // 128: squall.v1.HaltLatch
+	(*RunSummary)(nil),               // 129: squall.v1.RunSummary
+	(*Damage)(nil),                   // 130: squall.v1.Damage
+	(*HostConflict)(nil),             // 131: squall.v1.HostConflict
+	(StepState)(0),                   // 132: squall.v1.StepState
+	(FindingKind)(0),                 // 133: squall.v1.FindingKind
+	(FindingState)(0),                // 134: squall.v1.FindingState
+	(*Registered)(nil),               // 135: squall.v1.Registered
+	(Verdict)(0),                     // 136: squall.v1.Verdict
+	(*AuditRecord)(nil),              // 137: squall.v1.AuditRecord
+	(*Scheduled)(nil),                // 138: squall.v1.Scheduled
+	(*Principal)(nil),                // 139: squall.v1.Principal
+	(*OpenStep)(nil),                 // 140: squall.v1.OpenStep
+	(*Finding)(nil),                  // 141: squall.v1.Finding
+	(*Plan)(nil),                     // 142: squall.v1.Plan
+	(EndCause)(0),                    // 143: squall.v1.EndCause
+	(*PlannedPhase)(nil),             // 144: squall.v1.PlannedPhase
+	(*StepStatus)(nil),               // 145: squall.v1.StepStatus
+	(*Command)(nil),                  // 146: squall.v1.Command
+	(*Outcome)(nil),                  // 147: squall.v1.Outcome
+	(*PlannedProbe)(nil),             // 148: squall.v1.PlannedProbe
+	(*ProbeTrial)(nil),               // 149: squall.v1.ProbeTrial
+	(*Pin)(nil),                      // 150: squall.v1.Pin
+	(*KeptExperiment)(nil),           // 151: squall.v1.KeptExperiment
+	(*Calendar)(nil),                 // 152: squall.v1.Calendar
+	(*Archived)(nil),                 // 153: squall.v1.Archived
+	(*Window)(nil),                   // 154: squall.v1.Window
+	(*ZoneRole)(nil),                 // 155: squall.v1.ZoneRole
+	(*Order)(nil),                    // 156: squall.v1.Order
 }
 var file_squall_v1_control_proto_depIdxs = []int32{
-	115, // 0: squall.v1.PlanRequest.experiment:type_name -> squall.v1.Experiment
-	110, // 1: squall.v1.PlanRequest.aim:type_name -> squall.v1.PlanRequest.AimEntry
-	115, // 2: squall.v1.RunRequest.experiment:type_name -> squall.v1.Experiment
-	111, // 3: squall.v1.RunRequest.aim:type_name -> squall.v1.RunRequest.AimEntry
-	116, // 4: squall.v1.RunResponse.warnings:type_name -> squall.v1.Problem
-	116, // 5: squall.v1.RunResponse.refused:type_name -> squall.v1.Problem
-	117, // 6: squall.v1.WatchResponse.event:type_name -> squall.v1.Event
-	10,  // 7: squall.v1.HaltResponse.hosts:type_name -> squall.v1.HostClean
+	125, // 0: squall.v1.PlanRequest.experiment:type_name -> squall.v1.Experiment
+	120, // 1: squall.v1.PlanRequest.aim:type_name -> squall.v1.PlanRequest.AimEntry
+	125, // 2: squall.v1.RunRequest.experiment:type_name -> squall.v1.Experiment
+	121, // 3: squall.v1.RunRequest.aim:type_name -> squall.v1.RunRequest.AimEntry
+	126, // 4: squall.v1.RunResponse.warnings:type_name -> squall.v1.Problem
+	126, // 5: squall.v1.RunResponse.refused:type_name -> squall.v1.Problem
+	127, // 6: squall.v1.WatchResponse.event:type_name -> squall.v1.Event
+	11,  // 7: squall.v1.HaltResponse.hosts:type_name -> squall.v1.HostClean
 	0,   // 8: squall.v1.HostClean.standing:type_name -> squall.v1.Standing
-	10,  // 9: squall.v1.UndoResponse.hosts:type_name -> squall.v1.HostClean
-	118, // 10: squall.v1.Status.halt:type_name -> squall.v1.HaltLatch
-	119, // 11: squall.v1.Status.runs:type_name -> squall.v1.RunSummary
-	20,  // 12: squall.v1.Status.active:type_name -> squall.v1.ActiveStep
-	10,  // 13: squall.v1.Status.residue:type_name -> squall.v1.HostClean
-	19,  // 14: squall.v1.Status.servers:type_name -> squall.v1.ServerStatus
-	18,  // 15: squall.v1.Status.barred:type_name -> squall.v1.BarredHost
-	120, // 16: squall.v1.BarredHost.damage:type_name -> squall.v1.Damage
-	121, // 17: squall.v1.BarredHost.conflict:type_name -> squall.v1.HostConflict
-	122, // 18: squall.v1.ActiveStep.state:type_name -> squall.v1.StepState
+	11,  // 9: squall.v1.UndoResponse.hosts:type_name -> squall.v1.HostClean
+	128, // 10: squall.v1.Status.halt:type_name -> squall.v1.HaltLatch
+	129, // 11: squall.v1.Status.runs:type_name -> squall.v1.RunSummary
+	21,  // 12: squall.v1.Status.active:type_name -> squall.v1.ActiveStep
+	11,  // 13: squall.v1.Status.residue:type_name -> squall.v1.HostClean
+	20,  // 14: squall.v1.Status.servers:type_name -> squall.v1.ServerStatus
+	19,  // 15: squall.v1.Status.barred:type_name -> squall.v1.BarredHost
+	130, // 16: squall.v1.BarredHost.damage:type_name -> squall.v1.Damage
+	131, // 17: squall.v1.BarredHost.conflict:type_name -> squall.v1.HostConflict
+	132, // 18: squall.v1.ActiveStep.state:type_name -> squall.v1.StepState
 	0,   // 19: squall.v1.ActiveStep.standing:type_name -> squall.v1.Standing
-	119, // 20: squall.v1.LiveRun.run:type_name -> squall.v1.RunSummary
-	24,  // 21: squall.v1.LiveRun.hosts:type_name -> squall.v1.LiveHost
-	25,  // 22: squall.v1.LiveRun.faults:type_name -> squall.v1.LiveFault
-	26,  // 23: squall.v1.LiveRun.probes:type_name -> squall.v1.LiveProbe
-	27,  // 24: squall.v1.LiveRun.rules:type_name -> squall.v1.LiveRule
-	10,  // 25: squall.v1.LiveRun.residue:type_name -> squall.v1.HostClean
+	129, // 20: squall.v1.LiveRun.run:type_name -> squall.v1.RunSummary
+	25,  // 21: squall.v1.LiveRun.hosts:type_name -> squall.v1.LiveHost
+	26,  // 22: squall.v1.LiveRun.faults:type_name -> squall.v1.LiveFault
+	27,  // 23: squall.v1.LiveRun.probes:type_name -> squall.v1.LiveProbe
+	28,  // 24: squall.v1.LiveRun.rules:type_name -> squall.v1.LiveRule
+	11,  // 25: squall.v1.LiveRun.residue:type_name -> squall.v1.HostClean
 	1,   // 26: squall.v1.LiveHost.condition:type_name -> squall.v1.HostCondition
-	123, // 27: squall.v1.LiveRule.kind:type_name -> squall.v1.FindingKind
-	124, // 28: squall.v1.LiveRule.state:type_name -> squall.v1.FindingState
-	125, // 29: squall.v1.ListHostsResponse.hosts:type_name -> squall.v1.Registered
-	125, // 30: squall.v1.GetHostResponse.host:type_name -> squall.v1.Registered
-	34,  // 31: squall.v1.ListZonesResponse.zones:type_name -> squall.v1.Zone
-	119, // 32: squall.v1.ListRunsResponse.runs:type_name -> squall.v1.RunSummary
-	126, // 33: squall.v1.ListAuditRecordsResponse.audit:type_name -> squall.v1.AuditRecord
-	112, // 34: squall.v1.PutScheduleRequest.aim:type_name -> squall.v1.PutScheduleRequest.AimEntry
-	116, // 35: squall.v1.PutScheduleResponse.refused:type_name -> squall.v1.Problem
-	127, // 36: squall.v1.PutScheduleResponse.schedule:type_name -> squall.v1.Scheduled
-	116, // 37: squall.v1.PutScheduleResponse.warnings:type_name -> squall.v1.Problem
-	45,  // 38: squall.v1.PutScheduleResponse.next:type_name -> squall.v1.NextSlot
-	45,  // 39: squall.v1.NextSlotsResponse.slots:type_name -> squall.v1.NextSlot
-	116, // 40: squall.v1.NextSlotsResponse.refused:type_name -> squall.v1.Problem
-	127, // 41: squall.v1.ListSchedulesResponse.schedules:type_name -> squall.v1.Scheduled
-	128, // 42: squall.v1.PauseScheduleResponse.paused_by:type_name -> squall.v1.Principal
-	129, // 43: squall.v1.ForgetHostResponse.open:type_name -> squall.v1.OpenStep
-	120, // 44: squall.v1.ConfirmDamageResponse.damage:type_name -> squall.v1.Damage
-	119, // 45: squall.v1.RunReport.summary:type_name -> squall.v1.RunSummary
-	130, // 46: squall.v1.RunReport.findings:type_name -> squall.v1.Finding
-	61,  // 47: squall.v1.RunReport.phases:type_name -> squall.v1.PhaseReport
-	62,  // 48: squall.v1.RunReport.steps:type_name -> squall.v1.StepReport
-	65,  // 49: squall.v1.RunReport.probes:type_name -> squall.v1.ProbeReport
-	10,  // 50: squall.v1.RunReport.residue:type_name -> squall.v1.HostClean
-	117, // 51: squall.v1.RunReport.events:type_name -> squall.v1.Event
-	131, // 52: squall.v1.RunReport.plan:type_name -> squall.v1.Plan
-	132, // 53: squall.v1.RunReport.end_cause:type_name -> squall.v1.EndCause
-	133, // 54: squall.v1.PhaseReport.planned:type_name -> squall.v1.PlannedPhase
-	134, // 55: squall.v1.StepReport.hosts:type_name -> squall.v1.StepStatus
-	64,  // 56: squall.v1.StepReport.skew:type_name -> squall.v1.Spread
-	64,  // 57: squall.v1.StepReport.late:type_name -> squall.v1.Spread
-	113, // 58: squall.v1.StepReport.standing:type_name -> squall.v1.StepReport.StandingEntry
-	63,  // 59: squall.v1.StepReport.armed_late:type_name -> squall.v1.LateArming
-	135, // 60: squall.v1.ProposeRequest.command:type_name -> squall.v1.Command
-	136, // 61: squall.v1.ProposeResponse.outcome:type_name -> squall.v1.Outcome
-	136, // 62: squall.v1.ProposeLargeResponse.outcome:type_name -> squall.v1.Outcome
-	114, // 63: squall.v1.PushRequest.orders:type_name -> squall.v1.PushRequest.OrdersEntry
-	118, // 64: squall.v1.AlarmRequest.halt:type_name -> squall.v1.HaltLatch
-	137, // 65: squall.v1.TryRequest.probes:type_name -> squall.v1.PlannedProbe
-	138, // 66: squall.v1.Tried.probes:type_name -> squall.v1.ProbeTrial
-	116, // 67: squall.v1.PutExperimentResponse.refused:type_name -> squall.v1.Problem
-	139, // 68: squall.v1.PutExperimentResponse.kept:type_name -> squall.v1.Pin
-	140, // 69: squall.v1.ListExperimentsResponse.experiments:type_name -> squall.v1.KeptExperiment
-	141, // 70: squall.v1.ListCalendarsResponse.calendars:type_name -> squall.v1.Calendar
-	141, // 71: squall.v1.GetCalendarResponse.calendar:type_name -> squall.v1.Calendar
-	142, // 72: squall.v1.ListArchivedResponse.runs:type_name -> squall.v1.Archived
-	104, // 73: squall.v1.ArchiveCheck.servers:type_name -> squall.v1.ServerArchive
-	105, // 74: squall.v1.ServerArchive.faults:type_name -> squall.v1.ArchiveFault
-	143, // 75: squall.v1.PlanRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
-	143, // 76: squall.v1.RunRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
-	143, // 77: squall.v1.PutScheduleRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
-	0,   // 78: squall.v1.StepReport.StandingEntry.value:type_name -> squall.v1.Standing
-	144, // 79: squall.v1.PushRequest.OrdersEntry.value:type_name -> squall.v1.Order
-	2,   // 80: squall.v1.ControlService.Plan:input_type -> squall.v1.PlanRequest
-	4,   // 81: squall.v1.ControlService.Run:input_type -> squall.v1.RunRequest
-	6,   // 82: squall.v1.ControlService.Watch:input_type -> squall.v1.WatchRequest
-	8,   // 83: squall.v1.ControlService.Halt:input_type -> squall.v1.HaltRequest
-	11,  // 84: squall.v1.ControlService.Resume:input_type -> squall.v1.ResumeRequest
-	13,  // 85: squall.v1.ControlService.Undo:input_type -> squall.v1.UndoRequest
-	15,  // 86: squall.v1.ControlService.Status:input_type -> squall.v1.StatusRequest
-	21,  // 87: squall.v1.ControlService.Live:input_type -> squall.v1.LiveRequest
-	28,  // 88: squall.v1.ControlService.ListHosts:input_type -> squall.v1.ListHostsRequest
-	30,  // 89: squall.v1.ControlService.GetHost:input_type -> squall.v1.GetHostRequest
-	32,  // 90: squall.v1.ControlService.ListZones:input_type -> squall.v1.ListZonesRequest
-	35,  // 91: squall.v1.ControlService.ListRuns:input_type -> squall.v1.ListRunsRequest
-	37,  // 92: squall.v1.ControlService.GetRun:input_type -> squall.v1.GetRunRequest
-	39,  // 93: squall.v1.ControlService.ListAuditRecords:input_type -> squall.v1.ListAuditRecordsRequest
-	54,  // 94: squall.v1.ControlService.ForgetHost:input_type -> squall.v1.ForgetHostRequest
-	56,  // 95: squall.v1.ControlService.ConfirmDamage:input_type -> squall.v1.ConfirmDamageRequest
-	41,  // 96: squall.v1.ControlService.PutSchedule:input_type -> squall.v1.PutScheduleRequest
-	46,  // 97: squall.v1.ControlService.ListSchedules:input_type -> squall.v1.ListSchedulesRequest
-	48,  // 98: squall.v1.ControlService.GetSchedule:input_type -> squall.v1.GetScheduleRequest
-	43,  // 99: squall.v1.ControlService.NextSlots:input_type -> squall.v1.NextSlotsRequest
-	50,  // 100: squall.v1.ControlService.PauseSchedule:input_type -> squall.v1.PauseScheduleRequest
-	52,  // 101: squall.v1.ControlService.RemoveSchedule:input_type -> squall.v1.RemoveScheduleRequest
-	79,  // 102: squall.v1.ControlService.PutExperiment:input_type -> squall.v1.PutExperimentRequest
-	81,  // 103: squall.v1.ControlService.ListExperiments:input_type -> squall.v1.ListExperimentsRequest
-	83,  // 104: squall.v1.ControlService.GetExperiment:input_type -> squall.v1.GetExperimentRequest
-	85,  // 105: squall.v1.ControlService.RemoveExperiment:input_type -> squall.v1.RemoveExperimentRequest
-	87,  // 106: squall.v1.ControlService.PutCalendar:input_type -> squall.v1.PutCalendarRequest
-	89,  // 107: squall.v1.ControlService.ListCalendars:input_type -> squall.v1.ListCalendarsRequest
-	91,  // 108: squall.v1.ControlService.GetCalendar:input_type -> squall.v1.GetCalendarRequest
-	93,  // 109: squall.v1.ControlService.RemoveCalendar:input_type -> squall.v1.RemoveCalendarRequest
-	97,  // 110: squall.v1.ControlService.ListArchived:input_type -> squall.v1.ListArchivedRequest
-	99,  // 111: squall.v1.ControlService.VerifyArchive:input_type -> squall.v1.VerifyArchiveRequest
-	106, // 112: squall.v1.ControlService.ExportArchived:input_type -> squall.v1.ExportArchivedRequest
-	108, // 113: squall.v1.ControlService.PruneArchive:input_type -> squall.v1.PruneArchiveRequest
-	58,  // 114: squall.v1.ControlService.Report:input_type -> squall.v1.ReportRequest
-	66,  // 115: squall.v1.PeerService.Propose:input_type -> squall.v1.ProposeRequest
-	68,  // 116: squall.v1.PeerService.ProposeLarge:input_type -> squall.v1.ProposeLargeRequest
-	70,  // 117: squall.v1.PeerService.Confirm:input_type -> squall.v1.ConfirmRequest
-	72,  // 118: squall.v1.PeerService.Push:input_type -> squall.v1.PushRequest
-	74,  // 119: squall.v1.PeerService.Alarm:input_type -> squall.v1.AlarmRequest
-	76,  // 120: squall.v1.PeerService.Try:input_type -> squall.v1.TryRequest
-	95,  // 121: squall.v1.PeerService.FetchArchived:input_type -> squall.v1.FetchArchivedRequest
-	101, // 122: squall.v1.PeerService.VerifyArchived:input_type -> squall.v1.VerifyArchivedRequest
-	3,   // 123: squall.v1.ControlService.Plan:output_type -> squall.v1.PlanResponse
-	5,   // 124: squall.v1.ControlService.Run:output_type -> squall.v1.RunResponse
-	7,   // 125: squall.v1.ControlService.Watch:output_type -> squall.v1.WatchResponse
-	9,   // 126: squall.v1.ControlService.Halt:output_type -> squall.v1.HaltResponse
-	12,  // 127: squall.v1.ControlService.Resume:output_type -> squall.v1.ResumeResponse
-	14,  // 128: squall.v1.ControlService.Undo:output_type -> squall.v1.UndoResponse
-	16,  // 129: squall.v1.ControlService.Status:output_type -> squall.v1.StatusResponse
-	22,  // 130: squall.v1.ControlService.Live:output_type -> squall.v1.LiveResponse
-	29,  // 131: squall.v1.ControlService.ListHosts:output_type -> squall.v1.ListHostsResponse
-	31,  // 132: squall.v1.ControlService.GetHost:output_type -> squall.v1.GetHostResponse
-	33,  // 133: squall.v1.ControlService.ListZones:output_type -> squall.v1.ListZonesResponse
-	36,  // 134: squall.v1.ControlService.ListRuns:output_type -> squall.v1.ListRunsResponse
-	38,  // 135: squall.v1.ControlService.GetRun:output_type -> squall.v1.GetRunResponse
-	40,  // 136: squall.v1.ControlService.ListAuditRecords:output_type -> squall.v1.ListAuditRecordsResponse
-	55,  // 137: squall.v1.ControlService.ForgetHost:output_type -> squall.v1.ForgetHostResponse
-	57,  // 138: squall.v1.ControlService.ConfirmDamage:output_type -> squall.v1.ConfirmDamageResponse
-	42,  // 139: squall.v1.ControlService.PutSchedule:output_type -> squall.v1.PutScheduleResponse
-	47,  // 140: squall.v1.ControlService.ListSchedules:output_type -> squall.v1.ListSchedulesResponse
-	49,  // 141: squall.v1.ControlService.GetSchedule:output_type -> squall.v1.GetScheduleResponse
-	44,  // 142: squall.v1.ControlService.NextSlots:output_type -> squall.v1.NextSlotsResponse
-	51,  // 143: squall.v1.ControlService.PauseSchedule:output_type -> squall.v1.PauseScheduleResponse
-	53,  // 144: squall.v1.ControlService.RemoveSchedule:output_type -> squall.v1.RemoveScheduleResponse
-	80,  // 145: squall.v1.ControlService.PutExperiment:output_type -> squall.v1.PutExperimentResponse
-	82,  // 146: squall.v1.ControlService.ListExperiments:output_type -> squall.v1.ListExperimentsResponse
-	84,  // 147: squall.v1.ControlService.GetExperiment:output_type -> squall.v1.GetExperimentResponse
-	86,  // 148: squall.v1.ControlService.RemoveExperiment:output_type -> squall.v1.RemoveExperimentResponse
-	88,  // 149: squall.v1.ControlService.PutCalendar:output_type -> squall.v1.PutCalendarResponse
-	90,  // 150: squall.v1.ControlService.ListCalendars:output_type -> squall.v1.ListCalendarsResponse
-	92,  // 151: squall.v1.ControlService.GetCalendar:output_type -> squall.v1.GetCalendarResponse
-	94,  // 152: squall.v1.ControlService.RemoveCalendar:output_type -> squall.v1.RemoveCalendarResponse
-	98,  // 153: squall.v1.ControlService.ListArchived:output_type -> squall.v1.ListArchivedResponse
-	100, // 154: squall.v1.ControlService.VerifyArchive:output_type -> squall.v1.VerifyArchiveResponse
-	107, // 155: squall.v1.ControlService.ExportArchived:output_type -> squall.v1.ExportArchivedResponse
-	109, // 156: squall.v1.ControlService.PruneArchive:output_type -> squall.v1.PruneArchiveResponse
-	59,  // 157: squall.v1.ControlService.Report:output_type -> squall.v1.ReportResponse
-	67,  // 158: squall.v1.PeerService.Propose:output_type -> squall.v1.ProposeResponse
-	69,  // 159: squall.v1.PeerService.ProposeLarge:output_type -> squall.v1.ProposeLargeResponse
-	71,  // 160: squall.v1.PeerService.Confirm:output_type -> squall.v1.ConfirmResponse
-	73,  // 161: squall.v1.PeerService.Push:output_type -> squall.v1.PushResponse
-	75,  // 162: squall.v1.PeerService.Alarm:output_type -> squall.v1.AlarmResponse
-	77,  // 163: squall.v1.PeerService.Try:output_type -> squall.v1.TryResponse
-	96,  // 164: squall.v1.PeerService.FetchArchived:output_type -> squall.v1.FetchArchivedResponse
-	102, // 165: squall.v1.PeerService.VerifyArchived:output_type -> squall.v1.VerifyArchivedResponse
-	123, // [123:166] is the sub-list for method output_type
-	80,  // [80:123] is the sub-list for method input_type
-	80,  // [80:80] is the sub-list for extension type_name
-	80,  // [80:80] is the sub-list for extension extendee
-	0,   // [0:80] is the sub-list for field type_name
+	133, // 27: squall.v1.LiveRule.kind:type_name -> squall.v1.FindingKind
+	134, // 28: squall.v1.LiveRule.state:type_name -> squall.v1.FindingState
+	135, // 29: squall.v1.ListHostsResponse.hosts:type_name -> squall.v1.Registered
+	135, // 30: squall.v1.GetHostResponse.host:type_name -> squall.v1.Registered
+	35,  // 31: squall.v1.ListZonesResponse.zones:type_name -> squall.v1.Zone
+	136, // 32: squall.v1.ListRunsRequest.verdicts:type_name -> squall.v1.Verdict
+	129, // 33: squall.v1.ListRunsResponse.runs:type_name -> squall.v1.RunSummary
+	137, // 34: squall.v1.ListAuditRecordsResponse.audit:type_name -> squall.v1.AuditRecord
+	122, // 35: squall.v1.PutScheduleRequest.aim:type_name -> squall.v1.PutScheduleRequest.AimEntry
+	126, // 36: squall.v1.PutScheduleResponse.refused:type_name -> squall.v1.Problem
+	138, // 37: squall.v1.PutScheduleResponse.schedule:type_name -> squall.v1.Scheduled
+	126, // 38: squall.v1.PutScheduleResponse.warnings:type_name -> squall.v1.Problem
+	46,  // 39: squall.v1.PutScheduleResponse.next:type_name -> squall.v1.NextSlot
+	46,  // 40: squall.v1.NextSlotsResponse.slots:type_name -> squall.v1.NextSlot
+	126, // 41: squall.v1.NextSlotsResponse.refused:type_name -> squall.v1.Problem
+	138, // 42: squall.v1.ListSchedulesResponse.schedules:type_name -> squall.v1.Scheduled
+	139, // 43: squall.v1.PauseScheduleResponse.paused_by:type_name -> squall.v1.Principal
+	140, // 44: squall.v1.ForgetHostResponse.open:type_name -> squall.v1.OpenStep
+	130, // 45: squall.v1.ConfirmDamageResponse.damage:type_name -> squall.v1.Damage
+	129, // 46: squall.v1.RunReport.summary:type_name -> squall.v1.RunSummary
+	141, // 47: squall.v1.RunReport.findings:type_name -> squall.v1.Finding
+	62,  // 48: squall.v1.RunReport.phases:type_name -> squall.v1.PhaseReport
+	63,  // 49: squall.v1.RunReport.steps:type_name -> squall.v1.StepReport
+	66,  // 50: squall.v1.RunReport.probes:type_name -> squall.v1.ProbeReport
+	11,  // 51: squall.v1.RunReport.residue:type_name -> squall.v1.HostClean
+	127, // 52: squall.v1.RunReport.events:type_name -> squall.v1.Event
+	142, // 53: squall.v1.RunReport.plan:type_name -> squall.v1.Plan
+	143, // 54: squall.v1.RunReport.end_cause:type_name -> squall.v1.EndCause
+	144, // 55: squall.v1.PhaseReport.planned:type_name -> squall.v1.PlannedPhase
+	145, // 56: squall.v1.StepReport.hosts:type_name -> squall.v1.StepStatus
+	65,  // 57: squall.v1.StepReport.skew:type_name -> squall.v1.Spread
+	65,  // 58: squall.v1.StepReport.late:type_name -> squall.v1.Spread
+	123, // 59: squall.v1.StepReport.standing:type_name -> squall.v1.StepReport.StandingEntry
+	64,  // 60: squall.v1.StepReport.armed_late:type_name -> squall.v1.LateArming
+	146, // 61: squall.v1.ProposeRequest.command:type_name -> squall.v1.Command
+	147, // 62: squall.v1.ProposeResponse.outcome:type_name -> squall.v1.Outcome
+	147, // 63: squall.v1.ProposeLargeResponse.outcome:type_name -> squall.v1.Outcome
+	124, // 64: squall.v1.PushRequest.orders:type_name -> squall.v1.PushRequest.OrdersEntry
+	128, // 65: squall.v1.AlarmRequest.halt:type_name -> squall.v1.HaltLatch
+	148, // 66: squall.v1.TryRequest.probes:type_name -> squall.v1.PlannedProbe
+	149, // 67: squall.v1.Tried.probes:type_name -> squall.v1.ProbeTrial
+	126, // 68: squall.v1.PutExperimentResponse.refused:type_name -> squall.v1.Problem
+	150, // 69: squall.v1.PutExperimentResponse.kept:type_name -> squall.v1.Pin
+	151, // 70: squall.v1.ListExperimentsResponse.experiments:type_name -> squall.v1.KeptExperiment
+	152, // 71: squall.v1.ListCalendarsResponse.calendars:type_name -> squall.v1.Calendar
+	152, // 72: squall.v1.GetCalendarResponse.calendar:type_name -> squall.v1.Calendar
+	153, // 73: squall.v1.ListArchivedResponse.runs:type_name -> squall.v1.Archived
+	105, // 74: squall.v1.ArchiveCheck.servers:type_name -> squall.v1.ServerArchive
+	106, // 75: squall.v1.ServerArchive.faults:type_name -> squall.v1.ArchiveFault
+	154, // 76: squall.v1.WindowsResponse.windows:type_name -> squall.v1.Window
+	115, // 77: squall.v1.HistoryResponse.runs:type_name -> squall.v1.HistoryEntry
+	129, // 78: squall.v1.HistoryEntry.run:type_name -> squall.v1.RunSummary
+	116, // 79: squall.v1.HistoryEntry.deviations:type_name -> squall.v1.Deviation
+	2,   // 80: squall.v1.Deviation.kind:type_name -> squall.v1.DeviationKind
+	119, // 81: squall.v1.ListDueResponse.experiments:type_name -> squall.v1.Due
+	129, // 82: squall.v1.Due.last_run:type_name -> squall.v1.RunSummary
+	155, // 83: squall.v1.PlanRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	155, // 84: squall.v1.RunRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	155, // 85: squall.v1.PutScheduleRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	0,   // 86: squall.v1.StepReport.StandingEntry.value:type_name -> squall.v1.Standing
+	156, // 87: squall.v1.PushRequest.OrdersEntry.value:type_name -> squall.v1.Order
+	3,   // 88: squall.v1.ControlService.Plan:input_type -> squall.v1.PlanRequest
+	5,   // 89: squall.v1.ControlService.Run:input_type -> squall.v1.RunRequest
+	7,   // 90: squall.v1.ControlService.Watch:input_type -> squall.v1.WatchRequest
+	9,   // 91: squall.v1.ControlService.Halt:input_type -> squall.v1.HaltRequest
+	12,  // 92: squall.v1.ControlService.Resume:input_type -> squall.v1.ResumeRequest
+	14,  // 93: squall.v1.ControlService.Undo:input_type -> squall.v1.UndoRequest
+	16,  // 94: squall.v1.ControlService.Status:input_type -> squall.v1.StatusRequest
+	22,  // 95: squall.v1.ControlService.Live:input_type -> squall.v1.LiveRequest
+	29,  // 96: squall.v1.ControlService.ListHosts:input_type -> squall.v1.ListHostsRequest
+	31,  // 97: squall.v1.ControlService.GetHost:input_type -> squall.v1.GetHostRequest
+	33,  // 98: squall.v1.ControlService.ListZones:input_type -> squall.v1.ListZonesRequest
+	36,  // 99: squall.v1.ControlService.ListRuns:input_type -> squall.v1.ListRunsRequest
+	38,  // 100: squall.v1.ControlService.GetRun:input_type -> squall.v1.GetRunRequest
+	40,  // 101: squall.v1.ControlService.ListAuditRecords:input_type -> squall.v1.ListAuditRecordsRequest
+	55,  // 102: squall.v1.ControlService.ForgetHost:input_type -> squall.v1.ForgetHostRequest
+	57,  // 103: squall.v1.ControlService.ConfirmDamage:input_type -> squall.v1.ConfirmDamageRequest
+	42,  // 104: squall.v1.ControlService.PutSchedule:input_type -> squall.v1.PutScheduleRequest
+	47,  // 105: squall.v1.ControlService.ListSchedules:input_type -> squall.v1.ListSchedulesRequest
+	49,  // 106: squall.v1.ControlService.GetSchedule:input_type -> squall.v1.GetScheduleRequest
+	44,  // 107: squall.v1.ControlService.NextSlots:input_type -> squall.v1.NextSlotsRequest
+	51,  // 108: squall.v1.ControlService.PauseSchedule:input_type -> squall.v1.PauseScheduleRequest
+	53,  // 109: squall.v1.ControlService.RemoveSchedule:input_type -> squall.v1.RemoveScheduleRequest
+	80,  // 110: squall.v1.ControlService.PutExperiment:input_type -> squall.v1.PutExperimentRequest
+	82,  // 111: squall.v1.ControlService.ListExperiments:input_type -> squall.v1.ListExperimentsRequest
+	84,  // 112: squall.v1.ControlService.GetExperiment:input_type -> squall.v1.GetExperimentRequest
+	86,  // 113: squall.v1.ControlService.RemoveExperiment:input_type -> squall.v1.RemoveExperimentRequest
+	88,  // 114: squall.v1.ControlService.PutCalendar:input_type -> squall.v1.PutCalendarRequest
+	90,  // 115: squall.v1.ControlService.ListCalendars:input_type -> squall.v1.ListCalendarsRequest
+	92,  // 116: squall.v1.ControlService.GetCalendar:input_type -> squall.v1.GetCalendarRequest
+	94,  // 117: squall.v1.ControlService.RemoveCalendar:input_type -> squall.v1.RemoveCalendarRequest
+	98,  // 118: squall.v1.ControlService.ListArchived:input_type -> squall.v1.ListArchivedRequest
+	100, // 119: squall.v1.ControlService.VerifyArchive:input_type -> squall.v1.VerifyArchiveRequest
+	107, // 120: squall.v1.ControlService.ExportArchived:input_type -> squall.v1.ExportArchivedRequest
+	109, // 121: squall.v1.ControlService.PruneArchive:input_type -> squall.v1.PruneArchiveRequest
+	59,  // 122: squall.v1.ControlService.Report:input_type -> squall.v1.ReportRequest
+	111, // 123: squall.v1.ControlService.Windows:input_type -> squall.v1.WindowsRequest
+	113, // 124: squall.v1.ControlService.History:input_type -> squall.v1.HistoryRequest
+	117, // 125: squall.v1.ControlService.ListDue:input_type -> squall.v1.ListDueRequest
+	67,  // 126: squall.v1.PeerService.Propose:input_type -> squall.v1.ProposeRequest
+	69,  // 127: squall.v1.PeerService.ProposeLarge:input_type -> squall.v1.ProposeLargeRequest
+	71,  // 128: squall.v1.PeerService.Confirm:input_type -> squall.v1.ConfirmRequest
+	73,  // 129: squall.v1.PeerService.Push:input_type -> squall.v1.PushRequest
+	75,  // 130: squall.v1.PeerService.Alarm:input_type -> squall.v1.AlarmRequest
+	77,  // 131: squall.v1.PeerService.Try:input_type -> squall.v1.TryRequest
+	96,  // 132: squall.v1.PeerService.FetchArchived:input_type -> squall.v1.FetchArchivedRequest
+	102, // 133: squall.v1.PeerService.VerifyArchived:input_type -> squall.v1.VerifyArchivedRequest
+	4,   // 134: squall.v1.ControlService.Plan:output_type -> squall.v1.PlanResponse
+	6,   // 135: squall.v1.ControlService.Run:output_type -> squall.v1.RunResponse
+	8,   // 136: squall.v1.ControlService.Watch:output_type -> squall.v1.WatchResponse
+	10,  // 137: squall.v1.ControlService.Halt:output_type -> squall.v1.HaltResponse
+	13,  // 138: squall.v1.ControlService.Resume:output_type -> squall.v1.ResumeResponse
+	15,  // 139: squall.v1.ControlService.Undo:output_type -> squall.v1.UndoResponse
+	17,  // 140: squall.v1.ControlService.Status:output_type -> squall.v1.StatusResponse
+	23,  // 141: squall.v1.ControlService.Live:output_type -> squall.v1.LiveResponse
+	30,  // 142: squall.v1.ControlService.ListHosts:output_type -> squall.v1.ListHostsResponse
+	32,  // 143: squall.v1.ControlService.GetHost:output_type -> squall.v1.GetHostResponse
+	34,  // 144: squall.v1.ControlService.ListZones:output_type -> squall.v1.ListZonesResponse
+	37,  // 145: squall.v1.ControlService.ListRuns:output_type -> squall.v1.ListRunsResponse
+	39,  // 146: squall.v1.ControlService.GetRun:output_type -> squall.v1.GetRunResponse
+	41,  // 147: squall.v1.ControlService.ListAuditRecords:output_type -> squall.v1.ListAuditRecordsResponse
+	56,  // 148: squall.v1.ControlService.ForgetHost:output_type -> squall.v1.ForgetHostResponse
+	58,  // 149: squall.v1.ControlService.ConfirmDamage:output_type -> squall.v1.ConfirmDamageResponse
+	43,  // 150: squall.v1.ControlService.PutSchedule:output_type -> squall.v1.PutScheduleResponse
+	48,  // 151: squall.v1.ControlService.ListSchedules:output_type -> squall.v1.ListSchedulesResponse
+	50,  // 152: squall.v1.ControlService.GetSchedule:output_type -> squall.v1.GetScheduleResponse
+	45,  // 153: squall.v1.ControlService.NextSlots:output_type -> squall.v1.NextSlotsResponse
+	52,  // 154: squall.v1.ControlService.PauseSchedule:output_type -> squall.v1.PauseScheduleResponse
+	54,  // 155: squall.v1.ControlService.RemoveSchedule:output_type -> squall.v1.RemoveScheduleResponse
+	81,  // 156: squall.v1.ControlService.PutExperiment:output_type -> squall.v1.PutExperimentResponse
+	83,  // 157: squall.v1.ControlService.ListExperiments:output_type -> squall.v1.ListExperimentsResponse
+	85,  // 158: squall.v1.ControlService.GetExperiment:output_type -> squall.v1.GetExperimentResponse
+	87,  // 159: squall.v1.ControlService.RemoveExperiment:output_type -> squall.v1.RemoveExperimentResponse
+	89,  // 160: squall.v1.ControlService.PutCalendar:output_type -> squall.v1.PutCalendarResponse
+	91,  // 161: squall.v1.ControlService.ListCalendars:output_type -> squall.v1.ListCalendarsResponse
+	93,  // 162: squall.v1.ControlService.GetCalendar:output_type -> squall.v1.GetCalendarResponse
+	95,  // 163: squall.v1.ControlService.RemoveCalendar:output_type -> squall.v1.RemoveCalendarResponse
+	99,  // 164: squall.v1.ControlService.ListArchived:output_type -> squall.v1.ListArchivedResponse
+	101, // 165: squall.v1.ControlService.VerifyArchive:output_type -> squall.v1.VerifyArchiveResponse
+	108, // 166: squall.v1.ControlService.ExportArchived:output_type -> squall.v1.ExportArchivedResponse
+	110, // 167: squall.v1.ControlService.PruneArchive:output_type -> squall.v1.PruneArchiveResponse
+	60,  // 168: squall.v1.ControlService.Report:output_type -> squall.v1.ReportResponse
+	112, // 169: squall.v1.ControlService.Windows:output_type -> squall.v1.WindowsResponse
+	114, // 170: squall.v1.ControlService.History:output_type -> squall.v1.HistoryResponse
+	118, // 171: squall.v1.ControlService.ListDue:output_type -> squall.v1.ListDueResponse
+	68,  // 172: squall.v1.PeerService.Propose:output_type -> squall.v1.ProposeResponse
+	70,  // 173: squall.v1.PeerService.ProposeLarge:output_type -> squall.v1.ProposeLargeResponse
+	72,  // 174: squall.v1.PeerService.Confirm:output_type -> squall.v1.ConfirmResponse
+	74,  // 175: squall.v1.PeerService.Push:output_type -> squall.v1.PushResponse
+	76,  // 176: squall.v1.PeerService.Alarm:output_type -> squall.v1.AlarmResponse
+	78,  // 177: squall.v1.PeerService.Try:output_type -> squall.v1.TryResponse
+	97,  // 178: squall.v1.PeerService.FetchArchived:output_type -> squall.v1.FetchArchivedResponse
+	103, // 179: squall.v1.PeerService.VerifyArchived:output_type -> squall.v1.VerifyArchivedResponse
+	134, // [134:180] is the sub-list for method output_type
+	88,  // [88:134] is the sub-list for method input_type
+	88,  // [88:88] is the sub-list for extension type_name
+	88,  // [88:88] is the sub-list for extension extendee
+	0,   // [0:88] is the sub-list for field type_name
 }
 
 func init() { file_squall_v1_control_proto_init() }
@@ -7679,8 +8451,8 @@ func file_squall_v1_control_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_squall_v1_control_proto_rawDesc), len(file_squall_v1_control_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   113,
+			NumEnums:      3,
+			NumMessages:   122,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -69,6 +69,9 @@ const (
 	ControlService_ExportArchived_FullMethodName   = "/squall.v1.ControlService/ExportArchived"
 	ControlService_PruneArchive_FullMethodName     = "/squall.v1.ControlService/PruneArchive"
 	ControlService_Report_FullMethodName           = "/squall.v1.ControlService/Report"
+	ControlService_Windows_FullMethodName          = "/squall.v1.ControlService/Windows"
+	ControlService_History_FullMethodName          = "/squall.v1.ControlService/History"
+	ControlService_ListDue_FullMethodName          = "/squall.v1.ControlService/ListDue"
 )
 
 // ControlServiceClient is the client API for ControlService service.
@@ -99,7 +102,7 @@ type ControlServiceClient interface {
 	GetHost(ctx context.Context, in *GetHostRequest, opts ...grpc.CallOption) (*GetHostResponse, error)
 	// ListZones tells the zones that hosts are in, by name, in pages.
 	ListZones(ctx context.Context, in *ListZonesRequest, opts ...grpc.CallOption) (*ListZonesResponse, error)
-	// ListRuns tells the runs that are kept, oldest first, in pages.
+	// ListRuns tells the runs that are known, by their admission, in pages.
 	ListRuns(ctx context.Context, in *ListRunsRequest, opts ...grpc.CallOption) (*ListRunsResponse, error)
 	// GetRun tells one run whole: its plan, and how far each host is.
 	GetRun(ctx context.Context, in *GetRunRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetRunResponse], error)
@@ -147,6 +150,12 @@ type ControlServiceClient interface {
 	PruneArchive(ctx context.Context, in *PruneArchiveRequest, opts ...grpc.CallOption) (*PruneArchiveResponse, error)
 	// Report is everything about one run.
 	Report(ctx context.Context, in *ReportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReportResponse], error)
+	// Windows tells the windows of a run, by probe, zone and second.
+	Windows(ctx context.Context, in *WindowsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WindowsResponse], error)
+	// History tells how the runs of an experiment went, the newest first, in pages.
+	History(ctx context.Context, in *HistoryRequest, opts ...grpc.CallOption) (*HistoryResponse, error)
+	// ListDue tells when each experiment last passed, by name, in pages.
+	ListDue(ctx context.Context, in *ListDueRequest, opts ...grpc.CallOption) (*ListDueResponse, error)
 }
 
 type controlServiceClient struct {
@@ -597,6 +606,45 @@ func (c *controlServiceClient) Report(ctx context.Context, in *ReportRequest, op
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type ControlService_ReportClient = grpc.ServerStreamingClient[ReportResponse]
 
+func (c *controlServiceClient) Windows(ctx context.Context, in *WindowsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WindowsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &ControlService_ServiceDesc.Streams[10], ControlService_Windows_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WindowsRequest, WindowsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ControlService_WindowsClient = grpc.ServerStreamingClient[WindowsResponse]
+
+func (c *controlServiceClient) History(ctx context.Context, in *HistoryRequest, opts ...grpc.CallOption) (*HistoryResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(HistoryResponse)
+	err := c.cc.Invoke(ctx, ControlService_History_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlServiceClient) ListDue(ctx context.Context, in *ListDueRequest, opts ...grpc.CallOption) (*ListDueResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListDueResponse)
+	err := c.cc.Invoke(ctx, ControlService_ListDue_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ControlServiceServer is the server API for ControlService service.
 // All implementations must embed UnimplementedControlServiceServer
 // for forward compatibility.
@@ -625,7 +673,7 @@ type ControlServiceServer interface {
 	GetHost(context.Context, *GetHostRequest) (*GetHostResponse, error)
 	// ListZones tells the zones that hosts are in, by name, in pages.
 	ListZones(context.Context, *ListZonesRequest) (*ListZonesResponse, error)
-	// ListRuns tells the runs that are kept, oldest first, in pages.
+	// ListRuns tells the runs that are known, by their admission, in pages.
 	ListRuns(context.Context, *ListRunsRequest) (*ListRunsResponse, error)
 	// GetRun tells one run whole: its plan, and how far each host is.
 	GetRun(*GetRunRequest, grpc.ServerStreamingServer[GetRunResponse]) error
@@ -673,6 +721,12 @@ type ControlServiceServer interface {
 	PruneArchive(context.Context, *PruneArchiveRequest) (*PruneArchiveResponse, error)
 	// Report is everything about one run.
 	Report(*ReportRequest, grpc.ServerStreamingServer[ReportResponse]) error
+	// Windows tells the windows of a run, by probe, zone and second.
+	Windows(*WindowsRequest, grpc.ServerStreamingServer[WindowsResponse]) error
+	// History tells how the runs of an experiment went, the newest first, in pages.
+	History(context.Context, *HistoryRequest) (*HistoryResponse, error)
+	// ListDue tells when each experiment last passed, by name, in pages.
+	ListDue(context.Context, *ListDueRequest) (*ListDueResponse, error)
 	mustEmbedUnimplementedControlServiceServer()
 }
 
@@ -787,6 +841,15 @@ func (UnimplementedControlServiceServer) PruneArchive(context.Context, *PruneArc
 }
 func (UnimplementedControlServiceServer) Report(*ReportRequest, grpc.ServerStreamingServer[ReportResponse]) error {
 	return status.Error(codes.Unimplemented, "method Report not implemented")
+}
+func (UnimplementedControlServiceServer) Windows(*WindowsRequest, grpc.ServerStreamingServer[WindowsResponse]) error {
+	return status.Error(codes.Unimplemented, "method Windows not implemented")
+}
+func (UnimplementedControlServiceServer) History(context.Context, *HistoryRequest) (*HistoryResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method History not implemented")
+}
+func (UnimplementedControlServiceServer) ListDue(context.Context, *ListDueRequest) (*ListDueResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListDue not implemented")
 }
 func (UnimplementedControlServiceServer) mustEmbedUnimplementedControlServiceServer() {}
 func (UnimplementedControlServiceServer) testEmbeddedByValue()                        {}
@@ -1369,6 +1432,53 @@ func _ControlService_Report_Handler(srv interface{}, stream grpc.ServerStream) e
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type ControlService_ReportServer = grpc.ServerStreamingServer[ReportResponse]
 
+func _ControlService_Windows_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WindowsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(ControlServiceServer).Windows(m, &grpc.GenericServerStream[WindowsRequest, WindowsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ControlService_WindowsServer = grpc.ServerStreamingServer[WindowsResponse]
+
+func _ControlService_History_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(HistoryRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServiceServer).History(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ControlService_History_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServiceServer).History(ctx, req.(*HistoryRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ControlService_ListDue_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListDueRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServiceServer).ListDue(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ControlService_ListDue_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServiceServer).ListDue(ctx, req.(*ListDueRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // ControlService_ServiceDesc is the grpc.ServiceDesc for ControlService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1476,6 +1586,14 @@ var ControlService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "PruneArchive",
 			Handler:    _ControlService_PruneArchive_Handler,
 		},
+		{
+			MethodName: "History",
+			Handler:    _ControlService_History_Handler,
+		},
+		{
+			MethodName: "ListDue",
+			Handler:    _ControlService_ListDue_Handler,
+		},
 	},
 	Streams: []grpc.StreamDesc{
 		{
@@ -1526,6 +1644,11 @@ var ControlService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "Report",
 			Handler:       _ControlService_Report_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "Windows",
+			Handler:       _ControlService_Windows_Handler,
 			ServerStreams: true,
 		},
 	},

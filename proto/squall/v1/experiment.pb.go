@@ -166,7 +166,9 @@ type Experiment struct {
 	// Where events go.
 	Notify *Notify `protobuf:"bytes,17,opt,name=notify,proto3" json:"notify,omitempty"`
 	// The seed of every random choice; drawn and recorded when left out.
-	Seed          uint64 `protobuf:"varint,18,opt,name=seed,proto3" json:"seed,omitempty"`
+	Seed uint64 `protobuf:"varint,18,opt,name=seed,proto3" json:"seed,omitempty"`
+	// Within how long a run of it should pass again: `squall get experiments` and an alert tell of one that has not. Left out, 30d.
+	Due           *Span `protobuf:"bytes,19,opt,name=due,proto3" json:"due,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -325,6 +327,13 @@ func (x *Experiment) GetSeed() uint64 {
 		return x.Seed
 	}
 	return 0
+}
+
+func (x *Experiment) GetDue() *Span {
+	if x != nil {
+		return x.Due
+	}
+	return nil
 }
 
 // Clock relates incident time to real time.
@@ -2238,7 +2247,7 @@ var File_squall_v1_experiment_proto protoreflect.FileDescriptor
 
 const file_squall_v1_experiment_proto_rawDesc = "" +
 	"\n" +
-	"\x1asquall/v1/experiment.proto\x12\tsquall.v1\x1a\x15squall/v1/fault.proto\x1a\x17squall/v1/options.proto\x1a\x18squall/v1/quantity.proto\"\xc0\b\n" +
+	"\x1asquall/v1/experiment.proto\x12\tsquall.v1\x1a\x15squall/v1/fault.proto\x1a\x17squall/v1/options.proto\x1a\x18squall/v1/quantity.proto\"\xf8\b\n" +
 	"\n" +
 	"Experiment\x12+\n" +
 	"\aversion\x18\x01 \x01(\rB\x11\x88\xb5\x18\x01\xaa\xb5\x18\x041..1\xba\xb5\x18\x011R\aversion\x12=\n" +
@@ -2263,7 +2272,8 @@ const file_squall_v1_experiment_proto_rawDesc = "" +
 	"\x06revert\x18\x0f \x01(\v2\x11.squall.v1.RevertR\x06revert\x12/\n" +
 	"\bschedule\x18\x10 \x01(\v2\x13.squall.v1.ScheduleR\bschedule\x12)\n" +
 	"\x06notify\x18\x11 \x01(\v2\x11.squall.v1.NotifyR\x06notify\x12\x1b\n" +
-	"\x04seed\x18\x12 \x01(\x04B\a\xaa\xb5\x18\x031..R\x04seed\x1aM\n" +
+	"\x04seed\x18\x12 \x01(\x04B\a\xaa\xb5\x18\x031..R\x04seed\x126\n" +
+	"\x03due\x18\x13 \x01(\v2\x0f.squall.v1.SpanB\x13\xaa\xb5\x18\b1d..365d\xba\xb5\x18\x0390dR\x03due\x1aM\n" +
 	"\n" +
 	"ZonesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12)\n" +
@@ -2485,9 +2495,9 @@ var file_squall_v1_experiment_proto_goTypes = []any{
 	nil,                 // 29: squall.v1.Experiment.ProbesEntry
 	nil,                 // 30: squall.v1.Target.LabelsEntry
 	nil,                 // 31: squall.v1.Exclude.LabelsEntry
-	(*Rate)(nil),        // 32: squall.v1.Rate
-	(*Amount)(nil),      // 33: squall.v1.Amount
-	(*Span)(nil),        // 34: squall.v1.Span
+	(*Span)(nil),        // 32: squall.v1.Span
+	(*Rate)(nil),        // 33: squall.v1.Rate
+	(*Amount)(nil),      // 34: squall.v1.Amount
 	(*Instant)(nil),     // 35: squall.v1.Instant
 	(*Fault)(nil),       // 36: squall.v1.Fault
 	(*Share)(nil),       // 37: squall.v1.Share
@@ -2506,57 +2516,58 @@ var file_squall_v1_experiment_proto_depIdxs = []int32{
 	23, // 10: squall.v1.Experiment.revert:type_name -> squall.v1.Revert
 	24, // 11: squall.v1.Experiment.schedule:type_name -> squall.v1.Schedule
 	25, // 12: squall.v1.Experiment.notify:type_name -> squall.v1.Notify
-	32, // 13: squall.v1.Clock.speed:type_name -> squall.v1.Rate
-	30, // 14: squall.v1.Target.labels:type_name -> squall.v1.Target.LabelsEntry
-	6,  // 15: squall.v1.Target.exclude:type_name -> squall.v1.Exclude
-	33, // 16: squall.v1.Target.pick:type_name -> squall.v1.Amount
-	31, // 17: squall.v1.Exclude.labels:type_name -> squall.v1.Exclude.LabelsEntry
-	33, // 18: squall.v1.Guardrails.max_hosts:type_name -> squall.v1.Amount
-	8,  // 19: squall.v1.Guardrails.keep:type_name -> squall.v1.Keep
-	34, // 20: squall.v1.Guardrails.max_runtime:type_name -> squall.v1.Span
-	34, // 21: squall.v1.Guardrails.lease:type_name -> squall.v1.Span
-	0,  // 22: squall.v1.Guardrails.empty_target:type_name -> squall.v1.EmptyTarget
-	34, // 23: squall.v1.Probe.every:type_name -> squall.v1.Span
-	34, // 24: squall.v1.Probe.timeout:type_name -> squall.v1.Span
-	10, // 25: squall.v1.Probe.http:type_name -> squall.v1.HTTPProbe
-	11, // 26: squall.v1.Probe.tcp:type_name -> squall.v1.TCPProbe
-	12, // 27: squall.v1.Probe.dns:type_name -> squall.v1.DNSProbe
-	13, // 28: squall.v1.Probe.grpc:type_name -> squall.v1.GRPCProbe
-	14, // 29: squall.v1.Probe.promql:type_name -> squall.v1.PromQLProbe
-	15, // 30: squall.v1.Probe.exec:type_name -> squall.v1.ExecProbe
-	34, // 31: squall.v1.SteadyState.over:type_name -> squall.v1.Span
-	35, // 32: squall.v1.Phase.at:type_name -> squall.v1.Instant
-	35, // 33: squall.v1.Phase.until:type_name -> squall.v1.Instant
-	34, // 34: squall.v1.Phase.at_least:type_name -> squall.v1.Span
-	18, // 35: squall.v1.Phase.faults:type_name -> squall.v1.Step
-	35, // 36: squall.v1.Step.at:type_name -> squall.v1.Instant
-	35, // 37: squall.v1.Step.until:type_name -> squall.v1.Instant
-	34, // 38: squall.v1.Step.for:type_name -> squall.v1.Span
-	34, // 39: squall.v1.Step.spread:type_name -> squall.v1.Span
-	34, // 40: squall.v1.Step.ramp:type_name -> squall.v1.Span
-	19, // 41: squall.v1.Step.flap:type_name -> squall.v1.Flap
-	34, // 42: squall.v1.Step.at_least:type_name -> squall.v1.Span
-	1,  // 43: squall.v1.Step.lost_contact:type_name -> squall.v1.LostContact
-	36, // 44: squall.v1.Step.fault:type_name -> squall.v1.Fault
-	34, // 45: squall.v1.Flap.period:type_name -> squall.v1.Span
-	37, // 46: squall.v1.Flap.duty:type_name -> squall.v1.Share
-	34, // 47: squall.v1.Proof.over:type_name -> squall.v1.Span
-	34, // 48: squall.v1.Expectation.over:type_name -> squall.v1.Span
-	34, // 49: squall.v1.Expectation.within:type_name -> squall.v1.Span
-	34, // 50: squall.v1.AbortRule.for:type_name -> squall.v1.Span
-	34, // 51: squall.v1.Revert.timeout:type_name -> squall.v1.Span
-	34, // 52: squall.v1.Schedule.jitter:type_name -> squall.v1.Span
-	34, // 53: squall.v1.Schedule.retry_after:type_name -> squall.v1.Span
-	34, // 54: squall.v1.Schedule.late:type_name -> squall.v1.Span
-	26, // 55: squall.v1.Notify.grafana:type_name -> squall.v1.Grafana
-	4,  // 56: squall.v1.Experiment.ZonesEntry.value:type_name -> squall.v1.ZoneRole
-	5,  // 57: squall.v1.Experiment.TargetsEntry.value:type_name -> squall.v1.Target
-	9,  // 58: squall.v1.Experiment.ProbesEntry.value:type_name -> squall.v1.Probe
-	59, // [59:59] is the sub-list for method output_type
-	59, // [59:59] is the sub-list for method input_type
-	59, // [59:59] is the sub-list for extension type_name
-	59, // [59:59] is the sub-list for extension extendee
-	0,  // [0:59] is the sub-list for field type_name
+	32, // 13: squall.v1.Experiment.due:type_name -> squall.v1.Span
+	33, // 14: squall.v1.Clock.speed:type_name -> squall.v1.Rate
+	30, // 15: squall.v1.Target.labels:type_name -> squall.v1.Target.LabelsEntry
+	6,  // 16: squall.v1.Target.exclude:type_name -> squall.v1.Exclude
+	34, // 17: squall.v1.Target.pick:type_name -> squall.v1.Amount
+	31, // 18: squall.v1.Exclude.labels:type_name -> squall.v1.Exclude.LabelsEntry
+	34, // 19: squall.v1.Guardrails.max_hosts:type_name -> squall.v1.Amount
+	8,  // 20: squall.v1.Guardrails.keep:type_name -> squall.v1.Keep
+	32, // 21: squall.v1.Guardrails.max_runtime:type_name -> squall.v1.Span
+	32, // 22: squall.v1.Guardrails.lease:type_name -> squall.v1.Span
+	0,  // 23: squall.v1.Guardrails.empty_target:type_name -> squall.v1.EmptyTarget
+	32, // 24: squall.v1.Probe.every:type_name -> squall.v1.Span
+	32, // 25: squall.v1.Probe.timeout:type_name -> squall.v1.Span
+	10, // 26: squall.v1.Probe.http:type_name -> squall.v1.HTTPProbe
+	11, // 27: squall.v1.Probe.tcp:type_name -> squall.v1.TCPProbe
+	12, // 28: squall.v1.Probe.dns:type_name -> squall.v1.DNSProbe
+	13, // 29: squall.v1.Probe.grpc:type_name -> squall.v1.GRPCProbe
+	14, // 30: squall.v1.Probe.promql:type_name -> squall.v1.PromQLProbe
+	15, // 31: squall.v1.Probe.exec:type_name -> squall.v1.ExecProbe
+	32, // 32: squall.v1.SteadyState.over:type_name -> squall.v1.Span
+	35, // 33: squall.v1.Phase.at:type_name -> squall.v1.Instant
+	35, // 34: squall.v1.Phase.until:type_name -> squall.v1.Instant
+	32, // 35: squall.v1.Phase.at_least:type_name -> squall.v1.Span
+	18, // 36: squall.v1.Phase.faults:type_name -> squall.v1.Step
+	35, // 37: squall.v1.Step.at:type_name -> squall.v1.Instant
+	35, // 38: squall.v1.Step.until:type_name -> squall.v1.Instant
+	32, // 39: squall.v1.Step.for:type_name -> squall.v1.Span
+	32, // 40: squall.v1.Step.spread:type_name -> squall.v1.Span
+	32, // 41: squall.v1.Step.ramp:type_name -> squall.v1.Span
+	19, // 42: squall.v1.Step.flap:type_name -> squall.v1.Flap
+	32, // 43: squall.v1.Step.at_least:type_name -> squall.v1.Span
+	1,  // 44: squall.v1.Step.lost_contact:type_name -> squall.v1.LostContact
+	36, // 45: squall.v1.Step.fault:type_name -> squall.v1.Fault
+	32, // 46: squall.v1.Flap.period:type_name -> squall.v1.Span
+	37, // 47: squall.v1.Flap.duty:type_name -> squall.v1.Share
+	32, // 48: squall.v1.Proof.over:type_name -> squall.v1.Span
+	32, // 49: squall.v1.Expectation.over:type_name -> squall.v1.Span
+	32, // 50: squall.v1.Expectation.within:type_name -> squall.v1.Span
+	32, // 51: squall.v1.AbortRule.for:type_name -> squall.v1.Span
+	32, // 52: squall.v1.Revert.timeout:type_name -> squall.v1.Span
+	32, // 53: squall.v1.Schedule.jitter:type_name -> squall.v1.Span
+	32, // 54: squall.v1.Schedule.retry_after:type_name -> squall.v1.Span
+	32, // 55: squall.v1.Schedule.late:type_name -> squall.v1.Span
+	26, // 56: squall.v1.Notify.grafana:type_name -> squall.v1.Grafana
+	4,  // 57: squall.v1.Experiment.ZonesEntry.value:type_name -> squall.v1.ZoneRole
+	5,  // 58: squall.v1.Experiment.TargetsEntry.value:type_name -> squall.v1.Target
+	9,  // 59: squall.v1.Experiment.ProbesEntry.value:type_name -> squall.v1.Probe
+	60, // [60:60] is the sub-list for method output_type
+	60, // [60:60] is the sub-list for method input_type
+	60, // [60:60] is the sub-list for extension type_name
+	60, // [60:60] is the sub-list for extension extendee
+	0,  // [0:60] is the sub-list for field type_name
 }
 
 func init() { file_squall_v1_experiment_proto_init() }

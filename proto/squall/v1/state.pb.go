@@ -2689,7 +2689,12 @@ type Finding struct {
 	// Whose readings it rests on, one for each probe and count that it names.
 	Basis []*Basis `protobuf:"bytes,8,rep,name=basis,proto3" json:"basis,omitempty"`
 	// With a finding about gaps.
-	Gap           *Gap `protobuf:"bytes,9,opt,name=gap,proto3" json:"gap,omitempty"`
+	Gap *Gap `protobuf:"bytes,9,opt,name=gap,proto3" json:"gap,omitempty"`
+	// The worst of each value that it compares.
+	Worst []*Extreme `protobuf:"bytes,10,rep,name=worst,proto3" json:"worst,omitempty"`
+	// How long it took until it held for good: of an expectation with `within`, from
+	// the start of its phase, of what must hold after the revert, from the end of the faults.
+	Took          *Took `protobuf:"bytes,11,opt,name=took,proto3" json:"took,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2787,6 +2792,153 @@ func (x *Finding) GetGap() *Gap {
 	return nil
 }
 
+func (x *Finding) GetWorst() []*Extreme {
+	if x != nil {
+		return x.Worst
+	}
+	return nil
+}
+
+func (x *Finding) GetTook() *Took {
+	if x != nil {
+		return x.Took
+	}
+	return nil
+}
+
+// Extreme is the worst of a value that an expression compares.
+type Extreme struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in the file: "checkout.success".
+	Value string  `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"`
+	Seen  float64 `protobuf:"fixed64,2,opt,name=seen,proto3" json:"seen,omitempty"`
+	// What it is compared with: ">=", and what.
+	Op    string  `protobuf:"bytes,3,opt,name=op,proto3" json:"op,omitempty"`
+	Limit float64 `protobuf:"fixed64,4,opt,name=limit,proto3" json:"limit,omitempty"`
+	// The end of the second that it is of, cluster time.
+	AtUnixNanos   int64 `protobuf:"varint,5,opt,name=at_unix_nanos,json=atUnixNanos,proto3" json:"at_unix_nanos,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Extreme) Reset() {
+	*x = Extreme{}
+	mi := &file_squall_v1_state_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Extreme) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Extreme) ProtoMessage() {}
+
+func (x *Extreme) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Extreme.ProtoReflect.Descriptor instead.
+func (*Extreme) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *Extreme) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+func (x *Extreme) GetSeen() float64 {
+	if x != nil {
+		return x.Seen
+	}
+	return 0
+}
+
+func (x *Extreme) GetOp() string {
+	if x != nil {
+		return x.Op
+	}
+	return ""
+}
+
+func (x *Extreme) GetLimit() float64 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *Extreme) GetAtUnixNanos() int64 {
+	if x != nil {
+		return x.AtUnixNanos
+	}
+	return 0
+}
+
+// Took is a length of time, or that something never came.
+type Took struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Nanos         int64                  `protobuf:"varint,1,opt,name=nanos,proto3" json:"nanos,omitempty"`
+	Never         bool                   `protobuf:"varint,2,opt,name=never,proto3" json:"never,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Took) Reset() {
+	*x = Took{}
+	mi := &file_squall_v1_state_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Took) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Took) ProtoMessage() {}
+
+func (x *Took) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Took.ProtoReflect.Descriptor instead.
+func (*Took) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *Took) GetNanos() int64 {
+	if x != nil {
+		return x.Nanos
+	}
+	return 0
+}
+
+func (x *Took) GetNever() bool {
+	if x != nil {
+		return x.Never
+	}
+	return false
+}
+
 // Basis is whose readings of one probe a finding rests on. Bitmaps are over the
 // planned probe's hosts, or over the servers by name, lowest bit first.
 type Basis struct {
@@ -2807,7 +2959,7 @@ type Basis struct {
 
 func (x *Basis) Reset() {
 	*x = Basis{}
-	mi := &file_squall_v1_state_proto_msgTypes[22]
+	mi := &file_squall_v1_state_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2819,7 +2971,7 @@ func (x *Basis) String() string {
 func (*Basis) ProtoMessage() {}
 
 func (x *Basis) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[22]
+	mi := &file_squall_v1_state_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2832,7 +2984,7 @@ func (x *Basis) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Basis.ProtoReflect.Descriptor instead.
 func (*Basis) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{22}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Basis) GetProbe() string {
@@ -2887,7 +3039,7 @@ type Gap struct {
 
 func (x *Gap) Reset() {
 	*x = Gap{}
-	mi := &file_squall_v1_state_proto_msgTypes[23]
+	mi := &file_squall_v1_state_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2899,7 +3051,7 @@ func (x *Gap) String() string {
 func (*Gap) ProtoMessage() {}
 
 func (x *Gap) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[23]
+	mi := &file_squall_v1_state_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2912,7 +3064,7 @@ func (x *Gap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gap.ProtoReflect.Descriptor instead.
 func (*Gap) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{23}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Gap) GetFirstGoodUnixNanos() int64 {
@@ -2953,7 +3105,7 @@ type RecordSteps struct {
 
 func (x *RecordSteps) Reset() {
 	*x = RecordSteps{}
-	mi := &file_squall_v1_state_proto_msgTypes[24]
+	mi := &file_squall_v1_state_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2965,7 +3117,7 @@ func (x *RecordSteps) String() string {
 func (*RecordSteps) ProtoMessage() {}
 
 func (x *RecordSteps) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[24]
+	mi := &file_squall_v1_state_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2978,7 +3130,7 @@ func (x *RecordSteps) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordSteps.ProtoReflect.Descriptor instead.
 func (*RecordSteps) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{24}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RecordSteps) GetSteps() []*StepStatus {
@@ -2998,7 +3150,7 @@ type RecordWindows struct {
 
 func (x *RecordWindows) Reset() {
 	*x = RecordWindows{}
-	mi := &file_squall_v1_state_proto_msgTypes[25]
+	mi := &file_squall_v1_state_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3010,7 +3162,7 @@ func (x *RecordWindows) String() string {
 func (*RecordWindows) ProtoMessage() {}
 
 func (x *RecordWindows) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[25]
+	mi := &file_squall_v1_state_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3023,7 +3175,7 @@ func (x *RecordWindows) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordWindows.ProtoReflect.Descriptor instead.
 func (*RecordWindows) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{25}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *RecordWindows) GetWindows() []*Window {
@@ -3045,7 +3197,7 @@ type GrantTokens struct {
 
 func (x *GrantTokens) Reset() {
 	*x = GrantTokens{}
-	mi := &file_squall_v1_state_proto_msgTypes[26]
+	mi := &file_squall_v1_state_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3057,7 +3209,7 @@ func (x *GrantTokens) String() string {
 func (*GrantTokens) ProtoMessage() {}
 
 func (x *GrantTokens) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[26]
+	mi := &file_squall_v1_state_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3070,7 +3222,7 @@ func (x *GrantTokens) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrantTokens.ProtoReflect.Descriptor instead.
 func (*GrantTokens) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{26}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *GrantTokens) GetRun() string {
@@ -3105,7 +3257,7 @@ type Halt struct {
 
 func (x *Halt) Reset() {
 	*x = Halt{}
-	mi := &file_squall_v1_state_proto_msgTypes[27]
+	mi := &file_squall_v1_state_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3117,7 +3269,7 @@ func (x *Halt) String() string {
 func (*Halt) ProtoMessage() {}
 
 func (x *Halt) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[27]
+	mi := &file_squall_v1_state_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3130,7 +3282,7 @@ func (x *Halt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Halt.ProtoReflect.Descriptor instead.
 func (*Halt) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{27}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Halt) GetId() string {
@@ -3157,7 +3309,7 @@ type Resume struct {
 
 func (x *Resume) Reset() {
 	*x = Resume{}
-	mi := &file_squall_v1_state_proto_msgTypes[28]
+	mi := &file_squall_v1_state_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3169,7 +3321,7 @@ func (x *Resume) String() string {
 func (*Resume) ProtoMessage() {}
 
 func (x *Resume) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[28]
+	mi := &file_squall_v1_state_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3182,7 +3334,7 @@ func (x *Resume) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resume.ProtoReflect.Descriptor instead.
 func (*Resume) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{28}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Resume) GetId() string {
@@ -3202,7 +3354,7 @@ type SetGuardrails struct {
 
 func (x *SetGuardrails) Reset() {
 	*x = SetGuardrails{}
-	mi := &file_squall_v1_state_proto_msgTypes[29]
+	mi := &file_squall_v1_state_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3214,7 +3366,7 @@ func (x *SetGuardrails) String() string {
 func (*SetGuardrails) ProtoMessage() {}
 
 func (x *SetGuardrails) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[29]
+	mi := &file_squall_v1_state_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3227,7 +3379,7 @@ func (x *SetGuardrails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetGuardrails.ProtoReflect.Descriptor instead.
 func (*SetGuardrails) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{29}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *SetGuardrails) GetGuardrails() *Guardrails {
@@ -3246,7 +3398,7 @@ type RaiseEpoch struct {
 
 func (x *RaiseEpoch) Reset() {
 	*x = RaiseEpoch{}
-	mi := &file_squall_v1_state_proto_msgTypes[30]
+	mi := &file_squall_v1_state_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3258,7 +3410,7 @@ func (x *RaiseEpoch) String() string {
 func (*RaiseEpoch) ProtoMessage() {}
 
 func (x *RaiseEpoch) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[30]
+	mi := &file_squall_v1_state_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3271,7 +3423,7 @@ func (x *RaiseEpoch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RaiseEpoch.ProtoReflect.Descriptor instead.
 func (*RaiseEpoch) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{30}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{32}
 }
 
 // SetRules raises the rule version under which Apply decides.
@@ -3284,7 +3436,7 @@ type SetRules struct {
 
 func (x *SetRules) Reset() {
 	*x = SetRules{}
-	mi := &file_squall_v1_state_proto_msgTypes[31]
+	mi := &file_squall_v1_state_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3296,7 +3448,7 @@ func (x *SetRules) String() string {
 func (*SetRules) ProtoMessage() {}
 
 func (x *SetRules) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[31]
+	mi := &file_squall_v1_state_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3309,7 +3461,7 @@ func (x *SetRules) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetRules.ProtoReflect.Descriptor instead.
 func (*SetRules) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{31}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *SetRules) GetVersion() uint32 {
@@ -3329,7 +3481,7 @@ type ForgetHost struct {
 
 func (x *ForgetHost) Reset() {
 	*x = ForgetHost{}
-	mi := &file_squall_v1_state_proto_msgTypes[32]
+	mi := &file_squall_v1_state_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3341,7 +3493,7 @@ func (x *ForgetHost) String() string {
 func (*ForgetHost) ProtoMessage() {}
 
 func (x *ForgetHost) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[32]
+	mi := &file_squall_v1_state_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3354,7 +3506,7 @@ func (x *ForgetHost) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetHost.ProtoReflect.Descriptor instead.
 func (*ForgetHost) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{32}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ForgetHost) GetHost() string {
@@ -3376,7 +3528,7 @@ type ConfirmDamage struct {
 
 func (x *ConfirmDamage) Reset() {
 	*x = ConfirmDamage{}
-	mi := &file_squall_v1_state_proto_msgTypes[33]
+	mi := &file_squall_v1_state_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3388,7 +3540,7 @@ func (x *ConfirmDamage) String() string {
 func (*ConfirmDamage) ProtoMessage() {}
 
 func (x *ConfirmDamage) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[33]
+	mi := &file_squall_v1_state_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3401,7 +3553,7 @@ func (x *ConfirmDamage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmDamage.ProtoReflect.Descriptor instead.
 func (*ConfirmDamage) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{33}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ConfirmDamage) GetHost() string {
@@ -3429,7 +3581,7 @@ type BeginPhase struct {
 
 func (x *BeginPhase) Reset() {
 	*x = BeginPhase{}
-	mi := &file_squall_v1_state_proto_msgTypes[34]
+	mi := &file_squall_v1_state_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3441,7 +3593,7 @@ func (x *BeginPhase) String() string {
 func (*BeginPhase) ProtoMessage() {}
 
 func (x *BeginPhase) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[34]
+	mi := &file_squall_v1_state_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3454,7 +3606,7 @@ func (x *BeginPhase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginPhase.ProtoReflect.Descriptor instead.
 func (*BeginPhase) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{34}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *BeginPhase) GetRun() string {
@@ -3482,7 +3634,7 @@ type SealRuns struct {
 
 func (x *SealRuns) Reset() {
 	*x = SealRuns{}
-	mi := &file_squall_v1_state_proto_msgTypes[35]
+	mi := &file_squall_v1_state_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3494,7 +3646,7 @@ func (x *SealRuns) String() string {
 func (*SealRuns) ProtoMessage() {}
 
 func (x *SealRuns) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[35]
+	mi := &file_squall_v1_state_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3507,7 +3659,7 @@ func (x *SealRuns) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealRuns.ProtoReflect.Descriptor instead.
 func (*SealRuns) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{35}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *SealRuns) GetRuns() []*RunSummary {
@@ -3530,7 +3682,7 @@ type RecordArchived struct {
 
 func (x *RecordArchived) Reset() {
 	*x = RecordArchived{}
-	mi := &file_squall_v1_state_proto_msgTypes[36]
+	mi := &file_squall_v1_state_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3542,7 +3694,7 @@ func (x *RecordArchived) String() string {
 func (*RecordArchived) ProtoMessage() {}
 
 func (x *RecordArchived) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[36]
+	mi := &file_squall_v1_state_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3555,7 +3707,7 @@ func (x *RecordArchived) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordArchived.ProtoReflect.Descriptor instead.
 func (*RecordArchived) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{36}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *RecordArchived) GetServer() string {
@@ -3589,7 +3741,7 @@ type PruneArchived struct {
 
 func (x *PruneArchived) Reset() {
 	*x = PruneArchived{}
-	mi := &file_squall_v1_state_proto_msgTypes[37]
+	mi := &file_squall_v1_state_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3601,7 +3753,7 @@ func (x *PruneArchived) String() string {
 func (*PruneArchived) ProtoMessage() {}
 
 func (x *PruneArchived) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[37]
+	mi := &file_squall_v1_state_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3614,7 +3766,7 @@ func (x *PruneArchived) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PruneArchived.ProtoReflect.Descriptor instead.
 func (*PruneArchived) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{37}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *PruneArchived) GetRuns() []string {
@@ -3640,7 +3792,7 @@ type Kept struct {
 
 func (x *Kept) Reset() {
 	*x = Kept{}
-	mi := &file_squall_v1_state_proto_msgTypes[38]
+	mi := &file_squall_v1_state_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3652,7 +3804,7 @@ func (x *Kept) String() string {
 func (*Kept) ProtoMessage() {}
 
 func (x *Kept) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[38]
+	mi := &file_squall_v1_state_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3665,7 +3817,7 @@ func (x *Kept) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Kept.ProtoReflect.Descriptor instead.
 func (*Kept) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{38}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Kept) GetRun() string {
@@ -3726,7 +3878,7 @@ type Archived struct {
 
 func (x *Archived) Reset() {
 	*x = Archived{}
-	mi := &file_squall_v1_state_proto_msgTypes[39]
+	mi := &file_squall_v1_state_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3738,7 +3890,7 @@ func (x *Archived) String() string {
 func (*Archived) ProtoMessage() {}
 
 func (x *Archived) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[39]
+	mi := &file_squall_v1_state_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3751,7 +3903,7 @@ func (x *Archived) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Archived.ProtoReflect.Descriptor instead.
 func (*Archived) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{39}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Archived) GetSummary() *RunSummary {
@@ -3835,7 +3987,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_squall_v1_state_proto_msgTypes[40]
+	mi := &file_squall_v1_state_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3847,7 +3999,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[40]
+	mi := &file_squall_v1_state_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3860,7 +4012,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{40}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Outcome) GetIndex() uint64 {
@@ -3931,7 +4083,7 @@ type Run struct {
 
 func (x *Run) Reset() {
 	*x = Run{}
-	mi := &file_squall_v1_state_proto_msgTypes[41]
+	mi := &file_squall_v1_state_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3943,7 +4095,7 @@ func (x *Run) String() string {
 func (*Run) ProtoMessage() {}
 
 func (x *Run) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[41]
+	mi := &file_squall_v1_state_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3956,7 +4108,7 @@ func (x *Run) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Run.ProtoReflect.Descriptor instead.
 func (*Run) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{41}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Run) GetId() string {
@@ -4132,14 +4284,26 @@ type RunSummary struct {
 	// The log index of its admission: lists go by it.
 	AdmittedIndex uint64 `protobuf:"varint,12,opt,name=admitted_index,json=admittedIndex,proto3" json:"admitted_index,omitempty"`
 	// Where the whole of it is.
-	Place         RunPlace `protobuf:"varint,20,opt,name=place,proto3,enum=squall.v1.RunPlace" json:"place,omitempty"`
+	Place RunPlace `protobuf:"varint,20,opt,name=place,proto3,enum=squall.v1.RunPlace" json:"place,omitempty"`
+	// When it was done; 0 before.
+	DoneUnixNanos int64 `protobuf:"varint,21,opt,name=done_unix_nanos,json=doneUnixNanos,proto3" json:"done_unix_nanos,omitempty"`
+	// The slot of a schedule that it began in; unset where a person began it.
+	Slot  *SlotRef `protobuf:"bytes,22,opt,name=slot,proto3" json:"slot,omitempty"`
+	AdHoc bool     `protobuf:"varint,23,opt,name=ad_hoc,json=adHoc,proto3" json:"ad_hoc,omitempty"`
+	// Of the hosts that its plan touches, by name, the first 100.
+	Zones []string `protobuf:"bytes,24,rep,name=zones,proto3" json:"zones,omitempty"`
+	// Within which its experiment should pass again, as its file says; 0 where it doesn't.
+	DueNanos int64    `protobuf:"varint,25,opt,name=due_nanos,json=dueNanos,proto3" json:"due_nanos,omitempty"`
+	EndCause EndCause `protobuf:"varint,26,opt,name=end_cause,json=endCause,proto3,enum=squall.v1.EndCause" json:"end_cause,omitempty"`
+	// What it measured. Lists leave it out.
+	Figures       *RunFigures `protobuf:"bytes,27,opt,name=figures,proto3" json:"figures,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RunSummary) Reset() {
 	*x = RunSummary{}
-	mi := &file_squall_v1_state_proto_msgTypes[42]
+	mi := &file_squall_v1_state_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4151,7 +4315,7 @@ func (x *RunSummary) String() string {
 func (*RunSummary) ProtoMessage() {}
 
 func (x *RunSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[42]
+	mi := &file_squall_v1_state_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4164,7 +4328,7 @@ func (x *RunSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunSummary.ProtoReflect.Descriptor instead.
 func (*RunSummary) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{42}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *RunSummary) GetId() string {
@@ -4258,6 +4422,183 @@ func (x *RunSummary) GetPlace() RunPlace {
 	return RunPlace_RUN_PLACE_UNSPECIFIED
 }
 
+func (x *RunSummary) GetDoneUnixNanos() int64 {
+	if x != nil {
+		return x.DoneUnixNanos
+	}
+	return 0
+}
+
+func (x *RunSummary) GetSlot() *SlotRef {
+	if x != nil {
+		return x.Slot
+	}
+	return nil
+}
+
+func (x *RunSummary) GetAdHoc() bool {
+	if x != nil {
+		return x.AdHoc
+	}
+	return false
+}
+
+func (x *RunSummary) GetZones() []string {
+	if x != nil {
+		return x.Zones
+	}
+	return nil
+}
+
+func (x *RunSummary) GetDueNanos() int64 {
+	if x != nil {
+		return x.DueNanos
+	}
+	return 0
+}
+
+func (x *RunSummary) GetEndCause() EndCause {
+	if x != nil {
+		return x.EndCause
+	}
+	return EndCause_END_CAUSE_UNSPECIFIED
+}
+
+func (x *RunSummary) GetFigures() *RunFigures {
+	if x != nil {
+		return x.Figures
+	}
+	return nil
+}
+
+// RunFigures are what is held against the runs before: of a run that passed or
+// failed, or of which nothing was learnt.
+type RunFigures struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How long until what must hold within a time after a phase held for good, the
+	// longest; where nothing must, the longest gap, while faults were held, of a probe
+	// that an expectation names. Unset where nothing is expected.
+	Failover *Took `protobuf:"bytes,1,opt,name=failover,proto3" json:"failover,omitempty"`
+	// From the end of the faults until all held that must hold then; unset where nothing must.
+	Recovery *Took `protobuf:"bytes,2,opt,name=recovery,proto3" json:"recovery,omitempty"`
+	// Its expectations, the first 32.
+	Expect        []*ExpectFigure `protobuf:"bytes,3,rep,name=expect,proto3" json:"expect,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RunFigures) Reset() {
+	*x = RunFigures{}
+	mi := &file_squall_v1_state_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RunFigures) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RunFigures) ProtoMessage() {}
+
+func (x *RunFigures) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RunFigures.ProtoReflect.Descriptor instead.
+func (*RunFigures) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *RunFigures) GetFailover() *Took {
+	if x != nil {
+		return x.Failover
+	}
+	return nil
+}
+
+func (x *RunFigures) GetRecovery() *Took {
+	if x != nil {
+		return x.Recovery
+	}
+	return nil
+}
+
+func (x *RunFigures) GetExpect() []*ExpectFigure {
+	if x != nil {
+		return x.Expect
+	}
+	return nil
+}
+
+// ExpectFigure is an expectation, and the worst that it saw.
+type ExpectFigure struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	State         FindingState           `protobuf:"varint,2,opt,name=state,proto3,enum=squall.v1.FindingState" json:"state,omitempty"`
+	Worst         []*Extreme             `protobuf:"bytes,3,rep,name=worst,proto3" json:"worst,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExpectFigure) Reset() {
+	*x = ExpectFigure{}
+	mi := &file_squall_v1_state_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExpectFigure) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExpectFigure) ProtoMessage() {}
+
+func (x *ExpectFigure) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExpectFigure.ProtoReflect.Descriptor instead.
+func (*ExpectFigure) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *ExpectFigure) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ExpectFigure) GetState() FindingState {
+	if x != nil {
+		return x.State
+	}
+	return FindingState_FINDING_STATE_UNSPECIFIED
+}
+
+func (x *ExpectFigure) GetWorst() []*Extreme {
+	if x != nil {
+		return x.Worst
+	}
+	return nil
+}
+
 // ProbeTotal is a probe over a whole run.
 type ProbeTotal struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -4273,7 +4614,7 @@ type ProbeTotal struct {
 
 func (x *ProbeTotal) Reset() {
 	*x = ProbeTotal{}
-	mi := &file_squall_v1_state_proto_msgTypes[43]
+	mi := &file_squall_v1_state_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4285,7 +4626,7 @@ func (x *ProbeTotal) String() string {
 func (*ProbeTotal) ProtoMessage() {}
 
 func (x *ProbeTotal) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[43]
+	mi := &file_squall_v1_state_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4298,7 +4639,7 @@ func (x *ProbeTotal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeTotal.ProtoReflect.Descriptor instead.
 func (*ProbeTotal) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{43}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ProbeTotal) GetTotal() *Window {
@@ -4334,7 +4675,7 @@ type StepHosts struct {
 
 func (x *StepHosts) Reset() {
 	*x = StepHosts{}
-	mi := &file_squall_v1_state_proto_msgTypes[44]
+	mi := &file_squall_v1_state_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4346,7 +4687,7 @@ func (x *StepHosts) String() string {
 func (*StepHosts) ProtoMessage() {}
 
 func (x *StepHosts) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[44]
+	mi := &file_squall_v1_state_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4359,7 +4700,7 @@ func (x *StepHosts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepHosts.ProtoReflect.Descriptor instead.
 func (*StepHosts) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{44}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *StepHosts) GetHosts() map[string]*StepStatus {
@@ -4397,7 +4738,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_squall_v1_state_proto_msgTypes[45]
+	mi := &file_squall_v1_state_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4409,7 +4750,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[45]
+	mi := &file_squall_v1_state_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4422,7 +4763,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{45}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Event) GetIndex() uint64 {
@@ -4523,7 +4864,7 @@ type Registered struct {
 
 func (x *Registered) Reset() {
 	*x = Registered{}
-	mi := &file_squall_v1_state_proto_msgTypes[46]
+	mi := &file_squall_v1_state_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4535,7 +4876,7 @@ func (x *Registered) String() string {
 func (*Registered) ProtoMessage() {}
 
 func (x *Registered) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[46]
+	mi := &file_squall_v1_state_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4548,7 +4889,7 @@ func (x *Registered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Registered.ProtoReflect.Descriptor instead.
 func (*Registered) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{46}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Registered) GetHost() *Host {
@@ -4657,7 +4998,7 @@ type OpenStep struct {
 
 func (x *OpenStep) Reset() {
 	*x = OpenStep{}
-	mi := &file_squall_v1_state_proto_msgTypes[47]
+	mi := &file_squall_v1_state_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4669,7 +5010,7 @@ func (x *OpenStep) String() string {
 func (*OpenStep) ProtoMessage() {}
 
 func (x *OpenStep) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[47]
+	mi := &file_squall_v1_state_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4682,7 +5023,7 @@ func (x *OpenStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenStep.ProtoReflect.Descriptor instead.
 func (*OpenStep) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{47}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *OpenStep) GetRun() string {
@@ -4727,7 +5068,7 @@ type HostConflict struct {
 
 func (x *HostConflict) Reset() {
 	*x = HostConflict{}
-	mi := &file_squall_v1_state_proto_msgTypes[48]
+	mi := &file_squall_v1_state_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4739,7 +5080,7 @@ func (x *HostConflict) String() string {
 func (*HostConflict) ProtoMessage() {}
 
 func (x *HostConflict) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[48]
+	mi := &file_squall_v1_state_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4752,7 +5093,7 @@ func (x *HostConflict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostConflict.ProtoReflect.Descriptor instead.
 func (*HostConflict) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{48}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *HostConflict) GetInstance() string {
@@ -4793,7 +5134,7 @@ type AuditRecord struct {
 
 func (x *AuditRecord) Reset() {
 	*x = AuditRecord{}
-	mi := &file_squall_v1_state_proto_msgTypes[49]
+	mi := &file_squall_v1_state_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4805,7 +5146,7 @@ func (x *AuditRecord) String() string {
 func (*AuditRecord) ProtoMessage() {}
 
 func (x *AuditRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[49]
+	mi := &file_squall_v1_state_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4818,7 +5159,7 @@ func (x *AuditRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditRecord.ProtoReflect.Descriptor instead.
 func (*AuditRecord) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{49}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *AuditRecord) GetIndex() uint64 {
@@ -4907,7 +5248,7 @@ type State struct {
 
 func (x *State) Reset() {
 	*x = State{}
-	mi := &file_squall_v1_state_proto_msgTypes[50]
+	mi := &file_squall_v1_state_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4919,7 +5260,7 @@ func (x *State) String() string {
 func (*State) ProtoMessage() {}
 
 func (x *State) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[50]
+	mi := &file_squall_v1_state_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4932,7 +5273,7 @@ func (x *State) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use State.ProtoReflect.Descriptor instead.
 func (*State) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{50}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *State) GetIndex() uint64 {
@@ -5079,7 +5420,7 @@ type AppliedCommand struct {
 
 func (x *AppliedCommand) Reset() {
 	*x = AppliedCommand{}
-	mi := &file_squall_v1_state_proto_msgTypes[51]
+	mi := &file_squall_v1_state_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5091,7 +5432,7 @@ func (x *AppliedCommand) String() string {
 func (*AppliedCommand) ProtoMessage() {}
 
 func (x *AppliedCommand) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[51]
+	mi := &file_squall_v1_state_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5104,7 +5445,7 @@ func (x *AppliedCommand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppliedCommand.ProtoReflect.Descriptor instead.
 func (*AppliedCommand) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{51}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *AppliedCommand) GetId() string {
@@ -5123,16 +5464,18 @@ func (x *AppliedCommand) GetOutcome() *Outcome {
 
 // PutExperiment keeps a file as the newest version of its name.
 type PutExperiment struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Source        []byte                 `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Name   string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Source []byte                 `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
+	// As its file says; 0 where it doesn't.
+	DueNanos      int64 `protobuf:"varint,3,opt,name=due_nanos,json=dueNanos,proto3" json:"due_nanos,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PutExperiment) Reset() {
 	*x = PutExperiment{}
-	mi := &file_squall_v1_state_proto_msgTypes[52]
+	mi := &file_squall_v1_state_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5144,7 +5487,7 @@ func (x *PutExperiment) String() string {
 func (*PutExperiment) ProtoMessage() {}
 
 func (x *PutExperiment) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[52]
+	mi := &file_squall_v1_state_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5157,7 +5500,7 @@ func (x *PutExperiment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutExperiment.ProtoReflect.Descriptor instead.
 func (*PutExperiment) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{52}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *PutExperiment) GetName() string {
@@ -5174,6 +5517,13 @@ func (x *PutExperiment) GetSource() []byte {
 	return nil
 }
 
+func (x *PutExperiment) GetDueNanos() int64 {
+	if x != nil {
+		return x.DueNanos
+	}
+	return 0
+}
+
 // RemoveExperiment drops a version of a file, or all of them.
 type RemoveExperiment struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -5186,7 +5536,7 @@ type RemoveExperiment struct {
 
 func (x *RemoveExperiment) Reset() {
 	*x = RemoveExperiment{}
-	mi := &file_squall_v1_state_proto_msgTypes[53]
+	mi := &file_squall_v1_state_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5198,7 +5548,7 @@ func (x *RemoveExperiment) String() string {
 func (*RemoveExperiment) ProtoMessage() {}
 
 func (x *RemoveExperiment) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[53]
+	mi := &file_squall_v1_state_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5211,7 +5561,7 @@ func (x *RemoveExperiment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveExperiment.ProtoReflect.Descriptor instead.
 func (*RemoveExperiment) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{53}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *RemoveExperiment) GetName() string {
@@ -5240,7 +5590,7 @@ type Pin struct {
 
 func (x *Pin) Reset() {
 	*x = Pin{}
-	mi := &file_squall_v1_state_proto_msgTypes[54]
+	mi := &file_squall_v1_state_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5252,7 +5602,7 @@ func (x *Pin) String() string {
 func (*Pin) ProtoMessage() {}
 
 func (x *Pin) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[54]
+	mi := &file_squall_v1_state_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5265,7 +5615,7 @@ func (x *Pin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pin.ProtoReflect.Descriptor instead.
 func (*Pin) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{54}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *Pin) GetExperiment() string {
@@ -5294,7 +5644,7 @@ type KeptExperiment struct {
 
 func (x *KeptExperiment) Reset() {
 	*x = KeptExperiment{}
-	mi := &file_squall_v1_state_proto_msgTypes[55]
+	mi := &file_squall_v1_state_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5306,7 +5656,7 @@ func (x *KeptExperiment) String() string {
 func (*KeptExperiment) ProtoMessage() {}
 
 func (x *KeptExperiment) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[55]
+	mi := &file_squall_v1_state_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5319,7 +5669,7 @@ func (x *KeptExperiment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeptExperiment.ProtoReflect.Descriptor instead.
 func (*KeptExperiment) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{55}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *KeptExperiment) GetName() string {
@@ -5346,15 +5696,17 @@ type ExperimentVersion struct {
 	By           *Principal `protobuf:"bytes,3,opt,name=by,proto3" json:"by,omitempty"`
 	PutUnixNanos int64      `protobuf:"varint,4,opt,name=put_unix_nanos,json=putUnixNanos,proto3" json:"put_unix_nanos,omitempty"`
 	// Bytes of the file, and the schedules that pin it. They are told, not kept.
-	Size          uint32   `protobuf:"varint,5,opt,name=size,proto3" json:"size,omitempty"`
-	PinnedBy      []string `protobuf:"bytes,6,rep,name=pinned_by,json=pinnedBy,proto3" json:"pinned_by,omitempty"`
+	Size     uint32   `protobuf:"varint,5,opt,name=size,proto3" json:"size,omitempty"`
+	PinnedBy []string `protobuf:"bytes,6,rep,name=pinned_by,json=pinnedBy,proto3" json:"pinned_by,omitempty"`
+	// Within which a run of it should pass again, as the file says; 0 where it doesn't.
+	DueNanos      int64 `protobuf:"varint,7,opt,name=due_nanos,json=dueNanos,proto3" json:"due_nanos,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ExperimentVersion) Reset() {
 	*x = ExperimentVersion{}
-	mi := &file_squall_v1_state_proto_msgTypes[56]
+	mi := &file_squall_v1_state_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5366,7 +5718,7 @@ func (x *ExperimentVersion) String() string {
 func (*ExperimentVersion) ProtoMessage() {}
 
 func (x *ExperimentVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[56]
+	mi := &file_squall_v1_state_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5379,7 +5731,7 @@ func (x *ExperimentVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExperimentVersion.ProtoReflect.Descriptor instead.
 func (*ExperimentVersion) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{56}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *ExperimentVersion) GetDigest() string {
@@ -5424,6 +5776,13 @@ func (x *ExperimentVersion) GetPinnedBy() []string {
 	return nil
 }
 
+func (x *ExperimentVersion) GetDueNanos() int64 {
+	if x != nil {
+		return x.DueNanos
+	}
+	return 0
+}
+
 // PutCalendar keeps days, in the place of those of their name.
 type PutCalendar struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -5434,7 +5793,7 @@ type PutCalendar struct {
 
 func (x *PutCalendar) Reset() {
 	*x = PutCalendar{}
-	mi := &file_squall_v1_state_proto_msgTypes[57]
+	mi := &file_squall_v1_state_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5446,7 +5805,7 @@ func (x *PutCalendar) String() string {
 func (*PutCalendar) ProtoMessage() {}
 
 func (x *PutCalendar) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[57]
+	mi := &file_squall_v1_state_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5459,7 +5818,7 @@ func (x *PutCalendar) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutCalendar.ProtoReflect.Descriptor instead.
 func (*PutCalendar) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{57}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *PutCalendar) GetCalendar() *Calendar {
@@ -5479,7 +5838,7 @@ type RemoveCalendar struct {
 
 func (x *RemoveCalendar) Reset() {
 	*x = RemoveCalendar{}
-	mi := &file_squall_v1_state_proto_msgTypes[58]
+	mi := &file_squall_v1_state_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5491,7 +5850,7 @@ func (x *RemoveCalendar) String() string {
 func (*RemoveCalendar) ProtoMessage() {}
 
 func (x *RemoveCalendar) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[58]
+	mi := &file_squall_v1_state_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5504,7 +5863,7 @@ func (x *RemoveCalendar) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveCalendar.ProtoReflect.Descriptor instead.
 func (*RemoveCalendar) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{58}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *RemoveCalendar) GetName() string {
@@ -5531,7 +5890,7 @@ type Calendar struct {
 
 func (x *Calendar) Reset() {
 	*x = Calendar{}
-	mi := &file_squall_v1_state_proto_msgTypes[59]
+	mi := &file_squall_v1_state_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5543,7 +5902,7 @@ func (x *Calendar) String() string {
 func (*Calendar) ProtoMessage() {}
 
 func (x *Calendar) ProtoReflect() protoreflect.Message {
-	mi := &file_squall_v1_state_proto_msgTypes[59]
+	mi := &file_squall_v1_state_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5556,7 +5915,7 @@ func (x *Calendar) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Calendar.ProtoReflect.Descriptor instead.
 func (*Calendar) Descriptor() ([]byte, []int) {
-	return file_squall_v1_state_proto_rawDescGZIP(), []int{59}
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *Calendar) GetName() string {
@@ -5764,7 +6123,7 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12,\n" +
 	"\averdict\x18\x02 \x01(\x0e2\x12.squall.v1.VerdictR\averdict\x12.\n" +
 	"\bfindings\x18\x03 \x03(\v2\x12.squall.v1.FindingR\bfindings\x12\x18\n" +
-	"\askipped\x18\x04 \x01(\tR\askipped\"\xa4\x02\n" +
+	"\askipped\x18\x04 \x01(\tR\askipped\"\xf3\x02\n" +
 	"\aFinding\x12*\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x16.squall.v1.FindingKindR\x04kind\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12-\n" +
@@ -5774,7 +6133,19 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x05phase\x18\x06 \x01(\tR\x05phase\x12\x12\n" +
 	"\x04host\x18\a \x01(\tR\x04host\x12&\n" +
 	"\x05basis\x18\b \x03(\v2\x10.squall.v1.BasisR\x05basis\x12 \n" +
-	"\x03gap\x18\t \x01(\v2\x0e.squall.v1.GapR\x03gap\"{\n" +
+	"\x03gap\x18\t \x01(\v2\x0e.squall.v1.GapR\x03gap\x12(\n" +
+	"\x05worst\x18\n" +
+	" \x03(\v2\x12.squall.v1.ExtremeR\x05worst\x12#\n" +
+	"\x04took\x18\v \x01(\v2\x0f.squall.v1.TookR\x04took\"}\n" +
+	"\aExtreme\x12\x14\n" +
+	"\x05value\x18\x01 \x01(\tR\x05value\x12\x12\n" +
+	"\x04seen\x18\x02 \x01(\x01R\x04seen\x12\x0e\n" +
+	"\x02op\x18\x03 \x01(\tR\x02op\x12\x14\n" +
+	"\x05limit\x18\x04 \x01(\x01R\x05limit\x12\"\n" +
+	"\rat_unix_nanos\x18\x05 \x01(\x03R\vatUnixNanos\"2\n" +
+	"\x04Took\x12\x14\n" +
+	"\x05nanos\x18\x01 \x01(\x03R\x05nanos\x12\x14\n" +
+	"\x05never\x18\x02 \x01(\bR\x05never\"{\n" +
 	"\x05Basis\x12\x14\n" +
 	"\x05probe\x18\x01 \x01(\tR\x05probe\x12\x14\n" +
 	"\x05heard\x18\x02 \x01(\fR\x05heard\x12\x18\n" +
@@ -5879,7 +6250,7 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\n" +
 	"StepsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12*\n" +
-	"\x05value\x18\x02 \x01(\v2\x14.squall.v1.StepHostsR\x05value:\x028\x01\"\xcd\x03\n" +
+	"\x05value\x18\x02 \x01(\v2\x14.squall.v1.StepHostsR\x05value:\x028\x01\"\xca\x05\n" +
 	"\n" +
 	"RunSummary\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1e\n" +
@@ -5897,7 +6268,23 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	" \x01(\rR\aresidue\x12\x12\n" +
 	"\x04held\x18\v \x01(\rR\x04held\x12%\n" +
 	"\x0eadmitted_index\x18\f \x01(\x04R\radmittedIndex\x12)\n" +
-	"\x05place\x18\x14 \x01(\x0e2\x13.squall.v1.RunPlaceR\x05place\"r\n" +
+	"\x05place\x18\x14 \x01(\x0e2\x13.squall.v1.RunPlaceR\x05place\x12&\n" +
+	"\x0fdone_unix_nanos\x18\x15 \x01(\x03R\rdoneUnixNanos\x12&\n" +
+	"\x04slot\x18\x16 \x01(\v2\x12.squall.v1.SlotRefR\x04slot\x12\x15\n" +
+	"\x06ad_hoc\x18\x17 \x01(\bR\x05adHoc\x12\x14\n" +
+	"\x05zones\x18\x18 \x03(\tR\x05zones\x12\x1b\n" +
+	"\tdue_nanos\x18\x19 \x01(\x03R\bdueNanos\x120\n" +
+	"\tend_cause\x18\x1a \x01(\x0e2\x13.squall.v1.EndCauseR\bendCause\x12/\n" +
+	"\afigures\x18\x1b \x01(\v2\x15.squall.v1.RunFiguresR\afigures\"\x97\x01\n" +
+	"\n" +
+	"RunFigures\x12+\n" +
+	"\bfailover\x18\x01 \x01(\v2\x0f.squall.v1.TookR\bfailover\x12+\n" +
+	"\brecovery\x18\x02 \x01(\v2\x0f.squall.v1.TookR\brecovery\x12/\n" +
+	"\x06expect\x18\x03 \x03(\v2\x17.squall.v1.ExpectFigureR\x06expect\"{\n" +
+	"\fExpectFigure\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12-\n" +
+	"\x05state\x18\x02 \x01(\x0e2\x17.squall.v1.FindingStateR\x05state\x12(\n" +
+	"\x05worst\x18\x03 \x03(\v2\x12.squall.v1.ExtremeR\x05worst\"r\n" +
 	"\n" +
 	"ProbeTotal\x12'\n" +
 	"\x05total\x18\x01 \x01(\v2\x11.squall.v1.WindowR\x05total\x12'\n" +
@@ -6011,10 +6398,11 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\v2\x13.squall.v1.ArchivedR\x05value:\x028\x01\"N\n" +
 	"\x0eAppliedCommand\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12,\n" +
-	"\aoutcome\x18\x02 \x01(\v2\x12.squall.v1.OutcomeR\aoutcome\";\n" +
+	"\aoutcome\x18\x02 \x01(\v2\x12.squall.v1.OutcomeR\aoutcome\"X\n" +
 	"\rPutExperiment\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
-	"\x06source\x18\x02 \x01(\fR\x06source\">\n" +
+	"\x06source\x18\x02 \x01(\fR\x06source\x12\x1b\n" +
+	"\tdue_nanos\x18\x03 \x01(\x03R\bdueNanos\">\n" +
 	"\x10RemoveExperiment\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06digest\x18\x02 \x01(\tR\x06digest\"=\n" +
@@ -6025,14 +6413,15 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x06digest\x18\x02 \x01(\tR\x06digest\"^\n" +
 	"\x0eKeptExperiment\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x128\n" +
-	"\bversions\x18\x02 \x03(\v2\x1c.squall.v1.ExperimentVersionR\bversions\"\xc0\x01\n" +
+	"\bversions\x18\x02 \x03(\v2\x1c.squall.v1.ExperimentVersionR\bversions\"\xdd\x01\n" +
 	"\x11ExperimentVersion\x12\x16\n" +
 	"\x06digest\x18\x01 \x01(\tR\x06digest\x12\x16\n" +
 	"\x06source\x18\x02 \x01(\fR\x06source\x12$\n" +
 	"\x02by\x18\x03 \x01(\v2\x14.squall.v1.PrincipalR\x02by\x12$\n" +
 	"\x0eput_unix_nanos\x18\x04 \x01(\x03R\fputUnixNanos\x12\x12\n" +
 	"\x04size\x18\x05 \x01(\rR\x04size\x12\x1b\n" +
-	"\tpinned_by\x18\x06 \x03(\tR\bpinnedBy\">\n" +
+	"\tpinned_by\x18\x06 \x03(\tR\bpinnedBy\x12\x1b\n" +
+	"\tdue_nanos\x18\a \x01(\x03R\bdueNanos\">\n" +
 	"\vPutCalendar\x12/\n" +
 	"\bcalendar\x18\x01 \x01(\v2\x13.squall.v1.CalendarR\bcalendar\"$\n" +
 	"\x0eRemoveCalendar\x12\x12\n" +
@@ -6129,7 +6518,7 @@ func file_squall_v1_state_proto_rawDescGZIP() []byte {
 }
 
 var file_squall_v1_state_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
-var file_squall_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 74)
+var file_squall_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 78)
 var file_squall_v1_state_proto_goTypes = []any{
 	(Role)(0),                 // 0: squall.v1.Role
 	(SlotOutcome)(0),          // 1: squall.v1.SlotOutcome
@@ -6162,69 +6551,73 @@ var file_squall_v1_state_proto_goTypes = []any{
 	(*Recover)(nil),           // 28: squall.v1.Recover
 	(*Finish)(nil),            // 29: squall.v1.Finish
 	(*Finding)(nil),           // 30: squall.v1.Finding
-	(*Basis)(nil),             // 31: squall.v1.Basis
-	(*Gap)(nil),               // 32: squall.v1.Gap
-	(*RecordSteps)(nil),       // 33: squall.v1.RecordSteps
-	(*RecordWindows)(nil),     // 34: squall.v1.RecordWindows
-	(*GrantTokens)(nil),       // 35: squall.v1.GrantTokens
-	(*Halt)(nil),              // 36: squall.v1.Halt
-	(*Resume)(nil),            // 37: squall.v1.Resume
-	(*SetGuardrails)(nil),     // 38: squall.v1.SetGuardrails
-	(*RaiseEpoch)(nil),        // 39: squall.v1.RaiseEpoch
-	(*SetRules)(nil),          // 40: squall.v1.SetRules
-	(*ForgetHost)(nil),        // 41: squall.v1.ForgetHost
-	(*ConfirmDamage)(nil),     // 42: squall.v1.ConfirmDamage
-	(*BeginPhase)(nil),        // 43: squall.v1.BeginPhase
-	(*SealRuns)(nil),          // 44: squall.v1.SealRuns
-	(*RecordArchived)(nil),    // 45: squall.v1.RecordArchived
-	(*PruneArchived)(nil),     // 46: squall.v1.PruneArchived
-	(*Kept)(nil),              // 47: squall.v1.Kept
-	(*Archived)(nil),          // 48: squall.v1.Archived
-	(*Outcome)(nil),           // 49: squall.v1.Outcome
-	(*Run)(nil),               // 50: squall.v1.Run
-	(*RunSummary)(nil),        // 51: squall.v1.RunSummary
-	(*ProbeTotal)(nil),        // 52: squall.v1.ProbeTotal
-	(*StepHosts)(nil),         // 53: squall.v1.StepHosts
-	(*Event)(nil),             // 54: squall.v1.Event
-	(*Registered)(nil),        // 55: squall.v1.Registered
-	(*OpenStep)(nil),          // 56: squall.v1.OpenStep
-	(*HostConflict)(nil),      // 57: squall.v1.HostConflict
-	(*AuditRecord)(nil),       // 58: squall.v1.AuditRecord
-	(*State)(nil),             // 59: squall.v1.State
-	(*AppliedCommand)(nil),    // 60: squall.v1.AppliedCommand
-	(*PutExperiment)(nil),     // 61: squall.v1.PutExperiment
-	(*RemoveExperiment)(nil),  // 62: squall.v1.RemoveExperiment
-	(*Pin)(nil),               // 63: squall.v1.Pin
-	(*KeptExperiment)(nil),    // 64: squall.v1.KeptExperiment
-	(*ExperimentVersion)(nil), // 65: squall.v1.ExperimentVersion
-	(*PutCalendar)(nil),       // 66: squall.v1.PutCalendar
-	(*RemoveCalendar)(nil),    // 67: squall.v1.RemoveCalendar
-	(*Calendar)(nil),          // 68: squall.v1.Calendar
-	nil,                       // 69: squall.v1.PutSchedule.AimEntry
-	nil,                       // 70: squall.v1.Scheduled.AimEntry
-	nil,                       // 71: squall.v1.Run.EnteredUnixNanosEntry
-	nil,                       // 72: squall.v1.Run.StepsEntry
-	nil,                       // 73: squall.v1.StepHosts.HostsEntry
-	nil,                       // 74: squall.v1.StepHosts.TokenUnixNanosEntry
-	nil,                       // 75: squall.v1.State.HostsEntry
-	nil,                       // 76: squall.v1.State.RunsEntry
-	nil,                       // 77: squall.v1.State.OrderIndexEntry
-	nil,                       // 78: squall.v1.State.HaltIndexEntry
-	nil,                       // 79: squall.v1.State.SchedulesEntry
-	nil,                       // 80: squall.v1.State.ExperimentsEntry
-	nil,                       // 81: squall.v1.State.CalendarsEntry
-	nil,                       // 82: squall.v1.State.ArchivedEntry
-	(*Host)(nil),              // 83: squall.v1.Host
-	(*Damage)(nil),            // 84: squall.v1.Damage
-	(*Experiment)(nil),        // 85: squall.v1.Experiment
-	(*Plan)(nil),              // 86: squall.v1.Plan
-	(*StepStatus)(nil),        // 87: squall.v1.StepStatus
-	(*Window)(nil),            // 88: squall.v1.Window
-	(*Guardrails)(nil),        // 89: squall.v1.Guardrails
-	(*Problem)(nil),           // 90: squall.v1.Problem
-	(*StepKey)(nil),           // 91: squall.v1.StepKey
-	(*HaltLatch)(nil),         // 92: squall.v1.HaltLatch
-	(*ZoneRole)(nil),          // 93: squall.v1.ZoneRole
+	(*Extreme)(nil),           // 31: squall.v1.Extreme
+	(*Took)(nil),              // 32: squall.v1.Took
+	(*Basis)(nil),             // 33: squall.v1.Basis
+	(*Gap)(nil),               // 34: squall.v1.Gap
+	(*RecordSteps)(nil),       // 35: squall.v1.RecordSteps
+	(*RecordWindows)(nil),     // 36: squall.v1.RecordWindows
+	(*GrantTokens)(nil),       // 37: squall.v1.GrantTokens
+	(*Halt)(nil),              // 38: squall.v1.Halt
+	(*Resume)(nil),            // 39: squall.v1.Resume
+	(*SetGuardrails)(nil),     // 40: squall.v1.SetGuardrails
+	(*RaiseEpoch)(nil),        // 41: squall.v1.RaiseEpoch
+	(*SetRules)(nil),          // 42: squall.v1.SetRules
+	(*ForgetHost)(nil),        // 43: squall.v1.ForgetHost
+	(*ConfirmDamage)(nil),     // 44: squall.v1.ConfirmDamage
+	(*BeginPhase)(nil),        // 45: squall.v1.BeginPhase
+	(*SealRuns)(nil),          // 46: squall.v1.SealRuns
+	(*RecordArchived)(nil),    // 47: squall.v1.RecordArchived
+	(*PruneArchived)(nil),     // 48: squall.v1.PruneArchived
+	(*Kept)(nil),              // 49: squall.v1.Kept
+	(*Archived)(nil),          // 50: squall.v1.Archived
+	(*Outcome)(nil),           // 51: squall.v1.Outcome
+	(*Run)(nil),               // 52: squall.v1.Run
+	(*RunSummary)(nil),        // 53: squall.v1.RunSummary
+	(*RunFigures)(nil),        // 54: squall.v1.RunFigures
+	(*ExpectFigure)(nil),      // 55: squall.v1.ExpectFigure
+	(*ProbeTotal)(nil),        // 56: squall.v1.ProbeTotal
+	(*StepHosts)(nil),         // 57: squall.v1.StepHosts
+	(*Event)(nil),             // 58: squall.v1.Event
+	(*Registered)(nil),        // 59: squall.v1.Registered
+	(*OpenStep)(nil),          // 60: squall.v1.OpenStep
+	(*HostConflict)(nil),      // 61: squall.v1.HostConflict
+	(*AuditRecord)(nil),       // 62: squall.v1.AuditRecord
+	(*State)(nil),             // 63: squall.v1.State
+	(*AppliedCommand)(nil),    // 64: squall.v1.AppliedCommand
+	(*PutExperiment)(nil),     // 65: squall.v1.PutExperiment
+	(*RemoveExperiment)(nil),  // 66: squall.v1.RemoveExperiment
+	(*Pin)(nil),               // 67: squall.v1.Pin
+	(*KeptExperiment)(nil),    // 68: squall.v1.KeptExperiment
+	(*ExperimentVersion)(nil), // 69: squall.v1.ExperimentVersion
+	(*PutCalendar)(nil),       // 70: squall.v1.PutCalendar
+	(*RemoveCalendar)(nil),    // 71: squall.v1.RemoveCalendar
+	(*Calendar)(nil),          // 72: squall.v1.Calendar
+	nil,                       // 73: squall.v1.PutSchedule.AimEntry
+	nil,                       // 74: squall.v1.Scheduled.AimEntry
+	nil,                       // 75: squall.v1.Run.EnteredUnixNanosEntry
+	nil,                       // 76: squall.v1.Run.StepsEntry
+	nil,                       // 77: squall.v1.StepHosts.HostsEntry
+	nil,                       // 78: squall.v1.StepHosts.TokenUnixNanosEntry
+	nil,                       // 79: squall.v1.State.HostsEntry
+	nil,                       // 80: squall.v1.State.RunsEntry
+	nil,                       // 81: squall.v1.State.OrderIndexEntry
+	nil,                       // 82: squall.v1.State.HaltIndexEntry
+	nil,                       // 83: squall.v1.State.SchedulesEntry
+	nil,                       // 84: squall.v1.State.ExperimentsEntry
+	nil,                       // 85: squall.v1.State.CalendarsEntry
+	nil,                       // 86: squall.v1.State.ArchivedEntry
+	(*Host)(nil),              // 87: squall.v1.Host
+	(*Damage)(nil),            // 88: squall.v1.Damage
+	(*Experiment)(nil),        // 89: squall.v1.Experiment
+	(*Plan)(nil),              // 90: squall.v1.Plan
+	(*StepStatus)(nil),        // 91: squall.v1.StepStatus
+	(*Window)(nil),            // 92: squall.v1.Window
+	(*Guardrails)(nil),        // 93: squall.v1.Guardrails
+	(*Problem)(nil),           // 94: squall.v1.Problem
+	(*StepKey)(nil),           // 95: squall.v1.StepKey
+	(*HaltLatch)(nil),         // 96: squall.v1.HaltLatch
+	(*ZoneRole)(nil),          // 97: squall.v1.ZoneRole
 }
 var file_squall_v1_state_proto_depIdxs = []int32{
 	10,  // 0: squall.v1.Command.by:type_name -> squall.v1.Principal
@@ -6236,53 +6629,53 @@ var file_squall_v1_state_proto_depIdxs = []int32{
 	27,  // 6: squall.v1.Command.end_run:type_name -> squall.v1.EndRun
 	28,  // 7: squall.v1.Command.recover:type_name -> squall.v1.Recover
 	29,  // 8: squall.v1.Command.finish:type_name -> squall.v1.Finish
-	33,  // 9: squall.v1.Command.record_steps:type_name -> squall.v1.RecordSteps
-	34,  // 10: squall.v1.Command.record_windows:type_name -> squall.v1.RecordWindows
-	35,  // 11: squall.v1.Command.grant_tokens:type_name -> squall.v1.GrantTokens
-	36,  // 12: squall.v1.Command.halt:type_name -> squall.v1.Halt
-	37,  // 13: squall.v1.Command.resume:type_name -> squall.v1.Resume
-	38,  // 14: squall.v1.Command.set_guardrails:type_name -> squall.v1.SetGuardrails
-	39,  // 15: squall.v1.Command.raise_epoch:type_name -> squall.v1.RaiseEpoch
-	40,  // 16: squall.v1.Command.set_rules:type_name -> squall.v1.SetRules
-	43,  // 17: squall.v1.Command.begin_phase:type_name -> squall.v1.BeginPhase
-	41,  // 18: squall.v1.Command.forget_host:type_name -> squall.v1.ForgetHost
-	42,  // 19: squall.v1.Command.confirm_damage:type_name -> squall.v1.ConfirmDamage
+	35,  // 9: squall.v1.Command.record_steps:type_name -> squall.v1.RecordSteps
+	36,  // 10: squall.v1.Command.record_windows:type_name -> squall.v1.RecordWindows
+	37,  // 11: squall.v1.Command.grant_tokens:type_name -> squall.v1.GrantTokens
+	38,  // 12: squall.v1.Command.halt:type_name -> squall.v1.Halt
+	39,  // 13: squall.v1.Command.resume:type_name -> squall.v1.Resume
+	40,  // 14: squall.v1.Command.set_guardrails:type_name -> squall.v1.SetGuardrails
+	41,  // 15: squall.v1.Command.raise_epoch:type_name -> squall.v1.RaiseEpoch
+	42,  // 16: squall.v1.Command.set_rules:type_name -> squall.v1.SetRules
+	45,  // 17: squall.v1.Command.begin_phase:type_name -> squall.v1.BeginPhase
+	43,  // 18: squall.v1.Command.forget_host:type_name -> squall.v1.ForgetHost
+	44,  // 19: squall.v1.Command.confirm_damage:type_name -> squall.v1.ConfirmDamage
 	15,  // 20: squall.v1.Command.put_schedule:type_name -> squall.v1.PutSchedule
 	16,  // 21: squall.v1.Command.remove_schedule:type_name -> squall.v1.RemoveSchedule
 	17,  // 22: squall.v1.Command.pause_schedule:type_name -> squall.v1.PauseSchedule
 	18,  // 23: squall.v1.Command.pass_slot:type_name -> squall.v1.PassSlot
 	19,  // 24: squall.v1.Command.hold_slot:type_name -> squall.v1.HoldSlot
-	61,  // 25: squall.v1.Command.put_experiment:type_name -> squall.v1.PutExperiment
-	62,  // 26: squall.v1.Command.remove_experiment:type_name -> squall.v1.RemoveExperiment
-	66,  // 27: squall.v1.Command.put_calendar:type_name -> squall.v1.PutCalendar
-	67,  // 28: squall.v1.Command.remove_calendar:type_name -> squall.v1.RemoveCalendar
-	44,  // 29: squall.v1.Command.seal_runs:type_name -> squall.v1.SealRuns
-	45,  // 30: squall.v1.Command.record_archived:type_name -> squall.v1.RecordArchived
-	46,  // 31: squall.v1.Command.prune_archived:type_name -> squall.v1.PruneArchived
+	65,  // 25: squall.v1.Command.put_experiment:type_name -> squall.v1.PutExperiment
+	66,  // 26: squall.v1.Command.remove_experiment:type_name -> squall.v1.RemoveExperiment
+	70,  // 27: squall.v1.Command.put_calendar:type_name -> squall.v1.PutCalendar
+	71,  // 28: squall.v1.Command.remove_calendar:type_name -> squall.v1.RemoveCalendar
+	46,  // 29: squall.v1.Command.seal_runs:type_name -> squall.v1.SealRuns
+	47,  // 30: squall.v1.Command.record_archived:type_name -> squall.v1.RecordArchived
+	48,  // 31: squall.v1.Command.prune_archived:type_name -> squall.v1.PruneArchived
 	0,   // 32: squall.v1.Principal.role:type_name -> squall.v1.Role
 	12,  // 33: squall.v1.UpdateHosts.hosts:type_name -> squall.v1.HostUpdate
-	83,  // 34: squall.v1.HostUpdate.host:type_name -> squall.v1.Host
-	57,  // 35: squall.v1.HostUpdate.conflict:type_name -> squall.v1.HostConflict
-	84,  // 36: squall.v1.HostUpdate.damage:type_name -> squall.v1.Damage
-	85,  // 37: squall.v1.AdmitRun.experiment:type_name -> squall.v1.Experiment
-	86,  // 38: squall.v1.AdmitRun.plan:type_name -> squall.v1.Plan
+	87,  // 34: squall.v1.HostUpdate.host:type_name -> squall.v1.Host
+	61,  // 35: squall.v1.HostUpdate.conflict:type_name -> squall.v1.HostConflict
+	88,  // 36: squall.v1.HostUpdate.damage:type_name -> squall.v1.Damage
+	89,  // 37: squall.v1.AdmitRun.experiment:type_name -> squall.v1.Experiment
+	90,  // 38: squall.v1.AdmitRun.plan:type_name -> squall.v1.Plan
 	14,  // 39: squall.v1.AdmitRun.slot:type_name -> squall.v1.SlotRef
-	85,  // 40: squall.v1.PutSchedule.experiment:type_name -> squall.v1.Experiment
-	69,  // 41: squall.v1.PutSchedule.aim:type_name -> squall.v1.PutSchedule.AimEntry
-	63,  // 42: squall.v1.PutSchedule.pin:type_name -> squall.v1.Pin
+	89,  // 40: squall.v1.PutSchedule.experiment:type_name -> squall.v1.Experiment
+	73,  // 41: squall.v1.PutSchedule.aim:type_name -> squall.v1.PutSchedule.AimEntry
+	67,  // 42: squall.v1.PutSchedule.pin:type_name -> squall.v1.Pin
 	14,  // 43: squall.v1.PassSlot.slot:type_name -> squall.v1.SlotRef
 	1,   // 44: squall.v1.PassSlot.outcome:type_name -> squall.v1.SlotOutcome
 	14,  // 45: squall.v1.HoldSlot.slot:type_name -> squall.v1.SlotRef
 	14,  // 46: squall.v1.SlotRetry.slot:type_name -> squall.v1.SlotRef
-	85,  // 47: squall.v1.Scheduled.experiment:type_name -> squall.v1.Experiment
-	70,  // 48: squall.v1.Scheduled.aim:type_name -> squall.v1.Scheduled.AimEntry
+	89,  // 47: squall.v1.Scheduled.experiment:type_name -> squall.v1.Experiment
+	74,  // 48: squall.v1.Scheduled.aim:type_name -> squall.v1.Scheduled.AimEntry
 	10,  // 49: squall.v1.Scheduled.by:type_name -> squall.v1.Principal
 	23,  // 50: squall.v1.Scheduled.history:type_name -> squall.v1.SlotRecord
 	10,  // 51: squall.v1.Scheduled.paused_by:type_name -> squall.v1.Principal
 	21,  // 52: squall.v1.Scheduled.retry:type_name -> squall.v1.SlotRetry
 	20,  // 53: squall.v1.Scheduled.held:type_name -> squall.v1.SlotHold
-	63,  // 54: squall.v1.Scheduled.pin:type_name -> squall.v1.Pin
-	68,  // 55: squall.v1.Scheduled.calendars:type_name -> squall.v1.Calendar
+	67,  // 54: squall.v1.Scheduled.pin:type_name -> squall.v1.Pin
+	72,  // 55: squall.v1.Scheduled.calendars:type_name -> squall.v1.Calendar
 	1,   // 56: squall.v1.SlotRecord.outcome:type_name -> squall.v1.SlotOutcome
 	3,   // 57: squall.v1.SlotRecord.verdict:type_name -> squall.v1.Verdict
 	2,   // 58: squall.v1.EndRun.cause:type_name -> squall.v1.EndCause
@@ -6290,79 +6683,89 @@ var file_squall_v1_state_proto_depIdxs = []int32{
 	30,  // 60: squall.v1.Finish.findings:type_name -> squall.v1.Finding
 	4,   // 61: squall.v1.Finding.kind:type_name -> squall.v1.FindingKind
 	5,   // 62: squall.v1.Finding.state:type_name -> squall.v1.FindingState
-	31,  // 63: squall.v1.Finding.basis:type_name -> squall.v1.Basis
-	32,  // 64: squall.v1.Finding.gap:type_name -> squall.v1.Gap
-	87,  // 65: squall.v1.RecordSteps.steps:type_name -> squall.v1.StepStatus
-	88,  // 66: squall.v1.RecordWindows.windows:type_name -> squall.v1.Window
-	89,  // 67: squall.v1.SetGuardrails.guardrails:type_name -> squall.v1.Guardrails
-	51,  // 68: squall.v1.SealRuns.runs:type_name -> squall.v1.RunSummary
-	47,  // 69: squall.v1.RecordArchived.runs:type_name -> squall.v1.Kept
-	51,  // 70: squall.v1.Archived.summary:type_name -> squall.v1.RunSummary
-	90,  // 71: squall.v1.Outcome.refused:type_name -> squall.v1.Problem
-	85,  // 72: squall.v1.Run.experiment:type_name -> squall.v1.Experiment
-	86,  // 73: squall.v1.Run.plan:type_name -> squall.v1.Plan
-	10,  // 74: squall.v1.Run.by:type_name -> squall.v1.Principal
-	6,   // 75: squall.v1.Run.state:type_name -> squall.v1.RunState
-	71,  // 76: squall.v1.Run.entered_unix_nanos:type_name -> squall.v1.Run.EnteredUnixNanosEntry
-	2,   // 77: squall.v1.Run.end_cause:type_name -> squall.v1.EndCause
-	72,  // 78: squall.v1.Run.steps:type_name -> squall.v1.Run.StepsEntry
-	3,   // 79: squall.v1.Run.verdict:type_name -> squall.v1.Verdict
-	30,  // 80: squall.v1.Run.findings:type_name -> squall.v1.Finding
-	54,  // 81: squall.v1.Run.events:type_name -> squall.v1.Event
-	52,  // 82: squall.v1.Run.totals:type_name -> squall.v1.ProbeTotal
-	10,  // 83: squall.v1.Run.ended_by:type_name -> squall.v1.Principal
-	14,  // 84: squall.v1.Run.slot:type_name -> squall.v1.SlotRef
-	6,   // 85: squall.v1.RunSummary.state:type_name -> squall.v1.RunState
-	3,   // 86: squall.v1.RunSummary.verdict:type_name -> squall.v1.Verdict
-	10,  // 87: squall.v1.RunSummary.by:type_name -> squall.v1.Principal
-	7,   // 88: squall.v1.RunSummary.place:type_name -> squall.v1.RunPlace
-	88,  // 89: squall.v1.ProbeTotal.total:type_name -> squall.v1.Window
-	88,  // 90: squall.v1.ProbeTotal.worst:type_name -> squall.v1.Window
-	73,  // 91: squall.v1.StepHosts.hosts:type_name -> squall.v1.StepHosts.HostsEntry
-	74,  // 92: squall.v1.StepHosts.token_unix_nanos:type_name -> squall.v1.StepHosts.TokenUnixNanosEntry
-	8,   // 93: squall.v1.Event.kind:type_name -> squall.v1.EventKind
-	87,  // 94: squall.v1.Event.step:type_name -> squall.v1.StepStatus
-	6,   // 95: squall.v1.Event.state:type_name -> squall.v1.RunState
-	3,   // 96: squall.v1.Event.verdict:type_name -> squall.v1.Verdict
-	83,  // 97: squall.v1.Registered.host:type_name -> squall.v1.Host
-	91,  // 98: squall.v1.Registered.strays:type_name -> squall.v1.StepKey
-	56,  // 99: squall.v1.Registered.open:type_name -> squall.v1.OpenStep
-	57,  // 100: squall.v1.Registered.conflict:type_name -> squall.v1.HostConflict
-	84,  // 101: squall.v1.Registered.damage:type_name -> squall.v1.Damage
-	10,  // 102: squall.v1.AuditRecord.by:type_name -> squall.v1.Principal
-	75,  // 103: squall.v1.State.hosts:type_name -> squall.v1.State.HostsEntry
-	76,  // 104: squall.v1.State.runs:type_name -> squall.v1.State.RunsEntry
-	88,  // 105: squall.v1.State.windows:type_name -> squall.v1.Window
-	92,  // 106: squall.v1.State.halt:type_name -> squall.v1.HaltLatch
-	89,  // 107: squall.v1.State.guardrails:type_name -> squall.v1.Guardrails
-	60,  // 108: squall.v1.State.applied:type_name -> squall.v1.AppliedCommand
-	58,  // 109: squall.v1.State.audit:type_name -> squall.v1.AuditRecord
-	77,  // 110: squall.v1.State.order_index:type_name -> squall.v1.State.OrderIndexEntry
-	78,  // 111: squall.v1.State.halt_index:type_name -> squall.v1.State.HaltIndexEntry
-	79,  // 112: squall.v1.State.schedules:type_name -> squall.v1.State.SchedulesEntry
-	80,  // 113: squall.v1.State.experiments:type_name -> squall.v1.State.ExperimentsEntry
-	81,  // 114: squall.v1.State.calendars:type_name -> squall.v1.State.CalendarsEntry
-	82,  // 115: squall.v1.State.archived:type_name -> squall.v1.State.ArchivedEntry
-	49,  // 116: squall.v1.AppliedCommand.outcome:type_name -> squall.v1.Outcome
-	65,  // 117: squall.v1.KeptExperiment.versions:type_name -> squall.v1.ExperimentVersion
-	10,  // 118: squall.v1.ExperimentVersion.by:type_name -> squall.v1.Principal
-	68,  // 119: squall.v1.PutCalendar.calendar:type_name -> squall.v1.Calendar
-	10,  // 120: squall.v1.Calendar.by:type_name -> squall.v1.Principal
-	93,  // 121: squall.v1.PutSchedule.AimEntry.value:type_name -> squall.v1.ZoneRole
-	93,  // 122: squall.v1.Scheduled.AimEntry.value:type_name -> squall.v1.ZoneRole
-	53,  // 123: squall.v1.Run.StepsEntry.value:type_name -> squall.v1.StepHosts
-	87,  // 124: squall.v1.StepHosts.HostsEntry.value:type_name -> squall.v1.StepStatus
-	55,  // 125: squall.v1.State.HostsEntry.value:type_name -> squall.v1.Registered
-	50,  // 126: squall.v1.State.RunsEntry.value:type_name -> squall.v1.Run
-	22,  // 127: squall.v1.State.SchedulesEntry.value:type_name -> squall.v1.Scheduled
-	64,  // 128: squall.v1.State.ExperimentsEntry.value:type_name -> squall.v1.KeptExperiment
-	68,  // 129: squall.v1.State.CalendarsEntry.value:type_name -> squall.v1.Calendar
-	48,  // 130: squall.v1.State.ArchivedEntry.value:type_name -> squall.v1.Archived
-	131, // [131:131] is the sub-list for method output_type
-	131, // [131:131] is the sub-list for method input_type
-	131, // [131:131] is the sub-list for extension type_name
-	131, // [131:131] is the sub-list for extension extendee
-	0,   // [0:131] is the sub-list for field type_name
+	33,  // 63: squall.v1.Finding.basis:type_name -> squall.v1.Basis
+	34,  // 64: squall.v1.Finding.gap:type_name -> squall.v1.Gap
+	31,  // 65: squall.v1.Finding.worst:type_name -> squall.v1.Extreme
+	32,  // 66: squall.v1.Finding.took:type_name -> squall.v1.Took
+	91,  // 67: squall.v1.RecordSteps.steps:type_name -> squall.v1.StepStatus
+	92,  // 68: squall.v1.RecordWindows.windows:type_name -> squall.v1.Window
+	93,  // 69: squall.v1.SetGuardrails.guardrails:type_name -> squall.v1.Guardrails
+	53,  // 70: squall.v1.SealRuns.runs:type_name -> squall.v1.RunSummary
+	49,  // 71: squall.v1.RecordArchived.runs:type_name -> squall.v1.Kept
+	53,  // 72: squall.v1.Archived.summary:type_name -> squall.v1.RunSummary
+	94,  // 73: squall.v1.Outcome.refused:type_name -> squall.v1.Problem
+	89,  // 74: squall.v1.Run.experiment:type_name -> squall.v1.Experiment
+	90,  // 75: squall.v1.Run.plan:type_name -> squall.v1.Plan
+	10,  // 76: squall.v1.Run.by:type_name -> squall.v1.Principal
+	6,   // 77: squall.v1.Run.state:type_name -> squall.v1.RunState
+	75,  // 78: squall.v1.Run.entered_unix_nanos:type_name -> squall.v1.Run.EnteredUnixNanosEntry
+	2,   // 79: squall.v1.Run.end_cause:type_name -> squall.v1.EndCause
+	76,  // 80: squall.v1.Run.steps:type_name -> squall.v1.Run.StepsEntry
+	3,   // 81: squall.v1.Run.verdict:type_name -> squall.v1.Verdict
+	30,  // 82: squall.v1.Run.findings:type_name -> squall.v1.Finding
+	58,  // 83: squall.v1.Run.events:type_name -> squall.v1.Event
+	56,  // 84: squall.v1.Run.totals:type_name -> squall.v1.ProbeTotal
+	10,  // 85: squall.v1.Run.ended_by:type_name -> squall.v1.Principal
+	14,  // 86: squall.v1.Run.slot:type_name -> squall.v1.SlotRef
+	6,   // 87: squall.v1.RunSummary.state:type_name -> squall.v1.RunState
+	3,   // 88: squall.v1.RunSummary.verdict:type_name -> squall.v1.Verdict
+	10,  // 89: squall.v1.RunSummary.by:type_name -> squall.v1.Principal
+	7,   // 90: squall.v1.RunSummary.place:type_name -> squall.v1.RunPlace
+	14,  // 91: squall.v1.RunSummary.slot:type_name -> squall.v1.SlotRef
+	2,   // 92: squall.v1.RunSummary.end_cause:type_name -> squall.v1.EndCause
+	54,  // 93: squall.v1.RunSummary.figures:type_name -> squall.v1.RunFigures
+	32,  // 94: squall.v1.RunFigures.failover:type_name -> squall.v1.Took
+	32,  // 95: squall.v1.RunFigures.recovery:type_name -> squall.v1.Took
+	55,  // 96: squall.v1.RunFigures.expect:type_name -> squall.v1.ExpectFigure
+	5,   // 97: squall.v1.ExpectFigure.state:type_name -> squall.v1.FindingState
+	31,  // 98: squall.v1.ExpectFigure.worst:type_name -> squall.v1.Extreme
+	92,  // 99: squall.v1.ProbeTotal.total:type_name -> squall.v1.Window
+	92,  // 100: squall.v1.ProbeTotal.worst:type_name -> squall.v1.Window
+	77,  // 101: squall.v1.StepHosts.hosts:type_name -> squall.v1.StepHosts.HostsEntry
+	78,  // 102: squall.v1.StepHosts.token_unix_nanos:type_name -> squall.v1.StepHosts.TokenUnixNanosEntry
+	8,   // 103: squall.v1.Event.kind:type_name -> squall.v1.EventKind
+	91,  // 104: squall.v1.Event.step:type_name -> squall.v1.StepStatus
+	6,   // 105: squall.v1.Event.state:type_name -> squall.v1.RunState
+	3,   // 106: squall.v1.Event.verdict:type_name -> squall.v1.Verdict
+	87,  // 107: squall.v1.Registered.host:type_name -> squall.v1.Host
+	95,  // 108: squall.v1.Registered.strays:type_name -> squall.v1.StepKey
+	60,  // 109: squall.v1.Registered.open:type_name -> squall.v1.OpenStep
+	61,  // 110: squall.v1.Registered.conflict:type_name -> squall.v1.HostConflict
+	88,  // 111: squall.v1.Registered.damage:type_name -> squall.v1.Damage
+	10,  // 112: squall.v1.AuditRecord.by:type_name -> squall.v1.Principal
+	79,  // 113: squall.v1.State.hosts:type_name -> squall.v1.State.HostsEntry
+	80,  // 114: squall.v1.State.runs:type_name -> squall.v1.State.RunsEntry
+	92,  // 115: squall.v1.State.windows:type_name -> squall.v1.Window
+	96,  // 116: squall.v1.State.halt:type_name -> squall.v1.HaltLatch
+	93,  // 117: squall.v1.State.guardrails:type_name -> squall.v1.Guardrails
+	64,  // 118: squall.v1.State.applied:type_name -> squall.v1.AppliedCommand
+	62,  // 119: squall.v1.State.audit:type_name -> squall.v1.AuditRecord
+	81,  // 120: squall.v1.State.order_index:type_name -> squall.v1.State.OrderIndexEntry
+	82,  // 121: squall.v1.State.halt_index:type_name -> squall.v1.State.HaltIndexEntry
+	83,  // 122: squall.v1.State.schedules:type_name -> squall.v1.State.SchedulesEntry
+	84,  // 123: squall.v1.State.experiments:type_name -> squall.v1.State.ExperimentsEntry
+	85,  // 124: squall.v1.State.calendars:type_name -> squall.v1.State.CalendarsEntry
+	86,  // 125: squall.v1.State.archived:type_name -> squall.v1.State.ArchivedEntry
+	51,  // 126: squall.v1.AppliedCommand.outcome:type_name -> squall.v1.Outcome
+	69,  // 127: squall.v1.KeptExperiment.versions:type_name -> squall.v1.ExperimentVersion
+	10,  // 128: squall.v1.ExperimentVersion.by:type_name -> squall.v1.Principal
+	72,  // 129: squall.v1.PutCalendar.calendar:type_name -> squall.v1.Calendar
+	10,  // 130: squall.v1.Calendar.by:type_name -> squall.v1.Principal
+	97,  // 131: squall.v1.PutSchedule.AimEntry.value:type_name -> squall.v1.ZoneRole
+	97,  // 132: squall.v1.Scheduled.AimEntry.value:type_name -> squall.v1.ZoneRole
+	57,  // 133: squall.v1.Run.StepsEntry.value:type_name -> squall.v1.StepHosts
+	91,  // 134: squall.v1.StepHosts.HostsEntry.value:type_name -> squall.v1.StepStatus
+	59,  // 135: squall.v1.State.HostsEntry.value:type_name -> squall.v1.Registered
+	52,  // 136: squall.v1.State.RunsEntry.value:type_name -> squall.v1.Run
+	22,  // 137: squall.v1.State.SchedulesEntry.value:type_name -> squall.v1.Scheduled
+	68,  // 138: squall.v1.State.ExperimentsEntry.value:type_name -> squall.v1.KeptExperiment
+	72,  // 139: squall.v1.State.CalendarsEntry.value:type_name -> squall.v1.Calendar
+	50,  // 140: squall.v1.State.ArchivedEntry.value:type_name -> squall.v1.Archived
+	141, // [141:141] is the sub-list for method output_type
+	141, // [141:141] is the sub-list for method input_type
+	141, // [141:141] is the sub-list for extension type_name
+	141, // [141:141] is the sub-list for extension extendee
+	0,   // [0:141] is the sub-list for field type_name
 }
 
 func init() { file_squall_v1_state_proto_init() }
@@ -6414,7 +6817,7 @@ func file_squall_v1_state_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_squall_v1_state_proto_rawDesc), len(file_squall_v1_state_proto_rawDesc)),
 			NumEnums:      9,
-			NumMessages:   74,
+			NumMessages:   78,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
