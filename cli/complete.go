@@ -32,14 +32,19 @@ func completeNames(names ...string) completion {
 	return cobra.FixedCompletions(names, cobra.ShellCompDirectiveNoFileComp)
 }
 
-// completeRuns offers the runs that the control plane knows, as the only argument.
+// completeRuns offers the newest runs that the control plane knows, as the only argument.
 func (a *app) completeRuns() completion {
-	return onlyArgument(a.completeLive(func(ctx context.Context, c *client, add func(string)) {
-		runs, _ := listRuns(ctx, c)
+	return onlyArgument(a.completeRunsBy((*pb.RunSummary).GetId))
+}
+
+// completeRunsBy offers what the newest runs have: their id, experiment or schedule.
+func (a *app) completeRunsBy(of func(*pb.RunSummary) string) completion {
+	return a.completeLive(func(ctx context.Context, c *client, add func(string)) {
+		runs, _ := newestRuns(ctx, c, &pb.ListRunsRequest{}, pageSize)
 		for _, r := range runs.GetRuns() {
-			add(r.GetId())
+			add(of(r))
 		}
-	}))
+	})
 }
 
 // completeExperiments offers the files that are kept, as the only argument.

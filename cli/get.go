@@ -23,7 +23,7 @@ func newGetCmd(a *app) *cobra.Command {
 	c.AddCommand(
 		listCmd(a, "hosts", "Hosts, where they are, and whether they are connected", listHosts, hostsView),
 		listCmd(a, "zones", "Zones, and how many hosts each has", listZones, zonesView),
-		listCmd(a, "runs", "Runs and their verdicts", listRuns, runsView),
+		newGetRunsCmd(a),
 		listCmd(a, "audit", "Who did what, when and why", listAuditRecords, auditView),
 		newGetFaultsCmd(a), newGetExperimentsCmd(a),
 	)
@@ -111,20 +111,6 @@ func zonesView(resp *pb.ListZonesResponse) view {
 	}}
 	for _, z := range resp.GetZones() {
 		v.names = append(v.names, z.GetName())
-	}
-	return v
-}
-
-func runsView(resp *pb.ListRunsResponse) view {
-	v := view{message: resp, table: func(w io.Writer, wide bool) {
-		fmt.Fprintln(w, "RUN\tEXPERIMENT\tSTATE\tHOSTS\tRESIDUE\tSTARTED\tBY"+when(wide, "\tWHY\tWHERE"))
-		for _, r := range resp.GetRuns() {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%s\t%s%s\n", r.GetId(), r.GetExperiment(), runWord(r), r.GetHosts(), r.GetResidue(),
-				clockTime(r.GetAdmittedUnixNanos()), orDash(r.GetBy().GetName()), when(wide, "\t"+orDash(r.GetBy().GetWhy())+"\t"+placeWord(r)))
-		}
-	}}
-	for _, r := range resp.GetRuns() {
-		v.names = append(v.names, r.GetId())
 	}
 	return v
 }

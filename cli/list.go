@@ -49,13 +49,6 @@ func listZones(ctx context.Context, c *client) (*pb.ListZonesResponse, error) {
 	})
 }
 
-// listRuns are all runs that are kept, oldest first.
-func listRuns(ctx context.Context, c *client) (*pb.ListRunsResponse, error) {
-	return collect(func(token string) (*pb.ListRunsResponse, error) {
-		return ask(ctx, c, pb.ControlServiceClient.ListRuns, &pb.ListRunsRequest{PageSize: pageSize, PageToken: token})
-	})
-}
-
 func listArchived(ctx context.Context, c *client) (*pb.ListArchivedResponse, error) {
 	return collect(func(token string) (*pb.ListArchivedResponse, error) {
 		return ask(ctx, c, pb.ControlServiceClient.ListArchived, &pb.ListArchivedRequest{PageSize: pageSize, PageToken: token})

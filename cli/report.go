@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -39,21 +38,6 @@ func newReportCmd(a *app) *cobra.Command {
 	}
 	c.Flags().BoolVar(&a.why, "why", false, "with each finding, the hosts whose readings it rests on")
 	return c
-}
-
-// lastRun is the one that was admitted last.
-func lastRun(ctx context.Context, c *client) (string, error) {
-	resp, err := listRuns(ctx, c)
-	if err != nil {
-		return "", err
-	}
-	if len(resp.GetRuns()) == 0 {
-		return "", usagef("there is no run yet; try: squall run zone-loss")
-	}
-	last := slices.MaxFunc(resp.GetRuns(), func(x, y *pb.RunSummary) int {
-		return cmp.Compare(x.GetAdmittedUnixNanos(), y.GetAdmittedUnixNanos())
-	})
-	return last.GetId(), nil
 }
 
 // report is everything about one run.
