@@ -16,8 +16,9 @@ type Outlook struct {
 	Schedule *pb.Scheduled
 	// Length is how long a run of it takes at least.
 	Length time.Duration
-	// Now is cluster time.
-	Now time.Time
+	// Now is cluster time, and Doubt why it is not to be relied on; empty where it is.
+	Now   time.Time
+	Doubt string
 }
 
 // Next are the next slots, at most count of them, and what hinders each as
@@ -29,6 +30,9 @@ func (o Outlook) Next(count int) ([]*pb.NextSlot, error) {
 	}
 	standing := o.standing()
 	before := o.underWay()
+	if again := o.tryToCome(); again.until.After(before.until) {
+		before = again
+	}
 	left := schedule.Left(o.Schedule)
 	var next []*pb.NextSlot
 	for slot := range c.Since(o.Now) {
@@ -58,15 +62,19 @@ func (o Outlook) Next(count int) ([]*pb.NextSlot, error) {
 // standing is what hinders every slot until somebody acts.
 func (o Outlook) standing() (all []string) {
 	if p := o.Schedule.GetPausedBy(); p != nil {
-		all = append(all, because("paused by "+p.GetName(), p.GetWhy()))
+		all = append(all, Because("paused by "+p.GetName(), p.GetWhy()))
 	}
 	if h := o.View.Halt(); h.GetEngaged() {
-		all = append(all, because(fmt.Sprintf("the halt lever is engaged by %q", h.GetId()), h.GetReason()))
+		all = append(all, Because(fmt.Sprintf("the halt lever is engaged by %q", h.GetId()), h.GetReason()))
+	}
+	if o.Doubt != "" {
+		all = append(all, "cluster time is in doubt: "+o.Doubt)
 	}
 	return all
 }
 
-func because(what, why string) string {
+// Because is what is so, and why where somebody has said that.
+func Because(what, why string) string {
 	if why == "" {
 		return what
 	}
@@ -103,6 +111,15 @@ func (o Outlook) underWay() (longest busy) {
 		}
 	}
 	return longest
+}
+
+// tryToCome is the time of another try of the last slot that waits.
+func (o Outlook) tryToCome() busy {
+	retry := o.Schedule.GetRetry()
+	if retry == nil {
+		return busy{}
+	}
+	return o.run(fmt.Sprintf("try %d of %s", retry.GetSlot().GetTry(), retry.GetSlot().GetSlot()), time.Unix(0, retry.GetAtUnixNanos()))
 }
 
 // UnderWay are the runs of a schedule that are not done, oldest first.

@@ -68,3 +68,22 @@ func TestRunsMayOverlap(t *testing.T) {
 		t.Error("one after the other is no crowd:", p)
 	}
 }
+
+// TestWhatWaitsHindersTheNextSlot: cluster time in doubt, and another try that
+// would be under way still.
+func TestWhatWaitsHindersTheNextSlot(t *testing.T) {
+	s := &pb.Scheduled{Name: "often", Watermark: "2027-03-01T12:00", Experiment: &pb.Experiment{Schedule: &pb.Schedule{Every: "15m", Timezone: "UTC", Retry: 2}}}
+	o := outlook(state.New(), s)
+	o.Doubt = "it is 5s off"
+	if d := cmp.Diff([][]string{{"2027-03-01T12:15", "cluster time is in doubt: it is 5s off"}}, hindered(t, o, 1)); d != "" {
+		t.Error(d)
+	}
+	o.Doubt = ""
+	s.Retry = &pb.SlotRetry{
+		AtUnixNanos: o.Now.Add(6 * time.Minute).UnixNano(), Slot: &pb.SlotRef{Schedule: "often", Slot: "2027-03-01T12:00", Try: 2},
+	}
+	want := [][]string{{"2027-03-01T12:15", "try 2 of 2027-03-01T12:00 is under way: it lasts 10m0s or more"}, {"2027-03-01T12:30"}}
+	if d := cmp.Diff(want, hindered(t, o, 2)); d != "" {
+		t.Error(d)
+	}
+}
