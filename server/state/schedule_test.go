@@ -198,3 +198,21 @@ func TestSlotThatWaitsIsOnRecord(t *testing.T) {
 		t.Error("a slot that was dealt with waits")
 	}
 }
+
+// TestSlotSaysWhyItsRunDidNotStart until another try has begun.
+func TestSlotSaysWhyItsRunDidNotStart(t *testing.T) {
+	d := newDrills(t)
+	end := endsAs("r", pb.Verdict_VERDICT_NOT_STARTED)
+	end.GetFinish().Findings = []*pb.Finding{
+		{Kind: pb.FindingKind_FINDING_KIND_STEADY_STATE, Name: "up", State: pb.FindingState_FINDING_STATE_HOLDS},
+		{Kind: pb.FindingKind_FINDING_KIND_STEADY_STATE, Name: "orders", State: pb.FindingState_FINDING_STATE_BROKEN, Text: "ok = 40% (want > 99%)"},
+	}
+	d.must(inSlot(admit("r", planOf(0, "a")), "s", "2026-12-01T10:00", 0), endRun("r", pb.EndCause_END_CAUSE_RUNTIME), end)
+	if why := d.View().Schedule("s").GetHistory()[0].GetWhy(); why != `steady state "orders" broken: ok = 40% (want > 99%)` {
+		t.Errorf("it did not start, since %s", why)
+	}
+	d.must(inSlot(admit("again", planOf(0, "a")), "s", "2026-12-01T10:00", 2))
+	if h := d.View().Schedule("s").GetHistory()[0]; h.GetWhy() != "" || h.GetRun() != "again" || len(h.GetEarlier()) != 1 {
+		t.Errorf("another try has begun, and the slot is %v", h)
+	}
+}

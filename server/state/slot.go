@@ -113,8 +113,11 @@ func (t *change) closeSlot(r *pb.Run, skipped string) {
 	s := t.editSchedule(known.GetName())
 	editSlot(s, slot.GetSlot(), func(rec *pb.SlotRecord) {
 		rec.Verdict = r.GetVerdict()
-		if skipped != "" {
+		switch {
+		case skipped != "":
 			rec.Outcome, rec.Why = pb.SlotOutcome_SLOT_OUTCOME_SKIPPED, skipped
+		case r.GetVerdict() == pb.Verdict_VERDICT_NOT_STARTED:
+			rec.Why = notMet(r.GetFindings())
 		}
 	})
 	switch {
@@ -126,6 +129,17 @@ func (t *change) closeSlot(r *pb.Run, skipped string) {
 	case s.GetExperiment().GetSchedule().GetOnFail() == "pause" && failed(r.GetVerdict()):
 		t.pauseAfter(s, r)
 	}
+}
+
+// notMet is the first finding of a gate that kept a run from beginning; empty
+// where there is none, as where somebody ended the run.
+func notMet(findings []*pb.Finding) string {
+	for _, f := range findings {
+		if f.GetState() != pb.FindingState_FINDING_STATE_HOLDS {
+			return fmt.Sprintf("%.200s", findingText(f))
+		}
+	}
+	return ""
 }
 
 // awaitTry has a slot tried again, if there is time before it is too late.
