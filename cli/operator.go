@@ -24,9 +24,9 @@ const archiveTime = 15 * time.Minute
 func newOperatorCmd(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use: "operator", Short: "Look after the servers", Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return usagef("look after what? archive") },
+		RunE: func(*cobra.Command, []string) error { return usagef("look after what? archive or time") },
 	}
-	a.addAsked(c, func() []*cobra.Command { return []*cobra.Command{newArchiveCmd(a)} })
+	a.addAsked(c, func() []*cobra.Command { return []*cobra.Command{newArchiveCmd(a), newTimeCmd(a)} })
 	return c
 }
 

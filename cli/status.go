@@ -160,13 +160,25 @@ func printStatus(w io.Writer, st *pb.Status, wide bool) {
 	}
 	fmt.Fprintf(w, "HOSTS\t%d of %d connected, faults on %d\n", st.GetHostsConnected(), st.GetHostsKnown(), hit(st))
 	fmt.Fprintf(w, "SERVERS\t%s\n", serverLine(st))
-	if off := time.Duration(st.GetWallOffNanos()); off.Abs() > clock.Astray {
-		fmt.Fprintf(w, "CLOCK\tcluster time is %s off the servers' wall clocks: set those that are wrong; it follows slowly\n", span(off.Abs()))
-	}
+	astrayLine(w, st)
 	if wide {
 		fmt.Fprintf(w, "CLOCK\t%s\t±%s\tindex %d\tepoch %d\n", clockTime(st.GetClusterUnixNanos()),
 			span(time.Duration(st.GetUncertaintyNanos())), st.GetIndex(), st.GetEpoch())
 	}
+}
+
+// astrayLine says that cluster time is far off the servers' wall clocks, and what
+// that means for schedules.
+func astrayLine(w io.Writer, st *pb.Status) {
+	off := time.Duration(st.GetWallOffNanos())
+	if clock.Agrees(off, 0) {
+		return
+	}
+	then := "slots of schedules wait until then, or until: squall operator time accept"
+	if a := st.GetAcceptedTime(); a != nil && st.GetTimeDoubt() == "" {
+		then = "slots of schedules begin by it, as accepted by " + byLine(a.GetBy(), a.GetAtUnixNanos())
+	}
+	fmt.Fprintf(w, "CLOCK\tcluster time is %s off the servers' wall clocks: set those that are wrong; it follows slowly; %s\n", span(off.Abs()), then)
 }
 
 // some lists hosts, a few by name unless all are asked for.

@@ -78,7 +78,7 @@ func (s *Server) askLeader(ctx context.Context, verify bool) (uint64, error) {
 		return 0, consensus.ErrNotLeader
 	}
 	s.clock.Observe(sent, readingOf(res), s.local())
-	s.walls.off.Store(res.GetWallOffNanos())
+	s.walls.hear(time.Duration(res.GetWallOffNanos()), res.GetTimeDoubt())
 	return res.GetCommitIndex(), nil
 }
 

@@ -47,6 +47,7 @@ func (d *controlDoor) status(ctx context.Context) *pb.Status {
 	}
 	now, _ := d.clusterTime()
 	res.ClusterUnixNanos, res.UncertaintyNanos, res.WallOffNanos = now.Unix, int64(now.Doubt), d.walls.off.Load()
+	res.TimeDoubt, res.AcceptedTime = d.timeDoubt(), view.AcceptedTime()
 	return res
 }
 

@@ -82,7 +82,7 @@ func (d *peerDoor) Confirm(ctx context.Context, req *pb.ConfirmRequest) (*pb.Con
 		res.Term = now.Term // not of a leader: of the one whose time it is
 		return res, nil
 	}
-	res.CommitIndex = s.consensus.Applied()
+	res.CommitIndex, res.TimeDoubt = s.consensus.Applied(), s.doubt()
 	if req.GetVerify() {
 		index, err := s.consensus.LinearizableIndex(ctx)
 		if err != nil {

@@ -49,7 +49,7 @@ func (d *controlDoor) PutSchedule(ctx context.Context, req *pb.PutScheduleReques
 		return nil, err
 	}
 	kept := &pb.Scheduled{Name: cmp.Or(req.GetName(), e.GetName()), Experiment: e, Watermark: after, Calendars: calendars, Pin: pin}
-	outlook := report.Outlook{View: view, Schedule: kept, Length: time.Duration(made.GetLengthNanos()), Now: d.now()}
+	outlook := report.Outlook{View: view, Schedule: kept, Length: time.Duration(made.GetLengthNanos()), Now: d.now(), Doubt: d.timeDoubt()}
 	next, err := firstSlots(outlook)
 	if err != nil {
 		return nil, err
@@ -127,7 +127,7 @@ func (d *controlDoor) NextSlots(ctx context.Context, req *pb.NextSlotsRequest) (
 	if err != nil {
 		return nil, err
 	}
-	outlook := report.Outlook{View: view, Schedule: s, Length: time.Duration(made.GetLengthNanos()), Now: d.now()}
+	outlook := report.Outlook{View: view, Schedule: s, Length: time.Duration(made.GetLengthNanos()), Now: d.now(), Doubt: d.timeDoubt()}
 	next, err := outlook.Next(int(cmp.Or(req.GetCount(), 10)))
 	if err != nil {
 		return nil, refusef(pb.Refusal_REFUSAL_UNSUPPORTED, "upgrade this server", "this build can't tell its slots: %v", err)

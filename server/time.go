@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -107,8 +106,9 @@ func (s *Server) steer(ctx context.Context) {
 		off, ok := s.clock.Steer(s.local(), s.walls.all(s.serverIDs()), len(view.Active()) > 0)
 		if ok {
 			s.walls.off.Store(int64(off))
+			s.endAcceptance(ctx, off)
 		}
-		if ok && off.Abs() > clock.Astray && time.Since(told) >= remindEvery {
+		if ok && time.Since(told) >= remindEvery && s.doubt() != "" {
 			told = time.Now()
 			s.log.Error("cluster time is astray from the servers' wall clocks; set those that are wrong, it follows slowly", "off", off)
 		}
@@ -121,27 +121,29 @@ func (s *Server) steer(ctx context.Context) {
 	}
 }
 
-// doubt is why this leader's cluster time is not to be relied on for what the
-// calendar says; empty where it is.
-func (s *Server) doubt() string {
-	s.walls.note(s.id, s.wall())
-	off, ok := s.clock.Off(s.local(), s.walls.all(s.serverIDs()))
-	switch {
-	case !ok:
-		return "the wall clocks of most servers are not heard from yet"
-	case off.Abs() > clock.Astray:
-		return fmt.Sprintf("it is %s off the servers' wall clocks", off.Round(time.Millisecond))
-	}
-	return ""
-}
-
 // walls are the servers' wall clocks, as the leader heard them.
 type walls struct {
 	// off is cluster time minus their median, nanoseconds, as the leader says.
 	off atomic.Int64
 
-	mu    sync.Mutex // guards known
+	mu    sync.Mutex // guards all below
 	known map[string]time.Duration
+	// doubt is why the leader does not rely on cluster time, as it says.
+	doubt string
+}
+
+// hear takes the leader's word on cluster time.
+func (w *walls) hear(off time.Duration, doubt string) {
+	w.off.Store(int64(off))
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.doubt = doubt
+}
+
+func (w *walls) doubted() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.doubt
 }
 
 // note takes what to add to local time to get a server's wall clock.

@@ -243,3 +243,28 @@ func TestRoundTripIsTheWayAlone(t *testing.T) {
 		t.Error("an old round trip still counts")
 	}
 }
+
+// TestWhatIsAcceptedIsNoMoreThanThat: cluster time may come nearer to the wall
+// clocks, as it does by itself, but not go further off or to their other side.
+func TestWhatIsAcceptedIsNoMoreThanThat(t *testing.T) {
+	for _, c := range []struct {
+		off, accepted time.Duration
+		agrees        bool
+	}{
+		{0, 0, true},
+		{Astray, 0, true},
+		{-Astray, 0, true},
+		{Astray + 1, 0, false},
+		{-Astray - 1, 0, false},
+		{time.Minute, time.Minute, true},
+		{30 * time.Second, time.Minute, true},
+		{time.Minute + Astray + 1, time.Minute, false},
+		{-Astray - 1, time.Minute, false},
+		{-time.Hour, -time.Hour, true},
+		{Astray + 1, -time.Hour, false},
+	} {
+		if got := Agrees(c.off, c.accepted); got != c.agrees {
+			t.Errorf("%s off where %s is accepted: %v", c.off, c.accepted, got)
+		}
+	}
+}

@@ -21,6 +21,13 @@ const (
 	Astray = time.Second
 )
 
+// Agrees tells whether cluster time that is so far off the median wall clock may
+// be gone by, where somebody has accepted it at another offset; 0 is none. On the
+// way from there to none, as it is slewed, nobody need look again.
+func Agrees(off, accepted time.Duration) bool {
+	return min(accepted, 0)-Astray <= off && off <= max(accepted, 0)+Astray
+}
+
 // Cluster is cluster time on one server. What is known of it is never dropped
 // for a wall clock: a wall clock begins it, where nobody ever knew it, and
 // slews it. It is never before the last instant that was applied. It is safe

@@ -88,9 +88,10 @@ var rules = map[string]Rule{
 	pb.ControlService_GetCalendar_FullMethodName:      {Roles: people, Object: Reading},
 	pb.ControlService_RemoveCalendar_FullMethodName:   {Roles: people, Object: Schedule},
 
-	pb.ControlService_Windows_FullMethodName: {Roles: people, Object: Reading},
-	pb.ControlService_History_FullMethodName: {Roles: people, Object: Reading},
-	pb.ControlService_ListDue_FullMethodName: {Roles: people, Object: Reading},
+	pb.ControlService_Windows_FullMethodName:    {Roles: people, Object: Reading},
+	pb.ControlService_History_FullMethodName:    {Roles: people, Object: Reading},
+	pb.ControlService_ListDue_FullMethodName:    {Roles: people, Object: Reading},
+	pb.ControlService_AcceptTime_FullMethodName: {Roles: people, Object: Cluster},
 
 	pb.PeerService_Propose_FullMethodName:        {Roles: servers, Object: Cluster, Mends: true},
 	pb.PeerService_ProposeLarge_FullMethodName:   {Roles: servers, Object: Cluster, Mends: true},

@@ -99,6 +99,8 @@ func actOf(c *pb.Command) (act, object string) {
 		return "guardrails", ""
 	case *pb.Command_RaiseEpoch:
 		return "epoch", ""
+	case *pb.Command_AcceptTime:
+		return timeAct(k.AcceptTime)
 	case *pb.Command_SetRules:
 		return "rules", fmt.Sprint(k.SetRules.GetVersion())
 	}

@@ -56,7 +56,7 @@ func (t *change) setGuardrails(c *pb.SetGuardrails) *pb.Problem {
 // raiseEpoch fences what was said before a restore: it may have been forgotten.
 func (t *change) raiseEpoch(*pb.RaiseEpoch) *pb.Problem {
 	t.epoch++
-	t.floor, t.restored = t.index, t.last
+	t.floor, t.restored, t.accepted = t.index, t.last, nil
 	t.forgetTries()
 	return nil
 }

@@ -48,6 +48,7 @@ var commands = sync.OnceValue(func() map[protoreflect.Name]func(*change) *pb.Pro
 		"resume":            does((*pb.Command).GetResume, (*change).resume),
 		"set_guardrails":    does((*pb.Command).GetSetGuardrails, (*change).setGuardrails),
 		"raise_epoch":       does((*pb.Command).GetRaiseEpoch, (*change).raiseEpoch),
+		"accept_time":       does((*pb.Command).GetAcceptTime, (*change).acceptTime),
 		"set_rules":         does((*pb.Command).GetSetRules, (*change).setRules),
 	}
 })

@@ -27,6 +27,7 @@ type View struct {
 	experiments  map[string]*pb.KeptExperiment
 	calendars    map[string]*pb.Calendar
 	archived     table[*pb.Archived] // sealed runs
+	accepted     *pb.AcceptedTime
 	audit        []*pb.AuditRecord
 	orders       table[uint64] // host -> index at which its order last changed
 	recent       recents       // the newest of those changes
@@ -183,7 +184,7 @@ func (v *View) snapshot() *pb.State {
 		Index: v.index, Epoch: v.epoch, Rules: v.rules, LastUnixNanos: v.last,
 		Hosts: v.hosts.asMap(), Halt: v.halt, Guardrails: v.guardrails, Audit: v.audit,
 		OrderIndex: v.orders.asMap(), OrderFloor: v.floor, HaltIndex: v.pulled.asMap(), Schedules: v.bareSchedules(),
-		Experiments: v.experiments, Calendars: v.calendars, RestoredUnixNanos: v.restored, Archived: v.archived.asMap(),
+		Experiments: v.experiments, Calendars: v.calendars, RestoredUnixNanos: v.restored, Archived: v.archived.asMap(), AcceptedTime: v.accepted,
 		Runs: make(map[string]*pb.Run, len(v.runs)),
 	}
 	for _, r := range v.Runs() {
@@ -202,7 +203,7 @@ func viewOf(s *pb.State) (*View, error) {
 	if err := v.restoreKept(s); err != nil {
 		return nil, err
 	}
-	v.restored = s.GetRestoredUnixNanos()
+	v.restored, v.accepted = s.GetRestoredUnixNanos(), s.GetAcceptedTime()
 	for id, a := range s.GetArchived() {
 		if a.GetSummary().GetId() != id {
 			return nil, fmt.Errorf("archived run %q: its id is %q", id, a.GetSummary().GetId())

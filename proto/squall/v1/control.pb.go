@@ -1200,7 +1200,11 @@ type Status struct {
 	// No leader has confirmed that this is all: what is said here is from before, and no all-clear.
 	Unconfirmed bool `protobuf:"varint,15,opt,name=unconfirmed,proto3" json:"unconfirmed,omitempty"`
 	// Hosts on which nothing is injected, and why.
-	Barred        []*BarredHost `protobuf:"bytes,16,rep,name=barred,proto3" json:"barred,omitempty"`
+	Barred []*BarredHost `protobuf:"bytes,16,rep,name=barred,proto3" json:"barred,omitempty"`
+	// Why cluster time is not to be relied on for what the calendar says, so that
+	// slots of schedules wait; empty where it is. Who has accepted it as it is.
+	TimeDoubt     string        `protobuf:"bytes,40,opt,name=time_doubt,json=timeDoubt,proto3" json:"time_doubt,omitempty"`
+	AcceptedTime  *AcceptedTime `protobuf:"bytes,41,opt,name=accepted_time,json=acceptedTime,proto3" json:"accepted_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1343,6 +1347,20 @@ func (x *Status) GetUnconfirmed() bool {
 func (x *Status) GetBarred() []*BarredHost {
 	if x != nil {
 		return x.Barred
+	}
+	return nil
+}
+
+func (x *Status) GetTimeDoubt() string {
+	if x != nil {
+		return x.TimeDoubt
+	}
+	return ""
+}
+
+func (x *Status) GetAcceptedTime() *AcceptedTime {
+	if x != nil {
+		return x.AcceptedTime
 	}
 	return nil
 }
@@ -4792,7 +4810,9 @@ type ConfirmResponse struct {
 	SlewedNanos int64 `protobuf:"varint,8,opt,name=slewed_nanos,json=slewedNanos,proto3" json:"slewed_nanos,omitempty"`
 	SlewPpm     int32 `protobuf:"zigzag32,9,opt,name=slew_ppm,json=slewPpm,proto3" json:"slew_ppm,omitempty"`
 	// Cluster time minus the median of the servers' wall clocks.
-	WallOffNanos  int64 `protobuf:"varint,10,opt,name=wall_off_nanos,json=wallOffNanos,proto3" json:"wall_off_nanos,omitempty"`
+	WallOffNanos int64 `protobuf:"varint,10,opt,name=wall_off_nanos,json=wallOffNanos,proto3" json:"wall_off_nanos,omitempty"`
+	// Why the leader does not rely on it for what the calendar says; empty where it does.
+	TimeDoubt     string `protobuf:"bytes,11,opt,name=time_doubt,json=timeDoubt,proto3" json:"time_doubt,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4895,6 +4915,13 @@ func (x *ConfirmResponse) GetWallOffNanos() int64 {
 		return x.WallOffNanos
 	}
 	return 0
+}
+
+func (x *ConfirmResponse) GetTimeDoubt() string {
+	if x != nil {
+		return x.TimeDoubt
+	}
+	return ""
 }
 
 // PushRequest carries orders of hosts.
@@ -7461,6 +7488,114 @@ func (x *Due) GetWhy() string {
 	return ""
 }
 
+// AcceptTimeRequest takes cluster time as it is.
+type AcceptTimeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Chosen by the caller: a request that is sent again does what it did before.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Why           string `protobuf:"bytes,2,opt,name=why,proto3" json:"why,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AcceptTimeRequest) Reset() {
+	*x = AcceptTimeRequest{}
+	mi := &file_squall_v1_control_proto_msgTypes[117]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AcceptTimeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AcceptTimeRequest) ProtoMessage() {}
+
+func (x *AcceptTimeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[117]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AcceptTimeRequest.ProtoReflect.Descriptor instead.
+func (*AcceptTimeRequest) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{117}
+}
+
+func (x *AcceptTimeRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *AcceptTimeRequest) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+// AcceptTimeResponse says what was accepted.
+type AcceptTimeResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Index uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	// Cluster time minus the median of the servers' wall clocks.
+	WallOffNanos  int64 `protobuf:"varint,2,opt,name=wall_off_nanos,json=wallOffNanos,proto3" json:"wall_off_nanos,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AcceptTimeResponse) Reset() {
+	*x = AcceptTimeResponse{}
+	mi := &file_squall_v1_control_proto_msgTypes[118]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AcceptTimeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AcceptTimeResponse) ProtoMessage() {}
+
+func (x *AcceptTimeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[118]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AcceptTimeResponse.ProtoReflect.Descriptor instead.
+func (*AcceptTimeResponse) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{118}
+}
+
+func (x *AcceptTimeResponse) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *AcceptTimeResponse) GetWallOffNanos() int64 {
+	if x != nil {
+		return x.WallOffNanos
+	}
+	return 0
+}
+
 var File_squall_v1_control_proto protoreflect.FileDescriptor
 
 const file_squall_v1_control_proto_rawDesc = "" +
@@ -7544,7 +7679,7 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"more_hosts\x18\x04 \x01(\rR\tmoreHosts\"\x0f\n" +
 	"\rStatusRequest\"$\n" +
 	"\x0eStatusResponse\x12\x12\n" +
-	"\x04part\x18\x01 \x01(\fR\x04part\"\xe7\x04\n" +
+	"\x04part\x18\x01 \x01(\fR\x04part\"\xc4\x05\n" +
 	"\x06Status\x12\x16\n" +
 	"\x06leader\x18\x01 \x01(\tR\x06leader\x12\x16\n" +
 	"\x06server\x18\x02 \x01(\tR\x06server\x12\x14\n" +
@@ -7563,7 +7698,10 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x11uncertainty_nanos\x18\r \x01(\x03R\x10uncertaintyNanos\x12$\n" +
 	"\x0ewall_off_nanos\x18\x0e \x01(\x03R\fwallOffNanos\x12 \n" +
 	"\vunconfirmed\x18\x0f \x01(\bR\vunconfirmed\x12-\n" +
-	"\x06barred\x18\x10 \x03(\v2\x15.squall.v1.BarredHostR\x06barred\"\x80\x01\n" +
+	"\x06barred\x18\x10 \x03(\v2\x15.squall.v1.BarredHostR\x06barred\x12\x1d\n" +
+	"\n" +
+	"time_doubt\x18( \x01(\tR\ttimeDoubt\x12<\n" +
+	"\raccepted_time\x18) \x01(\v2\x17.squall.v1.AcceptedTimeR\facceptedTime\"\x80\x01\n" +
 	"\n" +
 	"BarredHost\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x12)\n" +
@@ -7827,7 +7965,7 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x06server\x18\x01 \x01(\tR\x06server\x12&\n" +
 	"\x0fsent_mono_nanos\x18\x02 \x01(\x03R\rsentMonoNanos\x12\x16\n" +
 	"\x06verify\x18\x03 \x01(\bR\x06verify\x12&\n" +
-	"\x0fwall_unix_nanos\x18\x04 \x01(\x03R\rwallUnixNanos\"\xdd\x02\n" +
+	"\x0fwall_unix_nanos\x18\x04 \x01(\x03R\rwallUnixNanos\"\xfc\x02\n" +
 	"\x0fConfirmResponse\x12\x16\n" +
 	"\x06leader\x18\x01 \x01(\bR\x06leader\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\x12!\n" +
@@ -7839,7 +7977,9 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\fslewed_nanos\x18\b \x01(\x03R\vslewedNanos\x12\x19\n" +
 	"\bslew_ppm\x18\t \x01(\x11R\aslewPpm\x12$\n" +
 	"\x0ewall_off_nanos\x18\n" +
-	" \x01(\x03R\fwallOffNanos\"\x96\x01\n" +
+	" \x01(\x03R\fwallOffNanos\x12\x1d\n" +
+	"\n" +
+	"time_doubt\x18\v \x01(\tR\ttimeDoubt\"\x96\x01\n" +
 	"\vPushRequest\x12:\n" +
 	"\x06orders\x18\x01 \x03(\v2\".squall.v1.PushRequest.OrdersEntryR\x06orders\x1aK\n" +
 	"\vOrdersEntry\x12\x10\n" +
@@ -8002,7 +8142,13 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\aoverdue\x18\x06 \x01(\bR\aoverdue\x120\n" +
 	"\blast_run\x18\a \x01(\v2\x15.squall.v1.RunSummaryR\alastRun\x12\x1c\n" +
 	"\tschedules\x18\b \x03(\tR\tschedules\x12\x10\n" +
-	"\x03why\x18\t \x01(\tR\x03why*\x92\x01\n" +
+	"\x03why\x18\t \x01(\tR\x03why\"5\n" +
+	"\x11AcceptTimeRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
+	"\x03why\x18\x02 \x01(\tR\x03why\"P\n" +
+	"\x12AcceptTimeResponse\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\x12$\n" +
+	"\x0ewall_off_nanos\x18\x02 \x01(\x03R\fwallOffNanos*\x92\x01\n" +
 	"\bStanding\x12\x18\n" +
 	"\x14STANDING_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12STANDING_UNTOUCHED\x10\x01\x12\x11\n" +
@@ -8023,7 +8169,7 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x1aDEVIATION_KIND_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17DEVIATION_KIND_FAILOVER\x10\x01\x12\x1b\n" +
 	"\x17DEVIATION_KIND_RECOVERY\x10\x02\x12\x18\n" +
-	"\x14DEVIATION_KIND_WORST\x10\x032\xa7\x16\n" +
+	"\x14DEVIATION_KIND_WORST\x10\x032\xf2\x16\n" +
 	"\x0eControlService\x129\n" +
 	"\x04Plan\x12\x16.squall.v1.PlanRequest\x1a\x17.squall.v1.PlanResponse0\x01\x124\n" +
 	"\x03Run\x12\x15.squall.v1.RunRequest\x1a\x16.squall.v1.RunResponse\x12<\n" +
@@ -8063,7 +8209,9 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x06Report\x12\x18.squall.v1.ReportRequest\x1a\x19.squall.v1.ReportResponse0\x01\x12B\n" +
 	"\aWindows\x12\x19.squall.v1.WindowsRequest\x1a\x1a.squall.v1.WindowsResponse0\x01\x12@\n" +
 	"\aHistory\x12\x19.squall.v1.HistoryRequest\x1a\x1a.squall.v1.HistoryResponse\x12@\n" +
-	"\aListDue\x12\x19.squall.v1.ListDueRequest\x1a\x1a.squall.v1.ListDueResponse2\xc0\x04\n" +
+	"\aListDue\x12\x19.squall.v1.ListDueRequest\x1a\x1a.squall.v1.ListDueResponse\x12I\n" +
+	"\n" +
+	"AcceptTime\x12\x1c.squall.v1.AcceptTimeRequest\x1a\x1d.squall.v1.AcceptTimeResponse2\xc0\x04\n" +
 	"\vPeerService\x12@\n" +
 	"\aPropose\x12\x19.squall.v1.ProposeRequest\x1a\x1a.squall.v1.ProposeResponse\x12Q\n" +
 	"\fProposeLarge\x12\x1e.squall.v1.ProposeLargeRequest\x1a\x1f.squall.v1.ProposeLargeResponse(\x01\x12@\n" +
@@ -8087,7 +8235,7 @@ func file_squall_v1_control_proto_rawDescGZIP() []byte {
 }
 
 var file_squall_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_squall_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 122)
+var file_squall_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 124)
 var file_squall_v1_control_proto_goTypes = []any{
 	(Standing)(0),                    // 0: squall.v1.Standing
 	(HostCondition)(0),               // 1: squall.v1.HostCondition
@@ -8209,230 +8357,236 @@ var file_squall_v1_control_proto_goTypes = []any{
 	(*ListDueRequest)(nil),           // 117: squall.v1.ListDueRequest
 	(*ListDueResponse)(nil),          // 118: squall.v1.ListDueResponse
 	(*Due)(nil),                      // 119: squall.v1.Due
-	nil,                              // 120: squall.v1.PlanRequest.AimEntry
-	nil,                              // 121: squall.v1.RunRequest.AimEntry
-	nil,                              // 122: squall.v1.PutScheduleRequest.AimEntry
-	nil,                              // 123: squall.v1.StepReport.StandingEntry
-	nil,                              // 124: squall.v1.PushRequest.OrdersEntry
-	(*Experiment)(nil),               // 125: squall.v1.Experiment
-	(*Problem)(nil),                  // 126: squall.v1.Problem
-	(*Event)(nil),                    // 127: squall.v1.Event
-	(*HaltLatch)(nil),                // 128: squall.v1.HaltLatch
-	(*RunSummary)(nil),               // 129: squall.v1.RunSummary
-	(*Damage)(nil),                   // 130: squall.v1.Damage
-	(*HostConflict)(nil),             // 131: squall.v1.HostConflict
-	(StepState)(0),                   // 132: squall.v1.StepState
-	(FindingKind)(0),                 // 133: squall.v1.FindingKind
-	(FindingState)(0),                // 134: squall.v1.FindingState
-	(*Registered)(nil),               // 135: squall.v1.Registered
-	(Verdict)(0),                     // 136: squall.v1.Verdict
-	(*AuditRecord)(nil),              // 137: squall.v1.AuditRecord
-	(*Scheduled)(nil),                // 138: squall.v1.Scheduled
-	(*Principal)(nil),                // 139: squall.v1.Principal
-	(*OpenStep)(nil),                 // 140: squall.v1.OpenStep
-	(*Finding)(nil),                  // 141: squall.v1.Finding
-	(*Plan)(nil),                     // 142: squall.v1.Plan
-	(EndCause)(0),                    // 143: squall.v1.EndCause
-	(*PlannedPhase)(nil),             // 144: squall.v1.PlannedPhase
-	(*StepStatus)(nil),               // 145: squall.v1.StepStatus
-	(*Command)(nil),                  // 146: squall.v1.Command
-	(*Outcome)(nil),                  // 147: squall.v1.Outcome
-	(*PlannedProbe)(nil),             // 148: squall.v1.PlannedProbe
-	(*ProbeTrial)(nil),               // 149: squall.v1.ProbeTrial
-	(*Pin)(nil),                      // 150: squall.v1.Pin
-	(*KeptExperiment)(nil),           // 151: squall.v1.KeptExperiment
-	(*Calendar)(nil),                 // 152: squall.v1.Calendar
-	(*Archived)(nil),                 // 153: squall.v1.Archived
-	(*Window)(nil),                   // 154: squall.v1.Window
-	(*ZoneRole)(nil),                 // 155: squall.v1.ZoneRole
-	(*Order)(nil),                    // 156: squall.v1.Order
+	(*AcceptTimeRequest)(nil),        // 120: squall.v1.AcceptTimeRequest
+	(*AcceptTimeResponse)(nil),       // 121: squall.v1.AcceptTimeResponse
+	nil,                              // 122: squall.v1.PlanRequest.AimEntry
+	nil,                              // 123: squall.v1.RunRequest.AimEntry
+	nil,                              // 124: squall.v1.PutScheduleRequest.AimEntry
+	nil,                              // 125: squall.v1.StepReport.StandingEntry
+	nil,                              // 126: squall.v1.PushRequest.OrdersEntry
+	(*Experiment)(nil),               // 127: squall.v1.Experiment
+	(*Problem)(nil),                  // 128: squall.v1.Problem
+	(*Event)(nil),                    // 129: squall.v1.Event
+	(*HaltLatch)(nil),                // 130: squall.v1.HaltLatch
+	(*RunSummary)(nil),               // 131: squall.v1.RunSummary
+	(*AcceptedTime)(nil),             // 132: squall.v1.AcceptedTime
+	(*Damage)(nil),                   // 133: squall.v1.Damage
+	(*HostConflict)(nil),             // 134: squall.v1.HostConflict
+	(StepState)(0),                   // 135: squall.v1.StepState
+	(FindingKind)(0),                 // 136: squall.v1.FindingKind
+	(FindingState)(0),                // 137: squall.v1.FindingState
+	(*Registered)(nil),               // 138: squall.v1.Registered
+	(Verdict)(0),                     // 139: squall.v1.Verdict
+	(*AuditRecord)(nil),              // 140: squall.v1.AuditRecord
+	(*Scheduled)(nil),                // 141: squall.v1.Scheduled
+	(*Principal)(nil),                // 142: squall.v1.Principal
+	(*OpenStep)(nil),                 // 143: squall.v1.OpenStep
+	(*Finding)(nil),                  // 144: squall.v1.Finding
+	(*Plan)(nil),                     // 145: squall.v1.Plan
+	(EndCause)(0),                    // 146: squall.v1.EndCause
+	(*PlannedPhase)(nil),             // 147: squall.v1.PlannedPhase
+	(*StepStatus)(nil),               // 148: squall.v1.StepStatus
+	(*Command)(nil),                  // 149: squall.v1.Command
+	(*Outcome)(nil),                  // 150: squall.v1.Outcome
+	(*PlannedProbe)(nil),             // 151: squall.v1.PlannedProbe
+	(*ProbeTrial)(nil),               // 152: squall.v1.ProbeTrial
+	(*Pin)(nil),                      // 153: squall.v1.Pin
+	(*KeptExperiment)(nil),           // 154: squall.v1.KeptExperiment
+	(*Calendar)(nil),                 // 155: squall.v1.Calendar
+	(*Archived)(nil),                 // 156: squall.v1.Archived
+	(*Window)(nil),                   // 157: squall.v1.Window
+	(*ZoneRole)(nil),                 // 158: squall.v1.ZoneRole
+	(*Order)(nil),                    // 159: squall.v1.Order
 }
 var file_squall_v1_control_proto_depIdxs = []int32{
-	125, // 0: squall.v1.PlanRequest.experiment:type_name -> squall.v1.Experiment
-	120, // 1: squall.v1.PlanRequest.aim:type_name -> squall.v1.PlanRequest.AimEntry
-	125, // 2: squall.v1.RunRequest.experiment:type_name -> squall.v1.Experiment
-	121, // 3: squall.v1.RunRequest.aim:type_name -> squall.v1.RunRequest.AimEntry
-	126, // 4: squall.v1.RunResponse.warnings:type_name -> squall.v1.Problem
-	126, // 5: squall.v1.RunResponse.refused:type_name -> squall.v1.Problem
-	127, // 6: squall.v1.WatchResponse.event:type_name -> squall.v1.Event
+	127, // 0: squall.v1.PlanRequest.experiment:type_name -> squall.v1.Experiment
+	122, // 1: squall.v1.PlanRequest.aim:type_name -> squall.v1.PlanRequest.AimEntry
+	127, // 2: squall.v1.RunRequest.experiment:type_name -> squall.v1.Experiment
+	123, // 3: squall.v1.RunRequest.aim:type_name -> squall.v1.RunRequest.AimEntry
+	128, // 4: squall.v1.RunResponse.warnings:type_name -> squall.v1.Problem
+	128, // 5: squall.v1.RunResponse.refused:type_name -> squall.v1.Problem
+	129, // 6: squall.v1.WatchResponse.event:type_name -> squall.v1.Event
 	11,  // 7: squall.v1.HaltResponse.hosts:type_name -> squall.v1.HostClean
 	0,   // 8: squall.v1.HostClean.standing:type_name -> squall.v1.Standing
 	11,  // 9: squall.v1.UndoResponse.hosts:type_name -> squall.v1.HostClean
-	128, // 10: squall.v1.Status.halt:type_name -> squall.v1.HaltLatch
-	129, // 11: squall.v1.Status.runs:type_name -> squall.v1.RunSummary
+	130, // 10: squall.v1.Status.halt:type_name -> squall.v1.HaltLatch
+	131, // 11: squall.v1.Status.runs:type_name -> squall.v1.RunSummary
 	21,  // 12: squall.v1.Status.active:type_name -> squall.v1.ActiveStep
 	11,  // 13: squall.v1.Status.residue:type_name -> squall.v1.HostClean
 	20,  // 14: squall.v1.Status.servers:type_name -> squall.v1.ServerStatus
 	19,  // 15: squall.v1.Status.barred:type_name -> squall.v1.BarredHost
-	130, // 16: squall.v1.BarredHost.damage:type_name -> squall.v1.Damage
-	131, // 17: squall.v1.BarredHost.conflict:type_name -> squall.v1.HostConflict
-	132, // 18: squall.v1.ActiveStep.state:type_name -> squall.v1.StepState
-	0,   // 19: squall.v1.ActiveStep.standing:type_name -> squall.v1.Standing
-	129, // 20: squall.v1.LiveRun.run:type_name -> squall.v1.RunSummary
-	25,  // 21: squall.v1.LiveRun.hosts:type_name -> squall.v1.LiveHost
-	26,  // 22: squall.v1.LiveRun.faults:type_name -> squall.v1.LiveFault
-	27,  // 23: squall.v1.LiveRun.probes:type_name -> squall.v1.LiveProbe
-	28,  // 24: squall.v1.LiveRun.rules:type_name -> squall.v1.LiveRule
-	11,  // 25: squall.v1.LiveRun.residue:type_name -> squall.v1.HostClean
-	1,   // 26: squall.v1.LiveHost.condition:type_name -> squall.v1.HostCondition
-	133, // 27: squall.v1.LiveRule.kind:type_name -> squall.v1.FindingKind
-	134, // 28: squall.v1.LiveRule.state:type_name -> squall.v1.FindingState
-	135, // 29: squall.v1.ListHostsResponse.hosts:type_name -> squall.v1.Registered
-	135, // 30: squall.v1.GetHostResponse.host:type_name -> squall.v1.Registered
-	35,  // 31: squall.v1.ListZonesResponse.zones:type_name -> squall.v1.Zone
-	136, // 32: squall.v1.ListRunsRequest.verdicts:type_name -> squall.v1.Verdict
-	129, // 33: squall.v1.ListRunsResponse.runs:type_name -> squall.v1.RunSummary
-	137, // 34: squall.v1.ListAuditRecordsResponse.audit:type_name -> squall.v1.AuditRecord
-	122, // 35: squall.v1.PutScheduleRequest.aim:type_name -> squall.v1.PutScheduleRequest.AimEntry
-	126, // 36: squall.v1.PutScheduleResponse.refused:type_name -> squall.v1.Problem
-	138, // 37: squall.v1.PutScheduleResponse.schedule:type_name -> squall.v1.Scheduled
-	126, // 38: squall.v1.PutScheduleResponse.warnings:type_name -> squall.v1.Problem
-	46,  // 39: squall.v1.PutScheduleResponse.next:type_name -> squall.v1.NextSlot
-	46,  // 40: squall.v1.NextSlotsResponse.slots:type_name -> squall.v1.NextSlot
-	126, // 41: squall.v1.NextSlotsResponse.refused:type_name -> squall.v1.Problem
-	138, // 42: squall.v1.ListSchedulesResponse.schedules:type_name -> squall.v1.Scheduled
-	139, // 43: squall.v1.PauseScheduleResponse.paused_by:type_name -> squall.v1.Principal
-	140, // 44: squall.v1.ForgetHostResponse.open:type_name -> squall.v1.OpenStep
-	130, // 45: squall.v1.ConfirmDamageResponse.damage:type_name -> squall.v1.Damage
-	129, // 46: squall.v1.RunReport.summary:type_name -> squall.v1.RunSummary
-	141, // 47: squall.v1.RunReport.findings:type_name -> squall.v1.Finding
-	62,  // 48: squall.v1.RunReport.phases:type_name -> squall.v1.PhaseReport
-	63,  // 49: squall.v1.RunReport.steps:type_name -> squall.v1.StepReport
-	66,  // 50: squall.v1.RunReport.probes:type_name -> squall.v1.ProbeReport
-	11,  // 51: squall.v1.RunReport.residue:type_name -> squall.v1.HostClean
-	127, // 52: squall.v1.RunReport.events:type_name -> squall.v1.Event
-	142, // 53: squall.v1.RunReport.plan:type_name -> squall.v1.Plan
-	143, // 54: squall.v1.RunReport.end_cause:type_name -> squall.v1.EndCause
-	144, // 55: squall.v1.PhaseReport.planned:type_name -> squall.v1.PlannedPhase
-	145, // 56: squall.v1.StepReport.hosts:type_name -> squall.v1.StepStatus
-	65,  // 57: squall.v1.StepReport.skew:type_name -> squall.v1.Spread
-	65,  // 58: squall.v1.StepReport.late:type_name -> squall.v1.Spread
-	123, // 59: squall.v1.StepReport.standing:type_name -> squall.v1.StepReport.StandingEntry
-	64,  // 60: squall.v1.StepReport.armed_late:type_name -> squall.v1.LateArming
-	146, // 61: squall.v1.ProposeRequest.command:type_name -> squall.v1.Command
-	147, // 62: squall.v1.ProposeResponse.outcome:type_name -> squall.v1.Outcome
-	147, // 63: squall.v1.ProposeLargeResponse.outcome:type_name -> squall.v1.Outcome
-	124, // 64: squall.v1.PushRequest.orders:type_name -> squall.v1.PushRequest.OrdersEntry
-	128, // 65: squall.v1.AlarmRequest.halt:type_name -> squall.v1.HaltLatch
-	148, // 66: squall.v1.TryRequest.probes:type_name -> squall.v1.PlannedProbe
-	149, // 67: squall.v1.Tried.probes:type_name -> squall.v1.ProbeTrial
-	126, // 68: squall.v1.PutExperimentResponse.refused:type_name -> squall.v1.Problem
-	150, // 69: squall.v1.PutExperimentResponse.kept:type_name -> squall.v1.Pin
-	151, // 70: squall.v1.ListExperimentsResponse.experiments:type_name -> squall.v1.KeptExperiment
-	152, // 71: squall.v1.ListCalendarsResponse.calendars:type_name -> squall.v1.Calendar
-	152, // 72: squall.v1.GetCalendarResponse.calendar:type_name -> squall.v1.Calendar
-	153, // 73: squall.v1.ListArchivedResponse.runs:type_name -> squall.v1.Archived
-	105, // 74: squall.v1.ArchiveCheck.servers:type_name -> squall.v1.ServerArchive
-	106, // 75: squall.v1.ServerArchive.faults:type_name -> squall.v1.ArchiveFault
-	154, // 76: squall.v1.WindowsResponse.windows:type_name -> squall.v1.Window
-	115, // 77: squall.v1.HistoryResponse.runs:type_name -> squall.v1.HistoryEntry
-	129, // 78: squall.v1.HistoryEntry.run:type_name -> squall.v1.RunSummary
-	116, // 79: squall.v1.HistoryEntry.deviations:type_name -> squall.v1.Deviation
-	2,   // 80: squall.v1.Deviation.kind:type_name -> squall.v1.DeviationKind
-	119, // 81: squall.v1.ListDueResponse.experiments:type_name -> squall.v1.Due
-	129, // 82: squall.v1.Due.last_run:type_name -> squall.v1.RunSummary
-	155, // 83: squall.v1.PlanRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
-	155, // 84: squall.v1.RunRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
-	155, // 85: squall.v1.PutScheduleRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
-	0,   // 86: squall.v1.StepReport.StandingEntry.value:type_name -> squall.v1.Standing
-	156, // 87: squall.v1.PushRequest.OrdersEntry.value:type_name -> squall.v1.Order
-	3,   // 88: squall.v1.ControlService.Plan:input_type -> squall.v1.PlanRequest
-	5,   // 89: squall.v1.ControlService.Run:input_type -> squall.v1.RunRequest
-	7,   // 90: squall.v1.ControlService.Watch:input_type -> squall.v1.WatchRequest
-	9,   // 91: squall.v1.ControlService.Halt:input_type -> squall.v1.HaltRequest
-	12,  // 92: squall.v1.ControlService.Resume:input_type -> squall.v1.ResumeRequest
-	14,  // 93: squall.v1.ControlService.Undo:input_type -> squall.v1.UndoRequest
-	16,  // 94: squall.v1.ControlService.Status:input_type -> squall.v1.StatusRequest
-	22,  // 95: squall.v1.ControlService.Live:input_type -> squall.v1.LiveRequest
-	29,  // 96: squall.v1.ControlService.ListHosts:input_type -> squall.v1.ListHostsRequest
-	31,  // 97: squall.v1.ControlService.GetHost:input_type -> squall.v1.GetHostRequest
-	33,  // 98: squall.v1.ControlService.ListZones:input_type -> squall.v1.ListZonesRequest
-	36,  // 99: squall.v1.ControlService.ListRuns:input_type -> squall.v1.ListRunsRequest
-	38,  // 100: squall.v1.ControlService.GetRun:input_type -> squall.v1.GetRunRequest
-	40,  // 101: squall.v1.ControlService.ListAuditRecords:input_type -> squall.v1.ListAuditRecordsRequest
-	55,  // 102: squall.v1.ControlService.ForgetHost:input_type -> squall.v1.ForgetHostRequest
-	57,  // 103: squall.v1.ControlService.ConfirmDamage:input_type -> squall.v1.ConfirmDamageRequest
-	42,  // 104: squall.v1.ControlService.PutSchedule:input_type -> squall.v1.PutScheduleRequest
-	47,  // 105: squall.v1.ControlService.ListSchedules:input_type -> squall.v1.ListSchedulesRequest
-	49,  // 106: squall.v1.ControlService.GetSchedule:input_type -> squall.v1.GetScheduleRequest
-	44,  // 107: squall.v1.ControlService.NextSlots:input_type -> squall.v1.NextSlotsRequest
-	51,  // 108: squall.v1.ControlService.PauseSchedule:input_type -> squall.v1.PauseScheduleRequest
-	53,  // 109: squall.v1.ControlService.RemoveSchedule:input_type -> squall.v1.RemoveScheduleRequest
-	80,  // 110: squall.v1.ControlService.PutExperiment:input_type -> squall.v1.PutExperimentRequest
-	82,  // 111: squall.v1.ControlService.ListExperiments:input_type -> squall.v1.ListExperimentsRequest
-	84,  // 112: squall.v1.ControlService.GetExperiment:input_type -> squall.v1.GetExperimentRequest
-	86,  // 113: squall.v1.ControlService.RemoveExperiment:input_type -> squall.v1.RemoveExperimentRequest
-	88,  // 114: squall.v1.ControlService.PutCalendar:input_type -> squall.v1.PutCalendarRequest
-	90,  // 115: squall.v1.ControlService.ListCalendars:input_type -> squall.v1.ListCalendarsRequest
-	92,  // 116: squall.v1.ControlService.GetCalendar:input_type -> squall.v1.GetCalendarRequest
-	94,  // 117: squall.v1.ControlService.RemoveCalendar:input_type -> squall.v1.RemoveCalendarRequest
-	98,  // 118: squall.v1.ControlService.ListArchived:input_type -> squall.v1.ListArchivedRequest
-	100, // 119: squall.v1.ControlService.VerifyArchive:input_type -> squall.v1.VerifyArchiveRequest
-	107, // 120: squall.v1.ControlService.ExportArchived:input_type -> squall.v1.ExportArchivedRequest
-	109, // 121: squall.v1.ControlService.PruneArchive:input_type -> squall.v1.PruneArchiveRequest
-	59,  // 122: squall.v1.ControlService.Report:input_type -> squall.v1.ReportRequest
-	111, // 123: squall.v1.ControlService.Windows:input_type -> squall.v1.WindowsRequest
-	113, // 124: squall.v1.ControlService.History:input_type -> squall.v1.HistoryRequest
-	117, // 125: squall.v1.ControlService.ListDue:input_type -> squall.v1.ListDueRequest
-	67,  // 126: squall.v1.PeerService.Propose:input_type -> squall.v1.ProposeRequest
-	69,  // 127: squall.v1.PeerService.ProposeLarge:input_type -> squall.v1.ProposeLargeRequest
-	71,  // 128: squall.v1.PeerService.Confirm:input_type -> squall.v1.ConfirmRequest
-	73,  // 129: squall.v1.PeerService.Push:input_type -> squall.v1.PushRequest
-	75,  // 130: squall.v1.PeerService.Alarm:input_type -> squall.v1.AlarmRequest
-	77,  // 131: squall.v1.PeerService.Try:input_type -> squall.v1.TryRequest
-	96,  // 132: squall.v1.PeerService.FetchArchived:input_type -> squall.v1.FetchArchivedRequest
-	102, // 133: squall.v1.PeerService.VerifyArchived:input_type -> squall.v1.VerifyArchivedRequest
-	4,   // 134: squall.v1.ControlService.Plan:output_type -> squall.v1.PlanResponse
-	6,   // 135: squall.v1.ControlService.Run:output_type -> squall.v1.RunResponse
-	8,   // 136: squall.v1.ControlService.Watch:output_type -> squall.v1.WatchResponse
-	10,  // 137: squall.v1.ControlService.Halt:output_type -> squall.v1.HaltResponse
-	13,  // 138: squall.v1.ControlService.Resume:output_type -> squall.v1.ResumeResponse
-	15,  // 139: squall.v1.ControlService.Undo:output_type -> squall.v1.UndoResponse
-	17,  // 140: squall.v1.ControlService.Status:output_type -> squall.v1.StatusResponse
-	23,  // 141: squall.v1.ControlService.Live:output_type -> squall.v1.LiveResponse
-	30,  // 142: squall.v1.ControlService.ListHosts:output_type -> squall.v1.ListHostsResponse
-	32,  // 143: squall.v1.ControlService.GetHost:output_type -> squall.v1.GetHostResponse
-	34,  // 144: squall.v1.ControlService.ListZones:output_type -> squall.v1.ListZonesResponse
-	37,  // 145: squall.v1.ControlService.ListRuns:output_type -> squall.v1.ListRunsResponse
-	39,  // 146: squall.v1.ControlService.GetRun:output_type -> squall.v1.GetRunResponse
-	41,  // 147: squall.v1.ControlService.ListAuditRecords:output_type -> squall.v1.ListAuditRecordsResponse
-	56,  // 148: squall.v1.ControlService.ForgetHost:output_type -> squall.v1.ForgetHostResponse
-	58,  // 149: squall.v1.ControlService.ConfirmDamage:output_type -> squall.v1.ConfirmDamageResponse
-	43,  // 150: squall.v1.ControlService.PutSchedule:output_type -> squall.v1.PutScheduleResponse
-	48,  // 151: squall.v1.ControlService.ListSchedules:output_type -> squall.v1.ListSchedulesResponse
-	50,  // 152: squall.v1.ControlService.GetSchedule:output_type -> squall.v1.GetScheduleResponse
-	45,  // 153: squall.v1.ControlService.NextSlots:output_type -> squall.v1.NextSlotsResponse
-	52,  // 154: squall.v1.ControlService.PauseSchedule:output_type -> squall.v1.PauseScheduleResponse
-	54,  // 155: squall.v1.ControlService.RemoveSchedule:output_type -> squall.v1.RemoveScheduleResponse
-	81,  // 156: squall.v1.ControlService.PutExperiment:output_type -> squall.v1.PutExperimentResponse
-	83,  // 157: squall.v1.ControlService.ListExperiments:output_type -> squall.v1.ListExperimentsResponse
-	85,  // 158: squall.v1.ControlService.GetExperiment:output_type -> squall.v1.GetExperimentResponse
-	87,  // 159: squall.v1.ControlService.RemoveExperiment:output_type -> squall.v1.RemoveExperimentResponse
-	89,  // 160: squall.v1.ControlService.PutCalendar:output_type -> squall.v1.PutCalendarResponse
-	91,  // 161: squall.v1.ControlService.ListCalendars:output_type -> squall.v1.ListCalendarsResponse
-	93,  // 162: squall.v1.ControlService.GetCalendar:output_type -> squall.v1.GetCalendarResponse
-	95,  // 163: squall.v1.ControlService.RemoveCalendar:output_type -> squall.v1.RemoveCalendarResponse
-	99,  // 164: squall.v1.ControlService.ListArchived:output_type -> squall.v1.ListArchivedResponse
-	101, // 165: squall.v1.ControlService.VerifyArchive:output_type -> squall.v1.VerifyArchiveResponse
-	108, // 166: squall.v1.ControlService.ExportArchived:output_type -> squall.v1.ExportArchivedResponse
-	110, // 167: squall.v1.ControlService.PruneArchive:output_type -> squall.v1.PruneArchiveResponse
-	60,  // 168: squall.v1.ControlService.Report:output_type -> squall.v1.ReportResponse
-	112, // 169: squall.v1.ControlService.Windows:output_type -> squall.v1.WindowsResponse
-	114, // 170: squall.v1.ControlService.History:output_type -> squall.v1.HistoryResponse
-	118, // 171: squall.v1.ControlService.ListDue:output_type -> squall.v1.ListDueResponse
-	68,  // 172: squall.v1.PeerService.Propose:output_type -> squall.v1.ProposeResponse
-	70,  // 173: squall.v1.PeerService.ProposeLarge:output_type -> squall.v1.ProposeLargeResponse
-	72,  // 174: squall.v1.PeerService.Confirm:output_type -> squall.v1.ConfirmResponse
-	74,  // 175: squall.v1.PeerService.Push:output_type -> squall.v1.PushResponse
-	76,  // 176: squall.v1.PeerService.Alarm:output_type -> squall.v1.AlarmResponse
-	78,  // 177: squall.v1.PeerService.Try:output_type -> squall.v1.TryResponse
-	97,  // 178: squall.v1.PeerService.FetchArchived:output_type -> squall.v1.FetchArchivedResponse
-	103, // 179: squall.v1.PeerService.VerifyArchived:output_type -> squall.v1.VerifyArchivedResponse
-	134, // [134:180] is the sub-list for method output_type
-	88,  // [88:134] is the sub-list for method input_type
-	88,  // [88:88] is the sub-list for extension type_name
-	88,  // [88:88] is the sub-list for extension extendee
-	0,   // [0:88] is the sub-list for field type_name
+	132, // 16: squall.v1.Status.accepted_time:type_name -> squall.v1.AcceptedTime
+	133, // 17: squall.v1.BarredHost.damage:type_name -> squall.v1.Damage
+	134, // 18: squall.v1.BarredHost.conflict:type_name -> squall.v1.HostConflict
+	135, // 19: squall.v1.ActiveStep.state:type_name -> squall.v1.StepState
+	0,   // 20: squall.v1.ActiveStep.standing:type_name -> squall.v1.Standing
+	131, // 21: squall.v1.LiveRun.run:type_name -> squall.v1.RunSummary
+	25,  // 22: squall.v1.LiveRun.hosts:type_name -> squall.v1.LiveHost
+	26,  // 23: squall.v1.LiveRun.faults:type_name -> squall.v1.LiveFault
+	27,  // 24: squall.v1.LiveRun.probes:type_name -> squall.v1.LiveProbe
+	28,  // 25: squall.v1.LiveRun.rules:type_name -> squall.v1.LiveRule
+	11,  // 26: squall.v1.LiveRun.residue:type_name -> squall.v1.HostClean
+	1,   // 27: squall.v1.LiveHost.condition:type_name -> squall.v1.HostCondition
+	136, // 28: squall.v1.LiveRule.kind:type_name -> squall.v1.FindingKind
+	137, // 29: squall.v1.LiveRule.state:type_name -> squall.v1.FindingState
+	138, // 30: squall.v1.ListHostsResponse.hosts:type_name -> squall.v1.Registered
+	138, // 31: squall.v1.GetHostResponse.host:type_name -> squall.v1.Registered
+	35,  // 32: squall.v1.ListZonesResponse.zones:type_name -> squall.v1.Zone
+	139, // 33: squall.v1.ListRunsRequest.verdicts:type_name -> squall.v1.Verdict
+	131, // 34: squall.v1.ListRunsResponse.runs:type_name -> squall.v1.RunSummary
+	140, // 35: squall.v1.ListAuditRecordsResponse.audit:type_name -> squall.v1.AuditRecord
+	124, // 36: squall.v1.PutScheduleRequest.aim:type_name -> squall.v1.PutScheduleRequest.AimEntry
+	128, // 37: squall.v1.PutScheduleResponse.refused:type_name -> squall.v1.Problem
+	141, // 38: squall.v1.PutScheduleResponse.schedule:type_name -> squall.v1.Scheduled
+	128, // 39: squall.v1.PutScheduleResponse.warnings:type_name -> squall.v1.Problem
+	46,  // 40: squall.v1.PutScheduleResponse.next:type_name -> squall.v1.NextSlot
+	46,  // 41: squall.v1.NextSlotsResponse.slots:type_name -> squall.v1.NextSlot
+	128, // 42: squall.v1.NextSlotsResponse.refused:type_name -> squall.v1.Problem
+	141, // 43: squall.v1.ListSchedulesResponse.schedules:type_name -> squall.v1.Scheduled
+	142, // 44: squall.v1.PauseScheduleResponse.paused_by:type_name -> squall.v1.Principal
+	143, // 45: squall.v1.ForgetHostResponse.open:type_name -> squall.v1.OpenStep
+	133, // 46: squall.v1.ConfirmDamageResponse.damage:type_name -> squall.v1.Damage
+	131, // 47: squall.v1.RunReport.summary:type_name -> squall.v1.RunSummary
+	144, // 48: squall.v1.RunReport.findings:type_name -> squall.v1.Finding
+	62,  // 49: squall.v1.RunReport.phases:type_name -> squall.v1.PhaseReport
+	63,  // 50: squall.v1.RunReport.steps:type_name -> squall.v1.StepReport
+	66,  // 51: squall.v1.RunReport.probes:type_name -> squall.v1.ProbeReport
+	11,  // 52: squall.v1.RunReport.residue:type_name -> squall.v1.HostClean
+	129, // 53: squall.v1.RunReport.events:type_name -> squall.v1.Event
+	145, // 54: squall.v1.RunReport.plan:type_name -> squall.v1.Plan
+	146, // 55: squall.v1.RunReport.end_cause:type_name -> squall.v1.EndCause
+	147, // 56: squall.v1.PhaseReport.planned:type_name -> squall.v1.PlannedPhase
+	148, // 57: squall.v1.StepReport.hosts:type_name -> squall.v1.StepStatus
+	65,  // 58: squall.v1.StepReport.skew:type_name -> squall.v1.Spread
+	65,  // 59: squall.v1.StepReport.late:type_name -> squall.v1.Spread
+	125, // 60: squall.v1.StepReport.standing:type_name -> squall.v1.StepReport.StandingEntry
+	64,  // 61: squall.v1.StepReport.armed_late:type_name -> squall.v1.LateArming
+	149, // 62: squall.v1.ProposeRequest.command:type_name -> squall.v1.Command
+	150, // 63: squall.v1.ProposeResponse.outcome:type_name -> squall.v1.Outcome
+	150, // 64: squall.v1.ProposeLargeResponse.outcome:type_name -> squall.v1.Outcome
+	126, // 65: squall.v1.PushRequest.orders:type_name -> squall.v1.PushRequest.OrdersEntry
+	130, // 66: squall.v1.AlarmRequest.halt:type_name -> squall.v1.HaltLatch
+	151, // 67: squall.v1.TryRequest.probes:type_name -> squall.v1.PlannedProbe
+	152, // 68: squall.v1.Tried.probes:type_name -> squall.v1.ProbeTrial
+	128, // 69: squall.v1.PutExperimentResponse.refused:type_name -> squall.v1.Problem
+	153, // 70: squall.v1.PutExperimentResponse.kept:type_name -> squall.v1.Pin
+	154, // 71: squall.v1.ListExperimentsResponse.experiments:type_name -> squall.v1.KeptExperiment
+	155, // 72: squall.v1.ListCalendarsResponse.calendars:type_name -> squall.v1.Calendar
+	155, // 73: squall.v1.GetCalendarResponse.calendar:type_name -> squall.v1.Calendar
+	156, // 74: squall.v1.ListArchivedResponse.runs:type_name -> squall.v1.Archived
+	105, // 75: squall.v1.ArchiveCheck.servers:type_name -> squall.v1.ServerArchive
+	106, // 76: squall.v1.ServerArchive.faults:type_name -> squall.v1.ArchiveFault
+	157, // 77: squall.v1.WindowsResponse.windows:type_name -> squall.v1.Window
+	115, // 78: squall.v1.HistoryResponse.runs:type_name -> squall.v1.HistoryEntry
+	131, // 79: squall.v1.HistoryEntry.run:type_name -> squall.v1.RunSummary
+	116, // 80: squall.v1.HistoryEntry.deviations:type_name -> squall.v1.Deviation
+	2,   // 81: squall.v1.Deviation.kind:type_name -> squall.v1.DeviationKind
+	119, // 82: squall.v1.ListDueResponse.experiments:type_name -> squall.v1.Due
+	131, // 83: squall.v1.Due.last_run:type_name -> squall.v1.RunSummary
+	158, // 84: squall.v1.PlanRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	158, // 85: squall.v1.RunRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	158, // 86: squall.v1.PutScheduleRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	0,   // 87: squall.v1.StepReport.StandingEntry.value:type_name -> squall.v1.Standing
+	159, // 88: squall.v1.PushRequest.OrdersEntry.value:type_name -> squall.v1.Order
+	3,   // 89: squall.v1.ControlService.Plan:input_type -> squall.v1.PlanRequest
+	5,   // 90: squall.v1.ControlService.Run:input_type -> squall.v1.RunRequest
+	7,   // 91: squall.v1.ControlService.Watch:input_type -> squall.v1.WatchRequest
+	9,   // 92: squall.v1.ControlService.Halt:input_type -> squall.v1.HaltRequest
+	12,  // 93: squall.v1.ControlService.Resume:input_type -> squall.v1.ResumeRequest
+	14,  // 94: squall.v1.ControlService.Undo:input_type -> squall.v1.UndoRequest
+	16,  // 95: squall.v1.ControlService.Status:input_type -> squall.v1.StatusRequest
+	22,  // 96: squall.v1.ControlService.Live:input_type -> squall.v1.LiveRequest
+	29,  // 97: squall.v1.ControlService.ListHosts:input_type -> squall.v1.ListHostsRequest
+	31,  // 98: squall.v1.ControlService.GetHost:input_type -> squall.v1.GetHostRequest
+	33,  // 99: squall.v1.ControlService.ListZones:input_type -> squall.v1.ListZonesRequest
+	36,  // 100: squall.v1.ControlService.ListRuns:input_type -> squall.v1.ListRunsRequest
+	38,  // 101: squall.v1.ControlService.GetRun:input_type -> squall.v1.GetRunRequest
+	40,  // 102: squall.v1.ControlService.ListAuditRecords:input_type -> squall.v1.ListAuditRecordsRequest
+	55,  // 103: squall.v1.ControlService.ForgetHost:input_type -> squall.v1.ForgetHostRequest
+	57,  // 104: squall.v1.ControlService.ConfirmDamage:input_type -> squall.v1.ConfirmDamageRequest
+	42,  // 105: squall.v1.ControlService.PutSchedule:input_type -> squall.v1.PutScheduleRequest
+	47,  // 106: squall.v1.ControlService.ListSchedules:input_type -> squall.v1.ListSchedulesRequest
+	49,  // 107: squall.v1.ControlService.GetSchedule:input_type -> squall.v1.GetScheduleRequest
+	44,  // 108: squall.v1.ControlService.NextSlots:input_type -> squall.v1.NextSlotsRequest
+	51,  // 109: squall.v1.ControlService.PauseSchedule:input_type -> squall.v1.PauseScheduleRequest
+	53,  // 110: squall.v1.ControlService.RemoveSchedule:input_type -> squall.v1.RemoveScheduleRequest
+	80,  // 111: squall.v1.ControlService.PutExperiment:input_type -> squall.v1.PutExperimentRequest
+	82,  // 112: squall.v1.ControlService.ListExperiments:input_type -> squall.v1.ListExperimentsRequest
+	84,  // 113: squall.v1.ControlService.GetExperiment:input_type -> squall.v1.GetExperimentRequest
+	86,  // 114: squall.v1.ControlService.RemoveExperiment:input_type -> squall.v1.RemoveExperimentRequest
+	88,  // 115: squall.v1.ControlService.PutCalendar:input_type -> squall.v1.PutCalendarRequest
+	90,  // 116: squall.v1.ControlService.ListCalendars:input_type -> squall.v1.ListCalendarsRequest
+	92,  // 117: squall.v1.ControlService.GetCalendar:input_type -> squall.v1.GetCalendarRequest
+	94,  // 118: squall.v1.ControlService.RemoveCalendar:input_type -> squall.v1.RemoveCalendarRequest
+	98,  // 119: squall.v1.ControlService.ListArchived:input_type -> squall.v1.ListArchivedRequest
+	100, // 120: squall.v1.ControlService.VerifyArchive:input_type -> squall.v1.VerifyArchiveRequest
+	107, // 121: squall.v1.ControlService.ExportArchived:input_type -> squall.v1.ExportArchivedRequest
+	109, // 122: squall.v1.ControlService.PruneArchive:input_type -> squall.v1.PruneArchiveRequest
+	59,  // 123: squall.v1.ControlService.Report:input_type -> squall.v1.ReportRequest
+	111, // 124: squall.v1.ControlService.Windows:input_type -> squall.v1.WindowsRequest
+	113, // 125: squall.v1.ControlService.History:input_type -> squall.v1.HistoryRequest
+	117, // 126: squall.v1.ControlService.ListDue:input_type -> squall.v1.ListDueRequest
+	120, // 127: squall.v1.ControlService.AcceptTime:input_type -> squall.v1.AcceptTimeRequest
+	67,  // 128: squall.v1.PeerService.Propose:input_type -> squall.v1.ProposeRequest
+	69,  // 129: squall.v1.PeerService.ProposeLarge:input_type -> squall.v1.ProposeLargeRequest
+	71,  // 130: squall.v1.PeerService.Confirm:input_type -> squall.v1.ConfirmRequest
+	73,  // 131: squall.v1.PeerService.Push:input_type -> squall.v1.PushRequest
+	75,  // 132: squall.v1.PeerService.Alarm:input_type -> squall.v1.AlarmRequest
+	77,  // 133: squall.v1.PeerService.Try:input_type -> squall.v1.TryRequest
+	96,  // 134: squall.v1.PeerService.FetchArchived:input_type -> squall.v1.FetchArchivedRequest
+	102, // 135: squall.v1.PeerService.VerifyArchived:input_type -> squall.v1.VerifyArchivedRequest
+	4,   // 136: squall.v1.ControlService.Plan:output_type -> squall.v1.PlanResponse
+	6,   // 137: squall.v1.ControlService.Run:output_type -> squall.v1.RunResponse
+	8,   // 138: squall.v1.ControlService.Watch:output_type -> squall.v1.WatchResponse
+	10,  // 139: squall.v1.ControlService.Halt:output_type -> squall.v1.HaltResponse
+	13,  // 140: squall.v1.ControlService.Resume:output_type -> squall.v1.ResumeResponse
+	15,  // 141: squall.v1.ControlService.Undo:output_type -> squall.v1.UndoResponse
+	17,  // 142: squall.v1.ControlService.Status:output_type -> squall.v1.StatusResponse
+	23,  // 143: squall.v1.ControlService.Live:output_type -> squall.v1.LiveResponse
+	30,  // 144: squall.v1.ControlService.ListHosts:output_type -> squall.v1.ListHostsResponse
+	32,  // 145: squall.v1.ControlService.GetHost:output_type -> squall.v1.GetHostResponse
+	34,  // 146: squall.v1.ControlService.ListZones:output_type -> squall.v1.ListZonesResponse
+	37,  // 147: squall.v1.ControlService.ListRuns:output_type -> squall.v1.ListRunsResponse
+	39,  // 148: squall.v1.ControlService.GetRun:output_type -> squall.v1.GetRunResponse
+	41,  // 149: squall.v1.ControlService.ListAuditRecords:output_type -> squall.v1.ListAuditRecordsResponse
+	56,  // 150: squall.v1.ControlService.ForgetHost:output_type -> squall.v1.ForgetHostResponse
+	58,  // 151: squall.v1.ControlService.ConfirmDamage:output_type -> squall.v1.ConfirmDamageResponse
+	43,  // 152: squall.v1.ControlService.PutSchedule:output_type -> squall.v1.PutScheduleResponse
+	48,  // 153: squall.v1.ControlService.ListSchedules:output_type -> squall.v1.ListSchedulesResponse
+	50,  // 154: squall.v1.ControlService.GetSchedule:output_type -> squall.v1.GetScheduleResponse
+	45,  // 155: squall.v1.ControlService.NextSlots:output_type -> squall.v1.NextSlotsResponse
+	52,  // 156: squall.v1.ControlService.PauseSchedule:output_type -> squall.v1.PauseScheduleResponse
+	54,  // 157: squall.v1.ControlService.RemoveSchedule:output_type -> squall.v1.RemoveScheduleResponse
+	81,  // 158: squall.v1.ControlService.PutExperiment:output_type -> squall.v1.PutExperimentResponse
+	83,  // 159: squall.v1.ControlService.ListExperiments:output_type -> squall.v1.ListExperimentsResponse
+	85,  // 160: squall.v1.ControlService.GetExperiment:output_type -> squall.v1.GetExperimentResponse
+	87,  // 161: squall.v1.ControlService.RemoveExperiment:output_type -> squall.v1.RemoveExperimentResponse
+	89,  // 162: squall.v1.ControlService.PutCalendar:output_type -> squall.v1.PutCalendarResponse
+	91,  // 163: squall.v1.ControlService.ListCalendars:output_type -> squall.v1.ListCalendarsResponse
+	93,  // 164: squall.v1.ControlService.GetCalendar:output_type -> squall.v1.GetCalendarResponse
+	95,  // 165: squall.v1.ControlService.RemoveCalendar:output_type -> squall.v1.RemoveCalendarResponse
+	99,  // 166: squall.v1.ControlService.ListArchived:output_type -> squall.v1.ListArchivedResponse
+	101, // 167: squall.v1.ControlService.VerifyArchive:output_type -> squall.v1.VerifyArchiveResponse
+	108, // 168: squall.v1.ControlService.ExportArchived:output_type -> squall.v1.ExportArchivedResponse
+	110, // 169: squall.v1.ControlService.PruneArchive:output_type -> squall.v1.PruneArchiveResponse
+	60,  // 170: squall.v1.ControlService.Report:output_type -> squall.v1.ReportResponse
+	112, // 171: squall.v1.ControlService.Windows:output_type -> squall.v1.WindowsResponse
+	114, // 172: squall.v1.ControlService.History:output_type -> squall.v1.HistoryResponse
+	118, // 173: squall.v1.ControlService.ListDue:output_type -> squall.v1.ListDueResponse
+	121, // 174: squall.v1.ControlService.AcceptTime:output_type -> squall.v1.AcceptTimeResponse
+	68,  // 175: squall.v1.PeerService.Propose:output_type -> squall.v1.ProposeResponse
+	70,  // 176: squall.v1.PeerService.ProposeLarge:output_type -> squall.v1.ProposeLargeResponse
+	72,  // 177: squall.v1.PeerService.Confirm:output_type -> squall.v1.ConfirmResponse
+	74,  // 178: squall.v1.PeerService.Push:output_type -> squall.v1.PushResponse
+	76,  // 179: squall.v1.PeerService.Alarm:output_type -> squall.v1.AlarmResponse
+	78,  // 180: squall.v1.PeerService.Try:output_type -> squall.v1.TryResponse
+	97,  // 181: squall.v1.PeerService.FetchArchived:output_type -> squall.v1.FetchArchivedResponse
+	103, // 182: squall.v1.PeerService.VerifyArchived:output_type -> squall.v1.VerifyArchivedResponse
+	136, // [136:183] is the sub-list for method output_type
+	89,  // [89:136] is the sub-list for method input_type
+	89,  // [89:89] is the sub-list for extension type_name
+	89,  // [89:89] is the sub-list for extension extendee
+	0,   // [0:89] is the sub-list for field type_name
 }
 
 func init() { file_squall_v1_control_proto_init() }
@@ -8452,7 +8606,7 @@ func file_squall_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_squall_v1_control_proto_rawDesc), len(file_squall_v1_control_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   122,
+			NumMessages:   124,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -72,6 +72,7 @@ const (
 	ControlService_Windows_FullMethodName          = "/squall.v1.ControlService/Windows"
 	ControlService_History_FullMethodName          = "/squall.v1.ControlService/History"
 	ControlService_ListDue_FullMethodName          = "/squall.v1.ControlService/ListDue"
+	ControlService_AcceptTime_FullMethodName       = "/squall.v1.ControlService/AcceptTime"
 )
 
 // ControlServiceClient is the client API for ControlService service.
@@ -156,6 +157,8 @@ type ControlServiceClient interface {
 	History(ctx context.Context, in *HistoryRequest, opts ...grpc.CallOption) (*HistoryResponse, error)
 	// ListDue tells when each experiment last passed, by name, in pages.
 	ListDue(ctx context.Context, in *ListDueRequest, opts ...grpc.CallOption) (*ListDueResponse, error)
+	// AcceptTime has schedules go by cluster time though it is in doubt.
+	AcceptTime(ctx context.Context, in *AcceptTimeRequest, opts ...grpc.CallOption) (*AcceptTimeResponse, error)
 }
 
 type controlServiceClient struct {
@@ -645,6 +648,16 @@ func (c *controlServiceClient) ListDue(ctx context.Context, in *ListDueRequest, 
 	return out, nil
 }
 
+func (c *controlServiceClient) AcceptTime(ctx context.Context, in *AcceptTimeRequest, opts ...grpc.CallOption) (*AcceptTimeResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AcceptTimeResponse)
+	err := c.cc.Invoke(ctx, ControlService_AcceptTime_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ControlServiceServer is the server API for ControlService service.
 // All implementations must embed UnimplementedControlServiceServer
 // for forward compatibility.
@@ -727,6 +740,8 @@ type ControlServiceServer interface {
 	History(context.Context, *HistoryRequest) (*HistoryResponse, error)
 	// ListDue tells when each experiment last passed, by name, in pages.
 	ListDue(context.Context, *ListDueRequest) (*ListDueResponse, error)
+	// AcceptTime has schedules go by cluster time though it is in doubt.
+	AcceptTime(context.Context, *AcceptTimeRequest) (*AcceptTimeResponse, error)
 	mustEmbedUnimplementedControlServiceServer()
 }
 
@@ -850,6 +865,9 @@ func (UnimplementedControlServiceServer) History(context.Context, *HistoryReques
 }
 func (UnimplementedControlServiceServer) ListDue(context.Context, *ListDueRequest) (*ListDueResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListDue not implemented")
+}
+func (UnimplementedControlServiceServer) AcceptTime(context.Context, *AcceptTimeRequest) (*AcceptTimeResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AcceptTime not implemented")
 }
 func (UnimplementedControlServiceServer) mustEmbedUnimplementedControlServiceServer() {}
 func (UnimplementedControlServiceServer) testEmbeddedByValue()                        {}
@@ -1479,6 +1497,24 @@ func _ControlService_ListDue_Handler(srv interface{}, ctx context.Context, dec f
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ControlService_AcceptTime_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AcceptTimeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServiceServer).AcceptTime(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ControlService_AcceptTime_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServiceServer).AcceptTime(ctx, req.(*AcceptTimeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // ControlService_ServiceDesc is the grpc.ServiceDesc for ControlService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1593,6 +1629,10 @@ var ControlService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListDue",
 			Handler:    _ControlService_ListDue_Handler,
+		},
+		{
+			MethodName: "AcceptTime",
+			Handler:    _ControlService_AcceptTime_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -641,6 +641,7 @@ type Command struct {
 	//	*Command_SealRuns
 	//	*Command_RecordArchived
 	//	*Command_PruneArchived
+	//	*Command_AcceptTime
 	Kind          isCommand_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -983,6 +984,15 @@ func (x *Command) GetPruneArchived() *PruneArchived {
 	return nil
 }
 
+func (x *Command) GetAcceptTime() *AcceptTime {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_AcceptTime); ok {
+			return x.AcceptTime
+		}
+	}
+	return nil
+}
+
 type isCommand_Kind interface {
 	isCommand_Kind()
 }
@@ -1130,6 +1140,11 @@ type Command_PruneArchived struct {
 	PruneArchived *PruneArchived `protobuf:"bytes,62,opt,name=prune_archived,json=pruneArchived,proto3,oneof"`
 }
 
+type Command_AcceptTime struct {
+	// Cluster time is taken as it is, though it is off the servers' wall clocks.
+	AcceptTime *AcceptTime `protobuf:"bytes,80,opt,name=accept_time,json=acceptTime,proto3,oneof"`
+}
+
 func (*Command_UpdateHosts) isCommand_Kind() {}
 
 func (*Command_AdmitRun) isCommand_Kind() {}
@@ -1191,6 +1206,8 @@ func (*Command_SealRuns) isCommand_Kind() {}
 func (*Command_RecordArchived) isCommand_Kind() {}
 
 func (*Command_PruneArchived) isCommand_Kind() {}
+
+func (*Command_AcceptTime) isCommand_Kind() {}
 
 // Principal is who did something, as certificates say.
 type Principal struct {
@@ -5241,7 +5258,9 @@ type State struct {
 	Experiments       map[string]*KeptExperiment `protobuf:"bytes,30,rep,name=experiments,proto3" json:"experiments,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	Calendars         map[string]*Calendar       `protobuf:"bytes,31,rep,name=calendars,proto3" json:"calendars,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Runs that are sealed, by id, bounded.
-	Archived      map[string]*Archived `protobuf:"bytes,40,rep,name=archived,proto3" json:"archived,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Archived map[string]*Archived `protobuf:"bytes,40,rep,name=archived,proto3" json:"archived,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// How cluster time was accepted; unset where it was not, or is not off any more.
+	AcceptedTime  *AcceptedTime `protobuf:"bytes,80,opt,name=accepted_time,json=acceptedTime,proto3" json:"accepted_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5405,6 +5424,13 @@ func (x *State) GetCalendars() map[string]*Calendar {
 func (x *State) GetArchived() map[string]*Archived {
 	if x != nil {
 		return x.Archived
+	}
+	return nil
+}
+
+func (x *State) GetAcceptedTime() *AcceptedTime {
+	if x != nil {
+		return x.AcceptedTime
 	}
 	return nil
 }
@@ -5953,11 +5979,120 @@ func (x *Calendar) GetPutUnixNanos() int64 {
 	return 0
 }
 
+// AcceptTime has schedules go by cluster time though it is off the servers' wall clocks.
+type AcceptTime struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Cluster time minus their median, as it is accepted; 0 ends what was accepted
+	// before, since they agree again.
+	WallOffNanos  int64 `protobuf:"varint,1,opt,name=wall_off_nanos,json=wallOffNanos,proto3" json:"wall_off_nanos,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AcceptTime) Reset() {
+	*x = AcceptTime{}
+	mi := &file_squall_v1_state_proto_msgTypes[64]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AcceptTime) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AcceptTime) ProtoMessage() {}
+
+func (x *AcceptTime) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[64]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AcceptTime.ProtoReflect.Descriptor instead.
+func (*AcceptTime) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{64}
+}
+
+func (x *AcceptTime) GetWallOffNanos() int64 {
+	if x != nil {
+		return x.WallOffNanos
+	}
+	return 0
+}
+
+// AcceptedTime is who has taken cluster time as it is.
+type AcceptedTime struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Cluster time minus the median of the servers' wall clocks, as it was then.
+	WallOffNanos  int64      `protobuf:"varint,1,opt,name=wall_off_nanos,json=wallOffNanos,proto3" json:"wall_off_nanos,omitempty"`
+	By            *Principal `protobuf:"bytes,2,opt,name=by,proto3" json:"by,omitempty"`
+	AtUnixNanos   int64      `protobuf:"varint,3,opt,name=at_unix_nanos,json=atUnixNanos,proto3" json:"at_unix_nanos,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AcceptedTime) Reset() {
+	*x = AcceptedTime{}
+	mi := &file_squall_v1_state_proto_msgTypes[65]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AcceptedTime) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AcceptedTime) ProtoMessage() {}
+
+func (x *AcceptedTime) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[65]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AcceptedTime.ProtoReflect.Descriptor instead.
+func (*AcceptedTime) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{65}
+}
+
+func (x *AcceptedTime) GetWallOffNanos() int64 {
+	if x != nil {
+		return x.WallOffNanos
+	}
+	return 0
+}
+
+func (x *AcceptedTime) GetBy() *Principal {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
+func (x *AcceptedTime) GetAtUnixNanos() int64 {
+	if x != nil {
+		return x.AtUnixNanos
+	}
+	return 0
+}
+
 var File_squall_v1_state_proto protoreflect.FileDescriptor
 
 const file_squall_v1_state_proto_rawDesc = "" +
 	"\n" +
-	"\x15squall/v1/state.proto\x12\tsquall.v1\x1a\x15squall/v1/agent.proto\x1a\x1asquall/v1/experiment.proto\x1a\x14squall/v1/host.proto\x1a\x12squall/v1/op.proto\x1a\x14squall/v1/plan.proto\"\xdb\x0e\n" +
+	"\x15squall/v1/state.proto\x12\tsquall.v1\x1a\x15squall/v1/agent.proto\x1a\x1asquall/v1/experiment.proto\x1a\x14squall/v1/host.proto\x1a\x12squall/v1/op.proto\x1a\x14squall/v1/plan.proto\"\x95\x0f\n" +
 	"\aCommand\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\"\n" +
 	"\rat_unix_nanos\x18\x02 \x01(\x03R\vatUnixNanos\x12$\n" +
@@ -5996,7 +6131,9 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x0fremove_calendar\x185 \x01(\v2\x19.squall.v1.RemoveCalendarH\x00R\x0eremoveCalendar\x122\n" +
 	"\tseal_runs\x18< \x01(\v2\x13.squall.v1.SealRunsH\x00R\bsealRuns\x12D\n" +
 	"\x0frecord_archived\x18= \x01(\v2\x19.squall.v1.RecordArchivedH\x00R\x0erecordArchived\x12A\n" +
-	"\x0eprune_archived\x18> \x01(\v2\x18.squall.v1.PruneArchivedH\x00R\rpruneArchivedB\x06\n" +
+	"\x0eprune_archived\x18> \x01(\v2\x18.squall.v1.PruneArchivedH\x00R\rpruneArchived\x128\n" +
+	"\vaccept_time\x18P \x01(\v2\x15.squall.v1.AcceptTimeH\x00R\n" +
+	"acceptTimeB\x06\n" +
 	"\x04kind\"\x82\x01\n" +
 	"\tPrincipal\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12#\n" +
@@ -6344,7 +6481,7 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x03act\x18\x04 \x01(\tR\x03act\x12\x16\n" +
 	"\x06object\x18\x05 \x01(\tR\x06object\x12\x16\n" +
 	"\x06result\x18\x06 \x01(\tR\x06result\x12\x12\n" +
-	"\x04hash\x18\a \x01(\fR\x04hash\"\x83\f\n" +
+	"\x04hash\x18\a \x01(\fR\x04hash\"\xc1\f\n" +
 	"\x05State\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x14\n" +
@@ -6370,7 +6507,8 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x13restored_unix_nanos\x18\x14 \x01(\x03R\x11restoredUnixNanos\x12C\n" +
 	"\vexperiments\x18\x1e \x03(\v2!.squall.v1.State.ExperimentsEntryR\vexperiments\x12=\n" +
 	"\tcalendars\x18\x1f \x03(\v2\x1f.squall.v1.State.CalendarsEntryR\tcalendars\x12:\n" +
-	"\barchived\x18( \x03(\v2\x1e.squall.v1.State.ArchivedEntryR\barchived\x1aO\n" +
+	"\barchived\x18( \x03(\v2\x1e.squall.v1.State.ArchivedEntryR\barchived\x12<\n" +
+	"\raccepted_time\x18P \x01(\v2\x17.squall.v1.AcceptedTimeR\facceptedTime\x1aO\n" +
 	"\n" +
 	"HostsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12+\n" +
@@ -6431,7 +6569,14 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\btimezone\x18\x02 \x01(\tR\btimezone\x12\x12\n" +
 	"\x04days\x18\x03 \x03(\tR\x04days\x12$\n" +
 	"\x02by\x18\x04 \x01(\v2\x14.squall.v1.PrincipalR\x02by\x12$\n" +
-	"\x0eput_unix_nanos\x18\x05 \x01(\x03R\fputUnixNanos*L\n" +
+	"\x0eput_unix_nanos\x18\x05 \x01(\x03R\fputUnixNanos\"2\n" +
+	"\n" +
+	"AcceptTime\x12$\n" +
+	"\x0ewall_off_nanos\x18\x01 \x01(\x03R\fwallOffNanos\"~\n" +
+	"\fAcceptedTime\x12$\n" +
+	"\x0ewall_off_nanos\x18\x01 \x01(\x03R\fwallOffNanos\x12$\n" +
+	"\x02by\x18\x02 \x01(\v2\x14.squall.v1.PrincipalR\x02by\x12\"\n" +
+	"\rat_unix_nanos\x18\x03 \x01(\x03R\vatUnixNanos*L\n" +
 	"\x04Role\x12\x14\n" +
 	"\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vROLE_SERVER\x10\x01\x12\x0e\n" +
@@ -6518,7 +6663,7 @@ func file_squall_v1_state_proto_rawDescGZIP() []byte {
 }
 
 var file_squall_v1_state_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
-var file_squall_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 78)
+var file_squall_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 80)
 var file_squall_v1_state_proto_goTypes = []any{
 	(Role)(0),                 // 0: squall.v1.Role
 	(SlotOutcome)(0),          // 1: squall.v1.SlotOutcome
@@ -6593,31 +6738,33 @@ var file_squall_v1_state_proto_goTypes = []any{
 	(*PutCalendar)(nil),       // 70: squall.v1.PutCalendar
 	(*RemoveCalendar)(nil),    // 71: squall.v1.RemoveCalendar
 	(*Calendar)(nil),          // 72: squall.v1.Calendar
-	nil,                       // 73: squall.v1.PutSchedule.AimEntry
-	nil,                       // 74: squall.v1.Scheduled.AimEntry
-	nil,                       // 75: squall.v1.Run.EnteredUnixNanosEntry
-	nil,                       // 76: squall.v1.Run.StepsEntry
-	nil,                       // 77: squall.v1.StepHosts.HostsEntry
-	nil,                       // 78: squall.v1.StepHosts.TokenUnixNanosEntry
-	nil,                       // 79: squall.v1.State.HostsEntry
-	nil,                       // 80: squall.v1.State.RunsEntry
-	nil,                       // 81: squall.v1.State.OrderIndexEntry
-	nil,                       // 82: squall.v1.State.HaltIndexEntry
-	nil,                       // 83: squall.v1.State.SchedulesEntry
-	nil,                       // 84: squall.v1.State.ExperimentsEntry
-	nil,                       // 85: squall.v1.State.CalendarsEntry
-	nil,                       // 86: squall.v1.State.ArchivedEntry
-	(*Host)(nil),              // 87: squall.v1.Host
-	(*Damage)(nil),            // 88: squall.v1.Damage
-	(*Experiment)(nil),        // 89: squall.v1.Experiment
-	(*Plan)(nil),              // 90: squall.v1.Plan
-	(*StepStatus)(nil),        // 91: squall.v1.StepStatus
-	(*Window)(nil),            // 92: squall.v1.Window
-	(*Guardrails)(nil),        // 93: squall.v1.Guardrails
-	(*Problem)(nil),           // 94: squall.v1.Problem
-	(*StepKey)(nil),           // 95: squall.v1.StepKey
-	(*HaltLatch)(nil),         // 96: squall.v1.HaltLatch
-	(*ZoneRole)(nil),          // 97: squall.v1.ZoneRole
+	(*AcceptTime)(nil),        // 73: squall.v1.AcceptTime
+	(*AcceptedTime)(nil),      // 74: squall.v1.AcceptedTime
+	nil,                       // 75: squall.v1.PutSchedule.AimEntry
+	nil,                       // 76: squall.v1.Scheduled.AimEntry
+	nil,                       // 77: squall.v1.Run.EnteredUnixNanosEntry
+	nil,                       // 78: squall.v1.Run.StepsEntry
+	nil,                       // 79: squall.v1.StepHosts.HostsEntry
+	nil,                       // 80: squall.v1.StepHosts.TokenUnixNanosEntry
+	nil,                       // 81: squall.v1.State.HostsEntry
+	nil,                       // 82: squall.v1.State.RunsEntry
+	nil,                       // 83: squall.v1.State.OrderIndexEntry
+	nil,                       // 84: squall.v1.State.HaltIndexEntry
+	nil,                       // 85: squall.v1.State.SchedulesEntry
+	nil,                       // 86: squall.v1.State.ExperimentsEntry
+	nil,                       // 87: squall.v1.State.CalendarsEntry
+	nil,                       // 88: squall.v1.State.ArchivedEntry
+	(*Host)(nil),              // 89: squall.v1.Host
+	(*Damage)(nil),            // 90: squall.v1.Damage
+	(*Experiment)(nil),        // 91: squall.v1.Experiment
+	(*Plan)(nil),              // 92: squall.v1.Plan
+	(*StepStatus)(nil),        // 93: squall.v1.StepStatus
+	(*Window)(nil),            // 94: squall.v1.Window
+	(*Guardrails)(nil),        // 95: squall.v1.Guardrails
+	(*Problem)(nil),           // 96: squall.v1.Problem
+	(*StepKey)(nil),           // 97: squall.v1.StepKey
+	(*HaltLatch)(nil),         // 98: squall.v1.HaltLatch
+	(*ZoneRole)(nil),          // 99: squall.v1.ZoneRole
 }
 var file_squall_v1_state_proto_depIdxs = []int32{
 	10,  // 0: squall.v1.Command.by:type_name -> squall.v1.Principal
@@ -6652,120 +6799,123 @@ var file_squall_v1_state_proto_depIdxs = []int32{
 	46,  // 29: squall.v1.Command.seal_runs:type_name -> squall.v1.SealRuns
 	47,  // 30: squall.v1.Command.record_archived:type_name -> squall.v1.RecordArchived
 	48,  // 31: squall.v1.Command.prune_archived:type_name -> squall.v1.PruneArchived
-	0,   // 32: squall.v1.Principal.role:type_name -> squall.v1.Role
-	12,  // 33: squall.v1.UpdateHosts.hosts:type_name -> squall.v1.HostUpdate
-	87,  // 34: squall.v1.HostUpdate.host:type_name -> squall.v1.Host
-	61,  // 35: squall.v1.HostUpdate.conflict:type_name -> squall.v1.HostConflict
-	88,  // 36: squall.v1.HostUpdate.damage:type_name -> squall.v1.Damage
-	89,  // 37: squall.v1.AdmitRun.experiment:type_name -> squall.v1.Experiment
-	90,  // 38: squall.v1.AdmitRun.plan:type_name -> squall.v1.Plan
-	14,  // 39: squall.v1.AdmitRun.slot:type_name -> squall.v1.SlotRef
-	89,  // 40: squall.v1.PutSchedule.experiment:type_name -> squall.v1.Experiment
-	73,  // 41: squall.v1.PutSchedule.aim:type_name -> squall.v1.PutSchedule.AimEntry
-	67,  // 42: squall.v1.PutSchedule.pin:type_name -> squall.v1.Pin
-	14,  // 43: squall.v1.PassSlot.slot:type_name -> squall.v1.SlotRef
-	1,   // 44: squall.v1.PassSlot.outcome:type_name -> squall.v1.SlotOutcome
-	14,  // 45: squall.v1.HoldSlot.slot:type_name -> squall.v1.SlotRef
-	14,  // 46: squall.v1.SlotRetry.slot:type_name -> squall.v1.SlotRef
-	89,  // 47: squall.v1.Scheduled.experiment:type_name -> squall.v1.Experiment
-	74,  // 48: squall.v1.Scheduled.aim:type_name -> squall.v1.Scheduled.AimEntry
-	10,  // 49: squall.v1.Scheduled.by:type_name -> squall.v1.Principal
-	23,  // 50: squall.v1.Scheduled.history:type_name -> squall.v1.SlotRecord
-	10,  // 51: squall.v1.Scheduled.paused_by:type_name -> squall.v1.Principal
-	21,  // 52: squall.v1.Scheduled.retry:type_name -> squall.v1.SlotRetry
-	20,  // 53: squall.v1.Scheduled.held:type_name -> squall.v1.SlotHold
-	67,  // 54: squall.v1.Scheduled.pin:type_name -> squall.v1.Pin
-	72,  // 55: squall.v1.Scheduled.calendars:type_name -> squall.v1.Calendar
-	1,   // 56: squall.v1.SlotRecord.outcome:type_name -> squall.v1.SlotOutcome
-	3,   // 57: squall.v1.SlotRecord.verdict:type_name -> squall.v1.Verdict
-	2,   // 58: squall.v1.EndRun.cause:type_name -> squall.v1.EndCause
-	3,   // 59: squall.v1.Finish.verdict:type_name -> squall.v1.Verdict
-	30,  // 60: squall.v1.Finish.findings:type_name -> squall.v1.Finding
-	4,   // 61: squall.v1.Finding.kind:type_name -> squall.v1.FindingKind
-	5,   // 62: squall.v1.Finding.state:type_name -> squall.v1.FindingState
-	33,  // 63: squall.v1.Finding.basis:type_name -> squall.v1.Basis
-	34,  // 64: squall.v1.Finding.gap:type_name -> squall.v1.Gap
-	31,  // 65: squall.v1.Finding.worst:type_name -> squall.v1.Extreme
-	32,  // 66: squall.v1.Finding.took:type_name -> squall.v1.Took
-	91,  // 67: squall.v1.RecordSteps.steps:type_name -> squall.v1.StepStatus
-	92,  // 68: squall.v1.RecordWindows.windows:type_name -> squall.v1.Window
-	93,  // 69: squall.v1.SetGuardrails.guardrails:type_name -> squall.v1.Guardrails
-	53,  // 70: squall.v1.SealRuns.runs:type_name -> squall.v1.RunSummary
-	49,  // 71: squall.v1.RecordArchived.runs:type_name -> squall.v1.Kept
-	53,  // 72: squall.v1.Archived.summary:type_name -> squall.v1.RunSummary
-	94,  // 73: squall.v1.Outcome.refused:type_name -> squall.v1.Problem
-	89,  // 74: squall.v1.Run.experiment:type_name -> squall.v1.Experiment
-	90,  // 75: squall.v1.Run.plan:type_name -> squall.v1.Plan
-	10,  // 76: squall.v1.Run.by:type_name -> squall.v1.Principal
-	6,   // 77: squall.v1.Run.state:type_name -> squall.v1.RunState
-	75,  // 78: squall.v1.Run.entered_unix_nanos:type_name -> squall.v1.Run.EnteredUnixNanosEntry
-	2,   // 79: squall.v1.Run.end_cause:type_name -> squall.v1.EndCause
-	76,  // 80: squall.v1.Run.steps:type_name -> squall.v1.Run.StepsEntry
-	3,   // 81: squall.v1.Run.verdict:type_name -> squall.v1.Verdict
-	30,  // 82: squall.v1.Run.findings:type_name -> squall.v1.Finding
-	58,  // 83: squall.v1.Run.events:type_name -> squall.v1.Event
-	56,  // 84: squall.v1.Run.totals:type_name -> squall.v1.ProbeTotal
-	10,  // 85: squall.v1.Run.ended_by:type_name -> squall.v1.Principal
-	14,  // 86: squall.v1.Run.slot:type_name -> squall.v1.SlotRef
-	6,   // 87: squall.v1.RunSummary.state:type_name -> squall.v1.RunState
-	3,   // 88: squall.v1.RunSummary.verdict:type_name -> squall.v1.Verdict
-	10,  // 89: squall.v1.RunSummary.by:type_name -> squall.v1.Principal
-	7,   // 90: squall.v1.RunSummary.place:type_name -> squall.v1.RunPlace
-	14,  // 91: squall.v1.RunSummary.slot:type_name -> squall.v1.SlotRef
-	2,   // 92: squall.v1.RunSummary.end_cause:type_name -> squall.v1.EndCause
-	54,  // 93: squall.v1.RunSummary.figures:type_name -> squall.v1.RunFigures
-	32,  // 94: squall.v1.RunFigures.failover:type_name -> squall.v1.Took
-	32,  // 95: squall.v1.RunFigures.recovery:type_name -> squall.v1.Took
-	55,  // 96: squall.v1.RunFigures.expect:type_name -> squall.v1.ExpectFigure
-	5,   // 97: squall.v1.ExpectFigure.state:type_name -> squall.v1.FindingState
-	31,  // 98: squall.v1.ExpectFigure.worst:type_name -> squall.v1.Extreme
-	92,  // 99: squall.v1.ProbeTotal.total:type_name -> squall.v1.Window
-	92,  // 100: squall.v1.ProbeTotal.worst:type_name -> squall.v1.Window
-	77,  // 101: squall.v1.StepHosts.hosts:type_name -> squall.v1.StepHosts.HostsEntry
-	78,  // 102: squall.v1.StepHosts.token_unix_nanos:type_name -> squall.v1.StepHosts.TokenUnixNanosEntry
-	8,   // 103: squall.v1.Event.kind:type_name -> squall.v1.EventKind
-	91,  // 104: squall.v1.Event.step:type_name -> squall.v1.StepStatus
-	6,   // 105: squall.v1.Event.state:type_name -> squall.v1.RunState
-	3,   // 106: squall.v1.Event.verdict:type_name -> squall.v1.Verdict
-	87,  // 107: squall.v1.Registered.host:type_name -> squall.v1.Host
-	95,  // 108: squall.v1.Registered.strays:type_name -> squall.v1.StepKey
-	60,  // 109: squall.v1.Registered.open:type_name -> squall.v1.OpenStep
-	61,  // 110: squall.v1.Registered.conflict:type_name -> squall.v1.HostConflict
-	88,  // 111: squall.v1.Registered.damage:type_name -> squall.v1.Damage
-	10,  // 112: squall.v1.AuditRecord.by:type_name -> squall.v1.Principal
-	79,  // 113: squall.v1.State.hosts:type_name -> squall.v1.State.HostsEntry
-	80,  // 114: squall.v1.State.runs:type_name -> squall.v1.State.RunsEntry
-	92,  // 115: squall.v1.State.windows:type_name -> squall.v1.Window
-	96,  // 116: squall.v1.State.halt:type_name -> squall.v1.HaltLatch
-	93,  // 117: squall.v1.State.guardrails:type_name -> squall.v1.Guardrails
-	64,  // 118: squall.v1.State.applied:type_name -> squall.v1.AppliedCommand
-	62,  // 119: squall.v1.State.audit:type_name -> squall.v1.AuditRecord
-	81,  // 120: squall.v1.State.order_index:type_name -> squall.v1.State.OrderIndexEntry
-	82,  // 121: squall.v1.State.halt_index:type_name -> squall.v1.State.HaltIndexEntry
-	83,  // 122: squall.v1.State.schedules:type_name -> squall.v1.State.SchedulesEntry
-	84,  // 123: squall.v1.State.experiments:type_name -> squall.v1.State.ExperimentsEntry
-	85,  // 124: squall.v1.State.calendars:type_name -> squall.v1.State.CalendarsEntry
-	86,  // 125: squall.v1.State.archived:type_name -> squall.v1.State.ArchivedEntry
-	51,  // 126: squall.v1.AppliedCommand.outcome:type_name -> squall.v1.Outcome
-	69,  // 127: squall.v1.KeptExperiment.versions:type_name -> squall.v1.ExperimentVersion
-	10,  // 128: squall.v1.ExperimentVersion.by:type_name -> squall.v1.Principal
-	72,  // 129: squall.v1.PutCalendar.calendar:type_name -> squall.v1.Calendar
-	10,  // 130: squall.v1.Calendar.by:type_name -> squall.v1.Principal
-	97,  // 131: squall.v1.PutSchedule.AimEntry.value:type_name -> squall.v1.ZoneRole
-	97,  // 132: squall.v1.Scheduled.AimEntry.value:type_name -> squall.v1.ZoneRole
-	57,  // 133: squall.v1.Run.StepsEntry.value:type_name -> squall.v1.StepHosts
-	91,  // 134: squall.v1.StepHosts.HostsEntry.value:type_name -> squall.v1.StepStatus
-	59,  // 135: squall.v1.State.HostsEntry.value:type_name -> squall.v1.Registered
-	52,  // 136: squall.v1.State.RunsEntry.value:type_name -> squall.v1.Run
-	22,  // 137: squall.v1.State.SchedulesEntry.value:type_name -> squall.v1.Scheduled
-	68,  // 138: squall.v1.State.ExperimentsEntry.value:type_name -> squall.v1.KeptExperiment
-	72,  // 139: squall.v1.State.CalendarsEntry.value:type_name -> squall.v1.Calendar
-	50,  // 140: squall.v1.State.ArchivedEntry.value:type_name -> squall.v1.Archived
-	141, // [141:141] is the sub-list for method output_type
-	141, // [141:141] is the sub-list for method input_type
-	141, // [141:141] is the sub-list for extension type_name
-	141, // [141:141] is the sub-list for extension extendee
-	0,   // [0:141] is the sub-list for field type_name
+	73,  // 32: squall.v1.Command.accept_time:type_name -> squall.v1.AcceptTime
+	0,   // 33: squall.v1.Principal.role:type_name -> squall.v1.Role
+	12,  // 34: squall.v1.UpdateHosts.hosts:type_name -> squall.v1.HostUpdate
+	89,  // 35: squall.v1.HostUpdate.host:type_name -> squall.v1.Host
+	61,  // 36: squall.v1.HostUpdate.conflict:type_name -> squall.v1.HostConflict
+	90,  // 37: squall.v1.HostUpdate.damage:type_name -> squall.v1.Damage
+	91,  // 38: squall.v1.AdmitRun.experiment:type_name -> squall.v1.Experiment
+	92,  // 39: squall.v1.AdmitRun.plan:type_name -> squall.v1.Plan
+	14,  // 40: squall.v1.AdmitRun.slot:type_name -> squall.v1.SlotRef
+	91,  // 41: squall.v1.PutSchedule.experiment:type_name -> squall.v1.Experiment
+	75,  // 42: squall.v1.PutSchedule.aim:type_name -> squall.v1.PutSchedule.AimEntry
+	67,  // 43: squall.v1.PutSchedule.pin:type_name -> squall.v1.Pin
+	14,  // 44: squall.v1.PassSlot.slot:type_name -> squall.v1.SlotRef
+	1,   // 45: squall.v1.PassSlot.outcome:type_name -> squall.v1.SlotOutcome
+	14,  // 46: squall.v1.HoldSlot.slot:type_name -> squall.v1.SlotRef
+	14,  // 47: squall.v1.SlotRetry.slot:type_name -> squall.v1.SlotRef
+	91,  // 48: squall.v1.Scheduled.experiment:type_name -> squall.v1.Experiment
+	76,  // 49: squall.v1.Scheduled.aim:type_name -> squall.v1.Scheduled.AimEntry
+	10,  // 50: squall.v1.Scheduled.by:type_name -> squall.v1.Principal
+	23,  // 51: squall.v1.Scheduled.history:type_name -> squall.v1.SlotRecord
+	10,  // 52: squall.v1.Scheduled.paused_by:type_name -> squall.v1.Principal
+	21,  // 53: squall.v1.Scheduled.retry:type_name -> squall.v1.SlotRetry
+	20,  // 54: squall.v1.Scheduled.held:type_name -> squall.v1.SlotHold
+	67,  // 55: squall.v1.Scheduled.pin:type_name -> squall.v1.Pin
+	72,  // 56: squall.v1.Scheduled.calendars:type_name -> squall.v1.Calendar
+	1,   // 57: squall.v1.SlotRecord.outcome:type_name -> squall.v1.SlotOutcome
+	3,   // 58: squall.v1.SlotRecord.verdict:type_name -> squall.v1.Verdict
+	2,   // 59: squall.v1.EndRun.cause:type_name -> squall.v1.EndCause
+	3,   // 60: squall.v1.Finish.verdict:type_name -> squall.v1.Verdict
+	30,  // 61: squall.v1.Finish.findings:type_name -> squall.v1.Finding
+	4,   // 62: squall.v1.Finding.kind:type_name -> squall.v1.FindingKind
+	5,   // 63: squall.v1.Finding.state:type_name -> squall.v1.FindingState
+	33,  // 64: squall.v1.Finding.basis:type_name -> squall.v1.Basis
+	34,  // 65: squall.v1.Finding.gap:type_name -> squall.v1.Gap
+	31,  // 66: squall.v1.Finding.worst:type_name -> squall.v1.Extreme
+	32,  // 67: squall.v1.Finding.took:type_name -> squall.v1.Took
+	93,  // 68: squall.v1.RecordSteps.steps:type_name -> squall.v1.StepStatus
+	94,  // 69: squall.v1.RecordWindows.windows:type_name -> squall.v1.Window
+	95,  // 70: squall.v1.SetGuardrails.guardrails:type_name -> squall.v1.Guardrails
+	53,  // 71: squall.v1.SealRuns.runs:type_name -> squall.v1.RunSummary
+	49,  // 72: squall.v1.RecordArchived.runs:type_name -> squall.v1.Kept
+	53,  // 73: squall.v1.Archived.summary:type_name -> squall.v1.RunSummary
+	96,  // 74: squall.v1.Outcome.refused:type_name -> squall.v1.Problem
+	91,  // 75: squall.v1.Run.experiment:type_name -> squall.v1.Experiment
+	92,  // 76: squall.v1.Run.plan:type_name -> squall.v1.Plan
+	10,  // 77: squall.v1.Run.by:type_name -> squall.v1.Principal
+	6,   // 78: squall.v1.Run.state:type_name -> squall.v1.RunState
+	77,  // 79: squall.v1.Run.entered_unix_nanos:type_name -> squall.v1.Run.EnteredUnixNanosEntry
+	2,   // 80: squall.v1.Run.end_cause:type_name -> squall.v1.EndCause
+	78,  // 81: squall.v1.Run.steps:type_name -> squall.v1.Run.StepsEntry
+	3,   // 82: squall.v1.Run.verdict:type_name -> squall.v1.Verdict
+	30,  // 83: squall.v1.Run.findings:type_name -> squall.v1.Finding
+	58,  // 84: squall.v1.Run.events:type_name -> squall.v1.Event
+	56,  // 85: squall.v1.Run.totals:type_name -> squall.v1.ProbeTotal
+	10,  // 86: squall.v1.Run.ended_by:type_name -> squall.v1.Principal
+	14,  // 87: squall.v1.Run.slot:type_name -> squall.v1.SlotRef
+	6,   // 88: squall.v1.RunSummary.state:type_name -> squall.v1.RunState
+	3,   // 89: squall.v1.RunSummary.verdict:type_name -> squall.v1.Verdict
+	10,  // 90: squall.v1.RunSummary.by:type_name -> squall.v1.Principal
+	7,   // 91: squall.v1.RunSummary.place:type_name -> squall.v1.RunPlace
+	14,  // 92: squall.v1.RunSummary.slot:type_name -> squall.v1.SlotRef
+	2,   // 93: squall.v1.RunSummary.end_cause:type_name -> squall.v1.EndCause
+	54,  // 94: squall.v1.RunSummary.figures:type_name -> squall.v1.RunFigures
+	32,  // 95: squall.v1.RunFigures.failover:type_name -> squall.v1.Took
+	32,  // 96: squall.v1.RunFigures.recovery:type_name -> squall.v1.Took
+	55,  // 97: squall.v1.RunFigures.expect:type_name -> squall.v1.ExpectFigure
+	5,   // 98: squall.v1.ExpectFigure.state:type_name -> squall.v1.FindingState
+	31,  // 99: squall.v1.ExpectFigure.worst:type_name -> squall.v1.Extreme
+	94,  // 100: squall.v1.ProbeTotal.total:type_name -> squall.v1.Window
+	94,  // 101: squall.v1.ProbeTotal.worst:type_name -> squall.v1.Window
+	79,  // 102: squall.v1.StepHosts.hosts:type_name -> squall.v1.StepHosts.HostsEntry
+	80,  // 103: squall.v1.StepHosts.token_unix_nanos:type_name -> squall.v1.StepHosts.TokenUnixNanosEntry
+	8,   // 104: squall.v1.Event.kind:type_name -> squall.v1.EventKind
+	93,  // 105: squall.v1.Event.step:type_name -> squall.v1.StepStatus
+	6,   // 106: squall.v1.Event.state:type_name -> squall.v1.RunState
+	3,   // 107: squall.v1.Event.verdict:type_name -> squall.v1.Verdict
+	89,  // 108: squall.v1.Registered.host:type_name -> squall.v1.Host
+	97,  // 109: squall.v1.Registered.strays:type_name -> squall.v1.StepKey
+	60,  // 110: squall.v1.Registered.open:type_name -> squall.v1.OpenStep
+	61,  // 111: squall.v1.Registered.conflict:type_name -> squall.v1.HostConflict
+	90,  // 112: squall.v1.Registered.damage:type_name -> squall.v1.Damage
+	10,  // 113: squall.v1.AuditRecord.by:type_name -> squall.v1.Principal
+	81,  // 114: squall.v1.State.hosts:type_name -> squall.v1.State.HostsEntry
+	82,  // 115: squall.v1.State.runs:type_name -> squall.v1.State.RunsEntry
+	94,  // 116: squall.v1.State.windows:type_name -> squall.v1.Window
+	98,  // 117: squall.v1.State.halt:type_name -> squall.v1.HaltLatch
+	95,  // 118: squall.v1.State.guardrails:type_name -> squall.v1.Guardrails
+	64,  // 119: squall.v1.State.applied:type_name -> squall.v1.AppliedCommand
+	62,  // 120: squall.v1.State.audit:type_name -> squall.v1.AuditRecord
+	83,  // 121: squall.v1.State.order_index:type_name -> squall.v1.State.OrderIndexEntry
+	84,  // 122: squall.v1.State.halt_index:type_name -> squall.v1.State.HaltIndexEntry
+	85,  // 123: squall.v1.State.schedules:type_name -> squall.v1.State.SchedulesEntry
+	86,  // 124: squall.v1.State.experiments:type_name -> squall.v1.State.ExperimentsEntry
+	87,  // 125: squall.v1.State.calendars:type_name -> squall.v1.State.CalendarsEntry
+	88,  // 126: squall.v1.State.archived:type_name -> squall.v1.State.ArchivedEntry
+	74,  // 127: squall.v1.State.accepted_time:type_name -> squall.v1.AcceptedTime
+	51,  // 128: squall.v1.AppliedCommand.outcome:type_name -> squall.v1.Outcome
+	69,  // 129: squall.v1.KeptExperiment.versions:type_name -> squall.v1.ExperimentVersion
+	10,  // 130: squall.v1.ExperimentVersion.by:type_name -> squall.v1.Principal
+	72,  // 131: squall.v1.PutCalendar.calendar:type_name -> squall.v1.Calendar
+	10,  // 132: squall.v1.Calendar.by:type_name -> squall.v1.Principal
+	10,  // 133: squall.v1.AcceptedTime.by:type_name -> squall.v1.Principal
+	99,  // 134: squall.v1.PutSchedule.AimEntry.value:type_name -> squall.v1.ZoneRole
+	99,  // 135: squall.v1.Scheduled.AimEntry.value:type_name -> squall.v1.ZoneRole
+	57,  // 136: squall.v1.Run.StepsEntry.value:type_name -> squall.v1.StepHosts
+	93,  // 137: squall.v1.StepHosts.HostsEntry.value:type_name -> squall.v1.StepStatus
+	59,  // 138: squall.v1.State.HostsEntry.value:type_name -> squall.v1.Registered
+	52,  // 139: squall.v1.State.RunsEntry.value:type_name -> squall.v1.Run
+	22,  // 140: squall.v1.State.SchedulesEntry.value:type_name -> squall.v1.Scheduled
+	68,  // 141: squall.v1.State.ExperimentsEntry.value:type_name -> squall.v1.KeptExperiment
+	72,  // 142: squall.v1.State.CalendarsEntry.value:type_name -> squall.v1.Calendar
+	50,  // 143: squall.v1.State.ArchivedEntry.value:type_name -> squall.v1.Archived
+	144, // [144:144] is the sub-list for method output_type
+	144, // [144:144] is the sub-list for method input_type
+	144, // [144:144] is the sub-list for extension type_name
+	144, // [144:144] is the sub-list for extension extendee
+	0,   // [0:144] is the sub-list for field type_name
 }
 
 func init() { file_squall_v1_state_proto_init() }
@@ -6810,6 +6960,7 @@ func file_squall_v1_state_proto_init() {
 		(*Command_SealRuns)(nil),
 		(*Command_RecordArchived)(nil),
 		(*Command_PruneArchived)(nil),
+		(*Command_AcceptTime)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -6817,7 +6968,7 @@ func file_squall_v1_state_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_squall_v1_state_proto_rawDesc), len(file_squall_v1_state_proto_rawDesc)),
 			NumEnums:      9,
-			NumMessages:   78,
+			NumMessages:   80,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
