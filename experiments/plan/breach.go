@@ -8,23 +8,17 @@ import pb "squall/proto/squall/v1"
 // Others count with what they hold at this moment, so that nothing that admission
 // let in together is a breach.
 func Breach(run string, w World) *pb.Problem {
-	r := w.registry()
-	b := &blast{registry: r, fresh: &harm{}, tallies: map[string]map[string]int{}, counts: map[string]*headcount{}}
-	var own Active
-	for _, a := range w.Active {
-		if a.Run == run {
-			own, b.fresh = a, a.ahead(r, w.NowUnixNanos)
-		} else if h := a.present(r, w.NowUnixNanos); len(h.hosts) > 0 {
-			b.held = append(b.held, h)
-		}
-	}
+	own, b := w.active(run), w.blastOf(run, "")
 	l := &limiter{plan: own.Plan, blast: b, judged: b.fresh, scope: b.fresh.environments}
 	l.limits(own.Guardrails)
 	l.cluster(w.Guardrails)
-	if len(l.found) == 0 {
-		return nil
+	if len(l.found) > 0 {
+		return &pb.Problem{Message: l.found[0].message, Fix: l.found[0].fix, Refusal: l.found[0].why}
 	}
-	return &pb.Problem{Message: l.found[0].message, Fix: l.found[0].fix, Refusal: l.found[0].why}
+	if o := GuardBreach(run, w); o != nil {
+		return &pb.Problem{Message: o.GetMessage(), Fix: o.GetFix(), Refusal: pb.Refusal_REFUSAL_GUARDRAIL}
+	}
+	return nil
 }
 
 // ahead is what a run has not let go of yet.

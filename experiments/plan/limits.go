@@ -98,6 +98,7 @@ func judged(p *pb.Plan, file *pb.Guardrails, w World) ([]refusal, []*pb.Headroom
 	l.runtime(file)
 	l.cluster(w.Guardrails)
 	l.others()
+	l.opinions(opinionsOn(p, w, b))
 	l.servers(newBlast(p, file, w, stepOnServer))
 	return append(l.found, conflicts(p, w)...), l.headroom
 }

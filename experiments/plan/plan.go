@@ -37,6 +37,14 @@ type World struct {
 	Barred []string
 	// Damaged are hosts whose journal was damaged, which nobody has confirmed, sorted.
 	Damaged []string
+	// Guards are the guardrails of the cluster that have names, in the order of those.
+	Guards []*pb.Guard
+	// Exceptions let plans and files past guards, by their digests.
+	Exceptions map[string]*pb.GuardException
+	// FileDigest is the SHA-256 of the file, in hex; empty where there is none.
+	FileDigest string
+	// Past are runs that are over and may matter to guards all the same.
+	Past []Past
 	// Command says that no file stands behind the experiment: it can't mean the control servers.
 	Command bool
 }
@@ -64,6 +72,17 @@ type Active struct {
 	Over func(On) bool
 	// Claims are the plan's, by resource; nil where nobody keeps an index.
 	Claims map[string][]*pb.Claim
+	// FileDigest is the SHA-256 of its file, in hex; empty where it has none.
+	FileDigest string
+	// Excepted are the guards that it was let past, by name.
+	Excepted []string
+}
+
+// Past is a run that has fired and is over.
+type Past struct {
+	Active
+	// EndUnixNanos is when it was over.
+	EndUnixNanos int64
 }
 
 // On is a step on a host.
@@ -114,9 +133,9 @@ func Make(e *pb.Experiment, src Source, w World) *pb.Plan {
 	m.ask()
 	m.show()
 	m.compression()
+	m.p.Digest = digest(m.e, m.p) // which exceptions go by
 	m.admit()
 	m.p.Defaults = defaults(e, m.e)
-	m.p.Digest = digest(m.e, m.p)
 	inOrder(m.p.GetProblems())
 	inOrder(m.p.GetWarnings())
 	return m.p

@@ -24,10 +24,12 @@ type Registry struct {
 // populace is the hosts of an environment that are connected and carry its
 // workloads. Where nobody there has declared any, every connected host counts.
 type populace struct {
-	serve bool // only hosts that carry workloads count
-	hosts int
-	zones map[string]bool
-	roles map[string]int // connected hosts of each role, whatever they carry
+	serve  bool // only hosts that carry workloads count
+	hosts  int
+	zones  map[string]bool
+	roles  map[string]int // connected hosts of each role, whatever they carry
+	known  map[string]int // hosts of each role, lost ones included
+	inZone map[string]int // hosts that count in each zone
 }
 
 // counts tells whether a host is one of them.
@@ -40,7 +42,7 @@ func NewRegistry(hosts []*pb.Host) *Registry {
 		r.hosts[h.GetName()] = h
 		env := r.environments[environment(h)]
 		if env == nil {
-			env = &populace{zones: map[string]bool{}, roles: map[string]int{}}
+			env = &populace{zones: map[string]bool{}, roles: map[string]int{}, known: map[string]int{}, inZone: map[string]int{}}
 			r.environments[environment(h)] = env
 		}
 		env.serve = env.serve || serves(h)
@@ -55,16 +57,17 @@ func NewRegistry(hosts []*pb.Host) *Registry {
 }
 
 func (p *populace) add(h *pb.Host) {
-	if !connected(h) {
-		return
-	}
 	for i, role := range h.GetRole() {
-		if !slices.Contains(h.GetRole()[:i], role) {
+		if slices.Contains(h.GetRole()[:i], role) {
+			continue
+		}
+		if p.known[role]++; connected(h) {
 			p.roles[role]++
 		}
 	}
 	if p.counts(h) {
 		p.hosts++
+		p.inZone[h.GetZone()]++
 		p.zones[h.GetZone()] = true
 	}
 }
@@ -83,6 +86,9 @@ func serves(h *pb.Host) bool {
 		return w.GetRole() != clientRole
 	}) && !slices.Contains(h.GetRole(), clientRole)
 }
+
+// Environment is the one that a host belongs to.
+func Environment(h *pb.Host) string { return environment(h) }
 
 func environment(h *pb.Host) string { return cmp.Or(h.GetEnvironment(), "default") }
 

@@ -30,6 +30,8 @@ const (
 	// Schedule is what begins runs by the calendar: schedules, the files that they
 	// pin, and calendars.
 	Schedule Object = "schedule"
+	// Guard is the guardrails of the cluster, and exceptions to them.
+	Guard Object = "guard"
 )
 
 // Rule is what holds for a method.
@@ -92,6 +94,13 @@ var rules = map[string]Rule{
 	pb.ControlService_History_FullMethodName:    {Roles: people, Object: Reading},
 	pb.ControlService_ListDue_FullMethodName:    {Roles: people, Object: Reading},
 	pb.ControlService_AcceptTime_FullMethodName: {Roles: people, Object: Cluster},
+
+	pb.ControlService_SetGuard_FullMethodName:            {Roles: people, Object: Guard},
+	pb.ControlService_RemoveGuard_FullMethodName:         {Roles: people, Object: Guard},
+	pb.ControlService_ListGuards_FullMethodName:          {Roles: people, Object: Reading},
+	pb.ControlService_ExplainGuards_FullMethodName:       {Roles: people, Object: Reading},
+	pb.ControlService_ExceptGuards_FullMethodName:        {Roles: people, Object: Guard},
+	pb.ControlService_ListGuardExceptions_FullMethodName: {Roles: people, Object: Reading},
 
 	pb.PeerService_Propose_FullMethodName:        {Roles: servers, Object: Cluster, Mends: true},
 	pb.PeerService_ProposeLarge_FullMethodName:   {Roles: servers, Object: Cluster, Mends: true},

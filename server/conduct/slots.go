@@ -274,7 +274,7 @@ func (b *booking) admission() *pb.AdmitRun {
 	if b.try > 1 {
 		sum = sha256.Sum256(fmt.Appendf(nil, "%s try %d", slot, b.try))
 	}
-	world := b.view.World()
+	world := b.view.WorldFor(b.schedule.GetSource())
 	world.Aim, world.NowUnixNanos = b.schedule.GetAim(), b.now.UnixNano()
 	return &pb.AdmitRun{
 		Run:        b.schedule.GetName() + "-" + hex.EncodeToString(sum[8:12]),

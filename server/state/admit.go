@@ -19,9 +19,11 @@ func (t *change) admit(c *pb.AdmitRun) *pb.Problem {
 	if p := t.admissible(c); p != nil {
 		return p
 	}
+	excepted := t.letPast(c)
 	r := recordOf(&pb.Run{
 		Id: c.GetRun(), Experiment: c.GetExperiment(), Plan: c.GetPlan(), Source: c.GetSource(),
 		By: t.cmd.GetBy(), AdHoc: c.GetAdHoc(), AdmittedIndex: t.index, Slot: c.GetSlot(),
+		Excepted: excepted,
 	})
 	t.owned[r] = true
 	own(t, &t.runs)
@@ -63,7 +65,7 @@ func (t *change) admissible(c *pb.AdmitRun) *pb.Problem {
 	if p := t.dealt(c.GetSlot()); c.GetSlot() != nil && p != nil {
 		return p
 	}
-	w := t.World()
+	w := t.WorldFor(c.GetSource())
 	w.Command = c.GetAdHoc() || len(c.GetSource()) == 0
 	if ps := plan.Admissible(c.GetPlan(), c.GetExperiment(), w); len(ps) > 0 {
 		return ps[0]
@@ -87,14 +89,24 @@ func GoodName(id string) bool {
 // a host which nobody has heard from.
 func (v *View) World() plan.World {
 	all := v.counted()
-	w := plan.World{Hosts: all.hosts, Registry: all.registry, Barred: all.barred, Damaged: all.damaged, Guardrails: v.guardrails, NowUnixNanos: v.last}
-	for _, r := range v.pick(func(r *pb.Run) bool { return active(r) || mayHold(r, v.last) }) {
-		w.Active = append(w.Active, plan.Active{
-			Run: r.GetId(), Plan: r.GetPlan(), Guardrails: r.GetExperiment().GetGuardrails(), T0UnixNanos: r.GetT0UnixNanos(),
-			Done: !active(r), Over: over(r), Claims: v.runs[r.GetId()].claims,
-		})
+	w := plan.World{
+		Hosts: all.hosts, Registry: all.registry, Barred: all.barred, Damaged: all.damaged, NowUnixNanos: v.last,
+		Guardrails: v.guardrails, Guards: v.Guards(), Exceptions: v.exceptions,
 	}
+	for _, r := range v.pick(func(r *pb.Run) bool { return active(r) || mayHold(r, v.last) }) {
+		w.Active = append(w.Active, v.runAs(r))
+	}
+	w.Past = v.past(plan.GuardHorizon(w.Guards))
 	return w
+}
+
+// runAs is a run as plans are judged against it.
+func (v *View) runAs(r *pb.Run) plan.Active {
+	return plan.Active{
+		Run: r.GetId(), Plan: r.GetPlan(), Guardrails: r.GetExperiment().GetGuardrails(), T0UnixNanos: r.GetT0UnixNanos(),
+		Done: !active(r), Over: over(r), Claims: v.runs[r.GetId()].claims,
+		FileDigest: v.runs[r.GetId()].file, Excepted: r.GetExcepted(),
+	}
 }
 
 // mayHold tells whether a run that is done left a host which nobody has heard

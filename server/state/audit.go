@@ -97,6 +97,15 @@ func actOf(c *pb.Command) (act, object string) {
 		return "prune archive", text.Count(len(k.PruneArchived.GetRuns()), "run")
 	case *pb.Command_SetGuardrails:
 		return "guardrails", ""
+	case *pb.Command_SetGuard:
+		return "set guard", k.SetGuard.GetGuard().GetName()
+	case *pb.Command_RemoveGuard:
+		return "remove guard", k.RemoveGuard.GetName()
+	case *pb.Command_ExceptGuards:
+		if k.ExceptGuards.GetRevoke() {
+			return "revoke exception", k.ExceptGuards.GetException().GetDigest()
+		}
+		return "except guards", k.ExceptGuards.GetException().GetDigest()
 	case *pb.Command_RaiseEpoch:
 		return "epoch", ""
 	case *pb.Command_AcceptTime:

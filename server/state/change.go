@@ -57,6 +57,7 @@ func (t *change) setGuardrails(c *pb.SetGuardrails) *pb.Problem {
 func (t *change) raiseEpoch(*pb.RaiseEpoch) *pb.Problem {
 	t.epoch++
 	t.floor, t.restored, t.accepted = t.index, t.last, nil
+	t.exceptions = nil // who let something past knew another state
 	t.forgetTries()
 	return nil
 }

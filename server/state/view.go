@@ -1,6 +1,7 @@
 package state
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -22,6 +23,8 @@ type View struct {
 	halt         *pb.HaltLatch
 	pulled       table[uint64] // halt -> index of its commit
 	guardrails   *pb.Guardrails
+	guards       map[string]*pb.Guard
+	exceptions   map[string]*pb.GuardException // by digest
 	schedules    map[string]*pb.Scheduled
 	restored     int64 // cluster time of the newest restore
 	experiments  map[string]*pb.KeptExperiment
@@ -42,11 +45,12 @@ type record struct {
 	run     *pb.Run
 	slots   slots
 	claims  map[string][]*pb.Claim // by resource
+	file    string                 // its file's digest
 	windows windows
 }
 
 func recordOf(r *pb.Run) *record {
-	return &record{run: r, slots: slotsOf(r.GetPlan()), claims: plan.ClaimsByResource(r.GetPlan())}
+	return &record{run: r, slots: slotsOf(r.GetPlan()), claims: plan.ClaimsByResource(r.GetPlan()), file: FileDigest(r.GetSource())}
 }
 
 // census is the registry in order, made when it is first asked for.
@@ -185,6 +189,7 @@ func (v *View) snapshot() *pb.State {
 		Hosts: v.hosts.asMap(), Halt: v.halt, Guardrails: v.guardrails, Audit: v.audit,
 		OrderIndex: v.orders.asMap(), OrderFloor: v.floor, HaltIndex: v.pulled.asMap(), Schedules: v.bareSchedules(),
 		Experiments: v.experiments, Calendars: v.calendars, RestoredUnixNanos: v.restored, Archived: v.archived.asMap(), AcceptedTime: v.accepted,
+		Guards: v.guards, GuardExceptions: v.exceptions,
 		Runs: make(map[string]*pb.Run, len(v.runs)),
 	}
 	for _, r := range v.Runs() {
@@ -200,7 +205,7 @@ func viewOf(s *pb.State) (*View, error) {
 	v.index, v.epoch, v.rules, v.last = s.GetIndex(), s.GetEpoch(), s.GetRules(), s.GetLastUnixNanos()
 	v.hosts, v.halt, v.guardrails, v.audit = tableOf(s.GetHosts()), s.GetHalt(), s.GetGuardrails(), s.GetAudit()
 	v.orders, v.floor, v.pulled = tableOf(s.GetOrderIndex()), s.GetOrderFloor(), tableOf(s.GetHaltIndex())
-	if err := v.restoreKept(s); err != nil {
+	if err := cmp.Or(v.restoreKept(s), v.restoreGuards(s)); err != nil {
 		return nil, err
 	}
 	v.restored, v.accepted = s.GetRestoredUnixNanos(), s.GetAcceptedTime()

@@ -7596,6 +7596,958 @@ func (x *AcceptTimeResponse) GetWallOffNanos() int64 {
 	return 0
 }
 
+// SetGuardRequest brings a guardrail of the cluster.
+type SetGuardRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Chosen by the caller: a request that is sent again does what it did before.
+	Id     string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Guard  *Guard `protobuf:"bytes,2,opt,name=guard,proto3" json:"guard,omitempty"`
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Runs under way that break it are ended. Without this it is refused then.
+	EndRuns       bool `protobuf:"varint,4,opt,name=end_runs,json=endRuns,proto3" json:"end_runs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetGuardRequest) Reset() {
+	*x = SetGuardRequest{}
+	mi := &file_squall_v1_control_proto_msgTypes[119]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetGuardRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetGuardRequest) ProtoMessage() {}
+
+func (x *SetGuardRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[119]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetGuardRequest.ProtoReflect.Descriptor instead.
+func (*SetGuardRequest) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{119}
+}
+
+func (x *SetGuardRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *SetGuardRequest) GetGuard() *Guard {
+	if x != nil {
+		return x.Guard
+	}
+	return nil
+}
+
+func (x *SetGuardRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *SetGuardRequest) GetEndRuns() bool {
+	if x != nil {
+		return x.EndRuns
+	}
+	return false
+}
+
+// SetGuardResponse confirms, and names what the guardrail is in the way of.
+type SetGuardResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Index uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	// What it names and nobody knows yet.
+	Warnings []*Problem `protobuf:"bytes,2,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	// Runs that were under way and broke it: they are being ended.
+	Ended []*HinderedRun `protobuf:"bytes,3,rep,name=ended,proto3" json:"ended,omitempty"`
+	// Schedules whose next run it would refuse as things stand.
+	Schedules []*HinderedSchedule `protobuf:"bytes,4,rep,name=schedules,proto3" json:"schedules,omitempty"`
+	// How many schedules could not be looked at in time.
+	SchedulesUnseen uint32 `protobuf:"varint,5,opt,name=schedules_unseen,json=schedulesUnseen,proto3" json:"schedules_unseen,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *SetGuardResponse) Reset() {
+	*x = SetGuardResponse{}
+	mi := &file_squall_v1_control_proto_msgTypes[120]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetGuardResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetGuardResponse) ProtoMessage() {}
+
+func (x *SetGuardResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[120]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetGuardResponse.ProtoReflect.Descriptor instead.
+func (*SetGuardResponse) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{120}
+}
+
+func (x *SetGuardResponse) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *SetGuardResponse) GetWarnings() []*Problem {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
+}
+
+func (x *SetGuardResponse) GetEnded() []*HinderedRun {
+	if x != nil {
+		return x.Ended
+	}
+	return nil
+}
+
+func (x *SetGuardResponse) GetSchedules() []*HinderedSchedule {
+	if x != nil {
+		return x.Schedules
+	}
+	return nil
+}
+
+func (x *SetGuardResponse) GetSchedulesUnseen() uint32 {
+	if x != nil {
+		return x.SchedulesUnseen
+	}
+	return 0
+}
+
+// HinderedRun is a run that breaks a guardrail.
+type HinderedRun struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Run           string                 `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
+	Why           string                 `protobuf:"bytes,2,opt,name=why,proto3" json:"why,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HinderedRun) Reset() {
+	*x = HinderedRun{}
+	mi := &file_squall_v1_control_proto_msgTypes[121]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HinderedRun) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HinderedRun) ProtoMessage() {}
+
+func (x *HinderedRun) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[121]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HinderedRun.ProtoReflect.Descriptor instead.
+func (*HinderedRun) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{121}
+}
+
+func (x *HinderedRun) GetRun() string {
+	if x != nil {
+		return x.Run
+	}
+	return ""
+}
+
+func (x *HinderedRun) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+// HinderedSchedule is a schedule whose next run a guardrail would refuse.
+type HinderedSchedule struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Schedule string                 `protobuf:"bytes,1,opt,name=schedule,proto3" json:"schedule,omitempty"`
+	// The first slot that it would refuse, and why.
+	Slot          string `protobuf:"bytes,2,opt,name=slot,proto3" json:"slot,omitempty"`
+	Why           string `protobuf:"bytes,3,opt,name=why,proto3" json:"why,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HinderedSchedule) Reset() {
+	*x = HinderedSchedule{}
+	mi := &file_squall_v1_control_proto_msgTypes[122]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HinderedSchedule) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HinderedSchedule) ProtoMessage() {}
+
+func (x *HinderedSchedule) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[122]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HinderedSchedule.ProtoReflect.Descriptor instead.
+func (*HinderedSchedule) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{122}
+}
+
+func (x *HinderedSchedule) GetSchedule() string {
+	if x != nil {
+		return x.Schedule
+	}
+	return ""
+}
+
+func (x *HinderedSchedule) GetSlot() string {
+	if x != nil {
+		return x.Slot
+	}
+	return ""
+}
+
+func (x *HinderedSchedule) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+// RemoveGuardRequest names a guardrail of the cluster.
+type RemoveGuardRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Chosen by the caller: a request that is sent again does what it did before.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Name          string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveGuardRequest) Reset() {
+	*x = RemoveGuardRequest{}
+	mi := &file_squall_v1_control_proto_msgTypes[123]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveGuardRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveGuardRequest) ProtoMessage() {}
+
+func (x *RemoveGuardRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[123]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveGuardRequest.ProtoReflect.Descriptor instead.
+func (*RemoveGuardRequest) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{123}
+}
+
+func (x *RemoveGuardRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *RemoveGuardRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RemoveGuardRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// RemoveGuardResponse confirms.
+type RemoveGuardResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveGuardResponse) Reset() {
+	*x = RemoveGuardResponse{}
+	mi := &file_squall_v1_control_proto_msgTypes[124]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveGuardResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveGuardResponse) ProtoMessage() {}
+
+func (x *RemoveGuardResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[124]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveGuardResponse.ProtoReflect.Descriptor instead.
+func (*RemoveGuardResponse) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{124}
+}
+
+func (x *RemoveGuardResponse) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+// ListGuardsRequest asks for a page of guardrails.
+type ListGuardsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	PageSize      int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListGuardsRequest) Reset() {
+	*x = ListGuardsRequest{}
+	mi := &file_squall_v1_control_proto_msgTypes[125]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListGuardsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListGuardsRequest) ProtoMessage() {}
+
+func (x *ListGuardsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[125]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListGuardsRequest.ProtoReflect.Descriptor instead.
+func (*ListGuardsRequest) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{125}
+}
+
+func (x *ListGuardsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListGuardsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListGuardsResponse is a page of guardrails.
+type ListGuardsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Guards        []*Guard               `protobuf:"bytes,1,rep,name=guards,proto3" json:"guards,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// The rule of each in words, in the same order.
+	Rules         []string `protobuf:"bytes,3,rep,name=rules,proto3" json:"rules,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListGuardsResponse) Reset() {
+	*x = ListGuardsResponse{}
+	mi := &file_squall_v1_control_proto_msgTypes[126]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListGuardsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListGuardsResponse) ProtoMessage() {}
+
+func (x *ListGuardsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[126]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListGuardsResponse.ProtoReflect.Descriptor instead.
+func (*ListGuardsResponse) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{126}
+}
+
+func (x *ListGuardsResponse) GetGuards() []*Guard {
+	if x != nil {
+		return x.Guards
+	}
+	return nil
+}
+
+func (x *ListGuardsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+func (x *ListGuardsResponse) GetRules() []string {
+	if x != nil {
+		return x.Rules
+	}
+	return nil
+}
+
+// ExplainGuardsRequest brings a file, or names a run.
+type ExplainGuardsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The experiment, where it has no file.
+	Experiment *Experiment `protobuf:"bytes,1,opt,name=experiment,proto3" json:"experiment,omitempty"`
+	// The file, as written, and its name.
+	Source []byte               `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
+	File   string               `protobuf:"bytes,3,opt,name=file,proto3" json:"file,omitempty"`
+	Aim    map[string]*ZoneRole `protobuf:"bytes,4,rep,name=aim,proto3" json:"aim,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// A run that is kept, in the place of all that.
+	Run           string `protobuf:"bytes,5,opt,name=run,proto3" json:"run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainGuardsRequest) Reset() {
+	*x = ExplainGuardsRequest{}
+	mi := &file_squall_v1_control_proto_msgTypes[127]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainGuardsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainGuardsRequest) ProtoMessage() {}
+
+func (x *ExplainGuardsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[127]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainGuardsRequest.ProtoReflect.Descriptor instead.
+func (*ExplainGuardsRequest) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{127}
+}
+
+func (x *ExplainGuardsRequest) GetExperiment() *Experiment {
+	if x != nil {
+		return x.Experiment
+	}
+	return nil
+}
+
+func (x *ExplainGuardsRequest) GetSource() []byte {
+	if x != nil {
+		return x.Source
+	}
+	return nil
+}
+
+func (x *ExplainGuardsRequest) GetFile() string {
+	if x != nil {
+		return x.File
+	}
+	return ""
+}
+
+func (x *ExplainGuardsRequest) GetAim() map[string]*ZoneRole {
+	if x != nil {
+		return x.Aim
+	}
+	return nil
+}
+
+func (x *ExplainGuardsRequest) GetRun() string {
+	if x != nil {
+		return x.Run
+	}
+	return ""
+}
+
+// ExplainGuardsResponse is what each guardrail says, by name.
+type ExplainGuardsResponse struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Opinions []*GuardOpinion        `protobuf:"bytes,1,rep,name=opinions,proto3" json:"opinions,omitempty"`
+	// What is wrong with the file: no guardrail was asked then.
+	Problems []*Problem `protobuf:"bytes,2,rep,name=problems,proto3" json:"problems,omitempty"`
+	// The digests by which exceptions go: of the plan, and of the file.
+	PlanDigest    string `protobuf:"bytes,3,opt,name=plan_digest,json=planDigest,proto3" json:"plan_digest,omitempty"`
+	FileDigest    string `protobuf:"bytes,4,opt,name=file_digest,json=fileDigest,proto3" json:"file_digest,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainGuardsResponse) Reset() {
+	*x = ExplainGuardsResponse{}
+	mi := &file_squall_v1_control_proto_msgTypes[128]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainGuardsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainGuardsResponse) ProtoMessage() {}
+
+func (x *ExplainGuardsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[128]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainGuardsResponse.ProtoReflect.Descriptor instead.
+func (*ExplainGuardsResponse) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{128}
+}
+
+func (x *ExplainGuardsResponse) GetOpinions() []*GuardOpinion {
+	if x != nil {
+		return x.Opinions
+	}
+	return nil
+}
+
+func (x *ExplainGuardsResponse) GetProblems() []*Problem {
+	if x != nil {
+		return x.Problems
+	}
+	return nil
+}
+
+func (x *ExplainGuardsResponse) GetPlanDigest() string {
+	if x != nil {
+		return x.PlanDigest
+	}
+	return ""
+}
+
+func (x *ExplainGuardsResponse) GetFileDigest() string {
+	if x != nil {
+		return x.FileDigest
+	}
+	return ""
+}
+
+// ExceptGuardsRequest names what is let past.
+type ExceptGuardsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Chosen by the caller: a request that is sent again does what it did before.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// SHA-256 in hex, of a plan or of a file.
+	Digest string `protobuf:"bytes,2,opt,name=digest,proto3" json:"digest,omitempty"`
+	// The guardrails that it is let past, by name. Left out, all of them.
+	Guards []string `protobuf:"bytes,3,rep,name=guards,proto3" json:"guards,omitempty"`
+	// For how long.
+	ForNanos int64 `protobuf:"varint,4,opt,name=for_nanos,json=forNanos,proto3" json:"for_nanos,omitempty"`
+	// Required where an exception is granted.
+	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Takes the exception of this digest back.
+	Revoke        bool `protobuf:"varint,6,opt,name=revoke,proto3" json:"revoke,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExceptGuardsRequest) Reset() {
+	*x = ExceptGuardsRequest{}
+	mi := &file_squall_v1_control_proto_msgTypes[129]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExceptGuardsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExceptGuardsRequest) ProtoMessage() {}
+
+func (x *ExceptGuardsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[129]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExceptGuardsRequest.ProtoReflect.Descriptor instead.
+func (*ExceptGuardsRequest) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{129}
+}
+
+func (x *ExceptGuardsRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ExceptGuardsRequest) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *ExceptGuardsRequest) GetGuards() []string {
+	if x != nil {
+		return x.Guards
+	}
+	return nil
+}
+
+func (x *ExceptGuardsRequest) GetForNanos() int64 {
+	if x != nil {
+		return x.ForNanos
+	}
+	return 0
+}
+
+func (x *ExceptGuardsRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ExceptGuardsRequest) GetRevoke() bool {
+	if x != nil {
+		return x.Revoke
+	}
+	return false
+}
+
+// ExceptGuardsResponse is the exception as it is kept.
+type ExceptGuardsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	Exception     *GuardException        `protobuf:"bytes,2,opt,name=exception,proto3" json:"exception,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExceptGuardsResponse) Reset() {
+	*x = ExceptGuardsResponse{}
+	mi := &file_squall_v1_control_proto_msgTypes[130]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExceptGuardsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExceptGuardsResponse) ProtoMessage() {}
+
+func (x *ExceptGuardsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[130]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExceptGuardsResponse.ProtoReflect.Descriptor instead.
+func (*ExceptGuardsResponse) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{130}
+}
+
+func (x *ExceptGuardsResponse) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *ExceptGuardsResponse) GetException() *GuardException {
+	if x != nil {
+		return x.Exception
+	}
+	return nil
+}
+
+// ListGuardExceptionsRequest asks for a page of exceptions.
+type ListGuardExceptionsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	PageSize      int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListGuardExceptionsRequest) Reset() {
+	*x = ListGuardExceptionsRequest{}
+	mi := &file_squall_v1_control_proto_msgTypes[131]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListGuardExceptionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListGuardExceptionsRequest) ProtoMessage() {}
+
+func (x *ListGuardExceptionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[131]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListGuardExceptionsRequest.ProtoReflect.Descriptor instead.
+func (*ListGuardExceptionsRequest) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{131}
+}
+
+func (x *ListGuardExceptionsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListGuardExceptionsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListGuardExceptionsResponse is a page of exceptions.
+type ListGuardExceptionsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Exceptions    []*GuardException      `protobuf:"bytes,1,rep,name=exceptions,proto3" json:"exceptions,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListGuardExceptionsResponse) Reset() {
+	*x = ListGuardExceptionsResponse{}
+	mi := &file_squall_v1_control_proto_msgTypes[132]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListGuardExceptionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListGuardExceptionsResponse) ProtoMessage() {}
+
+func (x *ListGuardExceptionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[132]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListGuardExceptionsResponse.ProtoReflect.Descriptor instead.
+func (*ListGuardExceptionsResponse) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{132}
+}
+
+func (x *ListGuardExceptionsResponse) GetExceptions() []*GuardException {
+	if x != nil {
+		return x.Exceptions
+	}
+	return nil
+}
+
+func (x *ListGuardExceptionsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// GuardList is what a list of guardrails shows.
+type GuardList struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Guards []*Guard               `protobuf:"bytes,1,rep,name=guards,proto3" json:"guards,omitempty"`
+	// The rule of each in words, in the same order.
+	Rules         []string          `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
+	Exceptions    []*GuardException `protobuf:"bytes,3,rep,name=exceptions,proto3" json:"exceptions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GuardList) Reset() {
+	*x = GuardList{}
+	mi := &file_squall_v1_control_proto_msgTypes[133]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GuardList) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GuardList) ProtoMessage() {}
+
+func (x *GuardList) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[133]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GuardList.ProtoReflect.Descriptor instead.
+func (*GuardList) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{133}
+}
+
+func (x *GuardList) GetGuards() []*Guard {
+	if x != nil {
+		return x.Guards
+	}
+	return nil
+}
+
+func (x *GuardList) GetRules() []string {
+	if x != nil {
+		return x.Rules
+	}
+	return nil
+}
+
+func (x *GuardList) GetExceptions() []*GuardException {
+	if x != nil {
+		return x.Exceptions
+	}
+	return nil
+}
+
 var File_squall_v1_control_proto protoreflect.FileDescriptor
 
 const file_squall_v1_control_proto_rawDesc = "" +
@@ -8148,7 +9100,82 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x03why\x18\x02 \x01(\tR\x03why\"P\n" +
 	"\x12AcceptTimeResponse\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12$\n" +
-	"\x0ewall_off_nanos\x18\x02 \x01(\x03R\fwallOffNanos*\x92\x01\n" +
+	"\x0ewall_off_nanos\x18\x02 \x01(\x03R\fwallOffNanos\"|\n" +
+	"\x0fSetGuardRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12&\n" +
+	"\x05guard\x18\x02 \x01(\v2\x10.squall.v1.GuardR\x05guard\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x19\n" +
+	"\bend_runs\x18\x04 \x01(\bR\aendRuns\"\xec\x01\n" +
+	"\x10SetGuardResponse\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\x12.\n" +
+	"\bwarnings\x18\x02 \x03(\v2\x12.squall.v1.ProblemR\bwarnings\x12,\n" +
+	"\x05ended\x18\x03 \x03(\v2\x16.squall.v1.HinderedRunR\x05ended\x129\n" +
+	"\tschedules\x18\x04 \x03(\v2\x1b.squall.v1.HinderedScheduleR\tschedules\x12)\n" +
+	"\x10schedules_unseen\x18\x05 \x01(\rR\x0fschedulesUnseen\"1\n" +
+	"\vHinderedRun\x12\x10\n" +
+	"\x03run\x18\x01 \x01(\tR\x03run\x12\x10\n" +
+	"\x03why\x18\x02 \x01(\tR\x03why\"T\n" +
+	"\x10HinderedSchedule\x12\x1a\n" +
+	"\bschedule\x18\x01 \x01(\tR\bschedule\x12\x12\n" +
+	"\x04slot\x18\x02 \x01(\tR\x04slot\x12\x10\n" +
+	"\x03why\x18\x03 \x01(\tR\x03why\"P\n" +
+	"\x12RemoveGuardRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"+\n" +
+	"\x13RemoveGuardResponse\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\"O\n" +
+	"\x11ListGuardsRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"|\n" +
+	"\x12ListGuardsResponse\x12(\n" +
+	"\x06guards\x18\x01 \x03(\v2\x10.squall.v1.GuardR\x06guards\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x14\n" +
+	"\x05rules\x18\x03 \x03(\tR\x05rules\"\x94\x02\n" +
+	"\x14ExplainGuardsRequest\x125\n" +
+	"\n" +
+	"experiment\x18\x01 \x01(\v2\x15.squall.v1.ExperimentR\n" +
+	"experiment\x12\x16\n" +
+	"\x06source\x18\x02 \x01(\fR\x06source\x12\x12\n" +
+	"\x04file\x18\x03 \x01(\tR\x04file\x12:\n" +
+	"\x03aim\x18\x04 \x03(\v2(.squall.v1.ExplainGuardsRequest.AimEntryR\x03aim\x12\x10\n" +
+	"\x03run\x18\x05 \x01(\tR\x03run\x1aK\n" +
+	"\bAimEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12)\n" +
+	"\x05value\x18\x02 \x01(\v2\x13.squall.v1.ZoneRoleR\x05value:\x028\x01\"\xbe\x01\n" +
+	"\x15ExplainGuardsResponse\x123\n" +
+	"\bopinions\x18\x01 \x03(\v2\x17.squall.v1.GuardOpinionR\bopinions\x12.\n" +
+	"\bproblems\x18\x02 \x03(\v2\x12.squall.v1.ProblemR\bproblems\x12\x1f\n" +
+	"\vplan_digest\x18\x03 \x01(\tR\n" +
+	"planDigest\x12\x1f\n" +
+	"\vfile_digest\x18\x04 \x01(\tR\n" +
+	"fileDigest\"\xa2\x01\n" +
+	"\x13ExceptGuardsRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x06digest\x18\x02 \x01(\tR\x06digest\x12\x16\n" +
+	"\x06guards\x18\x03 \x03(\tR\x06guards\x12\x1b\n" +
+	"\tfor_nanos\x18\x04 \x01(\x03R\bforNanos\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\x12\x16\n" +
+	"\x06revoke\x18\x06 \x01(\bR\x06revoke\"e\n" +
+	"\x14ExceptGuardsResponse\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\x127\n" +
+	"\texception\x18\x02 \x01(\v2\x19.squall.v1.GuardExceptionR\texception\"X\n" +
+	"\x1aListGuardExceptionsRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"\x80\x01\n" +
+	"\x1bListGuardExceptionsResponse\x129\n" +
+	"\n" +
+	"exceptions\x18\x01 \x03(\v2\x19.squall.v1.GuardExceptionR\n" +
+	"exceptions\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x86\x01\n" +
+	"\tGuardList\x12(\n" +
+	"\x06guards\x18\x01 \x03(\v2\x10.squall.v1.GuardR\x06guards\x12\x14\n" +
+	"\x05rules\x18\x02 \x03(\tR\x05rules\x129\n" +
+	"\n" +
+	"exceptions\x18\x03 \x03(\v2\x19.squall.v1.GuardExceptionR\n" +
+	"exceptions*\x92\x01\n" +
 	"\bStanding\x12\x18\n" +
 	"\x14STANDING_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12STANDING_UNTOUCHED\x10\x01\x12\x11\n" +
@@ -8169,7 +9196,7 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x1aDEVIATION_KIND_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17DEVIATION_KIND_FAILOVER\x10\x01\x12\x1b\n" +
 	"\x17DEVIATION_KIND_RECOVERY\x10\x02\x12\x18\n" +
-	"\x14DEVIATION_KIND_WORST\x10\x032\xf2\x16\n" +
+	"\x14DEVIATION_KIND_WORST\x10\x032\xdb\x1a\n" +
 	"\x0eControlService\x129\n" +
 	"\x04Plan\x12\x16.squall.v1.PlanRequest\x1a\x17.squall.v1.PlanResponse0\x01\x124\n" +
 	"\x03Run\x12\x15.squall.v1.RunRequest\x1a\x16.squall.v1.RunResponse\x12<\n" +
@@ -8211,7 +9238,14 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\aHistory\x12\x19.squall.v1.HistoryRequest\x1a\x1a.squall.v1.HistoryResponse\x12@\n" +
 	"\aListDue\x12\x19.squall.v1.ListDueRequest\x1a\x1a.squall.v1.ListDueResponse\x12I\n" +
 	"\n" +
-	"AcceptTime\x12\x1c.squall.v1.AcceptTimeRequest\x1a\x1d.squall.v1.AcceptTimeResponse2\xc0\x04\n" +
+	"AcceptTime\x12\x1c.squall.v1.AcceptTimeRequest\x1a\x1d.squall.v1.AcceptTimeResponse\x12C\n" +
+	"\bSetGuard\x12\x1a.squall.v1.SetGuardRequest\x1a\x1b.squall.v1.SetGuardResponse\x12L\n" +
+	"\vRemoveGuard\x12\x1d.squall.v1.RemoveGuardRequest\x1a\x1e.squall.v1.RemoveGuardResponse\x12I\n" +
+	"\n" +
+	"ListGuards\x12\x1c.squall.v1.ListGuardsRequest\x1a\x1d.squall.v1.ListGuardsResponse\x12R\n" +
+	"\rExplainGuards\x12\x1f.squall.v1.ExplainGuardsRequest\x1a .squall.v1.ExplainGuardsResponse\x12O\n" +
+	"\fExceptGuards\x12\x1e.squall.v1.ExceptGuardsRequest\x1a\x1f.squall.v1.ExceptGuardsResponse\x12d\n" +
+	"\x13ListGuardExceptions\x12%.squall.v1.ListGuardExceptionsRequest\x1a&.squall.v1.ListGuardExceptionsResponse2\xc0\x04\n" +
 	"\vPeerService\x12@\n" +
 	"\aPropose\x12\x19.squall.v1.ProposeRequest\x1a\x1a.squall.v1.ProposeResponse\x12Q\n" +
 	"\fProposeLarge\x12\x1e.squall.v1.ProposeLargeRequest\x1a\x1f.squall.v1.ProposeLargeResponse(\x01\x12@\n" +
@@ -8235,358 +9269,403 @@ func file_squall_v1_control_proto_rawDescGZIP() []byte {
 }
 
 var file_squall_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_squall_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 124)
+var file_squall_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 140)
 var file_squall_v1_control_proto_goTypes = []any{
-	(Standing)(0),                    // 0: squall.v1.Standing
-	(HostCondition)(0),               // 1: squall.v1.HostCondition
-	(DeviationKind)(0),               // 2: squall.v1.DeviationKind
-	(*PlanRequest)(nil),              // 3: squall.v1.PlanRequest
-	(*PlanResponse)(nil),             // 4: squall.v1.PlanResponse
-	(*RunRequest)(nil),               // 5: squall.v1.RunRequest
-	(*RunResponse)(nil),              // 6: squall.v1.RunResponse
-	(*WatchRequest)(nil),             // 7: squall.v1.WatchRequest
-	(*WatchResponse)(nil),            // 8: squall.v1.WatchResponse
-	(*HaltRequest)(nil),              // 9: squall.v1.HaltRequest
-	(*HaltResponse)(nil),             // 10: squall.v1.HaltResponse
-	(*HostClean)(nil),                // 11: squall.v1.HostClean
-	(*ResumeRequest)(nil),            // 12: squall.v1.ResumeRequest
-	(*ResumeResponse)(nil),           // 13: squall.v1.ResumeResponse
-	(*UndoRequest)(nil),              // 14: squall.v1.UndoRequest
-	(*UndoResponse)(nil),             // 15: squall.v1.UndoResponse
-	(*StatusRequest)(nil),            // 16: squall.v1.StatusRequest
-	(*StatusResponse)(nil),           // 17: squall.v1.StatusResponse
-	(*Status)(nil),                   // 18: squall.v1.Status
-	(*BarredHost)(nil),               // 19: squall.v1.BarredHost
-	(*ServerStatus)(nil),             // 20: squall.v1.ServerStatus
-	(*ActiveStep)(nil),               // 21: squall.v1.ActiveStep
-	(*LiveRequest)(nil),              // 22: squall.v1.LiveRequest
-	(*LiveResponse)(nil),             // 23: squall.v1.LiveResponse
-	(*LiveRun)(nil),                  // 24: squall.v1.LiveRun
-	(*LiveHost)(nil),                 // 25: squall.v1.LiveHost
-	(*LiveFault)(nil),                // 26: squall.v1.LiveFault
-	(*LiveProbe)(nil),                // 27: squall.v1.LiveProbe
-	(*LiveRule)(nil),                 // 28: squall.v1.LiveRule
-	(*ListHostsRequest)(nil),         // 29: squall.v1.ListHostsRequest
-	(*ListHostsResponse)(nil),        // 30: squall.v1.ListHostsResponse
-	(*GetHostRequest)(nil),           // 31: squall.v1.GetHostRequest
-	(*GetHostResponse)(nil),          // 32: squall.v1.GetHostResponse
-	(*ListZonesRequest)(nil),         // 33: squall.v1.ListZonesRequest
-	(*ListZonesResponse)(nil),        // 34: squall.v1.ListZonesResponse
-	(*Zone)(nil),                     // 35: squall.v1.Zone
-	(*ListRunsRequest)(nil),          // 36: squall.v1.ListRunsRequest
-	(*ListRunsResponse)(nil),         // 37: squall.v1.ListRunsResponse
-	(*GetRunRequest)(nil),            // 38: squall.v1.GetRunRequest
-	(*GetRunResponse)(nil),           // 39: squall.v1.GetRunResponse
-	(*ListAuditRecordsRequest)(nil),  // 40: squall.v1.ListAuditRecordsRequest
-	(*ListAuditRecordsResponse)(nil), // 41: squall.v1.ListAuditRecordsResponse
-	(*PutScheduleRequest)(nil),       // 42: squall.v1.PutScheduleRequest
-	(*PutScheduleResponse)(nil),      // 43: squall.v1.PutScheduleResponse
-	(*NextSlotsRequest)(nil),         // 44: squall.v1.NextSlotsRequest
-	(*NextSlotsResponse)(nil),        // 45: squall.v1.NextSlotsResponse
-	(*NextSlot)(nil),                 // 46: squall.v1.NextSlot
-	(*ListSchedulesRequest)(nil),     // 47: squall.v1.ListSchedulesRequest
-	(*ListSchedulesResponse)(nil),    // 48: squall.v1.ListSchedulesResponse
-	(*GetScheduleRequest)(nil),       // 49: squall.v1.GetScheduleRequest
-	(*GetScheduleResponse)(nil),      // 50: squall.v1.GetScheduleResponse
-	(*PauseScheduleRequest)(nil),     // 51: squall.v1.PauseScheduleRequest
-	(*PauseScheduleResponse)(nil),    // 52: squall.v1.PauseScheduleResponse
-	(*RemoveScheduleRequest)(nil),    // 53: squall.v1.RemoveScheduleRequest
-	(*RemoveScheduleResponse)(nil),   // 54: squall.v1.RemoveScheduleResponse
-	(*ForgetHostRequest)(nil),        // 55: squall.v1.ForgetHostRequest
-	(*ForgetHostResponse)(nil),       // 56: squall.v1.ForgetHostResponse
-	(*ConfirmDamageRequest)(nil),     // 57: squall.v1.ConfirmDamageRequest
-	(*ConfirmDamageResponse)(nil),    // 58: squall.v1.ConfirmDamageResponse
-	(*ReportRequest)(nil),            // 59: squall.v1.ReportRequest
-	(*ReportResponse)(nil),           // 60: squall.v1.ReportResponse
-	(*RunReport)(nil),                // 61: squall.v1.RunReport
-	(*PhaseReport)(nil),              // 62: squall.v1.PhaseReport
-	(*StepReport)(nil),               // 63: squall.v1.StepReport
-	(*LateArming)(nil),               // 64: squall.v1.LateArming
-	(*Spread)(nil),                   // 65: squall.v1.Spread
-	(*ProbeReport)(nil),              // 66: squall.v1.ProbeReport
-	(*ProposeRequest)(nil),           // 67: squall.v1.ProposeRequest
-	(*ProposeResponse)(nil),          // 68: squall.v1.ProposeResponse
-	(*ProposeLargeRequest)(nil),      // 69: squall.v1.ProposeLargeRequest
-	(*ProposeLargeResponse)(nil),     // 70: squall.v1.ProposeLargeResponse
-	(*ConfirmRequest)(nil),           // 71: squall.v1.ConfirmRequest
-	(*ConfirmResponse)(nil),          // 72: squall.v1.ConfirmResponse
-	(*PushRequest)(nil),              // 73: squall.v1.PushRequest
-	(*PushResponse)(nil),             // 74: squall.v1.PushResponse
-	(*AlarmRequest)(nil),             // 75: squall.v1.AlarmRequest
-	(*AlarmResponse)(nil),            // 76: squall.v1.AlarmResponse
-	(*TryRequest)(nil),               // 77: squall.v1.TryRequest
-	(*TryResponse)(nil),              // 78: squall.v1.TryResponse
-	(*Tried)(nil),                    // 79: squall.v1.Tried
-	(*PutExperimentRequest)(nil),     // 80: squall.v1.PutExperimentRequest
-	(*PutExperimentResponse)(nil),    // 81: squall.v1.PutExperimentResponse
-	(*ListExperimentsRequest)(nil),   // 82: squall.v1.ListExperimentsRequest
-	(*ListExperimentsResponse)(nil),  // 83: squall.v1.ListExperimentsResponse
-	(*GetExperimentRequest)(nil),     // 84: squall.v1.GetExperimentRequest
-	(*GetExperimentResponse)(nil),    // 85: squall.v1.GetExperimentResponse
-	(*RemoveExperimentRequest)(nil),  // 86: squall.v1.RemoveExperimentRequest
-	(*RemoveExperimentResponse)(nil), // 87: squall.v1.RemoveExperimentResponse
-	(*PutCalendarRequest)(nil),       // 88: squall.v1.PutCalendarRequest
-	(*PutCalendarResponse)(nil),      // 89: squall.v1.PutCalendarResponse
-	(*ListCalendarsRequest)(nil),     // 90: squall.v1.ListCalendarsRequest
-	(*ListCalendarsResponse)(nil),    // 91: squall.v1.ListCalendarsResponse
-	(*GetCalendarRequest)(nil),       // 92: squall.v1.GetCalendarRequest
-	(*GetCalendarResponse)(nil),      // 93: squall.v1.GetCalendarResponse
-	(*RemoveCalendarRequest)(nil),    // 94: squall.v1.RemoveCalendarRequest
-	(*RemoveCalendarResponse)(nil),   // 95: squall.v1.RemoveCalendarResponse
-	(*FetchArchivedRequest)(nil),     // 96: squall.v1.FetchArchivedRequest
-	(*FetchArchivedResponse)(nil),    // 97: squall.v1.FetchArchivedResponse
-	(*ListArchivedRequest)(nil),      // 98: squall.v1.ListArchivedRequest
-	(*ListArchivedResponse)(nil),     // 99: squall.v1.ListArchivedResponse
-	(*VerifyArchiveRequest)(nil),     // 100: squall.v1.VerifyArchiveRequest
-	(*VerifyArchiveResponse)(nil),    // 101: squall.v1.VerifyArchiveResponse
-	(*VerifyArchivedRequest)(nil),    // 102: squall.v1.VerifyArchivedRequest
-	(*VerifyArchivedResponse)(nil),   // 103: squall.v1.VerifyArchivedResponse
-	(*ArchiveCheck)(nil),             // 104: squall.v1.ArchiveCheck
-	(*ServerArchive)(nil),            // 105: squall.v1.ServerArchive
-	(*ArchiveFault)(nil),             // 106: squall.v1.ArchiveFault
-	(*ExportArchivedRequest)(nil),    // 107: squall.v1.ExportArchivedRequest
-	(*ExportArchivedResponse)(nil),   // 108: squall.v1.ExportArchivedResponse
-	(*PruneArchiveRequest)(nil),      // 109: squall.v1.PruneArchiveRequest
-	(*PruneArchiveResponse)(nil),     // 110: squall.v1.PruneArchiveResponse
-	(*WindowsRequest)(nil),           // 111: squall.v1.WindowsRequest
-	(*WindowsResponse)(nil),          // 112: squall.v1.WindowsResponse
-	(*HistoryRequest)(nil),           // 113: squall.v1.HistoryRequest
-	(*HistoryResponse)(nil),          // 114: squall.v1.HistoryResponse
-	(*HistoryEntry)(nil),             // 115: squall.v1.HistoryEntry
-	(*Deviation)(nil),                // 116: squall.v1.Deviation
-	(*ListDueRequest)(nil),           // 117: squall.v1.ListDueRequest
-	(*ListDueResponse)(nil),          // 118: squall.v1.ListDueResponse
-	(*Due)(nil),                      // 119: squall.v1.Due
-	(*AcceptTimeRequest)(nil),        // 120: squall.v1.AcceptTimeRequest
-	(*AcceptTimeResponse)(nil),       // 121: squall.v1.AcceptTimeResponse
-	nil,                              // 122: squall.v1.PlanRequest.AimEntry
-	nil,                              // 123: squall.v1.RunRequest.AimEntry
-	nil,                              // 124: squall.v1.PutScheduleRequest.AimEntry
-	nil,                              // 125: squall.v1.StepReport.StandingEntry
-	nil,                              // 126: squall.v1.PushRequest.OrdersEntry
-	(*Experiment)(nil),               // 127: squall.v1.Experiment
-	(*Problem)(nil),                  // 128: squall.v1.Problem
-	(*Event)(nil),                    // 129: squall.v1.Event
-	(*HaltLatch)(nil),                // 130: squall.v1.HaltLatch
-	(*RunSummary)(nil),               // 131: squall.v1.RunSummary
-	(*AcceptedTime)(nil),             // 132: squall.v1.AcceptedTime
-	(*Damage)(nil),                   // 133: squall.v1.Damage
-	(*HostConflict)(nil),             // 134: squall.v1.HostConflict
-	(StepState)(0),                   // 135: squall.v1.StepState
-	(FindingKind)(0),                 // 136: squall.v1.FindingKind
-	(FindingState)(0),                // 137: squall.v1.FindingState
-	(*Registered)(nil),               // 138: squall.v1.Registered
-	(Verdict)(0),                     // 139: squall.v1.Verdict
-	(*AuditRecord)(nil),              // 140: squall.v1.AuditRecord
-	(*Scheduled)(nil),                // 141: squall.v1.Scheduled
-	(*Principal)(nil),                // 142: squall.v1.Principal
-	(*OpenStep)(nil),                 // 143: squall.v1.OpenStep
-	(*Finding)(nil),                  // 144: squall.v1.Finding
-	(*Plan)(nil),                     // 145: squall.v1.Plan
-	(EndCause)(0),                    // 146: squall.v1.EndCause
-	(*PlannedPhase)(nil),             // 147: squall.v1.PlannedPhase
-	(*StepStatus)(nil),               // 148: squall.v1.StepStatus
-	(*Command)(nil),                  // 149: squall.v1.Command
-	(*Outcome)(nil),                  // 150: squall.v1.Outcome
-	(*PlannedProbe)(nil),             // 151: squall.v1.PlannedProbe
-	(*ProbeTrial)(nil),               // 152: squall.v1.ProbeTrial
-	(*Pin)(nil),                      // 153: squall.v1.Pin
-	(*KeptExperiment)(nil),           // 154: squall.v1.KeptExperiment
-	(*Calendar)(nil),                 // 155: squall.v1.Calendar
-	(*Archived)(nil),                 // 156: squall.v1.Archived
-	(*Window)(nil),                   // 157: squall.v1.Window
-	(*ZoneRole)(nil),                 // 158: squall.v1.ZoneRole
-	(*Order)(nil),                    // 159: squall.v1.Order
+	(Standing)(0),                       // 0: squall.v1.Standing
+	(HostCondition)(0),                  // 1: squall.v1.HostCondition
+	(DeviationKind)(0),                  // 2: squall.v1.DeviationKind
+	(*PlanRequest)(nil),                 // 3: squall.v1.PlanRequest
+	(*PlanResponse)(nil),                // 4: squall.v1.PlanResponse
+	(*RunRequest)(nil),                  // 5: squall.v1.RunRequest
+	(*RunResponse)(nil),                 // 6: squall.v1.RunResponse
+	(*WatchRequest)(nil),                // 7: squall.v1.WatchRequest
+	(*WatchResponse)(nil),               // 8: squall.v1.WatchResponse
+	(*HaltRequest)(nil),                 // 9: squall.v1.HaltRequest
+	(*HaltResponse)(nil),                // 10: squall.v1.HaltResponse
+	(*HostClean)(nil),                   // 11: squall.v1.HostClean
+	(*ResumeRequest)(nil),               // 12: squall.v1.ResumeRequest
+	(*ResumeResponse)(nil),              // 13: squall.v1.ResumeResponse
+	(*UndoRequest)(nil),                 // 14: squall.v1.UndoRequest
+	(*UndoResponse)(nil),                // 15: squall.v1.UndoResponse
+	(*StatusRequest)(nil),               // 16: squall.v1.StatusRequest
+	(*StatusResponse)(nil),              // 17: squall.v1.StatusResponse
+	(*Status)(nil),                      // 18: squall.v1.Status
+	(*BarredHost)(nil),                  // 19: squall.v1.BarredHost
+	(*ServerStatus)(nil),                // 20: squall.v1.ServerStatus
+	(*ActiveStep)(nil),                  // 21: squall.v1.ActiveStep
+	(*LiveRequest)(nil),                 // 22: squall.v1.LiveRequest
+	(*LiveResponse)(nil),                // 23: squall.v1.LiveResponse
+	(*LiveRun)(nil),                     // 24: squall.v1.LiveRun
+	(*LiveHost)(nil),                    // 25: squall.v1.LiveHost
+	(*LiveFault)(nil),                   // 26: squall.v1.LiveFault
+	(*LiveProbe)(nil),                   // 27: squall.v1.LiveProbe
+	(*LiveRule)(nil),                    // 28: squall.v1.LiveRule
+	(*ListHostsRequest)(nil),            // 29: squall.v1.ListHostsRequest
+	(*ListHostsResponse)(nil),           // 30: squall.v1.ListHostsResponse
+	(*GetHostRequest)(nil),              // 31: squall.v1.GetHostRequest
+	(*GetHostResponse)(nil),             // 32: squall.v1.GetHostResponse
+	(*ListZonesRequest)(nil),            // 33: squall.v1.ListZonesRequest
+	(*ListZonesResponse)(nil),           // 34: squall.v1.ListZonesResponse
+	(*Zone)(nil),                        // 35: squall.v1.Zone
+	(*ListRunsRequest)(nil),             // 36: squall.v1.ListRunsRequest
+	(*ListRunsResponse)(nil),            // 37: squall.v1.ListRunsResponse
+	(*GetRunRequest)(nil),               // 38: squall.v1.GetRunRequest
+	(*GetRunResponse)(nil),              // 39: squall.v1.GetRunResponse
+	(*ListAuditRecordsRequest)(nil),     // 40: squall.v1.ListAuditRecordsRequest
+	(*ListAuditRecordsResponse)(nil),    // 41: squall.v1.ListAuditRecordsResponse
+	(*PutScheduleRequest)(nil),          // 42: squall.v1.PutScheduleRequest
+	(*PutScheduleResponse)(nil),         // 43: squall.v1.PutScheduleResponse
+	(*NextSlotsRequest)(nil),            // 44: squall.v1.NextSlotsRequest
+	(*NextSlotsResponse)(nil),           // 45: squall.v1.NextSlotsResponse
+	(*NextSlot)(nil),                    // 46: squall.v1.NextSlot
+	(*ListSchedulesRequest)(nil),        // 47: squall.v1.ListSchedulesRequest
+	(*ListSchedulesResponse)(nil),       // 48: squall.v1.ListSchedulesResponse
+	(*GetScheduleRequest)(nil),          // 49: squall.v1.GetScheduleRequest
+	(*GetScheduleResponse)(nil),         // 50: squall.v1.GetScheduleResponse
+	(*PauseScheduleRequest)(nil),        // 51: squall.v1.PauseScheduleRequest
+	(*PauseScheduleResponse)(nil),       // 52: squall.v1.PauseScheduleResponse
+	(*RemoveScheduleRequest)(nil),       // 53: squall.v1.RemoveScheduleRequest
+	(*RemoveScheduleResponse)(nil),      // 54: squall.v1.RemoveScheduleResponse
+	(*ForgetHostRequest)(nil),           // 55: squall.v1.ForgetHostRequest
+	(*ForgetHostResponse)(nil),          // 56: squall.v1.ForgetHostResponse
+	(*ConfirmDamageRequest)(nil),        // 57: squall.v1.ConfirmDamageRequest
+	(*ConfirmDamageResponse)(nil),       // 58: squall.v1.ConfirmDamageResponse
+	(*ReportRequest)(nil),               // 59: squall.v1.ReportRequest
+	(*ReportResponse)(nil),              // 60: squall.v1.ReportResponse
+	(*RunReport)(nil),                   // 61: squall.v1.RunReport
+	(*PhaseReport)(nil),                 // 62: squall.v1.PhaseReport
+	(*StepReport)(nil),                  // 63: squall.v1.StepReport
+	(*LateArming)(nil),                  // 64: squall.v1.LateArming
+	(*Spread)(nil),                      // 65: squall.v1.Spread
+	(*ProbeReport)(nil),                 // 66: squall.v1.ProbeReport
+	(*ProposeRequest)(nil),              // 67: squall.v1.ProposeRequest
+	(*ProposeResponse)(nil),             // 68: squall.v1.ProposeResponse
+	(*ProposeLargeRequest)(nil),         // 69: squall.v1.ProposeLargeRequest
+	(*ProposeLargeResponse)(nil),        // 70: squall.v1.ProposeLargeResponse
+	(*ConfirmRequest)(nil),              // 71: squall.v1.ConfirmRequest
+	(*ConfirmResponse)(nil),             // 72: squall.v1.ConfirmResponse
+	(*PushRequest)(nil),                 // 73: squall.v1.PushRequest
+	(*PushResponse)(nil),                // 74: squall.v1.PushResponse
+	(*AlarmRequest)(nil),                // 75: squall.v1.AlarmRequest
+	(*AlarmResponse)(nil),               // 76: squall.v1.AlarmResponse
+	(*TryRequest)(nil),                  // 77: squall.v1.TryRequest
+	(*TryResponse)(nil),                 // 78: squall.v1.TryResponse
+	(*Tried)(nil),                       // 79: squall.v1.Tried
+	(*PutExperimentRequest)(nil),        // 80: squall.v1.PutExperimentRequest
+	(*PutExperimentResponse)(nil),       // 81: squall.v1.PutExperimentResponse
+	(*ListExperimentsRequest)(nil),      // 82: squall.v1.ListExperimentsRequest
+	(*ListExperimentsResponse)(nil),     // 83: squall.v1.ListExperimentsResponse
+	(*GetExperimentRequest)(nil),        // 84: squall.v1.GetExperimentRequest
+	(*GetExperimentResponse)(nil),       // 85: squall.v1.GetExperimentResponse
+	(*RemoveExperimentRequest)(nil),     // 86: squall.v1.RemoveExperimentRequest
+	(*RemoveExperimentResponse)(nil),    // 87: squall.v1.RemoveExperimentResponse
+	(*PutCalendarRequest)(nil),          // 88: squall.v1.PutCalendarRequest
+	(*PutCalendarResponse)(nil),         // 89: squall.v1.PutCalendarResponse
+	(*ListCalendarsRequest)(nil),        // 90: squall.v1.ListCalendarsRequest
+	(*ListCalendarsResponse)(nil),       // 91: squall.v1.ListCalendarsResponse
+	(*GetCalendarRequest)(nil),          // 92: squall.v1.GetCalendarRequest
+	(*GetCalendarResponse)(nil),         // 93: squall.v1.GetCalendarResponse
+	(*RemoveCalendarRequest)(nil),       // 94: squall.v1.RemoveCalendarRequest
+	(*RemoveCalendarResponse)(nil),      // 95: squall.v1.RemoveCalendarResponse
+	(*FetchArchivedRequest)(nil),        // 96: squall.v1.FetchArchivedRequest
+	(*FetchArchivedResponse)(nil),       // 97: squall.v1.FetchArchivedResponse
+	(*ListArchivedRequest)(nil),         // 98: squall.v1.ListArchivedRequest
+	(*ListArchivedResponse)(nil),        // 99: squall.v1.ListArchivedResponse
+	(*VerifyArchiveRequest)(nil),        // 100: squall.v1.VerifyArchiveRequest
+	(*VerifyArchiveResponse)(nil),       // 101: squall.v1.VerifyArchiveResponse
+	(*VerifyArchivedRequest)(nil),       // 102: squall.v1.VerifyArchivedRequest
+	(*VerifyArchivedResponse)(nil),      // 103: squall.v1.VerifyArchivedResponse
+	(*ArchiveCheck)(nil),                // 104: squall.v1.ArchiveCheck
+	(*ServerArchive)(nil),               // 105: squall.v1.ServerArchive
+	(*ArchiveFault)(nil),                // 106: squall.v1.ArchiveFault
+	(*ExportArchivedRequest)(nil),       // 107: squall.v1.ExportArchivedRequest
+	(*ExportArchivedResponse)(nil),      // 108: squall.v1.ExportArchivedResponse
+	(*PruneArchiveRequest)(nil),         // 109: squall.v1.PruneArchiveRequest
+	(*PruneArchiveResponse)(nil),        // 110: squall.v1.PruneArchiveResponse
+	(*WindowsRequest)(nil),              // 111: squall.v1.WindowsRequest
+	(*WindowsResponse)(nil),             // 112: squall.v1.WindowsResponse
+	(*HistoryRequest)(nil),              // 113: squall.v1.HistoryRequest
+	(*HistoryResponse)(nil),             // 114: squall.v1.HistoryResponse
+	(*HistoryEntry)(nil),                // 115: squall.v1.HistoryEntry
+	(*Deviation)(nil),                   // 116: squall.v1.Deviation
+	(*ListDueRequest)(nil),              // 117: squall.v1.ListDueRequest
+	(*ListDueResponse)(nil),             // 118: squall.v1.ListDueResponse
+	(*Due)(nil),                         // 119: squall.v1.Due
+	(*AcceptTimeRequest)(nil),           // 120: squall.v1.AcceptTimeRequest
+	(*AcceptTimeResponse)(nil),          // 121: squall.v1.AcceptTimeResponse
+	(*SetGuardRequest)(nil),             // 122: squall.v1.SetGuardRequest
+	(*SetGuardResponse)(nil),            // 123: squall.v1.SetGuardResponse
+	(*HinderedRun)(nil),                 // 124: squall.v1.HinderedRun
+	(*HinderedSchedule)(nil),            // 125: squall.v1.HinderedSchedule
+	(*RemoveGuardRequest)(nil),          // 126: squall.v1.RemoveGuardRequest
+	(*RemoveGuardResponse)(nil),         // 127: squall.v1.RemoveGuardResponse
+	(*ListGuardsRequest)(nil),           // 128: squall.v1.ListGuardsRequest
+	(*ListGuardsResponse)(nil),          // 129: squall.v1.ListGuardsResponse
+	(*ExplainGuardsRequest)(nil),        // 130: squall.v1.ExplainGuardsRequest
+	(*ExplainGuardsResponse)(nil),       // 131: squall.v1.ExplainGuardsResponse
+	(*ExceptGuardsRequest)(nil),         // 132: squall.v1.ExceptGuardsRequest
+	(*ExceptGuardsResponse)(nil),        // 133: squall.v1.ExceptGuardsResponse
+	(*ListGuardExceptionsRequest)(nil),  // 134: squall.v1.ListGuardExceptionsRequest
+	(*ListGuardExceptionsResponse)(nil), // 135: squall.v1.ListGuardExceptionsResponse
+	(*GuardList)(nil),                   // 136: squall.v1.GuardList
+	nil,                                 // 137: squall.v1.PlanRequest.AimEntry
+	nil,                                 // 138: squall.v1.RunRequest.AimEntry
+	nil,                                 // 139: squall.v1.PutScheduleRequest.AimEntry
+	nil,                                 // 140: squall.v1.StepReport.StandingEntry
+	nil,                                 // 141: squall.v1.PushRequest.OrdersEntry
+	nil,                                 // 142: squall.v1.ExplainGuardsRequest.AimEntry
+	(*Experiment)(nil),                  // 143: squall.v1.Experiment
+	(*Problem)(nil),                     // 144: squall.v1.Problem
+	(*Event)(nil),                       // 145: squall.v1.Event
+	(*HaltLatch)(nil),                   // 146: squall.v1.HaltLatch
+	(*RunSummary)(nil),                  // 147: squall.v1.RunSummary
+	(*AcceptedTime)(nil),                // 148: squall.v1.AcceptedTime
+	(*Damage)(nil),                      // 149: squall.v1.Damage
+	(*HostConflict)(nil),                // 150: squall.v1.HostConflict
+	(StepState)(0),                      // 151: squall.v1.StepState
+	(FindingKind)(0),                    // 152: squall.v1.FindingKind
+	(FindingState)(0),                   // 153: squall.v1.FindingState
+	(*Registered)(nil),                  // 154: squall.v1.Registered
+	(Verdict)(0),                        // 155: squall.v1.Verdict
+	(*AuditRecord)(nil),                 // 156: squall.v1.AuditRecord
+	(*Scheduled)(nil),                   // 157: squall.v1.Scheduled
+	(*Principal)(nil),                   // 158: squall.v1.Principal
+	(*OpenStep)(nil),                    // 159: squall.v1.OpenStep
+	(*Finding)(nil),                     // 160: squall.v1.Finding
+	(*Plan)(nil),                        // 161: squall.v1.Plan
+	(EndCause)(0),                       // 162: squall.v1.EndCause
+	(*PlannedPhase)(nil),                // 163: squall.v1.PlannedPhase
+	(*StepStatus)(nil),                  // 164: squall.v1.StepStatus
+	(*Command)(nil),                     // 165: squall.v1.Command
+	(*Outcome)(nil),                     // 166: squall.v1.Outcome
+	(*PlannedProbe)(nil),                // 167: squall.v1.PlannedProbe
+	(*ProbeTrial)(nil),                  // 168: squall.v1.ProbeTrial
+	(*Pin)(nil),                         // 169: squall.v1.Pin
+	(*KeptExperiment)(nil),              // 170: squall.v1.KeptExperiment
+	(*Calendar)(nil),                    // 171: squall.v1.Calendar
+	(*Archived)(nil),                    // 172: squall.v1.Archived
+	(*Window)(nil),                      // 173: squall.v1.Window
+	(*Guard)(nil),                       // 174: squall.v1.Guard
+	(*GuardOpinion)(nil),                // 175: squall.v1.GuardOpinion
+	(*GuardException)(nil),              // 176: squall.v1.GuardException
+	(*ZoneRole)(nil),                    // 177: squall.v1.ZoneRole
+	(*Order)(nil),                       // 178: squall.v1.Order
 }
 var file_squall_v1_control_proto_depIdxs = []int32{
-	127, // 0: squall.v1.PlanRequest.experiment:type_name -> squall.v1.Experiment
-	122, // 1: squall.v1.PlanRequest.aim:type_name -> squall.v1.PlanRequest.AimEntry
-	127, // 2: squall.v1.RunRequest.experiment:type_name -> squall.v1.Experiment
-	123, // 3: squall.v1.RunRequest.aim:type_name -> squall.v1.RunRequest.AimEntry
-	128, // 4: squall.v1.RunResponse.warnings:type_name -> squall.v1.Problem
-	128, // 5: squall.v1.RunResponse.refused:type_name -> squall.v1.Problem
-	129, // 6: squall.v1.WatchResponse.event:type_name -> squall.v1.Event
+	143, // 0: squall.v1.PlanRequest.experiment:type_name -> squall.v1.Experiment
+	137, // 1: squall.v1.PlanRequest.aim:type_name -> squall.v1.PlanRequest.AimEntry
+	143, // 2: squall.v1.RunRequest.experiment:type_name -> squall.v1.Experiment
+	138, // 3: squall.v1.RunRequest.aim:type_name -> squall.v1.RunRequest.AimEntry
+	144, // 4: squall.v1.RunResponse.warnings:type_name -> squall.v1.Problem
+	144, // 5: squall.v1.RunResponse.refused:type_name -> squall.v1.Problem
+	145, // 6: squall.v1.WatchResponse.event:type_name -> squall.v1.Event
 	11,  // 7: squall.v1.HaltResponse.hosts:type_name -> squall.v1.HostClean
 	0,   // 8: squall.v1.HostClean.standing:type_name -> squall.v1.Standing
 	11,  // 9: squall.v1.UndoResponse.hosts:type_name -> squall.v1.HostClean
-	130, // 10: squall.v1.Status.halt:type_name -> squall.v1.HaltLatch
-	131, // 11: squall.v1.Status.runs:type_name -> squall.v1.RunSummary
+	146, // 10: squall.v1.Status.halt:type_name -> squall.v1.HaltLatch
+	147, // 11: squall.v1.Status.runs:type_name -> squall.v1.RunSummary
 	21,  // 12: squall.v1.Status.active:type_name -> squall.v1.ActiveStep
 	11,  // 13: squall.v1.Status.residue:type_name -> squall.v1.HostClean
 	20,  // 14: squall.v1.Status.servers:type_name -> squall.v1.ServerStatus
 	19,  // 15: squall.v1.Status.barred:type_name -> squall.v1.BarredHost
-	132, // 16: squall.v1.Status.accepted_time:type_name -> squall.v1.AcceptedTime
-	133, // 17: squall.v1.BarredHost.damage:type_name -> squall.v1.Damage
-	134, // 18: squall.v1.BarredHost.conflict:type_name -> squall.v1.HostConflict
-	135, // 19: squall.v1.ActiveStep.state:type_name -> squall.v1.StepState
+	148, // 16: squall.v1.Status.accepted_time:type_name -> squall.v1.AcceptedTime
+	149, // 17: squall.v1.BarredHost.damage:type_name -> squall.v1.Damage
+	150, // 18: squall.v1.BarredHost.conflict:type_name -> squall.v1.HostConflict
+	151, // 19: squall.v1.ActiveStep.state:type_name -> squall.v1.StepState
 	0,   // 20: squall.v1.ActiveStep.standing:type_name -> squall.v1.Standing
-	131, // 21: squall.v1.LiveRun.run:type_name -> squall.v1.RunSummary
+	147, // 21: squall.v1.LiveRun.run:type_name -> squall.v1.RunSummary
 	25,  // 22: squall.v1.LiveRun.hosts:type_name -> squall.v1.LiveHost
 	26,  // 23: squall.v1.LiveRun.faults:type_name -> squall.v1.LiveFault
 	27,  // 24: squall.v1.LiveRun.probes:type_name -> squall.v1.LiveProbe
 	28,  // 25: squall.v1.LiveRun.rules:type_name -> squall.v1.LiveRule
 	11,  // 26: squall.v1.LiveRun.residue:type_name -> squall.v1.HostClean
 	1,   // 27: squall.v1.LiveHost.condition:type_name -> squall.v1.HostCondition
-	136, // 28: squall.v1.LiveRule.kind:type_name -> squall.v1.FindingKind
-	137, // 29: squall.v1.LiveRule.state:type_name -> squall.v1.FindingState
-	138, // 30: squall.v1.ListHostsResponse.hosts:type_name -> squall.v1.Registered
-	138, // 31: squall.v1.GetHostResponse.host:type_name -> squall.v1.Registered
+	152, // 28: squall.v1.LiveRule.kind:type_name -> squall.v1.FindingKind
+	153, // 29: squall.v1.LiveRule.state:type_name -> squall.v1.FindingState
+	154, // 30: squall.v1.ListHostsResponse.hosts:type_name -> squall.v1.Registered
+	154, // 31: squall.v1.GetHostResponse.host:type_name -> squall.v1.Registered
 	35,  // 32: squall.v1.ListZonesResponse.zones:type_name -> squall.v1.Zone
-	139, // 33: squall.v1.ListRunsRequest.verdicts:type_name -> squall.v1.Verdict
-	131, // 34: squall.v1.ListRunsResponse.runs:type_name -> squall.v1.RunSummary
-	140, // 35: squall.v1.ListAuditRecordsResponse.audit:type_name -> squall.v1.AuditRecord
-	124, // 36: squall.v1.PutScheduleRequest.aim:type_name -> squall.v1.PutScheduleRequest.AimEntry
-	128, // 37: squall.v1.PutScheduleResponse.refused:type_name -> squall.v1.Problem
-	141, // 38: squall.v1.PutScheduleResponse.schedule:type_name -> squall.v1.Scheduled
-	128, // 39: squall.v1.PutScheduleResponse.warnings:type_name -> squall.v1.Problem
+	155, // 33: squall.v1.ListRunsRequest.verdicts:type_name -> squall.v1.Verdict
+	147, // 34: squall.v1.ListRunsResponse.runs:type_name -> squall.v1.RunSummary
+	156, // 35: squall.v1.ListAuditRecordsResponse.audit:type_name -> squall.v1.AuditRecord
+	139, // 36: squall.v1.PutScheduleRequest.aim:type_name -> squall.v1.PutScheduleRequest.AimEntry
+	144, // 37: squall.v1.PutScheduleResponse.refused:type_name -> squall.v1.Problem
+	157, // 38: squall.v1.PutScheduleResponse.schedule:type_name -> squall.v1.Scheduled
+	144, // 39: squall.v1.PutScheduleResponse.warnings:type_name -> squall.v1.Problem
 	46,  // 40: squall.v1.PutScheduleResponse.next:type_name -> squall.v1.NextSlot
 	46,  // 41: squall.v1.NextSlotsResponse.slots:type_name -> squall.v1.NextSlot
-	128, // 42: squall.v1.NextSlotsResponse.refused:type_name -> squall.v1.Problem
-	141, // 43: squall.v1.ListSchedulesResponse.schedules:type_name -> squall.v1.Scheduled
-	142, // 44: squall.v1.PauseScheduleResponse.paused_by:type_name -> squall.v1.Principal
-	143, // 45: squall.v1.ForgetHostResponse.open:type_name -> squall.v1.OpenStep
-	133, // 46: squall.v1.ConfirmDamageResponse.damage:type_name -> squall.v1.Damage
-	131, // 47: squall.v1.RunReport.summary:type_name -> squall.v1.RunSummary
-	144, // 48: squall.v1.RunReport.findings:type_name -> squall.v1.Finding
+	144, // 42: squall.v1.NextSlotsResponse.refused:type_name -> squall.v1.Problem
+	157, // 43: squall.v1.ListSchedulesResponse.schedules:type_name -> squall.v1.Scheduled
+	158, // 44: squall.v1.PauseScheduleResponse.paused_by:type_name -> squall.v1.Principal
+	159, // 45: squall.v1.ForgetHostResponse.open:type_name -> squall.v1.OpenStep
+	149, // 46: squall.v1.ConfirmDamageResponse.damage:type_name -> squall.v1.Damage
+	147, // 47: squall.v1.RunReport.summary:type_name -> squall.v1.RunSummary
+	160, // 48: squall.v1.RunReport.findings:type_name -> squall.v1.Finding
 	62,  // 49: squall.v1.RunReport.phases:type_name -> squall.v1.PhaseReport
 	63,  // 50: squall.v1.RunReport.steps:type_name -> squall.v1.StepReport
 	66,  // 51: squall.v1.RunReport.probes:type_name -> squall.v1.ProbeReport
 	11,  // 52: squall.v1.RunReport.residue:type_name -> squall.v1.HostClean
-	129, // 53: squall.v1.RunReport.events:type_name -> squall.v1.Event
-	145, // 54: squall.v1.RunReport.plan:type_name -> squall.v1.Plan
-	146, // 55: squall.v1.RunReport.end_cause:type_name -> squall.v1.EndCause
-	147, // 56: squall.v1.PhaseReport.planned:type_name -> squall.v1.PlannedPhase
-	148, // 57: squall.v1.StepReport.hosts:type_name -> squall.v1.StepStatus
+	145, // 53: squall.v1.RunReport.events:type_name -> squall.v1.Event
+	161, // 54: squall.v1.RunReport.plan:type_name -> squall.v1.Plan
+	162, // 55: squall.v1.RunReport.end_cause:type_name -> squall.v1.EndCause
+	163, // 56: squall.v1.PhaseReport.planned:type_name -> squall.v1.PlannedPhase
+	164, // 57: squall.v1.StepReport.hosts:type_name -> squall.v1.StepStatus
 	65,  // 58: squall.v1.StepReport.skew:type_name -> squall.v1.Spread
 	65,  // 59: squall.v1.StepReport.late:type_name -> squall.v1.Spread
-	125, // 60: squall.v1.StepReport.standing:type_name -> squall.v1.StepReport.StandingEntry
+	140, // 60: squall.v1.StepReport.standing:type_name -> squall.v1.StepReport.StandingEntry
 	64,  // 61: squall.v1.StepReport.armed_late:type_name -> squall.v1.LateArming
-	149, // 62: squall.v1.ProposeRequest.command:type_name -> squall.v1.Command
-	150, // 63: squall.v1.ProposeResponse.outcome:type_name -> squall.v1.Outcome
-	150, // 64: squall.v1.ProposeLargeResponse.outcome:type_name -> squall.v1.Outcome
-	126, // 65: squall.v1.PushRequest.orders:type_name -> squall.v1.PushRequest.OrdersEntry
-	130, // 66: squall.v1.AlarmRequest.halt:type_name -> squall.v1.HaltLatch
-	151, // 67: squall.v1.TryRequest.probes:type_name -> squall.v1.PlannedProbe
-	152, // 68: squall.v1.Tried.probes:type_name -> squall.v1.ProbeTrial
-	128, // 69: squall.v1.PutExperimentResponse.refused:type_name -> squall.v1.Problem
-	153, // 70: squall.v1.PutExperimentResponse.kept:type_name -> squall.v1.Pin
-	154, // 71: squall.v1.ListExperimentsResponse.experiments:type_name -> squall.v1.KeptExperiment
-	155, // 72: squall.v1.ListCalendarsResponse.calendars:type_name -> squall.v1.Calendar
-	155, // 73: squall.v1.GetCalendarResponse.calendar:type_name -> squall.v1.Calendar
-	156, // 74: squall.v1.ListArchivedResponse.runs:type_name -> squall.v1.Archived
+	165, // 62: squall.v1.ProposeRequest.command:type_name -> squall.v1.Command
+	166, // 63: squall.v1.ProposeResponse.outcome:type_name -> squall.v1.Outcome
+	166, // 64: squall.v1.ProposeLargeResponse.outcome:type_name -> squall.v1.Outcome
+	141, // 65: squall.v1.PushRequest.orders:type_name -> squall.v1.PushRequest.OrdersEntry
+	146, // 66: squall.v1.AlarmRequest.halt:type_name -> squall.v1.HaltLatch
+	167, // 67: squall.v1.TryRequest.probes:type_name -> squall.v1.PlannedProbe
+	168, // 68: squall.v1.Tried.probes:type_name -> squall.v1.ProbeTrial
+	144, // 69: squall.v1.PutExperimentResponse.refused:type_name -> squall.v1.Problem
+	169, // 70: squall.v1.PutExperimentResponse.kept:type_name -> squall.v1.Pin
+	170, // 71: squall.v1.ListExperimentsResponse.experiments:type_name -> squall.v1.KeptExperiment
+	171, // 72: squall.v1.ListCalendarsResponse.calendars:type_name -> squall.v1.Calendar
+	171, // 73: squall.v1.GetCalendarResponse.calendar:type_name -> squall.v1.Calendar
+	172, // 74: squall.v1.ListArchivedResponse.runs:type_name -> squall.v1.Archived
 	105, // 75: squall.v1.ArchiveCheck.servers:type_name -> squall.v1.ServerArchive
 	106, // 76: squall.v1.ServerArchive.faults:type_name -> squall.v1.ArchiveFault
-	157, // 77: squall.v1.WindowsResponse.windows:type_name -> squall.v1.Window
+	173, // 77: squall.v1.WindowsResponse.windows:type_name -> squall.v1.Window
 	115, // 78: squall.v1.HistoryResponse.runs:type_name -> squall.v1.HistoryEntry
-	131, // 79: squall.v1.HistoryEntry.run:type_name -> squall.v1.RunSummary
+	147, // 79: squall.v1.HistoryEntry.run:type_name -> squall.v1.RunSummary
 	116, // 80: squall.v1.HistoryEntry.deviations:type_name -> squall.v1.Deviation
 	2,   // 81: squall.v1.Deviation.kind:type_name -> squall.v1.DeviationKind
 	119, // 82: squall.v1.ListDueResponse.experiments:type_name -> squall.v1.Due
-	131, // 83: squall.v1.Due.last_run:type_name -> squall.v1.RunSummary
-	158, // 84: squall.v1.PlanRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
-	158, // 85: squall.v1.RunRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
-	158, // 86: squall.v1.PutScheduleRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
-	0,   // 87: squall.v1.StepReport.StandingEntry.value:type_name -> squall.v1.Standing
-	159, // 88: squall.v1.PushRequest.OrdersEntry.value:type_name -> squall.v1.Order
-	3,   // 89: squall.v1.ControlService.Plan:input_type -> squall.v1.PlanRequest
-	5,   // 90: squall.v1.ControlService.Run:input_type -> squall.v1.RunRequest
-	7,   // 91: squall.v1.ControlService.Watch:input_type -> squall.v1.WatchRequest
-	9,   // 92: squall.v1.ControlService.Halt:input_type -> squall.v1.HaltRequest
-	12,  // 93: squall.v1.ControlService.Resume:input_type -> squall.v1.ResumeRequest
-	14,  // 94: squall.v1.ControlService.Undo:input_type -> squall.v1.UndoRequest
-	16,  // 95: squall.v1.ControlService.Status:input_type -> squall.v1.StatusRequest
-	22,  // 96: squall.v1.ControlService.Live:input_type -> squall.v1.LiveRequest
-	29,  // 97: squall.v1.ControlService.ListHosts:input_type -> squall.v1.ListHostsRequest
-	31,  // 98: squall.v1.ControlService.GetHost:input_type -> squall.v1.GetHostRequest
-	33,  // 99: squall.v1.ControlService.ListZones:input_type -> squall.v1.ListZonesRequest
-	36,  // 100: squall.v1.ControlService.ListRuns:input_type -> squall.v1.ListRunsRequest
-	38,  // 101: squall.v1.ControlService.GetRun:input_type -> squall.v1.GetRunRequest
-	40,  // 102: squall.v1.ControlService.ListAuditRecords:input_type -> squall.v1.ListAuditRecordsRequest
-	55,  // 103: squall.v1.ControlService.ForgetHost:input_type -> squall.v1.ForgetHostRequest
-	57,  // 104: squall.v1.ControlService.ConfirmDamage:input_type -> squall.v1.ConfirmDamageRequest
-	42,  // 105: squall.v1.ControlService.PutSchedule:input_type -> squall.v1.PutScheduleRequest
-	47,  // 106: squall.v1.ControlService.ListSchedules:input_type -> squall.v1.ListSchedulesRequest
-	49,  // 107: squall.v1.ControlService.GetSchedule:input_type -> squall.v1.GetScheduleRequest
-	44,  // 108: squall.v1.ControlService.NextSlots:input_type -> squall.v1.NextSlotsRequest
-	51,  // 109: squall.v1.ControlService.PauseSchedule:input_type -> squall.v1.PauseScheduleRequest
-	53,  // 110: squall.v1.ControlService.RemoveSchedule:input_type -> squall.v1.RemoveScheduleRequest
-	80,  // 111: squall.v1.ControlService.PutExperiment:input_type -> squall.v1.PutExperimentRequest
-	82,  // 112: squall.v1.ControlService.ListExperiments:input_type -> squall.v1.ListExperimentsRequest
-	84,  // 113: squall.v1.ControlService.GetExperiment:input_type -> squall.v1.GetExperimentRequest
-	86,  // 114: squall.v1.ControlService.RemoveExperiment:input_type -> squall.v1.RemoveExperimentRequest
-	88,  // 115: squall.v1.ControlService.PutCalendar:input_type -> squall.v1.PutCalendarRequest
-	90,  // 116: squall.v1.ControlService.ListCalendars:input_type -> squall.v1.ListCalendarsRequest
-	92,  // 117: squall.v1.ControlService.GetCalendar:input_type -> squall.v1.GetCalendarRequest
-	94,  // 118: squall.v1.ControlService.RemoveCalendar:input_type -> squall.v1.RemoveCalendarRequest
-	98,  // 119: squall.v1.ControlService.ListArchived:input_type -> squall.v1.ListArchivedRequest
-	100, // 120: squall.v1.ControlService.VerifyArchive:input_type -> squall.v1.VerifyArchiveRequest
-	107, // 121: squall.v1.ControlService.ExportArchived:input_type -> squall.v1.ExportArchivedRequest
-	109, // 122: squall.v1.ControlService.PruneArchive:input_type -> squall.v1.PruneArchiveRequest
-	59,  // 123: squall.v1.ControlService.Report:input_type -> squall.v1.ReportRequest
-	111, // 124: squall.v1.ControlService.Windows:input_type -> squall.v1.WindowsRequest
-	113, // 125: squall.v1.ControlService.History:input_type -> squall.v1.HistoryRequest
-	117, // 126: squall.v1.ControlService.ListDue:input_type -> squall.v1.ListDueRequest
-	120, // 127: squall.v1.ControlService.AcceptTime:input_type -> squall.v1.AcceptTimeRequest
-	67,  // 128: squall.v1.PeerService.Propose:input_type -> squall.v1.ProposeRequest
-	69,  // 129: squall.v1.PeerService.ProposeLarge:input_type -> squall.v1.ProposeLargeRequest
-	71,  // 130: squall.v1.PeerService.Confirm:input_type -> squall.v1.ConfirmRequest
-	73,  // 131: squall.v1.PeerService.Push:input_type -> squall.v1.PushRequest
-	75,  // 132: squall.v1.PeerService.Alarm:input_type -> squall.v1.AlarmRequest
-	77,  // 133: squall.v1.PeerService.Try:input_type -> squall.v1.TryRequest
-	96,  // 134: squall.v1.PeerService.FetchArchived:input_type -> squall.v1.FetchArchivedRequest
-	102, // 135: squall.v1.PeerService.VerifyArchived:input_type -> squall.v1.VerifyArchivedRequest
-	4,   // 136: squall.v1.ControlService.Plan:output_type -> squall.v1.PlanResponse
-	6,   // 137: squall.v1.ControlService.Run:output_type -> squall.v1.RunResponse
-	8,   // 138: squall.v1.ControlService.Watch:output_type -> squall.v1.WatchResponse
-	10,  // 139: squall.v1.ControlService.Halt:output_type -> squall.v1.HaltResponse
-	13,  // 140: squall.v1.ControlService.Resume:output_type -> squall.v1.ResumeResponse
-	15,  // 141: squall.v1.ControlService.Undo:output_type -> squall.v1.UndoResponse
-	17,  // 142: squall.v1.ControlService.Status:output_type -> squall.v1.StatusResponse
-	23,  // 143: squall.v1.ControlService.Live:output_type -> squall.v1.LiveResponse
-	30,  // 144: squall.v1.ControlService.ListHosts:output_type -> squall.v1.ListHostsResponse
-	32,  // 145: squall.v1.ControlService.GetHost:output_type -> squall.v1.GetHostResponse
-	34,  // 146: squall.v1.ControlService.ListZones:output_type -> squall.v1.ListZonesResponse
-	37,  // 147: squall.v1.ControlService.ListRuns:output_type -> squall.v1.ListRunsResponse
-	39,  // 148: squall.v1.ControlService.GetRun:output_type -> squall.v1.GetRunResponse
-	41,  // 149: squall.v1.ControlService.ListAuditRecords:output_type -> squall.v1.ListAuditRecordsResponse
-	56,  // 150: squall.v1.ControlService.ForgetHost:output_type -> squall.v1.ForgetHostResponse
-	58,  // 151: squall.v1.ControlService.ConfirmDamage:output_type -> squall.v1.ConfirmDamageResponse
-	43,  // 152: squall.v1.ControlService.PutSchedule:output_type -> squall.v1.PutScheduleResponse
-	48,  // 153: squall.v1.ControlService.ListSchedules:output_type -> squall.v1.ListSchedulesResponse
-	50,  // 154: squall.v1.ControlService.GetSchedule:output_type -> squall.v1.GetScheduleResponse
-	45,  // 155: squall.v1.ControlService.NextSlots:output_type -> squall.v1.NextSlotsResponse
-	52,  // 156: squall.v1.ControlService.PauseSchedule:output_type -> squall.v1.PauseScheduleResponse
-	54,  // 157: squall.v1.ControlService.RemoveSchedule:output_type -> squall.v1.RemoveScheduleResponse
-	81,  // 158: squall.v1.ControlService.PutExperiment:output_type -> squall.v1.PutExperimentResponse
-	83,  // 159: squall.v1.ControlService.ListExperiments:output_type -> squall.v1.ListExperimentsResponse
-	85,  // 160: squall.v1.ControlService.GetExperiment:output_type -> squall.v1.GetExperimentResponse
-	87,  // 161: squall.v1.ControlService.RemoveExperiment:output_type -> squall.v1.RemoveExperimentResponse
-	89,  // 162: squall.v1.ControlService.PutCalendar:output_type -> squall.v1.PutCalendarResponse
-	91,  // 163: squall.v1.ControlService.ListCalendars:output_type -> squall.v1.ListCalendarsResponse
-	93,  // 164: squall.v1.ControlService.GetCalendar:output_type -> squall.v1.GetCalendarResponse
-	95,  // 165: squall.v1.ControlService.RemoveCalendar:output_type -> squall.v1.RemoveCalendarResponse
-	99,  // 166: squall.v1.ControlService.ListArchived:output_type -> squall.v1.ListArchivedResponse
-	101, // 167: squall.v1.ControlService.VerifyArchive:output_type -> squall.v1.VerifyArchiveResponse
-	108, // 168: squall.v1.ControlService.ExportArchived:output_type -> squall.v1.ExportArchivedResponse
-	110, // 169: squall.v1.ControlService.PruneArchive:output_type -> squall.v1.PruneArchiveResponse
-	60,  // 170: squall.v1.ControlService.Report:output_type -> squall.v1.ReportResponse
-	112, // 171: squall.v1.ControlService.Windows:output_type -> squall.v1.WindowsResponse
-	114, // 172: squall.v1.ControlService.History:output_type -> squall.v1.HistoryResponse
-	118, // 173: squall.v1.ControlService.ListDue:output_type -> squall.v1.ListDueResponse
-	121, // 174: squall.v1.ControlService.AcceptTime:output_type -> squall.v1.AcceptTimeResponse
-	68,  // 175: squall.v1.PeerService.Propose:output_type -> squall.v1.ProposeResponse
-	70,  // 176: squall.v1.PeerService.ProposeLarge:output_type -> squall.v1.ProposeLargeResponse
-	72,  // 177: squall.v1.PeerService.Confirm:output_type -> squall.v1.ConfirmResponse
-	74,  // 178: squall.v1.PeerService.Push:output_type -> squall.v1.PushResponse
-	76,  // 179: squall.v1.PeerService.Alarm:output_type -> squall.v1.AlarmResponse
-	78,  // 180: squall.v1.PeerService.Try:output_type -> squall.v1.TryResponse
-	97,  // 181: squall.v1.PeerService.FetchArchived:output_type -> squall.v1.FetchArchivedResponse
-	103, // 182: squall.v1.PeerService.VerifyArchived:output_type -> squall.v1.VerifyArchivedResponse
-	136, // [136:183] is the sub-list for method output_type
-	89,  // [89:136] is the sub-list for method input_type
-	89,  // [89:89] is the sub-list for extension type_name
-	89,  // [89:89] is the sub-list for extension extendee
-	0,   // [0:89] is the sub-list for field type_name
+	147, // 83: squall.v1.Due.last_run:type_name -> squall.v1.RunSummary
+	174, // 84: squall.v1.SetGuardRequest.guard:type_name -> squall.v1.Guard
+	144, // 85: squall.v1.SetGuardResponse.warnings:type_name -> squall.v1.Problem
+	124, // 86: squall.v1.SetGuardResponse.ended:type_name -> squall.v1.HinderedRun
+	125, // 87: squall.v1.SetGuardResponse.schedules:type_name -> squall.v1.HinderedSchedule
+	174, // 88: squall.v1.ListGuardsResponse.guards:type_name -> squall.v1.Guard
+	143, // 89: squall.v1.ExplainGuardsRequest.experiment:type_name -> squall.v1.Experiment
+	142, // 90: squall.v1.ExplainGuardsRequest.aim:type_name -> squall.v1.ExplainGuardsRequest.AimEntry
+	175, // 91: squall.v1.ExplainGuardsResponse.opinions:type_name -> squall.v1.GuardOpinion
+	144, // 92: squall.v1.ExplainGuardsResponse.problems:type_name -> squall.v1.Problem
+	176, // 93: squall.v1.ExceptGuardsResponse.exception:type_name -> squall.v1.GuardException
+	176, // 94: squall.v1.ListGuardExceptionsResponse.exceptions:type_name -> squall.v1.GuardException
+	174, // 95: squall.v1.GuardList.guards:type_name -> squall.v1.Guard
+	176, // 96: squall.v1.GuardList.exceptions:type_name -> squall.v1.GuardException
+	177, // 97: squall.v1.PlanRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	177, // 98: squall.v1.RunRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	177, // 99: squall.v1.PutScheduleRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	0,   // 100: squall.v1.StepReport.StandingEntry.value:type_name -> squall.v1.Standing
+	178, // 101: squall.v1.PushRequest.OrdersEntry.value:type_name -> squall.v1.Order
+	177, // 102: squall.v1.ExplainGuardsRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	3,   // 103: squall.v1.ControlService.Plan:input_type -> squall.v1.PlanRequest
+	5,   // 104: squall.v1.ControlService.Run:input_type -> squall.v1.RunRequest
+	7,   // 105: squall.v1.ControlService.Watch:input_type -> squall.v1.WatchRequest
+	9,   // 106: squall.v1.ControlService.Halt:input_type -> squall.v1.HaltRequest
+	12,  // 107: squall.v1.ControlService.Resume:input_type -> squall.v1.ResumeRequest
+	14,  // 108: squall.v1.ControlService.Undo:input_type -> squall.v1.UndoRequest
+	16,  // 109: squall.v1.ControlService.Status:input_type -> squall.v1.StatusRequest
+	22,  // 110: squall.v1.ControlService.Live:input_type -> squall.v1.LiveRequest
+	29,  // 111: squall.v1.ControlService.ListHosts:input_type -> squall.v1.ListHostsRequest
+	31,  // 112: squall.v1.ControlService.GetHost:input_type -> squall.v1.GetHostRequest
+	33,  // 113: squall.v1.ControlService.ListZones:input_type -> squall.v1.ListZonesRequest
+	36,  // 114: squall.v1.ControlService.ListRuns:input_type -> squall.v1.ListRunsRequest
+	38,  // 115: squall.v1.ControlService.GetRun:input_type -> squall.v1.GetRunRequest
+	40,  // 116: squall.v1.ControlService.ListAuditRecords:input_type -> squall.v1.ListAuditRecordsRequest
+	55,  // 117: squall.v1.ControlService.ForgetHost:input_type -> squall.v1.ForgetHostRequest
+	57,  // 118: squall.v1.ControlService.ConfirmDamage:input_type -> squall.v1.ConfirmDamageRequest
+	42,  // 119: squall.v1.ControlService.PutSchedule:input_type -> squall.v1.PutScheduleRequest
+	47,  // 120: squall.v1.ControlService.ListSchedules:input_type -> squall.v1.ListSchedulesRequest
+	49,  // 121: squall.v1.ControlService.GetSchedule:input_type -> squall.v1.GetScheduleRequest
+	44,  // 122: squall.v1.ControlService.NextSlots:input_type -> squall.v1.NextSlotsRequest
+	51,  // 123: squall.v1.ControlService.PauseSchedule:input_type -> squall.v1.PauseScheduleRequest
+	53,  // 124: squall.v1.ControlService.RemoveSchedule:input_type -> squall.v1.RemoveScheduleRequest
+	80,  // 125: squall.v1.ControlService.PutExperiment:input_type -> squall.v1.PutExperimentRequest
+	82,  // 126: squall.v1.ControlService.ListExperiments:input_type -> squall.v1.ListExperimentsRequest
+	84,  // 127: squall.v1.ControlService.GetExperiment:input_type -> squall.v1.GetExperimentRequest
+	86,  // 128: squall.v1.ControlService.RemoveExperiment:input_type -> squall.v1.RemoveExperimentRequest
+	88,  // 129: squall.v1.ControlService.PutCalendar:input_type -> squall.v1.PutCalendarRequest
+	90,  // 130: squall.v1.ControlService.ListCalendars:input_type -> squall.v1.ListCalendarsRequest
+	92,  // 131: squall.v1.ControlService.GetCalendar:input_type -> squall.v1.GetCalendarRequest
+	94,  // 132: squall.v1.ControlService.RemoveCalendar:input_type -> squall.v1.RemoveCalendarRequest
+	98,  // 133: squall.v1.ControlService.ListArchived:input_type -> squall.v1.ListArchivedRequest
+	100, // 134: squall.v1.ControlService.VerifyArchive:input_type -> squall.v1.VerifyArchiveRequest
+	107, // 135: squall.v1.ControlService.ExportArchived:input_type -> squall.v1.ExportArchivedRequest
+	109, // 136: squall.v1.ControlService.PruneArchive:input_type -> squall.v1.PruneArchiveRequest
+	59,  // 137: squall.v1.ControlService.Report:input_type -> squall.v1.ReportRequest
+	111, // 138: squall.v1.ControlService.Windows:input_type -> squall.v1.WindowsRequest
+	113, // 139: squall.v1.ControlService.History:input_type -> squall.v1.HistoryRequest
+	117, // 140: squall.v1.ControlService.ListDue:input_type -> squall.v1.ListDueRequest
+	120, // 141: squall.v1.ControlService.AcceptTime:input_type -> squall.v1.AcceptTimeRequest
+	122, // 142: squall.v1.ControlService.SetGuard:input_type -> squall.v1.SetGuardRequest
+	126, // 143: squall.v1.ControlService.RemoveGuard:input_type -> squall.v1.RemoveGuardRequest
+	128, // 144: squall.v1.ControlService.ListGuards:input_type -> squall.v1.ListGuardsRequest
+	130, // 145: squall.v1.ControlService.ExplainGuards:input_type -> squall.v1.ExplainGuardsRequest
+	132, // 146: squall.v1.ControlService.ExceptGuards:input_type -> squall.v1.ExceptGuardsRequest
+	134, // 147: squall.v1.ControlService.ListGuardExceptions:input_type -> squall.v1.ListGuardExceptionsRequest
+	67,  // 148: squall.v1.PeerService.Propose:input_type -> squall.v1.ProposeRequest
+	69,  // 149: squall.v1.PeerService.ProposeLarge:input_type -> squall.v1.ProposeLargeRequest
+	71,  // 150: squall.v1.PeerService.Confirm:input_type -> squall.v1.ConfirmRequest
+	73,  // 151: squall.v1.PeerService.Push:input_type -> squall.v1.PushRequest
+	75,  // 152: squall.v1.PeerService.Alarm:input_type -> squall.v1.AlarmRequest
+	77,  // 153: squall.v1.PeerService.Try:input_type -> squall.v1.TryRequest
+	96,  // 154: squall.v1.PeerService.FetchArchived:input_type -> squall.v1.FetchArchivedRequest
+	102, // 155: squall.v1.PeerService.VerifyArchived:input_type -> squall.v1.VerifyArchivedRequest
+	4,   // 156: squall.v1.ControlService.Plan:output_type -> squall.v1.PlanResponse
+	6,   // 157: squall.v1.ControlService.Run:output_type -> squall.v1.RunResponse
+	8,   // 158: squall.v1.ControlService.Watch:output_type -> squall.v1.WatchResponse
+	10,  // 159: squall.v1.ControlService.Halt:output_type -> squall.v1.HaltResponse
+	13,  // 160: squall.v1.ControlService.Resume:output_type -> squall.v1.ResumeResponse
+	15,  // 161: squall.v1.ControlService.Undo:output_type -> squall.v1.UndoResponse
+	17,  // 162: squall.v1.ControlService.Status:output_type -> squall.v1.StatusResponse
+	23,  // 163: squall.v1.ControlService.Live:output_type -> squall.v1.LiveResponse
+	30,  // 164: squall.v1.ControlService.ListHosts:output_type -> squall.v1.ListHostsResponse
+	32,  // 165: squall.v1.ControlService.GetHost:output_type -> squall.v1.GetHostResponse
+	34,  // 166: squall.v1.ControlService.ListZones:output_type -> squall.v1.ListZonesResponse
+	37,  // 167: squall.v1.ControlService.ListRuns:output_type -> squall.v1.ListRunsResponse
+	39,  // 168: squall.v1.ControlService.GetRun:output_type -> squall.v1.GetRunResponse
+	41,  // 169: squall.v1.ControlService.ListAuditRecords:output_type -> squall.v1.ListAuditRecordsResponse
+	56,  // 170: squall.v1.ControlService.ForgetHost:output_type -> squall.v1.ForgetHostResponse
+	58,  // 171: squall.v1.ControlService.ConfirmDamage:output_type -> squall.v1.ConfirmDamageResponse
+	43,  // 172: squall.v1.ControlService.PutSchedule:output_type -> squall.v1.PutScheduleResponse
+	48,  // 173: squall.v1.ControlService.ListSchedules:output_type -> squall.v1.ListSchedulesResponse
+	50,  // 174: squall.v1.ControlService.GetSchedule:output_type -> squall.v1.GetScheduleResponse
+	45,  // 175: squall.v1.ControlService.NextSlots:output_type -> squall.v1.NextSlotsResponse
+	52,  // 176: squall.v1.ControlService.PauseSchedule:output_type -> squall.v1.PauseScheduleResponse
+	54,  // 177: squall.v1.ControlService.RemoveSchedule:output_type -> squall.v1.RemoveScheduleResponse
+	81,  // 178: squall.v1.ControlService.PutExperiment:output_type -> squall.v1.PutExperimentResponse
+	83,  // 179: squall.v1.ControlService.ListExperiments:output_type -> squall.v1.ListExperimentsResponse
+	85,  // 180: squall.v1.ControlService.GetExperiment:output_type -> squall.v1.GetExperimentResponse
+	87,  // 181: squall.v1.ControlService.RemoveExperiment:output_type -> squall.v1.RemoveExperimentResponse
+	89,  // 182: squall.v1.ControlService.PutCalendar:output_type -> squall.v1.PutCalendarResponse
+	91,  // 183: squall.v1.ControlService.ListCalendars:output_type -> squall.v1.ListCalendarsResponse
+	93,  // 184: squall.v1.ControlService.GetCalendar:output_type -> squall.v1.GetCalendarResponse
+	95,  // 185: squall.v1.ControlService.RemoveCalendar:output_type -> squall.v1.RemoveCalendarResponse
+	99,  // 186: squall.v1.ControlService.ListArchived:output_type -> squall.v1.ListArchivedResponse
+	101, // 187: squall.v1.ControlService.VerifyArchive:output_type -> squall.v1.VerifyArchiveResponse
+	108, // 188: squall.v1.ControlService.ExportArchived:output_type -> squall.v1.ExportArchivedResponse
+	110, // 189: squall.v1.ControlService.PruneArchive:output_type -> squall.v1.PruneArchiveResponse
+	60,  // 190: squall.v1.ControlService.Report:output_type -> squall.v1.ReportResponse
+	112, // 191: squall.v1.ControlService.Windows:output_type -> squall.v1.WindowsResponse
+	114, // 192: squall.v1.ControlService.History:output_type -> squall.v1.HistoryResponse
+	118, // 193: squall.v1.ControlService.ListDue:output_type -> squall.v1.ListDueResponse
+	121, // 194: squall.v1.ControlService.AcceptTime:output_type -> squall.v1.AcceptTimeResponse
+	123, // 195: squall.v1.ControlService.SetGuard:output_type -> squall.v1.SetGuardResponse
+	127, // 196: squall.v1.ControlService.RemoveGuard:output_type -> squall.v1.RemoveGuardResponse
+	129, // 197: squall.v1.ControlService.ListGuards:output_type -> squall.v1.ListGuardsResponse
+	131, // 198: squall.v1.ControlService.ExplainGuards:output_type -> squall.v1.ExplainGuardsResponse
+	133, // 199: squall.v1.ControlService.ExceptGuards:output_type -> squall.v1.ExceptGuardsResponse
+	135, // 200: squall.v1.ControlService.ListGuardExceptions:output_type -> squall.v1.ListGuardExceptionsResponse
+	68,  // 201: squall.v1.PeerService.Propose:output_type -> squall.v1.ProposeResponse
+	70,  // 202: squall.v1.PeerService.ProposeLarge:output_type -> squall.v1.ProposeLargeResponse
+	72,  // 203: squall.v1.PeerService.Confirm:output_type -> squall.v1.ConfirmResponse
+	74,  // 204: squall.v1.PeerService.Push:output_type -> squall.v1.PushResponse
+	76,  // 205: squall.v1.PeerService.Alarm:output_type -> squall.v1.AlarmResponse
+	78,  // 206: squall.v1.PeerService.Try:output_type -> squall.v1.TryResponse
+	97,  // 207: squall.v1.PeerService.FetchArchived:output_type -> squall.v1.FetchArchivedResponse
+	103, // 208: squall.v1.PeerService.VerifyArchived:output_type -> squall.v1.VerifyArchivedResponse
+	156, // [156:209] is the sub-list for method output_type
+	103, // [103:156] is the sub-list for method input_type
+	103, // [103:103] is the sub-list for extension type_name
+	103, // [103:103] is the sub-list for extension extendee
+	0,   // [0:103] is the sub-list for field type_name
 }
 
 func init() { file_squall_v1_control_proto_init() }
@@ -8606,7 +9685,7 @@ func file_squall_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_squall_v1_control_proto_rawDesc), len(file_squall_v1_control_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   124,
+			NumMessages:   140,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

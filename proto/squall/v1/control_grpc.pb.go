@@ -34,45 +34,51 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	ControlService_Plan_FullMethodName             = "/squall.v1.ControlService/Plan"
-	ControlService_Run_FullMethodName              = "/squall.v1.ControlService/Run"
-	ControlService_Watch_FullMethodName            = "/squall.v1.ControlService/Watch"
-	ControlService_Halt_FullMethodName             = "/squall.v1.ControlService/Halt"
-	ControlService_Resume_FullMethodName           = "/squall.v1.ControlService/Resume"
-	ControlService_Undo_FullMethodName             = "/squall.v1.ControlService/Undo"
-	ControlService_Status_FullMethodName           = "/squall.v1.ControlService/Status"
-	ControlService_Live_FullMethodName             = "/squall.v1.ControlService/Live"
-	ControlService_ListHosts_FullMethodName        = "/squall.v1.ControlService/ListHosts"
-	ControlService_GetHost_FullMethodName          = "/squall.v1.ControlService/GetHost"
-	ControlService_ListZones_FullMethodName        = "/squall.v1.ControlService/ListZones"
-	ControlService_ListRuns_FullMethodName         = "/squall.v1.ControlService/ListRuns"
-	ControlService_GetRun_FullMethodName           = "/squall.v1.ControlService/GetRun"
-	ControlService_ListAuditRecords_FullMethodName = "/squall.v1.ControlService/ListAuditRecords"
-	ControlService_ForgetHost_FullMethodName       = "/squall.v1.ControlService/ForgetHost"
-	ControlService_ConfirmDamage_FullMethodName    = "/squall.v1.ControlService/ConfirmDamage"
-	ControlService_PutSchedule_FullMethodName      = "/squall.v1.ControlService/PutSchedule"
-	ControlService_ListSchedules_FullMethodName    = "/squall.v1.ControlService/ListSchedules"
-	ControlService_GetSchedule_FullMethodName      = "/squall.v1.ControlService/GetSchedule"
-	ControlService_NextSlots_FullMethodName        = "/squall.v1.ControlService/NextSlots"
-	ControlService_PauseSchedule_FullMethodName    = "/squall.v1.ControlService/PauseSchedule"
-	ControlService_RemoveSchedule_FullMethodName   = "/squall.v1.ControlService/RemoveSchedule"
-	ControlService_PutExperiment_FullMethodName    = "/squall.v1.ControlService/PutExperiment"
-	ControlService_ListExperiments_FullMethodName  = "/squall.v1.ControlService/ListExperiments"
-	ControlService_GetExperiment_FullMethodName    = "/squall.v1.ControlService/GetExperiment"
-	ControlService_RemoveExperiment_FullMethodName = "/squall.v1.ControlService/RemoveExperiment"
-	ControlService_PutCalendar_FullMethodName      = "/squall.v1.ControlService/PutCalendar"
-	ControlService_ListCalendars_FullMethodName    = "/squall.v1.ControlService/ListCalendars"
-	ControlService_GetCalendar_FullMethodName      = "/squall.v1.ControlService/GetCalendar"
-	ControlService_RemoveCalendar_FullMethodName   = "/squall.v1.ControlService/RemoveCalendar"
-	ControlService_ListArchived_FullMethodName     = "/squall.v1.ControlService/ListArchived"
-	ControlService_VerifyArchive_FullMethodName    = "/squall.v1.ControlService/VerifyArchive"
-	ControlService_ExportArchived_FullMethodName   = "/squall.v1.ControlService/ExportArchived"
-	ControlService_PruneArchive_FullMethodName     = "/squall.v1.ControlService/PruneArchive"
-	ControlService_Report_FullMethodName           = "/squall.v1.ControlService/Report"
-	ControlService_Windows_FullMethodName          = "/squall.v1.ControlService/Windows"
-	ControlService_History_FullMethodName          = "/squall.v1.ControlService/History"
-	ControlService_ListDue_FullMethodName          = "/squall.v1.ControlService/ListDue"
-	ControlService_AcceptTime_FullMethodName       = "/squall.v1.ControlService/AcceptTime"
+	ControlService_Plan_FullMethodName                = "/squall.v1.ControlService/Plan"
+	ControlService_Run_FullMethodName                 = "/squall.v1.ControlService/Run"
+	ControlService_Watch_FullMethodName               = "/squall.v1.ControlService/Watch"
+	ControlService_Halt_FullMethodName                = "/squall.v1.ControlService/Halt"
+	ControlService_Resume_FullMethodName              = "/squall.v1.ControlService/Resume"
+	ControlService_Undo_FullMethodName                = "/squall.v1.ControlService/Undo"
+	ControlService_Status_FullMethodName              = "/squall.v1.ControlService/Status"
+	ControlService_Live_FullMethodName                = "/squall.v1.ControlService/Live"
+	ControlService_ListHosts_FullMethodName           = "/squall.v1.ControlService/ListHosts"
+	ControlService_GetHost_FullMethodName             = "/squall.v1.ControlService/GetHost"
+	ControlService_ListZones_FullMethodName           = "/squall.v1.ControlService/ListZones"
+	ControlService_ListRuns_FullMethodName            = "/squall.v1.ControlService/ListRuns"
+	ControlService_GetRun_FullMethodName              = "/squall.v1.ControlService/GetRun"
+	ControlService_ListAuditRecords_FullMethodName    = "/squall.v1.ControlService/ListAuditRecords"
+	ControlService_ForgetHost_FullMethodName          = "/squall.v1.ControlService/ForgetHost"
+	ControlService_ConfirmDamage_FullMethodName       = "/squall.v1.ControlService/ConfirmDamage"
+	ControlService_PutSchedule_FullMethodName         = "/squall.v1.ControlService/PutSchedule"
+	ControlService_ListSchedules_FullMethodName       = "/squall.v1.ControlService/ListSchedules"
+	ControlService_GetSchedule_FullMethodName         = "/squall.v1.ControlService/GetSchedule"
+	ControlService_NextSlots_FullMethodName           = "/squall.v1.ControlService/NextSlots"
+	ControlService_PauseSchedule_FullMethodName       = "/squall.v1.ControlService/PauseSchedule"
+	ControlService_RemoveSchedule_FullMethodName      = "/squall.v1.ControlService/RemoveSchedule"
+	ControlService_PutExperiment_FullMethodName       = "/squall.v1.ControlService/PutExperiment"
+	ControlService_ListExperiments_FullMethodName     = "/squall.v1.ControlService/ListExperiments"
+	ControlService_GetExperiment_FullMethodName       = "/squall.v1.ControlService/GetExperiment"
+	ControlService_RemoveExperiment_FullMethodName    = "/squall.v1.ControlService/RemoveExperiment"
+	ControlService_PutCalendar_FullMethodName         = "/squall.v1.ControlService/PutCalendar"
+	ControlService_ListCalendars_FullMethodName       = "/squall.v1.ControlService/ListCalendars"
+	ControlService_GetCalendar_FullMethodName         = "/squall.v1.ControlService/GetCalendar"
+	ControlService_RemoveCalendar_FullMethodName      = "/squall.v1.ControlService/RemoveCalendar"
+	ControlService_ListArchived_FullMethodName        = "/squall.v1.ControlService/ListArchived"
+	ControlService_VerifyArchive_FullMethodName       = "/squall.v1.ControlService/VerifyArchive"
+	ControlService_ExportArchived_FullMethodName      = "/squall.v1.ControlService/ExportArchived"
+	ControlService_PruneArchive_FullMethodName        = "/squall.v1.ControlService/PruneArchive"
+	ControlService_Report_FullMethodName              = "/squall.v1.ControlService/Report"
+	ControlService_Windows_FullMethodName             = "/squall.v1.ControlService/Windows"
+	ControlService_History_FullMethodName             = "/squall.v1.ControlService/History"
+	ControlService_ListDue_FullMethodName             = "/squall.v1.ControlService/ListDue"
+	ControlService_AcceptTime_FullMethodName          = "/squall.v1.ControlService/AcceptTime"
+	ControlService_SetGuard_FullMethodName            = "/squall.v1.ControlService/SetGuard"
+	ControlService_RemoveGuard_FullMethodName         = "/squall.v1.ControlService/RemoveGuard"
+	ControlService_ListGuards_FullMethodName          = "/squall.v1.ControlService/ListGuards"
+	ControlService_ExplainGuards_FullMethodName       = "/squall.v1.ControlService/ExplainGuards"
+	ControlService_ExceptGuards_FullMethodName        = "/squall.v1.ControlService/ExceptGuards"
+	ControlService_ListGuardExceptions_FullMethodName = "/squall.v1.ControlService/ListGuardExceptions"
 )
 
 // ControlServiceClient is the client API for ControlService service.
@@ -159,6 +165,18 @@ type ControlServiceClient interface {
 	ListDue(ctx context.Context, in *ListDueRequest, opts ...grpc.CallOption) (*ListDueResponse, error)
 	// AcceptTime has schedules go by cluster time though it is in doubt.
 	AcceptTime(ctx context.Context, in *AcceptTimeRequest, opts ...grpc.CallOption) (*AcceptTimeResponse, error)
+	// SetGuard sets a guardrail of the cluster, in the place of the one of its name.
+	SetGuard(ctx context.Context, in *SetGuardRequest, opts ...grpc.CallOption) (*SetGuardResponse, error)
+	// RemoveGuard drops a guardrail of the cluster.
+	RemoveGuard(ctx context.Context, in *RemoveGuardRequest, opts ...grpc.CallOption) (*RemoveGuardResponse, error)
+	// ListGuards tells the guardrails of the cluster, by name, in pages.
+	ListGuards(ctx context.Context, in *ListGuardsRequest, opts ...grpc.CallOption) (*ListGuardsResponse, error)
+	// ExplainGuards says what each guardrail of the cluster says about a plan.
+	ExplainGuards(ctx context.Context, in *ExplainGuardsRequest, opts ...grpc.CallOption) (*ExplainGuardsResponse, error)
+	// ExceptGuards lets one plan or file past guardrails of the cluster, for a while.
+	ExceptGuards(ctx context.Context, in *ExceptGuardsRequest, opts ...grpc.CallOption) (*ExceptGuardsResponse, error)
+	// ListGuardExceptions tells the exceptions in force, by digest, in pages.
+	ListGuardExceptions(ctx context.Context, in *ListGuardExceptionsRequest, opts ...grpc.CallOption) (*ListGuardExceptionsResponse, error)
 }
 
 type controlServiceClient struct {
@@ -658,6 +676,66 @@ func (c *controlServiceClient) AcceptTime(ctx context.Context, in *AcceptTimeReq
 	return out, nil
 }
 
+func (c *controlServiceClient) SetGuard(ctx context.Context, in *SetGuardRequest, opts ...grpc.CallOption) (*SetGuardResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetGuardResponse)
+	err := c.cc.Invoke(ctx, ControlService_SetGuard_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlServiceClient) RemoveGuard(ctx context.Context, in *RemoveGuardRequest, opts ...grpc.CallOption) (*RemoveGuardResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RemoveGuardResponse)
+	err := c.cc.Invoke(ctx, ControlService_RemoveGuard_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlServiceClient) ListGuards(ctx context.Context, in *ListGuardsRequest, opts ...grpc.CallOption) (*ListGuardsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListGuardsResponse)
+	err := c.cc.Invoke(ctx, ControlService_ListGuards_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlServiceClient) ExplainGuards(ctx context.Context, in *ExplainGuardsRequest, opts ...grpc.CallOption) (*ExplainGuardsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExplainGuardsResponse)
+	err := c.cc.Invoke(ctx, ControlService_ExplainGuards_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlServiceClient) ExceptGuards(ctx context.Context, in *ExceptGuardsRequest, opts ...grpc.CallOption) (*ExceptGuardsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExceptGuardsResponse)
+	err := c.cc.Invoke(ctx, ControlService_ExceptGuards_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlServiceClient) ListGuardExceptions(ctx context.Context, in *ListGuardExceptionsRequest, opts ...grpc.CallOption) (*ListGuardExceptionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListGuardExceptionsResponse)
+	err := c.cc.Invoke(ctx, ControlService_ListGuardExceptions_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ControlServiceServer is the server API for ControlService service.
 // All implementations must embed UnimplementedControlServiceServer
 // for forward compatibility.
@@ -742,6 +820,18 @@ type ControlServiceServer interface {
 	ListDue(context.Context, *ListDueRequest) (*ListDueResponse, error)
 	// AcceptTime has schedules go by cluster time though it is in doubt.
 	AcceptTime(context.Context, *AcceptTimeRequest) (*AcceptTimeResponse, error)
+	// SetGuard sets a guardrail of the cluster, in the place of the one of its name.
+	SetGuard(context.Context, *SetGuardRequest) (*SetGuardResponse, error)
+	// RemoveGuard drops a guardrail of the cluster.
+	RemoveGuard(context.Context, *RemoveGuardRequest) (*RemoveGuardResponse, error)
+	// ListGuards tells the guardrails of the cluster, by name, in pages.
+	ListGuards(context.Context, *ListGuardsRequest) (*ListGuardsResponse, error)
+	// ExplainGuards says what each guardrail of the cluster says about a plan.
+	ExplainGuards(context.Context, *ExplainGuardsRequest) (*ExplainGuardsResponse, error)
+	// ExceptGuards lets one plan or file past guardrails of the cluster, for a while.
+	ExceptGuards(context.Context, *ExceptGuardsRequest) (*ExceptGuardsResponse, error)
+	// ListGuardExceptions tells the exceptions in force, by digest, in pages.
+	ListGuardExceptions(context.Context, *ListGuardExceptionsRequest) (*ListGuardExceptionsResponse, error)
 	mustEmbedUnimplementedControlServiceServer()
 }
 
@@ -868,6 +958,24 @@ func (UnimplementedControlServiceServer) ListDue(context.Context, *ListDueReques
 }
 func (UnimplementedControlServiceServer) AcceptTime(context.Context, *AcceptTimeRequest) (*AcceptTimeResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method AcceptTime not implemented")
+}
+func (UnimplementedControlServiceServer) SetGuard(context.Context, *SetGuardRequest) (*SetGuardResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetGuard not implemented")
+}
+func (UnimplementedControlServiceServer) RemoveGuard(context.Context, *RemoveGuardRequest) (*RemoveGuardResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RemoveGuard not implemented")
+}
+func (UnimplementedControlServiceServer) ListGuards(context.Context, *ListGuardsRequest) (*ListGuardsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListGuards not implemented")
+}
+func (UnimplementedControlServiceServer) ExplainGuards(context.Context, *ExplainGuardsRequest) (*ExplainGuardsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ExplainGuards not implemented")
+}
+func (UnimplementedControlServiceServer) ExceptGuards(context.Context, *ExceptGuardsRequest) (*ExceptGuardsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ExceptGuards not implemented")
+}
+func (UnimplementedControlServiceServer) ListGuardExceptions(context.Context, *ListGuardExceptionsRequest) (*ListGuardExceptionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListGuardExceptions not implemented")
 }
 func (UnimplementedControlServiceServer) mustEmbedUnimplementedControlServiceServer() {}
 func (UnimplementedControlServiceServer) testEmbeddedByValue()                        {}
@@ -1515,6 +1623,114 @@ func _ControlService_AcceptTime_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ControlService_SetGuard_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetGuardRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServiceServer).SetGuard(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ControlService_SetGuard_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServiceServer).SetGuard(ctx, req.(*SetGuardRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ControlService_RemoveGuard_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RemoveGuardRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServiceServer).RemoveGuard(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ControlService_RemoveGuard_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServiceServer).RemoveGuard(ctx, req.(*RemoveGuardRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ControlService_ListGuards_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListGuardsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServiceServer).ListGuards(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ControlService_ListGuards_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServiceServer).ListGuards(ctx, req.(*ListGuardsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ControlService_ExplainGuards_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExplainGuardsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServiceServer).ExplainGuards(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ControlService_ExplainGuards_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServiceServer).ExplainGuards(ctx, req.(*ExplainGuardsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ControlService_ExceptGuards_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExceptGuardsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServiceServer).ExceptGuards(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ControlService_ExceptGuards_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServiceServer).ExceptGuards(ctx, req.(*ExceptGuardsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ControlService_ListGuardExceptions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListGuardExceptionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServiceServer).ListGuardExceptions(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ControlService_ListGuardExceptions_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServiceServer).ListGuardExceptions(ctx, req.(*ListGuardExceptionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // ControlService_ServiceDesc is the grpc.ServiceDesc for ControlService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1633,6 +1849,30 @@ var ControlService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "AcceptTime",
 			Handler:    _ControlService_AcceptTime_Handler,
+		},
+		{
+			MethodName: "SetGuard",
+			Handler:    _ControlService_SetGuard_Handler,
+		},
+		{
+			MethodName: "RemoveGuard",
+			Handler:    _ControlService_RemoveGuard_Handler,
+		},
+		{
+			MethodName: "ListGuards",
+			Handler:    _ControlService_ListGuards_Handler,
+		},
+		{
+			MethodName: "ExplainGuards",
+			Handler:    _ControlService_ExplainGuards_Handler,
+		},
+		{
+			MethodName: "ExceptGuards",
+			Handler:    _ControlService_ExceptGuards_Handler,
+		},
+		{
+			MethodName: "ListGuardExceptions",
+			Handler:    _ControlService_ListGuardExceptions_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

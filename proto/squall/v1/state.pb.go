@@ -600,6 +600,66 @@ func (EventKind) EnumDescriptor() ([]byte, []int) {
 	return file_squall_v1_state_proto_rawDescGZIP(), []int{8}
 }
 
+// GuardStanding is what a guardrail says.
+type GuardStanding int32
+
+const (
+	GuardStanding_GUARD_STANDING_UNSPECIFIED GuardStanding = 0
+	// It is kept.
+	GuardStanding_GUARD_STANDING_KEPT GuardStanding = 1
+	// It is broken.
+	GuardStanding_GUARD_STANDING_BROKEN GuardStanding = 2
+	// It is broken, and an exception lets the plan past it.
+	GuardStanding_GUARD_STANDING_EXCEPTED GuardStanding = 3
+	// It says nothing of this plan: it holds elsewhere, or speaks of what is not touched.
+	GuardStanding_GUARD_STANDING_SILENT GuardStanding = 4
+)
+
+// Enum value maps for GuardStanding.
+var (
+	GuardStanding_name = map[int32]string{
+		0: "GUARD_STANDING_UNSPECIFIED",
+		1: "GUARD_STANDING_KEPT",
+		2: "GUARD_STANDING_BROKEN",
+		3: "GUARD_STANDING_EXCEPTED",
+		4: "GUARD_STANDING_SILENT",
+	}
+	GuardStanding_value = map[string]int32{
+		"GUARD_STANDING_UNSPECIFIED": 0,
+		"GUARD_STANDING_KEPT":        1,
+		"GUARD_STANDING_BROKEN":      2,
+		"GUARD_STANDING_EXCEPTED":    3,
+		"GUARD_STANDING_SILENT":      4,
+	}
+)
+
+func (x GuardStanding) Enum() *GuardStanding {
+	p := new(GuardStanding)
+	*p = x
+	return p
+}
+
+func (x GuardStanding) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (GuardStanding) Descriptor() protoreflect.EnumDescriptor {
+	return file_squall_v1_state_proto_enumTypes[9].Descriptor()
+}
+
+func (GuardStanding) Type() protoreflect.EnumType {
+	return &file_squall_v1_state_proto_enumTypes[9]
+}
+
+func (x GuardStanding) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use GuardStanding.Descriptor instead.
+func (GuardStanding) EnumDescriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{9}
+}
+
 // Command is one entry of the log. It takes effect once, however often it is sent.
 type Command struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -642,6 +702,9 @@ type Command struct {
 	//	*Command_RecordArchived
 	//	*Command_PruneArchived
 	//	*Command_AcceptTime
+	//	*Command_SetGuard
+	//	*Command_RemoveGuard
+	//	*Command_ExceptGuards
 	Kind          isCommand_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -993,6 +1056,33 @@ func (x *Command) GetAcceptTime() *AcceptTime {
 	return nil
 }
 
+func (x *Command) GetSetGuard() *SetGuard {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_SetGuard); ok {
+			return x.SetGuard
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetRemoveGuard() *RemoveGuard {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_RemoveGuard); ok {
+			return x.RemoveGuard
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetExceptGuards() *ExceptGuards {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_ExceptGuards); ok {
+			return x.ExceptGuards
+		}
+	}
+	return nil
+}
+
 type isCommand_Kind interface {
 	isCommand_Kind()
 }
@@ -1145,6 +1235,20 @@ type Command_AcceptTime struct {
 	AcceptTime *AcceptTime `protobuf:"bytes,80,opt,name=accept_time,json=acceptTime,proto3,oneof"`
 }
 
+type Command_SetGuard struct {
+	// A guardrail of the cluster, in the place of the one of its name.
+	SetGuard *SetGuard `protobuf:"bytes,90,opt,name=set_guard,json=setGuard,proto3,oneof"`
+}
+
+type Command_RemoveGuard struct {
+	RemoveGuard *RemoveGuard `protobuf:"bytes,91,opt,name=remove_guard,json=removeGuard,proto3,oneof"`
+}
+
+type Command_ExceptGuards struct {
+	// Lets one plan or file past guardrails of the cluster, for a while.
+	ExceptGuards *ExceptGuards `protobuf:"bytes,92,opt,name=except_guards,json=exceptGuards,proto3,oneof"`
+}
+
 func (*Command_UpdateHosts) isCommand_Kind() {}
 
 func (*Command_AdmitRun) isCommand_Kind() {}
@@ -1208,6 +1312,12 @@ func (*Command_RecordArchived) isCommand_Kind() {}
 func (*Command_PruneArchived) isCommand_Kind() {}
 
 func (*Command_AcceptTime) isCommand_Kind() {}
+
+func (*Command_SetGuard) isCommand_Kind() {}
+
+func (*Command_RemoveGuard) isCommand_Kind() {}
+
+func (*Command_ExceptGuards) isCommand_Kind() {}
 
 // Principal is who did something, as certificates say.
 type Principal struct {
@@ -4094,8 +4204,11 @@ type Run struct {
 	Slot *SlotRef `protobuf:"bytes,21,opt,name=slot,proto3" json:"slot,omitempty"`
 	// There was no room for its windows until they could be archived.
 	WindowsDropped bool `protobuf:"varint,30,opt,name=windows_dropped,json=windowsDropped,proto3" json:"windows_dropped,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Guardrails of the cluster that an exception let it past, by name: they say
+	// nothing of it to its end.
+	Excepted      []string `protobuf:"bytes,90,rep,name=excepted,proto3" json:"excepted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Run) Reset() {
@@ -4280,6 +4393,13 @@ func (x *Run) GetWindowsDropped() bool {
 		return x.WindowsDropped
 	}
 	return false
+}
+
+func (x *Run) GetExcepted() []string {
+	if x != nil {
+		return x.Excepted
+	}
+	return nil
 }
 
 // RunSummary is a run in a list.
@@ -5260,9 +5380,12 @@ type State struct {
 	// Runs that are sealed, by id, bounded.
 	Archived map[string]*Archived `protobuf:"bytes,40,rep,name=archived,proto3" json:"archived,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// How cluster time was accepted; unset where it was not, or is not off any more.
-	AcceptedTime  *AcceptedTime `protobuf:"bytes,80,opt,name=accepted_time,json=acceptedTime,proto3" json:"accepted_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	AcceptedTime *AcceptedTime     `protobuf:"bytes,80,opt,name=accepted_time,json=acceptedTime,proto3" json:"accepted_time,omitempty"`
+	Guards       map[string]*Guard `protobuf:"bytes,90,rep,name=guards,proto3" json:"guards,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// By the digest that they are for.
+	GuardExceptions map[string]*GuardException `protobuf:"bytes,91,rep,name=guard_exceptions,json=guardExceptions,proto3" json:"guard_exceptions,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *State) Reset() {
@@ -5431,6 +5554,20 @@ func (x *State) GetArchived() map[string]*Archived {
 func (x *State) GetAcceptedTime() *AcceptedTime {
 	if x != nil {
 		return x.AcceptedTime
+	}
+	return nil
+}
+
+func (x *State) GetGuards() map[string]*Guard {
+	if x != nil {
+		return x.Guards
+	}
+	return nil
+}
+
+func (x *State) GetGuardExceptions() map[string]*GuardException {
+	if x != nil {
+		return x.GuardExceptions
 	}
 	return nil
 }
@@ -6088,11 +6225,812 @@ func (x *AcceptedTime) GetAtUnixNanos() int64 {
 	return 0
 }
 
+// SetGuard sets a guardrail of the cluster, in the place of the one of its name.
+type SetGuard struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Guard *Guard                 `protobuf:"bytes,1,opt,name=guard,proto3" json:"guard,omitempty"`
+	// Runs under way that break it are ended. Without this it is refused then.
+	EndRuns       bool `protobuf:"varint,2,opt,name=end_runs,json=endRuns,proto3" json:"end_runs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetGuard) Reset() {
+	*x = SetGuard{}
+	mi := &file_squall_v1_state_proto_msgTypes[66]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetGuard) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetGuard) ProtoMessage() {}
+
+func (x *SetGuard) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[66]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetGuard.ProtoReflect.Descriptor instead.
+func (*SetGuard) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{66}
+}
+
+func (x *SetGuard) GetGuard() *Guard {
+	if x != nil {
+		return x.Guard
+	}
+	return nil
+}
+
+func (x *SetGuard) GetEndRuns() bool {
+	if x != nil {
+		return x.EndRuns
+	}
+	return false
+}
+
+// RemoveGuard drops a guardrail of the cluster.
+type RemoveGuard struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveGuard) Reset() {
+	*x = RemoveGuard{}
+	mi := &file_squall_v1_state_proto_msgTypes[67]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveGuard) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveGuard) ProtoMessage() {}
+
+func (x *RemoveGuard) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[67]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveGuard.ProtoReflect.Descriptor instead.
+func (*RemoveGuard) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{67}
+}
+
+func (x *RemoveGuard) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// ExceptGuards lets one plan or file past guardrails of the cluster, for a while,
+// or takes that back.
+type ExceptGuards struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Exception *GuardException        `protobuf:"bytes,1,opt,name=exception,proto3" json:"exception,omitempty"`
+	// Takes the exception of this digest back.
+	Revoke        bool `protobuf:"varint,2,opt,name=revoke,proto3" json:"revoke,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExceptGuards) Reset() {
+	*x = ExceptGuards{}
+	mi := &file_squall_v1_state_proto_msgTypes[68]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExceptGuards) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExceptGuards) ProtoMessage() {}
+
+func (x *ExceptGuards) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[68]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExceptGuards.ProtoReflect.Descriptor instead.
+func (*ExceptGuards) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{68}
+}
+
+func (x *ExceptGuards) GetException() *GuardException {
+	if x != nil {
+		return x.Exception
+	}
+	return nil
+}
+
+func (x *ExceptGuards) GetRevoke() bool {
+	if x != nil {
+		return x.Revoke
+	}
+	return false
+}
+
+// Guard is a guardrail of the cluster: one rule, which all runs together keep.
+type Guard struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The environments in which it holds, each by itself. Left out, in every one.
+	Environments []string `protobuf:"bytes,2,rep,name=environments,proto3" json:"environments,omitempty"`
+	// Types that are valid to be assigned to Rule:
+	//
+	//	*Guard_MaxZones
+	//	*Guard_MajorityOf
+	//	*Guard_MaxShare
+	//	*Guard_HostsAMinute
+	//	*Guard_GapNanos
+	//	*Guard_Protect
+	//	*Guard_Closed
+	Rule isGuard_Rule `protobuf_oneof:"rule"`
+	// Who set it, and with what reason.
+	By           *Principal `protobuf:"bytes,20,opt,name=by,proto3" json:"by,omitempty"`
+	SetUnixNanos int64      `protobuf:"varint,21,opt,name=set_unix_nanos,json=setUnixNanos,proto3" json:"set_unix_nanos,omitempty"`
+	// The log index at which it was set.
+	Version       uint64 `protobuf:"varint,22,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Guard) Reset() {
+	*x = Guard{}
+	mi := &file_squall_v1_state_proto_msgTypes[69]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Guard) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Guard) ProtoMessage() {}
+
+func (x *Guard) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[69]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Guard.ProtoReflect.Descriptor instead.
+func (*Guard) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{69}
+}
+
+func (x *Guard) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Guard) GetEnvironments() []string {
+	if x != nil {
+		return x.Environments
+	}
+	return nil
+}
+
+func (x *Guard) GetRule() isGuard_Rule {
+	if x != nil {
+		return x.Rule
+	}
+	return nil
+}
+
+func (x *Guard) GetMaxZones() uint32 {
+	if x != nil {
+		if x, ok := x.Rule.(*Guard_MaxZones); ok {
+			return x.MaxZones
+		}
+	}
+	return 0
+}
+
+func (x *Guard) GetMajorityOf() string {
+	if x != nil {
+		if x, ok := x.Rule.(*Guard_MajorityOf); ok {
+			return x.MajorityOf
+		}
+	}
+	return ""
+}
+
+func (x *Guard) GetMaxShare() *GuardShare {
+	if x != nil {
+		if x, ok := x.Rule.(*Guard_MaxShare); ok {
+			return x.MaxShare
+		}
+	}
+	return nil
+}
+
+func (x *Guard) GetHostsAMinute() uint32 {
+	if x != nil {
+		if x, ok := x.Rule.(*Guard_HostsAMinute); ok {
+			return x.HostsAMinute
+		}
+	}
+	return 0
+}
+
+func (x *Guard) GetGapNanos() int64 {
+	if x != nil {
+		if x, ok := x.Rule.(*Guard_GapNanos); ok {
+			return x.GapNanos
+		}
+	}
+	return 0
+}
+
+func (x *Guard) GetProtect() *GuardProtect {
+	if x != nil {
+		if x, ok := x.Rule.(*Guard_Protect); ok {
+			return x.Protect
+		}
+	}
+	return nil
+}
+
+func (x *Guard) GetClosed() *GuardClosed {
+	if x != nil {
+		if x, ok := x.Rule.(*Guard_Closed); ok {
+			return x.Closed
+		}
+	}
+	return nil
+}
+
+func (x *Guard) GetBy() *Principal {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
+func (x *Guard) GetSetUnixNanos() int64 {
+	if x != nil {
+		return x.SetUnixNanos
+	}
+	return 0
+}
+
+func (x *Guard) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+type isGuard_Rule interface {
+	isGuard_Rule()
+}
+
+type Guard_MaxZones struct {
+	// The most zones with a fault at one time.
+	MaxZones uint32 `protobuf:"varint,10,opt,name=max_zones,json=maxZones,proto3,oneof"`
+}
+
+type Guard_MajorityOf struct {
+	// Never more than half of a role's hosts are hurt or lost: its name, or "*" for each role.
+	MajorityOf string `protobuf:"bytes,11,opt,name=majority_of,json=majorityOf,proto3,oneof"`
+}
+
+type Guard_MaxShare struct {
+	MaxShare *GuardShare `protobuf:"bytes,12,opt,name=max_share,json=maxShare,proto3,oneof"`
+}
+
+type Guard_HostsAMinute struct {
+	// The most hosts on which faults begin within any minute.
+	HostsAMinute uint32 `protobuf:"varint,13,opt,name=hosts_a_minute,json=hostsAMinute,proto3,oneof"`
+}
+
+type Guard_GapNanos struct {
+	// The least nanoseconds between the end of a run and the next one; two never run at once.
+	GapNanos int64 `protobuf:"varint,14,opt,name=gap_nanos,json=gapNanos,proto3,oneof"`
+}
+
+type Guard_Protect struct {
+	Protect *GuardProtect `protobuf:"bytes,15,opt,name=protect,proto3,oneof"`
+}
+
+type Guard_Closed struct {
+	Closed *GuardClosed `protobuf:"bytes,16,opt,name=closed,proto3,oneof"`
+}
+
+func (*Guard_MaxZones) isGuard_Rule() {}
+
+func (*Guard_MajorityOf) isGuard_Rule() {}
+
+func (*Guard_MaxShare) isGuard_Rule() {}
+
+func (*Guard_HostsAMinute) isGuard_Rule() {}
+
+func (*Guard_GapNanos) isGuard_Rule() {}
+
+func (*Guard_Protect) isGuard_Rule() {}
+
+func (*Guard_Closed) isGuard_Rule() {}
+
+// GuardShare is the most of something that has a fault at one time.
+type GuardShare struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What it is a share of: "fleet", "zone" or "role".
+	Of string `protobuf:"bytes,1,opt,name=of,proto3" json:"of,omitempty"`
+	// Which zone or role; left out, each of them by itself.
+	Name          string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Most          *Share `protobuf:"bytes,3,opt,name=most,proto3" json:"most,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GuardShare) Reset() {
+	*x = GuardShare{}
+	mi := &file_squall_v1_state_proto_msgTypes[70]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GuardShare) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GuardShare) ProtoMessage() {}
+
+func (x *GuardShare) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[70]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GuardShare.ProtoReflect.Descriptor instead.
+func (*GuardShare) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{70}
+}
+
+func (x *GuardShare) GetOf() string {
+	if x != nil {
+		return x.Of
+	}
+	return ""
+}
+
+func (x *GuardShare) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *GuardShare) GetMost() *Share {
+	if x != nil {
+		return x.Most
+	}
+	return nil
+}
+
+// GuardProtect is hosts that no fault may touch.
+type GuardProtect struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As key=value: environment=…, role=…, zone=…, room=…, host=…, or a label.
+	Match         []string `protobuf:"bytes,1,rep,name=match,proto3" json:"match,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GuardProtect) Reset() {
+	*x = GuardProtect{}
+	mi := &file_squall_v1_state_proto_msgTypes[71]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GuardProtect) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GuardProtect) ProtoMessage() {}
+
+func (x *GuardProtect) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[71]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GuardProtect.ProtoReflect.Descriptor instead.
+func (*GuardProtect) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{71}
+}
+
+func (x *GuardProtect) GetMatch() []string {
+	if x != nil {
+		return x.Match
+	}
+	return nil
+}
+
+// GuardClosed is hours in which nothing runs.
+type GuardClosed struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Days and times in one time zone, as "mon-fri 09:00-17:00" or "2026-12-24..2027-01-02".
+	Hours    []string `protobuf:"bytes,1,rep,name=hours,proto3" json:"hours,omitempty"`
+	Timezone string   `protobuf:"bytes,2,opt,name=timezone,proto3" json:"timezone,omitempty"`
+	// What the clocks of the zone show, as it was known when the guardrail was
+	// set: every server judges by the same, whatever its own tz database says.
+	Offsets       []*ZoneOffset `protobuf:"bytes,3,rep,name=offsets,proto3" json:"offsets,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GuardClosed) Reset() {
+	*x = GuardClosed{}
+	mi := &file_squall_v1_state_proto_msgTypes[72]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GuardClosed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GuardClosed) ProtoMessage() {}
+
+func (x *GuardClosed) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[72]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GuardClosed.ProtoReflect.Descriptor instead.
+func (*GuardClosed) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{72}
+}
+
+func (x *GuardClosed) GetHours() []string {
+	if x != nil {
+		return x.Hours
+	}
+	return nil
+}
+
+func (x *GuardClosed) GetTimezone() string {
+	if x != nil {
+		return x.Timezone
+	}
+	return ""
+}
+
+func (x *GuardClosed) GetOffsets() []*ZoneOffset {
+	if x != nil {
+		return x.Offsets
+	}
+	return nil
+}
+
+// ZoneOffset is what is added to UTC from an instant on.
+type ZoneOffset struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	FromUnix      int64                  `protobuf:"varint,1,opt,name=from_unix,json=fromUnix,proto3" json:"from_unix,omitempty"`
+	Seconds       int32                  `protobuf:"varint,2,opt,name=seconds,proto3" json:"seconds,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ZoneOffset) Reset() {
+	*x = ZoneOffset{}
+	mi := &file_squall_v1_state_proto_msgTypes[73]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ZoneOffset) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ZoneOffset) ProtoMessage() {}
+
+func (x *ZoneOffset) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[73]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ZoneOffset.ProtoReflect.Descriptor instead.
+func (*ZoneOffset) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{73}
+}
+
+func (x *ZoneOffset) GetFromUnix() int64 {
+	if x != nil {
+		return x.FromUnix
+	}
+	return 0
+}
+
+func (x *ZoneOffset) GetSeconds() int32 {
+	if x != nil {
+		return x.Seconds
+	}
+	return 0
+}
+
+// GuardException lets one plan or file past guardrails of the cluster.
+type GuardException struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// SHA-256 in hex: of a plan, or of a file, whatever its plan will be.
+	Digest string `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"`
+	// The guardrails that it is let past, by name. Left out, all of them.
+	Guards         []string `protobuf:"bytes,2,rep,name=guards,proto3" json:"guards,omitempty"`
+	UntilUnixNanos int64    `protobuf:"varint,3,opt,name=until_unix_nanos,json=untilUnixNanos,proto3" json:"until_unix_nanos,omitempty"`
+	// Who granted it, and with what reason.
+	By               *Principal `protobuf:"bytes,4,opt,name=by,proto3" json:"by,omitempty"`
+	GrantedUnixNanos int64      `protobuf:"varint,5,opt,name=granted_unix_nanos,json=grantedUnixNanos,proto3" json:"granted_unix_nanos,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *GuardException) Reset() {
+	*x = GuardException{}
+	mi := &file_squall_v1_state_proto_msgTypes[74]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GuardException) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GuardException) ProtoMessage() {}
+
+func (x *GuardException) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[74]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GuardException.ProtoReflect.Descriptor instead.
+func (*GuardException) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{74}
+}
+
+func (x *GuardException) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *GuardException) GetGuards() []string {
+	if x != nil {
+		return x.Guards
+	}
+	return nil
+}
+
+func (x *GuardException) GetUntilUnixNanos() int64 {
+	if x != nil {
+		return x.UntilUnixNanos
+	}
+	return 0
+}
+
+func (x *GuardException) GetBy() *Principal {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
+func (x *GuardException) GetGrantedUnixNanos() int64 {
+	if x != nil {
+		return x.GrantedUnixNanos
+	}
+	return 0
+}
+
+// GuardOpinion is what a guardrail says about a plan.
+type GuardOpinion struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Guard string                 `protobuf:"bytes,1,opt,name=guard,proto3" json:"guard,omitempty"`
+	// The rule, in words.
+	Rule     string        `protobuf:"bytes,2,opt,name=rule,proto3" json:"rule,omitempty"`
+	Standing GuardStanding `protobuf:"varint,3,opt,name=standing,proto3,enum=squall.v1.GuardStanding" json:"standing,omitempty"`
+	// With numbers: "2 of 1 zones".
+	Used string `protobuf:"bytes,4,opt,name=used,proto3" json:"used,omitempty"`
+	// Why it is broken, and what to do.
+	Message string `protobuf:"bytes,5,opt,name=message,proto3" json:"message,omitempty"`
+	Fix     string `protobuf:"bytes,6,opt,name=fix,proto3" json:"fix,omitempty"`
+	// What the numbers are of: zones and hosts, bounded.
+	Zones []string `protobuf:"bytes,7,rep,name=zones,proto3" json:"zones,omitempty"`
+	Hosts []string `protobuf:"bytes,8,rep,name=hosts,proto3" json:"hosts,omitempty"`
+	// How many hosts there are.
+	HostCount uint32 `protobuf:"varint,9,opt,name=host_count,json=hostCount,proto3" json:"host_count,omitempty"`
+	// Who set it, and the exception that lets the plan past it.
+	SetBy         *Principal      `protobuf:"bytes,10,opt,name=set_by,json=setBy,proto3" json:"set_by,omitempty"`
+	Exception     *GuardException `protobuf:"bytes,11,opt,name=exception,proto3" json:"exception,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GuardOpinion) Reset() {
+	*x = GuardOpinion{}
+	mi := &file_squall_v1_state_proto_msgTypes[75]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GuardOpinion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GuardOpinion) ProtoMessage() {}
+
+func (x *GuardOpinion) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[75]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GuardOpinion.ProtoReflect.Descriptor instead.
+func (*GuardOpinion) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{75}
+}
+
+func (x *GuardOpinion) GetGuard() string {
+	if x != nil {
+		return x.Guard
+	}
+	return ""
+}
+
+func (x *GuardOpinion) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+func (x *GuardOpinion) GetStanding() GuardStanding {
+	if x != nil {
+		return x.Standing
+	}
+	return GuardStanding_GUARD_STANDING_UNSPECIFIED
+}
+
+func (x *GuardOpinion) GetUsed() string {
+	if x != nil {
+		return x.Used
+	}
+	return ""
+}
+
+func (x *GuardOpinion) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *GuardOpinion) GetFix() string {
+	if x != nil {
+		return x.Fix
+	}
+	return ""
+}
+
+func (x *GuardOpinion) GetZones() []string {
+	if x != nil {
+		return x.Zones
+	}
+	return nil
+}
+
+func (x *GuardOpinion) GetHosts() []string {
+	if x != nil {
+		return x.Hosts
+	}
+	return nil
+}
+
+func (x *GuardOpinion) GetHostCount() uint32 {
+	if x != nil {
+		return x.HostCount
+	}
+	return 0
+}
+
+func (x *GuardOpinion) GetSetBy() *Principal {
+	if x != nil {
+		return x.SetBy
+	}
+	return nil
+}
+
+func (x *GuardOpinion) GetException() *GuardException {
+	if x != nil {
+		return x.Exception
+	}
+	return nil
+}
+
 var File_squall_v1_state_proto protoreflect.FileDescriptor
 
 const file_squall_v1_state_proto_rawDesc = "" +
 	"\n" +
-	"\x15squall/v1/state.proto\x12\tsquall.v1\x1a\x15squall/v1/agent.proto\x1a\x1asquall/v1/experiment.proto\x1a\x14squall/v1/host.proto\x1a\x12squall/v1/op.proto\x1a\x14squall/v1/plan.proto\"\x95\x0f\n" +
+	"\x15squall/v1/state.proto\x12\tsquall.v1\x1a\x15squall/v1/agent.proto\x1a\x1asquall/v1/experiment.proto\x1a\x14squall/v1/host.proto\x1a\x12squall/v1/op.proto\x1a\x14squall/v1/plan.proto\x1a\x18squall/v1/quantity.proto\"\xc6\x10\n" +
 	"\aCommand\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\"\n" +
 	"\rat_unix_nanos\x18\x02 \x01(\x03R\vatUnixNanos\x12$\n" +
@@ -6133,7 +7071,10 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x0frecord_archived\x18= \x01(\v2\x19.squall.v1.RecordArchivedH\x00R\x0erecordArchived\x12A\n" +
 	"\x0eprune_archived\x18> \x01(\v2\x18.squall.v1.PruneArchivedH\x00R\rpruneArchived\x128\n" +
 	"\vaccept_time\x18P \x01(\v2\x15.squall.v1.AcceptTimeH\x00R\n" +
-	"acceptTimeB\x06\n" +
+	"acceptTime\x122\n" +
+	"\tset_guard\x18Z \x01(\v2\x13.squall.v1.SetGuardH\x00R\bsetGuard\x12;\n" +
+	"\fremove_guard\x18[ \x01(\v2\x16.squall.v1.RemoveGuardH\x00R\vremoveGuard\x12>\n" +
+	"\rexcept_guards\x18\\ \x01(\v2\x17.squall.v1.ExceptGuardsH\x00R\fexceptGuardsB\x06\n" +
 	"\x04kind\"\x82\x01\n" +
 	"\tPrincipal\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12#\n" +
@@ -6353,7 +7294,7 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12)\n" +
 	"\x10repeated_command\x18\x02 \x01(\bR\x0frepeatedCommand\x12,\n" +
 	"\arefused\x18\x03 \x01(\v2\x12.squall.v1.ProblemR\arefused\x12\x16\n" +
-	"\x06parted\x18\x04 \x03(\rR\x06parted\"\x99\b\n" +
+	"\x06parted\x18\x04 \x03(\rR\x06parted\"\xb5\b\n" +
 	"\x03Run\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x125\n" +
 	"\n" +
@@ -6380,7 +7321,8 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x05fires\x18\x13 \x01(\rR\x05fires\x12/\n" +
 	"\bended_by\x18\x14 \x01(\v2\x14.squall.v1.PrincipalR\aendedBy\x12&\n" +
 	"\x04slot\x18\x15 \x01(\v2\x12.squall.v1.SlotRefR\x04slot\x12'\n" +
-	"\x0fwindows_dropped\x18\x1e \x01(\bR\x0ewindowsDropped\x1aC\n" +
+	"\x0fwindows_dropped\x18\x1e \x01(\bR\x0ewindowsDropped\x12\x1a\n" +
+	"\bexcepted\x18Z \x03(\tR\bexcepted\x1aC\n" +
 	"\x15EnteredUnixNanosEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\rR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\x1aN\n" +
@@ -6481,7 +7423,7 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x03act\x18\x04 \x01(\tR\x03act\x12\x16\n" +
 	"\x06object\x18\x05 \x01(\tR\x06object\x12\x16\n" +
 	"\x06result\x18\x06 \x01(\tR\x06result\x12\x12\n" +
-	"\x04hash\x18\a \x01(\fR\x04hash\"\xc1\f\n" +
+	"\x04hash\x18\a \x01(\fR\x04hash\"\xf5\x0e\n" +
 	"\x05State\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x14\n" +
@@ -6508,7 +7450,9 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\vexperiments\x18\x1e \x03(\v2!.squall.v1.State.ExperimentsEntryR\vexperiments\x12=\n" +
 	"\tcalendars\x18\x1f \x03(\v2\x1f.squall.v1.State.CalendarsEntryR\tcalendars\x12:\n" +
 	"\barchived\x18( \x03(\v2\x1e.squall.v1.State.ArchivedEntryR\barchived\x12<\n" +
-	"\raccepted_time\x18P \x01(\v2\x17.squall.v1.AcceptedTimeR\facceptedTime\x1aO\n" +
+	"\raccepted_time\x18P \x01(\v2\x17.squall.v1.AcceptedTimeR\facceptedTime\x124\n" +
+	"\x06guards\x18Z \x03(\v2\x1c.squall.v1.State.GuardsEntryR\x06guards\x12P\n" +
+	"\x10guard_exceptions\x18[ \x03(\v2%.squall.v1.State.GuardExceptionsEntryR\x0fguardExceptions\x1aO\n" +
 	"\n" +
 	"HostsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12+\n" +
@@ -6533,7 +7477,13 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\v2\x13.squall.v1.CalendarR\x05value:\x028\x01\x1aP\n" +
 	"\rArchivedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12)\n" +
-	"\x05value\x18\x02 \x01(\v2\x13.squall.v1.ArchivedR\x05value:\x028\x01\"N\n" +
+	"\x05value\x18\x02 \x01(\v2\x13.squall.v1.ArchivedR\x05value:\x028\x01\x1aK\n" +
+	"\vGuardsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12&\n" +
+	"\x05value\x18\x02 \x01(\v2\x10.squall.v1.GuardR\x05value:\x028\x01\x1a]\n" +
+	"\x14GuardExceptionsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12/\n" +
+	"\x05value\x18\x02 \x01(\v2\x19.squall.v1.GuardExceptionR\x05value:\x028\x01\"N\n" +
 	"\x0eAppliedCommand\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12,\n" +
 	"\aoutcome\x18\x02 \x01(\v2\x12.squall.v1.OutcomeR\aoutcome\"X\n" +
@@ -6576,7 +7526,66 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\fAcceptedTime\x12$\n" +
 	"\x0ewall_off_nanos\x18\x01 \x01(\x03R\fwallOffNanos\x12$\n" +
 	"\x02by\x18\x02 \x01(\v2\x14.squall.v1.PrincipalR\x02by\x12\"\n" +
-	"\rat_unix_nanos\x18\x03 \x01(\x03R\vatUnixNanos*L\n" +
+	"\rat_unix_nanos\x18\x03 \x01(\x03R\vatUnixNanos\"M\n" +
+	"\bSetGuard\x12&\n" +
+	"\x05guard\x18\x01 \x01(\v2\x10.squall.v1.GuardR\x05guard\x12\x19\n" +
+	"\bend_runs\x18\x02 \x01(\bR\aendRuns\"!\n" +
+	"\vRemoveGuard\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"_\n" +
+	"\fExceptGuards\x127\n" +
+	"\texception\x18\x01 \x01(\v2\x19.squall.v1.GuardExceptionR\texception\x12\x16\n" +
+	"\x06revoke\x18\x02 \x01(\bR\x06revoke\"\xd3\x03\n" +
+	"\x05Guard\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\"\n" +
+	"\fenvironments\x18\x02 \x03(\tR\fenvironments\x12\x1d\n" +
+	"\tmax_zones\x18\n" +
+	" \x01(\rH\x00R\bmaxZones\x12!\n" +
+	"\vmajority_of\x18\v \x01(\tH\x00R\n" +
+	"majorityOf\x124\n" +
+	"\tmax_share\x18\f \x01(\v2\x15.squall.v1.GuardShareH\x00R\bmaxShare\x12&\n" +
+	"\x0ehosts_a_minute\x18\r \x01(\rH\x00R\fhostsAMinute\x12\x1d\n" +
+	"\tgap_nanos\x18\x0e \x01(\x03H\x00R\bgapNanos\x123\n" +
+	"\aprotect\x18\x0f \x01(\v2\x17.squall.v1.GuardProtectH\x00R\aprotect\x120\n" +
+	"\x06closed\x18\x10 \x01(\v2\x16.squall.v1.GuardClosedH\x00R\x06closed\x12$\n" +
+	"\x02by\x18\x14 \x01(\v2\x14.squall.v1.PrincipalR\x02by\x12$\n" +
+	"\x0eset_unix_nanos\x18\x15 \x01(\x03R\fsetUnixNanos\x12\x18\n" +
+	"\aversion\x18\x16 \x01(\x04R\aversionB\x06\n" +
+	"\x04rule\"V\n" +
+	"\n" +
+	"GuardShare\x12\x0e\n" +
+	"\x02of\x18\x01 \x01(\tR\x02of\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12$\n" +
+	"\x04most\x18\x03 \x01(\v2\x10.squall.v1.ShareR\x04most\"$\n" +
+	"\fGuardProtect\x12\x14\n" +
+	"\x05match\x18\x01 \x03(\tR\x05match\"p\n" +
+	"\vGuardClosed\x12\x14\n" +
+	"\x05hours\x18\x01 \x03(\tR\x05hours\x12\x1a\n" +
+	"\btimezone\x18\x02 \x01(\tR\btimezone\x12/\n" +
+	"\aoffsets\x18\x03 \x03(\v2\x15.squall.v1.ZoneOffsetR\aoffsets\"C\n" +
+	"\n" +
+	"ZoneOffset\x12\x1b\n" +
+	"\tfrom_unix\x18\x01 \x01(\x03R\bfromUnix\x12\x18\n" +
+	"\aseconds\x18\x02 \x01(\x05R\aseconds\"\xbe\x01\n" +
+	"\x0eGuardException\x12\x16\n" +
+	"\x06digest\x18\x01 \x01(\tR\x06digest\x12\x16\n" +
+	"\x06guards\x18\x02 \x03(\tR\x06guards\x12(\n" +
+	"\x10until_unix_nanos\x18\x03 \x01(\x03R\x0euntilUnixNanos\x12$\n" +
+	"\x02by\x18\x04 \x01(\v2\x14.squall.v1.PrincipalR\x02by\x12,\n" +
+	"\x12granted_unix_nanos\x18\x05 \x01(\x03R\x10grantedUnixNanos\"\xdf\x02\n" +
+	"\fGuardOpinion\x12\x14\n" +
+	"\x05guard\x18\x01 \x01(\tR\x05guard\x12\x12\n" +
+	"\x04rule\x18\x02 \x01(\tR\x04rule\x124\n" +
+	"\bstanding\x18\x03 \x01(\x0e2\x18.squall.v1.GuardStandingR\bstanding\x12\x12\n" +
+	"\x04used\x18\x04 \x01(\tR\x04used\x12\x18\n" +
+	"\amessage\x18\x05 \x01(\tR\amessage\x12\x10\n" +
+	"\x03fix\x18\x06 \x01(\tR\x03fix\x12\x14\n" +
+	"\x05zones\x18\a \x03(\tR\x05zones\x12\x14\n" +
+	"\x05hosts\x18\b \x03(\tR\x05hosts\x12\x1d\n" +
+	"\n" +
+	"host_count\x18\t \x01(\rR\thostCount\x12+\n" +
+	"\x06set_by\x18\n" +
+	" \x01(\v2\x14.squall.v1.PrincipalR\x05setBy\x127\n" +
+	"\texception\x18\v \x01(\v2\x19.squall.v1.GuardExceptionR\texception*L\n" +
 	"\x04Role\x12\x14\n" +
 	"\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vROLE_SERVER\x10\x01\x12\x0e\n" +
@@ -6648,7 +7657,13 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x12EVENT_KIND_FINDING\x10\x04\x12\x13\n" +
 	"\x0fEVENT_KIND_HALT\x10\x05\x12\x16\n" +
 	"\x12EVENT_KIND_VERDICT\x10\x06\x12\x13\n" +
-	"\x0fEVENT_KIND_HOST\x10\aB\x1bZ\x19squall/proto/squall/v1;pbb\x06proto3"
+	"\x0fEVENT_KIND_HOST\x10\a*\x9b\x01\n" +
+	"\rGuardStanding\x12\x1e\n" +
+	"\x1aGUARD_STANDING_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13GUARD_STANDING_KEPT\x10\x01\x12\x19\n" +
+	"\x15GUARD_STANDING_BROKEN\x10\x02\x12\x1b\n" +
+	"\x17GUARD_STANDING_EXCEPTED\x10\x03\x12\x19\n" +
+	"\x15GUARD_STANDING_SILENT\x10\x04B\x1bZ\x19squall/proto/squall/v1;pbb\x06proto3"
 
 var (
 	file_squall_v1_state_proto_rawDescOnce sync.Once
@@ -6662,8 +7677,8 @@ func file_squall_v1_state_proto_rawDescGZIP() []byte {
 	return file_squall_v1_state_proto_rawDescData
 }
 
-var file_squall_v1_state_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
-var file_squall_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 80)
+var file_squall_v1_state_proto_enumTypes = make([]protoimpl.EnumInfo, 10)
+var file_squall_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 92)
 var file_squall_v1_state_proto_goTypes = []any{
 	(Role)(0),                 // 0: squall.v1.Role
 	(SlotOutcome)(0),          // 1: squall.v1.SlotOutcome
@@ -6674,248 +7689,281 @@ var file_squall_v1_state_proto_goTypes = []any{
 	(RunState)(0),             // 6: squall.v1.RunState
 	(RunPlace)(0),             // 7: squall.v1.RunPlace
 	(EventKind)(0),            // 8: squall.v1.EventKind
-	(*Command)(nil),           // 9: squall.v1.Command
-	(*Principal)(nil),         // 10: squall.v1.Principal
-	(*UpdateHosts)(nil),       // 11: squall.v1.UpdateHosts
-	(*HostUpdate)(nil),        // 12: squall.v1.HostUpdate
-	(*AdmitRun)(nil),          // 13: squall.v1.AdmitRun
-	(*SlotRef)(nil),           // 14: squall.v1.SlotRef
-	(*PutSchedule)(nil),       // 15: squall.v1.PutSchedule
-	(*RemoveSchedule)(nil),    // 16: squall.v1.RemoveSchedule
-	(*PauseSchedule)(nil),     // 17: squall.v1.PauseSchedule
-	(*PassSlot)(nil),          // 18: squall.v1.PassSlot
-	(*HoldSlot)(nil),          // 19: squall.v1.HoldSlot
-	(*SlotHold)(nil),          // 20: squall.v1.SlotHold
-	(*SlotRetry)(nil),         // 21: squall.v1.SlotRetry
-	(*Scheduled)(nil),         // 22: squall.v1.Scheduled
-	(*SlotRecord)(nil),        // 23: squall.v1.SlotRecord
-	(*Prepare)(nil),           // 24: squall.v1.Prepare
-	(*Fire)(nil),              // 25: squall.v1.Fire
-	(*Hold)(nil),              // 26: squall.v1.Hold
-	(*EndRun)(nil),            // 27: squall.v1.EndRun
-	(*Recover)(nil),           // 28: squall.v1.Recover
-	(*Finish)(nil),            // 29: squall.v1.Finish
-	(*Finding)(nil),           // 30: squall.v1.Finding
-	(*Extreme)(nil),           // 31: squall.v1.Extreme
-	(*Took)(nil),              // 32: squall.v1.Took
-	(*Basis)(nil),             // 33: squall.v1.Basis
-	(*Gap)(nil),               // 34: squall.v1.Gap
-	(*RecordSteps)(nil),       // 35: squall.v1.RecordSteps
-	(*RecordWindows)(nil),     // 36: squall.v1.RecordWindows
-	(*GrantTokens)(nil),       // 37: squall.v1.GrantTokens
-	(*Halt)(nil),              // 38: squall.v1.Halt
-	(*Resume)(nil),            // 39: squall.v1.Resume
-	(*SetGuardrails)(nil),     // 40: squall.v1.SetGuardrails
-	(*RaiseEpoch)(nil),        // 41: squall.v1.RaiseEpoch
-	(*SetRules)(nil),          // 42: squall.v1.SetRules
-	(*ForgetHost)(nil),        // 43: squall.v1.ForgetHost
-	(*ConfirmDamage)(nil),     // 44: squall.v1.ConfirmDamage
-	(*BeginPhase)(nil),        // 45: squall.v1.BeginPhase
-	(*SealRuns)(nil),          // 46: squall.v1.SealRuns
-	(*RecordArchived)(nil),    // 47: squall.v1.RecordArchived
-	(*PruneArchived)(nil),     // 48: squall.v1.PruneArchived
-	(*Kept)(nil),              // 49: squall.v1.Kept
-	(*Archived)(nil),          // 50: squall.v1.Archived
-	(*Outcome)(nil),           // 51: squall.v1.Outcome
-	(*Run)(nil),               // 52: squall.v1.Run
-	(*RunSummary)(nil),        // 53: squall.v1.RunSummary
-	(*RunFigures)(nil),        // 54: squall.v1.RunFigures
-	(*ExpectFigure)(nil),      // 55: squall.v1.ExpectFigure
-	(*ProbeTotal)(nil),        // 56: squall.v1.ProbeTotal
-	(*StepHosts)(nil),         // 57: squall.v1.StepHosts
-	(*Event)(nil),             // 58: squall.v1.Event
-	(*Registered)(nil),        // 59: squall.v1.Registered
-	(*OpenStep)(nil),          // 60: squall.v1.OpenStep
-	(*HostConflict)(nil),      // 61: squall.v1.HostConflict
-	(*AuditRecord)(nil),       // 62: squall.v1.AuditRecord
-	(*State)(nil),             // 63: squall.v1.State
-	(*AppliedCommand)(nil),    // 64: squall.v1.AppliedCommand
-	(*PutExperiment)(nil),     // 65: squall.v1.PutExperiment
-	(*RemoveExperiment)(nil),  // 66: squall.v1.RemoveExperiment
-	(*Pin)(nil),               // 67: squall.v1.Pin
-	(*KeptExperiment)(nil),    // 68: squall.v1.KeptExperiment
-	(*ExperimentVersion)(nil), // 69: squall.v1.ExperimentVersion
-	(*PutCalendar)(nil),       // 70: squall.v1.PutCalendar
-	(*RemoveCalendar)(nil),    // 71: squall.v1.RemoveCalendar
-	(*Calendar)(nil),          // 72: squall.v1.Calendar
-	(*AcceptTime)(nil),        // 73: squall.v1.AcceptTime
-	(*AcceptedTime)(nil),      // 74: squall.v1.AcceptedTime
-	nil,                       // 75: squall.v1.PutSchedule.AimEntry
-	nil,                       // 76: squall.v1.Scheduled.AimEntry
-	nil,                       // 77: squall.v1.Run.EnteredUnixNanosEntry
-	nil,                       // 78: squall.v1.Run.StepsEntry
-	nil,                       // 79: squall.v1.StepHosts.HostsEntry
-	nil,                       // 80: squall.v1.StepHosts.TokenUnixNanosEntry
-	nil,                       // 81: squall.v1.State.HostsEntry
-	nil,                       // 82: squall.v1.State.RunsEntry
-	nil,                       // 83: squall.v1.State.OrderIndexEntry
-	nil,                       // 84: squall.v1.State.HaltIndexEntry
-	nil,                       // 85: squall.v1.State.SchedulesEntry
-	nil,                       // 86: squall.v1.State.ExperimentsEntry
-	nil,                       // 87: squall.v1.State.CalendarsEntry
-	nil,                       // 88: squall.v1.State.ArchivedEntry
-	(*Host)(nil),              // 89: squall.v1.Host
-	(*Damage)(nil),            // 90: squall.v1.Damage
-	(*Experiment)(nil),        // 91: squall.v1.Experiment
-	(*Plan)(nil),              // 92: squall.v1.Plan
-	(*StepStatus)(nil),        // 93: squall.v1.StepStatus
-	(*Window)(nil),            // 94: squall.v1.Window
-	(*Guardrails)(nil),        // 95: squall.v1.Guardrails
-	(*Problem)(nil),           // 96: squall.v1.Problem
-	(*StepKey)(nil),           // 97: squall.v1.StepKey
-	(*HaltLatch)(nil),         // 98: squall.v1.HaltLatch
-	(*ZoneRole)(nil),          // 99: squall.v1.ZoneRole
+	(GuardStanding)(0),        // 9: squall.v1.GuardStanding
+	(*Command)(nil),           // 10: squall.v1.Command
+	(*Principal)(nil),         // 11: squall.v1.Principal
+	(*UpdateHosts)(nil),       // 12: squall.v1.UpdateHosts
+	(*HostUpdate)(nil),        // 13: squall.v1.HostUpdate
+	(*AdmitRun)(nil),          // 14: squall.v1.AdmitRun
+	(*SlotRef)(nil),           // 15: squall.v1.SlotRef
+	(*PutSchedule)(nil),       // 16: squall.v1.PutSchedule
+	(*RemoveSchedule)(nil),    // 17: squall.v1.RemoveSchedule
+	(*PauseSchedule)(nil),     // 18: squall.v1.PauseSchedule
+	(*PassSlot)(nil),          // 19: squall.v1.PassSlot
+	(*HoldSlot)(nil),          // 20: squall.v1.HoldSlot
+	(*SlotHold)(nil),          // 21: squall.v1.SlotHold
+	(*SlotRetry)(nil),         // 22: squall.v1.SlotRetry
+	(*Scheduled)(nil),         // 23: squall.v1.Scheduled
+	(*SlotRecord)(nil),        // 24: squall.v1.SlotRecord
+	(*Prepare)(nil),           // 25: squall.v1.Prepare
+	(*Fire)(nil),              // 26: squall.v1.Fire
+	(*Hold)(nil),              // 27: squall.v1.Hold
+	(*EndRun)(nil),            // 28: squall.v1.EndRun
+	(*Recover)(nil),           // 29: squall.v1.Recover
+	(*Finish)(nil),            // 30: squall.v1.Finish
+	(*Finding)(nil),           // 31: squall.v1.Finding
+	(*Extreme)(nil),           // 32: squall.v1.Extreme
+	(*Took)(nil),              // 33: squall.v1.Took
+	(*Basis)(nil),             // 34: squall.v1.Basis
+	(*Gap)(nil),               // 35: squall.v1.Gap
+	(*RecordSteps)(nil),       // 36: squall.v1.RecordSteps
+	(*RecordWindows)(nil),     // 37: squall.v1.RecordWindows
+	(*GrantTokens)(nil),       // 38: squall.v1.GrantTokens
+	(*Halt)(nil),              // 39: squall.v1.Halt
+	(*Resume)(nil),            // 40: squall.v1.Resume
+	(*SetGuardrails)(nil),     // 41: squall.v1.SetGuardrails
+	(*RaiseEpoch)(nil),        // 42: squall.v1.RaiseEpoch
+	(*SetRules)(nil),          // 43: squall.v1.SetRules
+	(*ForgetHost)(nil),        // 44: squall.v1.ForgetHost
+	(*ConfirmDamage)(nil),     // 45: squall.v1.ConfirmDamage
+	(*BeginPhase)(nil),        // 46: squall.v1.BeginPhase
+	(*SealRuns)(nil),          // 47: squall.v1.SealRuns
+	(*RecordArchived)(nil),    // 48: squall.v1.RecordArchived
+	(*PruneArchived)(nil),     // 49: squall.v1.PruneArchived
+	(*Kept)(nil),              // 50: squall.v1.Kept
+	(*Archived)(nil),          // 51: squall.v1.Archived
+	(*Outcome)(nil),           // 52: squall.v1.Outcome
+	(*Run)(nil),               // 53: squall.v1.Run
+	(*RunSummary)(nil),        // 54: squall.v1.RunSummary
+	(*RunFigures)(nil),        // 55: squall.v1.RunFigures
+	(*ExpectFigure)(nil),      // 56: squall.v1.ExpectFigure
+	(*ProbeTotal)(nil),        // 57: squall.v1.ProbeTotal
+	(*StepHosts)(nil),         // 58: squall.v1.StepHosts
+	(*Event)(nil),             // 59: squall.v1.Event
+	(*Registered)(nil),        // 60: squall.v1.Registered
+	(*OpenStep)(nil),          // 61: squall.v1.OpenStep
+	(*HostConflict)(nil),      // 62: squall.v1.HostConflict
+	(*AuditRecord)(nil),       // 63: squall.v1.AuditRecord
+	(*State)(nil),             // 64: squall.v1.State
+	(*AppliedCommand)(nil),    // 65: squall.v1.AppliedCommand
+	(*PutExperiment)(nil),     // 66: squall.v1.PutExperiment
+	(*RemoveExperiment)(nil),  // 67: squall.v1.RemoveExperiment
+	(*Pin)(nil),               // 68: squall.v1.Pin
+	(*KeptExperiment)(nil),    // 69: squall.v1.KeptExperiment
+	(*ExperimentVersion)(nil), // 70: squall.v1.ExperimentVersion
+	(*PutCalendar)(nil),       // 71: squall.v1.PutCalendar
+	(*RemoveCalendar)(nil),    // 72: squall.v1.RemoveCalendar
+	(*Calendar)(nil),          // 73: squall.v1.Calendar
+	(*AcceptTime)(nil),        // 74: squall.v1.AcceptTime
+	(*AcceptedTime)(nil),      // 75: squall.v1.AcceptedTime
+	(*SetGuard)(nil),          // 76: squall.v1.SetGuard
+	(*RemoveGuard)(nil),       // 77: squall.v1.RemoveGuard
+	(*ExceptGuards)(nil),      // 78: squall.v1.ExceptGuards
+	(*Guard)(nil),             // 79: squall.v1.Guard
+	(*GuardShare)(nil),        // 80: squall.v1.GuardShare
+	(*GuardProtect)(nil),      // 81: squall.v1.GuardProtect
+	(*GuardClosed)(nil),       // 82: squall.v1.GuardClosed
+	(*ZoneOffset)(nil),        // 83: squall.v1.ZoneOffset
+	(*GuardException)(nil),    // 84: squall.v1.GuardException
+	(*GuardOpinion)(nil),      // 85: squall.v1.GuardOpinion
+	nil,                       // 86: squall.v1.PutSchedule.AimEntry
+	nil,                       // 87: squall.v1.Scheduled.AimEntry
+	nil,                       // 88: squall.v1.Run.EnteredUnixNanosEntry
+	nil,                       // 89: squall.v1.Run.StepsEntry
+	nil,                       // 90: squall.v1.StepHosts.HostsEntry
+	nil,                       // 91: squall.v1.StepHosts.TokenUnixNanosEntry
+	nil,                       // 92: squall.v1.State.HostsEntry
+	nil,                       // 93: squall.v1.State.RunsEntry
+	nil,                       // 94: squall.v1.State.OrderIndexEntry
+	nil,                       // 95: squall.v1.State.HaltIndexEntry
+	nil,                       // 96: squall.v1.State.SchedulesEntry
+	nil,                       // 97: squall.v1.State.ExperimentsEntry
+	nil,                       // 98: squall.v1.State.CalendarsEntry
+	nil,                       // 99: squall.v1.State.ArchivedEntry
+	nil,                       // 100: squall.v1.State.GuardsEntry
+	nil,                       // 101: squall.v1.State.GuardExceptionsEntry
+	(*Host)(nil),              // 102: squall.v1.Host
+	(*Damage)(nil),            // 103: squall.v1.Damage
+	(*Experiment)(nil),        // 104: squall.v1.Experiment
+	(*Plan)(nil),              // 105: squall.v1.Plan
+	(*StepStatus)(nil),        // 106: squall.v1.StepStatus
+	(*Window)(nil),            // 107: squall.v1.Window
+	(*Guardrails)(nil),        // 108: squall.v1.Guardrails
+	(*Problem)(nil),           // 109: squall.v1.Problem
+	(*StepKey)(nil),           // 110: squall.v1.StepKey
+	(*HaltLatch)(nil),         // 111: squall.v1.HaltLatch
+	(*Share)(nil),             // 112: squall.v1.Share
+	(*ZoneRole)(nil),          // 113: squall.v1.ZoneRole
 }
 var file_squall_v1_state_proto_depIdxs = []int32{
-	10,  // 0: squall.v1.Command.by:type_name -> squall.v1.Principal
-	11,  // 1: squall.v1.Command.update_hosts:type_name -> squall.v1.UpdateHosts
-	13,  // 2: squall.v1.Command.admit_run:type_name -> squall.v1.AdmitRun
-	24,  // 3: squall.v1.Command.prepare:type_name -> squall.v1.Prepare
-	25,  // 4: squall.v1.Command.fire:type_name -> squall.v1.Fire
-	26,  // 5: squall.v1.Command.hold:type_name -> squall.v1.Hold
-	27,  // 6: squall.v1.Command.end_run:type_name -> squall.v1.EndRun
-	28,  // 7: squall.v1.Command.recover:type_name -> squall.v1.Recover
-	29,  // 8: squall.v1.Command.finish:type_name -> squall.v1.Finish
-	35,  // 9: squall.v1.Command.record_steps:type_name -> squall.v1.RecordSteps
-	36,  // 10: squall.v1.Command.record_windows:type_name -> squall.v1.RecordWindows
-	37,  // 11: squall.v1.Command.grant_tokens:type_name -> squall.v1.GrantTokens
-	38,  // 12: squall.v1.Command.halt:type_name -> squall.v1.Halt
-	39,  // 13: squall.v1.Command.resume:type_name -> squall.v1.Resume
-	40,  // 14: squall.v1.Command.set_guardrails:type_name -> squall.v1.SetGuardrails
-	41,  // 15: squall.v1.Command.raise_epoch:type_name -> squall.v1.RaiseEpoch
-	42,  // 16: squall.v1.Command.set_rules:type_name -> squall.v1.SetRules
-	45,  // 17: squall.v1.Command.begin_phase:type_name -> squall.v1.BeginPhase
-	43,  // 18: squall.v1.Command.forget_host:type_name -> squall.v1.ForgetHost
-	44,  // 19: squall.v1.Command.confirm_damage:type_name -> squall.v1.ConfirmDamage
-	15,  // 20: squall.v1.Command.put_schedule:type_name -> squall.v1.PutSchedule
-	16,  // 21: squall.v1.Command.remove_schedule:type_name -> squall.v1.RemoveSchedule
-	17,  // 22: squall.v1.Command.pause_schedule:type_name -> squall.v1.PauseSchedule
-	18,  // 23: squall.v1.Command.pass_slot:type_name -> squall.v1.PassSlot
-	19,  // 24: squall.v1.Command.hold_slot:type_name -> squall.v1.HoldSlot
-	65,  // 25: squall.v1.Command.put_experiment:type_name -> squall.v1.PutExperiment
-	66,  // 26: squall.v1.Command.remove_experiment:type_name -> squall.v1.RemoveExperiment
-	70,  // 27: squall.v1.Command.put_calendar:type_name -> squall.v1.PutCalendar
-	71,  // 28: squall.v1.Command.remove_calendar:type_name -> squall.v1.RemoveCalendar
-	46,  // 29: squall.v1.Command.seal_runs:type_name -> squall.v1.SealRuns
-	47,  // 30: squall.v1.Command.record_archived:type_name -> squall.v1.RecordArchived
-	48,  // 31: squall.v1.Command.prune_archived:type_name -> squall.v1.PruneArchived
-	73,  // 32: squall.v1.Command.accept_time:type_name -> squall.v1.AcceptTime
-	0,   // 33: squall.v1.Principal.role:type_name -> squall.v1.Role
-	12,  // 34: squall.v1.UpdateHosts.hosts:type_name -> squall.v1.HostUpdate
-	89,  // 35: squall.v1.HostUpdate.host:type_name -> squall.v1.Host
-	61,  // 36: squall.v1.HostUpdate.conflict:type_name -> squall.v1.HostConflict
-	90,  // 37: squall.v1.HostUpdate.damage:type_name -> squall.v1.Damage
-	91,  // 38: squall.v1.AdmitRun.experiment:type_name -> squall.v1.Experiment
-	92,  // 39: squall.v1.AdmitRun.plan:type_name -> squall.v1.Plan
-	14,  // 40: squall.v1.AdmitRun.slot:type_name -> squall.v1.SlotRef
-	91,  // 41: squall.v1.PutSchedule.experiment:type_name -> squall.v1.Experiment
-	75,  // 42: squall.v1.PutSchedule.aim:type_name -> squall.v1.PutSchedule.AimEntry
-	67,  // 43: squall.v1.PutSchedule.pin:type_name -> squall.v1.Pin
-	14,  // 44: squall.v1.PassSlot.slot:type_name -> squall.v1.SlotRef
-	1,   // 45: squall.v1.PassSlot.outcome:type_name -> squall.v1.SlotOutcome
-	14,  // 46: squall.v1.HoldSlot.slot:type_name -> squall.v1.SlotRef
-	14,  // 47: squall.v1.SlotRetry.slot:type_name -> squall.v1.SlotRef
-	91,  // 48: squall.v1.Scheduled.experiment:type_name -> squall.v1.Experiment
-	76,  // 49: squall.v1.Scheduled.aim:type_name -> squall.v1.Scheduled.AimEntry
-	10,  // 50: squall.v1.Scheduled.by:type_name -> squall.v1.Principal
-	23,  // 51: squall.v1.Scheduled.history:type_name -> squall.v1.SlotRecord
-	10,  // 52: squall.v1.Scheduled.paused_by:type_name -> squall.v1.Principal
-	21,  // 53: squall.v1.Scheduled.retry:type_name -> squall.v1.SlotRetry
-	20,  // 54: squall.v1.Scheduled.held:type_name -> squall.v1.SlotHold
-	67,  // 55: squall.v1.Scheduled.pin:type_name -> squall.v1.Pin
-	72,  // 56: squall.v1.Scheduled.calendars:type_name -> squall.v1.Calendar
-	1,   // 57: squall.v1.SlotRecord.outcome:type_name -> squall.v1.SlotOutcome
-	3,   // 58: squall.v1.SlotRecord.verdict:type_name -> squall.v1.Verdict
-	2,   // 59: squall.v1.EndRun.cause:type_name -> squall.v1.EndCause
-	3,   // 60: squall.v1.Finish.verdict:type_name -> squall.v1.Verdict
-	30,  // 61: squall.v1.Finish.findings:type_name -> squall.v1.Finding
-	4,   // 62: squall.v1.Finding.kind:type_name -> squall.v1.FindingKind
-	5,   // 63: squall.v1.Finding.state:type_name -> squall.v1.FindingState
-	33,  // 64: squall.v1.Finding.basis:type_name -> squall.v1.Basis
-	34,  // 65: squall.v1.Finding.gap:type_name -> squall.v1.Gap
-	31,  // 66: squall.v1.Finding.worst:type_name -> squall.v1.Extreme
-	32,  // 67: squall.v1.Finding.took:type_name -> squall.v1.Took
-	93,  // 68: squall.v1.RecordSteps.steps:type_name -> squall.v1.StepStatus
-	94,  // 69: squall.v1.RecordWindows.windows:type_name -> squall.v1.Window
-	95,  // 70: squall.v1.SetGuardrails.guardrails:type_name -> squall.v1.Guardrails
-	53,  // 71: squall.v1.SealRuns.runs:type_name -> squall.v1.RunSummary
-	49,  // 72: squall.v1.RecordArchived.runs:type_name -> squall.v1.Kept
-	53,  // 73: squall.v1.Archived.summary:type_name -> squall.v1.RunSummary
-	96,  // 74: squall.v1.Outcome.refused:type_name -> squall.v1.Problem
-	91,  // 75: squall.v1.Run.experiment:type_name -> squall.v1.Experiment
-	92,  // 76: squall.v1.Run.plan:type_name -> squall.v1.Plan
-	10,  // 77: squall.v1.Run.by:type_name -> squall.v1.Principal
-	6,   // 78: squall.v1.Run.state:type_name -> squall.v1.RunState
-	77,  // 79: squall.v1.Run.entered_unix_nanos:type_name -> squall.v1.Run.EnteredUnixNanosEntry
-	2,   // 80: squall.v1.Run.end_cause:type_name -> squall.v1.EndCause
-	78,  // 81: squall.v1.Run.steps:type_name -> squall.v1.Run.StepsEntry
-	3,   // 82: squall.v1.Run.verdict:type_name -> squall.v1.Verdict
-	30,  // 83: squall.v1.Run.findings:type_name -> squall.v1.Finding
-	58,  // 84: squall.v1.Run.events:type_name -> squall.v1.Event
-	56,  // 85: squall.v1.Run.totals:type_name -> squall.v1.ProbeTotal
-	10,  // 86: squall.v1.Run.ended_by:type_name -> squall.v1.Principal
-	14,  // 87: squall.v1.Run.slot:type_name -> squall.v1.SlotRef
-	6,   // 88: squall.v1.RunSummary.state:type_name -> squall.v1.RunState
-	3,   // 89: squall.v1.RunSummary.verdict:type_name -> squall.v1.Verdict
-	10,  // 90: squall.v1.RunSummary.by:type_name -> squall.v1.Principal
-	7,   // 91: squall.v1.RunSummary.place:type_name -> squall.v1.RunPlace
-	14,  // 92: squall.v1.RunSummary.slot:type_name -> squall.v1.SlotRef
-	2,   // 93: squall.v1.RunSummary.end_cause:type_name -> squall.v1.EndCause
-	54,  // 94: squall.v1.RunSummary.figures:type_name -> squall.v1.RunFigures
-	32,  // 95: squall.v1.RunFigures.failover:type_name -> squall.v1.Took
-	32,  // 96: squall.v1.RunFigures.recovery:type_name -> squall.v1.Took
-	55,  // 97: squall.v1.RunFigures.expect:type_name -> squall.v1.ExpectFigure
-	5,   // 98: squall.v1.ExpectFigure.state:type_name -> squall.v1.FindingState
-	31,  // 99: squall.v1.ExpectFigure.worst:type_name -> squall.v1.Extreme
-	94,  // 100: squall.v1.ProbeTotal.total:type_name -> squall.v1.Window
-	94,  // 101: squall.v1.ProbeTotal.worst:type_name -> squall.v1.Window
-	79,  // 102: squall.v1.StepHosts.hosts:type_name -> squall.v1.StepHosts.HostsEntry
-	80,  // 103: squall.v1.StepHosts.token_unix_nanos:type_name -> squall.v1.StepHosts.TokenUnixNanosEntry
-	8,   // 104: squall.v1.Event.kind:type_name -> squall.v1.EventKind
-	93,  // 105: squall.v1.Event.step:type_name -> squall.v1.StepStatus
-	6,   // 106: squall.v1.Event.state:type_name -> squall.v1.RunState
-	3,   // 107: squall.v1.Event.verdict:type_name -> squall.v1.Verdict
-	89,  // 108: squall.v1.Registered.host:type_name -> squall.v1.Host
-	97,  // 109: squall.v1.Registered.strays:type_name -> squall.v1.StepKey
-	60,  // 110: squall.v1.Registered.open:type_name -> squall.v1.OpenStep
-	61,  // 111: squall.v1.Registered.conflict:type_name -> squall.v1.HostConflict
-	90,  // 112: squall.v1.Registered.damage:type_name -> squall.v1.Damage
-	10,  // 113: squall.v1.AuditRecord.by:type_name -> squall.v1.Principal
-	81,  // 114: squall.v1.State.hosts:type_name -> squall.v1.State.HostsEntry
-	82,  // 115: squall.v1.State.runs:type_name -> squall.v1.State.RunsEntry
-	94,  // 116: squall.v1.State.windows:type_name -> squall.v1.Window
-	98,  // 117: squall.v1.State.halt:type_name -> squall.v1.HaltLatch
-	95,  // 118: squall.v1.State.guardrails:type_name -> squall.v1.Guardrails
-	64,  // 119: squall.v1.State.applied:type_name -> squall.v1.AppliedCommand
-	62,  // 120: squall.v1.State.audit:type_name -> squall.v1.AuditRecord
-	83,  // 121: squall.v1.State.order_index:type_name -> squall.v1.State.OrderIndexEntry
-	84,  // 122: squall.v1.State.halt_index:type_name -> squall.v1.State.HaltIndexEntry
-	85,  // 123: squall.v1.State.schedules:type_name -> squall.v1.State.SchedulesEntry
-	86,  // 124: squall.v1.State.experiments:type_name -> squall.v1.State.ExperimentsEntry
-	87,  // 125: squall.v1.State.calendars:type_name -> squall.v1.State.CalendarsEntry
-	88,  // 126: squall.v1.State.archived:type_name -> squall.v1.State.ArchivedEntry
-	74,  // 127: squall.v1.State.accepted_time:type_name -> squall.v1.AcceptedTime
-	51,  // 128: squall.v1.AppliedCommand.outcome:type_name -> squall.v1.Outcome
-	69,  // 129: squall.v1.KeptExperiment.versions:type_name -> squall.v1.ExperimentVersion
-	10,  // 130: squall.v1.ExperimentVersion.by:type_name -> squall.v1.Principal
-	72,  // 131: squall.v1.PutCalendar.calendar:type_name -> squall.v1.Calendar
-	10,  // 132: squall.v1.Calendar.by:type_name -> squall.v1.Principal
-	10,  // 133: squall.v1.AcceptedTime.by:type_name -> squall.v1.Principal
-	99,  // 134: squall.v1.PutSchedule.AimEntry.value:type_name -> squall.v1.ZoneRole
-	99,  // 135: squall.v1.Scheduled.AimEntry.value:type_name -> squall.v1.ZoneRole
-	57,  // 136: squall.v1.Run.StepsEntry.value:type_name -> squall.v1.StepHosts
-	93,  // 137: squall.v1.StepHosts.HostsEntry.value:type_name -> squall.v1.StepStatus
-	59,  // 138: squall.v1.State.HostsEntry.value:type_name -> squall.v1.Registered
-	52,  // 139: squall.v1.State.RunsEntry.value:type_name -> squall.v1.Run
-	22,  // 140: squall.v1.State.SchedulesEntry.value:type_name -> squall.v1.Scheduled
-	68,  // 141: squall.v1.State.ExperimentsEntry.value:type_name -> squall.v1.KeptExperiment
-	72,  // 142: squall.v1.State.CalendarsEntry.value:type_name -> squall.v1.Calendar
-	50,  // 143: squall.v1.State.ArchivedEntry.value:type_name -> squall.v1.Archived
-	144, // [144:144] is the sub-list for method output_type
-	144, // [144:144] is the sub-list for method input_type
-	144, // [144:144] is the sub-list for extension type_name
-	144, // [144:144] is the sub-list for extension extendee
-	0,   // [0:144] is the sub-list for field type_name
+	11,  // 0: squall.v1.Command.by:type_name -> squall.v1.Principal
+	12,  // 1: squall.v1.Command.update_hosts:type_name -> squall.v1.UpdateHosts
+	14,  // 2: squall.v1.Command.admit_run:type_name -> squall.v1.AdmitRun
+	25,  // 3: squall.v1.Command.prepare:type_name -> squall.v1.Prepare
+	26,  // 4: squall.v1.Command.fire:type_name -> squall.v1.Fire
+	27,  // 5: squall.v1.Command.hold:type_name -> squall.v1.Hold
+	28,  // 6: squall.v1.Command.end_run:type_name -> squall.v1.EndRun
+	29,  // 7: squall.v1.Command.recover:type_name -> squall.v1.Recover
+	30,  // 8: squall.v1.Command.finish:type_name -> squall.v1.Finish
+	36,  // 9: squall.v1.Command.record_steps:type_name -> squall.v1.RecordSteps
+	37,  // 10: squall.v1.Command.record_windows:type_name -> squall.v1.RecordWindows
+	38,  // 11: squall.v1.Command.grant_tokens:type_name -> squall.v1.GrantTokens
+	39,  // 12: squall.v1.Command.halt:type_name -> squall.v1.Halt
+	40,  // 13: squall.v1.Command.resume:type_name -> squall.v1.Resume
+	41,  // 14: squall.v1.Command.set_guardrails:type_name -> squall.v1.SetGuardrails
+	42,  // 15: squall.v1.Command.raise_epoch:type_name -> squall.v1.RaiseEpoch
+	43,  // 16: squall.v1.Command.set_rules:type_name -> squall.v1.SetRules
+	46,  // 17: squall.v1.Command.begin_phase:type_name -> squall.v1.BeginPhase
+	44,  // 18: squall.v1.Command.forget_host:type_name -> squall.v1.ForgetHost
+	45,  // 19: squall.v1.Command.confirm_damage:type_name -> squall.v1.ConfirmDamage
+	16,  // 20: squall.v1.Command.put_schedule:type_name -> squall.v1.PutSchedule
+	17,  // 21: squall.v1.Command.remove_schedule:type_name -> squall.v1.RemoveSchedule
+	18,  // 22: squall.v1.Command.pause_schedule:type_name -> squall.v1.PauseSchedule
+	19,  // 23: squall.v1.Command.pass_slot:type_name -> squall.v1.PassSlot
+	20,  // 24: squall.v1.Command.hold_slot:type_name -> squall.v1.HoldSlot
+	66,  // 25: squall.v1.Command.put_experiment:type_name -> squall.v1.PutExperiment
+	67,  // 26: squall.v1.Command.remove_experiment:type_name -> squall.v1.RemoveExperiment
+	71,  // 27: squall.v1.Command.put_calendar:type_name -> squall.v1.PutCalendar
+	72,  // 28: squall.v1.Command.remove_calendar:type_name -> squall.v1.RemoveCalendar
+	47,  // 29: squall.v1.Command.seal_runs:type_name -> squall.v1.SealRuns
+	48,  // 30: squall.v1.Command.record_archived:type_name -> squall.v1.RecordArchived
+	49,  // 31: squall.v1.Command.prune_archived:type_name -> squall.v1.PruneArchived
+	74,  // 32: squall.v1.Command.accept_time:type_name -> squall.v1.AcceptTime
+	76,  // 33: squall.v1.Command.set_guard:type_name -> squall.v1.SetGuard
+	77,  // 34: squall.v1.Command.remove_guard:type_name -> squall.v1.RemoveGuard
+	78,  // 35: squall.v1.Command.except_guards:type_name -> squall.v1.ExceptGuards
+	0,   // 36: squall.v1.Principal.role:type_name -> squall.v1.Role
+	13,  // 37: squall.v1.UpdateHosts.hosts:type_name -> squall.v1.HostUpdate
+	102, // 38: squall.v1.HostUpdate.host:type_name -> squall.v1.Host
+	62,  // 39: squall.v1.HostUpdate.conflict:type_name -> squall.v1.HostConflict
+	103, // 40: squall.v1.HostUpdate.damage:type_name -> squall.v1.Damage
+	104, // 41: squall.v1.AdmitRun.experiment:type_name -> squall.v1.Experiment
+	105, // 42: squall.v1.AdmitRun.plan:type_name -> squall.v1.Plan
+	15,  // 43: squall.v1.AdmitRun.slot:type_name -> squall.v1.SlotRef
+	104, // 44: squall.v1.PutSchedule.experiment:type_name -> squall.v1.Experiment
+	86,  // 45: squall.v1.PutSchedule.aim:type_name -> squall.v1.PutSchedule.AimEntry
+	68,  // 46: squall.v1.PutSchedule.pin:type_name -> squall.v1.Pin
+	15,  // 47: squall.v1.PassSlot.slot:type_name -> squall.v1.SlotRef
+	1,   // 48: squall.v1.PassSlot.outcome:type_name -> squall.v1.SlotOutcome
+	15,  // 49: squall.v1.HoldSlot.slot:type_name -> squall.v1.SlotRef
+	15,  // 50: squall.v1.SlotRetry.slot:type_name -> squall.v1.SlotRef
+	104, // 51: squall.v1.Scheduled.experiment:type_name -> squall.v1.Experiment
+	87,  // 52: squall.v1.Scheduled.aim:type_name -> squall.v1.Scheduled.AimEntry
+	11,  // 53: squall.v1.Scheduled.by:type_name -> squall.v1.Principal
+	24,  // 54: squall.v1.Scheduled.history:type_name -> squall.v1.SlotRecord
+	11,  // 55: squall.v1.Scheduled.paused_by:type_name -> squall.v1.Principal
+	22,  // 56: squall.v1.Scheduled.retry:type_name -> squall.v1.SlotRetry
+	21,  // 57: squall.v1.Scheduled.held:type_name -> squall.v1.SlotHold
+	68,  // 58: squall.v1.Scheduled.pin:type_name -> squall.v1.Pin
+	73,  // 59: squall.v1.Scheduled.calendars:type_name -> squall.v1.Calendar
+	1,   // 60: squall.v1.SlotRecord.outcome:type_name -> squall.v1.SlotOutcome
+	3,   // 61: squall.v1.SlotRecord.verdict:type_name -> squall.v1.Verdict
+	2,   // 62: squall.v1.EndRun.cause:type_name -> squall.v1.EndCause
+	3,   // 63: squall.v1.Finish.verdict:type_name -> squall.v1.Verdict
+	31,  // 64: squall.v1.Finish.findings:type_name -> squall.v1.Finding
+	4,   // 65: squall.v1.Finding.kind:type_name -> squall.v1.FindingKind
+	5,   // 66: squall.v1.Finding.state:type_name -> squall.v1.FindingState
+	34,  // 67: squall.v1.Finding.basis:type_name -> squall.v1.Basis
+	35,  // 68: squall.v1.Finding.gap:type_name -> squall.v1.Gap
+	32,  // 69: squall.v1.Finding.worst:type_name -> squall.v1.Extreme
+	33,  // 70: squall.v1.Finding.took:type_name -> squall.v1.Took
+	106, // 71: squall.v1.RecordSteps.steps:type_name -> squall.v1.StepStatus
+	107, // 72: squall.v1.RecordWindows.windows:type_name -> squall.v1.Window
+	108, // 73: squall.v1.SetGuardrails.guardrails:type_name -> squall.v1.Guardrails
+	54,  // 74: squall.v1.SealRuns.runs:type_name -> squall.v1.RunSummary
+	50,  // 75: squall.v1.RecordArchived.runs:type_name -> squall.v1.Kept
+	54,  // 76: squall.v1.Archived.summary:type_name -> squall.v1.RunSummary
+	109, // 77: squall.v1.Outcome.refused:type_name -> squall.v1.Problem
+	104, // 78: squall.v1.Run.experiment:type_name -> squall.v1.Experiment
+	105, // 79: squall.v1.Run.plan:type_name -> squall.v1.Plan
+	11,  // 80: squall.v1.Run.by:type_name -> squall.v1.Principal
+	6,   // 81: squall.v1.Run.state:type_name -> squall.v1.RunState
+	88,  // 82: squall.v1.Run.entered_unix_nanos:type_name -> squall.v1.Run.EnteredUnixNanosEntry
+	2,   // 83: squall.v1.Run.end_cause:type_name -> squall.v1.EndCause
+	89,  // 84: squall.v1.Run.steps:type_name -> squall.v1.Run.StepsEntry
+	3,   // 85: squall.v1.Run.verdict:type_name -> squall.v1.Verdict
+	31,  // 86: squall.v1.Run.findings:type_name -> squall.v1.Finding
+	59,  // 87: squall.v1.Run.events:type_name -> squall.v1.Event
+	57,  // 88: squall.v1.Run.totals:type_name -> squall.v1.ProbeTotal
+	11,  // 89: squall.v1.Run.ended_by:type_name -> squall.v1.Principal
+	15,  // 90: squall.v1.Run.slot:type_name -> squall.v1.SlotRef
+	6,   // 91: squall.v1.RunSummary.state:type_name -> squall.v1.RunState
+	3,   // 92: squall.v1.RunSummary.verdict:type_name -> squall.v1.Verdict
+	11,  // 93: squall.v1.RunSummary.by:type_name -> squall.v1.Principal
+	7,   // 94: squall.v1.RunSummary.place:type_name -> squall.v1.RunPlace
+	15,  // 95: squall.v1.RunSummary.slot:type_name -> squall.v1.SlotRef
+	2,   // 96: squall.v1.RunSummary.end_cause:type_name -> squall.v1.EndCause
+	55,  // 97: squall.v1.RunSummary.figures:type_name -> squall.v1.RunFigures
+	33,  // 98: squall.v1.RunFigures.failover:type_name -> squall.v1.Took
+	33,  // 99: squall.v1.RunFigures.recovery:type_name -> squall.v1.Took
+	56,  // 100: squall.v1.RunFigures.expect:type_name -> squall.v1.ExpectFigure
+	5,   // 101: squall.v1.ExpectFigure.state:type_name -> squall.v1.FindingState
+	32,  // 102: squall.v1.ExpectFigure.worst:type_name -> squall.v1.Extreme
+	107, // 103: squall.v1.ProbeTotal.total:type_name -> squall.v1.Window
+	107, // 104: squall.v1.ProbeTotal.worst:type_name -> squall.v1.Window
+	90,  // 105: squall.v1.StepHosts.hosts:type_name -> squall.v1.StepHosts.HostsEntry
+	91,  // 106: squall.v1.StepHosts.token_unix_nanos:type_name -> squall.v1.StepHosts.TokenUnixNanosEntry
+	8,   // 107: squall.v1.Event.kind:type_name -> squall.v1.EventKind
+	106, // 108: squall.v1.Event.step:type_name -> squall.v1.StepStatus
+	6,   // 109: squall.v1.Event.state:type_name -> squall.v1.RunState
+	3,   // 110: squall.v1.Event.verdict:type_name -> squall.v1.Verdict
+	102, // 111: squall.v1.Registered.host:type_name -> squall.v1.Host
+	110, // 112: squall.v1.Registered.strays:type_name -> squall.v1.StepKey
+	61,  // 113: squall.v1.Registered.open:type_name -> squall.v1.OpenStep
+	62,  // 114: squall.v1.Registered.conflict:type_name -> squall.v1.HostConflict
+	103, // 115: squall.v1.Registered.damage:type_name -> squall.v1.Damage
+	11,  // 116: squall.v1.AuditRecord.by:type_name -> squall.v1.Principal
+	92,  // 117: squall.v1.State.hosts:type_name -> squall.v1.State.HostsEntry
+	93,  // 118: squall.v1.State.runs:type_name -> squall.v1.State.RunsEntry
+	107, // 119: squall.v1.State.windows:type_name -> squall.v1.Window
+	111, // 120: squall.v1.State.halt:type_name -> squall.v1.HaltLatch
+	108, // 121: squall.v1.State.guardrails:type_name -> squall.v1.Guardrails
+	65,  // 122: squall.v1.State.applied:type_name -> squall.v1.AppliedCommand
+	63,  // 123: squall.v1.State.audit:type_name -> squall.v1.AuditRecord
+	94,  // 124: squall.v1.State.order_index:type_name -> squall.v1.State.OrderIndexEntry
+	95,  // 125: squall.v1.State.halt_index:type_name -> squall.v1.State.HaltIndexEntry
+	96,  // 126: squall.v1.State.schedules:type_name -> squall.v1.State.SchedulesEntry
+	97,  // 127: squall.v1.State.experiments:type_name -> squall.v1.State.ExperimentsEntry
+	98,  // 128: squall.v1.State.calendars:type_name -> squall.v1.State.CalendarsEntry
+	99,  // 129: squall.v1.State.archived:type_name -> squall.v1.State.ArchivedEntry
+	75,  // 130: squall.v1.State.accepted_time:type_name -> squall.v1.AcceptedTime
+	100, // 131: squall.v1.State.guards:type_name -> squall.v1.State.GuardsEntry
+	101, // 132: squall.v1.State.guard_exceptions:type_name -> squall.v1.State.GuardExceptionsEntry
+	52,  // 133: squall.v1.AppliedCommand.outcome:type_name -> squall.v1.Outcome
+	70,  // 134: squall.v1.KeptExperiment.versions:type_name -> squall.v1.ExperimentVersion
+	11,  // 135: squall.v1.ExperimentVersion.by:type_name -> squall.v1.Principal
+	73,  // 136: squall.v1.PutCalendar.calendar:type_name -> squall.v1.Calendar
+	11,  // 137: squall.v1.Calendar.by:type_name -> squall.v1.Principal
+	11,  // 138: squall.v1.AcceptedTime.by:type_name -> squall.v1.Principal
+	79,  // 139: squall.v1.SetGuard.guard:type_name -> squall.v1.Guard
+	84,  // 140: squall.v1.ExceptGuards.exception:type_name -> squall.v1.GuardException
+	80,  // 141: squall.v1.Guard.max_share:type_name -> squall.v1.GuardShare
+	81,  // 142: squall.v1.Guard.protect:type_name -> squall.v1.GuardProtect
+	82,  // 143: squall.v1.Guard.closed:type_name -> squall.v1.GuardClosed
+	11,  // 144: squall.v1.Guard.by:type_name -> squall.v1.Principal
+	112, // 145: squall.v1.GuardShare.most:type_name -> squall.v1.Share
+	83,  // 146: squall.v1.GuardClosed.offsets:type_name -> squall.v1.ZoneOffset
+	11,  // 147: squall.v1.GuardException.by:type_name -> squall.v1.Principal
+	9,   // 148: squall.v1.GuardOpinion.standing:type_name -> squall.v1.GuardStanding
+	11,  // 149: squall.v1.GuardOpinion.set_by:type_name -> squall.v1.Principal
+	84,  // 150: squall.v1.GuardOpinion.exception:type_name -> squall.v1.GuardException
+	113, // 151: squall.v1.PutSchedule.AimEntry.value:type_name -> squall.v1.ZoneRole
+	113, // 152: squall.v1.Scheduled.AimEntry.value:type_name -> squall.v1.ZoneRole
+	58,  // 153: squall.v1.Run.StepsEntry.value:type_name -> squall.v1.StepHosts
+	106, // 154: squall.v1.StepHosts.HostsEntry.value:type_name -> squall.v1.StepStatus
+	60,  // 155: squall.v1.State.HostsEntry.value:type_name -> squall.v1.Registered
+	53,  // 156: squall.v1.State.RunsEntry.value:type_name -> squall.v1.Run
+	23,  // 157: squall.v1.State.SchedulesEntry.value:type_name -> squall.v1.Scheduled
+	69,  // 158: squall.v1.State.ExperimentsEntry.value:type_name -> squall.v1.KeptExperiment
+	73,  // 159: squall.v1.State.CalendarsEntry.value:type_name -> squall.v1.Calendar
+	51,  // 160: squall.v1.State.ArchivedEntry.value:type_name -> squall.v1.Archived
+	79,  // 161: squall.v1.State.GuardsEntry.value:type_name -> squall.v1.Guard
+	84,  // 162: squall.v1.State.GuardExceptionsEntry.value:type_name -> squall.v1.GuardException
+	163, // [163:163] is the sub-list for method output_type
+	163, // [163:163] is the sub-list for method input_type
+	163, // [163:163] is the sub-list for extension type_name
+	163, // [163:163] is the sub-list for extension extendee
+	0,   // [0:163] is the sub-list for field type_name
 }
 
 func init() { file_squall_v1_state_proto_init() }
@@ -6928,6 +7976,7 @@ func file_squall_v1_state_proto_init() {
 	file_squall_v1_host_proto_init()
 	file_squall_v1_op_proto_init()
 	file_squall_v1_plan_proto_init()
+	file_squall_v1_quantity_proto_init()
 	file_squall_v1_state_proto_msgTypes[0].OneofWrappers = []any{
 		(*Command_UpdateHosts)(nil),
 		(*Command_AdmitRun)(nil),
@@ -6961,14 +8010,26 @@ func file_squall_v1_state_proto_init() {
 		(*Command_RecordArchived)(nil),
 		(*Command_PruneArchived)(nil),
 		(*Command_AcceptTime)(nil),
+		(*Command_SetGuard)(nil),
+		(*Command_RemoveGuard)(nil),
+		(*Command_ExceptGuards)(nil),
+	}
+	file_squall_v1_state_proto_msgTypes[69].OneofWrappers = []any{
+		(*Guard_MaxZones)(nil),
+		(*Guard_MajorityOf)(nil),
+		(*Guard_MaxShare)(nil),
+		(*Guard_HostsAMinute)(nil),
+		(*Guard_GapNanos)(nil),
+		(*Guard_Protect)(nil),
+		(*Guard_Closed)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_squall_v1_state_proto_rawDesc), len(file_squall_v1_state_proto_rawDesc)),
-			NumEnums:      9,
-			NumMessages:   80,
+			NumEnums:      10,
+			NumMessages:   92,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
