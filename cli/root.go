@@ -91,6 +91,7 @@ func newRootCmd(a *app) *cobra.Command {
 		newForgetCmd(a),
 		newScheduleCmd(a),
 		newConfirmCmd(a),
+		newGuardCmd(a),
 		newHaltCmd(a),
 		newHelperCmd(a),
 		newInitCmd(a),

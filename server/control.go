@@ -35,8 +35,8 @@ type draft struct {
 	aim        map[string]*pb.ZoneRole
 	file       string
 	source     []byte
-	// later says that it won't run now: no run of now is in its way, and it has no
-	// other seed than that of its file.
+	// later says that it won't run now: no run of now is in its way, no hour in
+	// which nothing runs, and it has no other seed than that of its file.
 	later bool
 }
 
@@ -176,10 +176,10 @@ func (d *controlDoor) plan(view *state.View, w draft) (e *pb.Experiment, made *p
 	}
 	written := cmp.Or(w.experiment.GetSeed(), e.GetSeed())
 	e.Seed = seedOr(written)
-	world := view.World()
+	world := view.WorldFor(w.source)
 	world.Aim, world.NowUnixNanos, world.Command = w.aim, d.now().UnixNano(), len(w.source) == 0
 	if w.later {
-		world.Active = nil
+		world.Active, world.Guards = nil, nil
 	}
 	made = plan.Make(e, src, world)
 	if w.later {

@@ -241,6 +241,22 @@ var readings = map[string]func(context.Context, pb.ControlServiceClient) error{
 		k, err := c.GetCalendar(ctx, &pb.GetCalendarRequest{Name: "c-000"})
 		return wants(err, "days", len(k.GetCalendar().GetDays()), schedule.MaxDays)
 	},
+	"ListGuards": func(ctx context.Context, c pb.ControlServiceClient) error {
+		_, err := c.ListGuards(ctx, &pb.ListGuardsRequest{PageSize: 1000})
+		return err
+	},
+	"ListGuardExceptions": func(ctx context.Context, c pb.ControlServiceClient) error {
+		_, err := c.ListGuardExceptions(ctx, &pb.ListGuardExceptionsRequest{PageSize: 1000})
+		return err
+	},
+	"ExplainGuards": func(ctx context.Context, c pb.ControlServiceClient) error {
+		_, err := c.SetGuard(ctx, &pb.SetGuardRequest{Guard: &pb.Guard{Name: "one-zone", Rule: &pb.Guard_MaxZones{MaxZones: 100}}})
+		if err != nil {
+			return err
+		}
+		said, err := c.ExplainGuards(ctx, &pb.ExplainGuardsRequest{Run: "r"})
+		return wants(err, "opinions", len(said.GetOpinions()), 1)
+	},
 	"NextSlots": func(ctx context.Context, c pb.ControlServiceClient) error {
 		next, err := c.NextSlots(ctx, &pb.NextSlotsRequest{Name: "s-000", Count: 1000})
 		return wants(err, "slots", len(next.GetSlots()), 1000)

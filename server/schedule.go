@@ -11,6 +11,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"squall/experiments/plan"
 	"squall/experiments/schedule"
 	"squall/proto/parts"
 	pb "squall/proto/squall/v1"
@@ -49,7 +50,7 @@ func (d *controlDoor) PutSchedule(ctx context.Context, req *pb.PutScheduleReques
 		return nil, err
 	}
 	kept := &pb.Scheduled{Name: cmp.Or(req.GetName(), e.GetName()), Experiment: e, Watermark: after, Calendars: calendars, Pin: pin}
-	outlook := report.Outlook{View: view, Schedule: kept, Length: time.Duration(made.GetLengthNanos()), Now: d.now(), Doubt: d.timeDoubt()}
+	outlook := d.outlook(view, kept, made, view.WorldFor(source))
 	next, err := firstSlots(outlook)
 	if err != nil {
 		return nil, err
@@ -97,6 +98,14 @@ func (d *controlDoor) act(ctx context.Context, what string, req interface{ GetId
 	return d.propose(ctx, c)
 }
 
+// outlook is what the next slots of a schedule are judged by: its plan, and the
+// guards of a world.
+func (d *controlDoor) outlook(v *state.View, s *pb.Scheduled, made *pb.Plan, w plan.World) report.Outlook {
+	return report.Outlook{
+		View: v, Schedule: s, Forecast: plan.NewForecast(made, w), Length: time.Duration(made.GetLengthNanos()), Now: d.now(), Doubt: d.timeDoubt(),
+	}
+}
+
 // firstSlots are the first slots of a schedule that is about to be kept, which
 // must have some.
 func firstSlots(o report.Outlook) ([]*pb.NextSlot, error) {
@@ -127,7 +136,7 @@ func (d *controlDoor) NextSlots(ctx context.Context, req *pb.NextSlotsRequest) (
 	if err != nil {
 		return nil, err
 	}
-	outlook := report.Outlook{View: view, Schedule: s, Length: time.Duration(made.GetLengthNanos()), Now: d.now(), Doubt: d.timeDoubt()}
+	outlook := d.outlook(view, s, made, view.WorldFor(s.GetSource()))
 	next, err := outlook.Next(int(cmp.Or(req.GetCount(), 10)))
 	if err != nil {
 		return nil, refusef(pb.Refusal_REFUSAL_UNSUPPORTED, "upgrade this server", "this build can't tell its slots: %v", err)

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"time"
 
+	"squall/experiments/plan"
+	"squall/experiments/quantity"
 	"squall/experiments/schedule"
 	pb "squall/proto/squall/v1"
 	"squall/server/state"
@@ -14,6 +16,8 @@ type Outlook struct {
 	View *state.View
 	// Schedule need not be in the view, as one that is about to be kept.
 	Schedule *pb.Scheduled
+	// Forecast says what guardrails of the cluster will say; nil says nothing.
+	Forecast *plan.Forecast
 	// Length is how long a run of it takes at least.
 	Length time.Duration
 	// Now is cluster time, and Doubt why it is not to be relied on; empty where it is.
@@ -47,9 +51,10 @@ func (o Outlook) Next(count int) ([]*pb.NextSlot, error) {
 			s.HinderedBy = append(s.HinderedBy, slot.Skip)
 		}
 		s.HinderedBy = append(s.HinderedBy, standing...)
-		if slot.Start.Before(before.until) {
-			s.HinderedBy = append(s.HinderedBy, before.what)
+		if why := o.after(before, slot.Start); why != "" {
+			s.HinderedBy = append(s.HinderedBy, why)
 		}
+		s.HinderedBy = append(s.HinderedBy, o.Forecast.At(slot.Start.UnixNano())...)
 		if len(s.GetHinderedBy()) == 0 {
 			before = o.run(fmt.Sprintf("the run of %s", slot.Civil), slot.Start)
 			left--
@@ -81,19 +86,28 @@ func Because(what, why string) string {
 	return what + ": " + why
 }
 
-// A busy time is that of a run which lets no other one of its schedule begin.
+// A busy time is that of a run of the schedule. It may let another one begin.
 type busy struct {
-	until time.Time
-	what  string
+	until   time.Time
+	what    string
+	overlap bool
 }
 
-// run is the time of one that begins at an instant. It hinders nothing where
-// two may be under way.
+// run is the time of one that begins at an instant.
 func (o Outlook) run(what string, from time.Time) busy {
-	if o.Schedule.GetExperiment().GetSchedule().GetOverlap() == "allow" {
-		return busy{}
+	return busy{from.Add(o.Length), what, o.Schedule.GetExperiment().GetSchedule().GetOverlap() == "allow"}
+}
+
+// after says why no run begins at an instant after another one; "" where one may.
+func (o Outlook) after(b busy, at time.Time) string {
+	if !b.overlap && at.Before(b.until) {
+		return fmt.Sprintf("%s is under way: it lasts %s or more", b.what, o.Length.Round(time.Second))
 	}
-	return busy{from.Add(o.Length), fmt.Sprintf("%s is under way: it lasts %s or more", what, o.Length.Round(time.Second))}
+	guard, gap := o.Forecast.Gap()
+	if gap > 0 && b.what != "" && at.Before(b.until.Add(gap)) {
+		return fmt.Sprintf("guardrail %s of the cluster: %s must lie between the end of %s and the next run", guard, quantity.FormatSpan(int64(gap)), b.what)
+	}
+	return ""
 }
 
 // underWay is the time of a run that is under way now.
