@@ -52,6 +52,20 @@ func Clean(s string) string {
 	return Harmless(s)
 }
 
+// Cut is a text of so many bytes at most, whole characters, with … where it is
+// cut.
+func Cut(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	const more = "…"
+	end := max(0, most-len(more))
+	for end > 0 && !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end] + more
+}
+
 // Harmless is a text with everything replaced that is not legible, one character
 // by one.
 func Harmless(s string) string {

@@ -37,3 +37,15 @@ func TestEveryEnumHasWords(t *testing.T) {
 		}
 	}
 }
+
+func TestCutKeepsWholeCharacters(t *testing.T) {
+	for _, c := range []struct {
+		whole string
+		most  int
+		want  string
+	}{{"abc", 3, "abc"}, {"abcdef", 5, "ab…"}, {"ääää", 6, "ä…"}, {"ääää", 8, "ääää"}, {"ab", 1, "…"}, {"", 0, ""}} {
+		if got := text.Cut(c.whole, c.most); got != c.want {
+			t.Errorf("%q at %d: %q", c.whole, c.most, got)
+		}
+	}
+}
