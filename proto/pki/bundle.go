@@ -1,8 +1,10 @@
 package pki
 
 import (
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -78,6 +80,13 @@ func (b *Bundle) Check() error {
 
 // Expires is when the certificate ends.
 func (b *Bundle) Expires() time.Time { return b.cert.Leaf.NotAfter }
+
+// Cluster stands for everything that has certificates of one authority: twelve
+// characters, the same in each of its bundles.
+func (b *Bundle) Cluster() string {
+	sum := sha256.Sum256(b.ca)
+	return hex.EncodeToString(sum[:6])
+}
 
 // WithServers is the bundle with other servers.
 func (b *Bundle) WithServers(servers []Server) *Bundle {
