@@ -18,7 +18,8 @@ type lack struct{ what, fix string }
 // of fault lack by their own word.
 var lacks = map[protoreflect.FullName]lack{
 	"squall.v1.Guardrails.approvals": {"approvals", "take it out; who starts the run is on the record"},
-	"squall.v1.Experiment.notify":    {"notifications", "take it out, and follow the run with `squall logs -f`"},
+	"squall.v1.Notify.slack":         {"channels in files", "put a sink of kind slack with `squall notify put`, and name it in `sinks`"},
+	"squall.v1.Notify.grafana":       {"servers of Grafana in files", "put a sink of kind grafana with `squall notify put`, and name it in `sinks`"},
 	"squall.v1.Step.flap":            {"flapping faults", "take `flap` out"},
 }
 

@@ -185,6 +185,7 @@ func (d *controlDoor) plan(view *state.View, w draft) (e *pb.Experiment, made *p
 	if w.later {
 		e.Seed = written
 	}
+	made.Problems = append(made.Problems, unheard(view, e, src)...)
 	return plan.Aimed(e, w.aim), made, nil
 }
 

@@ -19,6 +19,7 @@ import (
 	"squall/proto/parts"
 	pb "squall/proto/squall/v1"
 	"squall/server/access"
+	"squall/server/state"
 )
 
 // mostAnswer is what no message to a person exceeds, in bytes.
@@ -94,6 +95,29 @@ func (r *region) calendars(lead *unit) {
 		}
 		r.command(lead, c.GetName(), &pb.Command{Kind: &pb.Command_PutSchedule{PutSchedule: c}})
 	}
+}
+
+// sinks are as many as may be, and none takes anything: their hosts don't answer.
+func (r *region) sinks(lead *unit) {
+	r.t.Helper()
+	progress := &pb.RecordDelivered{}
+	for i := range state.MaxSinks {
+		name := fmt.Sprintf("sink-%02d", i)
+		r.command(lead, name, &pb.Command{Kind: &pb.Command_PutSink{PutSink: &pb.PutSink{Sink: &pb.Sink{
+			Name: name, Kind: pb.SinkKind_SINK_KIND_CLOUDEVENTS, UrlSecret: strings.Repeat("x", 60), Events: state.Events(), Url: strings.Repeat("u", 2000),
+		}}}})
+		progress.Sinks = append(progress.Sinks, &pb.SinkProgress{Sink: name, PutIndex: lead.State().Sink(name).GetPutIndex()})
+	}
+	for i := range 100 {
+		r.command(lead, fmt.Sprint("missed ", i), &pb.Command{Kind: &pb.Command_PassSlot{PassSlot: &pb.PassSlot{
+			Slot: &pb.SlotRef{Schedule: "s-001", Slot: fmt.Sprintf("2027-01-01T10:%03d", i)}, Outcome: pb.SlotOutcome_SLOT_OUTCOME_MISSED, Why: strings.Repeat("w", 4000),
+		}}})
+		for _, p := range progress.Sinks {
+			p.Watermark = lead.State().NoticeSeq()
+			p.GivenUp = append(p.GivenUp, &pb.GivenUp{Seq: p.Watermark, Why: strings.Repeat("y", 300)})
+		}
+	}
+	r.command(lead, "given up", &pb.Command{Kind: &pb.Command_RecordDelivered{RecordDelivered: progress}})
 }
 
 func (r *region) command(lead *unit, id string, c *pb.Command) {
@@ -257,6 +281,21 @@ var readings = map[string]func(context.Context, pb.ControlServiceClient) error{
 		said, err := c.ExplainGuards(ctx, &pb.ExplainGuardsRequest{Run: "r"})
 		return wants(err, "opinions", len(said.GetOpinions()), 1)
 	},
+	"ListSinks": func(ctx context.Context, c pb.ControlServiceClient) error {
+		sinks, err := c.ListSinks(ctx, &pb.ListSinksRequest{PageSize: 1000})
+		return wants(err, "sinks", len(sinks.GetSinks()), state.MaxSinks)
+	},
+	"ListDeadNotices": func(ctx context.Context, c pb.ControlServiceClient) error {
+		n, token := 0, ""
+		for first := true; first || token != ""; first = false {
+			page, err := c.ListDeadNotices(ctx, &pb.ListDeadNoticesRequest{PageSize: 1000, PageToken: token})
+			if err != nil {
+				return err
+			}
+			n, token = n+len(page.GetDead()), page.GetNextPageToken()
+		}
+		return wants(nil, "dead notices", n, state.MaxSinks*100)
+	},
 	"NextSlots": func(ctx context.Context, c pb.ControlServiceClient) error {
 		next, err := c.NextSlots(ctx, &pb.NextSlotsRequest{Name: "s-000", Count: 1000})
 		return wants(err, "slots", len(next.GetSlots()), 1000)
@@ -277,6 +316,7 @@ func TestNoAnswerIsLargeInALargeRegion(t *testing.T) {
 	lead := r.leader()
 	r.crowd(lead)
 	r.calendars(lead)
+	r.sinks(lead)
 	for _, m := range append(pb.ControlService_ServiceDesc.Methods, methodsOf(pb.ControlService_ServiceDesc.Streams)...) {
 		rule, _ := access.Of("/" + pb.ControlService_ServiceDesc.ServiceName + "/" + m.MethodName)
 		if rule.Object != access.Reading {

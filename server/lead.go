@@ -46,6 +46,7 @@ func (s *Server) takeUp(ctx context.Context, t consensus.Term) (stop func()) {
 	work.Go(func() { s.conduct(ctx) })
 	work.Go(func() { s.steer(ctx) })
 	work.Go(func() { s.keeper.seal(ctx) })
+	work.Go(func() { s.deliver(ctx) })
 	return func() {
 		s.term.Store(0)
 		s.clock.Follow(s.local())

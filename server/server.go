@@ -30,6 +30,7 @@ import (
 	"squall/server/conduct"
 	"squall/server/consensus"
 	"squall/server/fleet"
+	"squall/server/notify"
 	"squall/server/observe"
 	"squall/server/state"
 )
@@ -65,6 +66,11 @@ type Config struct {
 	// Archive are the limits of what is kept of finished runs; zero is
 	// archive.DefaultLimits.
 	Archive archive.Limits
+
+	// Secrets are what sinks are told with.
+	Secrets notify.Secrets
+	// NotifyPace is how sinks are told again; zero is notify.DefaultPace.
+	NotifyPace notify.Pace
 
 	// Dial reaches other servers' doors; nil is the network.
 	Dial      func(ctx context.Context, address string) (net.Conn, error)
@@ -108,6 +114,8 @@ type Server struct {
 	walls     walls
 	turns     turns
 	stopping  atomic.Bool
+	// lacking is what this server lacks for each sink.
+	lacking atomic.Pointer[map[string]string]
 	// calls are those that nobody waits for.
 	calls sync.WaitGroup
 	fatal chan error
@@ -161,6 +169,7 @@ func (s *Server) Run(ctx context.Context) error {
 	g.Go(func() error { return s.probe(ctx) })
 	g.Go(func() error { return s.serveMetrics(watched) })
 	g.Go(func() error { return s.keeper.keep(ctx) })
+	g.Go(func() error { return s.followSecrets(ctx) })
 	g.Go(func() error {
 		<-ctx.Done()
 		s.stopping.Store(true)

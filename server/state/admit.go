@@ -33,6 +33,7 @@ func (t *change) admit(c *pb.AdmitRun) *pb.Problem {
 		t.enter(r, pb.RunState_RUN_STATE_PREPARING) // nothing to wait for
 	}
 	t.reorder(concerned(r.run)...)
+	t.tellAdmitted(r.run)
 	if c.GetSlot() != nil {
 		t.deal(c.GetSlot(), &pb.SlotRecord{Outcome: pb.SlotOutcome_SLOT_OUTCOME_BEGUN, Run: c.GetRun()})
 	}

@@ -95,6 +95,12 @@ func actOf(c *pb.Command) (act, object string) {
 		return "remove calendar", k.RemoveCalendar.GetName()
 	case *pb.Command_PruneArchived:
 		return "prune archive", text.Count(len(k.PruneArchived.GetRuns()), "run")
+	case *pb.Command_PutSink:
+		return "put sink", k.PutSink.GetSink().GetName()
+	case *pb.Command_RemoveSink:
+		return "remove sink", k.RemoveSink.GetName()
+	case *pb.Command_SettleDead:
+		return settled(k.SettleDead)
 	case *pb.Command_SetGuardrails:
 		return "guardrails", ""
 	case *pb.Command_SetGuard:

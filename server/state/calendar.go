@@ -119,6 +119,11 @@ func (v *View) restoreKept(s *pb.State) error {
 			return fmt.Errorf("calendar %q: its name is %q", name, k.GetName())
 		}
 	}
+	for name, k := range s.GetSinks() {
+		if k.GetSink().GetName() != name {
+			return fmt.Errorf("sink %q: its name is %q", name, k.GetSink().GetName())
+		}
+	}
 	v.experiments, v.calendars, v.schedules = s.GetExperiments(), s.GetCalendars(), s.GetSchedules()
 	for name, kept := range v.schedules {
 		if kept.GetName() != name {

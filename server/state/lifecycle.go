@@ -133,8 +133,12 @@ func (t *change) fireAgain(r *record) *pb.Problem {
 }
 
 func (t *change) hold(c *pb.Hold) *pb.Problem {
-	_, p := t.move(c.GetRun(), pb.RunState_RUN_STATE_HOLDING)
-	return p
+	r, p := t.move(c.GetRun(), pb.RunState_RUN_STATE_HOLDING)
+	if p != nil {
+		return p
+	}
+	t.tellBegun(r.run)
+	return nil
 }
 
 // endRun ends a run's steps. A run that is ending already keeps its first cause.
@@ -181,6 +185,7 @@ func (t *change) finish(c *pb.Finish) *pb.Problem {
 	}
 	r.run.Verdict, r.run.Findings = c.GetVerdict(), c.GetFindings()
 	r.run.Totals = r.windows.totals()
+	t.tellEnd(r.run)
 	t.closeSlot(r.run, c.GetSkipped())
 	t.leaveOpen(r.run)
 	for _, f := range r.run.Findings {
@@ -234,5 +239,6 @@ func (t *change) beginPhase(c *pb.BeginPhase) *pb.Problem {
 		Kind: pb.EventKind_EVENT_KIND_PHASE, Phase: phase.GetName(), Text: phaseText(phase),
 		AtUnixNanos: r.run.GetT0UnixNanos() + phase.GetStartNanos(),
 	})
+	t.tellPhase(r.run, phase)
 	return nil
 }

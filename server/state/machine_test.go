@@ -215,6 +215,8 @@ func randomCommand(r *rand.Rand, now int64) *pb.Command {
 		passSlot(names[r.IntN(2)], fmt.Sprint("2026-12-01T1", r.IntN(9)), uint32(r.IntN(3))), holdSlot(names[r.IntN(2)], fmt.Sprint("2026-12-01T1", r.IntN(9))),
 		inSlot(admit(run, planOf(0, host)), names[r.IntN(2)], fmt.Sprint("2026-12-01T1", r.IntN(9)), uint32(r.IntN(3))),
 		endsAs(run, pb.Verdict(1+r.IntN(8))),
+		putSink(names[r.IntN(2)]), removeSink(names[r.IntN(2)]), settle(names[r.IntN(2)], r.IntN(2) == 0),
+		delivered(&pb.SinkProgress{Sink: names[r.IntN(2)], PutIndex: r.Uint64N(600), Watermark: r.Uint64N(300), Delivered: 1, GivenUp: []*pb.GivenUp{{Seq: r.Uint64N(300)}}}),
 		{},
 	}
 	c := proto.CloneOf(all[r.IntN(len(all))])

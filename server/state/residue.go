@@ -43,6 +43,7 @@ func (t *change) open(host string, o *pb.OpenStep) {
 		list[i] = o
 	case len(list) < maxOpen:
 		list = append(list, o)
+		t.tellLate(host, o)
 	default:
 		return
 	}

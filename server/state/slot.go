@@ -27,6 +27,7 @@ func (t *change) passSlot(c *pb.PassSlot) *pb.Problem {
 	if c.GetOutcome() <= pb.SlotOutcome_SLOT_OUTCOME_BEGUN {
 		return refuse(pb.Refusal_REFUSAL_INVALID, "", "a slot that begins no run needs another outcome than %s", c.GetOutcome())
 	}
+	t.tellMissed(c)
 	t.deal(c.GetSlot(), &pb.SlotRecord{Outcome: c.GetOutcome(), Why: c.GetWhy(), Count: c.GetCount(), From: c.GetFrom()})
 	return nil
 }
@@ -176,6 +177,7 @@ func (t *change) pauseAfter(s *pb.Scheduled, r *pb.Run) {
 	s.PausedBy = &pb.Principal{Name: "on_fail", Role: pb.Role_ROLE_SERVER, Why: why}
 	s.PausedUnixNanos, s.PausedRun = t.last, r.GetId()
 	t.record(s.GetPausedBy(), "pause schedule", s.GetName(), "done")
+	t.tellPaused(s, r)
 }
 
 // forgetTries drops the tries that wait: what became of their slots since the

@@ -31,6 +31,9 @@ type View struct {
 	calendars    map[string]*pb.Calendar
 	archived     table[*pb.Archived] // sealed runs
 	accepted     *pb.AcceptedTime
+	sinks        map[string]*pb.KeptSink
+	notices      []*pb.Notice // oldest first
+	noticeSeq    uint64       // of the newest
 	audit        []*pb.AuditRecord
 	orders       table[uint64] // host -> index at which its order last changed
 	recent       recents       // the newest of those changes
@@ -190,6 +193,7 @@ func (v *View) snapshot() *pb.State {
 		OrderIndex: v.orders.asMap(), OrderFloor: v.floor, HaltIndex: v.pulled.asMap(), Schedules: v.bareSchedules(),
 		Experiments: v.experiments, Calendars: v.calendars, RestoredUnixNanos: v.restored, Archived: v.archived.asMap(), AcceptedTime: v.accepted,
 		Guards: v.guards, GuardExceptions: v.exceptions,
+		Sinks: v.sinks, Notices: v.notices, NoticeSeq: v.noticeSeq,
 		Runs: make(map[string]*pb.Run, len(v.runs)),
 	}
 	for _, r := range v.Runs() {
@@ -209,6 +213,7 @@ func viewOf(s *pb.State) (*View, error) {
 		return nil, err
 	}
 	v.restored, v.accepted = s.GetRestoredUnixNanos(), s.GetAcceptedTime()
+	v.sinks, v.notices, v.noticeSeq = s.GetSinks(), s.GetNotices(), s.GetNoticeSeq()
 	for id, a := range s.GetArchived() {
 		if a.GetSummary().GetId() != id {
 			return nil, fmt.Errorf("archived run %q: its id is %q", id, a.GetSummary().GetId())

@@ -8548,6 +8548,885 @@ func (x *GuardList) GetExceptions() []*GuardException {
 	return nil
 }
 
+// PutSinkRequest brings a sink.
+type PutSinkRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Chosen by the caller: a request that is sent again does what it did before.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Sink          *Sink  `protobuf:"bytes,2,opt,name=sink,proto3" json:"sink,omitempty"`
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutSinkRequest) Reset() {
+	*x = PutSinkRequest{}
+	mi := &file_squall_v1_control_proto_msgTypes[134]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutSinkRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutSinkRequest) ProtoMessage() {}
+
+func (x *PutSinkRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[134]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutSinkRequest.ProtoReflect.Descriptor instead.
+func (*PutSinkRequest) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{134}
+}
+
+func (x *PutSinkRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *PutSinkRequest) GetSink() *Sink {
+	if x != nil {
+		return x.Sink
+	}
+	return nil
+}
+
+func (x *PutSinkRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// PutSinkResponse confirms.
+type PutSinkResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Index uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	// As it is kept, defaults filled in.
+	Sink          *Sink    `protobuf:"bytes,2,opt,name=sink,proto3" json:"sink,omitempty"`
+	Warnings      []string `protobuf:"bytes,3,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutSinkResponse) Reset() {
+	*x = PutSinkResponse{}
+	mi := &file_squall_v1_control_proto_msgTypes[135]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutSinkResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutSinkResponse) ProtoMessage() {}
+
+func (x *PutSinkResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[135]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutSinkResponse.ProtoReflect.Descriptor instead.
+func (*PutSinkResponse) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{135}
+}
+
+func (x *PutSinkResponse) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *PutSinkResponse) GetSink() *Sink {
+	if x != nil {
+		return x.Sink
+	}
+	return nil
+}
+
+func (x *PutSinkResponse) GetWarnings() []string {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
+}
+
+// ListSinksRequest asks for a page of sinks.
+type ListSinksRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	PageSize      int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSinksRequest) Reset() {
+	*x = ListSinksRequest{}
+	mi := &file_squall_v1_control_proto_msgTypes[136]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSinksRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSinksRequest) ProtoMessage() {}
+
+func (x *ListSinksRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[136]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSinksRequest.ProtoReflect.Descriptor instead.
+func (*ListSinksRequest) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{136}
+}
+
+func (x *ListSinksRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListSinksRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListSinksResponse is a page of sinks, without what was given up.
+type ListSinksResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sinks         []*KeptSink            `protobuf:"bytes,1,rep,name=sinks,proto3" json:"sinks,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSinksResponse) Reset() {
+	*x = ListSinksResponse{}
+	mi := &file_squall_v1_control_proto_msgTypes[137]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSinksResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSinksResponse) ProtoMessage() {}
+
+func (x *ListSinksResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[137]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSinksResponse.ProtoReflect.Descriptor instead.
+func (*ListSinksResponse) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{137}
+}
+
+func (x *ListSinksResponse) GetSinks() []*KeptSink {
+	if x != nil {
+		return x.Sinks
+	}
+	return nil
+}
+
+func (x *ListSinksResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// RemoveSinkRequest names a sink.
+type RemoveSinkRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Chosen by the caller: a request that is sent again does what it did before.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Name          string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveSinkRequest) Reset() {
+	*x = RemoveSinkRequest{}
+	mi := &file_squall_v1_control_proto_msgTypes[138]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveSinkRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveSinkRequest) ProtoMessage() {}
+
+func (x *RemoveSinkRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[138]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveSinkRequest.ProtoReflect.Descriptor instead.
+func (*RemoveSinkRequest) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{138}
+}
+
+func (x *RemoveSinkRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *RemoveSinkRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RemoveSinkRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// RemoveSinkResponse confirms.
+type RemoveSinkResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveSinkResponse) Reset() {
+	*x = RemoveSinkResponse{}
+	mi := &file_squall_v1_control_proto_msgTypes[139]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveSinkResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveSinkResponse) ProtoMessage() {}
+
+func (x *RemoveSinkResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[139]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveSinkResponse.ProtoReflect.Descriptor instead.
+func (*RemoveSinkResponse) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{139}
+}
+
+func (x *RemoveSinkResponse) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+// TestSinkRequest names a sink.
+type TestSinkRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TestSinkRequest) Reset() {
+	*x = TestSinkRequest{}
+	mi := &file_squall_v1_control_proto_msgTypes[140]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TestSinkRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TestSinkRequest) ProtoMessage() {}
+
+func (x *TestSinkRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[140]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TestSinkRequest.ProtoReflect.Descriptor instead.
+func (*TestSinkRequest) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{140}
+}
+
+func (x *TestSinkRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// TestSinkResponse is how each server fared, by name.
+type TestSinkResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Trials        []*SinkTrial           `protobuf:"bytes,1,rep,name=trials,proto3" json:"trials,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TestSinkResponse) Reset() {
+	*x = TestSinkResponse{}
+	mi := &file_squall_v1_control_proto_msgTypes[141]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TestSinkResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TestSinkResponse) ProtoMessage() {}
+
+func (x *TestSinkResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[141]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TestSinkResponse.ProtoReflect.Descriptor instead.
+func (*TestSinkResponse) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{141}
+}
+
+func (x *TestSinkResponse) GetTrials() []*SinkTrial {
+	if x != nil {
+		return x.Trials
+	}
+	return nil
+}
+
+// SinkTrial is how one server fared with a sink.
+type SinkTrial struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Server string                 `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
+	// Why it could not be told; empty where it was.
+	Problem       string `protobuf:"bytes,2,opt,name=problem,proto3" json:"problem,omitempty"`
+	Fix           string `protobuf:"bytes,3,opt,name=fix,proto3" json:"fix,omitempty"`
+	TookNanos     int64  `protobuf:"varint,4,opt,name=took_nanos,json=tookNanos,proto3" json:"took_nanos,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SinkTrial) Reset() {
+	*x = SinkTrial{}
+	mi := &file_squall_v1_control_proto_msgTypes[142]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SinkTrial) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SinkTrial) ProtoMessage() {}
+
+func (x *SinkTrial) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[142]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SinkTrial.ProtoReflect.Descriptor instead.
+func (*SinkTrial) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{142}
+}
+
+func (x *SinkTrial) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *SinkTrial) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
+func (x *SinkTrial) GetFix() string {
+	if x != nil {
+		return x.Fix
+	}
+	return ""
+}
+
+func (x *SinkTrial) GetTookNanos() int64 {
+	if x != nil {
+		return x.TookNanos
+	}
+	return 0
+}
+
+// TrySinkRequest names a sink.
+type TrySinkRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TrySinkRequest) Reset() {
+	*x = TrySinkRequest{}
+	mi := &file_squall_v1_control_proto_msgTypes[143]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TrySinkRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TrySinkRequest) ProtoMessage() {}
+
+func (x *TrySinkRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[143]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TrySinkRequest.ProtoReflect.Descriptor instead.
+func (*TrySinkRequest) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{143}
+}
+
+func (x *TrySinkRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// TrySinkResponse is how this server fared.
+type TrySinkResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Trial         *SinkTrial             `protobuf:"bytes,1,opt,name=trial,proto3" json:"trial,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TrySinkResponse) Reset() {
+	*x = TrySinkResponse{}
+	mi := &file_squall_v1_control_proto_msgTypes[144]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TrySinkResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TrySinkResponse) ProtoMessage() {}
+
+func (x *TrySinkResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[144]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TrySinkResponse.ProtoReflect.Descriptor instead.
+func (*TrySinkResponse) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{144}
+}
+
+func (x *TrySinkResponse) GetTrial() *SinkTrial {
+	if x != nil {
+		return x.Trial
+	}
+	return nil
+}
+
+// ListDeadNoticesRequest asks for a page of what was given up.
+type ListDeadNoticesRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	PageSize  int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Of this sink alone; empty is all.
+	Sink          string `protobuf:"bytes,3,opt,name=sink,proto3" json:"sink,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDeadNoticesRequest) Reset() {
+	*x = ListDeadNoticesRequest{}
+	mi := &file_squall_v1_control_proto_msgTypes[145]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDeadNoticesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDeadNoticesRequest) ProtoMessage() {}
+
+func (x *ListDeadNoticesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[145]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDeadNoticesRequest.ProtoReflect.Descriptor instead.
+func (*ListDeadNoticesRequest) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{145}
+}
+
+func (x *ListDeadNoticesRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListDeadNoticesRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+func (x *ListDeadNoticesRequest) GetSink() string {
+	if x != nil {
+		return x.Sink
+	}
+	return ""
+}
+
+// ListDeadNoticesResponse is a page of what was given up.
+type ListDeadNoticesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Dead          []*SinkDead            `protobuf:"bytes,1,rep,name=dead,proto3" json:"dead,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDeadNoticesResponse) Reset() {
+	*x = ListDeadNoticesResponse{}
+	mi := &file_squall_v1_control_proto_msgTypes[146]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDeadNoticesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDeadNoticesResponse) ProtoMessage() {}
+
+func (x *ListDeadNoticesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[146]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDeadNoticesResponse.ProtoReflect.Descriptor instead.
+func (*ListDeadNoticesResponse) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{146}
+}
+
+func (x *ListDeadNoticesResponse) GetDead() []*SinkDead {
+	if x != nil {
+		return x.Dead
+	}
+	return nil
+}
+
+func (x *ListDeadNoticesResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// SinkDead is a notice that a sink did not take.
+type SinkDead struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sink          string                 `protobuf:"bytes,1,opt,name=sink,proto3" json:"sink,omitempty"`
+	Dead          *DeadNotice            `protobuf:"bytes,2,opt,name=dead,proto3" json:"dead,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SinkDead) Reset() {
+	*x = SinkDead{}
+	mi := &file_squall_v1_control_proto_msgTypes[147]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SinkDead) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SinkDead) ProtoMessage() {}
+
+func (x *SinkDead) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[147]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SinkDead.ProtoReflect.Descriptor instead.
+func (*SinkDead) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{147}
+}
+
+func (x *SinkDead) GetSink() string {
+	if x != nil {
+		return x.Sink
+	}
+	return ""
+}
+
+func (x *SinkDead) GetDead() *DeadNotice {
+	if x != nil {
+		return x.Dead
+	}
+	return nil
+}
+
+// SettleDeadNoticesRequest names what was given up.
+type SettleDeadNoticesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Chosen by the caller: a request that is sent again does what it did before.
+	Id   string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Sink string `protobuf:"bytes,2,opt,name=sink,proto3" json:"sink,omitempty"`
+	// Of the notices; none are all of the sink's.
+	Notices       []string `protobuf:"bytes,3,rep,name=notices,proto3" json:"notices,omitempty"`
+	Drop          bool     `protobuf:"varint,4,opt,name=drop,proto3" json:"drop,omitempty"`
+	Reason        string   `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SettleDeadNoticesRequest) Reset() {
+	*x = SettleDeadNoticesRequest{}
+	mi := &file_squall_v1_control_proto_msgTypes[148]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SettleDeadNoticesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SettleDeadNoticesRequest) ProtoMessage() {}
+
+func (x *SettleDeadNoticesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[148]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SettleDeadNoticesRequest.ProtoReflect.Descriptor instead.
+func (*SettleDeadNoticesRequest) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{148}
+}
+
+func (x *SettleDeadNoticesRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *SettleDeadNoticesRequest) GetSink() string {
+	if x != nil {
+		return x.Sink
+	}
+	return ""
+}
+
+func (x *SettleDeadNoticesRequest) GetNotices() []string {
+	if x != nil {
+		return x.Notices
+	}
+	return nil
+}
+
+func (x *SettleDeadNoticesRequest) GetDrop() bool {
+	if x != nil {
+		return x.Drop
+	}
+	return false
+}
+
+func (x *SettleDeadNoticesRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// SettleDeadNoticesResponse confirms.
+type SettleDeadNoticesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SettleDeadNoticesResponse) Reset() {
+	*x = SettleDeadNoticesResponse{}
+	mi := &file_squall_v1_control_proto_msgTypes[149]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SettleDeadNoticesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SettleDeadNoticesResponse) ProtoMessage() {}
+
+func (x *SettleDeadNoticesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_control_proto_msgTypes[149]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SettleDeadNoticesResponse.ProtoReflect.Descriptor instead.
+func (*SettleDeadNoticesResponse) Descriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{149}
+}
+
+func (x *SettleDeadNoticesResponse) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
 var File_squall_v1_control_proto protoreflect.FileDescriptor
 
 const file_squall_v1_control_proto_rawDesc = "" +
@@ -9175,7 +10054,61 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x05rules\x18\x02 \x03(\tR\x05rules\x129\n" +
 	"\n" +
 	"exceptions\x18\x03 \x03(\v2\x19.squall.v1.GuardExceptionR\n" +
-	"exceptions*\x92\x01\n" +
+	"exceptions\"]\n" +
+	"\x0ePutSinkRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12#\n" +
+	"\x04sink\x18\x02 \x01(\v2\x0f.squall.v1.SinkR\x04sink\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"h\n" +
+	"\x0fPutSinkResponse\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\x12#\n" +
+	"\x04sink\x18\x02 \x01(\v2\x0f.squall.v1.SinkR\x04sink\x12\x1a\n" +
+	"\bwarnings\x18\x03 \x03(\tR\bwarnings\"N\n" +
+	"\x10ListSinksRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"f\n" +
+	"\x11ListSinksResponse\x12)\n" +
+	"\x05sinks\x18\x01 \x03(\v2\x13.squall.v1.KeptSinkR\x05sinks\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"O\n" +
+	"\x11RemoveSinkRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"*\n" +
+	"\x12RemoveSinkResponse\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\"%\n" +
+	"\x0fTestSinkRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"@\n" +
+	"\x10TestSinkResponse\x12,\n" +
+	"\x06trials\x18\x01 \x03(\v2\x14.squall.v1.SinkTrialR\x06trials\"n\n" +
+	"\tSinkTrial\x12\x16\n" +
+	"\x06server\x18\x01 \x01(\tR\x06server\x12\x18\n" +
+	"\aproblem\x18\x02 \x01(\tR\aproblem\x12\x10\n" +
+	"\x03fix\x18\x03 \x01(\tR\x03fix\x12\x1d\n" +
+	"\n" +
+	"took_nanos\x18\x04 \x01(\x03R\ttookNanos\"$\n" +
+	"\x0eTrySinkRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"=\n" +
+	"\x0fTrySinkResponse\x12*\n" +
+	"\x05trial\x18\x01 \x01(\v2\x14.squall.v1.SinkTrialR\x05trial\"h\n" +
+	"\x16ListDeadNoticesRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\x12\x12\n" +
+	"\x04sink\x18\x03 \x01(\tR\x04sink\"j\n" +
+	"\x17ListDeadNoticesResponse\x12'\n" +
+	"\x04dead\x18\x01 \x03(\v2\x13.squall.v1.SinkDeadR\x04dead\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"I\n" +
+	"\bSinkDead\x12\x12\n" +
+	"\x04sink\x18\x01 \x01(\tR\x04sink\x12)\n" +
+	"\x04dead\x18\x02 \x01(\v2\x15.squall.v1.DeadNoticeR\x04dead\"\x84\x01\n" +
+	"\x18SettleDeadNoticesRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04sink\x18\x02 \x01(\tR\x04sink\x12\x18\n" +
+	"\anotices\x18\x03 \x03(\tR\anotices\x12\x12\n" +
+	"\x04drop\x18\x04 \x01(\bR\x04drop\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\"1\n" +
+	"\x19SettleDeadNoticesResponse\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index*\x92\x01\n" +
 	"\bStanding\x12\x18\n" +
 	"\x14STANDING_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12STANDING_UNTOUCHED\x10\x01\x12\x11\n" +
@@ -9196,7 +10129,7 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x1aDEVIATION_KIND_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17DEVIATION_KIND_FAILOVER\x10\x01\x12\x1b\n" +
 	"\x17DEVIATION_KIND_RECOVERY\x10\x02\x12\x18\n" +
-	"\x14DEVIATION_KIND_WORST\x10\x032\xdb\x1a\n" +
+	"\x14DEVIATION_KIND_WORST\x10\x032\xaf\x1e\n" +
 	"\x0eControlService\x129\n" +
 	"\x04Plan\x12\x16.squall.v1.PlanRequest\x1a\x17.squall.v1.PlanResponse0\x01\x124\n" +
 	"\x03Run\x12\x15.squall.v1.RunRequest\x1a\x16.squall.v1.RunResponse\x12<\n" +
@@ -9245,7 +10178,14 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"ListGuards\x12\x1c.squall.v1.ListGuardsRequest\x1a\x1d.squall.v1.ListGuardsResponse\x12R\n" +
 	"\rExplainGuards\x12\x1f.squall.v1.ExplainGuardsRequest\x1a .squall.v1.ExplainGuardsResponse\x12O\n" +
 	"\fExceptGuards\x12\x1e.squall.v1.ExceptGuardsRequest\x1a\x1f.squall.v1.ExceptGuardsResponse\x12d\n" +
-	"\x13ListGuardExceptions\x12%.squall.v1.ListGuardExceptionsRequest\x1a&.squall.v1.ListGuardExceptionsResponse2\xc0\x04\n" +
+	"\x13ListGuardExceptions\x12%.squall.v1.ListGuardExceptionsRequest\x1a&.squall.v1.ListGuardExceptionsResponse\x12@\n" +
+	"\aPutSink\x12\x19.squall.v1.PutSinkRequest\x1a\x1a.squall.v1.PutSinkResponse\x12F\n" +
+	"\tListSinks\x12\x1b.squall.v1.ListSinksRequest\x1a\x1c.squall.v1.ListSinksResponse\x12I\n" +
+	"\n" +
+	"RemoveSink\x12\x1c.squall.v1.RemoveSinkRequest\x1a\x1d.squall.v1.RemoveSinkResponse\x12C\n" +
+	"\bTestSink\x12\x1a.squall.v1.TestSinkRequest\x1a\x1b.squall.v1.TestSinkResponse\x12X\n" +
+	"\x0fListDeadNotices\x12!.squall.v1.ListDeadNoticesRequest\x1a\".squall.v1.ListDeadNoticesResponse\x12^\n" +
+	"\x11SettleDeadNotices\x12#.squall.v1.SettleDeadNoticesRequest\x1a$.squall.v1.SettleDeadNoticesResponse2\x82\x05\n" +
 	"\vPeerService\x12@\n" +
 	"\aPropose\x12\x19.squall.v1.ProposeRequest\x1a\x1a.squall.v1.ProposeResponse\x12Q\n" +
 	"\fProposeLarge\x12\x1e.squall.v1.ProposeLargeRequest\x1a\x1f.squall.v1.ProposeLargeResponse(\x01\x12@\n" +
@@ -9254,7 +10194,8 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x05Alarm\x12\x17.squall.v1.AlarmRequest\x1a\x18.squall.v1.AlarmResponse\x126\n" +
 	"\x03Try\x12\x15.squall.v1.TryRequest\x1a\x16.squall.v1.TryResponse0\x01\x12T\n" +
 	"\rFetchArchived\x12\x1f.squall.v1.FetchArchivedRequest\x1a .squall.v1.FetchArchivedResponse0\x01\x12W\n" +
-	"\x0eVerifyArchived\x12 .squall.v1.VerifyArchivedRequest\x1a!.squall.v1.VerifyArchivedResponse0\x01B\x1bZ\x19squall/proto/squall/v1;pbb\x06proto3"
+	"\x0eVerifyArchived\x12 .squall.v1.VerifyArchivedRequest\x1a!.squall.v1.VerifyArchivedResponse0\x01\x12@\n" +
+	"\aTrySink\x12\x19.squall.v1.TrySinkRequest\x1a\x1a.squall.v1.TrySinkResponseB\x1bZ\x19squall/proto/squall/v1;pbb\x06proto3"
 
 var (
 	file_squall_v1_control_proto_rawDescOnce sync.Once
@@ -9269,7 +10210,7 @@ func file_squall_v1_control_proto_rawDescGZIP() []byte {
 }
 
 var file_squall_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_squall_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 140)
+var file_squall_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 156)
 var file_squall_v1_control_proto_goTypes = []any{
 	(Standing)(0),                       // 0: squall.v1.Standing
 	(HostCondition)(0),                  // 1: squall.v1.HostCondition
@@ -9408,264 +10349,304 @@ var file_squall_v1_control_proto_goTypes = []any{
 	(*ListGuardExceptionsRequest)(nil),  // 134: squall.v1.ListGuardExceptionsRequest
 	(*ListGuardExceptionsResponse)(nil), // 135: squall.v1.ListGuardExceptionsResponse
 	(*GuardList)(nil),                   // 136: squall.v1.GuardList
-	nil,                                 // 137: squall.v1.PlanRequest.AimEntry
-	nil,                                 // 138: squall.v1.RunRequest.AimEntry
-	nil,                                 // 139: squall.v1.PutScheduleRequest.AimEntry
-	nil,                                 // 140: squall.v1.StepReport.StandingEntry
-	nil,                                 // 141: squall.v1.PushRequest.OrdersEntry
-	nil,                                 // 142: squall.v1.ExplainGuardsRequest.AimEntry
-	(*Experiment)(nil),                  // 143: squall.v1.Experiment
-	(*Problem)(nil),                     // 144: squall.v1.Problem
-	(*Event)(nil),                       // 145: squall.v1.Event
-	(*HaltLatch)(nil),                   // 146: squall.v1.HaltLatch
-	(*RunSummary)(nil),                  // 147: squall.v1.RunSummary
-	(*AcceptedTime)(nil),                // 148: squall.v1.AcceptedTime
-	(*Damage)(nil),                      // 149: squall.v1.Damage
-	(*HostConflict)(nil),                // 150: squall.v1.HostConflict
-	(StepState)(0),                      // 151: squall.v1.StepState
-	(FindingKind)(0),                    // 152: squall.v1.FindingKind
-	(FindingState)(0),                   // 153: squall.v1.FindingState
-	(*Registered)(nil),                  // 154: squall.v1.Registered
-	(Verdict)(0),                        // 155: squall.v1.Verdict
-	(*AuditRecord)(nil),                 // 156: squall.v1.AuditRecord
-	(*Scheduled)(nil),                   // 157: squall.v1.Scheduled
-	(*Principal)(nil),                   // 158: squall.v1.Principal
-	(*OpenStep)(nil),                    // 159: squall.v1.OpenStep
-	(*Finding)(nil),                     // 160: squall.v1.Finding
-	(*Plan)(nil),                        // 161: squall.v1.Plan
-	(EndCause)(0),                       // 162: squall.v1.EndCause
-	(*PlannedPhase)(nil),                // 163: squall.v1.PlannedPhase
-	(*StepStatus)(nil),                  // 164: squall.v1.StepStatus
-	(*Command)(nil),                     // 165: squall.v1.Command
-	(*Outcome)(nil),                     // 166: squall.v1.Outcome
-	(*PlannedProbe)(nil),                // 167: squall.v1.PlannedProbe
-	(*ProbeTrial)(nil),                  // 168: squall.v1.ProbeTrial
-	(*Pin)(nil),                         // 169: squall.v1.Pin
-	(*KeptExperiment)(nil),              // 170: squall.v1.KeptExperiment
-	(*Calendar)(nil),                    // 171: squall.v1.Calendar
-	(*Archived)(nil),                    // 172: squall.v1.Archived
-	(*Window)(nil),                      // 173: squall.v1.Window
-	(*Guard)(nil),                       // 174: squall.v1.Guard
-	(*GuardOpinion)(nil),                // 175: squall.v1.GuardOpinion
-	(*GuardException)(nil),              // 176: squall.v1.GuardException
-	(*ZoneRole)(nil),                    // 177: squall.v1.ZoneRole
-	(*Order)(nil),                       // 178: squall.v1.Order
+	(*PutSinkRequest)(nil),              // 137: squall.v1.PutSinkRequest
+	(*PutSinkResponse)(nil),             // 138: squall.v1.PutSinkResponse
+	(*ListSinksRequest)(nil),            // 139: squall.v1.ListSinksRequest
+	(*ListSinksResponse)(nil),           // 140: squall.v1.ListSinksResponse
+	(*RemoveSinkRequest)(nil),           // 141: squall.v1.RemoveSinkRequest
+	(*RemoveSinkResponse)(nil),          // 142: squall.v1.RemoveSinkResponse
+	(*TestSinkRequest)(nil),             // 143: squall.v1.TestSinkRequest
+	(*TestSinkResponse)(nil),            // 144: squall.v1.TestSinkResponse
+	(*SinkTrial)(nil),                   // 145: squall.v1.SinkTrial
+	(*TrySinkRequest)(nil),              // 146: squall.v1.TrySinkRequest
+	(*TrySinkResponse)(nil),             // 147: squall.v1.TrySinkResponse
+	(*ListDeadNoticesRequest)(nil),      // 148: squall.v1.ListDeadNoticesRequest
+	(*ListDeadNoticesResponse)(nil),     // 149: squall.v1.ListDeadNoticesResponse
+	(*SinkDead)(nil),                    // 150: squall.v1.SinkDead
+	(*SettleDeadNoticesRequest)(nil),    // 151: squall.v1.SettleDeadNoticesRequest
+	(*SettleDeadNoticesResponse)(nil),   // 152: squall.v1.SettleDeadNoticesResponse
+	nil,                                 // 153: squall.v1.PlanRequest.AimEntry
+	nil,                                 // 154: squall.v1.RunRequest.AimEntry
+	nil,                                 // 155: squall.v1.PutScheduleRequest.AimEntry
+	nil,                                 // 156: squall.v1.StepReport.StandingEntry
+	nil,                                 // 157: squall.v1.PushRequest.OrdersEntry
+	nil,                                 // 158: squall.v1.ExplainGuardsRequest.AimEntry
+	(*Experiment)(nil),                  // 159: squall.v1.Experiment
+	(*Problem)(nil),                     // 160: squall.v1.Problem
+	(*Event)(nil),                       // 161: squall.v1.Event
+	(*HaltLatch)(nil),                   // 162: squall.v1.HaltLatch
+	(*RunSummary)(nil),                  // 163: squall.v1.RunSummary
+	(*AcceptedTime)(nil),                // 164: squall.v1.AcceptedTime
+	(*Damage)(nil),                      // 165: squall.v1.Damage
+	(*HostConflict)(nil),                // 166: squall.v1.HostConflict
+	(StepState)(0),                      // 167: squall.v1.StepState
+	(FindingKind)(0),                    // 168: squall.v1.FindingKind
+	(FindingState)(0),                   // 169: squall.v1.FindingState
+	(*Registered)(nil),                  // 170: squall.v1.Registered
+	(Verdict)(0),                        // 171: squall.v1.Verdict
+	(*AuditRecord)(nil),                 // 172: squall.v1.AuditRecord
+	(*Scheduled)(nil),                   // 173: squall.v1.Scheduled
+	(*Principal)(nil),                   // 174: squall.v1.Principal
+	(*OpenStep)(nil),                    // 175: squall.v1.OpenStep
+	(*Finding)(nil),                     // 176: squall.v1.Finding
+	(*Plan)(nil),                        // 177: squall.v1.Plan
+	(EndCause)(0),                       // 178: squall.v1.EndCause
+	(*PlannedPhase)(nil),                // 179: squall.v1.PlannedPhase
+	(*StepStatus)(nil),                  // 180: squall.v1.StepStatus
+	(*Command)(nil),                     // 181: squall.v1.Command
+	(*Outcome)(nil),                     // 182: squall.v1.Outcome
+	(*PlannedProbe)(nil),                // 183: squall.v1.PlannedProbe
+	(*ProbeTrial)(nil),                  // 184: squall.v1.ProbeTrial
+	(*Pin)(nil),                         // 185: squall.v1.Pin
+	(*KeptExperiment)(nil),              // 186: squall.v1.KeptExperiment
+	(*Calendar)(nil),                    // 187: squall.v1.Calendar
+	(*Archived)(nil),                    // 188: squall.v1.Archived
+	(*Window)(nil),                      // 189: squall.v1.Window
+	(*Guard)(nil),                       // 190: squall.v1.Guard
+	(*GuardOpinion)(nil),                // 191: squall.v1.GuardOpinion
+	(*GuardException)(nil),              // 192: squall.v1.GuardException
+	(*Sink)(nil),                        // 193: squall.v1.Sink
+	(*KeptSink)(nil),                    // 194: squall.v1.KeptSink
+	(*DeadNotice)(nil),                  // 195: squall.v1.DeadNotice
+	(*ZoneRole)(nil),                    // 196: squall.v1.ZoneRole
+	(*Order)(nil),                       // 197: squall.v1.Order
 }
 var file_squall_v1_control_proto_depIdxs = []int32{
-	143, // 0: squall.v1.PlanRequest.experiment:type_name -> squall.v1.Experiment
-	137, // 1: squall.v1.PlanRequest.aim:type_name -> squall.v1.PlanRequest.AimEntry
-	143, // 2: squall.v1.RunRequest.experiment:type_name -> squall.v1.Experiment
-	138, // 3: squall.v1.RunRequest.aim:type_name -> squall.v1.RunRequest.AimEntry
-	144, // 4: squall.v1.RunResponse.warnings:type_name -> squall.v1.Problem
-	144, // 5: squall.v1.RunResponse.refused:type_name -> squall.v1.Problem
-	145, // 6: squall.v1.WatchResponse.event:type_name -> squall.v1.Event
+	159, // 0: squall.v1.PlanRequest.experiment:type_name -> squall.v1.Experiment
+	153, // 1: squall.v1.PlanRequest.aim:type_name -> squall.v1.PlanRequest.AimEntry
+	159, // 2: squall.v1.RunRequest.experiment:type_name -> squall.v1.Experiment
+	154, // 3: squall.v1.RunRequest.aim:type_name -> squall.v1.RunRequest.AimEntry
+	160, // 4: squall.v1.RunResponse.warnings:type_name -> squall.v1.Problem
+	160, // 5: squall.v1.RunResponse.refused:type_name -> squall.v1.Problem
+	161, // 6: squall.v1.WatchResponse.event:type_name -> squall.v1.Event
 	11,  // 7: squall.v1.HaltResponse.hosts:type_name -> squall.v1.HostClean
 	0,   // 8: squall.v1.HostClean.standing:type_name -> squall.v1.Standing
 	11,  // 9: squall.v1.UndoResponse.hosts:type_name -> squall.v1.HostClean
-	146, // 10: squall.v1.Status.halt:type_name -> squall.v1.HaltLatch
-	147, // 11: squall.v1.Status.runs:type_name -> squall.v1.RunSummary
+	162, // 10: squall.v1.Status.halt:type_name -> squall.v1.HaltLatch
+	163, // 11: squall.v1.Status.runs:type_name -> squall.v1.RunSummary
 	21,  // 12: squall.v1.Status.active:type_name -> squall.v1.ActiveStep
 	11,  // 13: squall.v1.Status.residue:type_name -> squall.v1.HostClean
 	20,  // 14: squall.v1.Status.servers:type_name -> squall.v1.ServerStatus
 	19,  // 15: squall.v1.Status.barred:type_name -> squall.v1.BarredHost
-	148, // 16: squall.v1.Status.accepted_time:type_name -> squall.v1.AcceptedTime
-	149, // 17: squall.v1.BarredHost.damage:type_name -> squall.v1.Damage
-	150, // 18: squall.v1.BarredHost.conflict:type_name -> squall.v1.HostConflict
-	151, // 19: squall.v1.ActiveStep.state:type_name -> squall.v1.StepState
+	164, // 16: squall.v1.Status.accepted_time:type_name -> squall.v1.AcceptedTime
+	165, // 17: squall.v1.BarredHost.damage:type_name -> squall.v1.Damage
+	166, // 18: squall.v1.BarredHost.conflict:type_name -> squall.v1.HostConflict
+	167, // 19: squall.v1.ActiveStep.state:type_name -> squall.v1.StepState
 	0,   // 20: squall.v1.ActiveStep.standing:type_name -> squall.v1.Standing
-	147, // 21: squall.v1.LiveRun.run:type_name -> squall.v1.RunSummary
+	163, // 21: squall.v1.LiveRun.run:type_name -> squall.v1.RunSummary
 	25,  // 22: squall.v1.LiveRun.hosts:type_name -> squall.v1.LiveHost
 	26,  // 23: squall.v1.LiveRun.faults:type_name -> squall.v1.LiveFault
 	27,  // 24: squall.v1.LiveRun.probes:type_name -> squall.v1.LiveProbe
 	28,  // 25: squall.v1.LiveRun.rules:type_name -> squall.v1.LiveRule
 	11,  // 26: squall.v1.LiveRun.residue:type_name -> squall.v1.HostClean
 	1,   // 27: squall.v1.LiveHost.condition:type_name -> squall.v1.HostCondition
-	152, // 28: squall.v1.LiveRule.kind:type_name -> squall.v1.FindingKind
-	153, // 29: squall.v1.LiveRule.state:type_name -> squall.v1.FindingState
-	154, // 30: squall.v1.ListHostsResponse.hosts:type_name -> squall.v1.Registered
-	154, // 31: squall.v1.GetHostResponse.host:type_name -> squall.v1.Registered
+	168, // 28: squall.v1.LiveRule.kind:type_name -> squall.v1.FindingKind
+	169, // 29: squall.v1.LiveRule.state:type_name -> squall.v1.FindingState
+	170, // 30: squall.v1.ListHostsResponse.hosts:type_name -> squall.v1.Registered
+	170, // 31: squall.v1.GetHostResponse.host:type_name -> squall.v1.Registered
 	35,  // 32: squall.v1.ListZonesResponse.zones:type_name -> squall.v1.Zone
-	155, // 33: squall.v1.ListRunsRequest.verdicts:type_name -> squall.v1.Verdict
-	147, // 34: squall.v1.ListRunsResponse.runs:type_name -> squall.v1.RunSummary
-	156, // 35: squall.v1.ListAuditRecordsResponse.audit:type_name -> squall.v1.AuditRecord
-	139, // 36: squall.v1.PutScheduleRequest.aim:type_name -> squall.v1.PutScheduleRequest.AimEntry
-	144, // 37: squall.v1.PutScheduleResponse.refused:type_name -> squall.v1.Problem
-	157, // 38: squall.v1.PutScheduleResponse.schedule:type_name -> squall.v1.Scheduled
-	144, // 39: squall.v1.PutScheduleResponse.warnings:type_name -> squall.v1.Problem
+	171, // 33: squall.v1.ListRunsRequest.verdicts:type_name -> squall.v1.Verdict
+	163, // 34: squall.v1.ListRunsResponse.runs:type_name -> squall.v1.RunSummary
+	172, // 35: squall.v1.ListAuditRecordsResponse.audit:type_name -> squall.v1.AuditRecord
+	155, // 36: squall.v1.PutScheduleRequest.aim:type_name -> squall.v1.PutScheduleRequest.AimEntry
+	160, // 37: squall.v1.PutScheduleResponse.refused:type_name -> squall.v1.Problem
+	173, // 38: squall.v1.PutScheduleResponse.schedule:type_name -> squall.v1.Scheduled
+	160, // 39: squall.v1.PutScheduleResponse.warnings:type_name -> squall.v1.Problem
 	46,  // 40: squall.v1.PutScheduleResponse.next:type_name -> squall.v1.NextSlot
 	46,  // 41: squall.v1.NextSlotsResponse.slots:type_name -> squall.v1.NextSlot
-	144, // 42: squall.v1.NextSlotsResponse.refused:type_name -> squall.v1.Problem
-	157, // 43: squall.v1.ListSchedulesResponse.schedules:type_name -> squall.v1.Scheduled
-	158, // 44: squall.v1.PauseScheduleResponse.paused_by:type_name -> squall.v1.Principal
-	159, // 45: squall.v1.ForgetHostResponse.open:type_name -> squall.v1.OpenStep
-	149, // 46: squall.v1.ConfirmDamageResponse.damage:type_name -> squall.v1.Damage
-	147, // 47: squall.v1.RunReport.summary:type_name -> squall.v1.RunSummary
-	160, // 48: squall.v1.RunReport.findings:type_name -> squall.v1.Finding
+	160, // 42: squall.v1.NextSlotsResponse.refused:type_name -> squall.v1.Problem
+	173, // 43: squall.v1.ListSchedulesResponse.schedules:type_name -> squall.v1.Scheduled
+	174, // 44: squall.v1.PauseScheduleResponse.paused_by:type_name -> squall.v1.Principal
+	175, // 45: squall.v1.ForgetHostResponse.open:type_name -> squall.v1.OpenStep
+	165, // 46: squall.v1.ConfirmDamageResponse.damage:type_name -> squall.v1.Damage
+	163, // 47: squall.v1.RunReport.summary:type_name -> squall.v1.RunSummary
+	176, // 48: squall.v1.RunReport.findings:type_name -> squall.v1.Finding
 	62,  // 49: squall.v1.RunReport.phases:type_name -> squall.v1.PhaseReport
 	63,  // 50: squall.v1.RunReport.steps:type_name -> squall.v1.StepReport
 	66,  // 51: squall.v1.RunReport.probes:type_name -> squall.v1.ProbeReport
 	11,  // 52: squall.v1.RunReport.residue:type_name -> squall.v1.HostClean
-	145, // 53: squall.v1.RunReport.events:type_name -> squall.v1.Event
-	161, // 54: squall.v1.RunReport.plan:type_name -> squall.v1.Plan
-	162, // 55: squall.v1.RunReport.end_cause:type_name -> squall.v1.EndCause
-	163, // 56: squall.v1.PhaseReport.planned:type_name -> squall.v1.PlannedPhase
-	164, // 57: squall.v1.StepReport.hosts:type_name -> squall.v1.StepStatus
+	161, // 53: squall.v1.RunReport.events:type_name -> squall.v1.Event
+	177, // 54: squall.v1.RunReport.plan:type_name -> squall.v1.Plan
+	178, // 55: squall.v1.RunReport.end_cause:type_name -> squall.v1.EndCause
+	179, // 56: squall.v1.PhaseReport.planned:type_name -> squall.v1.PlannedPhase
+	180, // 57: squall.v1.StepReport.hosts:type_name -> squall.v1.StepStatus
 	65,  // 58: squall.v1.StepReport.skew:type_name -> squall.v1.Spread
 	65,  // 59: squall.v1.StepReport.late:type_name -> squall.v1.Spread
-	140, // 60: squall.v1.StepReport.standing:type_name -> squall.v1.StepReport.StandingEntry
+	156, // 60: squall.v1.StepReport.standing:type_name -> squall.v1.StepReport.StandingEntry
 	64,  // 61: squall.v1.StepReport.armed_late:type_name -> squall.v1.LateArming
-	165, // 62: squall.v1.ProposeRequest.command:type_name -> squall.v1.Command
-	166, // 63: squall.v1.ProposeResponse.outcome:type_name -> squall.v1.Outcome
-	166, // 64: squall.v1.ProposeLargeResponse.outcome:type_name -> squall.v1.Outcome
-	141, // 65: squall.v1.PushRequest.orders:type_name -> squall.v1.PushRequest.OrdersEntry
-	146, // 66: squall.v1.AlarmRequest.halt:type_name -> squall.v1.HaltLatch
-	167, // 67: squall.v1.TryRequest.probes:type_name -> squall.v1.PlannedProbe
-	168, // 68: squall.v1.Tried.probes:type_name -> squall.v1.ProbeTrial
-	144, // 69: squall.v1.PutExperimentResponse.refused:type_name -> squall.v1.Problem
-	169, // 70: squall.v1.PutExperimentResponse.kept:type_name -> squall.v1.Pin
-	170, // 71: squall.v1.ListExperimentsResponse.experiments:type_name -> squall.v1.KeptExperiment
-	171, // 72: squall.v1.ListCalendarsResponse.calendars:type_name -> squall.v1.Calendar
-	171, // 73: squall.v1.GetCalendarResponse.calendar:type_name -> squall.v1.Calendar
-	172, // 74: squall.v1.ListArchivedResponse.runs:type_name -> squall.v1.Archived
+	181, // 62: squall.v1.ProposeRequest.command:type_name -> squall.v1.Command
+	182, // 63: squall.v1.ProposeResponse.outcome:type_name -> squall.v1.Outcome
+	182, // 64: squall.v1.ProposeLargeResponse.outcome:type_name -> squall.v1.Outcome
+	157, // 65: squall.v1.PushRequest.orders:type_name -> squall.v1.PushRequest.OrdersEntry
+	162, // 66: squall.v1.AlarmRequest.halt:type_name -> squall.v1.HaltLatch
+	183, // 67: squall.v1.TryRequest.probes:type_name -> squall.v1.PlannedProbe
+	184, // 68: squall.v1.Tried.probes:type_name -> squall.v1.ProbeTrial
+	160, // 69: squall.v1.PutExperimentResponse.refused:type_name -> squall.v1.Problem
+	185, // 70: squall.v1.PutExperimentResponse.kept:type_name -> squall.v1.Pin
+	186, // 71: squall.v1.ListExperimentsResponse.experiments:type_name -> squall.v1.KeptExperiment
+	187, // 72: squall.v1.ListCalendarsResponse.calendars:type_name -> squall.v1.Calendar
+	187, // 73: squall.v1.GetCalendarResponse.calendar:type_name -> squall.v1.Calendar
+	188, // 74: squall.v1.ListArchivedResponse.runs:type_name -> squall.v1.Archived
 	105, // 75: squall.v1.ArchiveCheck.servers:type_name -> squall.v1.ServerArchive
 	106, // 76: squall.v1.ServerArchive.faults:type_name -> squall.v1.ArchiveFault
-	173, // 77: squall.v1.WindowsResponse.windows:type_name -> squall.v1.Window
+	189, // 77: squall.v1.WindowsResponse.windows:type_name -> squall.v1.Window
 	115, // 78: squall.v1.HistoryResponse.runs:type_name -> squall.v1.HistoryEntry
-	147, // 79: squall.v1.HistoryEntry.run:type_name -> squall.v1.RunSummary
+	163, // 79: squall.v1.HistoryEntry.run:type_name -> squall.v1.RunSummary
 	116, // 80: squall.v1.HistoryEntry.deviations:type_name -> squall.v1.Deviation
 	2,   // 81: squall.v1.Deviation.kind:type_name -> squall.v1.DeviationKind
 	119, // 82: squall.v1.ListDueResponse.experiments:type_name -> squall.v1.Due
-	147, // 83: squall.v1.Due.last_run:type_name -> squall.v1.RunSummary
-	174, // 84: squall.v1.SetGuardRequest.guard:type_name -> squall.v1.Guard
-	144, // 85: squall.v1.SetGuardResponse.warnings:type_name -> squall.v1.Problem
+	163, // 83: squall.v1.Due.last_run:type_name -> squall.v1.RunSummary
+	190, // 84: squall.v1.SetGuardRequest.guard:type_name -> squall.v1.Guard
+	160, // 85: squall.v1.SetGuardResponse.warnings:type_name -> squall.v1.Problem
 	124, // 86: squall.v1.SetGuardResponse.ended:type_name -> squall.v1.HinderedRun
 	125, // 87: squall.v1.SetGuardResponse.schedules:type_name -> squall.v1.HinderedSchedule
-	174, // 88: squall.v1.ListGuardsResponse.guards:type_name -> squall.v1.Guard
-	143, // 89: squall.v1.ExplainGuardsRequest.experiment:type_name -> squall.v1.Experiment
-	142, // 90: squall.v1.ExplainGuardsRequest.aim:type_name -> squall.v1.ExplainGuardsRequest.AimEntry
-	175, // 91: squall.v1.ExplainGuardsResponse.opinions:type_name -> squall.v1.GuardOpinion
-	144, // 92: squall.v1.ExplainGuardsResponse.problems:type_name -> squall.v1.Problem
-	176, // 93: squall.v1.ExceptGuardsResponse.exception:type_name -> squall.v1.GuardException
-	176, // 94: squall.v1.ListGuardExceptionsResponse.exceptions:type_name -> squall.v1.GuardException
-	174, // 95: squall.v1.GuardList.guards:type_name -> squall.v1.Guard
-	176, // 96: squall.v1.GuardList.exceptions:type_name -> squall.v1.GuardException
-	177, // 97: squall.v1.PlanRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
-	177, // 98: squall.v1.RunRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
-	177, // 99: squall.v1.PutScheduleRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
-	0,   // 100: squall.v1.StepReport.StandingEntry.value:type_name -> squall.v1.Standing
-	178, // 101: squall.v1.PushRequest.OrdersEntry.value:type_name -> squall.v1.Order
-	177, // 102: squall.v1.ExplainGuardsRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
-	3,   // 103: squall.v1.ControlService.Plan:input_type -> squall.v1.PlanRequest
-	5,   // 104: squall.v1.ControlService.Run:input_type -> squall.v1.RunRequest
-	7,   // 105: squall.v1.ControlService.Watch:input_type -> squall.v1.WatchRequest
-	9,   // 106: squall.v1.ControlService.Halt:input_type -> squall.v1.HaltRequest
-	12,  // 107: squall.v1.ControlService.Resume:input_type -> squall.v1.ResumeRequest
-	14,  // 108: squall.v1.ControlService.Undo:input_type -> squall.v1.UndoRequest
-	16,  // 109: squall.v1.ControlService.Status:input_type -> squall.v1.StatusRequest
-	22,  // 110: squall.v1.ControlService.Live:input_type -> squall.v1.LiveRequest
-	29,  // 111: squall.v1.ControlService.ListHosts:input_type -> squall.v1.ListHostsRequest
-	31,  // 112: squall.v1.ControlService.GetHost:input_type -> squall.v1.GetHostRequest
-	33,  // 113: squall.v1.ControlService.ListZones:input_type -> squall.v1.ListZonesRequest
-	36,  // 114: squall.v1.ControlService.ListRuns:input_type -> squall.v1.ListRunsRequest
-	38,  // 115: squall.v1.ControlService.GetRun:input_type -> squall.v1.GetRunRequest
-	40,  // 116: squall.v1.ControlService.ListAuditRecords:input_type -> squall.v1.ListAuditRecordsRequest
-	55,  // 117: squall.v1.ControlService.ForgetHost:input_type -> squall.v1.ForgetHostRequest
-	57,  // 118: squall.v1.ControlService.ConfirmDamage:input_type -> squall.v1.ConfirmDamageRequest
-	42,  // 119: squall.v1.ControlService.PutSchedule:input_type -> squall.v1.PutScheduleRequest
-	47,  // 120: squall.v1.ControlService.ListSchedules:input_type -> squall.v1.ListSchedulesRequest
-	49,  // 121: squall.v1.ControlService.GetSchedule:input_type -> squall.v1.GetScheduleRequest
-	44,  // 122: squall.v1.ControlService.NextSlots:input_type -> squall.v1.NextSlotsRequest
-	51,  // 123: squall.v1.ControlService.PauseSchedule:input_type -> squall.v1.PauseScheduleRequest
-	53,  // 124: squall.v1.ControlService.RemoveSchedule:input_type -> squall.v1.RemoveScheduleRequest
-	80,  // 125: squall.v1.ControlService.PutExperiment:input_type -> squall.v1.PutExperimentRequest
-	82,  // 126: squall.v1.ControlService.ListExperiments:input_type -> squall.v1.ListExperimentsRequest
-	84,  // 127: squall.v1.ControlService.GetExperiment:input_type -> squall.v1.GetExperimentRequest
-	86,  // 128: squall.v1.ControlService.RemoveExperiment:input_type -> squall.v1.RemoveExperimentRequest
-	88,  // 129: squall.v1.ControlService.PutCalendar:input_type -> squall.v1.PutCalendarRequest
-	90,  // 130: squall.v1.ControlService.ListCalendars:input_type -> squall.v1.ListCalendarsRequest
-	92,  // 131: squall.v1.ControlService.GetCalendar:input_type -> squall.v1.GetCalendarRequest
-	94,  // 132: squall.v1.ControlService.RemoveCalendar:input_type -> squall.v1.RemoveCalendarRequest
-	98,  // 133: squall.v1.ControlService.ListArchived:input_type -> squall.v1.ListArchivedRequest
-	100, // 134: squall.v1.ControlService.VerifyArchive:input_type -> squall.v1.VerifyArchiveRequest
-	107, // 135: squall.v1.ControlService.ExportArchived:input_type -> squall.v1.ExportArchivedRequest
-	109, // 136: squall.v1.ControlService.PruneArchive:input_type -> squall.v1.PruneArchiveRequest
-	59,  // 137: squall.v1.ControlService.Report:input_type -> squall.v1.ReportRequest
-	111, // 138: squall.v1.ControlService.Windows:input_type -> squall.v1.WindowsRequest
-	113, // 139: squall.v1.ControlService.History:input_type -> squall.v1.HistoryRequest
-	117, // 140: squall.v1.ControlService.ListDue:input_type -> squall.v1.ListDueRequest
-	120, // 141: squall.v1.ControlService.AcceptTime:input_type -> squall.v1.AcceptTimeRequest
-	122, // 142: squall.v1.ControlService.SetGuard:input_type -> squall.v1.SetGuardRequest
-	126, // 143: squall.v1.ControlService.RemoveGuard:input_type -> squall.v1.RemoveGuardRequest
-	128, // 144: squall.v1.ControlService.ListGuards:input_type -> squall.v1.ListGuardsRequest
-	130, // 145: squall.v1.ControlService.ExplainGuards:input_type -> squall.v1.ExplainGuardsRequest
-	132, // 146: squall.v1.ControlService.ExceptGuards:input_type -> squall.v1.ExceptGuardsRequest
-	134, // 147: squall.v1.ControlService.ListGuardExceptions:input_type -> squall.v1.ListGuardExceptionsRequest
-	67,  // 148: squall.v1.PeerService.Propose:input_type -> squall.v1.ProposeRequest
-	69,  // 149: squall.v1.PeerService.ProposeLarge:input_type -> squall.v1.ProposeLargeRequest
-	71,  // 150: squall.v1.PeerService.Confirm:input_type -> squall.v1.ConfirmRequest
-	73,  // 151: squall.v1.PeerService.Push:input_type -> squall.v1.PushRequest
-	75,  // 152: squall.v1.PeerService.Alarm:input_type -> squall.v1.AlarmRequest
-	77,  // 153: squall.v1.PeerService.Try:input_type -> squall.v1.TryRequest
-	96,  // 154: squall.v1.PeerService.FetchArchived:input_type -> squall.v1.FetchArchivedRequest
-	102, // 155: squall.v1.PeerService.VerifyArchived:input_type -> squall.v1.VerifyArchivedRequest
-	4,   // 156: squall.v1.ControlService.Plan:output_type -> squall.v1.PlanResponse
-	6,   // 157: squall.v1.ControlService.Run:output_type -> squall.v1.RunResponse
-	8,   // 158: squall.v1.ControlService.Watch:output_type -> squall.v1.WatchResponse
-	10,  // 159: squall.v1.ControlService.Halt:output_type -> squall.v1.HaltResponse
-	13,  // 160: squall.v1.ControlService.Resume:output_type -> squall.v1.ResumeResponse
-	15,  // 161: squall.v1.ControlService.Undo:output_type -> squall.v1.UndoResponse
-	17,  // 162: squall.v1.ControlService.Status:output_type -> squall.v1.StatusResponse
-	23,  // 163: squall.v1.ControlService.Live:output_type -> squall.v1.LiveResponse
-	30,  // 164: squall.v1.ControlService.ListHosts:output_type -> squall.v1.ListHostsResponse
-	32,  // 165: squall.v1.ControlService.GetHost:output_type -> squall.v1.GetHostResponse
-	34,  // 166: squall.v1.ControlService.ListZones:output_type -> squall.v1.ListZonesResponse
-	37,  // 167: squall.v1.ControlService.ListRuns:output_type -> squall.v1.ListRunsResponse
-	39,  // 168: squall.v1.ControlService.GetRun:output_type -> squall.v1.GetRunResponse
-	41,  // 169: squall.v1.ControlService.ListAuditRecords:output_type -> squall.v1.ListAuditRecordsResponse
-	56,  // 170: squall.v1.ControlService.ForgetHost:output_type -> squall.v1.ForgetHostResponse
-	58,  // 171: squall.v1.ControlService.ConfirmDamage:output_type -> squall.v1.ConfirmDamageResponse
-	43,  // 172: squall.v1.ControlService.PutSchedule:output_type -> squall.v1.PutScheduleResponse
-	48,  // 173: squall.v1.ControlService.ListSchedules:output_type -> squall.v1.ListSchedulesResponse
-	50,  // 174: squall.v1.ControlService.GetSchedule:output_type -> squall.v1.GetScheduleResponse
-	45,  // 175: squall.v1.ControlService.NextSlots:output_type -> squall.v1.NextSlotsResponse
-	52,  // 176: squall.v1.ControlService.PauseSchedule:output_type -> squall.v1.PauseScheduleResponse
-	54,  // 177: squall.v1.ControlService.RemoveSchedule:output_type -> squall.v1.RemoveScheduleResponse
-	81,  // 178: squall.v1.ControlService.PutExperiment:output_type -> squall.v1.PutExperimentResponse
-	83,  // 179: squall.v1.ControlService.ListExperiments:output_type -> squall.v1.ListExperimentsResponse
-	85,  // 180: squall.v1.ControlService.GetExperiment:output_type -> squall.v1.GetExperimentResponse
-	87,  // 181: squall.v1.ControlService.RemoveExperiment:output_type -> squall.v1.RemoveExperimentResponse
-	89,  // 182: squall.v1.ControlService.PutCalendar:output_type -> squall.v1.PutCalendarResponse
-	91,  // 183: squall.v1.ControlService.ListCalendars:output_type -> squall.v1.ListCalendarsResponse
-	93,  // 184: squall.v1.ControlService.GetCalendar:output_type -> squall.v1.GetCalendarResponse
-	95,  // 185: squall.v1.ControlService.RemoveCalendar:output_type -> squall.v1.RemoveCalendarResponse
-	99,  // 186: squall.v1.ControlService.ListArchived:output_type -> squall.v1.ListArchivedResponse
-	101, // 187: squall.v1.ControlService.VerifyArchive:output_type -> squall.v1.VerifyArchiveResponse
-	108, // 188: squall.v1.ControlService.ExportArchived:output_type -> squall.v1.ExportArchivedResponse
-	110, // 189: squall.v1.ControlService.PruneArchive:output_type -> squall.v1.PruneArchiveResponse
-	60,  // 190: squall.v1.ControlService.Report:output_type -> squall.v1.ReportResponse
-	112, // 191: squall.v1.ControlService.Windows:output_type -> squall.v1.WindowsResponse
-	114, // 192: squall.v1.ControlService.History:output_type -> squall.v1.HistoryResponse
-	118, // 193: squall.v1.ControlService.ListDue:output_type -> squall.v1.ListDueResponse
-	121, // 194: squall.v1.ControlService.AcceptTime:output_type -> squall.v1.AcceptTimeResponse
-	123, // 195: squall.v1.ControlService.SetGuard:output_type -> squall.v1.SetGuardResponse
-	127, // 196: squall.v1.ControlService.RemoveGuard:output_type -> squall.v1.RemoveGuardResponse
-	129, // 197: squall.v1.ControlService.ListGuards:output_type -> squall.v1.ListGuardsResponse
-	131, // 198: squall.v1.ControlService.ExplainGuards:output_type -> squall.v1.ExplainGuardsResponse
-	133, // 199: squall.v1.ControlService.ExceptGuards:output_type -> squall.v1.ExceptGuardsResponse
-	135, // 200: squall.v1.ControlService.ListGuardExceptions:output_type -> squall.v1.ListGuardExceptionsResponse
-	68,  // 201: squall.v1.PeerService.Propose:output_type -> squall.v1.ProposeResponse
-	70,  // 202: squall.v1.PeerService.ProposeLarge:output_type -> squall.v1.ProposeLargeResponse
-	72,  // 203: squall.v1.PeerService.Confirm:output_type -> squall.v1.ConfirmResponse
-	74,  // 204: squall.v1.PeerService.Push:output_type -> squall.v1.PushResponse
-	76,  // 205: squall.v1.PeerService.Alarm:output_type -> squall.v1.AlarmResponse
-	78,  // 206: squall.v1.PeerService.Try:output_type -> squall.v1.TryResponse
-	97,  // 207: squall.v1.PeerService.FetchArchived:output_type -> squall.v1.FetchArchivedResponse
-	103, // 208: squall.v1.PeerService.VerifyArchived:output_type -> squall.v1.VerifyArchivedResponse
-	156, // [156:209] is the sub-list for method output_type
-	103, // [103:156] is the sub-list for method input_type
-	103, // [103:103] is the sub-list for extension type_name
-	103, // [103:103] is the sub-list for extension extendee
-	0,   // [0:103] is the sub-list for field type_name
+	190, // 88: squall.v1.ListGuardsResponse.guards:type_name -> squall.v1.Guard
+	159, // 89: squall.v1.ExplainGuardsRequest.experiment:type_name -> squall.v1.Experiment
+	158, // 90: squall.v1.ExplainGuardsRequest.aim:type_name -> squall.v1.ExplainGuardsRequest.AimEntry
+	191, // 91: squall.v1.ExplainGuardsResponse.opinions:type_name -> squall.v1.GuardOpinion
+	160, // 92: squall.v1.ExplainGuardsResponse.problems:type_name -> squall.v1.Problem
+	192, // 93: squall.v1.ExceptGuardsResponse.exception:type_name -> squall.v1.GuardException
+	192, // 94: squall.v1.ListGuardExceptionsResponse.exceptions:type_name -> squall.v1.GuardException
+	190, // 95: squall.v1.GuardList.guards:type_name -> squall.v1.Guard
+	192, // 96: squall.v1.GuardList.exceptions:type_name -> squall.v1.GuardException
+	193, // 97: squall.v1.PutSinkRequest.sink:type_name -> squall.v1.Sink
+	193, // 98: squall.v1.PutSinkResponse.sink:type_name -> squall.v1.Sink
+	194, // 99: squall.v1.ListSinksResponse.sinks:type_name -> squall.v1.KeptSink
+	145, // 100: squall.v1.TestSinkResponse.trials:type_name -> squall.v1.SinkTrial
+	145, // 101: squall.v1.TrySinkResponse.trial:type_name -> squall.v1.SinkTrial
+	150, // 102: squall.v1.ListDeadNoticesResponse.dead:type_name -> squall.v1.SinkDead
+	195, // 103: squall.v1.SinkDead.dead:type_name -> squall.v1.DeadNotice
+	196, // 104: squall.v1.PlanRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	196, // 105: squall.v1.RunRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	196, // 106: squall.v1.PutScheduleRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	0,   // 107: squall.v1.StepReport.StandingEntry.value:type_name -> squall.v1.Standing
+	197, // 108: squall.v1.PushRequest.OrdersEntry.value:type_name -> squall.v1.Order
+	196, // 109: squall.v1.ExplainGuardsRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	3,   // 110: squall.v1.ControlService.Plan:input_type -> squall.v1.PlanRequest
+	5,   // 111: squall.v1.ControlService.Run:input_type -> squall.v1.RunRequest
+	7,   // 112: squall.v1.ControlService.Watch:input_type -> squall.v1.WatchRequest
+	9,   // 113: squall.v1.ControlService.Halt:input_type -> squall.v1.HaltRequest
+	12,  // 114: squall.v1.ControlService.Resume:input_type -> squall.v1.ResumeRequest
+	14,  // 115: squall.v1.ControlService.Undo:input_type -> squall.v1.UndoRequest
+	16,  // 116: squall.v1.ControlService.Status:input_type -> squall.v1.StatusRequest
+	22,  // 117: squall.v1.ControlService.Live:input_type -> squall.v1.LiveRequest
+	29,  // 118: squall.v1.ControlService.ListHosts:input_type -> squall.v1.ListHostsRequest
+	31,  // 119: squall.v1.ControlService.GetHost:input_type -> squall.v1.GetHostRequest
+	33,  // 120: squall.v1.ControlService.ListZones:input_type -> squall.v1.ListZonesRequest
+	36,  // 121: squall.v1.ControlService.ListRuns:input_type -> squall.v1.ListRunsRequest
+	38,  // 122: squall.v1.ControlService.GetRun:input_type -> squall.v1.GetRunRequest
+	40,  // 123: squall.v1.ControlService.ListAuditRecords:input_type -> squall.v1.ListAuditRecordsRequest
+	55,  // 124: squall.v1.ControlService.ForgetHost:input_type -> squall.v1.ForgetHostRequest
+	57,  // 125: squall.v1.ControlService.ConfirmDamage:input_type -> squall.v1.ConfirmDamageRequest
+	42,  // 126: squall.v1.ControlService.PutSchedule:input_type -> squall.v1.PutScheduleRequest
+	47,  // 127: squall.v1.ControlService.ListSchedules:input_type -> squall.v1.ListSchedulesRequest
+	49,  // 128: squall.v1.ControlService.GetSchedule:input_type -> squall.v1.GetScheduleRequest
+	44,  // 129: squall.v1.ControlService.NextSlots:input_type -> squall.v1.NextSlotsRequest
+	51,  // 130: squall.v1.ControlService.PauseSchedule:input_type -> squall.v1.PauseScheduleRequest
+	53,  // 131: squall.v1.ControlService.RemoveSchedule:input_type -> squall.v1.RemoveScheduleRequest
+	80,  // 132: squall.v1.ControlService.PutExperiment:input_type -> squall.v1.PutExperimentRequest
+	82,  // 133: squall.v1.ControlService.ListExperiments:input_type -> squall.v1.ListExperimentsRequest
+	84,  // 134: squall.v1.ControlService.GetExperiment:input_type -> squall.v1.GetExperimentRequest
+	86,  // 135: squall.v1.ControlService.RemoveExperiment:input_type -> squall.v1.RemoveExperimentRequest
+	88,  // 136: squall.v1.ControlService.PutCalendar:input_type -> squall.v1.PutCalendarRequest
+	90,  // 137: squall.v1.ControlService.ListCalendars:input_type -> squall.v1.ListCalendarsRequest
+	92,  // 138: squall.v1.ControlService.GetCalendar:input_type -> squall.v1.GetCalendarRequest
+	94,  // 139: squall.v1.ControlService.RemoveCalendar:input_type -> squall.v1.RemoveCalendarRequest
+	98,  // 140: squall.v1.ControlService.ListArchived:input_type -> squall.v1.ListArchivedRequest
+	100, // 141: squall.v1.ControlService.VerifyArchive:input_type -> squall.v1.VerifyArchiveRequest
+	107, // 142: squall.v1.ControlService.ExportArchived:input_type -> squall.v1.ExportArchivedRequest
+	109, // 143: squall.v1.ControlService.PruneArchive:input_type -> squall.v1.PruneArchiveRequest
+	59,  // 144: squall.v1.ControlService.Report:input_type -> squall.v1.ReportRequest
+	111, // 145: squall.v1.ControlService.Windows:input_type -> squall.v1.WindowsRequest
+	113, // 146: squall.v1.ControlService.History:input_type -> squall.v1.HistoryRequest
+	117, // 147: squall.v1.ControlService.ListDue:input_type -> squall.v1.ListDueRequest
+	120, // 148: squall.v1.ControlService.AcceptTime:input_type -> squall.v1.AcceptTimeRequest
+	122, // 149: squall.v1.ControlService.SetGuard:input_type -> squall.v1.SetGuardRequest
+	126, // 150: squall.v1.ControlService.RemoveGuard:input_type -> squall.v1.RemoveGuardRequest
+	128, // 151: squall.v1.ControlService.ListGuards:input_type -> squall.v1.ListGuardsRequest
+	130, // 152: squall.v1.ControlService.ExplainGuards:input_type -> squall.v1.ExplainGuardsRequest
+	132, // 153: squall.v1.ControlService.ExceptGuards:input_type -> squall.v1.ExceptGuardsRequest
+	134, // 154: squall.v1.ControlService.ListGuardExceptions:input_type -> squall.v1.ListGuardExceptionsRequest
+	137, // 155: squall.v1.ControlService.PutSink:input_type -> squall.v1.PutSinkRequest
+	139, // 156: squall.v1.ControlService.ListSinks:input_type -> squall.v1.ListSinksRequest
+	141, // 157: squall.v1.ControlService.RemoveSink:input_type -> squall.v1.RemoveSinkRequest
+	143, // 158: squall.v1.ControlService.TestSink:input_type -> squall.v1.TestSinkRequest
+	148, // 159: squall.v1.ControlService.ListDeadNotices:input_type -> squall.v1.ListDeadNoticesRequest
+	151, // 160: squall.v1.ControlService.SettleDeadNotices:input_type -> squall.v1.SettleDeadNoticesRequest
+	67,  // 161: squall.v1.PeerService.Propose:input_type -> squall.v1.ProposeRequest
+	69,  // 162: squall.v1.PeerService.ProposeLarge:input_type -> squall.v1.ProposeLargeRequest
+	71,  // 163: squall.v1.PeerService.Confirm:input_type -> squall.v1.ConfirmRequest
+	73,  // 164: squall.v1.PeerService.Push:input_type -> squall.v1.PushRequest
+	75,  // 165: squall.v1.PeerService.Alarm:input_type -> squall.v1.AlarmRequest
+	77,  // 166: squall.v1.PeerService.Try:input_type -> squall.v1.TryRequest
+	96,  // 167: squall.v1.PeerService.FetchArchived:input_type -> squall.v1.FetchArchivedRequest
+	102, // 168: squall.v1.PeerService.VerifyArchived:input_type -> squall.v1.VerifyArchivedRequest
+	146, // 169: squall.v1.PeerService.TrySink:input_type -> squall.v1.TrySinkRequest
+	4,   // 170: squall.v1.ControlService.Plan:output_type -> squall.v1.PlanResponse
+	6,   // 171: squall.v1.ControlService.Run:output_type -> squall.v1.RunResponse
+	8,   // 172: squall.v1.ControlService.Watch:output_type -> squall.v1.WatchResponse
+	10,  // 173: squall.v1.ControlService.Halt:output_type -> squall.v1.HaltResponse
+	13,  // 174: squall.v1.ControlService.Resume:output_type -> squall.v1.ResumeResponse
+	15,  // 175: squall.v1.ControlService.Undo:output_type -> squall.v1.UndoResponse
+	17,  // 176: squall.v1.ControlService.Status:output_type -> squall.v1.StatusResponse
+	23,  // 177: squall.v1.ControlService.Live:output_type -> squall.v1.LiveResponse
+	30,  // 178: squall.v1.ControlService.ListHosts:output_type -> squall.v1.ListHostsResponse
+	32,  // 179: squall.v1.ControlService.GetHost:output_type -> squall.v1.GetHostResponse
+	34,  // 180: squall.v1.ControlService.ListZones:output_type -> squall.v1.ListZonesResponse
+	37,  // 181: squall.v1.ControlService.ListRuns:output_type -> squall.v1.ListRunsResponse
+	39,  // 182: squall.v1.ControlService.GetRun:output_type -> squall.v1.GetRunResponse
+	41,  // 183: squall.v1.ControlService.ListAuditRecords:output_type -> squall.v1.ListAuditRecordsResponse
+	56,  // 184: squall.v1.ControlService.ForgetHost:output_type -> squall.v1.ForgetHostResponse
+	58,  // 185: squall.v1.ControlService.ConfirmDamage:output_type -> squall.v1.ConfirmDamageResponse
+	43,  // 186: squall.v1.ControlService.PutSchedule:output_type -> squall.v1.PutScheduleResponse
+	48,  // 187: squall.v1.ControlService.ListSchedules:output_type -> squall.v1.ListSchedulesResponse
+	50,  // 188: squall.v1.ControlService.GetSchedule:output_type -> squall.v1.GetScheduleResponse
+	45,  // 189: squall.v1.ControlService.NextSlots:output_type -> squall.v1.NextSlotsResponse
+	52,  // 190: squall.v1.ControlService.PauseSchedule:output_type -> squall.v1.PauseScheduleResponse
+	54,  // 191: squall.v1.ControlService.RemoveSchedule:output_type -> squall.v1.RemoveScheduleResponse
+	81,  // 192: squall.v1.ControlService.PutExperiment:output_type -> squall.v1.PutExperimentResponse
+	83,  // 193: squall.v1.ControlService.ListExperiments:output_type -> squall.v1.ListExperimentsResponse
+	85,  // 194: squall.v1.ControlService.GetExperiment:output_type -> squall.v1.GetExperimentResponse
+	87,  // 195: squall.v1.ControlService.RemoveExperiment:output_type -> squall.v1.RemoveExperimentResponse
+	89,  // 196: squall.v1.ControlService.PutCalendar:output_type -> squall.v1.PutCalendarResponse
+	91,  // 197: squall.v1.ControlService.ListCalendars:output_type -> squall.v1.ListCalendarsResponse
+	93,  // 198: squall.v1.ControlService.GetCalendar:output_type -> squall.v1.GetCalendarResponse
+	95,  // 199: squall.v1.ControlService.RemoveCalendar:output_type -> squall.v1.RemoveCalendarResponse
+	99,  // 200: squall.v1.ControlService.ListArchived:output_type -> squall.v1.ListArchivedResponse
+	101, // 201: squall.v1.ControlService.VerifyArchive:output_type -> squall.v1.VerifyArchiveResponse
+	108, // 202: squall.v1.ControlService.ExportArchived:output_type -> squall.v1.ExportArchivedResponse
+	110, // 203: squall.v1.ControlService.PruneArchive:output_type -> squall.v1.PruneArchiveResponse
+	60,  // 204: squall.v1.ControlService.Report:output_type -> squall.v1.ReportResponse
+	112, // 205: squall.v1.ControlService.Windows:output_type -> squall.v1.WindowsResponse
+	114, // 206: squall.v1.ControlService.History:output_type -> squall.v1.HistoryResponse
+	118, // 207: squall.v1.ControlService.ListDue:output_type -> squall.v1.ListDueResponse
+	121, // 208: squall.v1.ControlService.AcceptTime:output_type -> squall.v1.AcceptTimeResponse
+	123, // 209: squall.v1.ControlService.SetGuard:output_type -> squall.v1.SetGuardResponse
+	127, // 210: squall.v1.ControlService.RemoveGuard:output_type -> squall.v1.RemoveGuardResponse
+	129, // 211: squall.v1.ControlService.ListGuards:output_type -> squall.v1.ListGuardsResponse
+	131, // 212: squall.v1.ControlService.ExplainGuards:output_type -> squall.v1.ExplainGuardsResponse
+	133, // 213: squall.v1.ControlService.ExceptGuards:output_type -> squall.v1.ExceptGuardsResponse
+	135, // 214: squall.v1.ControlService.ListGuardExceptions:output_type -> squall.v1.ListGuardExceptionsResponse
+	138, // 215: squall.v1.ControlService.PutSink:output_type -> squall.v1.PutSinkResponse
+	140, // 216: squall.v1.ControlService.ListSinks:output_type -> squall.v1.ListSinksResponse
+	142, // 217: squall.v1.ControlService.RemoveSink:output_type -> squall.v1.RemoveSinkResponse
+	144, // 218: squall.v1.ControlService.TestSink:output_type -> squall.v1.TestSinkResponse
+	149, // 219: squall.v1.ControlService.ListDeadNotices:output_type -> squall.v1.ListDeadNoticesResponse
+	152, // 220: squall.v1.ControlService.SettleDeadNotices:output_type -> squall.v1.SettleDeadNoticesResponse
+	68,  // 221: squall.v1.PeerService.Propose:output_type -> squall.v1.ProposeResponse
+	70,  // 222: squall.v1.PeerService.ProposeLarge:output_type -> squall.v1.ProposeLargeResponse
+	72,  // 223: squall.v1.PeerService.Confirm:output_type -> squall.v1.ConfirmResponse
+	74,  // 224: squall.v1.PeerService.Push:output_type -> squall.v1.PushResponse
+	76,  // 225: squall.v1.PeerService.Alarm:output_type -> squall.v1.AlarmResponse
+	78,  // 226: squall.v1.PeerService.Try:output_type -> squall.v1.TryResponse
+	97,  // 227: squall.v1.PeerService.FetchArchived:output_type -> squall.v1.FetchArchivedResponse
+	103, // 228: squall.v1.PeerService.VerifyArchived:output_type -> squall.v1.VerifyArchivedResponse
+	147, // 229: squall.v1.PeerService.TrySink:output_type -> squall.v1.TrySinkResponse
+	170, // [170:230] is the sub-list for method output_type
+	110, // [110:170] is the sub-list for method input_type
+	110, // [110:110] is the sub-list for extension type_name
+	110, // [110:110] is the sub-list for extension extendee
+	0,   // [0:110] is the sub-list for field type_name
 }
 
 func init() { file_squall_v1_control_proto_init() }
@@ -9685,7 +10666,7 @@ func file_squall_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_squall_v1_control_proto_rawDesc), len(file_squall_v1_control_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   140,
+			NumMessages:   156,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -79,6 +79,12 @@ const (
 	ControlService_ExplainGuards_FullMethodName       = "/squall.v1.ControlService/ExplainGuards"
 	ControlService_ExceptGuards_FullMethodName        = "/squall.v1.ControlService/ExceptGuards"
 	ControlService_ListGuardExceptions_FullMethodName = "/squall.v1.ControlService/ListGuardExceptions"
+	ControlService_PutSink_FullMethodName             = "/squall.v1.ControlService/PutSink"
+	ControlService_ListSinks_FullMethodName           = "/squall.v1.ControlService/ListSinks"
+	ControlService_RemoveSink_FullMethodName          = "/squall.v1.ControlService/RemoveSink"
+	ControlService_TestSink_FullMethodName            = "/squall.v1.ControlService/TestSink"
+	ControlService_ListDeadNotices_FullMethodName     = "/squall.v1.ControlService/ListDeadNotices"
+	ControlService_SettleDeadNotices_FullMethodName   = "/squall.v1.ControlService/SettleDeadNotices"
 )
 
 // ControlServiceClient is the client API for ControlService service.
@@ -177,6 +183,18 @@ type ControlServiceClient interface {
 	ExceptGuards(ctx context.Context, in *ExceptGuardsRequest, opts ...grpc.CallOption) (*ExceptGuardsResponse, error)
 	// ListGuardExceptions tells the exceptions in force, by digest, in pages.
 	ListGuardExceptions(ctx context.Context, in *ListGuardExceptionsRequest, opts ...grpc.CallOption) (*ListGuardExceptionsResponse, error)
+	// PutSink keeps somebody who is told of what happens, in the place of the one of its name.
+	PutSink(ctx context.Context, in *PutSinkRequest, opts ...grpc.CallOption) (*PutSinkResponse, error)
+	// ListSinks tells who is told of what, and how that fares, in pages.
+	ListSinks(ctx context.Context, in *ListSinksRequest, opts ...grpc.CallOption) (*ListSinksResponse, error)
+	// RemoveSink drops a sink that no schedule names.
+	RemoveSink(ctx context.Context, in *RemoveSinkRequest, opts ...grpc.CallOption) (*RemoveSinkResponse, error)
+	// TestSink has every server send a sink a test.
+	TestSink(ctx context.Context, in *TestSinkRequest, opts ...grpc.CallOption) (*TestSinkResponse, error)
+	// ListDeadNotices tells what was given up, sink by sink, in pages.
+	ListDeadNotices(ctx context.Context, in *ListDeadNoticesRequest, opts ...grpc.CallOption) (*ListDeadNoticesResponse, error)
+	// SettleDeadNotices delivers what was given up once more, or drops it.
+	SettleDeadNotices(ctx context.Context, in *SettleDeadNoticesRequest, opts ...grpc.CallOption) (*SettleDeadNoticesResponse, error)
 }
 
 type controlServiceClient struct {
@@ -736,6 +754,66 @@ func (c *controlServiceClient) ListGuardExceptions(ctx context.Context, in *List
 	return out, nil
 }
 
+func (c *controlServiceClient) PutSink(ctx context.Context, in *PutSinkRequest, opts ...grpc.CallOption) (*PutSinkResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PutSinkResponse)
+	err := c.cc.Invoke(ctx, ControlService_PutSink_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlServiceClient) ListSinks(ctx context.Context, in *ListSinksRequest, opts ...grpc.CallOption) (*ListSinksResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListSinksResponse)
+	err := c.cc.Invoke(ctx, ControlService_ListSinks_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlServiceClient) RemoveSink(ctx context.Context, in *RemoveSinkRequest, opts ...grpc.CallOption) (*RemoveSinkResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RemoveSinkResponse)
+	err := c.cc.Invoke(ctx, ControlService_RemoveSink_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlServiceClient) TestSink(ctx context.Context, in *TestSinkRequest, opts ...grpc.CallOption) (*TestSinkResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(TestSinkResponse)
+	err := c.cc.Invoke(ctx, ControlService_TestSink_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlServiceClient) ListDeadNotices(ctx context.Context, in *ListDeadNoticesRequest, opts ...grpc.CallOption) (*ListDeadNoticesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListDeadNoticesResponse)
+	err := c.cc.Invoke(ctx, ControlService_ListDeadNotices_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlServiceClient) SettleDeadNotices(ctx context.Context, in *SettleDeadNoticesRequest, opts ...grpc.CallOption) (*SettleDeadNoticesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SettleDeadNoticesResponse)
+	err := c.cc.Invoke(ctx, ControlService_SettleDeadNotices_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ControlServiceServer is the server API for ControlService service.
 // All implementations must embed UnimplementedControlServiceServer
 // for forward compatibility.
@@ -832,6 +910,18 @@ type ControlServiceServer interface {
 	ExceptGuards(context.Context, *ExceptGuardsRequest) (*ExceptGuardsResponse, error)
 	// ListGuardExceptions tells the exceptions in force, by digest, in pages.
 	ListGuardExceptions(context.Context, *ListGuardExceptionsRequest) (*ListGuardExceptionsResponse, error)
+	// PutSink keeps somebody who is told of what happens, in the place of the one of its name.
+	PutSink(context.Context, *PutSinkRequest) (*PutSinkResponse, error)
+	// ListSinks tells who is told of what, and how that fares, in pages.
+	ListSinks(context.Context, *ListSinksRequest) (*ListSinksResponse, error)
+	// RemoveSink drops a sink that no schedule names.
+	RemoveSink(context.Context, *RemoveSinkRequest) (*RemoveSinkResponse, error)
+	// TestSink has every server send a sink a test.
+	TestSink(context.Context, *TestSinkRequest) (*TestSinkResponse, error)
+	// ListDeadNotices tells what was given up, sink by sink, in pages.
+	ListDeadNotices(context.Context, *ListDeadNoticesRequest) (*ListDeadNoticesResponse, error)
+	// SettleDeadNotices delivers what was given up once more, or drops it.
+	SettleDeadNotices(context.Context, *SettleDeadNoticesRequest) (*SettleDeadNoticesResponse, error)
 	mustEmbedUnimplementedControlServiceServer()
 }
 
@@ -976,6 +1066,24 @@ func (UnimplementedControlServiceServer) ExceptGuards(context.Context, *ExceptGu
 }
 func (UnimplementedControlServiceServer) ListGuardExceptions(context.Context, *ListGuardExceptionsRequest) (*ListGuardExceptionsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListGuardExceptions not implemented")
+}
+func (UnimplementedControlServiceServer) PutSink(context.Context, *PutSinkRequest) (*PutSinkResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PutSink not implemented")
+}
+func (UnimplementedControlServiceServer) ListSinks(context.Context, *ListSinksRequest) (*ListSinksResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListSinks not implemented")
+}
+func (UnimplementedControlServiceServer) RemoveSink(context.Context, *RemoveSinkRequest) (*RemoveSinkResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RemoveSink not implemented")
+}
+func (UnimplementedControlServiceServer) TestSink(context.Context, *TestSinkRequest) (*TestSinkResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method TestSink not implemented")
+}
+func (UnimplementedControlServiceServer) ListDeadNotices(context.Context, *ListDeadNoticesRequest) (*ListDeadNoticesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListDeadNotices not implemented")
+}
+func (UnimplementedControlServiceServer) SettleDeadNotices(context.Context, *SettleDeadNoticesRequest) (*SettleDeadNoticesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SettleDeadNotices not implemented")
 }
 func (UnimplementedControlServiceServer) mustEmbedUnimplementedControlServiceServer() {}
 func (UnimplementedControlServiceServer) testEmbeddedByValue()                        {}
@@ -1731,6 +1839,114 @@ func _ControlService_ListGuardExceptions_Handler(srv interface{}, ctx context.Co
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ControlService_PutSink_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PutSinkRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServiceServer).PutSink(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ControlService_PutSink_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServiceServer).PutSink(ctx, req.(*PutSinkRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ControlService_ListSinks_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListSinksRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServiceServer).ListSinks(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ControlService_ListSinks_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServiceServer).ListSinks(ctx, req.(*ListSinksRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ControlService_RemoveSink_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RemoveSinkRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServiceServer).RemoveSink(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ControlService_RemoveSink_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServiceServer).RemoveSink(ctx, req.(*RemoveSinkRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ControlService_TestSink_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(TestSinkRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServiceServer).TestSink(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ControlService_TestSink_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServiceServer).TestSink(ctx, req.(*TestSinkRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ControlService_ListDeadNotices_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListDeadNoticesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServiceServer).ListDeadNotices(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ControlService_ListDeadNotices_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServiceServer).ListDeadNotices(ctx, req.(*ListDeadNoticesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ControlService_SettleDeadNotices_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SettleDeadNoticesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServiceServer).SettleDeadNotices(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ControlService_SettleDeadNotices_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServiceServer).SettleDeadNotices(ctx, req.(*SettleDeadNoticesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // ControlService_ServiceDesc is the grpc.ServiceDesc for ControlService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1874,6 +2090,30 @@ var ControlService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "ListGuardExceptions",
 			Handler:    _ControlService_ListGuardExceptions_Handler,
 		},
+		{
+			MethodName: "PutSink",
+			Handler:    _ControlService_PutSink_Handler,
+		},
+		{
+			MethodName: "ListSinks",
+			Handler:    _ControlService_ListSinks_Handler,
+		},
+		{
+			MethodName: "RemoveSink",
+			Handler:    _ControlService_RemoveSink_Handler,
+		},
+		{
+			MethodName: "TestSink",
+			Handler:    _ControlService_TestSink_Handler,
+		},
+		{
+			MethodName: "ListDeadNotices",
+			Handler:    _ControlService_ListDeadNotices_Handler,
+		},
+		{
+			MethodName: "SettleDeadNotices",
+			Handler:    _ControlService_SettleDeadNotices_Handler,
+		},
 	},
 	Streams: []grpc.StreamDesc{
 		{
@@ -1944,6 +2184,7 @@ const (
 	PeerService_Try_FullMethodName            = "/squall.v1.PeerService/Try"
 	PeerService_FetchArchived_FullMethodName  = "/squall.v1.PeerService/FetchArchived"
 	PeerService_VerifyArchived_FullMethodName = "/squall.v1.PeerService/VerifyArchived"
+	PeerService_TrySink_FullMethodName        = "/squall.v1.PeerService/TrySink"
 )
 
 // PeerServiceClient is the client API for PeerService service.
@@ -1969,6 +2210,8 @@ type PeerServiceClient interface {
 	FetchArchived(ctx context.Context, in *FetchArchivedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FetchArchivedResponse], error)
 	// VerifyArchived has this server verify its own archive.
 	VerifyArchived(ctx context.Context, in *VerifyArchivedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[VerifyArchivedResponse], error)
+	// TrySink sends a sink a test from this server.
+	TrySink(ctx context.Context, in *TrySinkRequest, opts ...grpc.CallOption) (*TrySinkResponse, error)
 }
 
 type peerServiceClient struct {
@@ -2089,6 +2332,16 @@ func (c *peerServiceClient) VerifyArchived(ctx context.Context, in *VerifyArchiv
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type PeerService_VerifyArchivedClient = grpc.ServerStreamingClient[VerifyArchivedResponse]
 
+func (c *peerServiceClient) TrySink(ctx context.Context, in *TrySinkRequest, opts ...grpc.CallOption) (*TrySinkResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(TrySinkResponse)
+	err := c.cc.Invoke(ctx, PeerService_TrySink_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // PeerServiceServer is the server API for PeerService service.
 // All implementations must embed UnimplementedPeerServiceServer
 // for forward compatibility.
@@ -2112,6 +2365,8 @@ type PeerServiceServer interface {
 	FetchArchived(*FetchArchivedRequest, grpc.ServerStreamingServer[FetchArchivedResponse]) error
 	// VerifyArchived has this server verify its own archive.
 	VerifyArchived(*VerifyArchivedRequest, grpc.ServerStreamingServer[VerifyArchivedResponse]) error
+	// TrySink sends a sink a test from this server.
+	TrySink(context.Context, *TrySinkRequest) (*TrySinkResponse, error)
 	mustEmbedUnimplementedPeerServiceServer()
 }
 
@@ -2145,6 +2400,9 @@ func (UnimplementedPeerServiceServer) FetchArchived(*FetchArchivedRequest, grpc.
 }
 func (UnimplementedPeerServiceServer) VerifyArchived(*VerifyArchivedRequest, grpc.ServerStreamingServer[VerifyArchivedResponse]) error {
 	return status.Error(codes.Unimplemented, "method VerifyArchived not implemented")
+}
+func (UnimplementedPeerServiceServer) TrySink(context.Context, *TrySinkRequest) (*TrySinkResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method TrySink not implemented")
 }
 func (UnimplementedPeerServiceServer) mustEmbedUnimplementedPeerServiceServer() {}
 func (UnimplementedPeerServiceServer) testEmbeddedByValue()                     {}
@@ -2279,6 +2537,24 @@ func _PeerService_VerifyArchived_Handler(srv interface{}, stream grpc.ServerStre
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type PeerService_VerifyArchivedServer = grpc.ServerStreamingServer[VerifyArchivedResponse]
 
+func _PeerService_TrySink_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(TrySinkRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PeerServiceServer).TrySink(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PeerService_TrySink_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PeerServiceServer).TrySink(ctx, req.(*TrySinkRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // PeerService_ServiceDesc is the grpc.ServiceDesc for PeerService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -2301,6 +2577,10 @@ var PeerService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Alarm",
 			Handler:    _PeerService_Alarm_Handler,
+		},
+		{
+			MethodName: "TrySink",
+			Handler:    _PeerService_TrySink_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

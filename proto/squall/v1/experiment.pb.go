@@ -2139,7 +2139,10 @@ type Notify struct {
 	// A Slack channel.
 	Slack string `protobuf:"bytes,1,opt,name=slack,proto3" json:"slack,omitempty"`
 	// Annotations on dashboards.
-	Grafana       *Grafana `protobuf:"bytes,2,opt,name=grafana,proto3" json:"grafana,omitempty"`
+	Grafana *Grafana `protobuf:"bytes,2,opt,name=grafana,proto3" json:"grafana,omitempty"`
+	// Sinks of the cluster, by the names that `squall notify put` gave them. Those
+	// that are told of everything need not be named.
+	Sinks         []string `protobuf:"bytes,3,rep,name=sinks,proto3" json:"sinks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2184,6 +2187,13 @@ func (x *Notify) GetSlack() string {
 func (x *Notify) GetGrafana() *Grafana {
 	if x != nil {
 		return x.Grafana
+	}
+	return nil
+}
+
+func (x *Notify) GetSinks() []string {
+	if x != nil {
+		return x.Sinks
 	}
 	return nil
 }
@@ -2432,10 +2442,12 @@ const file_squall_v1_experiment_proto_rawDesc = "" +
 	"\x05retry\x18\x0e \x01(\rB\t\xaa\xb5\x18\x051..20R\x05retry\x12>\n" +
 	"\vretry_after\x18\x0f \x01(\v2\x0f.squall.v1.SpanB\f\xaa\xb5\x18\b10s..12hR\n" +
 	"retryAfter\x121\n" +
-	"\x04late\x18\x10 \x01(\v2\x0f.squall.v1.SpanB\f\xaa\xb5\x18\b1m..168hR\x04late\"]\n" +
+	"\x04late\x18\x10 \x01(\v2\x0f.squall.v1.SpanB\f\xaa\xb5\x18\b1m..168hR\x04late\"\x83\x01\n" +
 	"\x06Notify\x12%\n" +
 	"\x05slack\x18\x01 \x01(\tB\x0f\xba\xb5\x18\v\"#game-day\"R\x05slack\x12,\n" +
-	"\agrafana\x18\x02 \x01(\v2\x12.squall.v1.GrafanaR\agrafana\"5\n" +
+	"\agrafana\x18\x02 \x01(\v2\x12.squall.v1.GrafanaR\agrafana\x12$\n" +
+	"\x05sinks\x18\x03 \x03(\tB\x0e\xba\xb5\x18\n" +
+	"[game-day]R\x05sinks\"5\n" +
 	"\aGrafana\x12\x16\n" +
 	"\x03url\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01R\x03url\x12\x12\n" +
 	"\x04tags\x18\x02 \x03(\tR\x04tags*Y\n" +

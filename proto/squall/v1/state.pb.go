@@ -660,6 +660,62 @@ func (GuardStanding) EnumDescriptor() ([]byte, []int) {
 	return file_squall_v1_state_proto_rawDescGZIP(), []int{9}
 }
 
+// SinkKind is how a sink is told.
+type SinkKind int32
+
+const (
+	SinkKind_SINK_KIND_UNSPECIFIED SinkKind = 0
+	// CloudEvents 1.0 by HTTP, structured, signed as Standard Webhooks are.
+	SinkKind_SINK_KIND_CLOUDEVENTS SinkKind = 1
+	// An incoming webhook as Slack has, and others that take its form.
+	SinkKind_SINK_KIND_SLACK SinkKind = 2
+	// Annotations of Grafana.
+	SinkKind_SINK_KIND_GRAFANA SinkKind = 3
+)
+
+// Enum value maps for SinkKind.
+var (
+	SinkKind_name = map[int32]string{
+		0: "SINK_KIND_UNSPECIFIED",
+		1: "SINK_KIND_CLOUDEVENTS",
+		2: "SINK_KIND_SLACK",
+		3: "SINK_KIND_GRAFANA",
+	}
+	SinkKind_value = map[string]int32{
+		"SINK_KIND_UNSPECIFIED": 0,
+		"SINK_KIND_CLOUDEVENTS": 1,
+		"SINK_KIND_SLACK":       2,
+		"SINK_KIND_GRAFANA":     3,
+	}
+)
+
+func (x SinkKind) Enum() *SinkKind {
+	p := new(SinkKind)
+	*p = x
+	return p
+}
+
+func (x SinkKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (SinkKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_squall_v1_state_proto_enumTypes[10].Descriptor()
+}
+
+func (SinkKind) Type() protoreflect.EnumType {
+	return &file_squall_v1_state_proto_enumTypes[10]
+}
+
+func (x SinkKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use SinkKind.Descriptor instead.
+func (SinkKind) EnumDescriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{10}
+}
+
 // Command is one entry of the log. It takes effect once, however often it is sent.
 type Command struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -705,6 +761,10 @@ type Command struct {
 	//	*Command_SetGuard
 	//	*Command_RemoveGuard
 	//	*Command_ExceptGuards
+	//	*Command_PutSink
+	//	*Command_RemoveSink
+	//	*Command_RecordDelivered
+	//	*Command_SettleDead
 	Kind          isCommand_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1083,6 +1143,42 @@ func (x *Command) GetExceptGuards() *ExceptGuards {
 	return nil
 }
 
+func (x *Command) GetPutSink() *PutSink {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_PutSink); ok {
+			return x.PutSink
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetRemoveSink() *RemoveSink {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_RemoveSink); ok {
+			return x.RemoveSink
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetRecordDelivered() *RecordDelivered {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_RecordDelivered); ok {
+			return x.RecordDelivered
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetSettleDead() *SettleDead {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_SettleDead); ok {
+			return x.SettleDead
+		}
+	}
+	return nil
+}
+
 type isCommand_Kind interface {
 	isCommand_Kind()
 }
@@ -1249,6 +1345,24 @@ type Command_ExceptGuards struct {
 	ExceptGuards *ExceptGuards `protobuf:"bytes,92,opt,name=except_guards,json=exceptGuards,proto3,oneof"`
 }
 
+type Command_PutSink struct {
+	// Who is told of what happens.
+	PutSink *PutSink `protobuf:"bytes,100,opt,name=put_sink,json=putSink,proto3,oneof"`
+}
+
+type Command_RemoveSink struct {
+	RemoveSink *RemoveSink `protobuf:"bytes,101,opt,name=remove_sink,json=removeSink,proto3,oneof"`
+}
+
+type Command_RecordDelivered struct {
+	// What sinks have taken, or will not.
+	RecordDelivered *RecordDelivered `protobuf:"bytes,102,opt,name=record_delivered,json=recordDelivered,proto3,oneof"`
+}
+
+type Command_SettleDead struct {
+	SettleDead *SettleDead `protobuf:"bytes,103,opt,name=settle_dead,json=settleDead,proto3,oneof"`
+}
+
 func (*Command_UpdateHosts) isCommand_Kind() {}
 
 func (*Command_AdmitRun) isCommand_Kind() {}
@@ -1318,6 +1432,14 @@ func (*Command_SetGuard) isCommand_Kind() {}
 func (*Command_RemoveGuard) isCommand_Kind() {}
 
 func (*Command_ExceptGuards) isCommand_Kind() {}
+
+func (*Command_PutSink) isCommand_Kind() {}
+
+func (*Command_RemoveSink) isCommand_Kind() {}
+
+func (*Command_RecordDelivered) isCommand_Kind() {}
+
+func (*Command_SettleDead) isCommand_Kind() {}
 
 // Principal is who did something, as certificates say.
 type Principal struct {
@@ -5384,8 +5506,13 @@ type State struct {
 	Guards       map[string]*Guard `protobuf:"bytes,90,rep,name=guards,proto3" json:"guards,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// By the digest that they are for.
 	GuardExceptions map[string]*GuardException `protobuf:"bytes,91,rep,name=guard_exceptions,json=guardExceptions,proto3" json:"guard_exceptions,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	Sinks           map[string]*KeptSink       `protobuf:"bytes,60,rep,name=sinks,proto3" json:"sinks,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// What sinks have yet to be told, oldest first, bounded.
+	Notices []*Notice `protobuf:"bytes,61,rep,name=notices,proto3" json:"notices,omitempty"`
+	// The number of the newest notice.
+	NoticeSeq     uint64 `protobuf:"varint,62,opt,name=notice_seq,json=noticeSeq,proto3" json:"notice_seq,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *State) Reset() {
@@ -5570,6 +5697,27 @@ func (x *State) GetGuardExceptions() map[string]*GuardException {
 		return x.GuardExceptions
 	}
 	return nil
+}
+
+func (x *State) GetSinks() map[string]*KeptSink {
+	if x != nil {
+		return x.Sinks
+	}
+	return nil
+}
+
+func (x *State) GetNotices() []*Notice {
+	if x != nil {
+		return x.Notices
+	}
+	return nil
+}
+
+func (x *State) GetNoticeSeq() uint64 {
+	if x != nil {
+		return x.NoticeSeq
+	}
+	return 0
 }
 
 // AppliedCommand remembers a command's outcome.
@@ -7026,11 +7174,941 @@ func (x *GuardOpinion) GetException() *GuardException {
 	return nil
 }
 
+// Sink is somebody who is told of what happens. Secrets are names: each server
+// looks them up by itself.
+type Sink struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Kind  SinkKind               `protobuf:"varint,2,opt,name=kind,proto3,enum=squall.v1.SinkKind" json:"kind,omitempty"`
+	// Where it is; with nothing secret in it.
+	Url string `protobuf:"bytes,3,opt,name=url,proto3" json:"url,omitempty"`
+	// The name of the secret that holds the address, where the address is one.
+	UrlSecret string `protobuf:"bytes,4,opt,name=url_secret,json=urlSecret,proto3" json:"url_secret,omitempty"`
+	// The name of the secret that signs CloudEvents.
+	SignSecret string `protobuf:"bytes,5,opt,name=sign_secret,json=signSecret,proto3" json:"sign_secret,omitempty"`
+	// The name of the secret that is sent as a bearer token.
+	TokenSecret string `protobuf:"bytes,6,opt,name=token_secret,json=tokenSecret,proto3" json:"token_secret,omitempty"`
+	// What it is told of, such as "run.begun".
+	Events []string `protobuf:"bytes,7,rep,name=events,proto3" json:"events,omitempty"`
+	// A file on each server with the authorities that vouch for it, PEM; empty is the system's.
+	CaFile string `protobuf:"bytes,8,opt,name=ca_file,json=caFile,proto3" json:"ca_file,omitempty"`
+	// Tags of annotations.
+	Tags []string `protobuf:"bytes,9,rep,name=tags,proto3" json:"tags,omitempty"`
+	// It is told only of the runs and schedules whose file names it.
+	NamedOnly     bool `protobuf:"varint,10,opt,name=named_only,json=namedOnly,proto3" json:"named_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Sink) Reset() {
+	*x = Sink{}
+	mi := &file_squall_v1_state_proto_msgTypes[76]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Sink) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Sink) ProtoMessage() {}
+
+func (x *Sink) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[76]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Sink.ProtoReflect.Descriptor instead.
+func (*Sink) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{76}
+}
+
+func (x *Sink) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Sink) GetKind() SinkKind {
+	if x != nil {
+		return x.Kind
+	}
+	return SinkKind_SINK_KIND_UNSPECIFIED
+}
+
+func (x *Sink) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *Sink) GetUrlSecret() string {
+	if x != nil {
+		return x.UrlSecret
+	}
+	return ""
+}
+
+func (x *Sink) GetSignSecret() string {
+	if x != nil {
+		return x.SignSecret
+	}
+	return ""
+}
+
+func (x *Sink) GetTokenSecret() string {
+	if x != nil {
+		return x.TokenSecret
+	}
+	return ""
+}
+
+func (x *Sink) GetEvents() []string {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *Sink) GetCaFile() string {
+	if x != nil {
+		return x.CaFile
+	}
+	return ""
+}
+
+func (x *Sink) GetTags() []string {
+	if x != nil {
+		return x.Tags
+	}
+	return nil
+}
+
+func (x *Sink) GetNamedOnly() bool {
+	if x != nil {
+		return x.NamedOnly
+	}
+	return false
+}
+
+// PutSink keeps a sink, in the place of the one of its name.
+type PutSink struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sink          *Sink                  `protobuf:"bytes,1,opt,name=sink,proto3" json:"sink,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutSink) Reset() {
+	*x = PutSink{}
+	mi := &file_squall_v1_state_proto_msgTypes[77]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutSink) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutSink) ProtoMessage() {}
+
+func (x *PutSink) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[77]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutSink.ProtoReflect.Descriptor instead.
+func (*PutSink) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{77}
+}
+
+func (x *PutSink) GetSink() *Sink {
+	if x != nil {
+		return x.Sink
+	}
+	return nil
+}
+
+// RemoveSink drops a sink, and what it has yet to be told.
+type RemoveSink struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveSink) Reset() {
+	*x = RemoveSink{}
+	mi := &file_squall_v1_state_proto_msgTypes[78]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveSink) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveSink) ProtoMessage() {}
+
+func (x *RemoveSink) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[78]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveSink.ProtoReflect.Descriptor instead.
+func (*RemoveSink) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{78}
+}
+
+func (x *RemoveSink) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// KeptSink is a sink that is kept, and how it fares.
+type KeptSink struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Sink  *Sink                  `protobuf:"bytes,1,opt,name=sink,proto3" json:"sink,omitempty"`
+	// Who put it there, and with what reason.
+	By           *Principal `protobuf:"bytes,2,opt,name=by,proto3" json:"by,omitempty"`
+	PutUnixNanos int64      `protobuf:"varint,3,opt,name=put_unix_nanos,json=putUnixNanos,proto3" json:"put_unix_nanos,omitempty"`
+	// The log index at which it was last put or set going again: what was said of
+	// it before is void.
+	PutIndex uint64 `protobuf:"varint,4,opt,name=put_index,json=putIndex,proto3" json:"put_index,omitempty"`
+	// The number of the last notice that was delivered or given up.
+	Watermark uint64 `protobuf:"varint,5,opt,name=watermark,proto3" json:"watermark,omitempty"`
+	// Since it was first put: notices that it has taken, attempts that failed,
+	// notices that were given up, and notices that had to make room untold.
+	Delivered uint64 `protobuf:"varint,6,opt,name=delivered,proto3" json:"delivered,omitempty"`
+	Failed    uint64 `protobuf:"varint,7,opt,name=failed,proto3" json:"failed,omitempty"`
+	DeadEver  uint64 `protobuf:"varint,8,opt,name=dead_ever,json=deadEver,proto3" json:"dead_ever,omitempty"`
+	Lost      uint64 `protobuf:"varint,9,opt,name=lost,proto3" json:"lost,omitempty"`
+	// Notices that were given up, oldest first, bounded.
+	Dead []*DeadNotice `protobuf:"bytes,10,rep,name=dead,proto3" json:"dead,omitempty"`
+	// It has said that it is gone for good, and is told nothing more.
+	Gone                   bool  `protobuf:"varint,11,opt,name=gone,proto3" json:"gone,omitempty"`
+	LastDeliveredUnixNanos int64 `protobuf:"varint,12,opt,name=last_delivered_unix_nanos,json=lastDeliveredUnixNanos,proto3" json:"last_delivered_unix_nanos,omitempty"`
+	// How many notices wait for it, and how many were given up. They are told, not kept.
+	Waiting       uint32 `protobuf:"varint,13,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	DeadLetters   uint32 `protobuf:"varint,14,opt,name=dead_letters,json=deadLetters,proto3" json:"dead_letters,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeptSink) Reset() {
+	*x = KeptSink{}
+	mi := &file_squall_v1_state_proto_msgTypes[79]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeptSink) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeptSink) ProtoMessage() {}
+
+func (x *KeptSink) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[79]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeptSink.ProtoReflect.Descriptor instead.
+func (*KeptSink) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{79}
+}
+
+func (x *KeptSink) GetSink() *Sink {
+	if x != nil {
+		return x.Sink
+	}
+	return nil
+}
+
+func (x *KeptSink) GetBy() *Principal {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
+func (x *KeptSink) GetPutUnixNanos() int64 {
+	if x != nil {
+		return x.PutUnixNanos
+	}
+	return 0
+}
+
+func (x *KeptSink) GetPutIndex() uint64 {
+	if x != nil {
+		return x.PutIndex
+	}
+	return 0
+}
+
+func (x *KeptSink) GetWatermark() uint64 {
+	if x != nil {
+		return x.Watermark
+	}
+	return 0
+}
+
+func (x *KeptSink) GetDelivered() uint64 {
+	if x != nil {
+		return x.Delivered
+	}
+	return 0
+}
+
+func (x *KeptSink) GetFailed() uint64 {
+	if x != nil {
+		return x.Failed
+	}
+	return 0
+}
+
+func (x *KeptSink) GetDeadEver() uint64 {
+	if x != nil {
+		return x.DeadEver
+	}
+	return 0
+}
+
+func (x *KeptSink) GetLost() uint64 {
+	if x != nil {
+		return x.Lost
+	}
+	return 0
+}
+
+func (x *KeptSink) GetDead() []*DeadNotice {
+	if x != nil {
+		return x.Dead
+	}
+	return nil
+}
+
+func (x *KeptSink) GetGone() bool {
+	if x != nil {
+		return x.Gone
+	}
+	return false
+}
+
+func (x *KeptSink) GetLastDeliveredUnixNanos() int64 {
+	if x != nil {
+		return x.LastDeliveredUnixNanos
+	}
+	return 0
+}
+
+func (x *KeptSink) GetWaiting() uint32 {
+	if x != nil {
+		return x.Waiting
+	}
+	return 0
+}
+
+func (x *KeptSink) GetDeadLetters() uint32 {
+	if x != nil {
+		return x.DeadLetters
+	}
+	return 0
+}
+
+// Notice is one thing that sinks are told.
+type Notice struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order in which they came.
+	Seq uint64 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
+	// Stands for what happened: whoever is told twice knows it by this.
+	Id string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	// Such as "run.begun".
+	Event       string `protobuf:"bytes,3,opt,name=event,proto3" json:"event,omitempty"`
+	AtUnixNanos int64  `protobuf:"varint,4,opt,name=at_unix_nanos,json=atUnixNanos,proto3" json:"at_unix_nanos,omitempty"`
+	// When it came up for delivery, cluster time.
+	QueuedUnixNanos int64 `protobuf:"varint,5,opt,name=queued_unix_nanos,json=queuedUnixNanos,proto3" json:"queued_unix_nanos,omitempty"`
+	// The sinks that are to be told.
+	Sinks []string `protobuf:"bytes,6,rep,name=sinks,proto3" json:"sinks,omitempty"`
+	// One line for people.
+	Text       string `protobuf:"bytes,7,opt,name=text,proto3" json:"text,omitempty"`
+	Experiment string `protobuf:"bytes,8,opt,name=experiment,proto3" json:"experiment,omitempty"`
+	Run        string `protobuf:"bytes,9,opt,name=run,proto3" json:"run,omitempty"`
+	Schedule   string `protobuf:"bytes,10,opt,name=schedule,proto3" json:"schedule,omitempty"`
+	// Civil time in the schedule's zone.
+	Slot    string      `protobuf:"bytes,11,opt,name=slot,proto3" json:"slot,omitempty"`
+	Phase   string      `protobuf:"bytes,12,opt,name=phase,proto3" json:"phase,omitempty"`
+	Verdict Verdict     `protobuf:"varint,13,opt,name=verdict,proto3,enum=squall.v1.Verdict" json:"verdict,omitempty"`
+	Outcome SlotOutcome `protobuf:"varint,14,opt,name=outcome,proto3,enum=squall.v1.SlotOutcome" json:"outcome,omitempty"`
+	// Who did it, and with what reason.
+	By  string `protobuf:"bytes,15,opt,name=by,proto3" json:"by,omitempty"`
+	Why string `protobuf:"bytes,16,opt,name=why,proto3" json:"why,omitempty"`
+	// When the run's faults began, and when it was done; 0 where they did not, or it is not.
+	BegunUnixNanos int64 `protobuf:"varint,17,opt,name=begun_unix_nanos,json=begunUnixNanos,proto3" json:"begun_unix_nanos,omitempty"`
+	EndedUnixNanos int64 `protobuf:"varint,18,opt,name=ended_unix_nanos,json=endedUnixNanos,proto3" json:"ended_unix_nanos,omitempty"`
+	// The first of the hosts that it is about, and how many there are.
+	Hosts     []string `protobuf:"bytes,19,rep,name=hosts,proto3" json:"hosts,omitempty"`
+	HostCount uint32   `protobuf:"varint,20,opt,name=host_count,json=hostCount,proto3" json:"host_count,omitempty"`
+	// How many hosts the run is planned for.
+	PlannedHosts  uint32   `protobuf:"varint,21,opt,name=planned_hosts,json=plannedHosts,proto3" json:"planned_hosts,omitempty"`
+	Zones         []string `protobuf:"bytes,22,rep,name=zones,proto3" json:"zones,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Notice) Reset() {
+	*x = Notice{}
+	mi := &file_squall_v1_state_proto_msgTypes[80]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Notice) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Notice) ProtoMessage() {}
+
+func (x *Notice) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[80]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Notice.ProtoReflect.Descriptor instead.
+func (*Notice) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{80}
+}
+
+func (x *Notice) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *Notice) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Notice) GetEvent() string {
+	if x != nil {
+		return x.Event
+	}
+	return ""
+}
+
+func (x *Notice) GetAtUnixNanos() int64 {
+	if x != nil {
+		return x.AtUnixNanos
+	}
+	return 0
+}
+
+func (x *Notice) GetQueuedUnixNanos() int64 {
+	if x != nil {
+		return x.QueuedUnixNanos
+	}
+	return 0
+}
+
+func (x *Notice) GetSinks() []string {
+	if x != nil {
+		return x.Sinks
+	}
+	return nil
+}
+
+func (x *Notice) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *Notice) GetExperiment() string {
+	if x != nil {
+		return x.Experiment
+	}
+	return ""
+}
+
+func (x *Notice) GetRun() string {
+	if x != nil {
+		return x.Run
+	}
+	return ""
+}
+
+func (x *Notice) GetSchedule() string {
+	if x != nil {
+		return x.Schedule
+	}
+	return ""
+}
+
+func (x *Notice) GetSlot() string {
+	if x != nil {
+		return x.Slot
+	}
+	return ""
+}
+
+func (x *Notice) GetPhase() string {
+	if x != nil {
+		return x.Phase
+	}
+	return ""
+}
+
+func (x *Notice) GetVerdict() Verdict {
+	if x != nil {
+		return x.Verdict
+	}
+	return Verdict_VERDICT_UNSPECIFIED
+}
+
+func (x *Notice) GetOutcome() SlotOutcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return SlotOutcome_SLOT_OUTCOME_UNSPECIFIED
+}
+
+func (x *Notice) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *Notice) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+func (x *Notice) GetBegunUnixNanos() int64 {
+	if x != nil {
+		return x.BegunUnixNanos
+	}
+	return 0
+}
+
+func (x *Notice) GetEndedUnixNanos() int64 {
+	if x != nil {
+		return x.EndedUnixNanos
+	}
+	return 0
+}
+
+func (x *Notice) GetHosts() []string {
+	if x != nil {
+		return x.Hosts
+	}
+	return nil
+}
+
+func (x *Notice) GetHostCount() uint32 {
+	if x != nil {
+		return x.HostCount
+	}
+	return 0
+}
+
+func (x *Notice) GetPlannedHosts() uint32 {
+	if x != nil {
+		return x.PlannedHosts
+	}
+	return 0
+}
+
+func (x *Notice) GetZones() []string {
+	if x != nil {
+		return x.Zones
+	}
+	return nil
+}
+
+// DeadNotice is a notice that was given up for a sink.
+type DeadNotice struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Notice        *Notice                `protobuf:"bytes,1,opt,name=notice,proto3" json:"notice,omitempty"`
+	Why           string                 `protobuf:"bytes,2,opt,name=why,proto3" json:"why,omitempty"`
+	Attempts      uint32                 `protobuf:"varint,3,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	AtUnixNanos   int64                  `protobuf:"varint,4,opt,name=at_unix_nanos,json=atUnixNanos,proto3" json:"at_unix_nanos,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeadNotice) Reset() {
+	*x = DeadNotice{}
+	mi := &file_squall_v1_state_proto_msgTypes[81]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeadNotice) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeadNotice) ProtoMessage() {}
+
+func (x *DeadNotice) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[81]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeadNotice.ProtoReflect.Descriptor instead.
+func (*DeadNotice) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{81}
+}
+
+func (x *DeadNotice) GetNotice() *Notice {
+	if x != nil {
+		return x.Notice
+	}
+	return nil
+}
+
+func (x *DeadNotice) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+func (x *DeadNotice) GetAttempts() uint32 {
+	if x != nil {
+		return x.Attempts
+	}
+	return 0
+}
+
+func (x *DeadNotice) GetAtUnixNanos() int64 {
+	if x != nil {
+		return x.AtUnixNanos
+	}
+	return 0
+}
+
+// RecordDelivered says how far sinks have come, in a batch.
+type RecordDelivered struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sinks         []*SinkProgress        `protobuf:"bytes,1,rep,name=sinks,proto3" json:"sinks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordDelivered) Reset() {
+	*x = RecordDelivered{}
+	mi := &file_squall_v1_state_proto_msgTypes[82]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordDelivered) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordDelivered) ProtoMessage() {}
+
+func (x *RecordDelivered) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[82]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordDelivered.ProtoReflect.Descriptor instead.
+func (*RecordDelivered) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{82}
+}
+
+func (x *RecordDelivered) GetSinks() []*SinkProgress {
+	if x != nil {
+		return x.Sinks
+	}
+	return nil
+}
+
+// SinkProgress is how far one sink has come since it was last said.
+type SinkProgress struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Sink  string                 `protobuf:"bytes,1,opt,name=sink,proto3" json:"sink,omitempty"`
+	// Which putting of the sink it is of.
+	PutIndex  uint64 `protobuf:"varint,2,opt,name=put_index,json=putIndex,proto3" json:"put_index,omitempty"`
+	Watermark uint64 `protobuf:"varint,3,opt,name=watermark,proto3" json:"watermark,omitempty"`
+	Delivered uint64 `protobuf:"varint,4,opt,name=delivered,proto3" json:"delivered,omitempty"`
+	// Attempts that failed.
+	Failed        uint64     `protobuf:"varint,5,opt,name=failed,proto3" json:"failed,omitempty"`
+	GivenUp       []*GivenUp `protobuf:"bytes,6,rep,name=given_up,json=givenUp,proto3" json:"given_up,omitempty"`
+	Gone          bool       `protobuf:"varint,7,opt,name=gone,proto3" json:"gone,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SinkProgress) Reset() {
+	*x = SinkProgress{}
+	mi := &file_squall_v1_state_proto_msgTypes[83]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SinkProgress) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SinkProgress) ProtoMessage() {}
+
+func (x *SinkProgress) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[83]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SinkProgress.ProtoReflect.Descriptor instead.
+func (*SinkProgress) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{83}
+}
+
+func (x *SinkProgress) GetSink() string {
+	if x != nil {
+		return x.Sink
+	}
+	return ""
+}
+
+func (x *SinkProgress) GetPutIndex() uint64 {
+	if x != nil {
+		return x.PutIndex
+	}
+	return 0
+}
+
+func (x *SinkProgress) GetWatermark() uint64 {
+	if x != nil {
+		return x.Watermark
+	}
+	return 0
+}
+
+func (x *SinkProgress) GetDelivered() uint64 {
+	if x != nil {
+		return x.Delivered
+	}
+	return 0
+}
+
+func (x *SinkProgress) GetFailed() uint64 {
+	if x != nil {
+		return x.Failed
+	}
+	return 0
+}
+
+func (x *SinkProgress) GetGivenUp() []*GivenUp {
+	if x != nil {
+		return x.GivenUp
+	}
+	return nil
+}
+
+func (x *SinkProgress) GetGone() bool {
+	if x != nil {
+		return x.Gone
+	}
+	return false
+}
+
+// GivenUp is a notice that a sink did not take.
+type GivenUp struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Seq           uint64                 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
+	Why           string                 `protobuf:"bytes,2,opt,name=why,proto3" json:"why,omitempty"`
+	Attempts      uint32                 `protobuf:"varint,3,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GivenUp) Reset() {
+	*x = GivenUp{}
+	mi := &file_squall_v1_state_proto_msgTypes[84]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GivenUp) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GivenUp) ProtoMessage() {}
+
+func (x *GivenUp) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[84]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GivenUp.ProtoReflect.Descriptor instead.
+func (*GivenUp) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{84}
+}
+
+func (x *GivenUp) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *GivenUp) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+func (x *GivenUp) GetAttempts() uint32 {
+	if x != nil {
+		return x.Attempts
+	}
+	return 0
+}
+
+// SettleDead delivers notices that were given up once more, or drops them.
+type SettleDead struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Sink  string                 `protobuf:"bytes,1,opt,name=sink,proto3" json:"sink,omitempty"`
+	// Of the notices; none are all.
+	Ids           []string `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
+	Drop          bool     `protobuf:"varint,3,opt,name=drop,proto3" json:"drop,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SettleDead) Reset() {
+	*x = SettleDead{}
+	mi := &file_squall_v1_state_proto_msgTypes[85]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SettleDead) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SettleDead) ProtoMessage() {}
+
+func (x *SettleDead) ProtoReflect() protoreflect.Message {
+	mi := &file_squall_v1_state_proto_msgTypes[85]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SettleDead.ProtoReflect.Descriptor instead.
+func (*SettleDead) Descriptor() ([]byte, []int) {
+	return file_squall_v1_state_proto_rawDescGZIP(), []int{85}
+}
+
+func (x *SettleDead) GetSink() string {
+	if x != nil {
+		return x.Sink
+	}
+	return ""
+}
+
+func (x *SettleDead) GetIds() []string {
+	if x != nil {
+		return x.Ids
+	}
+	return nil
+}
+
+func (x *SettleDead) GetDrop() bool {
+	if x != nil {
+		return x.Drop
+	}
+	return false
+}
+
 var File_squall_v1_state_proto protoreflect.FileDescriptor
 
 const file_squall_v1_state_proto_rawDesc = "" +
 	"\n" +
-	"\x15squall/v1/state.proto\x12\tsquall.v1\x1a\x15squall/v1/agent.proto\x1a\x1asquall/v1/experiment.proto\x1a\x14squall/v1/host.proto\x1a\x12squall/v1/op.proto\x1a\x14squall/v1/plan.proto\x1a\x18squall/v1/quantity.proto\"\xc6\x10\n" +
+	"\x15squall/v1/state.proto\x12\tsquall.v1\x1a\x15squall/v1/agent.proto\x1a\x1asquall/v1/experiment.proto\x1a\x14squall/v1/host.proto\x1a\x12squall/v1/op.proto\x1a\x14squall/v1/plan.proto\x1a\x18squall/v1/quantity.proto\"\xb4\x12\n" +
 	"\aCommand\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\"\n" +
 	"\rat_unix_nanos\x18\x02 \x01(\x03R\vatUnixNanos\x12$\n" +
@@ -7074,7 +8152,13 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"acceptTime\x122\n" +
 	"\tset_guard\x18Z \x01(\v2\x13.squall.v1.SetGuardH\x00R\bsetGuard\x12;\n" +
 	"\fremove_guard\x18[ \x01(\v2\x16.squall.v1.RemoveGuardH\x00R\vremoveGuard\x12>\n" +
-	"\rexcept_guards\x18\\ \x01(\v2\x17.squall.v1.ExceptGuardsH\x00R\fexceptGuardsB\x06\n" +
+	"\rexcept_guards\x18\\ \x01(\v2\x17.squall.v1.ExceptGuardsH\x00R\fexceptGuards\x12/\n" +
+	"\bput_sink\x18d \x01(\v2\x12.squall.v1.PutSinkH\x00R\aputSink\x128\n" +
+	"\vremove_sink\x18e \x01(\v2\x15.squall.v1.RemoveSinkH\x00R\n" +
+	"removeSink\x12G\n" +
+	"\x10record_delivered\x18f \x01(\v2\x1a.squall.v1.RecordDeliveredH\x00R\x0frecordDelivered\x128\n" +
+	"\vsettle_dead\x18g \x01(\v2\x15.squall.v1.SettleDeadH\x00R\n" +
+	"settleDeadB\x06\n" +
 	"\x04kind\"\x82\x01\n" +
 	"\tPrincipal\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12#\n" +
@@ -7423,7 +8507,7 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x03act\x18\x04 \x01(\tR\x03act\x12\x16\n" +
 	"\x06object\x18\x05 \x01(\tR\x06object\x12\x16\n" +
 	"\x06result\x18\x06 \x01(\tR\x06result\x12\x12\n" +
-	"\x04hash\x18\a \x01(\fR\x04hash\"\xf5\x0e\n" +
+	"\x04hash\x18\a \x01(\fR\x04hash\"\xc3\x10\n" +
 	"\x05State\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x14\n" +
@@ -7452,7 +8536,11 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\barchived\x18( \x03(\v2\x1e.squall.v1.State.ArchivedEntryR\barchived\x12<\n" +
 	"\raccepted_time\x18P \x01(\v2\x17.squall.v1.AcceptedTimeR\facceptedTime\x124\n" +
 	"\x06guards\x18Z \x03(\v2\x1c.squall.v1.State.GuardsEntryR\x06guards\x12P\n" +
-	"\x10guard_exceptions\x18[ \x03(\v2%.squall.v1.State.GuardExceptionsEntryR\x0fguardExceptions\x1aO\n" +
+	"\x10guard_exceptions\x18[ \x03(\v2%.squall.v1.State.GuardExceptionsEntryR\x0fguardExceptions\x121\n" +
+	"\x05sinks\x18< \x03(\v2\x1b.squall.v1.State.SinksEntryR\x05sinks\x12+\n" +
+	"\anotices\x18= \x03(\v2\x11.squall.v1.NoticeR\anotices\x12\x1d\n" +
+	"\n" +
+	"notice_seq\x18> \x01(\x04R\tnoticeSeq\x1aO\n" +
 	"\n" +
 	"HostsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12+\n" +
@@ -7483,7 +8571,11 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\v2\x10.squall.v1.GuardR\x05value:\x028\x01\x1a]\n" +
 	"\x14GuardExceptionsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12/\n" +
-	"\x05value\x18\x02 \x01(\v2\x19.squall.v1.GuardExceptionR\x05value:\x028\x01\"N\n" +
+	"\x05value\x18\x02 \x01(\v2\x19.squall.v1.GuardExceptionR\x05value:\x028\x01\x1aM\n" +
+	"\n" +
+	"SinksEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12)\n" +
+	"\x05value\x18\x02 \x01(\v2\x13.squall.v1.KeptSinkR\x05value:\x028\x01\"N\n" +
 	"\x0eAppliedCommand\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12,\n" +
 	"\aoutcome\x18\x02 \x01(\v2\x12.squall.v1.OutcomeR\aoutcome\"X\n" +
@@ -7585,7 +8677,95 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"host_count\x18\t \x01(\rR\thostCount\x12+\n" +
 	"\x06set_by\x18\n" +
 	" \x01(\v2\x14.squall.v1.PrincipalR\x05setBy\x127\n" +
-	"\texception\x18\v \x01(\v2\x19.squall.v1.GuardExceptionR\texception*L\n" +
+	"\texception\x18\v \x01(\v2\x19.squall.v1.GuardExceptionR\texception\"\x9c\x02\n" +
+	"\x04Sink\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12'\n" +
+	"\x04kind\x18\x02 \x01(\x0e2\x13.squall.v1.SinkKindR\x04kind\x12\x10\n" +
+	"\x03url\x18\x03 \x01(\tR\x03url\x12\x1d\n" +
+	"\n" +
+	"url_secret\x18\x04 \x01(\tR\turlSecret\x12\x1f\n" +
+	"\vsign_secret\x18\x05 \x01(\tR\n" +
+	"signSecret\x12!\n" +
+	"\ftoken_secret\x18\x06 \x01(\tR\vtokenSecret\x12\x16\n" +
+	"\x06events\x18\a \x03(\tR\x06events\x12\x17\n" +
+	"\aca_file\x18\b \x01(\tR\x06caFile\x12\x12\n" +
+	"\x04tags\x18\t \x03(\tR\x04tags\x12\x1d\n" +
+	"\n" +
+	"named_only\x18\n" +
+	" \x01(\bR\tnamedOnly\".\n" +
+	"\aPutSink\x12#\n" +
+	"\x04sink\x18\x01 \x01(\v2\x0f.squall.v1.SinkR\x04sink\" \n" +
+	"\n" +
+	"RemoveSink\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\xd4\x03\n" +
+	"\bKeptSink\x12#\n" +
+	"\x04sink\x18\x01 \x01(\v2\x0f.squall.v1.SinkR\x04sink\x12$\n" +
+	"\x02by\x18\x02 \x01(\v2\x14.squall.v1.PrincipalR\x02by\x12$\n" +
+	"\x0eput_unix_nanos\x18\x03 \x01(\x03R\fputUnixNanos\x12\x1b\n" +
+	"\tput_index\x18\x04 \x01(\x04R\bputIndex\x12\x1c\n" +
+	"\twatermark\x18\x05 \x01(\x04R\twatermark\x12\x1c\n" +
+	"\tdelivered\x18\x06 \x01(\x04R\tdelivered\x12\x16\n" +
+	"\x06failed\x18\a \x01(\x04R\x06failed\x12\x1b\n" +
+	"\tdead_ever\x18\b \x01(\x04R\bdeadEver\x12\x12\n" +
+	"\x04lost\x18\t \x01(\x04R\x04lost\x12)\n" +
+	"\x04dead\x18\n" +
+	" \x03(\v2\x15.squall.v1.DeadNoticeR\x04dead\x12\x12\n" +
+	"\x04gone\x18\v \x01(\bR\x04gone\x129\n" +
+	"\x19last_delivered_unix_nanos\x18\f \x01(\x03R\x16lastDeliveredUnixNanos\x12\x18\n" +
+	"\awaiting\x18\r \x01(\rR\awaiting\x12!\n" +
+	"\fdead_letters\x18\x0e \x01(\rR\vdeadLetters\"\xf8\x04\n" +
+	"\x06Notice\x12\x10\n" +
+	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x14\n" +
+	"\x05event\x18\x03 \x01(\tR\x05event\x12\"\n" +
+	"\rat_unix_nanos\x18\x04 \x01(\x03R\vatUnixNanos\x12*\n" +
+	"\x11queued_unix_nanos\x18\x05 \x01(\x03R\x0fqueuedUnixNanos\x12\x14\n" +
+	"\x05sinks\x18\x06 \x03(\tR\x05sinks\x12\x12\n" +
+	"\x04text\x18\a \x01(\tR\x04text\x12\x1e\n" +
+	"\n" +
+	"experiment\x18\b \x01(\tR\n" +
+	"experiment\x12\x10\n" +
+	"\x03run\x18\t \x01(\tR\x03run\x12\x1a\n" +
+	"\bschedule\x18\n" +
+	" \x01(\tR\bschedule\x12\x12\n" +
+	"\x04slot\x18\v \x01(\tR\x04slot\x12\x14\n" +
+	"\x05phase\x18\f \x01(\tR\x05phase\x12,\n" +
+	"\averdict\x18\r \x01(\x0e2\x12.squall.v1.VerdictR\averdict\x120\n" +
+	"\aoutcome\x18\x0e \x01(\x0e2\x16.squall.v1.SlotOutcomeR\aoutcome\x12\x0e\n" +
+	"\x02by\x18\x0f \x01(\tR\x02by\x12\x10\n" +
+	"\x03why\x18\x10 \x01(\tR\x03why\x12(\n" +
+	"\x10begun_unix_nanos\x18\x11 \x01(\x03R\x0ebegunUnixNanos\x12(\n" +
+	"\x10ended_unix_nanos\x18\x12 \x01(\x03R\x0eendedUnixNanos\x12\x14\n" +
+	"\x05hosts\x18\x13 \x03(\tR\x05hosts\x12\x1d\n" +
+	"\n" +
+	"host_count\x18\x14 \x01(\rR\thostCount\x12#\n" +
+	"\rplanned_hosts\x18\x15 \x01(\rR\fplannedHosts\x12\x14\n" +
+	"\x05zones\x18\x16 \x03(\tR\x05zones\"\x89\x01\n" +
+	"\n" +
+	"DeadNotice\x12)\n" +
+	"\x06notice\x18\x01 \x01(\v2\x11.squall.v1.NoticeR\x06notice\x12\x10\n" +
+	"\x03why\x18\x02 \x01(\tR\x03why\x12\x1a\n" +
+	"\battempts\x18\x03 \x01(\rR\battempts\x12\"\n" +
+	"\rat_unix_nanos\x18\x04 \x01(\x03R\vatUnixNanos\"@\n" +
+	"\x0fRecordDelivered\x12-\n" +
+	"\x05sinks\x18\x01 \x03(\v2\x17.squall.v1.SinkProgressR\x05sinks\"\xd6\x01\n" +
+	"\fSinkProgress\x12\x12\n" +
+	"\x04sink\x18\x01 \x01(\tR\x04sink\x12\x1b\n" +
+	"\tput_index\x18\x02 \x01(\x04R\bputIndex\x12\x1c\n" +
+	"\twatermark\x18\x03 \x01(\x04R\twatermark\x12\x1c\n" +
+	"\tdelivered\x18\x04 \x01(\x04R\tdelivered\x12\x16\n" +
+	"\x06failed\x18\x05 \x01(\x04R\x06failed\x12-\n" +
+	"\bgiven_up\x18\x06 \x03(\v2\x12.squall.v1.GivenUpR\agivenUp\x12\x12\n" +
+	"\x04gone\x18\a \x01(\bR\x04gone\"I\n" +
+	"\aGivenUp\x12\x10\n" +
+	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x10\n" +
+	"\x03why\x18\x02 \x01(\tR\x03why\x12\x1a\n" +
+	"\battempts\x18\x03 \x01(\rR\battempts\"F\n" +
+	"\n" +
+	"SettleDead\x12\x12\n" +
+	"\x04sink\x18\x01 \x01(\tR\x04sink\x12\x10\n" +
+	"\x03ids\x18\x02 \x03(\tR\x03ids\x12\x12\n" +
+	"\x04drop\x18\x03 \x01(\bR\x04drop*L\n" +
 	"\x04Role\x12\x14\n" +
 	"\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vROLE_SERVER\x10\x01\x12\x0e\n" +
@@ -7663,7 +8843,12 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x13GUARD_STANDING_KEPT\x10\x01\x12\x19\n" +
 	"\x15GUARD_STANDING_BROKEN\x10\x02\x12\x1b\n" +
 	"\x17GUARD_STANDING_EXCEPTED\x10\x03\x12\x19\n" +
-	"\x15GUARD_STANDING_SILENT\x10\x04B\x1bZ\x19squall/proto/squall/v1;pbb\x06proto3"
+	"\x15GUARD_STANDING_SILENT\x10\x04*l\n" +
+	"\bSinkKind\x12\x19\n" +
+	"\x15SINK_KIND_UNSPECIFIED\x10\x00\x12\x19\n" +
+	"\x15SINK_KIND_CLOUDEVENTS\x10\x01\x12\x13\n" +
+	"\x0fSINK_KIND_SLACK\x10\x02\x12\x15\n" +
+	"\x11SINK_KIND_GRAFANA\x10\x03B\x1bZ\x19squall/proto/squall/v1;pbb\x06proto3"
 
 var (
 	file_squall_v1_state_proto_rawDescOnce sync.Once
@@ -7677,8 +8862,8 @@ func file_squall_v1_state_proto_rawDescGZIP() []byte {
 	return file_squall_v1_state_proto_rawDescData
 }
 
-var file_squall_v1_state_proto_enumTypes = make([]protoimpl.EnumInfo, 10)
-var file_squall_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 92)
+var file_squall_v1_state_proto_enumTypes = make([]protoimpl.EnumInfo, 11)
+var file_squall_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 103)
 var file_squall_v1_state_proto_goTypes = []any{
 	(Role)(0),                 // 0: squall.v1.Role
 	(SlotOutcome)(0),          // 1: squall.v1.SlotOutcome
@@ -7690,280 +8875,309 @@ var file_squall_v1_state_proto_goTypes = []any{
 	(RunPlace)(0),             // 7: squall.v1.RunPlace
 	(EventKind)(0),            // 8: squall.v1.EventKind
 	(GuardStanding)(0),        // 9: squall.v1.GuardStanding
-	(*Command)(nil),           // 10: squall.v1.Command
-	(*Principal)(nil),         // 11: squall.v1.Principal
-	(*UpdateHosts)(nil),       // 12: squall.v1.UpdateHosts
-	(*HostUpdate)(nil),        // 13: squall.v1.HostUpdate
-	(*AdmitRun)(nil),          // 14: squall.v1.AdmitRun
-	(*SlotRef)(nil),           // 15: squall.v1.SlotRef
-	(*PutSchedule)(nil),       // 16: squall.v1.PutSchedule
-	(*RemoveSchedule)(nil),    // 17: squall.v1.RemoveSchedule
-	(*PauseSchedule)(nil),     // 18: squall.v1.PauseSchedule
-	(*PassSlot)(nil),          // 19: squall.v1.PassSlot
-	(*HoldSlot)(nil),          // 20: squall.v1.HoldSlot
-	(*SlotHold)(nil),          // 21: squall.v1.SlotHold
-	(*SlotRetry)(nil),         // 22: squall.v1.SlotRetry
-	(*Scheduled)(nil),         // 23: squall.v1.Scheduled
-	(*SlotRecord)(nil),        // 24: squall.v1.SlotRecord
-	(*Prepare)(nil),           // 25: squall.v1.Prepare
-	(*Fire)(nil),              // 26: squall.v1.Fire
-	(*Hold)(nil),              // 27: squall.v1.Hold
-	(*EndRun)(nil),            // 28: squall.v1.EndRun
-	(*Recover)(nil),           // 29: squall.v1.Recover
-	(*Finish)(nil),            // 30: squall.v1.Finish
-	(*Finding)(nil),           // 31: squall.v1.Finding
-	(*Extreme)(nil),           // 32: squall.v1.Extreme
-	(*Took)(nil),              // 33: squall.v1.Took
-	(*Basis)(nil),             // 34: squall.v1.Basis
-	(*Gap)(nil),               // 35: squall.v1.Gap
-	(*RecordSteps)(nil),       // 36: squall.v1.RecordSteps
-	(*RecordWindows)(nil),     // 37: squall.v1.RecordWindows
-	(*GrantTokens)(nil),       // 38: squall.v1.GrantTokens
-	(*Halt)(nil),              // 39: squall.v1.Halt
-	(*Resume)(nil),            // 40: squall.v1.Resume
-	(*SetGuardrails)(nil),     // 41: squall.v1.SetGuardrails
-	(*RaiseEpoch)(nil),        // 42: squall.v1.RaiseEpoch
-	(*SetRules)(nil),          // 43: squall.v1.SetRules
-	(*ForgetHost)(nil),        // 44: squall.v1.ForgetHost
-	(*ConfirmDamage)(nil),     // 45: squall.v1.ConfirmDamage
-	(*BeginPhase)(nil),        // 46: squall.v1.BeginPhase
-	(*SealRuns)(nil),          // 47: squall.v1.SealRuns
-	(*RecordArchived)(nil),    // 48: squall.v1.RecordArchived
-	(*PruneArchived)(nil),     // 49: squall.v1.PruneArchived
-	(*Kept)(nil),              // 50: squall.v1.Kept
-	(*Archived)(nil),          // 51: squall.v1.Archived
-	(*Outcome)(nil),           // 52: squall.v1.Outcome
-	(*Run)(nil),               // 53: squall.v1.Run
-	(*RunSummary)(nil),        // 54: squall.v1.RunSummary
-	(*RunFigures)(nil),        // 55: squall.v1.RunFigures
-	(*ExpectFigure)(nil),      // 56: squall.v1.ExpectFigure
-	(*ProbeTotal)(nil),        // 57: squall.v1.ProbeTotal
-	(*StepHosts)(nil),         // 58: squall.v1.StepHosts
-	(*Event)(nil),             // 59: squall.v1.Event
-	(*Registered)(nil),        // 60: squall.v1.Registered
-	(*OpenStep)(nil),          // 61: squall.v1.OpenStep
-	(*HostConflict)(nil),      // 62: squall.v1.HostConflict
-	(*AuditRecord)(nil),       // 63: squall.v1.AuditRecord
-	(*State)(nil),             // 64: squall.v1.State
-	(*AppliedCommand)(nil),    // 65: squall.v1.AppliedCommand
-	(*PutExperiment)(nil),     // 66: squall.v1.PutExperiment
-	(*RemoveExperiment)(nil),  // 67: squall.v1.RemoveExperiment
-	(*Pin)(nil),               // 68: squall.v1.Pin
-	(*KeptExperiment)(nil),    // 69: squall.v1.KeptExperiment
-	(*ExperimentVersion)(nil), // 70: squall.v1.ExperimentVersion
-	(*PutCalendar)(nil),       // 71: squall.v1.PutCalendar
-	(*RemoveCalendar)(nil),    // 72: squall.v1.RemoveCalendar
-	(*Calendar)(nil),          // 73: squall.v1.Calendar
-	(*AcceptTime)(nil),        // 74: squall.v1.AcceptTime
-	(*AcceptedTime)(nil),      // 75: squall.v1.AcceptedTime
-	(*SetGuard)(nil),          // 76: squall.v1.SetGuard
-	(*RemoveGuard)(nil),       // 77: squall.v1.RemoveGuard
-	(*ExceptGuards)(nil),      // 78: squall.v1.ExceptGuards
-	(*Guard)(nil),             // 79: squall.v1.Guard
-	(*GuardShare)(nil),        // 80: squall.v1.GuardShare
-	(*GuardProtect)(nil),      // 81: squall.v1.GuardProtect
-	(*GuardClosed)(nil),       // 82: squall.v1.GuardClosed
-	(*ZoneOffset)(nil),        // 83: squall.v1.ZoneOffset
-	(*GuardException)(nil),    // 84: squall.v1.GuardException
-	(*GuardOpinion)(nil),      // 85: squall.v1.GuardOpinion
-	nil,                       // 86: squall.v1.PutSchedule.AimEntry
-	nil,                       // 87: squall.v1.Scheduled.AimEntry
-	nil,                       // 88: squall.v1.Run.EnteredUnixNanosEntry
-	nil,                       // 89: squall.v1.Run.StepsEntry
-	nil,                       // 90: squall.v1.StepHosts.HostsEntry
-	nil,                       // 91: squall.v1.StepHosts.TokenUnixNanosEntry
-	nil,                       // 92: squall.v1.State.HostsEntry
-	nil,                       // 93: squall.v1.State.RunsEntry
-	nil,                       // 94: squall.v1.State.OrderIndexEntry
-	nil,                       // 95: squall.v1.State.HaltIndexEntry
-	nil,                       // 96: squall.v1.State.SchedulesEntry
-	nil,                       // 97: squall.v1.State.ExperimentsEntry
-	nil,                       // 98: squall.v1.State.CalendarsEntry
-	nil,                       // 99: squall.v1.State.ArchivedEntry
-	nil,                       // 100: squall.v1.State.GuardsEntry
-	nil,                       // 101: squall.v1.State.GuardExceptionsEntry
-	(*Host)(nil),              // 102: squall.v1.Host
-	(*Damage)(nil),            // 103: squall.v1.Damage
-	(*Experiment)(nil),        // 104: squall.v1.Experiment
-	(*Plan)(nil),              // 105: squall.v1.Plan
-	(*StepStatus)(nil),        // 106: squall.v1.StepStatus
-	(*Window)(nil),            // 107: squall.v1.Window
-	(*Guardrails)(nil),        // 108: squall.v1.Guardrails
-	(*Problem)(nil),           // 109: squall.v1.Problem
-	(*StepKey)(nil),           // 110: squall.v1.StepKey
-	(*HaltLatch)(nil),         // 111: squall.v1.HaltLatch
-	(*Share)(nil),             // 112: squall.v1.Share
-	(*ZoneRole)(nil),          // 113: squall.v1.ZoneRole
+	(SinkKind)(0),             // 10: squall.v1.SinkKind
+	(*Command)(nil),           // 11: squall.v1.Command
+	(*Principal)(nil),         // 12: squall.v1.Principal
+	(*UpdateHosts)(nil),       // 13: squall.v1.UpdateHosts
+	(*HostUpdate)(nil),        // 14: squall.v1.HostUpdate
+	(*AdmitRun)(nil),          // 15: squall.v1.AdmitRun
+	(*SlotRef)(nil),           // 16: squall.v1.SlotRef
+	(*PutSchedule)(nil),       // 17: squall.v1.PutSchedule
+	(*RemoveSchedule)(nil),    // 18: squall.v1.RemoveSchedule
+	(*PauseSchedule)(nil),     // 19: squall.v1.PauseSchedule
+	(*PassSlot)(nil),          // 20: squall.v1.PassSlot
+	(*HoldSlot)(nil),          // 21: squall.v1.HoldSlot
+	(*SlotHold)(nil),          // 22: squall.v1.SlotHold
+	(*SlotRetry)(nil),         // 23: squall.v1.SlotRetry
+	(*Scheduled)(nil),         // 24: squall.v1.Scheduled
+	(*SlotRecord)(nil),        // 25: squall.v1.SlotRecord
+	(*Prepare)(nil),           // 26: squall.v1.Prepare
+	(*Fire)(nil),              // 27: squall.v1.Fire
+	(*Hold)(nil),              // 28: squall.v1.Hold
+	(*EndRun)(nil),            // 29: squall.v1.EndRun
+	(*Recover)(nil),           // 30: squall.v1.Recover
+	(*Finish)(nil),            // 31: squall.v1.Finish
+	(*Finding)(nil),           // 32: squall.v1.Finding
+	(*Extreme)(nil),           // 33: squall.v1.Extreme
+	(*Took)(nil),              // 34: squall.v1.Took
+	(*Basis)(nil),             // 35: squall.v1.Basis
+	(*Gap)(nil),               // 36: squall.v1.Gap
+	(*RecordSteps)(nil),       // 37: squall.v1.RecordSteps
+	(*RecordWindows)(nil),     // 38: squall.v1.RecordWindows
+	(*GrantTokens)(nil),       // 39: squall.v1.GrantTokens
+	(*Halt)(nil),              // 40: squall.v1.Halt
+	(*Resume)(nil),            // 41: squall.v1.Resume
+	(*SetGuardrails)(nil),     // 42: squall.v1.SetGuardrails
+	(*RaiseEpoch)(nil),        // 43: squall.v1.RaiseEpoch
+	(*SetRules)(nil),          // 44: squall.v1.SetRules
+	(*ForgetHost)(nil),        // 45: squall.v1.ForgetHost
+	(*ConfirmDamage)(nil),     // 46: squall.v1.ConfirmDamage
+	(*BeginPhase)(nil),        // 47: squall.v1.BeginPhase
+	(*SealRuns)(nil),          // 48: squall.v1.SealRuns
+	(*RecordArchived)(nil),    // 49: squall.v1.RecordArchived
+	(*PruneArchived)(nil),     // 50: squall.v1.PruneArchived
+	(*Kept)(nil),              // 51: squall.v1.Kept
+	(*Archived)(nil),          // 52: squall.v1.Archived
+	(*Outcome)(nil),           // 53: squall.v1.Outcome
+	(*Run)(nil),               // 54: squall.v1.Run
+	(*RunSummary)(nil),        // 55: squall.v1.RunSummary
+	(*RunFigures)(nil),        // 56: squall.v1.RunFigures
+	(*ExpectFigure)(nil),      // 57: squall.v1.ExpectFigure
+	(*ProbeTotal)(nil),        // 58: squall.v1.ProbeTotal
+	(*StepHosts)(nil),         // 59: squall.v1.StepHosts
+	(*Event)(nil),             // 60: squall.v1.Event
+	(*Registered)(nil),        // 61: squall.v1.Registered
+	(*OpenStep)(nil),          // 62: squall.v1.OpenStep
+	(*HostConflict)(nil),      // 63: squall.v1.HostConflict
+	(*AuditRecord)(nil),       // 64: squall.v1.AuditRecord
+	(*State)(nil),             // 65: squall.v1.State
+	(*AppliedCommand)(nil),    // 66: squall.v1.AppliedCommand
+	(*PutExperiment)(nil),     // 67: squall.v1.PutExperiment
+	(*RemoveExperiment)(nil),  // 68: squall.v1.RemoveExperiment
+	(*Pin)(nil),               // 69: squall.v1.Pin
+	(*KeptExperiment)(nil),    // 70: squall.v1.KeptExperiment
+	(*ExperimentVersion)(nil), // 71: squall.v1.ExperimentVersion
+	(*PutCalendar)(nil),       // 72: squall.v1.PutCalendar
+	(*RemoveCalendar)(nil),    // 73: squall.v1.RemoveCalendar
+	(*Calendar)(nil),          // 74: squall.v1.Calendar
+	(*AcceptTime)(nil),        // 75: squall.v1.AcceptTime
+	(*AcceptedTime)(nil),      // 76: squall.v1.AcceptedTime
+	(*SetGuard)(nil),          // 77: squall.v1.SetGuard
+	(*RemoveGuard)(nil),       // 78: squall.v1.RemoveGuard
+	(*ExceptGuards)(nil),      // 79: squall.v1.ExceptGuards
+	(*Guard)(nil),             // 80: squall.v1.Guard
+	(*GuardShare)(nil),        // 81: squall.v1.GuardShare
+	(*GuardProtect)(nil),      // 82: squall.v1.GuardProtect
+	(*GuardClosed)(nil),       // 83: squall.v1.GuardClosed
+	(*ZoneOffset)(nil),        // 84: squall.v1.ZoneOffset
+	(*GuardException)(nil),    // 85: squall.v1.GuardException
+	(*GuardOpinion)(nil),      // 86: squall.v1.GuardOpinion
+	(*Sink)(nil),              // 87: squall.v1.Sink
+	(*PutSink)(nil),           // 88: squall.v1.PutSink
+	(*RemoveSink)(nil),        // 89: squall.v1.RemoveSink
+	(*KeptSink)(nil),          // 90: squall.v1.KeptSink
+	(*Notice)(nil),            // 91: squall.v1.Notice
+	(*DeadNotice)(nil),        // 92: squall.v1.DeadNotice
+	(*RecordDelivered)(nil),   // 93: squall.v1.RecordDelivered
+	(*SinkProgress)(nil),      // 94: squall.v1.SinkProgress
+	(*GivenUp)(nil),           // 95: squall.v1.GivenUp
+	(*SettleDead)(nil),        // 96: squall.v1.SettleDead
+	nil,                       // 97: squall.v1.PutSchedule.AimEntry
+	nil,                       // 98: squall.v1.Scheduled.AimEntry
+	nil,                       // 99: squall.v1.Run.EnteredUnixNanosEntry
+	nil,                       // 100: squall.v1.Run.StepsEntry
+	nil,                       // 101: squall.v1.StepHosts.HostsEntry
+	nil,                       // 102: squall.v1.StepHosts.TokenUnixNanosEntry
+	nil,                       // 103: squall.v1.State.HostsEntry
+	nil,                       // 104: squall.v1.State.RunsEntry
+	nil,                       // 105: squall.v1.State.OrderIndexEntry
+	nil,                       // 106: squall.v1.State.HaltIndexEntry
+	nil,                       // 107: squall.v1.State.SchedulesEntry
+	nil,                       // 108: squall.v1.State.ExperimentsEntry
+	nil,                       // 109: squall.v1.State.CalendarsEntry
+	nil,                       // 110: squall.v1.State.ArchivedEntry
+	nil,                       // 111: squall.v1.State.GuardsEntry
+	nil,                       // 112: squall.v1.State.GuardExceptionsEntry
+	nil,                       // 113: squall.v1.State.SinksEntry
+	(*Host)(nil),              // 114: squall.v1.Host
+	(*Damage)(nil),            // 115: squall.v1.Damage
+	(*Experiment)(nil),        // 116: squall.v1.Experiment
+	(*Plan)(nil),              // 117: squall.v1.Plan
+	(*StepStatus)(nil),        // 118: squall.v1.StepStatus
+	(*Window)(nil),            // 119: squall.v1.Window
+	(*Guardrails)(nil),        // 120: squall.v1.Guardrails
+	(*Problem)(nil),           // 121: squall.v1.Problem
+	(*StepKey)(nil),           // 122: squall.v1.StepKey
+	(*HaltLatch)(nil),         // 123: squall.v1.HaltLatch
+	(*Share)(nil),             // 124: squall.v1.Share
+	(*ZoneRole)(nil),          // 125: squall.v1.ZoneRole
 }
 var file_squall_v1_state_proto_depIdxs = []int32{
-	11,  // 0: squall.v1.Command.by:type_name -> squall.v1.Principal
-	12,  // 1: squall.v1.Command.update_hosts:type_name -> squall.v1.UpdateHosts
-	14,  // 2: squall.v1.Command.admit_run:type_name -> squall.v1.AdmitRun
-	25,  // 3: squall.v1.Command.prepare:type_name -> squall.v1.Prepare
-	26,  // 4: squall.v1.Command.fire:type_name -> squall.v1.Fire
-	27,  // 5: squall.v1.Command.hold:type_name -> squall.v1.Hold
-	28,  // 6: squall.v1.Command.end_run:type_name -> squall.v1.EndRun
-	29,  // 7: squall.v1.Command.recover:type_name -> squall.v1.Recover
-	30,  // 8: squall.v1.Command.finish:type_name -> squall.v1.Finish
-	36,  // 9: squall.v1.Command.record_steps:type_name -> squall.v1.RecordSteps
-	37,  // 10: squall.v1.Command.record_windows:type_name -> squall.v1.RecordWindows
-	38,  // 11: squall.v1.Command.grant_tokens:type_name -> squall.v1.GrantTokens
-	39,  // 12: squall.v1.Command.halt:type_name -> squall.v1.Halt
-	40,  // 13: squall.v1.Command.resume:type_name -> squall.v1.Resume
-	41,  // 14: squall.v1.Command.set_guardrails:type_name -> squall.v1.SetGuardrails
-	42,  // 15: squall.v1.Command.raise_epoch:type_name -> squall.v1.RaiseEpoch
-	43,  // 16: squall.v1.Command.set_rules:type_name -> squall.v1.SetRules
-	46,  // 17: squall.v1.Command.begin_phase:type_name -> squall.v1.BeginPhase
-	44,  // 18: squall.v1.Command.forget_host:type_name -> squall.v1.ForgetHost
-	45,  // 19: squall.v1.Command.confirm_damage:type_name -> squall.v1.ConfirmDamage
-	16,  // 20: squall.v1.Command.put_schedule:type_name -> squall.v1.PutSchedule
-	17,  // 21: squall.v1.Command.remove_schedule:type_name -> squall.v1.RemoveSchedule
-	18,  // 22: squall.v1.Command.pause_schedule:type_name -> squall.v1.PauseSchedule
-	19,  // 23: squall.v1.Command.pass_slot:type_name -> squall.v1.PassSlot
-	20,  // 24: squall.v1.Command.hold_slot:type_name -> squall.v1.HoldSlot
-	66,  // 25: squall.v1.Command.put_experiment:type_name -> squall.v1.PutExperiment
-	67,  // 26: squall.v1.Command.remove_experiment:type_name -> squall.v1.RemoveExperiment
-	71,  // 27: squall.v1.Command.put_calendar:type_name -> squall.v1.PutCalendar
-	72,  // 28: squall.v1.Command.remove_calendar:type_name -> squall.v1.RemoveCalendar
-	47,  // 29: squall.v1.Command.seal_runs:type_name -> squall.v1.SealRuns
-	48,  // 30: squall.v1.Command.record_archived:type_name -> squall.v1.RecordArchived
-	49,  // 31: squall.v1.Command.prune_archived:type_name -> squall.v1.PruneArchived
-	74,  // 32: squall.v1.Command.accept_time:type_name -> squall.v1.AcceptTime
-	76,  // 33: squall.v1.Command.set_guard:type_name -> squall.v1.SetGuard
-	77,  // 34: squall.v1.Command.remove_guard:type_name -> squall.v1.RemoveGuard
-	78,  // 35: squall.v1.Command.except_guards:type_name -> squall.v1.ExceptGuards
-	0,   // 36: squall.v1.Principal.role:type_name -> squall.v1.Role
-	13,  // 37: squall.v1.UpdateHosts.hosts:type_name -> squall.v1.HostUpdate
-	102, // 38: squall.v1.HostUpdate.host:type_name -> squall.v1.Host
-	62,  // 39: squall.v1.HostUpdate.conflict:type_name -> squall.v1.HostConflict
-	103, // 40: squall.v1.HostUpdate.damage:type_name -> squall.v1.Damage
-	104, // 41: squall.v1.AdmitRun.experiment:type_name -> squall.v1.Experiment
-	105, // 42: squall.v1.AdmitRun.plan:type_name -> squall.v1.Plan
-	15,  // 43: squall.v1.AdmitRun.slot:type_name -> squall.v1.SlotRef
-	104, // 44: squall.v1.PutSchedule.experiment:type_name -> squall.v1.Experiment
-	86,  // 45: squall.v1.PutSchedule.aim:type_name -> squall.v1.PutSchedule.AimEntry
-	68,  // 46: squall.v1.PutSchedule.pin:type_name -> squall.v1.Pin
-	15,  // 47: squall.v1.PassSlot.slot:type_name -> squall.v1.SlotRef
-	1,   // 48: squall.v1.PassSlot.outcome:type_name -> squall.v1.SlotOutcome
-	15,  // 49: squall.v1.HoldSlot.slot:type_name -> squall.v1.SlotRef
-	15,  // 50: squall.v1.SlotRetry.slot:type_name -> squall.v1.SlotRef
-	104, // 51: squall.v1.Scheduled.experiment:type_name -> squall.v1.Experiment
-	87,  // 52: squall.v1.Scheduled.aim:type_name -> squall.v1.Scheduled.AimEntry
-	11,  // 53: squall.v1.Scheduled.by:type_name -> squall.v1.Principal
-	24,  // 54: squall.v1.Scheduled.history:type_name -> squall.v1.SlotRecord
-	11,  // 55: squall.v1.Scheduled.paused_by:type_name -> squall.v1.Principal
-	22,  // 56: squall.v1.Scheduled.retry:type_name -> squall.v1.SlotRetry
-	21,  // 57: squall.v1.Scheduled.held:type_name -> squall.v1.SlotHold
-	68,  // 58: squall.v1.Scheduled.pin:type_name -> squall.v1.Pin
-	73,  // 59: squall.v1.Scheduled.calendars:type_name -> squall.v1.Calendar
-	1,   // 60: squall.v1.SlotRecord.outcome:type_name -> squall.v1.SlotOutcome
-	3,   // 61: squall.v1.SlotRecord.verdict:type_name -> squall.v1.Verdict
-	2,   // 62: squall.v1.EndRun.cause:type_name -> squall.v1.EndCause
-	3,   // 63: squall.v1.Finish.verdict:type_name -> squall.v1.Verdict
-	31,  // 64: squall.v1.Finish.findings:type_name -> squall.v1.Finding
-	4,   // 65: squall.v1.Finding.kind:type_name -> squall.v1.FindingKind
-	5,   // 66: squall.v1.Finding.state:type_name -> squall.v1.FindingState
-	34,  // 67: squall.v1.Finding.basis:type_name -> squall.v1.Basis
-	35,  // 68: squall.v1.Finding.gap:type_name -> squall.v1.Gap
-	32,  // 69: squall.v1.Finding.worst:type_name -> squall.v1.Extreme
-	33,  // 70: squall.v1.Finding.took:type_name -> squall.v1.Took
-	106, // 71: squall.v1.RecordSteps.steps:type_name -> squall.v1.StepStatus
-	107, // 72: squall.v1.RecordWindows.windows:type_name -> squall.v1.Window
-	108, // 73: squall.v1.SetGuardrails.guardrails:type_name -> squall.v1.Guardrails
-	54,  // 74: squall.v1.SealRuns.runs:type_name -> squall.v1.RunSummary
-	50,  // 75: squall.v1.RecordArchived.runs:type_name -> squall.v1.Kept
-	54,  // 76: squall.v1.Archived.summary:type_name -> squall.v1.RunSummary
-	109, // 77: squall.v1.Outcome.refused:type_name -> squall.v1.Problem
-	104, // 78: squall.v1.Run.experiment:type_name -> squall.v1.Experiment
-	105, // 79: squall.v1.Run.plan:type_name -> squall.v1.Plan
-	11,  // 80: squall.v1.Run.by:type_name -> squall.v1.Principal
-	6,   // 81: squall.v1.Run.state:type_name -> squall.v1.RunState
-	88,  // 82: squall.v1.Run.entered_unix_nanos:type_name -> squall.v1.Run.EnteredUnixNanosEntry
-	2,   // 83: squall.v1.Run.end_cause:type_name -> squall.v1.EndCause
-	89,  // 84: squall.v1.Run.steps:type_name -> squall.v1.Run.StepsEntry
-	3,   // 85: squall.v1.Run.verdict:type_name -> squall.v1.Verdict
-	31,  // 86: squall.v1.Run.findings:type_name -> squall.v1.Finding
-	59,  // 87: squall.v1.Run.events:type_name -> squall.v1.Event
-	57,  // 88: squall.v1.Run.totals:type_name -> squall.v1.ProbeTotal
-	11,  // 89: squall.v1.Run.ended_by:type_name -> squall.v1.Principal
-	15,  // 90: squall.v1.Run.slot:type_name -> squall.v1.SlotRef
-	6,   // 91: squall.v1.RunSummary.state:type_name -> squall.v1.RunState
-	3,   // 92: squall.v1.RunSummary.verdict:type_name -> squall.v1.Verdict
-	11,  // 93: squall.v1.RunSummary.by:type_name -> squall.v1.Principal
-	7,   // 94: squall.v1.RunSummary.place:type_name -> squall.v1.RunPlace
-	15,  // 95: squall.v1.RunSummary.slot:type_name -> squall.v1.SlotRef
-	2,   // 96: squall.v1.RunSummary.end_cause:type_name -> squall.v1.EndCause
-	55,  // 97: squall.v1.RunSummary.figures:type_name -> squall.v1.RunFigures
-	33,  // 98: squall.v1.RunFigures.failover:type_name -> squall.v1.Took
-	33,  // 99: squall.v1.RunFigures.recovery:type_name -> squall.v1.Took
-	56,  // 100: squall.v1.RunFigures.expect:type_name -> squall.v1.ExpectFigure
-	5,   // 101: squall.v1.ExpectFigure.state:type_name -> squall.v1.FindingState
-	32,  // 102: squall.v1.ExpectFigure.worst:type_name -> squall.v1.Extreme
-	107, // 103: squall.v1.ProbeTotal.total:type_name -> squall.v1.Window
-	107, // 104: squall.v1.ProbeTotal.worst:type_name -> squall.v1.Window
-	90,  // 105: squall.v1.StepHosts.hosts:type_name -> squall.v1.StepHosts.HostsEntry
-	91,  // 106: squall.v1.StepHosts.token_unix_nanos:type_name -> squall.v1.StepHosts.TokenUnixNanosEntry
-	8,   // 107: squall.v1.Event.kind:type_name -> squall.v1.EventKind
-	106, // 108: squall.v1.Event.step:type_name -> squall.v1.StepStatus
-	6,   // 109: squall.v1.Event.state:type_name -> squall.v1.RunState
-	3,   // 110: squall.v1.Event.verdict:type_name -> squall.v1.Verdict
-	102, // 111: squall.v1.Registered.host:type_name -> squall.v1.Host
-	110, // 112: squall.v1.Registered.strays:type_name -> squall.v1.StepKey
-	61,  // 113: squall.v1.Registered.open:type_name -> squall.v1.OpenStep
-	62,  // 114: squall.v1.Registered.conflict:type_name -> squall.v1.HostConflict
-	103, // 115: squall.v1.Registered.damage:type_name -> squall.v1.Damage
-	11,  // 116: squall.v1.AuditRecord.by:type_name -> squall.v1.Principal
-	92,  // 117: squall.v1.State.hosts:type_name -> squall.v1.State.HostsEntry
-	93,  // 118: squall.v1.State.runs:type_name -> squall.v1.State.RunsEntry
-	107, // 119: squall.v1.State.windows:type_name -> squall.v1.Window
-	111, // 120: squall.v1.State.halt:type_name -> squall.v1.HaltLatch
-	108, // 121: squall.v1.State.guardrails:type_name -> squall.v1.Guardrails
-	65,  // 122: squall.v1.State.applied:type_name -> squall.v1.AppliedCommand
-	63,  // 123: squall.v1.State.audit:type_name -> squall.v1.AuditRecord
-	94,  // 124: squall.v1.State.order_index:type_name -> squall.v1.State.OrderIndexEntry
-	95,  // 125: squall.v1.State.halt_index:type_name -> squall.v1.State.HaltIndexEntry
-	96,  // 126: squall.v1.State.schedules:type_name -> squall.v1.State.SchedulesEntry
-	97,  // 127: squall.v1.State.experiments:type_name -> squall.v1.State.ExperimentsEntry
-	98,  // 128: squall.v1.State.calendars:type_name -> squall.v1.State.CalendarsEntry
-	99,  // 129: squall.v1.State.archived:type_name -> squall.v1.State.ArchivedEntry
-	75,  // 130: squall.v1.State.accepted_time:type_name -> squall.v1.AcceptedTime
-	100, // 131: squall.v1.State.guards:type_name -> squall.v1.State.GuardsEntry
-	101, // 132: squall.v1.State.guard_exceptions:type_name -> squall.v1.State.GuardExceptionsEntry
-	52,  // 133: squall.v1.AppliedCommand.outcome:type_name -> squall.v1.Outcome
-	70,  // 134: squall.v1.KeptExperiment.versions:type_name -> squall.v1.ExperimentVersion
-	11,  // 135: squall.v1.ExperimentVersion.by:type_name -> squall.v1.Principal
-	73,  // 136: squall.v1.PutCalendar.calendar:type_name -> squall.v1.Calendar
-	11,  // 137: squall.v1.Calendar.by:type_name -> squall.v1.Principal
-	11,  // 138: squall.v1.AcceptedTime.by:type_name -> squall.v1.Principal
-	79,  // 139: squall.v1.SetGuard.guard:type_name -> squall.v1.Guard
-	84,  // 140: squall.v1.ExceptGuards.exception:type_name -> squall.v1.GuardException
-	80,  // 141: squall.v1.Guard.max_share:type_name -> squall.v1.GuardShare
-	81,  // 142: squall.v1.Guard.protect:type_name -> squall.v1.GuardProtect
-	82,  // 143: squall.v1.Guard.closed:type_name -> squall.v1.GuardClosed
-	11,  // 144: squall.v1.Guard.by:type_name -> squall.v1.Principal
-	112, // 145: squall.v1.GuardShare.most:type_name -> squall.v1.Share
-	83,  // 146: squall.v1.GuardClosed.offsets:type_name -> squall.v1.ZoneOffset
-	11,  // 147: squall.v1.GuardException.by:type_name -> squall.v1.Principal
-	9,   // 148: squall.v1.GuardOpinion.standing:type_name -> squall.v1.GuardStanding
-	11,  // 149: squall.v1.GuardOpinion.set_by:type_name -> squall.v1.Principal
-	84,  // 150: squall.v1.GuardOpinion.exception:type_name -> squall.v1.GuardException
-	113, // 151: squall.v1.PutSchedule.AimEntry.value:type_name -> squall.v1.ZoneRole
-	113, // 152: squall.v1.Scheduled.AimEntry.value:type_name -> squall.v1.ZoneRole
-	58,  // 153: squall.v1.Run.StepsEntry.value:type_name -> squall.v1.StepHosts
-	106, // 154: squall.v1.StepHosts.HostsEntry.value:type_name -> squall.v1.StepStatus
-	60,  // 155: squall.v1.State.HostsEntry.value:type_name -> squall.v1.Registered
-	53,  // 156: squall.v1.State.RunsEntry.value:type_name -> squall.v1.Run
-	23,  // 157: squall.v1.State.SchedulesEntry.value:type_name -> squall.v1.Scheduled
-	69,  // 158: squall.v1.State.ExperimentsEntry.value:type_name -> squall.v1.KeptExperiment
-	73,  // 159: squall.v1.State.CalendarsEntry.value:type_name -> squall.v1.Calendar
-	51,  // 160: squall.v1.State.ArchivedEntry.value:type_name -> squall.v1.Archived
-	79,  // 161: squall.v1.State.GuardsEntry.value:type_name -> squall.v1.Guard
-	84,  // 162: squall.v1.State.GuardExceptionsEntry.value:type_name -> squall.v1.GuardException
-	163, // [163:163] is the sub-list for method output_type
-	163, // [163:163] is the sub-list for method input_type
-	163, // [163:163] is the sub-list for extension type_name
-	163, // [163:163] is the sub-list for extension extendee
-	0,   // [0:163] is the sub-list for field type_name
+	12,  // 0: squall.v1.Command.by:type_name -> squall.v1.Principal
+	13,  // 1: squall.v1.Command.update_hosts:type_name -> squall.v1.UpdateHosts
+	15,  // 2: squall.v1.Command.admit_run:type_name -> squall.v1.AdmitRun
+	26,  // 3: squall.v1.Command.prepare:type_name -> squall.v1.Prepare
+	27,  // 4: squall.v1.Command.fire:type_name -> squall.v1.Fire
+	28,  // 5: squall.v1.Command.hold:type_name -> squall.v1.Hold
+	29,  // 6: squall.v1.Command.end_run:type_name -> squall.v1.EndRun
+	30,  // 7: squall.v1.Command.recover:type_name -> squall.v1.Recover
+	31,  // 8: squall.v1.Command.finish:type_name -> squall.v1.Finish
+	37,  // 9: squall.v1.Command.record_steps:type_name -> squall.v1.RecordSteps
+	38,  // 10: squall.v1.Command.record_windows:type_name -> squall.v1.RecordWindows
+	39,  // 11: squall.v1.Command.grant_tokens:type_name -> squall.v1.GrantTokens
+	40,  // 12: squall.v1.Command.halt:type_name -> squall.v1.Halt
+	41,  // 13: squall.v1.Command.resume:type_name -> squall.v1.Resume
+	42,  // 14: squall.v1.Command.set_guardrails:type_name -> squall.v1.SetGuardrails
+	43,  // 15: squall.v1.Command.raise_epoch:type_name -> squall.v1.RaiseEpoch
+	44,  // 16: squall.v1.Command.set_rules:type_name -> squall.v1.SetRules
+	47,  // 17: squall.v1.Command.begin_phase:type_name -> squall.v1.BeginPhase
+	45,  // 18: squall.v1.Command.forget_host:type_name -> squall.v1.ForgetHost
+	46,  // 19: squall.v1.Command.confirm_damage:type_name -> squall.v1.ConfirmDamage
+	17,  // 20: squall.v1.Command.put_schedule:type_name -> squall.v1.PutSchedule
+	18,  // 21: squall.v1.Command.remove_schedule:type_name -> squall.v1.RemoveSchedule
+	19,  // 22: squall.v1.Command.pause_schedule:type_name -> squall.v1.PauseSchedule
+	20,  // 23: squall.v1.Command.pass_slot:type_name -> squall.v1.PassSlot
+	21,  // 24: squall.v1.Command.hold_slot:type_name -> squall.v1.HoldSlot
+	67,  // 25: squall.v1.Command.put_experiment:type_name -> squall.v1.PutExperiment
+	68,  // 26: squall.v1.Command.remove_experiment:type_name -> squall.v1.RemoveExperiment
+	72,  // 27: squall.v1.Command.put_calendar:type_name -> squall.v1.PutCalendar
+	73,  // 28: squall.v1.Command.remove_calendar:type_name -> squall.v1.RemoveCalendar
+	48,  // 29: squall.v1.Command.seal_runs:type_name -> squall.v1.SealRuns
+	49,  // 30: squall.v1.Command.record_archived:type_name -> squall.v1.RecordArchived
+	50,  // 31: squall.v1.Command.prune_archived:type_name -> squall.v1.PruneArchived
+	75,  // 32: squall.v1.Command.accept_time:type_name -> squall.v1.AcceptTime
+	77,  // 33: squall.v1.Command.set_guard:type_name -> squall.v1.SetGuard
+	78,  // 34: squall.v1.Command.remove_guard:type_name -> squall.v1.RemoveGuard
+	79,  // 35: squall.v1.Command.except_guards:type_name -> squall.v1.ExceptGuards
+	88,  // 36: squall.v1.Command.put_sink:type_name -> squall.v1.PutSink
+	89,  // 37: squall.v1.Command.remove_sink:type_name -> squall.v1.RemoveSink
+	93,  // 38: squall.v1.Command.record_delivered:type_name -> squall.v1.RecordDelivered
+	96,  // 39: squall.v1.Command.settle_dead:type_name -> squall.v1.SettleDead
+	0,   // 40: squall.v1.Principal.role:type_name -> squall.v1.Role
+	14,  // 41: squall.v1.UpdateHosts.hosts:type_name -> squall.v1.HostUpdate
+	114, // 42: squall.v1.HostUpdate.host:type_name -> squall.v1.Host
+	63,  // 43: squall.v1.HostUpdate.conflict:type_name -> squall.v1.HostConflict
+	115, // 44: squall.v1.HostUpdate.damage:type_name -> squall.v1.Damage
+	116, // 45: squall.v1.AdmitRun.experiment:type_name -> squall.v1.Experiment
+	117, // 46: squall.v1.AdmitRun.plan:type_name -> squall.v1.Plan
+	16,  // 47: squall.v1.AdmitRun.slot:type_name -> squall.v1.SlotRef
+	116, // 48: squall.v1.PutSchedule.experiment:type_name -> squall.v1.Experiment
+	97,  // 49: squall.v1.PutSchedule.aim:type_name -> squall.v1.PutSchedule.AimEntry
+	69,  // 50: squall.v1.PutSchedule.pin:type_name -> squall.v1.Pin
+	16,  // 51: squall.v1.PassSlot.slot:type_name -> squall.v1.SlotRef
+	1,   // 52: squall.v1.PassSlot.outcome:type_name -> squall.v1.SlotOutcome
+	16,  // 53: squall.v1.HoldSlot.slot:type_name -> squall.v1.SlotRef
+	16,  // 54: squall.v1.SlotRetry.slot:type_name -> squall.v1.SlotRef
+	116, // 55: squall.v1.Scheduled.experiment:type_name -> squall.v1.Experiment
+	98,  // 56: squall.v1.Scheduled.aim:type_name -> squall.v1.Scheduled.AimEntry
+	12,  // 57: squall.v1.Scheduled.by:type_name -> squall.v1.Principal
+	25,  // 58: squall.v1.Scheduled.history:type_name -> squall.v1.SlotRecord
+	12,  // 59: squall.v1.Scheduled.paused_by:type_name -> squall.v1.Principal
+	23,  // 60: squall.v1.Scheduled.retry:type_name -> squall.v1.SlotRetry
+	22,  // 61: squall.v1.Scheduled.held:type_name -> squall.v1.SlotHold
+	69,  // 62: squall.v1.Scheduled.pin:type_name -> squall.v1.Pin
+	74,  // 63: squall.v1.Scheduled.calendars:type_name -> squall.v1.Calendar
+	1,   // 64: squall.v1.SlotRecord.outcome:type_name -> squall.v1.SlotOutcome
+	3,   // 65: squall.v1.SlotRecord.verdict:type_name -> squall.v1.Verdict
+	2,   // 66: squall.v1.EndRun.cause:type_name -> squall.v1.EndCause
+	3,   // 67: squall.v1.Finish.verdict:type_name -> squall.v1.Verdict
+	32,  // 68: squall.v1.Finish.findings:type_name -> squall.v1.Finding
+	4,   // 69: squall.v1.Finding.kind:type_name -> squall.v1.FindingKind
+	5,   // 70: squall.v1.Finding.state:type_name -> squall.v1.FindingState
+	35,  // 71: squall.v1.Finding.basis:type_name -> squall.v1.Basis
+	36,  // 72: squall.v1.Finding.gap:type_name -> squall.v1.Gap
+	33,  // 73: squall.v1.Finding.worst:type_name -> squall.v1.Extreme
+	34,  // 74: squall.v1.Finding.took:type_name -> squall.v1.Took
+	118, // 75: squall.v1.RecordSteps.steps:type_name -> squall.v1.StepStatus
+	119, // 76: squall.v1.RecordWindows.windows:type_name -> squall.v1.Window
+	120, // 77: squall.v1.SetGuardrails.guardrails:type_name -> squall.v1.Guardrails
+	55,  // 78: squall.v1.SealRuns.runs:type_name -> squall.v1.RunSummary
+	51,  // 79: squall.v1.RecordArchived.runs:type_name -> squall.v1.Kept
+	55,  // 80: squall.v1.Archived.summary:type_name -> squall.v1.RunSummary
+	121, // 81: squall.v1.Outcome.refused:type_name -> squall.v1.Problem
+	116, // 82: squall.v1.Run.experiment:type_name -> squall.v1.Experiment
+	117, // 83: squall.v1.Run.plan:type_name -> squall.v1.Plan
+	12,  // 84: squall.v1.Run.by:type_name -> squall.v1.Principal
+	6,   // 85: squall.v1.Run.state:type_name -> squall.v1.RunState
+	99,  // 86: squall.v1.Run.entered_unix_nanos:type_name -> squall.v1.Run.EnteredUnixNanosEntry
+	2,   // 87: squall.v1.Run.end_cause:type_name -> squall.v1.EndCause
+	100, // 88: squall.v1.Run.steps:type_name -> squall.v1.Run.StepsEntry
+	3,   // 89: squall.v1.Run.verdict:type_name -> squall.v1.Verdict
+	32,  // 90: squall.v1.Run.findings:type_name -> squall.v1.Finding
+	60,  // 91: squall.v1.Run.events:type_name -> squall.v1.Event
+	58,  // 92: squall.v1.Run.totals:type_name -> squall.v1.ProbeTotal
+	12,  // 93: squall.v1.Run.ended_by:type_name -> squall.v1.Principal
+	16,  // 94: squall.v1.Run.slot:type_name -> squall.v1.SlotRef
+	6,   // 95: squall.v1.RunSummary.state:type_name -> squall.v1.RunState
+	3,   // 96: squall.v1.RunSummary.verdict:type_name -> squall.v1.Verdict
+	12,  // 97: squall.v1.RunSummary.by:type_name -> squall.v1.Principal
+	7,   // 98: squall.v1.RunSummary.place:type_name -> squall.v1.RunPlace
+	16,  // 99: squall.v1.RunSummary.slot:type_name -> squall.v1.SlotRef
+	2,   // 100: squall.v1.RunSummary.end_cause:type_name -> squall.v1.EndCause
+	56,  // 101: squall.v1.RunSummary.figures:type_name -> squall.v1.RunFigures
+	34,  // 102: squall.v1.RunFigures.failover:type_name -> squall.v1.Took
+	34,  // 103: squall.v1.RunFigures.recovery:type_name -> squall.v1.Took
+	57,  // 104: squall.v1.RunFigures.expect:type_name -> squall.v1.ExpectFigure
+	5,   // 105: squall.v1.ExpectFigure.state:type_name -> squall.v1.FindingState
+	33,  // 106: squall.v1.ExpectFigure.worst:type_name -> squall.v1.Extreme
+	119, // 107: squall.v1.ProbeTotal.total:type_name -> squall.v1.Window
+	119, // 108: squall.v1.ProbeTotal.worst:type_name -> squall.v1.Window
+	101, // 109: squall.v1.StepHosts.hosts:type_name -> squall.v1.StepHosts.HostsEntry
+	102, // 110: squall.v1.StepHosts.token_unix_nanos:type_name -> squall.v1.StepHosts.TokenUnixNanosEntry
+	8,   // 111: squall.v1.Event.kind:type_name -> squall.v1.EventKind
+	118, // 112: squall.v1.Event.step:type_name -> squall.v1.StepStatus
+	6,   // 113: squall.v1.Event.state:type_name -> squall.v1.RunState
+	3,   // 114: squall.v1.Event.verdict:type_name -> squall.v1.Verdict
+	114, // 115: squall.v1.Registered.host:type_name -> squall.v1.Host
+	122, // 116: squall.v1.Registered.strays:type_name -> squall.v1.StepKey
+	62,  // 117: squall.v1.Registered.open:type_name -> squall.v1.OpenStep
+	63,  // 118: squall.v1.Registered.conflict:type_name -> squall.v1.HostConflict
+	115, // 119: squall.v1.Registered.damage:type_name -> squall.v1.Damage
+	12,  // 120: squall.v1.AuditRecord.by:type_name -> squall.v1.Principal
+	103, // 121: squall.v1.State.hosts:type_name -> squall.v1.State.HostsEntry
+	104, // 122: squall.v1.State.runs:type_name -> squall.v1.State.RunsEntry
+	119, // 123: squall.v1.State.windows:type_name -> squall.v1.Window
+	123, // 124: squall.v1.State.halt:type_name -> squall.v1.HaltLatch
+	120, // 125: squall.v1.State.guardrails:type_name -> squall.v1.Guardrails
+	66,  // 126: squall.v1.State.applied:type_name -> squall.v1.AppliedCommand
+	64,  // 127: squall.v1.State.audit:type_name -> squall.v1.AuditRecord
+	105, // 128: squall.v1.State.order_index:type_name -> squall.v1.State.OrderIndexEntry
+	106, // 129: squall.v1.State.halt_index:type_name -> squall.v1.State.HaltIndexEntry
+	107, // 130: squall.v1.State.schedules:type_name -> squall.v1.State.SchedulesEntry
+	108, // 131: squall.v1.State.experiments:type_name -> squall.v1.State.ExperimentsEntry
+	109, // 132: squall.v1.State.calendars:type_name -> squall.v1.State.CalendarsEntry
+	110, // 133: squall.v1.State.archived:type_name -> squall.v1.State.ArchivedEntry
+	76,  // 134: squall.v1.State.accepted_time:type_name -> squall.v1.AcceptedTime
+	111, // 135: squall.v1.State.guards:type_name -> squall.v1.State.GuardsEntry
+	112, // 136: squall.v1.State.guard_exceptions:type_name -> squall.v1.State.GuardExceptionsEntry
+	113, // 137: squall.v1.State.sinks:type_name -> squall.v1.State.SinksEntry
+	91,  // 138: squall.v1.State.notices:type_name -> squall.v1.Notice
+	53,  // 139: squall.v1.AppliedCommand.outcome:type_name -> squall.v1.Outcome
+	71,  // 140: squall.v1.KeptExperiment.versions:type_name -> squall.v1.ExperimentVersion
+	12,  // 141: squall.v1.ExperimentVersion.by:type_name -> squall.v1.Principal
+	74,  // 142: squall.v1.PutCalendar.calendar:type_name -> squall.v1.Calendar
+	12,  // 143: squall.v1.Calendar.by:type_name -> squall.v1.Principal
+	12,  // 144: squall.v1.AcceptedTime.by:type_name -> squall.v1.Principal
+	80,  // 145: squall.v1.SetGuard.guard:type_name -> squall.v1.Guard
+	85,  // 146: squall.v1.ExceptGuards.exception:type_name -> squall.v1.GuardException
+	81,  // 147: squall.v1.Guard.max_share:type_name -> squall.v1.GuardShare
+	82,  // 148: squall.v1.Guard.protect:type_name -> squall.v1.GuardProtect
+	83,  // 149: squall.v1.Guard.closed:type_name -> squall.v1.GuardClosed
+	12,  // 150: squall.v1.Guard.by:type_name -> squall.v1.Principal
+	124, // 151: squall.v1.GuardShare.most:type_name -> squall.v1.Share
+	84,  // 152: squall.v1.GuardClosed.offsets:type_name -> squall.v1.ZoneOffset
+	12,  // 153: squall.v1.GuardException.by:type_name -> squall.v1.Principal
+	9,   // 154: squall.v1.GuardOpinion.standing:type_name -> squall.v1.GuardStanding
+	12,  // 155: squall.v1.GuardOpinion.set_by:type_name -> squall.v1.Principal
+	85,  // 156: squall.v1.GuardOpinion.exception:type_name -> squall.v1.GuardException
+	10,  // 157: squall.v1.Sink.kind:type_name -> squall.v1.SinkKind
+	87,  // 158: squall.v1.PutSink.sink:type_name -> squall.v1.Sink
+	87,  // 159: squall.v1.KeptSink.sink:type_name -> squall.v1.Sink
+	12,  // 160: squall.v1.KeptSink.by:type_name -> squall.v1.Principal
+	92,  // 161: squall.v1.KeptSink.dead:type_name -> squall.v1.DeadNotice
+	3,   // 162: squall.v1.Notice.verdict:type_name -> squall.v1.Verdict
+	1,   // 163: squall.v1.Notice.outcome:type_name -> squall.v1.SlotOutcome
+	91,  // 164: squall.v1.DeadNotice.notice:type_name -> squall.v1.Notice
+	94,  // 165: squall.v1.RecordDelivered.sinks:type_name -> squall.v1.SinkProgress
+	95,  // 166: squall.v1.SinkProgress.given_up:type_name -> squall.v1.GivenUp
+	125, // 167: squall.v1.PutSchedule.AimEntry.value:type_name -> squall.v1.ZoneRole
+	125, // 168: squall.v1.Scheduled.AimEntry.value:type_name -> squall.v1.ZoneRole
+	59,  // 169: squall.v1.Run.StepsEntry.value:type_name -> squall.v1.StepHosts
+	118, // 170: squall.v1.StepHosts.HostsEntry.value:type_name -> squall.v1.StepStatus
+	61,  // 171: squall.v1.State.HostsEntry.value:type_name -> squall.v1.Registered
+	54,  // 172: squall.v1.State.RunsEntry.value:type_name -> squall.v1.Run
+	24,  // 173: squall.v1.State.SchedulesEntry.value:type_name -> squall.v1.Scheduled
+	70,  // 174: squall.v1.State.ExperimentsEntry.value:type_name -> squall.v1.KeptExperiment
+	74,  // 175: squall.v1.State.CalendarsEntry.value:type_name -> squall.v1.Calendar
+	52,  // 176: squall.v1.State.ArchivedEntry.value:type_name -> squall.v1.Archived
+	80,  // 177: squall.v1.State.GuardsEntry.value:type_name -> squall.v1.Guard
+	85,  // 178: squall.v1.State.GuardExceptionsEntry.value:type_name -> squall.v1.GuardException
+	90,  // 179: squall.v1.State.SinksEntry.value:type_name -> squall.v1.KeptSink
+	180, // [180:180] is the sub-list for method output_type
+	180, // [180:180] is the sub-list for method input_type
+	180, // [180:180] is the sub-list for extension type_name
+	180, // [180:180] is the sub-list for extension extendee
+	0,   // [0:180] is the sub-list for field type_name
 }
 
 func init() { file_squall_v1_state_proto_init() }
@@ -8013,6 +9227,10 @@ func file_squall_v1_state_proto_init() {
 		(*Command_SetGuard)(nil),
 		(*Command_RemoveGuard)(nil),
 		(*Command_ExceptGuards)(nil),
+		(*Command_PutSink)(nil),
+		(*Command_RemoveSink)(nil),
+		(*Command_RecordDelivered)(nil),
+		(*Command_SettleDead)(nil),
 	}
 	file_squall_v1_state_proto_msgTypes[69].OneofWrappers = []any{
 		(*Guard_MaxZones)(nil),
@@ -8028,8 +9246,8 @@ func file_squall_v1_state_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_squall_v1_state_proto_rawDesc), len(file_squall_v1_state_proto_rawDesc)),
-			NumEnums:      10,
-			NumMessages:   92,
+			NumEnums:      11,
+			NumMessages:   103,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
