@@ -156,6 +156,7 @@ func busy(t *testing.T) *book {
 	b.host("c1", "zone-c", "a")
 	b.host("d1", "zone-d", "a")
 	b.schedule("weekly", "dark")
+	b.apply(putSink("ops"), putSink("gone"))
 	b.values()
 	b.run("dark-1", "dark", "a1")
 	b.marks("dark-1", "a1", 3*time.Millisecond, 7*time.Millisecond)
@@ -173,4 +174,10 @@ func busy(t *testing.T) *book {
 	b.Took("/squall.v1.ControlService/Status", time.Millisecond)
 	b.Committed(time.Millisecond)
 	return b
+}
+
+func putSink(name string) *pb.Command {
+	return &pb.Command{Kind: &pb.Command_PutSink{PutSink: &pb.PutSink{Sink: &pb.Sink{
+		Name: name, Kind: pb.SinkKind_SINK_KIND_CLOUDEVENTS, Url: "https://hooks.test/", Events: []string{state.EventRunVerdict},
+	}}}}
 }

@@ -2,6 +2,7 @@ package observe
 
 import (
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -48,7 +49,7 @@ func (f figure) kind() prometheus.ValueType {
 
 // table is every figure: those of the server, and those of the state, which every
 // server tells alike.
-var table = append(ofServer, ofState...)
+var table = slices.Concat(ofServer, ofState, ofSinks)
 
 var ofServer = []figure{
 	{"squall_build_info", "The build of this server; always 1.", []string{"version", "goversion"}, func(_ *picture, to sums) {

@@ -56,9 +56,9 @@ func Ready(s Sight) (ok bool, why string) {
 		return false, fmt.Sprintf("leader %s last confirmed this server %s ago, and its lease is %s: it does not answer, or has no majority behind it, or this server lags",
 			leader, seconds(s.Confirmed), s.Lease)
 	case leader == s.Server:
-		return true, fmt.Sprintf("server %s leads with a majority behind it; confirmed %s ago at log index %d", s.Server, seconds(s.Confirmed), s.View.Index())
+		return true, fmt.Sprintf("server %s leads with a majority behind it; confirmed %s ago at log index %d%s", s.Server, seconds(s.Confirmed), s.View.Index(), butSinks(s))
 	}
-	return true, fmt.Sprintf("server %s follows %s; confirmed %s ago at log index %d", s.Server, leader, seconds(s.Confirmed), s.View.Index())
+	return true, fmt.Sprintf("server %s follows %s; confirmed %s ago at log index %d%s", s.Server, leader, seconds(s.Confirmed), s.View.Index(), butSinks(s))
 }
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.1fs", d.Seconds()) }

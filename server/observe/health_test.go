@@ -32,6 +32,11 @@ func TestHealthSaysWhyInPlainWords(t *testing.T) {
 	}{
 		{"a leader", "/readyz", func(*observe.Sight) {}, 200, "ok: server a leads with a majority behind it; confirmed 1.0s ago"},
 		{"a follower", "/readyz", func(s *observe.Sight) { s.Consensus.Leader = "b" }, 200, "ok: server a follows b; confirmed 1.0s ago"},
+		{"a secret is missing", "/readyz", func(s *observe.Sight) {
+			m := state.New()
+			m.Apply(1, putSink("ops"))
+			s.View, s.Lacks = m.View(), map[string]string{"ops": `secret "ops-key" is not on this server`, "removed": "x", "fine": ""}
+		}, 200, "ok: server a leads with a majority behind it; confirmed 1.0s ago at log index 1; but it can't tell sink ops: secret \"ops-key\" is not on this server\n"},
 		{"nobody leads", "/readyz", func(s *observe.Sight) { s.Consensus.Leader = "" }, 503, "no: the server knows of no leader"},
 		{"never confirmed", "/readyz", func(s *observe.Sight) { s.Ever = false }, 503, "no: leader a has not confirmed this server yet"},
 		{"confirmed long ago", "/readyz", func(s *observe.Sight) { s.Confirmed = 10 * time.Second }, 503, "no: leader a last confirmed this server 10.0s ago, and its lease is 10s"},

@@ -49,6 +49,8 @@ type Sight struct {
 	Unrecorded int
 	// Idle is how long ago each of the server's loops last turned.
 	Idle map[Loop]time.Duration
+	// Lacks is why this server can't tell a sink, by the sink's name; empty where it can.
+	Lacks map[string]string
 	// Stopping tells that the server is about to end.
 	Stopping bool
 }
