@@ -98,6 +98,16 @@ func (a *app) completeSchedules() completion {
 	}))
 }
 
+// completeSinks offers the sinks that are kept, as the first argument.
+func (a *app) completeSinks() completion {
+	return onlyArgument(a.completeLive(func(ctx context.Context, c *client, add func(string)) {
+		sinks, _ := listSinks(ctx, c)
+		for _, s := range sinks.GetSinks() {
+			add(s.GetSink().GetName())
+		}
+	}))
+}
+
 // completeHosts offers what a host of the registry has: its name, zone, room or roles.
 func (a *app) completeHosts(of func(*pb.Host) []string) completion {
 	return a.completeLive(func(ctx context.Context, c *client, add func(string)) {

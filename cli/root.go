@@ -98,6 +98,7 @@ func newRootCmd(a *app) *cobra.Command {
 		newInjectCmd(a),
 		newLabCmd(a),
 		newLogsCmd(a),
+		newNotifyCmd(a),
 		newOperatorCmd(a),
 		newPlanCmd(a),
 		newReportCmd(a),

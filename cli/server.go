@@ -20,6 +20,7 @@ import (
 	pb "squall/proto/squall/v1"
 	control "squall/server"
 	"squall/server/consensus"
+	"squall/server/notify"
 )
 
 // serverOptions are the flags of squall server.
@@ -67,6 +68,7 @@ func (a *app) runServer(ctx context.Context, o *serverOptions) error {
 	if err != nil {
 		return err
 	}
+	cfg.Secrets = notify.Secrets{Dir: a.settings.Notify.Secrets}
 	cfg.Log = slog.New(slog.NewTextHandler(a.stderr, nil))
 	if err := host.CoarseTimers(); err != nil {
 		cfg.Log.Warn("it takes more processor time than it needs", "err", err)

@@ -37,6 +37,14 @@ type settings struct {
 	Wait time.Duration `mapstructure:"wait"`
 	// Metrics are of a server.
 	Metrics metricsSpec `mapstructure:"metrics"`
+	// Notify is of a server.
+	Notify notifySpec `mapstructure:"notify"`
+}
+
+// notifySpec says what a server tells sinks with.
+type notifySpec struct {
+	// Secrets is the folder of a server's secrets; empty is none.
+	Secrets string `mapstructure:"secrets"`
 }
 
 // metricsSpec says where a server tells how it is.
@@ -70,6 +78,7 @@ var settingTable = []setting{
 	{"undo_after", "5s", "how long Ctrl-C in run waits for an answer before it undoes the run"},
 	{"wait", "15s", "how long halt and undo wait for hosts to show that they are clean"},
 	{"metrics.listen", "", "where a server tells /metrics, /healthz and /readyz: host:port, or off; empty is the port two after its own, on loopback"},
+	{"notify.secrets", "", "folder of a server's secrets for sinks, a file for each; a variable SQUALL_SECRET_NAME stands for a file that is not there"},
 }
 
 var outputs = []string{"table", "wide", "json", "yaml", "name"}
@@ -150,8 +159,11 @@ func settingError(v *viper.Viper, err error) error {
 
 // keysOf are the keys below a key: of metrics, or of a context.
 func keysOf(parent string) []string {
-	if parent == "metrics" {
+	switch parent {
+	case "metrics":
 		return []string{"listen"}
+	case "notify":
+		return []string{"secrets"}
 	}
 	return []string{"server", "bundle"}
 }
@@ -199,6 +211,9 @@ func (s *settings) validate() error {
 	}
 	if err := checkMetricsListen(s.Metrics.Listen); err != nil {
 		return fmt.Errorf("setting metrics.listen: %w", err)
+	}
+	if dir := s.Notify.Secrets; dir != "" && !filepath.IsAbs(dir) {
+		return fmt.Errorf("setting notify.secrets: %q is no whole path\n  fix: write it as /etc/squall/secrets", dir)
 	}
 	return nil
 }

@@ -52,7 +52,7 @@ func TestGroupsAreListed(t *testing.T) {
 		return string(out)
 	}
 	all := list("--help")
-	for group, command := range map[string]string{"calendar": "put", "experiment": "put", "schedule": "run-now", "operator": "archive"} {
+	for group, command := range map[string]string{"calendar": "put", "experiment": "put", "schedule": "run-now", "operator": "archive", "notify": "put"} {
 		if !strings.Contains(all, "\n  "+group+" ") {
 			t.Errorf("the commands leave %s out", group)
 		}

@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/url"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -76,10 +75,17 @@ func invalid(path, fix, format string, args ...any) *pb.Problem {
 	return &pb.Problem{Path: path, Refusal: pb.Refusal_REFUSAL_INVALID, Message: path + ": " + fmt.Sprintf(format, args...), Fix: fix}
 }
 
-var goodName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
+// plainName tells whether a name of a sink or a secret can be one: a file's, and
+// a variable's part.
+func plainName(name string) bool {
+	if name == "" || len(name) > 63 || name[0] == '-' || name[0] == '_' {
+		return false
+	}
+	return strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-_") == ""
+}
 
 func checkName(s *pb.Sink) *pb.Problem {
-	if !goodName.MatchString(s.GetName()) {
+	if !plainName(s.GetName()) {
 		return invalid("name", "write small letters, digits, - and _, as in game-day", "%.80q can't be the name of a sink", s.GetName())
 	}
 	return nil
@@ -143,7 +149,7 @@ func private(to *url.URL) bool {
 
 func checkSecrets(s *pb.Sink) *pb.Problem {
 	for _, f := range []struct{ path, name string }{{"url_secret", s.GetUrlSecret()}, {"sign_secret", s.GetSignSecret()}, {"token_secret", s.GetTokenSecret()}} {
-		if f.name != "" && !goodSecret.MatchString(f.name) { // it may be the secret itself
+		if f.name != "" && !plainName(f.name) { // it may be the secret itself
 			return invalid(f.path, "write the name of a secret: small letters, digits, - and _; its value stays in a file or variable of each server", "that is not the name of a secret")
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	pb "squall/proto/squall/v1"
@@ -24,8 +23,6 @@ type Secrets struct {
 	Env func(name string) (string, bool)
 }
 
-var goodSecret = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
-
 // EnvOf is the variable that holds a secret. The prefix keeps sinks from
 // everything else that a server's environment has.
 func EnvOf(secret string) string {
@@ -35,7 +32,7 @@ func EnvOf(secret string) string {
 // Find is the value of a secret, without the white space around it. The error
 // says where it was looked for.
 func (s Secrets) Find(name string) (string, error) {
-	if !goodSecret.MatchString(name) {
+	if !plainName(name) {
 		return "", fmt.Errorf("secret %q: no name of a secret", name)
 	}
 	value, err := s.file(name)
