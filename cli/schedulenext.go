@@ -20,7 +20,7 @@ func newScheduleNextCmd(a *app) *cobra.Command {
 	count := 10
 	c := &cobra.Command{
 		Use: "next NAME|FILE", Short: "The next slots, in the schedule's zone and in UTC, and what hinders each", Args: cobra.ExactArgs(1),
-		Long:              "The next slots, in the schedule's zone and in UTC, and what hinders each as things stand: a day that is left out, an hour that clocks leave out, a pause, the halt lever, a run that is under way then. Of a file, only its own rules are looked at, and the calendars of the cluster that it names.",
+		Long:              "The next slots, in the schedule's zone and in UTC, and what hinders each as things stand: a day that is left out, an hour that clocks leave out, a pause, the halt lever, a run that is under way then, a guardrail of the cluster. Of a file, only its own rules are looked at, and the calendars of the cluster that it names.",
 		ValidArgsFunction: orFile(a.completeSchedules()),
 		RunE: func(c *cobra.Command, args []string) error {
 			if count < 1 || count > 1000 {
