@@ -67,10 +67,12 @@ func scripts(dir string) testscript.Params {
 			e.Setenv("HOME", e.WorkDir)
 			e.Setenv("XDG_CONFIG_HOME", filepath.Join(e.WorkDir, "config"))
 			e.Values[stage{}] = &stage{}
+			e.Values[sinkKey{}] = make(map[string]*heard)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"control": startControl, "cluster": startCluster, "exits": exits, "asked": awaitAsked, "until": awaitOutput,
+			"sink": startSink, "told": awaitTold,
 		},
 	}
 }
