@@ -101,6 +101,12 @@ var ofServer = []figure{
 	{"squall_halt_unrecorded", "Halts that this server has heard and that are not committed: without a quorum, only it knows of them.", nil, func(p *picture, to sums) {
 		to.add(float64(p.Unrecorded))
 	}},
+	{"squall_archive_runs", "Finished runs in the archive of this server.", nil, func(p *picture, to sums) { to.add(float64(p.Archive.Runs)) }},
+	{"squall_archive_bytes", "How much the archive of this server takes on its disk.", nil, func(p *picture, to sums) { to.add(float64(p.Archive.Bytes)) }},
+	{"squall_archive_lacking_runs", "Finished runs that this server could not get into its archive so far, or that are gone; those that its limits leave no room for are not counted.", nil, func(p *picture, to sums) {
+		to.add(float64(p.Archive.Lacking))
+	}},
+	{"squall_archive_foreign_files", "Files in the archive's folder that are damaged, or no runs of it.", nil, func(p *picture, to sums) { to.add(float64(p.Archive.Foreign)) }},
 }
 
 func flag(is bool) float64 {

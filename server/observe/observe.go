@@ -47,12 +47,24 @@ type Sight struct {
 	Agents int
 	// Unrecorded is how many halts were heard here that are not committed yet.
 	Unrecorded int
+	// Archive is this server's archive of finished runs.
+	Archive Archive
 	// Idle is how long ago each of the server's loops last turned.
 	Idle map[Loop]time.Duration
 	// Lacks is why this server can't tell a sink, by the sink's name; empty where it can.
 	Lacks map[string]string
 	// Stopping tells that the server is about to end.
 	Stopping bool
+}
+
+// Archive is what a server keeps of finished runs.
+type Archive struct {
+	// Runs is how many it has, and Bytes how much they take.
+	Runs  int
+	Bytes int64
+	// Lacking is how many runs the cluster has sealed that could not be written into
+	// it, and Foreign how many files in its folder are damaged or no runs.
+	Lacking, Foreign int
 }
 
 // Observer answers for one server.

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	pb "squall/proto/squall/v1"
+	"squall/server/observe"
 )
 
 func TestNamesFollowPrometheusConventions(t *testing.T) {
@@ -129,6 +130,14 @@ func (b *book) slot(schedule, civil string, late time.Duration) {
 	b.apply(&pb.Command{Kind: &pb.Command_AdmitRun{AdmitRun: admit}})
 	b.step(admit.GetRun(), "a1", pb.StepState_STEP_STATE_REFUSED, 0)
 	b.finish(admit.GetRun(), pb.Verdict_VERDICT_NOT_STARTED)
+}
+
+func TestArchiveTellsWhatItHasAndLacks(t *testing.T) {
+	b := newBook(t)
+	b.sight.Archive = observe.Archive{Runs: 7, Bytes: 4096, Lacking: 2, Foreign: 1}
+	b.holds(map[string]float64{
+		"squall_archive_runs": 7, "squall_archive_bytes": 4096, "squall_archive_lacking_runs": 2, "squall_archive_foreign_files": 1,
+	})
 }
 
 func TestExperimentsTellWhenTheyLastPassed(t *testing.T) {
