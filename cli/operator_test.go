@@ -61,6 +61,20 @@ func TestArchiveListSaysWhereARunIs(t *testing.T) {
 	}
 }
 
+// What is left of a run that nobody has any more is its line, and it says so.
+func TestRunThatIsGoneIsListedAsGone(t *testing.T) {
+	var out bytes.Buffer
+	runsView(&pb.ListRunsResponse{Runs: []*pb.RunSummary{
+		{Id: "lost", Experiment: "dark", State: pb.RunState_RUN_STATE_DONE, Verdict: pb.Verdict_VERDICT_FAIL, Place: pb.RunPlace_RUN_PLACE_GONE},
+		{Id: "kept", Experiment: "dark", State: pb.RunState_RUN_STATE_DONE, Verdict: pb.Verdict_VERDICT_PASS, Place: pb.RunPlace_RUN_PLACE_ARCHIVE},
+	}}).table(&out, true)
+	for _, want := range []string{"lost\tdark\tfail (gone)\t", "kept\tdark\tpass\t", "\tgone\n", "\tarchive\n"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("it does not say %q:\n%s", want, &out)
+		}
+	}
+}
+
 func TestVerifyFailsWhereAnArchiveIsNotWhole(t *testing.T) {
 	whole := &pb.ServerArchive{Server: "s1", Runs: 3}
 	for name, c := range map[string]struct {

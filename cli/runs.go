@@ -149,7 +149,7 @@ func runsView(resp *pb.ListRunsResponse) view {
 	v := view{message: resp, table: func(w io.Writer, wide bool) {
 		fmt.Fprintln(w, "RUN\tEXPERIMENT\tSTATE\tHOSTS\tRESIDUE\tSTARTED\tBY"+when(wide, "\tZONES\tSLOT\tWHY\tWHERE"))
 		for _, r := range resp.GetRuns() {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%s\t%s%s\n", r.GetId(), r.GetExperiment(), runWord(r), r.GetHosts(), r.GetResidue(),
+			fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%s\t%s%s\n", r.GetId(), r.GetExperiment(), runWord(r)+when(r.GetPlace() == pb.RunPlace_RUN_PLACE_GONE, " (gone)"), r.GetHosts(), r.GetResidue(),
 				clockTime(r.GetAdmittedUnixNanos()), orDash(r.GetBy().GetName()), when(wide, fmt.Sprintf("\t%s\t%s\t%s\t%s", orDash(strings.Join(r.GetZones(), ",")), orDash(slotName(r.GetSlot())), orDash(r.GetBy().GetWhy()), placeWord(r))))
 		}
 	}}

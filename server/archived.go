@@ -74,12 +74,9 @@ func goneRun(a *pb.Archived) error {
 func (k *keeper) findElsewhere(ctx context.Context, a *pb.Archived) (*pb.Run, error) {
 	run := a.GetSummary().GetId()
 	for _, id := range a.GetServers() {
-		file, err := k.open(ctx, id, run)
+		r, err := k.findThere(ctx, id, a)
 		if err == nil {
-			var r *pb.Run
-			if r, err = archive.Decode(file, a.GetDigest()); err == nil {
-				return r, nil
-			}
+			return r, nil
 		}
 		k.log.Warn("a server does not give a run of its archive", "run", run, "from", id, "cause", err)
 	}
@@ -90,14 +87,23 @@ func unreadable(a *pb.Archived) error {
 	return status.Errorf(codes.Unavailable, "run %q is in the archive of %s, which can't be read now", a.GetSummary().GetId(), strings.Join(a.GetServers(), ", "))
 }
 
+func (k *keeper) findThere(ctx context.Context, id string, a *pb.Archived) (*pb.Run, error) {
+	file, err := k.open(ctx, id, &pb.FetchArchivedRequest{Run: a.GetSummary().GetId(), Part: pb.ArchivedPart_ARCHIVED_PART_RUN})
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return archive.Decode(file, a.GetDigest())
+}
+
 // open begins to read the file of a run in another server's archive.
-func (k *keeper) open(ctx context.Context, id, run string) (io.Reader, error) {
+func (k *keeper) open(ctx context.Context, id string, req *pb.FetchArchivedRequest) (io.ReadCloser, error) {
 	peer, err := k.server.peers.client(asks, id)
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, fetchTime)
-	stream, err := peer.FetchArchived(ctx, &pb.FetchArchivedRequest{Run: run})
+	stream, err := peer.FetchArchived(ctx, req)
 	if err != nil {
 		cancel()
 		return nil, err
@@ -105,8 +111,7 @@ func (k *keeper) open(ctx context.Context, id, run string) (io.Reader, error) {
 	return &fetched{stream: stream, end: cancel}, nil
 }
 
-// fetched reads the parts of a file. Its stream ends with the last of them, or
-// the first error.
+// fetched reads the parts of a file.
 type fetched struct {
 	stream grpc.ServerStreamingClient[pb.FetchArchivedResponse]
 	end    context.CancelFunc
@@ -118,7 +123,6 @@ func (f *fetched) Read(b []byte) (int, error) {
 	for len(f.rest) == 0 {
 		part, err := f.stream.Recv()
 		if err != nil {
-			f.end()
 			return 0, err
 		}
 		f.rest = part.GetPart()
@@ -128,13 +132,26 @@ func (f *fetched) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// FetchArchived sends the file of a run in this server's archive.
+// Close implements io.Closer: the other server stops sending.
+func (f *fetched) Close() error {
+	f.end()
+	return nil
+}
+
+// FetchArchived sends the file of a run in this server's archive, or a part of it.
 func (d *peerDoor) FetchArchived(req *pb.FetchArchivedRequest, stream grpc.ServerStreamingServer[pb.FetchArchivedResponse]) error {
 	k := d.server.keeper
 	if k.archive == nil {
 		return status.Error(codes.FailedPrecondition, "this server has no archive")
 	}
-	err := k.archive.Copy(req.GetRun(), sendParts(func(part []byte) error {
+	send := k.archive.Copy
+	switch req.GetPart() {
+	case pb.ArchivedPart_ARCHIVED_PART_RUN:
+		send = k.archive.CopyRun
+	case pb.ArchivedPart_ARCHIVED_PART_WINDOWS:
+		send = k.archive.CopyWindows
+	}
+	err := send(req.GetRun(), sendParts(func(part []byte) error {
 		return stream.Send(&pb.FetchArchivedResponse{Part: bytes.Clone(part)})
 	}))
 	if errors.Is(err, archive.ErrUnknown) {

@@ -2,8 +2,12 @@ package server
 
 import (
 	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -78,7 +82,7 @@ func TestArchivedRunIsToldByAnyServer(t *testing.T) {
 	}
 	path := filepath.Join(b.cfg.Dir, "archive", e.File)
 	data, _ := os.ReadFile(path)
-	data[len(data)/3] ^= 1
+	data[40] ^= 1 // in the run itself
 	if err := os.WriteFile(path, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -105,17 +109,43 @@ func TestServerTakesWhatItLacks(t *testing.T) {
 		t.Fatal(err)
 	}
 	view := letGo(t, e, "b")
-	if _, err := a.keeper.take(within(t, enough), view, view.Archived("dark-1")); err != nil {
+	if _, err := a.keeper.take(within(t, enough), view, view.Archived("dark-1"), nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := a.keeper.archive.Verify("dark-1"); err != nil {
 		t.Error(err)
 	}
-	a.keeper.limits = archive.Limits{Age: time.Hour}
 	if err := a.keeper.archive.Remove("dark-1"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.keeper.take(within(t, enough), view, view.Archived("dark-1")); !errors.Is(err, errNoRoom) {
+	a.keeper.limits = archive.Limits{Age: time.Hour}
+	if _, err := a.keeper.take(within(t, enough), view, view.Archived("dark-1"), a.keeper.crowded(view.AllArchived())["dark-1"]); !errors.Is(err, errNoRoom) {
 		t.Errorf("a run that the limits are against is taken with %v", err)
+	}
+}
+
+// What left every archive by its limits is not looked for, though it is small
+// and there is room for it; what is lost is.
+func TestLimitsTellWhatIsLostFromWhatHadToGo(t *testing.T) {
+	m := state.New()
+	lines := map[string]*pb.Archived{}
+	for i, bytes := range []uint64{3, 60, 30, 20, 40} { // oldest first
+		id := fmt.Sprint("r", i)
+		lines[id] = &pb.Archived{Summary: &pb.RunSummary{Id: id, AdmittedIndex: uint64(i)}, Released: true, Bytes: bytes, DoneUnixNanos: int64(i)}
+	}
+	if err := m.Restore(&pb.State{Rules: state.Rules, Archived: lines}); err != nil {
+		t.Fatal(err)
+	}
+	k := &keeper{server: &Server{cfg: Config{Wall: time.Now}, machine: m}, archive: archive.New(t.TempDir()), limits: archive.Limits{Bytes: 100}, log: slog.New(slog.DiscardHandler)}
+	if news := k.look(t.Context(), m.View()); len(news) != 0 {
+		t.Errorf("it tells %v", news)
+	}
+	if failing := slices.Sorted(maps.Keys(k.failing)); !slices.Equal(failing, []string{"r2", "r3", "r4"}) {
+		t.Errorf("lacking are %v", failing)
+	}
+	for run, err := range k.failing {
+		if !errors.Is(err, errNowhere) {
+			t.Errorf("%s is lacking since %v", run, err)
+		}
 	}
 }

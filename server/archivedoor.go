@@ -2,11 +2,11 @@ package server
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -57,7 +57,7 @@ func (d *peerDoor) VerifyArchived(_ *pb.VerifyArchivedRequest, stream grpc.Serve
 func (k *keeper) verify(ctx context.Context) *pb.ServerArchive {
 	out := &pb.ServerArchive{Server: k.server.id}
 	if k.archive == nil {
-		out.Error = "it has no archive: " + k.broken.Error()
+		out.Error = "it has no archive: this server has no folder"
 		return out
 	}
 	if err := k.archive.Rescan(); err != nil {
@@ -110,7 +110,7 @@ func (k *keeper) have(ctx context.Context, view *state.View, run string) error {
 	a := view.Archived(run)
 	switch {
 	case k.archive == nil:
-		return refusef(pb.Refusal_REFUSAL_UNSUPPORTED, "ask another server", "this server has no archive: %v", k.broken)
+		return refusef(pb.Refusal_REFUSAL_UNSUPPORTED, "ask another server", "this server has no archive")
 	case k.findHere(run, a.GetDigest()) != nil:
 		return nil
 	case view.Run(run) != nil && len(a.GetServers()) == 0 && !a.GetReleased():
@@ -136,7 +136,10 @@ func (d *controlDoor) PruneArchive(ctx context.Context, req *pb.PruneArchiveRequ
 	if err != nil {
 		return nil, err
 	}
-	over := beyond(view.AllArchived(), d.now(), limits)
+	had := slices.DeleteFunc(view.AllArchived(), func(a *pb.Archived) bool {
+		return !a.GetReleased() || a.GetPruned() || len(a.GetServers()) == 0
+	})
+	over := beyond(had, d.now(), limits)
 	resp := &pb.PruneArchiveResponse{}
 	cmd := &pb.PruneArchived{}
 	for _, a := range over {
@@ -161,15 +164,9 @@ func spanOf(resp *pb.PruneArchiveResponse, over []*pb.Archived) *pb.PruneArchive
 	return resp
 }
 
-// beyond are the runs that limits leave no room for, oldest first, of those that
-// a server has and a majority had.
+// beyond are the runs that limits leave no room for, oldest first.
 func beyond(all []*pb.Archived, now time.Time, l archive.Limits) []*pb.Archived {
-	all = slices.DeleteFunc(slices.Clone(all), func(a *pb.Archived) bool {
-		return !a.GetReleased() || a.GetPruned() || len(a.GetServers()) == 0
-	})
-	slices.SortStableFunc(all, func(a, b *pb.Archived) int {
-		return compareDone(a, b)
-	})
+	slices.SortStableFunc(all, compareDone)
 	kept := make([]archive.Kept, len(all))
 	for i, a := range all {
 		kept[i] = archive.Kept{Done: time.Unix(0, a.GetDoneUnixNanos()), Bytes: int64(a.GetBytes())}
@@ -178,8 +175,5 @@ func beyond(all []*pb.Archived, now time.Time, l archive.Limits) []*pb.Archived 
 }
 
 func compareDone(a, b *pb.Archived) int {
-	if d := a.GetDoneUnixNanos() - b.GetDoneUnixNanos(); d != 0 {
-		return int(d>>63) | 1
-	}
-	return strings.Compare(a.GetSummary().GetId(), b.GetSummary().GetId())
+	return cmp.Or(cmp.Compare(a.GetDoneUnixNanos(), b.GetDoneUnixNanos()), cmp.Compare(a.GetSummary().GetId(), b.GetSummary().GetId()))
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -13,33 +12,41 @@ import (
 
 	"squall/proto/parts"
 	pb "squall/proto/squall/v1"
+	"squall/server/report"
 )
 
-// archives lets a region's servers archive a run that the log knows to be sealed.
+// archives lets a region's servers archive a run.
 func (r *region) archives(id string) {
 	r.t.Helper()
-	// The run is let in, ended and sealed by commands; its hosts are nobody's.
+	r.finishes(id)
+	r.wait("three archives", func() bool { return len(r.leader().State().Archived(id).GetServers()) == 3 })
+}
+
+// finishes has a run that is let in, ended and sealed by commands; its hosts are
+// nobody's.
+func (r *region) finishes(id string) {
+	r.t.Helper()
 	alone := &pb.Experiment{Version: 1, Name: "dark", Guardrails: &pb.Guardrails{AllowRegionWide: true}}
 	lead := r.leader()
-	for i, cmd := range []*pb.Command{
-		{Kind: &pb.Command_UpdateHosts{UpdateHosts: &pb.UpdateHosts{Hosts: []*pb.HostUpdate{{
-			Host: &pb.Host{Name: "web", Zone: "zone-a"}, Name: "web", Server: "a", Session: 1,
-		}}}}},
-		{Kind: &pb.Command_AdmitRun{AdmitRun: &pb.AdmitRun{Run: id, Experiment: alone, Plan: planOn("web")}}},
-		{Kind: &pb.Command_EndRun{EndRun: &pb.EndRun{Run: id, Cause: pb.EndCause_END_CAUSE_UNDO}}},
-		{Kind: &pb.Command_Finish{Finish: &pb.Finish{Run: id, Verdict: pb.Verdict_VERDICT_HALTED}}},
-		{Kind: &pb.Command_SealRuns{SealRuns: &pb.SealRuns{Runs: []*pb.RunSummary{{Id: id, AdmittedIndex: 7}}}}},
-	} {
-		cmd.Id = fmt.Sprint(id, "-", i)
+	does := func(name string, cmd *pb.Command) {
+		r.t.Helper()
+		cmd.Id, cmd.By = id+"/"+name, &pb.Principal{Name: "kim", Why: "drill"}
 		outcome, err := lead.Propose(within(r.t, enough), cmd)
 		if err != nil {
 			r.t.Fatal(err)
 		}
 		if refused := outcome.GetRefused(); refused != nil { // the conductor may have ended it already
-			r.t.Logf("command %d: %v", i, refused)
+			r.t.Logf("%s: %v", cmd.Id, refused)
 		}
 	}
-	r.wait("three archives", func() bool { return len(lead.State().Archived(id).GetServers()) == 3 })
+	does("host", &pb.Command{Kind: &pb.Command_UpdateHosts{UpdateHosts: &pb.UpdateHosts{Hosts: []*pb.HostUpdate{{
+		Host: &pb.Host{Name: "web", Zone: "zone-a"}, Name: "web", Server: "a", Session: 1,
+	}}}}})
+	does("admit", &pb.Command{Kind: &pb.Command_AdmitRun{AdmitRun: &pb.AdmitRun{Run: id, Experiment: alone, Plan: planOn("web")}}})
+	does("end", &pb.Command{Kind: &pb.Command_EndRun{EndRun: &pb.EndRun{Run: id, Cause: pb.EndCause_END_CAUSE_UNDO}}})
+	does("finish", &pb.Command{Kind: &pb.Command_Finish{Finish: &pb.Finish{Run: id, Verdict: pb.Verdict_VERDICT_HALTED}}})
+	view := lead.State()
+	does("seal", &pb.Command{Kind: &pb.Command_SealRuns{SealRuns: &pb.SealRuns{Runs: []*pb.RunSummary{report.Summary(view, view.Run(id))}}}})
 }
 
 func planOn(host string) *pb.Plan {

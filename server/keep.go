@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -14,6 +15,7 @@ import (
 
 	pb "squall/proto/squall/v1"
 	"squall/server/archive"
+	"squall/server/observe"
 	"squall/server/report"
 	"squall/server/state"
 )
@@ -38,22 +40,19 @@ type keeper struct {
 	limits  archive.Limits
 	log     *slog.Logger
 
-	mu      sync.Mutex       // guards failing
+	mu      sync.Mutex       // guards failing and broken
 	failing map[string]error // by run: why it is not here
-	broken  error            // why there is no archive
+	broken  error            // why the folder can't be read
 }
 
 func newKeeper(s *Server) *keeper {
-	k := &keeper{server: s, limits: s.cfg.Archive, log: s.log, failing: make(map[string]error), broken: errors.New("this server has no folder")}
+	k := &keeper{server: s, limits: s.cfg.Archive, log: s.log}
 	if k.limits == (archive.Limits{}) {
 		k.limits = archive.DefaultLimits
 	}
-	if s.cfg.Dir == "" {
-		return k
-	}
-	if k.archive, k.broken = archive.Open(filepath.Join(s.cfg.Dir, "archive")); k.broken != nil {
-		k.log.Error("finished runs are not archived here", "cause", k.broken)
-		k.archive = nil
+	if s.cfg.Dir != "" {
+		k.archive = archive.New(filepath.Join(s.cfg.Dir, "archive"))
+		k.rescan()
 	}
 	return k
 }
@@ -102,15 +101,16 @@ func (k *keeper) keep(ctx context.Context) error {
 		return nil
 	}
 	var seen *state.View
-	var again, rescan time.Time
+	var again time.Time
+	rescan := time.Now().Add(rescanEvery)
 	k.each(ctx, func() {
 		view := k.server.machine.View()
-		if time.Now().After(rescan) {
-			seen, rescan = nil, time.Now().Add(rescanEvery)
-			k.rescan()
-		}
 		if seen != nil && view.SameArchive(seen) && time.Now().Before(again) {
 			return
+		}
+		if time.Now().After(rescan) || k.isBroken() {
+			rescan = time.Now().Add(rescanEvery)
+			k.rescan()
 		}
 		seen, again = view, time.Now().Add(keepAgain)
 		k.prune()
@@ -121,26 +121,51 @@ func (k *keeper) keep(ctx context.Context) error {
 	return nil
 }
 
-// rescan finds out what has become of the folder, and names what is wrong in it.
+// rescan finds out what has become of the folder, and logs what is wrong in it.
 func (k *keeper) rescan() {
-	if err := k.archive.Rescan(); err != nil {
-		k.log.Error("the archive's folder can't be read", "cause", err)
+	err := k.archive.Rescan()
+	if err != nil {
+		k.log.Error("finished runs are not archived here; the folder is tried again", "cause", err)
 	}
 	for _, f := range k.archive.Strangers() {
 		k.log.Error("a file of the archive is no run", "file", f.File, "cause", f.Err)
 	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.broken = err
+}
+
+func (k *keeper) isBroken() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.broken != nil
+}
+
+// sight is what those who watch see of the archive.
+func (k *keeper) sight() (a observe.Archive) {
+	if k.archive == nil {
+		return a
+	}
+	a.Runs, a.Bytes, a.Foreign = k.archive.Size()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	a.Lacking = len(k.failing)
+	return a
 }
 
 // look archives what is not here, and returns what this server has to say of it.
 func (k *keeper) look(ctx context.Context, view *state.View) []*pb.Kept {
 	var news []*pb.Kept
+	var full error
 	failing := make(map[string]error)
-	for _, a := range view.AllArchived() {
+	lines := view.AllArchived()
+	crowded := k.crowded(lines)
+	for _, a := range lines {
 		if ctx.Err() != nil || len(news) == mostKept {
 			break
 		}
 		run, listed := a.GetSummary().GetId(), slices.Contains(a.GetServers(), k.server.id)
-		e, err := k.take(ctx, view, a)
+		e, err := k.take(ctx, view, a, cmp.Or(crowded[run], full))
 		switch {
 		case err == nil && !listed:
 			news = append(news, &pb.Kept{Run: run, Digest: e.Digest, Bytes: uint64(e.Bytes), Windows: e.Seal.GetWindows()})
@@ -149,6 +174,9 @@ func (k *keeper) look(ctx context.Context, view *state.View) []*pb.Kept {
 		}
 		if err != nil && !errors.Is(err, errNoRoom) {
 			failing[run] = err
+		}
+		if errors.Is(err, archive.ErrDisk) {
+			full = err // nor is there room for what others have
 		}
 	}
 	k.note(failing)
@@ -174,44 +202,51 @@ var (
 	errNowhere = errors.New("no server has it any more")
 )
 
-// take is a run's entry in this archive, where it is put if it can be had.
-func (k *keeper) take(ctx context.Context, view *state.View, a *pb.Archived) (archive.Entry, error) {
+// take is a run's entry in this archive, where it is put if it can be had. Where
+// barred says why not, others are not asked for it.
+func (k *keeper) take(ctx context.Context, view *state.View, a *pb.Archived, barred error) (archive.Entry, error) {
 	run := a.GetSummary().GetId()
 	if a.GetPruned() {
 		return archive.Entry{}, errors.Join(errNoRoom, k.archive.Remove(run))
 	}
-	e, err := k.archive.Entry(run)
-	if err == nil && (len(a.GetDigest()) == 0 || bytes.Equal(a.GetDigest(), e.Digest)) {
-		return e, nil
+	if e, err := k.own(a); err == nil || !errors.Is(err, archive.ErrUnknown) {
+		return e, err
 	}
-	if err == nil { // it is of before a restore
-		if err := k.archive.Remove(run); err != nil {
+	if r := view.Run(run); r != nil && !a.GetReleased() { // a new run makes room for itself
+		e, err := k.archive.Put(archive.Record{Run: r, Summary: a.GetSummary(), Windows: view.WindowsOf(run), Lacks: a.GetLacks()})
+		if err != nil {
 			return archive.Entry{}, err
 		}
-	}
-	if !k.room(a) {
-		return archive.Entry{}, errNoRoom
-	}
-	if r := view.Run(run); r != nil && !a.GetReleased() {
-		e, err := k.archive.Put(archive.Record{Run: r, Summary: a.GetSummary(), Windows: view.WindowsOf(run), Lacks: a.GetLacks()})
-		if err != nil || len(a.GetDigest()) == 0 || bytes.Equal(a.GetDigest(), e.Digest) {
+		if e, err = k.own(a); err == nil || !errors.Is(err, archive.ErrUnknown) {
 			return e, err
 		}
-		if err := k.archive.Remove(run); err != nil {
-			return archive.Entry{}, err
-		}
+	}
+	if barred != nil {
+		return archive.Entry{}, barred
 	}
 	return k.fetch(ctx, a)
 }
 
-// room tells whether the limits leave room for a run.
-func (k *keeper) room(a *pb.Archived) bool {
-	late := k.limits.Age > 0 && k.server.now().Sub(time.Unix(0, a.GetDoneUnixNanos())) > k.limits.Age
-	if late || !a.GetReleased() { // a new run makes room for itself
-		return !late
+// own is a run's entry in this archive. Another record of it than the cluster's
+// is of before a restore, and is removed.
+func (k *keeper) own(a *pb.Archived) (archive.Entry, error) {
+	e, err := k.archive.Entry(a.GetSummary().GetId())
+	if err != nil || len(a.GetDigest()) == 0 || bytes.Equal(a.GetDigest(), e.Digest) {
+		return e, err
 	}
-	return (k.limits.Runs == 0 || len(k.archive.Entries()) < k.limits.Runs) &&
-		(k.limits.Bytes == 0 || k.archive.Bytes()+int64(a.GetBytes()) <= k.limits.Bytes)
+	return archive.Entry{}, cmp.Or(k.archive.Remove(e.Run()), fmt.Errorf("%w: only another record of it", archive.ErrUnknown))
+}
+
+// crowded are the runs that the limits leave no room for, of those that a
+// majority has had. What has left all archives by their limits counts, so that
+// nobody looks for it.
+func (k *keeper) crowded(lines []*pb.Archived) map[string]error {
+	lines = slices.DeleteFunc(slices.Clone(lines), func(a *pb.Archived) bool { return !a.GetReleased() || a.GetPruned() })
+	out := make(map[string]error)
+	for _, a := range beyond(lines, k.server.now(), k.limits) {
+		out[a.GetSummary().GetId()] = errNoRoom
+	}
+	return out
 }
 
 func (k *keeper) prune() {
@@ -242,22 +277,28 @@ func (k *keeper) tell(ctx context.Context, news []*pb.Kept) bool {
 
 // fetch takes a run from another server's archive.
 func (k *keeper) fetch(ctx context.Context, a *pb.Archived) (archive.Entry, error) {
-	run, err := a.GetSummary().GetId(), error(nil)
+	err := errNowhere
 	for _, id := range a.GetServers() {
 		if id == k.server.id {
 			continue
 		}
-		file, failed := k.open(ctx, id, run)
+		e, failed := k.fetchFrom(ctx, id, a)
 		if failed == nil {
-			var e archive.Entry
-			if e, failed = k.archive.Take(run, a.GetDigest(), file); failed == nil {
-				return e, nil
-			}
+			return e, nil
 		}
-		err = errors.Join(err, fmt.Errorf("from server %s: %w", id, failed))
-	}
-	if err == nil {
-		err = errNowhere
+		if failed = fmt.Errorf("from server %s: %w", id, failed); !errors.Is(err, errNowhere) {
+			failed = errors.Join(err, failed)
+		}
+		err = failed
 	}
 	return archive.Entry{}, err
+}
+
+func (k *keeper) fetchFrom(ctx context.Context, id string, a *pb.Archived) (archive.Entry, error) {
+	file, err := k.open(ctx, id, &pb.FetchArchivedRequest{Run: a.GetSummary().GetId()})
+	if err != nil {
+		return archive.Entry{}, err
+	}
+	defer file.Close()
+	return k.archive.Take(a.GetSummary().GetId(), a.GetDigest(), int64(a.GetBytes()), file)
 }

@@ -34,7 +34,7 @@ func (s *Server) sight() observe.Sight {
 		Now: s.now(), Doubt: now.Doubt, WallOff: time.Duration(s.walls.off.Load()),
 		Confirmed: age, Ever: ever, Lease: Lease,
 		Silent: s.silence(), Agents: s.fleet.Connected(), Unrecorded: len(s.unrecorded()),
-		Idle: s.idle(), Stopping: s.stopping.Load(), Lacks: s.lacks(),
+		Archive: s.keeper.sight(), Idle: s.idle(), Stopping: s.stopping.Load(), Lacks: s.lacks(),
 	}
 }
 

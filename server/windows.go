@@ -17,7 +17,7 @@ import (
 
 // Windows tells the windows of a run, by probe, zone and second: those of a run
 // under way as far as they have come. No more of them are held here at one time
-// than a message has, but for a run that another server's archive alone has.
+// than a message or a chunk of the archive has.
 func (d *controlDoor) Windows(req *pb.WindowsRequest, stream grpc.ServerStreamingServer[pb.WindowsResponse]) error {
 	view, err := d.read(stream.Context())
 	if err != nil {
@@ -79,23 +79,33 @@ func (k *keeper) windowsElsewhere(ctx context.Context, a *pb.Archived, run strin
 		return
 	}
 	for _, id := range slices.DeleteFunc(slices.Clone(a.GetServers()), func(id string) bool { return id == k.server.id }) {
-		file, err := k.open(ctx, id, run)
-		told := 0
-		if err == nil {
-			for w, failed := range archive.DecodeWindows(file, a.GetDigest()) {
-				if err = failed; err == nil && !yield(w, nil) {
-					return
-				}
-				told++
-			}
-		}
+		told, err := k.windowsThere(ctx, id, a, yield)
 		if err == nil {
 			return
 		}
 		k.log.Warn("a server does not give the windows of a run of its archive", "run", run, "from", id, "cause", err)
-		if told > 1 {
+		if told {
 			break // what was told can't be told again
 		}
 	}
 	yield(nil, unreadable(a))
+}
+
+// windowsThere are those that one server's archive has. told says that at least
+// one was handed on.
+func (k *keeper) windowsThere(ctx context.Context, id string, a *pb.Archived, yield func(*pb.Window, error) bool) (told bool, err error) {
+	file, err := k.open(ctx, id, &pb.FetchArchivedRequest{Run: a.GetSummary().GetId(), Part: pb.ArchivedPart_ARCHIVED_PART_WINDOWS})
+	if err != nil {
+		return false, err
+	}
+	defer file.Close()
+	for w, err := range archive.DecodeWindows(file, a.GetDigest()) {
+		if err != nil {
+			return told, err
+		}
+		if told = true; !yield(w, nil) {
+			return told, nil
+		}
+	}
+	return told, nil
 }

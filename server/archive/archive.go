@@ -30,6 +30,8 @@ var (
 	ErrUnknown = errors.New("it is not in this archive")
 	// ErrDamaged: a file is not what its seal or its digest says.
 	ErrDamaged = errors.New("damaged")
+	// ErrDisk: the disk takes nothing, since it is full, broken or read-only.
+	ErrDisk = errors.New("the disk takes nothing")
 	// ErrDiffers: another record of the same run is kept already.
 	ErrDiffers = errors.New("another record of this run is kept")
 )
@@ -58,6 +60,25 @@ type Stranger struct {
 	Err error
 }
 
+// stranger is why a file is no run, and what the file was when that was found.
+type stranger struct {
+	err error
+	was stamp
+}
+
+// stamp is how a file looks without reading it; zero where it can't be seen.
+type stamp struct {
+	bytes   int64
+	changed time.Time
+}
+
+func stampOf(info fs.FileInfo, err error) stamp {
+	if err != nil {
+		return stamp{}
+	}
+	return stamp{info.Size(), info.ModTime()}
+}
+
 // Archive is the folder of one server. It is safe for concurrent use.
 type Archive struct {
 	dir  string
@@ -67,7 +88,14 @@ type Archive struct {
 
 	mu        sync.Mutex // guards what follows
 	entries   map[string]Entry
-	strangers map[string]error // by file
+	strangers map[string]stranger // by file
+}
+
+// New is the archive of a folder of which nothing is known before the first Rescan.
+func New(dir string) *Archive { return on(dir, osDisk{}) }
+
+func on(dir string, d disk) *Archive {
+	return &Archive{dir: dir, disk: d, entries: make(map[string]Entry), strangers: make(map[string]stranger)}
 }
 
 // Open reads what is in a folder, which it makes where it is missing, and sweeps
@@ -76,15 +104,15 @@ type Archive struct {
 func Open(dir string) (*Archive, error) { return open(dir, osDisk{}) }
 
 func open(dir string, d disk) (*Archive, error) {
-	a := &Archive{dir: dir, disk: d, entries: make(map[string]Entry), strangers: make(map[string]error)}
+	a := on(dir, d)
 	if err := a.Rescan(); err != nil {
 		return nil, fmt.Errorf("open archive: %w", err)
 	}
 	return a, nil
 }
 
-// Rescan looks at the folder again: what somebody has put there, taken away or
-// cut since is known then. It reads no more than Open does.
+// Rescan looks at the folder again, as Open does: what somebody has put there,
+// taken away or cut since is known then.
 func (a *Archive) Rescan() error {
 	a.writing.Lock()
 	defer a.writing.Unlock()
@@ -107,22 +135,23 @@ func (a *Archive) Rescan() error {
 	return nil
 }
 
-// recall drops what is known of files that are not there any more, or not as long
-// as they were, and names those of which it is known what they are.
+// recall drops what is known of files that are not there any more, or not as
+// they were, and names those of which it is known what they are.
 func (a *Archive) recall(files []os.DirEntry) (known map[string]bool) {
-	sizes := make(map[string]int64, len(files))
+	now := make(map[string]stamp, len(files))
 	for _, f := range files {
-		if info, err := f.Info(); err == nil {
-			sizes[f.Name()] = info.Size()
-		}
+		now[f.Name()] = stampOf(f.Info())
 	}
+	known = make(map[string]bool, len(files))
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	clear(a.strangers)
-	known = make(map[string]bool, len(a.entries))
 	maps.DeleteFunc(a.entries, func(_ string, e Entry) bool {
-		known[e.File] = sizes[e.File] == e.Bytes
+		known[e.File] = now[e.File].bytes == e.Bytes
 		return !known[e.File]
+	})
+	maps.DeleteFunc(a.strangers, func(file string, s stranger) bool {
+		known[file] = known[file] || s.was != stamp{} && now[file] == s.was
+		return !known[file]
 	})
 	return known
 }
@@ -142,7 +171,7 @@ func (a *Archive) meet(f os.DirEntry) error {
 		err = fmt.Errorf("%w: in %s", ErrDiffers, known.File)
 	}
 	if err != nil {
-		a.strangers[f.Name()] = err
+		a.strangers[f.Name()] = stranger{err, stampOf(f.Info())}
 		return nil
 	}
 	a.entries[e.Run()] = e
@@ -184,19 +213,20 @@ func (a *Archive) Strangers() []Stranger {
 	defer a.mu.Unlock()
 	var out []Stranger
 	for _, file := range slices.Sorted(maps.Keys(a.strangers)) {
-		out = append(out, Stranger{file, a.strangers[file]})
+		out = append(out, Stranger{file, a.strangers[file].err})
 	}
 	return out
 }
 
-// Bytes is how much all runs take together.
-func (a *Archive) Bytes() (sum int64) {
+// Size is how many runs there are, how much they take together, and how many
+// strangers there are.
+func (a *Archive) Size() (runs int, bytes int64, strangers int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, e := range a.entries {
-		sum += e.Bytes
+		bytes += e.Bytes
 	}
-	return sum
+	return len(a.entries), bytes, len(a.strangers)
 }
 
 // Remove takes a run out. One that is not there is no error.
@@ -234,7 +264,7 @@ func (a *Archive) accuse(e Entry, err error) error {
 	if missing {
 		return fmt.Errorf("%w any more: %w", ErrUnknown, err)
 	}
-	a.strangers[e.File] = err
+	a.strangers[e.File] = stranger{err, stampOf(os.Stat(a.path(e.File)))}
 	return err
 }
 

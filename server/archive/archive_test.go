@@ -134,39 +134,6 @@ func TestSameRecordIsTheSameBytesEverywhere(t *testing.T) {
 	whole(t, a, record(1, 2000))
 }
 
-func TestAnotherServerTakesTheFile(t *testing.T) {
-	a, b := opened(t, t.TempDir()), opened(t, t.TempDir())
-	r := record(1, 1500)
-	e := put(t, a, r)
-	var file bytes.Buffer
-	if err := a.Copy(e.Run(), &file); err != nil {
-		t.Fatal(err)
-	}
-	for name, sent := range map[string][]byte{
-		"cut short":    file.Bytes()[:file.Len()-1],
-		"empty":        nil,
-		"too long":     append(bytes.Clone(file.Bytes()), 0),
-		"a bit turned": turned(file.Bytes(), file.Len()/2),
-	} {
-		if _, err := b.Take(e.Run(), e.Digest, bytes.NewReader(sent)); !errors.Is(err, ErrDamaged) {
-			t.Errorf("%s: taken with %v", name, err)
-		}
-	}
-	if _, err := b.Take(e.Run(), put(t, a, record(2, 1)).Digest, bytes.NewReader(file.Bytes())); !errors.Is(err, ErrDamaged) {
-		t.Errorf("with another digest: %v", err)
-	}
-	if _, err := b.Take("other", e.Digest, bytes.NewReader(file.Bytes())); !errors.Is(err, ErrDamaged) {
-		t.Errorf("as another run: %v", err)
-	}
-	if len(b.Entries()) != 0 || files(t, b.dir) != 0 {
-		t.Fatalf("what can't be taken is left: %v", b.Entries())
-	}
-	if _, err := b.Take(e.Run(), e.Digest, &file); err != nil {
-		t.Fatal(err)
-	}
-	whole(t, b, r)
-}
-
 func turned(b []byte, at int) []byte {
 	b = bytes.Clone(b)
 	b[at] ^= 0x10

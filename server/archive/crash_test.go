@@ -184,7 +184,7 @@ func TestFullDiskRefusesAndHeals(t *testing.T) {
 		a := opened(t, dir)
 		put(t, a, record(1, 100))
 		_, err := a.Put(record(2, 20_000))
-		if !errors.Is(err, unix.ENOSPC) {
+		if !errors.Is(err, unix.ENOSPC) || !errors.Is(err, ErrDisk) {
 			t.Fatalf("on a full disk: %v", err)
 		}
 		if files(t, dir) != 1 {
@@ -245,7 +245,7 @@ func FuzzFile(f *testing.F) {
 			t.Errorf("taken for run %q of %d bytes", e.Run(), e.Bytes)
 		}
 		r := &pb.Run{}
-		if err := visitChunks(at, e.Seal, func(*pb.SealedChunk) bool { return true }, func(m proto.Message) bool {
+		if err := visitChunks(at, e.Seal, all, func(m proto.Message) bool {
 			if run, ok := m.(*pb.Run); ok {
 				r = run
 			}

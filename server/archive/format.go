@@ -32,8 +32,11 @@ const (
 	windowsInChunk = 1024
 	// mostSeal and mostChunk bound what is read at once, in bytes. A chunk is as
 	// large at most as an answer about a run may be.
-	mostSeal  = 4 << 20
+	mostSeal  = 2 << 20
 	mostChunk = 256 << 20
+	// mostFile is how large a file may be: all windows that runs under way may come
+	// to, by their plans, are half of it.
+	mostFile = 4 << 30
 )
 
 // fileOf is where a run belongs: files go by the age of their runs, and any id
@@ -132,6 +135,9 @@ func decodeSeal(data, digest []byte) (*pb.Seal, error) {
 		if c.GetBytes() > mostChunk || len(c.GetSha256()) != sha256.Size {
 			return nil, fmt.Errorf("%w: chunk %d can't be one", ErrDamaged, i)
 		}
+		if i > 0 && c.GetKind() == pb.SealedChunkKind_SEALED_CHUNK_KIND_RUN {
+			return nil, fmt.Errorf("%w: chunk %d is a second run", ErrDamaged, i)
+		}
 	}
 	return s, nil
 }
@@ -152,14 +158,23 @@ func readAt(f io.ReaderAt, b []byte, at int64) error {
 	return nil
 }
 
-// readChunk is a chunk's bytes, checked.
-func readChunk(f io.ReaderAt, c *pb.SealedChunk, at int64) ([]byte, error) {
+// readChunk is what a chunk of a file holds, checked.
+func readChunk(f io.ReaderAt, c *pb.SealedChunk, at int64) (proto.Message, error) {
 	data := make([]byte, c.GetBytes())
 	if err := readAt(f, data, at); err != nil {
 		return nil, err
 	}
-	if sum := sha256.Sum256(data); !bytes.Equal(sum[:], c.GetSha256()) {
-		return nil, fmt.Errorf("%w: the %d bytes at %d are not those that were sealed", ErrDamaged, len(data), at)
+	m, err := openChunk(c, data)
+	if err != nil {
+		return nil, fmt.Errorf("the %d bytes at %d: %w", len(data), at, err)
 	}
-	return data, nil
+	return m, nil
+}
+
+// openChunk is what the bytes of a chunk hold, once they are those that were sealed.
+func openChunk(c *pb.SealedChunk, data []byte) (proto.Message, error) {
+	if sum := sha256.Sum256(data); !bytes.Equal(sum[:], c.GetSha256()) {
+		return nil, fmt.Errorf("%w: they are not what was sealed", ErrDamaged)
+	}
+	return decodeChunk(c, data)
 }

@@ -85,7 +85,7 @@ func (a *Archive) Export(id string, to io.Writer) error {
 	}
 	w := &lines{w: bufio.NewWriter(to)}
 	w.write("seal", e.Seal)
-	err = a.visit(id, func(*pb.SealedChunk) bool { return true }, func(m proto.Message) bool {
+	err = a.visit(id, all, func(m proto.Message) bool {
 		switch m := m.(type) {
 		case *pb.Run:
 			w.write("run", m)

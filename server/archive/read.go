@@ -2,7 +2,6 @@ package archive
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -17,10 +16,7 @@ import (
 // windows. Errors: ErrUnknown, ErrDamaged.
 func (a *Archive) Run(id string) (*pb.Run, error) {
 	r := &pb.Run{}
-	err := a.visit(id, func(c *pb.SealedChunk) bool {
-		return c.GetKind() != pb.SealedChunkKind_SEALED_CHUNK_KIND_WINDOWS
-	}, joinRun(&r))
-	if err != nil {
+	if err := a.visit(id, bare, joinRun(&r)); err != nil {
 		return nil, fmt.Errorf("read run %q: %w", id, err)
 	}
 	return r, nil
@@ -36,9 +32,16 @@ func (a *Archive) Windows(id string) iter.Seq2[*pb.Window, error] {
 	}
 }
 
+// has tells which chunks are wanted.
+type has func(*pb.SealedChunk) bool
+
+func all(*pb.SealedChunk) bool { return true }
+
 func isWindows(c *pb.SealedChunk) bool {
 	return c.GetKind() == pb.SealedChunkKind_SEALED_CHUNK_KIND_WINDOWS
 }
+
+func bare(c *pb.SealedChunk) bool { return !isWindows(c) }
 
 // eachWindow hands on the windows of chunks, with their run.
 func eachWindow(run string, yield func(*pb.Window, error) bool) func(proto.Message) bool {
@@ -73,24 +76,15 @@ func (a *Archive) Verify(id string) error {
 // Copy writes a run's file as it is, for another server to Take. Who takes it
 // checks it.
 func (a *Archive) Copy(id string, to io.Writer) error {
-	e, err := a.Entry(id)
-	if err != nil {
+	return a.open(id, func(e Entry, f *os.File) error {
+		_, err := io.Copy(to, f)
 		return err
-	}
-	f, err := os.Open(a.path(e.File))
-	if err == nil {
-		_, err = io.Copy(to, f)
-		err = errors.Join(err, f.Close())
-	}
-	if err != nil {
-		return fmt.Errorf("copy run %q: %w", id, a.accuse(e, err))
-	}
-	return nil
+	})
 }
 
-// visit reads and checks the chunks of a run that are wanted. see returns false
-// to end the visit.
-func (a *Archive) visit(id string, want func(*pb.SealedChunk) bool, see func(proto.Message) bool) error {
+// open has the file of a run read. One that is gone, or damaged, is no run of the
+// archive from then on.
+func (a *Archive) open(id string, read func(Entry, *os.File) error) error {
 	e, err := a.Entry(id)
 	if err != nil {
 		return err
@@ -100,21 +94,23 @@ func (a *Archive) visit(id string, want func(*pb.SealedChunk) bool, see func(pro
 		return a.accuse(e, err)
 	}
 	defer func() { _ = f.Close() }() // it was only read
-	if err := visitChunks(f, e.Seal, want, see); err != nil {
+	if err := read(e, f); err != nil {
 		return a.accuse(e, fmt.Errorf("%s: %w", e.File, err))
 	}
 	return nil
 }
 
-func visitChunks(f io.ReaderAt, s *pb.Seal, want func(*pb.SealedChunk) bool, see func(proto.Message) bool) error {
+// visit reads and checks the chunks of a run that are wanted. see returns false
+// to end the visit.
+func (a *Archive) visit(id string, want has, see func(proto.Message) bool) error {
+	return a.open(id, func(e Entry, f *os.File) error { return visitChunks(f, e.Seal, want, see) })
+}
+
+func visitChunks(f io.ReaderAt, s *pb.Seal, want has, see func(proto.Message) bool) error {
 	at := int64(len(head))
 	for _, c := range s.GetChunks() {
 		if want(c) {
-			data, err := readChunk(f, c, at)
-			if err != nil {
-				return err
-			}
-			m, err := decodeChunk(c, data)
+			m, err := readChunk(f, c, at)
 			if err != nil {
 				return err
 			}
@@ -168,13 +164,12 @@ func readWhole(path string) (Entry, error) {
 
 // checkWhole holds all chunks of a file, and what they hold together, against the seal.
 func checkWhole(f io.ReaderAt, s *pb.Seal) error {
-	var events, windows, runs uint64
-	err := visitChunks(f, s, func(*pb.SealedChunk) bool { return true }, func(m proto.Message) bool {
+	var run string
+	var events, windows uint64
+	err := visitChunks(f, s, all, func(m proto.Message) bool {
 		switch m := m.(type) {
 		case *pb.Run:
-			if runs++; m.GetId() != s.GetSummary().GetId() {
-				runs = 2 // of another name: as wrong as a second one
-			}
+			run = m.GetId()
 		case *pb.SealedEvents:
 			events += uint64(len(m.GetEvents()))
 		case *pb.SealedWindows:
@@ -182,59 +177,10 @@ func checkWhole(f io.ReaderAt, s *pb.Seal) error {
 		}
 		return true
 	})
-	if err == nil && (runs != 1 || events != s.GetEvents() || windows != s.GetWindows()) {
-		return fmt.Errorf("%w: %d runs, %d events and %d windows are not what its seal says", ErrDamaged, runs, events, windows)
+	if err == nil && (run != s.GetSummary().GetId() || events != s.GetEvents() || windows != s.GetWindows()) {
+		return fmt.Errorf("%w: run %q, %d events and %d windows are not what its seal says", ErrDamaged, run, events, windows)
 	}
 	return err
-}
-
-// Decode reads the file of another archive as it comes, checks all of it, and
-// returns the run in it, without its windows. Errors: ErrDamaged where it is not
-// the one with that digest.
-func Decode(from io.Reader, digest []byte) (*pb.Run, error) {
-	file, s, err := decode(from, digest)
-	if err != nil {
-		return nil, fmt.Errorf("read run: %w", err)
-	}
-	return runOf(file, s)
-}
-
-// DecodeWindows is Decode for the windows of a run, by probe, zone and second.
-func DecodeWindows(from io.Reader, digest []byte) iter.Seq2[*pb.Window, error] {
-	return func(yield func(*pb.Window, error) bool) {
-		file, s, err := decode(from, digest)
-		if err == nil {
-			err = visitChunks(file, s, isWindows, eachWindow(s.GetSummary().GetId(), yield))
-		}
-		if err != nil {
-			yield(nil, fmt.Errorf("read windows: %w", err))
-		}
-	}
-}
-
-func decode(from io.Reader, digest []byte) (io.ReaderAt, *pb.Seal, error) {
-	data, err := io.ReadAll(from)
-	if err != nil {
-		return nil, nil, err
-	}
-	file := bytes.NewReader(data)
-	e, err := readSeal(file, int64(len(data)))
-	if err == nil && !bytes.Equal(e.Digest, digest) {
-		err = fmt.Errorf("%w: its digest is %s, not %s", ErrDamaged, short(e.Digest), short(digest))
-	}
-	if err == nil {
-		err = checkWhole(file, e.Seal)
-	}
-	return file, e.Seal, err
-}
-
-// runOf is the run of a file, without its windows.
-func runOf(f io.ReaderAt, s *pb.Seal) (*pb.Run, error) {
-	r := &pb.Run{}
-	err := visitChunks(f, s, func(c *pb.SealedChunk) bool {
-		return c.GetKind() != pb.SealedChunkKind_SEALED_CHUNK_KIND_WINDOWS
-	}, joinRun(&r))
-	return r, err
 }
 
 // joinRun puts a run and its events together.

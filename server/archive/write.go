@@ -39,12 +39,15 @@ func (a *Archive) Put(r Record) (Entry, error) {
 	return e, nil
 }
 
-// Take writes the file of another server's archive into this one. Errors:
-// ErrDamaged where it is not the run with that digest, ErrDiffers as of Put.
-func (a *Archive) Take(run string, digest []byte, from io.Reader) (Entry, error) {
+// Take writes the file of another server's archive, of a known size, into this
+// one. It reads no more than that. Errors: ErrDamaged where it is not the run with
+// that digest, ErrDiffers as of Put.
+func (a *Archive) Take(run string, digest []byte, size int64, from io.Reader) (Entry, error) {
 	e, err := a.take(func(w io.Writer) (Entry, error) {
-		if _, err := io.Copy(w, from); err != nil {
+		if n, err := io.Copy(w, io.LimitReader(from, min(size, mostFile)+1)); err != nil {
 			return Entry{}, err
+		} else if n != size {
+			return Entry{}, fmt.Errorf("%w: it has not %d bytes, but %d or more", ErrDamaged, size, n)
 		}
 		return Entry{Digest: digest}, nil
 	})
@@ -87,16 +90,31 @@ func (a *Archive) writeBeside(fill func(io.Writer) (Entry, error)) (temporary st
 	temporary = unfinished + "run" // one is written at a time
 	f, err := a.disk.create(a.path(temporary))
 	if err != nil {
-		return temporary, Entry{}, err
+		return temporary, Entry{}, onDisk(err)
 	}
-	w := bufio.NewWriterSize(f, 256<<10)
+	w := bufio.NewWriterSize(toDisk{f}, 256<<10)
 	if want, err = fill(w); err == nil {
 		err = w.Flush()
 	}
 	if err == nil {
-		err = f.Sync()
+		err = onDisk(f.Sync())
 	}
 	return temporary, want, errors.Join(err, f.Close())
+}
+
+// toDisk tells errors of the disk from those of what is written to it.
+type toDisk struct{ w io.Writer }
+
+func (d toDisk) Write(b []byte) (int, error) {
+	n, err := d.w.Write(b)
+	return n, onDisk(err)
+}
+
+func onDisk(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", ErrDisk, err)
 }
 
 // settle moves a file into its place, and then it is kept.
@@ -138,12 +156,16 @@ func write(w io.Writer, r Record) (Entry, error) {
 
 // sealer writes chunks and notes them in the seal. It stops at the first error.
 type sealer struct {
-	w    io.Writer
-	seal *pb.Seal
-	err  error
+	w     io.Writer
+	wrote int64
+	seal  *pb.Seal
+	err   error
 }
 
 func (s *sealer) write(b []byte) {
+	if s.wrote += int64(len(b)); s.err == nil && s.wrote > mostFile {
+		s.err = fmt.Errorf("it has more than %d bytes", int64(mostFile))
+	}
 	if s.err == nil {
 		_, s.err = s.w.Write(b)
 	}

@@ -171,6 +171,59 @@ func (HostCondition) EnumDescriptor() ([]byte, []int) {
 	return file_squall_v1_control_proto_rawDescGZIP(), []int{1}
 }
 
+// ArchivedPart is what is wanted of the file of an archived run.
+type ArchivedPart int32
+
+const (
+	// The file as it is.
+	ArchivedPart_ARCHIVED_PART_UNSPECIFIED ArchivedPart = 0
+	// Its seal, then the run without its windows.
+	ArchivedPart_ARCHIVED_PART_RUN ArchivedPart = 1
+	// Its seal, then its windows.
+	ArchivedPart_ARCHIVED_PART_WINDOWS ArchivedPart = 2
+)
+
+// Enum value maps for ArchivedPart.
+var (
+	ArchivedPart_name = map[int32]string{
+		0: "ARCHIVED_PART_UNSPECIFIED",
+		1: "ARCHIVED_PART_RUN",
+		2: "ARCHIVED_PART_WINDOWS",
+	}
+	ArchivedPart_value = map[string]int32{
+		"ARCHIVED_PART_UNSPECIFIED": 0,
+		"ARCHIVED_PART_RUN":         1,
+		"ARCHIVED_PART_WINDOWS":     2,
+	}
+)
+
+func (x ArchivedPart) Enum() *ArchivedPart {
+	p := new(ArchivedPart)
+	*p = x
+	return p
+}
+
+func (x ArchivedPart) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ArchivedPart) Descriptor() protoreflect.EnumDescriptor {
+	return file_squall_v1_control_proto_enumTypes[2].Descriptor()
+}
+
+func (ArchivedPart) Type() protoreflect.EnumType {
+	return &file_squall_v1_control_proto_enumTypes[2]
+}
+
+func (x ArchivedPart) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ArchivedPart.Descriptor instead.
+func (ArchivedPart) EnumDescriptor() ([]byte, []int) {
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{2}
+}
+
 // DeviationKind says which figure it is.
 type DeviationKind int32
 
@@ -209,11 +262,11 @@ func (x DeviationKind) String() string {
 }
 
 func (DeviationKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_squall_v1_control_proto_enumTypes[2].Descriptor()
+	return file_squall_v1_control_proto_enumTypes[3].Descriptor()
 }
 
 func (DeviationKind) Type() protoreflect.EnumType {
-	return &file_squall_v1_control_proto_enumTypes[2]
+	return &file_squall_v1_control_proto_enumTypes[3]
 }
 
 func (x DeviationKind) Number() protoreflect.EnumNumber {
@@ -222,7 +275,7 @@ func (x DeviationKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use DeviationKind.Descriptor instead.
 func (DeviationKind) EnumDescriptor() ([]byte, []int) {
-	return file_squall_v1_control_proto_rawDescGZIP(), []int{2}
+	return file_squall_v1_control_proto_rawDescGZIP(), []int{3}
 }
 
 // PlanRequest names an experiment.
@@ -6123,6 +6176,7 @@ func (x *RemoveCalendarResponse) GetIndex() uint64 {
 type FetchArchivedRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Run           string                 `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
+	Part          ArchivedPart           `protobuf:"varint,2,opt,name=part,proto3,enum=squall.v1.ArchivedPart" json:"part,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -6162,6 +6216,13 @@ func (x *FetchArchivedRequest) GetRun() string {
 		return x.Run
 	}
 	return ""
+}
+
+func (x *FetchArchivedRequest) GetPart() ArchivedPart {
+	if x != nil {
+		return x.Part
+	}
+	return ArchivedPart_ARCHIVED_PART_UNSPECIFIED
 }
 
 // FetchArchivedResponse is a part of its file.
@@ -9881,9 +9942,10 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\".\n" +
 	"\x16RemoveCalendarResponse\x12\x14\n" +
-	"\x05index\x18\x01 \x01(\x04R\x05index\"(\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\"U\n" +
 	"\x14FetchArchivedRequest\x12\x10\n" +
-	"\x03run\x18\x01 \x01(\tR\x03run\"+\n" +
+	"\x03run\x18\x01 \x01(\tR\x03run\x12+\n" +
+	"\x04part\x18\x02 \x01(\x0e2\x17.squall.v1.ArchivedPartR\x04part\"+\n" +
 	"\x15FetchArchivedResponse\x12\x12\n" +
 	"\x04part\x18\x01 \x01(\fR\x04part\"Q\n" +
 	"\x13ListArchivedRequest\x12\x1b\n" +
@@ -10124,7 +10186,11 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x18HOST_CONDITION_RETURNING\x10\x04\x12\x1a\n" +
 	"\x16HOST_CONDITION_UNKNOWN\x10\x05\x12\x1a\n" +
 	"\x16HOST_CONDITION_RESIDUE\x10\x06\x12\x17\n" +
-	"\x13HOST_CONDITION_LOST\x10\a*\x83\x01\n" +
+	"\x13HOST_CONDITION_LOST\x10\a*_\n" +
+	"\fArchivedPart\x12\x1d\n" +
+	"\x19ARCHIVED_PART_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11ARCHIVED_PART_RUN\x10\x01\x12\x19\n" +
+	"\x15ARCHIVED_PART_WINDOWS\x10\x02*\x83\x01\n" +
 	"\rDeviationKind\x12\x1e\n" +
 	"\x1aDEVIATION_KIND_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17DEVIATION_KIND_FAILOVER\x10\x01\x12\x1b\n" +
@@ -10209,444 +10275,446 @@ func file_squall_v1_control_proto_rawDescGZIP() []byte {
 	return file_squall_v1_control_proto_rawDescData
 }
 
-var file_squall_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_squall_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
 var file_squall_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 156)
 var file_squall_v1_control_proto_goTypes = []any{
 	(Standing)(0),                       // 0: squall.v1.Standing
 	(HostCondition)(0),                  // 1: squall.v1.HostCondition
-	(DeviationKind)(0),                  // 2: squall.v1.DeviationKind
-	(*PlanRequest)(nil),                 // 3: squall.v1.PlanRequest
-	(*PlanResponse)(nil),                // 4: squall.v1.PlanResponse
-	(*RunRequest)(nil),                  // 5: squall.v1.RunRequest
-	(*RunResponse)(nil),                 // 6: squall.v1.RunResponse
-	(*WatchRequest)(nil),                // 7: squall.v1.WatchRequest
-	(*WatchResponse)(nil),               // 8: squall.v1.WatchResponse
-	(*HaltRequest)(nil),                 // 9: squall.v1.HaltRequest
-	(*HaltResponse)(nil),                // 10: squall.v1.HaltResponse
-	(*HostClean)(nil),                   // 11: squall.v1.HostClean
-	(*ResumeRequest)(nil),               // 12: squall.v1.ResumeRequest
-	(*ResumeResponse)(nil),              // 13: squall.v1.ResumeResponse
-	(*UndoRequest)(nil),                 // 14: squall.v1.UndoRequest
-	(*UndoResponse)(nil),                // 15: squall.v1.UndoResponse
-	(*StatusRequest)(nil),               // 16: squall.v1.StatusRequest
-	(*StatusResponse)(nil),              // 17: squall.v1.StatusResponse
-	(*Status)(nil),                      // 18: squall.v1.Status
-	(*BarredHost)(nil),                  // 19: squall.v1.BarredHost
-	(*ServerStatus)(nil),                // 20: squall.v1.ServerStatus
-	(*ActiveStep)(nil),                  // 21: squall.v1.ActiveStep
-	(*LiveRequest)(nil),                 // 22: squall.v1.LiveRequest
-	(*LiveResponse)(nil),                // 23: squall.v1.LiveResponse
-	(*LiveRun)(nil),                     // 24: squall.v1.LiveRun
-	(*LiveHost)(nil),                    // 25: squall.v1.LiveHost
-	(*LiveFault)(nil),                   // 26: squall.v1.LiveFault
-	(*LiveProbe)(nil),                   // 27: squall.v1.LiveProbe
-	(*LiveRule)(nil),                    // 28: squall.v1.LiveRule
-	(*ListHostsRequest)(nil),            // 29: squall.v1.ListHostsRequest
-	(*ListHostsResponse)(nil),           // 30: squall.v1.ListHostsResponse
-	(*GetHostRequest)(nil),              // 31: squall.v1.GetHostRequest
-	(*GetHostResponse)(nil),             // 32: squall.v1.GetHostResponse
-	(*ListZonesRequest)(nil),            // 33: squall.v1.ListZonesRequest
-	(*ListZonesResponse)(nil),           // 34: squall.v1.ListZonesResponse
-	(*Zone)(nil),                        // 35: squall.v1.Zone
-	(*ListRunsRequest)(nil),             // 36: squall.v1.ListRunsRequest
-	(*ListRunsResponse)(nil),            // 37: squall.v1.ListRunsResponse
-	(*GetRunRequest)(nil),               // 38: squall.v1.GetRunRequest
-	(*GetRunResponse)(nil),              // 39: squall.v1.GetRunResponse
-	(*ListAuditRecordsRequest)(nil),     // 40: squall.v1.ListAuditRecordsRequest
-	(*ListAuditRecordsResponse)(nil),    // 41: squall.v1.ListAuditRecordsResponse
-	(*PutScheduleRequest)(nil),          // 42: squall.v1.PutScheduleRequest
-	(*PutScheduleResponse)(nil),         // 43: squall.v1.PutScheduleResponse
-	(*NextSlotsRequest)(nil),            // 44: squall.v1.NextSlotsRequest
-	(*NextSlotsResponse)(nil),           // 45: squall.v1.NextSlotsResponse
-	(*NextSlot)(nil),                    // 46: squall.v1.NextSlot
-	(*ListSchedulesRequest)(nil),        // 47: squall.v1.ListSchedulesRequest
-	(*ListSchedulesResponse)(nil),       // 48: squall.v1.ListSchedulesResponse
-	(*GetScheduleRequest)(nil),          // 49: squall.v1.GetScheduleRequest
-	(*GetScheduleResponse)(nil),         // 50: squall.v1.GetScheduleResponse
-	(*PauseScheduleRequest)(nil),        // 51: squall.v1.PauseScheduleRequest
-	(*PauseScheduleResponse)(nil),       // 52: squall.v1.PauseScheduleResponse
-	(*RemoveScheduleRequest)(nil),       // 53: squall.v1.RemoveScheduleRequest
-	(*RemoveScheduleResponse)(nil),      // 54: squall.v1.RemoveScheduleResponse
-	(*ForgetHostRequest)(nil),           // 55: squall.v1.ForgetHostRequest
-	(*ForgetHostResponse)(nil),          // 56: squall.v1.ForgetHostResponse
-	(*ConfirmDamageRequest)(nil),        // 57: squall.v1.ConfirmDamageRequest
-	(*ConfirmDamageResponse)(nil),       // 58: squall.v1.ConfirmDamageResponse
-	(*ReportRequest)(nil),               // 59: squall.v1.ReportRequest
-	(*ReportResponse)(nil),              // 60: squall.v1.ReportResponse
-	(*RunReport)(nil),                   // 61: squall.v1.RunReport
-	(*PhaseReport)(nil),                 // 62: squall.v1.PhaseReport
-	(*StepReport)(nil),                  // 63: squall.v1.StepReport
-	(*LateArming)(nil),                  // 64: squall.v1.LateArming
-	(*Spread)(nil),                      // 65: squall.v1.Spread
-	(*ProbeReport)(nil),                 // 66: squall.v1.ProbeReport
-	(*ProposeRequest)(nil),              // 67: squall.v1.ProposeRequest
-	(*ProposeResponse)(nil),             // 68: squall.v1.ProposeResponse
-	(*ProposeLargeRequest)(nil),         // 69: squall.v1.ProposeLargeRequest
-	(*ProposeLargeResponse)(nil),        // 70: squall.v1.ProposeLargeResponse
-	(*ConfirmRequest)(nil),              // 71: squall.v1.ConfirmRequest
-	(*ConfirmResponse)(nil),             // 72: squall.v1.ConfirmResponse
-	(*PushRequest)(nil),                 // 73: squall.v1.PushRequest
-	(*PushResponse)(nil),                // 74: squall.v1.PushResponse
-	(*AlarmRequest)(nil),                // 75: squall.v1.AlarmRequest
-	(*AlarmResponse)(nil),               // 76: squall.v1.AlarmResponse
-	(*TryRequest)(nil),                  // 77: squall.v1.TryRequest
-	(*TryResponse)(nil),                 // 78: squall.v1.TryResponse
-	(*Tried)(nil),                       // 79: squall.v1.Tried
-	(*PutExperimentRequest)(nil),        // 80: squall.v1.PutExperimentRequest
-	(*PutExperimentResponse)(nil),       // 81: squall.v1.PutExperimentResponse
-	(*ListExperimentsRequest)(nil),      // 82: squall.v1.ListExperimentsRequest
-	(*ListExperimentsResponse)(nil),     // 83: squall.v1.ListExperimentsResponse
-	(*GetExperimentRequest)(nil),        // 84: squall.v1.GetExperimentRequest
-	(*GetExperimentResponse)(nil),       // 85: squall.v1.GetExperimentResponse
-	(*RemoveExperimentRequest)(nil),     // 86: squall.v1.RemoveExperimentRequest
-	(*RemoveExperimentResponse)(nil),    // 87: squall.v1.RemoveExperimentResponse
-	(*PutCalendarRequest)(nil),          // 88: squall.v1.PutCalendarRequest
-	(*PutCalendarResponse)(nil),         // 89: squall.v1.PutCalendarResponse
-	(*ListCalendarsRequest)(nil),        // 90: squall.v1.ListCalendarsRequest
-	(*ListCalendarsResponse)(nil),       // 91: squall.v1.ListCalendarsResponse
-	(*GetCalendarRequest)(nil),          // 92: squall.v1.GetCalendarRequest
-	(*GetCalendarResponse)(nil),         // 93: squall.v1.GetCalendarResponse
-	(*RemoveCalendarRequest)(nil),       // 94: squall.v1.RemoveCalendarRequest
-	(*RemoveCalendarResponse)(nil),      // 95: squall.v1.RemoveCalendarResponse
-	(*FetchArchivedRequest)(nil),        // 96: squall.v1.FetchArchivedRequest
-	(*FetchArchivedResponse)(nil),       // 97: squall.v1.FetchArchivedResponse
-	(*ListArchivedRequest)(nil),         // 98: squall.v1.ListArchivedRequest
-	(*ListArchivedResponse)(nil),        // 99: squall.v1.ListArchivedResponse
-	(*VerifyArchiveRequest)(nil),        // 100: squall.v1.VerifyArchiveRequest
-	(*VerifyArchiveResponse)(nil),       // 101: squall.v1.VerifyArchiveResponse
-	(*VerifyArchivedRequest)(nil),       // 102: squall.v1.VerifyArchivedRequest
-	(*VerifyArchivedResponse)(nil),      // 103: squall.v1.VerifyArchivedResponse
-	(*ArchiveCheck)(nil),                // 104: squall.v1.ArchiveCheck
-	(*ServerArchive)(nil),               // 105: squall.v1.ServerArchive
-	(*ArchiveFault)(nil),                // 106: squall.v1.ArchiveFault
-	(*ExportArchivedRequest)(nil),       // 107: squall.v1.ExportArchivedRequest
-	(*ExportArchivedResponse)(nil),      // 108: squall.v1.ExportArchivedResponse
-	(*PruneArchiveRequest)(nil),         // 109: squall.v1.PruneArchiveRequest
-	(*PruneArchiveResponse)(nil),        // 110: squall.v1.PruneArchiveResponse
-	(*WindowsRequest)(nil),              // 111: squall.v1.WindowsRequest
-	(*WindowsResponse)(nil),             // 112: squall.v1.WindowsResponse
-	(*HistoryRequest)(nil),              // 113: squall.v1.HistoryRequest
-	(*HistoryResponse)(nil),             // 114: squall.v1.HistoryResponse
-	(*HistoryEntry)(nil),                // 115: squall.v1.HistoryEntry
-	(*Deviation)(nil),                   // 116: squall.v1.Deviation
-	(*ListDueRequest)(nil),              // 117: squall.v1.ListDueRequest
-	(*ListDueResponse)(nil),             // 118: squall.v1.ListDueResponse
-	(*Due)(nil),                         // 119: squall.v1.Due
-	(*AcceptTimeRequest)(nil),           // 120: squall.v1.AcceptTimeRequest
-	(*AcceptTimeResponse)(nil),          // 121: squall.v1.AcceptTimeResponse
-	(*SetGuardRequest)(nil),             // 122: squall.v1.SetGuardRequest
-	(*SetGuardResponse)(nil),            // 123: squall.v1.SetGuardResponse
-	(*HinderedRun)(nil),                 // 124: squall.v1.HinderedRun
-	(*HinderedSchedule)(nil),            // 125: squall.v1.HinderedSchedule
-	(*RemoveGuardRequest)(nil),          // 126: squall.v1.RemoveGuardRequest
-	(*RemoveGuardResponse)(nil),         // 127: squall.v1.RemoveGuardResponse
-	(*ListGuardsRequest)(nil),           // 128: squall.v1.ListGuardsRequest
-	(*ListGuardsResponse)(nil),          // 129: squall.v1.ListGuardsResponse
-	(*ExplainGuardsRequest)(nil),        // 130: squall.v1.ExplainGuardsRequest
-	(*ExplainGuardsResponse)(nil),       // 131: squall.v1.ExplainGuardsResponse
-	(*ExceptGuardsRequest)(nil),         // 132: squall.v1.ExceptGuardsRequest
-	(*ExceptGuardsResponse)(nil),        // 133: squall.v1.ExceptGuardsResponse
-	(*ListGuardExceptionsRequest)(nil),  // 134: squall.v1.ListGuardExceptionsRequest
-	(*ListGuardExceptionsResponse)(nil), // 135: squall.v1.ListGuardExceptionsResponse
-	(*GuardList)(nil),                   // 136: squall.v1.GuardList
-	(*PutSinkRequest)(nil),              // 137: squall.v1.PutSinkRequest
-	(*PutSinkResponse)(nil),             // 138: squall.v1.PutSinkResponse
-	(*ListSinksRequest)(nil),            // 139: squall.v1.ListSinksRequest
-	(*ListSinksResponse)(nil),           // 140: squall.v1.ListSinksResponse
-	(*RemoveSinkRequest)(nil),           // 141: squall.v1.RemoveSinkRequest
-	(*RemoveSinkResponse)(nil),          // 142: squall.v1.RemoveSinkResponse
-	(*TestSinkRequest)(nil),             // 143: squall.v1.TestSinkRequest
-	(*TestSinkResponse)(nil),            // 144: squall.v1.TestSinkResponse
-	(*SinkTrial)(nil),                   // 145: squall.v1.SinkTrial
-	(*TrySinkRequest)(nil),              // 146: squall.v1.TrySinkRequest
-	(*TrySinkResponse)(nil),             // 147: squall.v1.TrySinkResponse
-	(*ListDeadNoticesRequest)(nil),      // 148: squall.v1.ListDeadNoticesRequest
-	(*ListDeadNoticesResponse)(nil),     // 149: squall.v1.ListDeadNoticesResponse
-	(*SinkDead)(nil),                    // 150: squall.v1.SinkDead
-	(*SettleDeadNoticesRequest)(nil),    // 151: squall.v1.SettleDeadNoticesRequest
-	(*SettleDeadNoticesResponse)(nil),   // 152: squall.v1.SettleDeadNoticesResponse
-	nil,                                 // 153: squall.v1.PlanRequest.AimEntry
-	nil,                                 // 154: squall.v1.RunRequest.AimEntry
-	nil,                                 // 155: squall.v1.PutScheduleRequest.AimEntry
-	nil,                                 // 156: squall.v1.StepReport.StandingEntry
-	nil,                                 // 157: squall.v1.PushRequest.OrdersEntry
-	nil,                                 // 158: squall.v1.ExplainGuardsRequest.AimEntry
-	(*Experiment)(nil),                  // 159: squall.v1.Experiment
-	(*Problem)(nil),                     // 160: squall.v1.Problem
-	(*Event)(nil),                       // 161: squall.v1.Event
-	(*HaltLatch)(nil),                   // 162: squall.v1.HaltLatch
-	(*RunSummary)(nil),                  // 163: squall.v1.RunSummary
-	(*AcceptedTime)(nil),                // 164: squall.v1.AcceptedTime
-	(*Damage)(nil),                      // 165: squall.v1.Damage
-	(*HostConflict)(nil),                // 166: squall.v1.HostConflict
-	(StepState)(0),                      // 167: squall.v1.StepState
-	(FindingKind)(0),                    // 168: squall.v1.FindingKind
-	(FindingState)(0),                   // 169: squall.v1.FindingState
-	(*Registered)(nil),                  // 170: squall.v1.Registered
-	(Verdict)(0),                        // 171: squall.v1.Verdict
-	(*AuditRecord)(nil),                 // 172: squall.v1.AuditRecord
-	(*Scheduled)(nil),                   // 173: squall.v1.Scheduled
-	(*Principal)(nil),                   // 174: squall.v1.Principal
-	(*OpenStep)(nil),                    // 175: squall.v1.OpenStep
-	(*Finding)(nil),                     // 176: squall.v1.Finding
-	(*Plan)(nil),                        // 177: squall.v1.Plan
-	(EndCause)(0),                       // 178: squall.v1.EndCause
-	(*PlannedPhase)(nil),                // 179: squall.v1.PlannedPhase
-	(*StepStatus)(nil),                  // 180: squall.v1.StepStatus
-	(*Command)(nil),                     // 181: squall.v1.Command
-	(*Outcome)(nil),                     // 182: squall.v1.Outcome
-	(*PlannedProbe)(nil),                // 183: squall.v1.PlannedProbe
-	(*ProbeTrial)(nil),                  // 184: squall.v1.ProbeTrial
-	(*Pin)(nil),                         // 185: squall.v1.Pin
-	(*KeptExperiment)(nil),              // 186: squall.v1.KeptExperiment
-	(*Calendar)(nil),                    // 187: squall.v1.Calendar
-	(*Archived)(nil),                    // 188: squall.v1.Archived
-	(*Window)(nil),                      // 189: squall.v1.Window
-	(*Guard)(nil),                       // 190: squall.v1.Guard
-	(*GuardOpinion)(nil),                // 191: squall.v1.GuardOpinion
-	(*GuardException)(nil),              // 192: squall.v1.GuardException
-	(*Sink)(nil),                        // 193: squall.v1.Sink
-	(*KeptSink)(nil),                    // 194: squall.v1.KeptSink
-	(*DeadNotice)(nil),                  // 195: squall.v1.DeadNotice
-	(*ZoneRole)(nil),                    // 196: squall.v1.ZoneRole
-	(*Order)(nil),                       // 197: squall.v1.Order
+	(ArchivedPart)(0),                   // 2: squall.v1.ArchivedPart
+	(DeviationKind)(0),                  // 3: squall.v1.DeviationKind
+	(*PlanRequest)(nil),                 // 4: squall.v1.PlanRequest
+	(*PlanResponse)(nil),                // 5: squall.v1.PlanResponse
+	(*RunRequest)(nil),                  // 6: squall.v1.RunRequest
+	(*RunResponse)(nil),                 // 7: squall.v1.RunResponse
+	(*WatchRequest)(nil),                // 8: squall.v1.WatchRequest
+	(*WatchResponse)(nil),               // 9: squall.v1.WatchResponse
+	(*HaltRequest)(nil),                 // 10: squall.v1.HaltRequest
+	(*HaltResponse)(nil),                // 11: squall.v1.HaltResponse
+	(*HostClean)(nil),                   // 12: squall.v1.HostClean
+	(*ResumeRequest)(nil),               // 13: squall.v1.ResumeRequest
+	(*ResumeResponse)(nil),              // 14: squall.v1.ResumeResponse
+	(*UndoRequest)(nil),                 // 15: squall.v1.UndoRequest
+	(*UndoResponse)(nil),                // 16: squall.v1.UndoResponse
+	(*StatusRequest)(nil),               // 17: squall.v1.StatusRequest
+	(*StatusResponse)(nil),              // 18: squall.v1.StatusResponse
+	(*Status)(nil),                      // 19: squall.v1.Status
+	(*BarredHost)(nil),                  // 20: squall.v1.BarredHost
+	(*ServerStatus)(nil),                // 21: squall.v1.ServerStatus
+	(*ActiveStep)(nil),                  // 22: squall.v1.ActiveStep
+	(*LiveRequest)(nil),                 // 23: squall.v1.LiveRequest
+	(*LiveResponse)(nil),                // 24: squall.v1.LiveResponse
+	(*LiveRun)(nil),                     // 25: squall.v1.LiveRun
+	(*LiveHost)(nil),                    // 26: squall.v1.LiveHost
+	(*LiveFault)(nil),                   // 27: squall.v1.LiveFault
+	(*LiveProbe)(nil),                   // 28: squall.v1.LiveProbe
+	(*LiveRule)(nil),                    // 29: squall.v1.LiveRule
+	(*ListHostsRequest)(nil),            // 30: squall.v1.ListHostsRequest
+	(*ListHostsResponse)(nil),           // 31: squall.v1.ListHostsResponse
+	(*GetHostRequest)(nil),              // 32: squall.v1.GetHostRequest
+	(*GetHostResponse)(nil),             // 33: squall.v1.GetHostResponse
+	(*ListZonesRequest)(nil),            // 34: squall.v1.ListZonesRequest
+	(*ListZonesResponse)(nil),           // 35: squall.v1.ListZonesResponse
+	(*Zone)(nil),                        // 36: squall.v1.Zone
+	(*ListRunsRequest)(nil),             // 37: squall.v1.ListRunsRequest
+	(*ListRunsResponse)(nil),            // 38: squall.v1.ListRunsResponse
+	(*GetRunRequest)(nil),               // 39: squall.v1.GetRunRequest
+	(*GetRunResponse)(nil),              // 40: squall.v1.GetRunResponse
+	(*ListAuditRecordsRequest)(nil),     // 41: squall.v1.ListAuditRecordsRequest
+	(*ListAuditRecordsResponse)(nil),    // 42: squall.v1.ListAuditRecordsResponse
+	(*PutScheduleRequest)(nil),          // 43: squall.v1.PutScheduleRequest
+	(*PutScheduleResponse)(nil),         // 44: squall.v1.PutScheduleResponse
+	(*NextSlotsRequest)(nil),            // 45: squall.v1.NextSlotsRequest
+	(*NextSlotsResponse)(nil),           // 46: squall.v1.NextSlotsResponse
+	(*NextSlot)(nil),                    // 47: squall.v1.NextSlot
+	(*ListSchedulesRequest)(nil),        // 48: squall.v1.ListSchedulesRequest
+	(*ListSchedulesResponse)(nil),       // 49: squall.v1.ListSchedulesResponse
+	(*GetScheduleRequest)(nil),          // 50: squall.v1.GetScheduleRequest
+	(*GetScheduleResponse)(nil),         // 51: squall.v1.GetScheduleResponse
+	(*PauseScheduleRequest)(nil),        // 52: squall.v1.PauseScheduleRequest
+	(*PauseScheduleResponse)(nil),       // 53: squall.v1.PauseScheduleResponse
+	(*RemoveScheduleRequest)(nil),       // 54: squall.v1.RemoveScheduleRequest
+	(*RemoveScheduleResponse)(nil),      // 55: squall.v1.RemoveScheduleResponse
+	(*ForgetHostRequest)(nil),           // 56: squall.v1.ForgetHostRequest
+	(*ForgetHostResponse)(nil),          // 57: squall.v1.ForgetHostResponse
+	(*ConfirmDamageRequest)(nil),        // 58: squall.v1.ConfirmDamageRequest
+	(*ConfirmDamageResponse)(nil),       // 59: squall.v1.ConfirmDamageResponse
+	(*ReportRequest)(nil),               // 60: squall.v1.ReportRequest
+	(*ReportResponse)(nil),              // 61: squall.v1.ReportResponse
+	(*RunReport)(nil),                   // 62: squall.v1.RunReport
+	(*PhaseReport)(nil),                 // 63: squall.v1.PhaseReport
+	(*StepReport)(nil),                  // 64: squall.v1.StepReport
+	(*LateArming)(nil),                  // 65: squall.v1.LateArming
+	(*Spread)(nil),                      // 66: squall.v1.Spread
+	(*ProbeReport)(nil),                 // 67: squall.v1.ProbeReport
+	(*ProposeRequest)(nil),              // 68: squall.v1.ProposeRequest
+	(*ProposeResponse)(nil),             // 69: squall.v1.ProposeResponse
+	(*ProposeLargeRequest)(nil),         // 70: squall.v1.ProposeLargeRequest
+	(*ProposeLargeResponse)(nil),        // 71: squall.v1.ProposeLargeResponse
+	(*ConfirmRequest)(nil),              // 72: squall.v1.ConfirmRequest
+	(*ConfirmResponse)(nil),             // 73: squall.v1.ConfirmResponse
+	(*PushRequest)(nil),                 // 74: squall.v1.PushRequest
+	(*PushResponse)(nil),                // 75: squall.v1.PushResponse
+	(*AlarmRequest)(nil),                // 76: squall.v1.AlarmRequest
+	(*AlarmResponse)(nil),               // 77: squall.v1.AlarmResponse
+	(*TryRequest)(nil),                  // 78: squall.v1.TryRequest
+	(*TryResponse)(nil),                 // 79: squall.v1.TryResponse
+	(*Tried)(nil),                       // 80: squall.v1.Tried
+	(*PutExperimentRequest)(nil),        // 81: squall.v1.PutExperimentRequest
+	(*PutExperimentResponse)(nil),       // 82: squall.v1.PutExperimentResponse
+	(*ListExperimentsRequest)(nil),      // 83: squall.v1.ListExperimentsRequest
+	(*ListExperimentsResponse)(nil),     // 84: squall.v1.ListExperimentsResponse
+	(*GetExperimentRequest)(nil),        // 85: squall.v1.GetExperimentRequest
+	(*GetExperimentResponse)(nil),       // 86: squall.v1.GetExperimentResponse
+	(*RemoveExperimentRequest)(nil),     // 87: squall.v1.RemoveExperimentRequest
+	(*RemoveExperimentResponse)(nil),    // 88: squall.v1.RemoveExperimentResponse
+	(*PutCalendarRequest)(nil),          // 89: squall.v1.PutCalendarRequest
+	(*PutCalendarResponse)(nil),         // 90: squall.v1.PutCalendarResponse
+	(*ListCalendarsRequest)(nil),        // 91: squall.v1.ListCalendarsRequest
+	(*ListCalendarsResponse)(nil),       // 92: squall.v1.ListCalendarsResponse
+	(*GetCalendarRequest)(nil),          // 93: squall.v1.GetCalendarRequest
+	(*GetCalendarResponse)(nil),         // 94: squall.v1.GetCalendarResponse
+	(*RemoveCalendarRequest)(nil),       // 95: squall.v1.RemoveCalendarRequest
+	(*RemoveCalendarResponse)(nil),      // 96: squall.v1.RemoveCalendarResponse
+	(*FetchArchivedRequest)(nil),        // 97: squall.v1.FetchArchivedRequest
+	(*FetchArchivedResponse)(nil),       // 98: squall.v1.FetchArchivedResponse
+	(*ListArchivedRequest)(nil),         // 99: squall.v1.ListArchivedRequest
+	(*ListArchivedResponse)(nil),        // 100: squall.v1.ListArchivedResponse
+	(*VerifyArchiveRequest)(nil),        // 101: squall.v1.VerifyArchiveRequest
+	(*VerifyArchiveResponse)(nil),       // 102: squall.v1.VerifyArchiveResponse
+	(*VerifyArchivedRequest)(nil),       // 103: squall.v1.VerifyArchivedRequest
+	(*VerifyArchivedResponse)(nil),      // 104: squall.v1.VerifyArchivedResponse
+	(*ArchiveCheck)(nil),                // 105: squall.v1.ArchiveCheck
+	(*ServerArchive)(nil),               // 106: squall.v1.ServerArchive
+	(*ArchiveFault)(nil),                // 107: squall.v1.ArchiveFault
+	(*ExportArchivedRequest)(nil),       // 108: squall.v1.ExportArchivedRequest
+	(*ExportArchivedResponse)(nil),      // 109: squall.v1.ExportArchivedResponse
+	(*PruneArchiveRequest)(nil),         // 110: squall.v1.PruneArchiveRequest
+	(*PruneArchiveResponse)(nil),        // 111: squall.v1.PruneArchiveResponse
+	(*WindowsRequest)(nil),              // 112: squall.v1.WindowsRequest
+	(*WindowsResponse)(nil),             // 113: squall.v1.WindowsResponse
+	(*HistoryRequest)(nil),              // 114: squall.v1.HistoryRequest
+	(*HistoryResponse)(nil),             // 115: squall.v1.HistoryResponse
+	(*HistoryEntry)(nil),                // 116: squall.v1.HistoryEntry
+	(*Deviation)(nil),                   // 117: squall.v1.Deviation
+	(*ListDueRequest)(nil),              // 118: squall.v1.ListDueRequest
+	(*ListDueResponse)(nil),             // 119: squall.v1.ListDueResponse
+	(*Due)(nil),                         // 120: squall.v1.Due
+	(*AcceptTimeRequest)(nil),           // 121: squall.v1.AcceptTimeRequest
+	(*AcceptTimeResponse)(nil),          // 122: squall.v1.AcceptTimeResponse
+	(*SetGuardRequest)(nil),             // 123: squall.v1.SetGuardRequest
+	(*SetGuardResponse)(nil),            // 124: squall.v1.SetGuardResponse
+	(*HinderedRun)(nil),                 // 125: squall.v1.HinderedRun
+	(*HinderedSchedule)(nil),            // 126: squall.v1.HinderedSchedule
+	(*RemoveGuardRequest)(nil),          // 127: squall.v1.RemoveGuardRequest
+	(*RemoveGuardResponse)(nil),         // 128: squall.v1.RemoveGuardResponse
+	(*ListGuardsRequest)(nil),           // 129: squall.v1.ListGuardsRequest
+	(*ListGuardsResponse)(nil),          // 130: squall.v1.ListGuardsResponse
+	(*ExplainGuardsRequest)(nil),        // 131: squall.v1.ExplainGuardsRequest
+	(*ExplainGuardsResponse)(nil),       // 132: squall.v1.ExplainGuardsResponse
+	(*ExceptGuardsRequest)(nil),         // 133: squall.v1.ExceptGuardsRequest
+	(*ExceptGuardsResponse)(nil),        // 134: squall.v1.ExceptGuardsResponse
+	(*ListGuardExceptionsRequest)(nil),  // 135: squall.v1.ListGuardExceptionsRequest
+	(*ListGuardExceptionsResponse)(nil), // 136: squall.v1.ListGuardExceptionsResponse
+	(*GuardList)(nil),                   // 137: squall.v1.GuardList
+	(*PutSinkRequest)(nil),              // 138: squall.v1.PutSinkRequest
+	(*PutSinkResponse)(nil),             // 139: squall.v1.PutSinkResponse
+	(*ListSinksRequest)(nil),            // 140: squall.v1.ListSinksRequest
+	(*ListSinksResponse)(nil),           // 141: squall.v1.ListSinksResponse
+	(*RemoveSinkRequest)(nil),           // 142: squall.v1.RemoveSinkRequest
+	(*RemoveSinkResponse)(nil),          // 143: squall.v1.RemoveSinkResponse
+	(*TestSinkRequest)(nil),             // 144: squall.v1.TestSinkRequest
+	(*TestSinkResponse)(nil),            // 145: squall.v1.TestSinkResponse
+	(*SinkTrial)(nil),                   // 146: squall.v1.SinkTrial
+	(*TrySinkRequest)(nil),              // 147: squall.v1.TrySinkRequest
+	(*TrySinkResponse)(nil),             // 148: squall.v1.TrySinkResponse
+	(*ListDeadNoticesRequest)(nil),      // 149: squall.v1.ListDeadNoticesRequest
+	(*ListDeadNoticesResponse)(nil),     // 150: squall.v1.ListDeadNoticesResponse
+	(*SinkDead)(nil),                    // 151: squall.v1.SinkDead
+	(*SettleDeadNoticesRequest)(nil),    // 152: squall.v1.SettleDeadNoticesRequest
+	(*SettleDeadNoticesResponse)(nil),   // 153: squall.v1.SettleDeadNoticesResponse
+	nil,                                 // 154: squall.v1.PlanRequest.AimEntry
+	nil,                                 // 155: squall.v1.RunRequest.AimEntry
+	nil,                                 // 156: squall.v1.PutScheduleRequest.AimEntry
+	nil,                                 // 157: squall.v1.StepReport.StandingEntry
+	nil,                                 // 158: squall.v1.PushRequest.OrdersEntry
+	nil,                                 // 159: squall.v1.ExplainGuardsRequest.AimEntry
+	(*Experiment)(nil),                  // 160: squall.v1.Experiment
+	(*Problem)(nil),                     // 161: squall.v1.Problem
+	(*Event)(nil),                       // 162: squall.v1.Event
+	(*HaltLatch)(nil),                   // 163: squall.v1.HaltLatch
+	(*RunSummary)(nil),                  // 164: squall.v1.RunSummary
+	(*AcceptedTime)(nil),                // 165: squall.v1.AcceptedTime
+	(*Damage)(nil),                      // 166: squall.v1.Damage
+	(*HostConflict)(nil),                // 167: squall.v1.HostConflict
+	(StepState)(0),                      // 168: squall.v1.StepState
+	(FindingKind)(0),                    // 169: squall.v1.FindingKind
+	(FindingState)(0),                   // 170: squall.v1.FindingState
+	(*Registered)(nil),                  // 171: squall.v1.Registered
+	(Verdict)(0),                        // 172: squall.v1.Verdict
+	(*AuditRecord)(nil),                 // 173: squall.v1.AuditRecord
+	(*Scheduled)(nil),                   // 174: squall.v1.Scheduled
+	(*Principal)(nil),                   // 175: squall.v1.Principal
+	(*OpenStep)(nil),                    // 176: squall.v1.OpenStep
+	(*Finding)(nil),                     // 177: squall.v1.Finding
+	(*Plan)(nil),                        // 178: squall.v1.Plan
+	(EndCause)(0),                       // 179: squall.v1.EndCause
+	(*PlannedPhase)(nil),                // 180: squall.v1.PlannedPhase
+	(*StepStatus)(nil),                  // 181: squall.v1.StepStatus
+	(*Command)(nil),                     // 182: squall.v1.Command
+	(*Outcome)(nil),                     // 183: squall.v1.Outcome
+	(*PlannedProbe)(nil),                // 184: squall.v1.PlannedProbe
+	(*ProbeTrial)(nil),                  // 185: squall.v1.ProbeTrial
+	(*Pin)(nil),                         // 186: squall.v1.Pin
+	(*KeptExperiment)(nil),              // 187: squall.v1.KeptExperiment
+	(*Calendar)(nil),                    // 188: squall.v1.Calendar
+	(*Archived)(nil),                    // 189: squall.v1.Archived
+	(*Window)(nil),                      // 190: squall.v1.Window
+	(*Guard)(nil),                       // 191: squall.v1.Guard
+	(*GuardOpinion)(nil),                // 192: squall.v1.GuardOpinion
+	(*GuardException)(nil),              // 193: squall.v1.GuardException
+	(*Sink)(nil),                        // 194: squall.v1.Sink
+	(*KeptSink)(nil),                    // 195: squall.v1.KeptSink
+	(*DeadNotice)(nil),                  // 196: squall.v1.DeadNotice
+	(*ZoneRole)(nil),                    // 197: squall.v1.ZoneRole
+	(*Order)(nil),                       // 198: squall.v1.Order
 }
 var file_squall_v1_control_proto_depIdxs = []int32{
-	159, // 0: squall.v1.PlanRequest.experiment:type_name -> squall.v1.Experiment
-	153, // 1: squall.v1.PlanRequest.aim:type_name -> squall.v1.PlanRequest.AimEntry
-	159, // 2: squall.v1.RunRequest.experiment:type_name -> squall.v1.Experiment
-	154, // 3: squall.v1.RunRequest.aim:type_name -> squall.v1.RunRequest.AimEntry
-	160, // 4: squall.v1.RunResponse.warnings:type_name -> squall.v1.Problem
-	160, // 5: squall.v1.RunResponse.refused:type_name -> squall.v1.Problem
-	161, // 6: squall.v1.WatchResponse.event:type_name -> squall.v1.Event
-	11,  // 7: squall.v1.HaltResponse.hosts:type_name -> squall.v1.HostClean
+	160, // 0: squall.v1.PlanRequest.experiment:type_name -> squall.v1.Experiment
+	154, // 1: squall.v1.PlanRequest.aim:type_name -> squall.v1.PlanRequest.AimEntry
+	160, // 2: squall.v1.RunRequest.experiment:type_name -> squall.v1.Experiment
+	155, // 3: squall.v1.RunRequest.aim:type_name -> squall.v1.RunRequest.AimEntry
+	161, // 4: squall.v1.RunResponse.warnings:type_name -> squall.v1.Problem
+	161, // 5: squall.v1.RunResponse.refused:type_name -> squall.v1.Problem
+	162, // 6: squall.v1.WatchResponse.event:type_name -> squall.v1.Event
+	12,  // 7: squall.v1.HaltResponse.hosts:type_name -> squall.v1.HostClean
 	0,   // 8: squall.v1.HostClean.standing:type_name -> squall.v1.Standing
-	11,  // 9: squall.v1.UndoResponse.hosts:type_name -> squall.v1.HostClean
-	162, // 10: squall.v1.Status.halt:type_name -> squall.v1.HaltLatch
-	163, // 11: squall.v1.Status.runs:type_name -> squall.v1.RunSummary
-	21,  // 12: squall.v1.Status.active:type_name -> squall.v1.ActiveStep
-	11,  // 13: squall.v1.Status.residue:type_name -> squall.v1.HostClean
-	20,  // 14: squall.v1.Status.servers:type_name -> squall.v1.ServerStatus
-	19,  // 15: squall.v1.Status.barred:type_name -> squall.v1.BarredHost
-	164, // 16: squall.v1.Status.accepted_time:type_name -> squall.v1.AcceptedTime
-	165, // 17: squall.v1.BarredHost.damage:type_name -> squall.v1.Damage
-	166, // 18: squall.v1.BarredHost.conflict:type_name -> squall.v1.HostConflict
-	167, // 19: squall.v1.ActiveStep.state:type_name -> squall.v1.StepState
+	12,  // 9: squall.v1.UndoResponse.hosts:type_name -> squall.v1.HostClean
+	163, // 10: squall.v1.Status.halt:type_name -> squall.v1.HaltLatch
+	164, // 11: squall.v1.Status.runs:type_name -> squall.v1.RunSummary
+	22,  // 12: squall.v1.Status.active:type_name -> squall.v1.ActiveStep
+	12,  // 13: squall.v1.Status.residue:type_name -> squall.v1.HostClean
+	21,  // 14: squall.v1.Status.servers:type_name -> squall.v1.ServerStatus
+	20,  // 15: squall.v1.Status.barred:type_name -> squall.v1.BarredHost
+	165, // 16: squall.v1.Status.accepted_time:type_name -> squall.v1.AcceptedTime
+	166, // 17: squall.v1.BarredHost.damage:type_name -> squall.v1.Damage
+	167, // 18: squall.v1.BarredHost.conflict:type_name -> squall.v1.HostConflict
+	168, // 19: squall.v1.ActiveStep.state:type_name -> squall.v1.StepState
 	0,   // 20: squall.v1.ActiveStep.standing:type_name -> squall.v1.Standing
-	163, // 21: squall.v1.LiveRun.run:type_name -> squall.v1.RunSummary
-	25,  // 22: squall.v1.LiveRun.hosts:type_name -> squall.v1.LiveHost
-	26,  // 23: squall.v1.LiveRun.faults:type_name -> squall.v1.LiveFault
-	27,  // 24: squall.v1.LiveRun.probes:type_name -> squall.v1.LiveProbe
-	28,  // 25: squall.v1.LiveRun.rules:type_name -> squall.v1.LiveRule
-	11,  // 26: squall.v1.LiveRun.residue:type_name -> squall.v1.HostClean
+	164, // 21: squall.v1.LiveRun.run:type_name -> squall.v1.RunSummary
+	26,  // 22: squall.v1.LiveRun.hosts:type_name -> squall.v1.LiveHost
+	27,  // 23: squall.v1.LiveRun.faults:type_name -> squall.v1.LiveFault
+	28,  // 24: squall.v1.LiveRun.probes:type_name -> squall.v1.LiveProbe
+	29,  // 25: squall.v1.LiveRun.rules:type_name -> squall.v1.LiveRule
+	12,  // 26: squall.v1.LiveRun.residue:type_name -> squall.v1.HostClean
 	1,   // 27: squall.v1.LiveHost.condition:type_name -> squall.v1.HostCondition
-	168, // 28: squall.v1.LiveRule.kind:type_name -> squall.v1.FindingKind
-	169, // 29: squall.v1.LiveRule.state:type_name -> squall.v1.FindingState
-	170, // 30: squall.v1.ListHostsResponse.hosts:type_name -> squall.v1.Registered
-	170, // 31: squall.v1.GetHostResponse.host:type_name -> squall.v1.Registered
-	35,  // 32: squall.v1.ListZonesResponse.zones:type_name -> squall.v1.Zone
-	171, // 33: squall.v1.ListRunsRequest.verdicts:type_name -> squall.v1.Verdict
-	163, // 34: squall.v1.ListRunsResponse.runs:type_name -> squall.v1.RunSummary
-	172, // 35: squall.v1.ListAuditRecordsResponse.audit:type_name -> squall.v1.AuditRecord
-	155, // 36: squall.v1.PutScheduleRequest.aim:type_name -> squall.v1.PutScheduleRequest.AimEntry
-	160, // 37: squall.v1.PutScheduleResponse.refused:type_name -> squall.v1.Problem
-	173, // 38: squall.v1.PutScheduleResponse.schedule:type_name -> squall.v1.Scheduled
-	160, // 39: squall.v1.PutScheduleResponse.warnings:type_name -> squall.v1.Problem
-	46,  // 40: squall.v1.PutScheduleResponse.next:type_name -> squall.v1.NextSlot
-	46,  // 41: squall.v1.NextSlotsResponse.slots:type_name -> squall.v1.NextSlot
-	160, // 42: squall.v1.NextSlotsResponse.refused:type_name -> squall.v1.Problem
-	173, // 43: squall.v1.ListSchedulesResponse.schedules:type_name -> squall.v1.Scheduled
-	174, // 44: squall.v1.PauseScheduleResponse.paused_by:type_name -> squall.v1.Principal
-	175, // 45: squall.v1.ForgetHostResponse.open:type_name -> squall.v1.OpenStep
-	165, // 46: squall.v1.ConfirmDamageResponse.damage:type_name -> squall.v1.Damage
-	163, // 47: squall.v1.RunReport.summary:type_name -> squall.v1.RunSummary
-	176, // 48: squall.v1.RunReport.findings:type_name -> squall.v1.Finding
-	62,  // 49: squall.v1.RunReport.phases:type_name -> squall.v1.PhaseReport
-	63,  // 50: squall.v1.RunReport.steps:type_name -> squall.v1.StepReport
-	66,  // 51: squall.v1.RunReport.probes:type_name -> squall.v1.ProbeReport
-	11,  // 52: squall.v1.RunReport.residue:type_name -> squall.v1.HostClean
-	161, // 53: squall.v1.RunReport.events:type_name -> squall.v1.Event
-	177, // 54: squall.v1.RunReport.plan:type_name -> squall.v1.Plan
-	178, // 55: squall.v1.RunReport.end_cause:type_name -> squall.v1.EndCause
-	179, // 56: squall.v1.PhaseReport.planned:type_name -> squall.v1.PlannedPhase
-	180, // 57: squall.v1.StepReport.hosts:type_name -> squall.v1.StepStatus
-	65,  // 58: squall.v1.StepReport.skew:type_name -> squall.v1.Spread
-	65,  // 59: squall.v1.StepReport.late:type_name -> squall.v1.Spread
-	156, // 60: squall.v1.StepReport.standing:type_name -> squall.v1.StepReport.StandingEntry
-	64,  // 61: squall.v1.StepReport.armed_late:type_name -> squall.v1.LateArming
-	181, // 62: squall.v1.ProposeRequest.command:type_name -> squall.v1.Command
-	182, // 63: squall.v1.ProposeResponse.outcome:type_name -> squall.v1.Outcome
-	182, // 64: squall.v1.ProposeLargeResponse.outcome:type_name -> squall.v1.Outcome
-	157, // 65: squall.v1.PushRequest.orders:type_name -> squall.v1.PushRequest.OrdersEntry
-	162, // 66: squall.v1.AlarmRequest.halt:type_name -> squall.v1.HaltLatch
-	183, // 67: squall.v1.TryRequest.probes:type_name -> squall.v1.PlannedProbe
-	184, // 68: squall.v1.Tried.probes:type_name -> squall.v1.ProbeTrial
-	160, // 69: squall.v1.PutExperimentResponse.refused:type_name -> squall.v1.Problem
-	185, // 70: squall.v1.PutExperimentResponse.kept:type_name -> squall.v1.Pin
-	186, // 71: squall.v1.ListExperimentsResponse.experiments:type_name -> squall.v1.KeptExperiment
-	187, // 72: squall.v1.ListCalendarsResponse.calendars:type_name -> squall.v1.Calendar
-	187, // 73: squall.v1.GetCalendarResponse.calendar:type_name -> squall.v1.Calendar
-	188, // 74: squall.v1.ListArchivedResponse.runs:type_name -> squall.v1.Archived
-	105, // 75: squall.v1.ArchiveCheck.servers:type_name -> squall.v1.ServerArchive
-	106, // 76: squall.v1.ServerArchive.faults:type_name -> squall.v1.ArchiveFault
-	189, // 77: squall.v1.WindowsResponse.windows:type_name -> squall.v1.Window
-	115, // 78: squall.v1.HistoryResponse.runs:type_name -> squall.v1.HistoryEntry
-	163, // 79: squall.v1.HistoryEntry.run:type_name -> squall.v1.RunSummary
-	116, // 80: squall.v1.HistoryEntry.deviations:type_name -> squall.v1.Deviation
-	2,   // 81: squall.v1.Deviation.kind:type_name -> squall.v1.DeviationKind
-	119, // 82: squall.v1.ListDueResponse.experiments:type_name -> squall.v1.Due
-	163, // 83: squall.v1.Due.last_run:type_name -> squall.v1.RunSummary
-	190, // 84: squall.v1.SetGuardRequest.guard:type_name -> squall.v1.Guard
-	160, // 85: squall.v1.SetGuardResponse.warnings:type_name -> squall.v1.Problem
-	124, // 86: squall.v1.SetGuardResponse.ended:type_name -> squall.v1.HinderedRun
-	125, // 87: squall.v1.SetGuardResponse.schedules:type_name -> squall.v1.HinderedSchedule
-	190, // 88: squall.v1.ListGuardsResponse.guards:type_name -> squall.v1.Guard
-	159, // 89: squall.v1.ExplainGuardsRequest.experiment:type_name -> squall.v1.Experiment
-	158, // 90: squall.v1.ExplainGuardsRequest.aim:type_name -> squall.v1.ExplainGuardsRequest.AimEntry
-	191, // 91: squall.v1.ExplainGuardsResponse.opinions:type_name -> squall.v1.GuardOpinion
-	160, // 92: squall.v1.ExplainGuardsResponse.problems:type_name -> squall.v1.Problem
-	192, // 93: squall.v1.ExceptGuardsResponse.exception:type_name -> squall.v1.GuardException
-	192, // 94: squall.v1.ListGuardExceptionsResponse.exceptions:type_name -> squall.v1.GuardException
-	190, // 95: squall.v1.GuardList.guards:type_name -> squall.v1.Guard
-	192, // 96: squall.v1.GuardList.exceptions:type_name -> squall.v1.GuardException
-	193, // 97: squall.v1.PutSinkRequest.sink:type_name -> squall.v1.Sink
-	193, // 98: squall.v1.PutSinkResponse.sink:type_name -> squall.v1.Sink
-	194, // 99: squall.v1.ListSinksResponse.sinks:type_name -> squall.v1.KeptSink
-	145, // 100: squall.v1.TestSinkResponse.trials:type_name -> squall.v1.SinkTrial
-	145, // 101: squall.v1.TrySinkResponse.trial:type_name -> squall.v1.SinkTrial
-	150, // 102: squall.v1.ListDeadNoticesResponse.dead:type_name -> squall.v1.SinkDead
-	195, // 103: squall.v1.SinkDead.dead:type_name -> squall.v1.DeadNotice
-	196, // 104: squall.v1.PlanRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
-	196, // 105: squall.v1.RunRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
-	196, // 106: squall.v1.PutScheduleRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
-	0,   // 107: squall.v1.StepReport.StandingEntry.value:type_name -> squall.v1.Standing
-	197, // 108: squall.v1.PushRequest.OrdersEntry.value:type_name -> squall.v1.Order
-	196, // 109: squall.v1.ExplainGuardsRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
-	3,   // 110: squall.v1.ControlService.Plan:input_type -> squall.v1.PlanRequest
-	5,   // 111: squall.v1.ControlService.Run:input_type -> squall.v1.RunRequest
-	7,   // 112: squall.v1.ControlService.Watch:input_type -> squall.v1.WatchRequest
-	9,   // 113: squall.v1.ControlService.Halt:input_type -> squall.v1.HaltRequest
-	12,  // 114: squall.v1.ControlService.Resume:input_type -> squall.v1.ResumeRequest
-	14,  // 115: squall.v1.ControlService.Undo:input_type -> squall.v1.UndoRequest
-	16,  // 116: squall.v1.ControlService.Status:input_type -> squall.v1.StatusRequest
-	22,  // 117: squall.v1.ControlService.Live:input_type -> squall.v1.LiveRequest
-	29,  // 118: squall.v1.ControlService.ListHosts:input_type -> squall.v1.ListHostsRequest
-	31,  // 119: squall.v1.ControlService.GetHost:input_type -> squall.v1.GetHostRequest
-	33,  // 120: squall.v1.ControlService.ListZones:input_type -> squall.v1.ListZonesRequest
-	36,  // 121: squall.v1.ControlService.ListRuns:input_type -> squall.v1.ListRunsRequest
-	38,  // 122: squall.v1.ControlService.GetRun:input_type -> squall.v1.GetRunRequest
-	40,  // 123: squall.v1.ControlService.ListAuditRecords:input_type -> squall.v1.ListAuditRecordsRequest
-	55,  // 124: squall.v1.ControlService.ForgetHost:input_type -> squall.v1.ForgetHostRequest
-	57,  // 125: squall.v1.ControlService.ConfirmDamage:input_type -> squall.v1.ConfirmDamageRequest
-	42,  // 126: squall.v1.ControlService.PutSchedule:input_type -> squall.v1.PutScheduleRequest
-	47,  // 127: squall.v1.ControlService.ListSchedules:input_type -> squall.v1.ListSchedulesRequest
-	49,  // 128: squall.v1.ControlService.GetSchedule:input_type -> squall.v1.GetScheduleRequest
-	44,  // 129: squall.v1.ControlService.NextSlots:input_type -> squall.v1.NextSlotsRequest
-	51,  // 130: squall.v1.ControlService.PauseSchedule:input_type -> squall.v1.PauseScheduleRequest
-	53,  // 131: squall.v1.ControlService.RemoveSchedule:input_type -> squall.v1.RemoveScheduleRequest
-	80,  // 132: squall.v1.ControlService.PutExperiment:input_type -> squall.v1.PutExperimentRequest
-	82,  // 133: squall.v1.ControlService.ListExperiments:input_type -> squall.v1.ListExperimentsRequest
-	84,  // 134: squall.v1.ControlService.GetExperiment:input_type -> squall.v1.GetExperimentRequest
-	86,  // 135: squall.v1.ControlService.RemoveExperiment:input_type -> squall.v1.RemoveExperimentRequest
-	88,  // 136: squall.v1.ControlService.PutCalendar:input_type -> squall.v1.PutCalendarRequest
-	90,  // 137: squall.v1.ControlService.ListCalendars:input_type -> squall.v1.ListCalendarsRequest
-	92,  // 138: squall.v1.ControlService.GetCalendar:input_type -> squall.v1.GetCalendarRequest
-	94,  // 139: squall.v1.ControlService.RemoveCalendar:input_type -> squall.v1.RemoveCalendarRequest
-	98,  // 140: squall.v1.ControlService.ListArchived:input_type -> squall.v1.ListArchivedRequest
-	100, // 141: squall.v1.ControlService.VerifyArchive:input_type -> squall.v1.VerifyArchiveRequest
-	107, // 142: squall.v1.ControlService.ExportArchived:input_type -> squall.v1.ExportArchivedRequest
-	109, // 143: squall.v1.ControlService.PruneArchive:input_type -> squall.v1.PruneArchiveRequest
-	59,  // 144: squall.v1.ControlService.Report:input_type -> squall.v1.ReportRequest
-	111, // 145: squall.v1.ControlService.Windows:input_type -> squall.v1.WindowsRequest
-	113, // 146: squall.v1.ControlService.History:input_type -> squall.v1.HistoryRequest
-	117, // 147: squall.v1.ControlService.ListDue:input_type -> squall.v1.ListDueRequest
-	120, // 148: squall.v1.ControlService.AcceptTime:input_type -> squall.v1.AcceptTimeRequest
-	122, // 149: squall.v1.ControlService.SetGuard:input_type -> squall.v1.SetGuardRequest
-	126, // 150: squall.v1.ControlService.RemoveGuard:input_type -> squall.v1.RemoveGuardRequest
-	128, // 151: squall.v1.ControlService.ListGuards:input_type -> squall.v1.ListGuardsRequest
-	130, // 152: squall.v1.ControlService.ExplainGuards:input_type -> squall.v1.ExplainGuardsRequest
-	132, // 153: squall.v1.ControlService.ExceptGuards:input_type -> squall.v1.ExceptGuardsRequest
-	134, // 154: squall.v1.ControlService.ListGuardExceptions:input_type -> squall.v1.ListGuardExceptionsRequest
-	137, // 155: squall.v1.ControlService.PutSink:input_type -> squall.v1.PutSinkRequest
-	139, // 156: squall.v1.ControlService.ListSinks:input_type -> squall.v1.ListSinksRequest
-	141, // 157: squall.v1.ControlService.RemoveSink:input_type -> squall.v1.RemoveSinkRequest
-	143, // 158: squall.v1.ControlService.TestSink:input_type -> squall.v1.TestSinkRequest
-	148, // 159: squall.v1.ControlService.ListDeadNotices:input_type -> squall.v1.ListDeadNoticesRequest
-	151, // 160: squall.v1.ControlService.SettleDeadNotices:input_type -> squall.v1.SettleDeadNoticesRequest
-	67,  // 161: squall.v1.PeerService.Propose:input_type -> squall.v1.ProposeRequest
-	69,  // 162: squall.v1.PeerService.ProposeLarge:input_type -> squall.v1.ProposeLargeRequest
-	71,  // 163: squall.v1.PeerService.Confirm:input_type -> squall.v1.ConfirmRequest
-	73,  // 164: squall.v1.PeerService.Push:input_type -> squall.v1.PushRequest
-	75,  // 165: squall.v1.PeerService.Alarm:input_type -> squall.v1.AlarmRequest
-	77,  // 166: squall.v1.PeerService.Try:input_type -> squall.v1.TryRequest
-	96,  // 167: squall.v1.PeerService.FetchArchived:input_type -> squall.v1.FetchArchivedRequest
-	102, // 168: squall.v1.PeerService.VerifyArchived:input_type -> squall.v1.VerifyArchivedRequest
-	146, // 169: squall.v1.PeerService.TrySink:input_type -> squall.v1.TrySinkRequest
-	4,   // 170: squall.v1.ControlService.Plan:output_type -> squall.v1.PlanResponse
-	6,   // 171: squall.v1.ControlService.Run:output_type -> squall.v1.RunResponse
-	8,   // 172: squall.v1.ControlService.Watch:output_type -> squall.v1.WatchResponse
-	10,  // 173: squall.v1.ControlService.Halt:output_type -> squall.v1.HaltResponse
-	13,  // 174: squall.v1.ControlService.Resume:output_type -> squall.v1.ResumeResponse
-	15,  // 175: squall.v1.ControlService.Undo:output_type -> squall.v1.UndoResponse
-	17,  // 176: squall.v1.ControlService.Status:output_type -> squall.v1.StatusResponse
-	23,  // 177: squall.v1.ControlService.Live:output_type -> squall.v1.LiveResponse
-	30,  // 178: squall.v1.ControlService.ListHosts:output_type -> squall.v1.ListHostsResponse
-	32,  // 179: squall.v1.ControlService.GetHost:output_type -> squall.v1.GetHostResponse
-	34,  // 180: squall.v1.ControlService.ListZones:output_type -> squall.v1.ListZonesResponse
-	37,  // 181: squall.v1.ControlService.ListRuns:output_type -> squall.v1.ListRunsResponse
-	39,  // 182: squall.v1.ControlService.GetRun:output_type -> squall.v1.GetRunResponse
-	41,  // 183: squall.v1.ControlService.ListAuditRecords:output_type -> squall.v1.ListAuditRecordsResponse
-	56,  // 184: squall.v1.ControlService.ForgetHost:output_type -> squall.v1.ForgetHostResponse
-	58,  // 185: squall.v1.ControlService.ConfirmDamage:output_type -> squall.v1.ConfirmDamageResponse
-	43,  // 186: squall.v1.ControlService.PutSchedule:output_type -> squall.v1.PutScheduleResponse
-	48,  // 187: squall.v1.ControlService.ListSchedules:output_type -> squall.v1.ListSchedulesResponse
-	50,  // 188: squall.v1.ControlService.GetSchedule:output_type -> squall.v1.GetScheduleResponse
-	45,  // 189: squall.v1.ControlService.NextSlots:output_type -> squall.v1.NextSlotsResponse
-	52,  // 190: squall.v1.ControlService.PauseSchedule:output_type -> squall.v1.PauseScheduleResponse
-	54,  // 191: squall.v1.ControlService.RemoveSchedule:output_type -> squall.v1.RemoveScheduleResponse
-	81,  // 192: squall.v1.ControlService.PutExperiment:output_type -> squall.v1.PutExperimentResponse
-	83,  // 193: squall.v1.ControlService.ListExperiments:output_type -> squall.v1.ListExperimentsResponse
-	85,  // 194: squall.v1.ControlService.GetExperiment:output_type -> squall.v1.GetExperimentResponse
-	87,  // 195: squall.v1.ControlService.RemoveExperiment:output_type -> squall.v1.RemoveExperimentResponse
-	89,  // 196: squall.v1.ControlService.PutCalendar:output_type -> squall.v1.PutCalendarResponse
-	91,  // 197: squall.v1.ControlService.ListCalendars:output_type -> squall.v1.ListCalendarsResponse
-	93,  // 198: squall.v1.ControlService.GetCalendar:output_type -> squall.v1.GetCalendarResponse
-	95,  // 199: squall.v1.ControlService.RemoveCalendar:output_type -> squall.v1.RemoveCalendarResponse
-	99,  // 200: squall.v1.ControlService.ListArchived:output_type -> squall.v1.ListArchivedResponse
-	101, // 201: squall.v1.ControlService.VerifyArchive:output_type -> squall.v1.VerifyArchiveResponse
-	108, // 202: squall.v1.ControlService.ExportArchived:output_type -> squall.v1.ExportArchivedResponse
-	110, // 203: squall.v1.ControlService.PruneArchive:output_type -> squall.v1.PruneArchiveResponse
-	60,  // 204: squall.v1.ControlService.Report:output_type -> squall.v1.ReportResponse
-	112, // 205: squall.v1.ControlService.Windows:output_type -> squall.v1.WindowsResponse
-	114, // 206: squall.v1.ControlService.History:output_type -> squall.v1.HistoryResponse
-	118, // 207: squall.v1.ControlService.ListDue:output_type -> squall.v1.ListDueResponse
-	121, // 208: squall.v1.ControlService.AcceptTime:output_type -> squall.v1.AcceptTimeResponse
-	123, // 209: squall.v1.ControlService.SetGuard:output_type -> squall.v1.SetGuardResponse
-	127, // 210: squall.v1.ControlService.RemoveGuard:output_type -> squall.v1.RemoveGuardResponse
-	129, // 211: squall.v1.ControlService.ListGuards:output_type -> squall.v1.ListGuardsResponse
-	131, // 212: squall.v1.ControlService.ExplainGuards:output_type -> squall.v1.ExplainGuardsResponse
-	133, // 213: squall.v1.ControlService.ExceptGuards:output_type -> squall.v1.ExceptGuardsResponse
-	135, // 214: squall.v1.ControlService.ListGuardExceptions:output_type -> squall.v1.ListGuardExceptionsResponse
-	138, // 215: squall.v1.ControlService.PutSink:output_type -> squall.v1.PutSinkResponse
-	140, // 216: squall.v1.ControlService.ListSinks:output_type -> squall.v1.ListSinksResponse
-	142, // 217: squall.v1.ControlService.RemoveSink:output_type -> squall.v1.RemoveSinkResponse
-	144, // 218: squall.v1.ControlService.TestSink:output_type -> squall.v1.TestSinkResponse
-	149, // 219: squall.v1.ControlService.ListDeadNotices:output_type -> squall.v1.ListDeadNoticesResponse
-	152, // 220: squall.v1.ControlService.SettleDeadNotices:output_type -> squall.v1.SettleDeadNoticesResponse
-	68,  // 221: squall.v1.PeerService.Propose:output_type -> squall.v1.ProposeResponse
-	70,  // 222: squall.v1.PeerService.ProposeLarge:output_type -> squall.v1.ProposeLargeResponse
-	72,  // 223: squall.v1.PeerService.Confirm:output_type -> squall.v1.ConfirmResponse
-	74,  // 224: squall.v1.PeerService.Push:output_type -> squall.v1.PushResponse
-	76,  // 225: squall.v1.PeerService.Alarm:output_type -> squall.v1.AlarmResponse
-	78,  // 226: squall.v1.PeerService.Try:output_type -> squall.v1.TryResponse
-	97,  // 227: squall.v1.PeerService.FetchArchived:output_type -> squall.v1.FetchArchivedResponse
-	103, // 228: squall.v1.PeerService.VerifyArchived:output_type -> squall.v1.VerifyArchivedResponse
-	147, // 229: squall.v1.PeerService.TrySink:output_type -> squall.v1.TrySinkResponse
-	170, // [170:230] is the sub-list for method output_type
-	110, // [110:170] is the sub-list for method input_type
-	110, // [110:110] is the sub-list for extension type_name
-	110, // [110:110] is the sub-list for extension extendee
-	0,   // [0:110] is the sub-list for field type_name
+	169, // 28: squall.v1.LiveRule.kind:type_name -> squall.v1.FindingKind
+	170, // 29: squall.v1.LiveRule.state:type_name -> squall.v1.FindingState
+	171, // 30: squall.v1.ListHostsResponse.hosts:type_name -> squall.v1.Registered
+	171, // 31: squall.v1.GetHostResponse.host:type_name -> squall.v1.Registered
+	36,  // 32: squall.v1.ListZonesResponse.zones:type_name -> squall.v1.Zone
+	172, // 33: squall.v1.ListRunsRequest.verdicts:type_name -> squall.v1.Verdict
+	164, // 34: squall.v1.ListRunsResponse.runs:type_name -> squall.v1.RunSummary
+	173, // 35: squall.v1.ListAuditRecordsResponse.audit:type_name -> squall.v1.AuditRecord
+	156, // 36: squall.v1.PutScheduleRequest.aim:type_name -> squall.v1.PutScheduleRequest.AimEntry
+	161, // 37: squall.v1.PutScheduleResponse.refused:type_name -> squall.v1.Problem
+	174, // 38: squall.v1.PutScheduleResponse.schedule:type_name -> squall.v1.Scheduled
+	161, // 39: squall.v1.PutScheduleResponse.warnings:type_name -> squall.v1.Problem
+	47,  // 40: squall.v1.PutScheduleResponse.next:type_name -> squall.v1.NextSlot
+	47,  // 41: squall.v1.NextSlotsResponse.slots:type_name -> squall.v1.NextSlot
+	161, // 42: squall.v1.NextSlotsResponse.refused:type_name -> squall.v1.Problem
+	174, // 43: squall.v1.ListSchedulesResponse.schedules:type_name -> squall.v1.Scheduled
+	175, // 44: squall.v1.PauseScheduleResponse.paused_by:type_name -> squall.v1.Principal
+	176, // 45: squall.v1.ForgetHostResponse.open:type_name -> squall.v1.OpenStep
+	166, // 46: squall.v1.ConfirmDamageResponse.damage:type_name -> squall.v1.Damage
+	164, // 47: squall.v1.RunReport.summary:type_name -> squall.v1.RunSummary
+	177, // 48: squall.v1.RunReport.findings:type_name -> squall.v1.Finding
+	63,  // 49: squall.v1.RunReport.phases:type_name -> squall.v1.PhaseReport
+	64,  // 50: squall.v1.RunReport.steps:type_name -> squall.v1.StepReport
+	67,  // 51: squall.v1.RunReport.probes:type_name -> squall.v1.ProbeReport
+	12,  // 52: squall.v1.RunReport.residue:type_name -> squall.v1.HostClean
+	162, // 53: squall.v1.RunReport.events:type_name -> squall.v1.Event
+	178, // 54: squall.v1.RunReport.plan:type_name -> squall.v1.Plan
+	179, // 55: squall.v1.RunReport.end_cause:type_name -> squall.v1.EndCause
+	180, // 56: squall.v1.PhaseReport.planned:type_name -> squall.v1.PlannedPhase
+	181, // 57: squall.v1.StepReport.hosts:type_name -> squall.v1.StepStatus
+	66,  // 58: squall.v1.StepReport.skew:type_name -> squall.v1.Spread
+	66,  // 59: squall.v1.StepReport.late:type_name -> squall.v1.Spread
+	157, // 60: squall.v1.StepReport.standing:type_name -> squall.v1.StepReport.StandingEntry
+	65,  // 61: squall.v1.StepReport.armed_late:type_name -> squall.v1.LateArming
+	182, // 62: squall.v1.ProposeRequest.command:type_name -> squall.v1.Command
+	183, // 63: squall.v1.ProposeResponse.outcome:type_name -> squall.v1.Outcome
+	183, // 64: squall.v1.ProposeLargeResponse.outcome:type_name -> squall.v1.Outcome
+	158, // 65: squall.v1.PushRequest.orders:type_name -> squall.v1.PushRequest.OrdersEntry
+	163, // 66: squall.v1.AlarmRequest.halt:type_name -> squall.v1.HaltLatch
+	184, // 67: squall.v1.TryRequest.probes:type_name -> squall.v1.PlannedProbe
+	185, // 68: squall.v1.Tried.probes:type_name -> squall.v1.ProbeTrial
+	161, // 69: squall.v1.PutExperimentResponse.refused:type_name -> squall.v1.Problem
+	186, // 70: squall.v1.PutExperimentResponse.kept:type_name -> squall.v1.Pin
+	187, // 71: squall.v1.ListExperimentsResponse.experiments:type_name -> squall.v1.KeptExperiment
+	188, // 72: squall.v1.ListCalendarsResponse.calendars:type_name -> squall.v1.Calendar
+	188, // 73: squall.v1.GetCalendarResponse.calendar:type_name -> squall.v1.Calendar
+	2,   // 74: squall.v1.FetchArchivedRequest.part:type_name -> squall.v1.ArchivedPart
+	189, // 75: squall.v1.ListArchivedResponse.runs:type_name -> squall.v1.Archived
+	106, // 76: squall.v1.ArchiveCheck.servers:type_name -> squall.v1.ServerArchive
+	107, // 77: squall.v1.ServerArchive.faults:type_name -> squall.v1.ArchiveFault
+	190, // 78: squall.v1.WindowsResponse.windows:type_name -> squall.v1.Window
+	116, // 79: squall.v1.HistoryResponse.runs:type_name -> squall.v1.HistoryEntry
+	164, // 80: squall.v1.HistoryEntry.run:type_name -> squall.v1.RunSummary
+	117, // 81: squall.v1.HistoryEntry.deviations:type_name -> squall.v1.Deviation
+	3,   // 82: squall.v1.Deviation.kind:type_name -> squall.v1.DeviationKind
+	120, // 83: squall.v1.ListDueResponse.experiments:type_name -> squall.v1.Due
+	164, // 84: squall.v1.Due.last_run:type_name -> squall.v1.RunSummary
+	191, // 85: squall.v1.SetGuardRequest.guard:type_name -> squall.v1.Guard
+	161, // 86: squall.v1.SetGuardResponse.warnings:type_name -> squall.v1.Problem
+	125, // 87: squall.v1.SetGuardResponse.ended:type_name -> squall.v1.HinderedRun
+	126, // 88: squall.v1.SetGuardResponse.schedules:type_name -> squall.v1.HinderedSchedule
+	191, // 89: squall.v1.ListGuardsResponse.guards:type_name -> squall.v1.Guard
+	160, // 90: squall.v1.ExplainGuardsRequest.experiment:type_name -> squall.v1.Experiment
+	159, // 91: squall.v1.ExplainGuardsRequest.aim:type_name -> squall.v1.ExplainGuardsRequest.AimEntry
+	192, // 92: squall.v1.ExplainGuardsResponse.opinions:type_name -> squall.v1.GuardOpinion
+	161, // 93: squall.v1.ExplainGuardsResponse.problems:type_name -> squall.v1.Problem
+	193, // 94: squall.v1.ExceptGuardsResponse.exception:type_name -> squall.v1.GuardException
+	193, // 95: squall.v1.ListGuardExceptionsResponse.exceptions:type_name -> squall.v1.GuardException
+	191, // 96: squall.v1.GuardList.guards:type_name -> squall.v1.Guard
+	193, // 97: squall.v1.GuardList.exceptions:type_name -> squall.v1.GuardException
+	194, // 98: squall.v1.PutSinkRequest.sink:type_name -> squall.v1.Sink
+	194, // 99: squall.v1.PutSinkResponse.sink:type_name -> squall.v1.Sink
+	195, // 100: squall.v1.ListSinksResponse.sinks:type_name -> squall.v1.KeptSink
+	146, // 101: squall.v1.TestSinkResponse.trials:type_name -> squall.v1.SinkTrial
+	146, // 102: squall.v1.TrySinkResponse.trial:type_name -> squall.v1.SinkTrial
+	151, // 103: squall.v1.ListDeadNoticesResponse.dead:type_name -> squall.v1.SinkDead
+	196, // 104: squall.v1.SinkDead.dead:type_name -> squall.v1.DeadNotice
+	197, // 105: squall.v1.PlanRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	197, // 106: squall.v1.RunRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	197, // 107: squall.v1.PutScheduleRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	0,   // 108: squall.v1.StepReport.StandingEntry.value:type_name -> squall.v1.Standing
+	198, // 109: squall.v1.PushRequest.OrdersEntry.value:type_name -> squall.v1.Order
+	197, // 110: squall.v1.ExplainGuardsRequest.AimEntry.value:type_name -> squall.v1.ZoneRole
+	4,   // 111: squall.v1.ControlService.Plan:input_type -> squall.v1.PlanRequest
+	6,   // 112: squall.v1.ControlService.Run:input_type -> squall.v1.RunRequest
+	8,   // 113: squall.v1.ControlService.Watch:input_type -> squall.v1.WatchRequest
+	10,  // 114: squall.v1.ControlService.Halt:input_type -> squall.v1.HaltRequest
+	13,  // 115: squall.v1.ControlService.Resume:input_type -> squall.v1.ResumeRequest
+	15,  // 116: squall.v1.ControlService.Undo:input_type -> squall.v1.UndoRequest
+	17,  // 117: squall.v1.ControlService.Status:input_type -> squall.v1.StatusRequest
+	23,  // 118: squall.v1.ControlService.Live:input_type -> squall.v1.LiveRequest
+	30,  // 119: squall.v1.ControlService.ListHosts:input_type -> squall.v1.ListHostsRequest
+	32,  // 120: squall.v1.ControlService.GetHost:input_type -> squall.v1.GetHostRequest
+	34,  // 121: squall.v1.ControlService.ListZones:input_type -> squall.v1.ListZonesRequest
+	37,  // 122: squall.v1.ControlService.ListRuns:input_type -> squall.v1.ListRunsRequest
+	39,  // 123: squall.v1.ControlService.GetRun:input_type -> squall.v1.GetRunRequest
+	41,  // 124: squall.v1.ControlService.ListAuditRecords:input_type -> squall.v1.ListAuditRecordsRequest
+	56,  // 125: squall.v1.ControlService.ForgetHost:input_type -> squall.v1.ForgetHostRequest
+	58,  // 126: squall.v1.ControlService.ConfirmDamage:input_type -> squall.v1.ConfirmDamageRequest
+	43,  // 127: squall.v1.ControlService.PutSchedule:input_type -> squall.v1.PutScheduleRequest
+	48,  // 128: squall.v1.ControlService.ListSchedules:input_type -> squall.v1.ListSchedulesRequest
+	50,  // 129: squall.v1.ControlService.GetSchedule:input_type -> squall.v1.GetScheduleRequest
+	45,  // 130: squall.v1.ControlService.NextSlots:input_type -> squall.v1.NextSlotsRequest
+	52,  // 131: squall.v1.ControlService.PauseSchedule:input_type -> squall.v1.PauseScheduleRequest
+	54,  // 132: squall.v1.ControlService.RemoveSchedule:input_type -> squall.v1.RemoveScheduleRequest
+	81,  // 133: squall.v1.ControlService.PutExperiment:input_type -> squall.v1.PutExperimentRequest
+	83,  // 134: squall.v1.ControlService.ListExperiments:input_type -> squall.v1.ListExperimentsRequest
+	85,  // 135: squall.v1.ControlService.GetExperiment:input_type -> squall.v1.GetExperimentRequest
+	87,  // 136: squall.v1.ControlService.RemoveExperiment:input_type -> squall.v1.RemoveExperimentRequest
+	89,  // 137: squall.v1.ControlService.PutCalendar:input_type -> squall.v1.PutCalendarRequest
+	91,  // 138: squall.v1.ControlService.ListCalendars:input_type -> squall.v1.ListCalendarsRequest
+	93,  // 139: squall.v1.ControlService.GetCalendar:input_type -> squall.v1.GetCalendarRequest
+	95,  // 140: squall.v1.ControlService.RemoveCalendar:input_type -> squall.v1.RemoveCalendarRequest
+	99,  // 141: squall.v1.ControlService.ListArchived:input_type -> squall.v1.ListArchivedRequest
+	101, // 142: squall.v1.ControlService.VerifyArchive:input_type -> squall.v1.VerifyArchiveRequest
+	108, // 143: squall.v1.ControlService.ExportArchived:input_type -> squall.v1.ExportArchivedRequest
+	110, // 144: squall.v1.ControlService.PruneArchive:input_type -> squall.v1.PruneArchiveRequest
+	60,  // 145: squall.v1.ControlService.Report:input_type -> squall.v1.ReportRequest
+	112, // 146: squall.v1.ControlService.Windows:input_type -> squall.v1.WindowsRequest
+	114, // 147: squall.v1.ControlService.History:input_type -> squall.v1.HistoryRequest
+	118, // 148: squall.v1.ControlService.ListDue:input_type -> squall.v1.ListDueRequest
+	121, // 149: squall.v1.ControlService.AcceptTime:input_type -> squall.v1.AcceptTimeRequest
+	123, // 150: squall.v1.ControlService.SetGuard:input_type -> squall.v1.SetGuardRequest
+	127, // 151: squall.v1.ControlService.RemoveGuard:input_type -> squall.v1.RemoveGuardRequest
+	129, // 152: squall.v1.ControlService.ListGuards:input_type -> squall.v1.ListGuardsRequest
+	131, // 153: squall.v1.ControlService.ExplainGuards:input_type -> squall.v1.ExplainGuardsRequest
+	133, // 154: squall.v1.ControlService.ExceptGuards:input_type -> squall.v1.ExceptGuardsRequest
+	135, // 155: squall.v1.ControlService.ListGuardExceptions:input_type -> squall.v1.ListGuardExceptionsRequest
+	138, // 156: squall.v1.ControlService.PutSink:input_type -> squall.v1.PutSinkRequest
+	140, // 157: squall.v1.ControlService.ListSinks:input_type -> squall.v1.ListSinksRequest
+	142, // 158: squall.v1.ControlService.RemoveSink:input_type -> squall.v1.RemoveSinkRequest
+	144, // 159: squall.v1.ControlService.TestSink:input_type -> squall.v1.TestSinkRequest
+	149, // 160: squall.v1.ControlService.ListDeadNotices:input_type -> squall.v1.ListDeadNoticesRequest
+	152, // 161: squall.v1.ControlService.SettleDeadNotices:input_type -> squall.v1.SettleDeadNoticesRequest
+	68,  // 162: squall.v1.PeerService.Propose:input_type -> squall.v1.ProposeRequest
+	70,  // 163: squall.v1.PeerService.ProposeLarge:input_type -> squall.v1.ProposeLargeRequest
+	72,  // 164: squall.v1.PeerService.Confirm:input_type -> squall.v1.ConfirmRequest
+	74,  // 165: squall.v1.PeerService.Push:input_type -> squall.v1.PushRequest
+	76,  // 166: squall.v1.PeerService.Alarm:input_type -> squall.v1.AlarmRequest
+	78,  // 167: squall.v1.PeerService.Try:input_type -> squall.v1.TryRequest
+	97,  // 168: squall.v1.PeerService.FetchArchived:input_type -> squall.v1.FetchArchivedRequest
+	103, // 169: squall.v1.PeerService.VerifyArchived:input_type -> squall.v1.VerifyArchivedRequest
+	147, // 170: squall.v1.PeerService.TrySink:input_type -> squall.v1.TrySinkRequest
+	5,   // 171: squall.v1.ControlService.Plan:output_type -> squall.v1.PlanResponse
+	7,   // 172: squall.v1.ControlService.Run:output_type -> squall.v1.RunResponse
+	9,   // 173: squall.v1.ControlService.Watch:output_type -> squall.v1.WatchResponse
+	11,  // 174: squall.v1.ControlService.Halt:output_type -> squall.v1.HaltResponse
+	14,  // 175: squall.v1.ControlService.Resume:output_type -> squall.v1.ResumeResponse
+	16,  // 176: squall.v1.ControlService.Undo:output_type -> squall.v1.UndoResponse
+	18,  // 177: squall.v1.ControlService.Status:output_type -> squall.v1.StatusResponse
+	24,  // 178: squall.v1.ControlService.Live:output_type -> squall.v1.LiveResponse
+	31,  // 179: squall.v1.ControlService.ListHosts:output_type -> squall.v1.ListHostsResponse
+	33,  // 180: squall.v1.ControlService.GetHost:output_type -> squall.v1.GetHostResponse
+	35,  // 181: squall.v1.ControlService.ListZones:output_type -> squall.v1.ListZonesResponse
+	38,  // 182: squall.v1.ControlService.ListRuns:output_type -> squall.v1.ListRunsResponse
+	40,  // 183: squall.v1.ControlService.GetRun:output_type -> squall.v1.GetRunResponse
+	42,  // 184: squall.v1.ControlService.ListAuditRecords:output_type -> squall.v1.ListAuditRecordsResponse
+	57,  // 185: squall.v1.ControlService.ForgetHost:output_type -> squall.v1.ForgetHostResponse
+	59,  // 186: squall.v1.ControlService.ConfirmDamage:output_type -> squall.v1.ConfirmDamageResponse
+	44,  // 187: squall.v1.ControlService.PutSchedule:output_type -> squall.v1.PutScheduleResponse
+	49,  // 188: squall.v1.ControlService.ListSchedules:output_type -> squall.v1.ListSchedulesResponse
+	51,  // 189: squall.v1.ControlService.GetSchedule:output_type -> squall.v1.GetScheduleResponse
+	46,  // 190: squall.v1.ControlService.NextSlots:output_type -> squall.v1.NextSlotsResponse
+	53,  // 191: squall.v1.ControlService.PauseSchedule:output_type -> squall.v1.PauseScheduleResponse
+	55,  // 192: squall.v1.ControlService.RemoveSchedule:output_type -> squall.v1.RemoveScheduleResponse
+	82,  // 193: squall.v1.ControlService.PutExperiment:output_type -> squall.v1.PutExperimentResponse
+	84,  // 194: squall.v1.ControlService.ListExperiments:output_type -> squall.v1.ListExperimentsResponse
+	86,  // 195: squall.v1.ControlService.GetExperiment:output_type -> squall.v1.GetExperimentResponse
+	88,  // 196: squall.v1.ControlService.RemoveExperiment:output_type -> squall.v1.RemoveExperimentResponse
+	90,  // 197: squall.v1.ControlService.PutCalendar:output_type -> squall.v1.PutCalendarResponse
+	92,  // 198: squall.v1.ControlService.ListCalendars:output_type -> squall.v1.ListCalendarsResponse
+	94,  // 199: squall.v1.ControlService.GetCalendar:output_type -> squall.v1.GetCalendarResponse
+	96,  // 200: squall.v1.ControlService.RemoveCalendar:output_type -> squall.v1.RemoveCalendarResponse
+	100, // 201: squall.v1.ControlService.ListArchived:output_type -> squall.v1.ListArchivedResponse
+	102, // 202: squall.v1.ControlService.VerifyArchive:output_type -> squall.v1.VerifyArchiveResponse
+	109, // 203: squall.v1.ControlService.ExportArchived:output_type -> squall.v1.ExportArchivedResponse
+	111, // 204: squall.v1.ControlService.PruneArchive:output_type -> squall.v1.PruneArchiveResponse
+	61,  // 205: squall.v1.ControlService.Report:output_type -> squall.v1.ReportResponse
+	113, // 206: squall.v1.ControlService.Windows:output_type -> squall.v1.WindowsResponse
+	115, // 207: squall.v1.ControlService.History:output_type -> squall.v1.HistoryResponse
+	119, // 208: squall.v1.ControlService.ListDue:output_type -> squall.v1.ListDueResponse
+	122, // 209: squall.v1.ControlService.AcceptTime:output_type -> squall.v1.AcceptTimeResponse
+	124, // 210: squall.v1.ControlService.SetGuard:output_type -> squall.v1.SetGuardResponse
+	128, // 211: squall.v1.ControlService.RemoveGuard:output_type -> squall.v1.RemoveGuardResponse
+	130, // 212: squall.v1.ControlService.ListGuards:output_type -> squall.v1.ListGuardsResponse
+	132, // 213: squall.v1.ControlService.ExplainGuards:output_type -> squall.v1.ExplainGuardsResponse
+	134, // 214: squall.v1.ControlService.ExceptGuards:output_type -> squall.v1.ExceptGuardsResponse
+	136, // 215: squall.v1.ControlService.ListGuardExceptions:output_type -> squall.v1.ListGuardExceptionsResponse
+	139, // 216: squall.v1.ControlService.PutSink:output_type -> squall.v1.PutSinkResponse
+	141, // 217: squall.v1.ControlService.ListSinks:output_type -> squall.v1.ListSinksResponse
+	143, // 218: squall.v1.ControlService.RemoveSink:output_type -> squall.v1.RemoveSinkResponse
+	145, // 219: squall.v1.ControlService.TestSink:output_type -> squall.v1.TestSinkResponse
+	150, // 220: squall.v1.ControlService.ListDeadNotices:output_type -> squall.v1.ListDeadNoticesResponse
+	153, // 221: squall.v1.ControlService.SettleDeadNotices:output_type -> squall.v1.SettleDeadNoticesResponse
+	69,  // 222: squall.v1.PeerService.Propose:output_type -> squall.v1.ProposeResponse
+	71,  // 223: squall.v1.PeerService.ProposeLarge:output_type -> squall.v1.ProposeLargeResponse
+	73,  // 224: squall.v1.PeerService.Confirm:output_type -> squall.v1.ConfirmResponse
+	75,  // 225: squall.v1.PeerService.Push:output_type -> squall.v1.PushResponse
+	77,  // 226: squall.v1.PeerService.Alarm:output_type -> squall.v1.AlarmResponse
+	79,  // 227: squall.v1.PeerService.Try:output_type -> squall.v1.TryResponse
+	98,  // 228: squall.v1.PeerService.FetchArchived:output_type -> squall.v1.FetchArchivedResponse
+	104, // 229: squall.v1.PeerService.VerifyArchived:output_type -> squall.v1.VerifyArchivedResponse
+	148, // 230: squall.v1.PeerService.TrySink:output_type -> squall.v1.TrySinkResponse
+	171, // [171:231] is the sub-list for method output_type
+	111, // [111:171] is the sub-list for method input_type
+	111, // [111:111] is the sub-list for extension type_name
+	111, // [111:111] is the sub-list for extension extendee
+	0,   // [0:111] is the sub-list for field type_name
 }
 
 func init() { file_squall_v1_control_proto_init() }
@@ -10665,7 +10733,7 @@ func file_squall_v1_control_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_squall_v1_control_proto_rawDesc), len(file_squall_v1_control_proto_rawDesc)),
-			NumEnums:      3,
+			NumEnums:      4,
 			NumMessages:   156,
 			NumExtensions: 0,
 			NumServices:   2,
