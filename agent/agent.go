@@ -83,12 +83,41 @@ func (p *Process) Supervise(ctx context.Context) error {
 	if len(p.Servers) == 0 {
 		s.Lease = StandaloneLease
 	}
-	err = s.Run(ctx)
-	if p.left == nil && p.mirror() != "" {
-		// Everything is on disk, and whoever removes that may begin afresh.
-		err = errors.Join(err, os.Remove(p.mirror()))
+	return errors.Join(s.Run(ctx), p.dropMirror())
+}
+
+// dropMirror removes the mirror once everything is on disk: whoever removes that
+// may begin afresh.
+func (p *Process) dropMirror() error {
+	if p.left != nil || p.mirror() == "" {
+		return nil
 	}
-	return err
+	return os.Remove(p.mirror())
+}
+
+// Undo reverts what the journal holds open, where no agent runs: at boot, or when
+// one is to be removed. Of an agent that does run, the error is a *host.Locked.
+// Every other error is what is still changed, or may be.
+func (p *Process) Undo(ctx context.Context) error {
+	if !p.known() {
+		return nil
+	}
+	if err := p.settle(); err != nil {
+		return err
+	}
+	lock, err := host.LockFile(filepath.Join(p.Run, "agent.lock"))
+	if err != nil {
+		return fmt.Errorf("undo what is in %s: %w", p.State, err)
+	}
+	defer lock.Close()
+	p.left = p.revert(ctx, pb.RevertCause_REVERT_CAUSE_CRASH)
+	return errors.Join(p.left, p.dropMirror())
+}
+
+// known says that an agent has kept its journal here, or that one can't look.
+func (p *Process) known() bool {
+	_, err := os.Stat(p.journal())
+	return !errors.Is(err, os.ErrNotExist)
 }
 
 // Work is the worker's life.

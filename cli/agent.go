@@ -57,6 +57,7 @@ func newAgentCmd(a *app) *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd, a, (*agent.Process).Supervise) },
 	}
+	cmd.AddCommand(newAgentUndoCmd(a))
 	return c.register(cmd)
 }
 
@@ -69,6 +70,16 @@ func newAgentWorkerCmd(a *app) *cobra.Command {
 }
 
 func (c *agentCmd) register(cmd *cobra.Command) *cobra.Command {
+	c.registerPlaces(cmd)
+	flags := cmd.Flags()
+	flags.StringVar(&c.bundle, "bundle", "", "folder of the agent's certificate bundle")
+	flags.BoolVar(&c.standalone, "standalone", false, "take faults from the socket alone, without servers")
+	return cmd
+}
+
+// registerPlaces adds the flags that say where an agent keeps what, which are the
+// same for whoever undoes what it has left.
+func (c *agentCmd) registerPlaces(cmd *cobra.Command) {
 	// A person's settings are not the agent's.
 	cmd.PersistentPreRunE = func(*cobra.Command, []string) error { return nil }
 	flags := cmd.Flags()
@@ -77,10 +88,7 @@ func (c *agentCmd) register(cmd *cobra.Command) *cobra.Command {
 	flags.StringVar(&c.runFolder, "run", "", "folder in memory for locks and the journal's mirror (default one of its own in /run/squall)")
 	flags.StringVar(&c.logs, "logs", "", "folder for what workloads print (default logs in --state)")
 	flags.StringVar(&c.socket, "socket", defaultSocket, "path of this host's own socket")
-	flags.StringVar(&c.bundle, "bundle", "", "folder of the agent's certificate bundle")
 	flags.StringVar(&c.cgroup, "cgroup", "", "cgroup for workloads without one, relative to the v2 mount (default the agent's own)")
-	flags.BoolVar(&c.standalone, "standalone", false, "take faults from the socket alone, without servers")
-	return cmd
 }
 
 // run lives one of the agent's two lives until a signal ends it.
@@ -125,25 +133,37 @@ func (c *agentCmd) process() (*agent.Process, error) {
 	if c.standalone == (c.bundle != "") {
 		return nil, usagef("give --bundle, or --standalone for a host without servers")
 	}
-	if c.config == "" {
-		return nil, usagef("give --config, the file with this host's config")
-	}
-	source, err := os.ReadFile(c.config)
+	config, err := c.hostConfig()
 	if err != nil {
-		return nil, usage(fmt.Errorf("read host config: %w", err))
-	}
-	config, problems := experiments.DecodeHostConfig(c.config, source)
-	if err := problems.Err(); err != nil {
 		return nil, usage(err)
 	}
-	p := &agent.Process{
-		Config: config, State: c.state, Run: c.runFolder, Logs: c.logs, Socket: c.socket, Cgroup: c.cgroup, Worker: c.workerArgs(),
-		Version: readBuildInfo().Version, Log: c.log,
-	}
+	p := c.at(config)
+	p.Worker = c.workerArgs()
 	if !c.standalone {
 		err = c.connect(p)
 	}
 	return p, err
+}
+
+// at is an agent with its places.
+func (c *agentCmd) at(config *pb.HostConfig) *agent.Process {
+	return &agent.Process{
+		Config: config, State: c.state, Run: c.runFolder, Logs: c.logs, Socket: c.socket, Cgroup: c.cgroup,
+		Version: readBuildInfo().Version, Log: c.log,
+	}
+}
+
+// hostConfig reads what the host's owner says of it.
+func (c *agentCmd) hostConfig() (*pb.HostConfig, error) {
+	if c.config == "" {
+		return nil, errors.New("give --config, the file with this host's config")
+	}
+	source, err := os.ReadFile(c.config)
+	if err != nil {
+		return nil, fmt.Errorf("read host config: %w", err)
+	}
+	config, problems := experiments.DecodeHostConfig(c.config, source)
+	return config, problems.Err()
 }
 
 // workerArgs are the supervisor's own, for the other process.
