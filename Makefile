@@ -17,7 +17,7 @@ RACE := ./agent ./agent/process ./agent/session ./agent/step ./agent/undo ./serv
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build bin/squall
 	$(GO) build -trimpath -o bin/squall ./cli
@@ -77,7 +77,14 @@ rules: ## try the alert rules in docs with promtool (Debian: prometheus)
 	elif [ "$${CI:-}" = true ]; then echo "promtool is not installed (Debian: prometheus)"; exit 1; \
 	else echo "SKIPPED: promtool is not installed (Debian: prometheus), the alert rules were not tried"; fi
 
-check: lint rules ## lint, try the alert rules, compare generated code and BPF objects when their inputs changed
+packages: ## the deb, its SBOM and checksums, in bin/packages
+	.packaging/build bin/packages
+
+packages-check: ## build the package twice, compare, and follow docs/deploy.md with it (root)
+	.packaging/check
+	$(GO) test -count=1 -v -timeout=20m -run='^TestDeploy$$' ./cli/e2e -deploy.packages=$(CURDIR)/bin/packages
+
+check: lint rules packages-check ## lint, try the alert rules and the package, compare generated code and BPF objects when their inputs changed
 	test -z "$$($(GEN) gofumpt -l agent cli experiments proto server | grep -v '\.pb\.go$$')"
 	$(GO) mod tidy -diff
 	.tools/generated check
@@ -85,4 +92,4 @@ check: lint rules ## lint, try the alert rules, compare generated code and BPF o
 clean: ## remove what was built
 	rm -rf bin
 
-.PHONY: help build demo test vet unit race sim sweep bench fuzz cover proto bpf lint rules fmt check clean
+.PHONY: help build demo test vet unit race sim sweep bench fuzz cover proto bpf lint rules packages packages-check fmt check clean

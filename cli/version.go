@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"runtime"
@@ -8,6 +9,10 @@ import (
 
 	"github.com/spf13/cobra"
 )
+
+// packaged and packagedFrom are the version and the revision of a package, which
+// its build sets; a build from a checkout has them from Go itself.
+var packaged, packagedFrom string
 
 // buildInfo says which build this is.
 type buildInfo struct {
@@ -32,12 +37,12 @@ func newVersionCmd(a *app) *cobra.Command {
 }
 
 func readBuildInfo() buildInfo {
-	info := buildInfo{Version: "devel", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+	info := buildInfo{Version: cmp.Or(packaged, "devel"), Revision: packagedFrom, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	build, ok := debug.ReadBuildInfo()
 	if !ok {
 		return info
 	}
-	if v := build.Main.Version; v != "" && v != "(devel)" {
+	if v := build.Main.Version; packaged == "" && v != "" && v != "(devel)" {
 		info.Version = v
 	}
 	for _, s := range build.Settings {
