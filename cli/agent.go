@@ -57,7 +57,9 @@ func newAgentCmd(a *app) *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd, a, (*agent.Process).Supervise) },
 	}
-	cmd.AddCommand(newAgentUndoCmd(a))
+	if a.asks(cmd.Name()) {
+		cmd.AddCommand(newAgentUndoCmd(a))
+	}
 	return c.register(cmd)
 }
 

@@ -35,10 +35,13 @@ func onlyGroups(c *cobra.Command) {
 // in the list of commands either way.
 func (a *app) addAsked(group *cobra.Command, commands func() []*cobra.Command) {
 	onlyGroups(group)
-	if len(a.args) == 0 || slices.Contains(a.args, group.Name()) {
+	if a.asks(group.Name()) {
 		group.AddCommand(commands()...)
 	}
 }
+
+// asks says that the command line may ask for what is below a command.
+func (a *app) asks(name string) bool { return len(a.args) == 0 || slices.Contains(a.args, name) }
 
 // groupOnly asks for the help of a group before anything of it runs.
 func groupOnly(c *cobra.Command, args []string) error {
