@@ -29,6 +29,7 @@ type serverOptions struct {
 	listen      string
 	socket      string
 	metrics     string
+	archive     archiveSpec
 	wan         bool
 }
 
@@ -50,6 +51,9 @@ func newServerCmd(a *app) *cobra.Command {
 	f.StringVar(&o.listen, "listen", "", "host:port to listen on, where it is not the one in the bundle")
 	f.StringVar(&o.socket, "socket", "", "path of a Unix socket to listen on as well")
 	f.StringVar(&o.metrics, "metrics-listen", "", "host:port for /metrics, /healthz and /readyz, or off; the port two after the server's own on loopback where neither this nor the setting metrics.listen says another")
+	if len(a.args) == 0 || slices.Contains(a.args, c.Name()) {
+		o.archive.register(f)
+	}
 	f.BoolVar(&o.wan, "wan", false, "servers are far apart: notice a dead leader after 1 s instead of 0.3 s")
 	for _, name := range []string{"bundle", "dir"} {
 		_ = c.MarkFlagRequired(name) // fails only for a flag that is not there
@@ -64,6 +68,7 @@ func (a *app) runServer(ctx context.Context, o *serverOptions) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	o.metrics = cmp.Or(o.metrics, a.settings.Metrics.Listen)
+	o.archive = o.archive.or(a.settings.Archive)
 	cfg, err := o.config()
 	if err != nil {
 		return err
@@ -90,6 +95,9 @@ func (o *serverOptions) config() (cfg control.Config, err error) {
 		}
 	}()
 	cfg = control.Config{Dir: o.dir, Timing: consensus.LAN()}
+	if cfg.Archive, err = o.archive.limits(); err != nil {
+		return cfg, usage(fmt.Errorf("--archive-%w", err))
+	}
 	if o.wan {
 		cfg.Timing = consensus.WAN()
 	}

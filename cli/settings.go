@@ -37,6 +37,8 @@ type settings struct {
 	Wait time.Duration `mapstructure:"wait"`
 	// Metrics are of a server.
 	Metrics metricsSpec `mapstructure:"metrics"`
+	// Archive is what a server keeps of finished runs.
+	Archive archiveSpec `mapstructure:"archive"`
 	// Notify is of a server.
 	Notify notifySpec `mapstructure:"notify"`
 }
@@ -51,6 +53,16 @@ type notifySpec struct {
 type metricsSpec struct {
 	// Listen is host:port, or off; empty is beside the server's own address, on loopback.
 	Listen string `mapstructure:"listen"`
+}
+
+// archiveSpec are the limits of a server's archive, each as text, or off.
+type archiveSpec struct {
+	// Age is how long a run is kept after its end, such as 800d.
+	Age string `mapstructure:"age"`
+	// Runs is how many are kept.
+	Runs string `mapstructure:"runs"`
+	// Size is how much they may take on the disk, such as 20GiB.
+	Size string `mapstructure:"size"`
 }
 
 // contextSpec is a control plane: its servers' addresses (host:port, or
@@ -78,6 +90,9 @@ var settingTable = []setting{
 	{"undo_after", "5s", "how long Ctrl-C in run waits for an answer before it undoes the run"},
 	{"wait", "15s", "how long halt and undo wait for hosts to show that they are clean"},
 	{"metrics.listen", "", "where a server tells /metrics, /healthz and /readyz: host:port, or off; empty is the port two after its own, on loopback"},
+	{"archive.age", "800d", "how long a server keeps a finished run: days, or off for no limit"},
+	{"archive.runs", "10000", "how many finished runs a server keeps, the newest: 1 to 10000"},
+	{"archive.size", "20GiB", "how much finished runs may take on a server's disk, or off for no limit"},
 	{"notify.secrets", "", "folder of a server's secrets for sinks, a file for each; a variable SQUALL_SECRET_NAME stands for a file that is not there"},
 }
 
@@ -157,13 +172,15 @@ func settingError(v *viper.Viper, err error) error {
 	return fmt.Errorf("settings: %w\n  fix: squall config explain KEY shows where a value stands", err)
 }
 
-// keysOf are the keys below a key: of metrics, or of a context.
+// keysOf are the keys below a key: of metrics, the archive, or a context.
 func keysOf(parent string) []string {
 	switch parent {
 	case "metrics":
 		return []string{"listen"}
 	case "notify":
 		return []string{"secrets"}
+	case "archive":
+		return []string{"age", "runs", "size"}
 	}
 	return []string{"server", "bundle"}
 }
@@ -211,6 +228,9 @@ func (s *settings) validate() error {
 	}
 	if err := checkMetricsListen(s.Metrics.Listen); err != nil {
 		return fmt.Errorf("setting metrics.listen: %w", err)
+	}
+	if _, err := s.Archive.limits(); err != nil {
+		return fmt.Errorf("setting archive.%w", err)
 	}
 	if dir := s.Notify.Secrets; dir != "" && !filepath.IsAbs(dir) {
 		return fmt.Errorf("setting notify.secrets: %q is no whole path\n  fix: write it as /etc/squall/secrets", dir)
