@@ -92,16 +92,13 @@ func few(names []string) string {
 // bareSchedules are the schedules without the calendars that they name, which
 // are kept by themselves.
 func (v *View) bareSchedules() map[string]*pb.Scheduled {
-	if len(v.calendars) == 0 {
-		return v.schedules
-	}
-	bare := make(map[string]*pb.Scheduled, len(v.schedules))
-	for name, s := range v.schedules {
+	bare := v.schedules.asMap()
+	for name, s := range bare {
 		if len(s.GetCalendars()) > 0 {
 			s = shallow(s)
 			s.Calendars = nil
+			bare[name] = s
 		}
-		bare[name] = s
 	}
 	return bare
 }
@@ -124,8 +121,8 @@ func (v *View) restoreKept(s *pb.State) error {
 			return fmt.Errorf("sink %q: its name is %q", name, k.GetSink().GetName())
 		}
 	}
-	v.experiments, v.calendars, v.schedules = s.GetExperiments(), s.GetCalendars(), s.GetSchedules()
-	for name, kept := range v.schedules {
+	v.experiments, v.calendars = s.GetExperiments(), s.GetCalendars()
+	for name, kept := range s.GetSchedules() {
 		if kept.GetName() != name {
 			return fmt.Errorf("schedule %q: its name is %q", name, kept.GetName())
 		}
@@ -137,5 +134,6 @@ func (v *View) restoreKept(s *pb.State) error {
 			kept.Calendars = calendars
 		}
 	}
+	v.schedules = tableOf(s.GetSchedules())
 	return nil
 }

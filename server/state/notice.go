@@ -229,7 +229,7 @@ func (t *change) tellMissed(c *pb.PassSlot) {
 	if c.GetOutcome() == pb.SlotOutcome_SLOT_OUTCOME_SKIPPED {
 		return
 	}
-	s, slot := t.schedules[c.GetSlot().GetSchedule()], c.GetSlot()
+	s, slot := t.Schedule(c.GetSlot().GetSchedule()), c.GetSlot()
 	what := "slot " + slot.GetSlot()
 	if c.GetCount() > 1 {
 		what = fmt.Sprintf("%d slots from %s to %s", c.GetCount(), c.GetFrom(), slot.GetSlot())

@@ -2,8 +2,8 @@ package state
 
 import (
 	"cmp"
-	"maps"
 	"slices"
+	"strings"
 
 	pb "squall/proto/squall/v1"
 )
@@ -14,25 +14,27 @@ const maxSchedules = 1000
 // Schedules are all schedules by name.
 func (v *View) Schedules() []*pb.Scheduled {
 	var all []*pb.Scheduled
-	for _, name := range slices.Sorted(maps.Keys(v.schedules)) {
-		all = append(all, v.schedules[name])
+	for _, s := range v.schedules.all() {
+		all = append(all, s)
 	}
+	slices.SortFunc(all, func(a, b *pb.Scheduled) int { return strings.Compare(a.GetName(), b.GetName()) })
 	return all
 }
 
 // Schedule is a schedule by its name, nil when it is not known.
-func (v *View) Schedule(name string) *pb.Scheduled { return v.schedules[name] }
+func (v *View) Schedule(name string) *pb.Scheduled { return v.schedules.get(name) }
 
-// SameSchedules tells whether no schedule is another one in two views.
+// SameSchedules tells whether no schedule was put, changed or removed between two
+// views.
 func (v *View) SameSchedules(other *View) bool {
-	return maps.Equal(v.schedules, other.schedules) // of pointers to what never changes
+	return v.schedules == other.schedules // each change gives another table
 }
 
 // putSchedule takes a schedule up, or puts it into another one's place, which goes
 // on: no slot that was dealt with under its name is dealt with again, its runs
 // stay counted, and a pause stays until somebody lets it go on.
 func (t *change) putSchedule(c *pb.PutSchedule) *pb.Problem {
-	known, zone := t.schedules[c.GetName()], c.GetExperiment().GetSchedule().GetTimezone()
+	known, zone := t.schedules.get(c.GetName()), c.GetExperiment().GetSchedule().GetTimezone()
 	switch {
 	case !GoodName(c.GetName()):
 		return refuse(pb.Refusal_REFUSAL_INVALID, "choose a short one of plain letters", "the schedule's name %q can't be one", c.GetName())
@@ -40,7 +42,7 @@ func (t *change) putSchedule(c *pb.PutSchedule) *pb.Problem {
 		return refuse(pb.Refusal_REFUSAL_INVALID, "give the experiment a `schedule`", "the experiment says nowhere when it begins")
 	case known != nil && c.GetFresh():
 		return refuse(pb.Refusal_REFUSAL_INVALID, "choose another name with --name, or take its place with --replace", "there is a schedule %q already, kept by %s", c.GetName(), known.GetBy().GetName())
-	case known == nil && len(t.schedules) >= maxSchedules:
+	case known == nil && t.schedules.size >= maxSchedules:
 		return refuse(pb.Refusal_REFUSAL_GUARDRAIL, "remove one with: squall schedule remove NAME", "%d schedules are kept, the most that may be", maxSchedules)
 	}
 	calendars, missing := t.CalendarsOf(c.GetExperiment().GetSchedule())
@@ -57,25 +59,24 @@ func (t *change) putSchedule(c *pb.PutSchedule) *pb.Problem {
 	if known.GetExperiment().GetSchedule().GetTimezone() == zone {
 		s.Watermark = max(s.GetWatermark(), known.GetWatermark())
 	}
-	own(t, &t.schedules)
-	t.schedules[c.GetName()] = s
+	t.schedules = t.schedules.with(c.GetName(), s)
 	return nil
 }
 
 func (t *change) removeSchedule(c *pb.RemoveSchedule) *pb.Problem {
-	if t.schedules[c.GetName()] == nil {
+	if t.Schedule(c.GetName()) == nil {
 		return noSchedule(c.GetName())
 	}
-	own(t, &t.schedules)
-	delete(t.schedules, c.GetName())
+	t.schedules = t.schedules.without(c.GetName())
 	return nil
 }
 
 func (t *change) pauseSchedule(c *pb.PauseSchedule) *pb.Problem {
-	if t.schedules[c.GetName()] == nil {
+	known := t.Schedule(c.GetName())
+	if known == nil {
 		return noSchedule(c.GetName())
 	}
-	if c.GetPaused() && t.schedules[c.GetName()].GetPausedBy() != nil {
+	if c.GetPaused() && known.GetPausedBy() != nil {
 		return nil // by whom it was
 	}
 	s := t.editSchedule(c.GetName())
@@ -88,9 +89,8 @@ func (t *change) pauseSchedule(c *pb.PauseSchedule) *pb.Problem {
 
 // editSchedule is a schedule that may be changed.
 func (t *change) editSchedule(name string) *pb.Scheduled {
-	own(t, &t.schedules)
-	s := shallow(t.schedules[name])
-	t.schedules[name] = s
+	s := shallow(t.Schedule(name))
+	t.schedules = t.schedules.with(name, s)
 	return s
 }
 

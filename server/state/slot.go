@@ -46,7 +46,7 @@ func (t *change) holdSlot(c *pb.HoldSlot) *pb.Problem {
 // dealt with: names of slots are in the order of time. Another try is let in
 // where it is waited for.
 func (t *change) dealt(slot *pb.SlotRef) *pb.Problem {
-	s := t.schedules[slot.GetSchedule()]
+	s := t.Schedule(slot.GetSchedule())
 	switch waits := s.GetRetry().GetSlot(); {
 	case s == nil:
 		return noSchedule(slot.GetSchedule())
@@ -107,7 +107,7 @@ func triedAgain(r, became *pb.SlotRecord) {
 // at its slot, and at the schedule, which may try again or pause.
 func (t *change) closeSlot(r *pb.Run, skipped string) {
 	slot := r.GetSlot()
-	known := t.schedules[slot.GetSchedule()]
+	known := t.Schedule(slot.GetSchedule())
 	if known == nil || r.GetAdmittedIndex() <= known.GetAddedIndex() {
 		return // the schedule that it began in is gone
 	}

@@ -25,7 +25,7 @@ type View struct {
 	guardrails   *pb.Guardrails
 	guards       map[string]*pb.Guard
 	exceptions   map[string]*pb.GuardException // by digest
-	schedules    map[string]*pb.Scheduled
+	schedules    table[*pb.Scheduled]
 	restored     int64 // cluster time of the newest restore
 	experiments  map[string]*pb.KeptExperiment
 	calendars    map[string]*pb.Calendar
