@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"go.yaml.in/yaml/v3"
 	"google.golang.org/protobuf/proto"
@@ -82,12 +83,27 @@ func fillable(md protoreflect.MessageDescriptor) bool {
 	return true
 }
 
-// setDefault reads the default's text as a file would be read. A text that is
-// no value is a mistake in the proto, which a test finds.
+// defaults are messages with nothing but the default of one field in them, by that
+// field: each is read when it is first asked. A server plans a run for each slot of
+// its schedules, and reading the same texts again took a sixth of that.
+var defaults sync.Map
+
+// setDefault sets a field that is left out to its default.
 func setDefault(m protoreflect.Message, fd protoreflect.FieldDescriptor, text string) {
+	one, known := defaults.Load(fd)
+	if !known {
+		one, _ = defaults.LoadOrStore(fd, readDefault(m.New(), fd, text))
+	}
+	proto.Merge(m.Interface(), one.(proto.Message))
+}
+
+// readDefault reads the default's text as a file would be read. A text that is
+// no value is a mistake in the proto, which a test finds.
+func readDefault(m protoreflect.Message, fd protoreflect.FieldDescriptor, text string) proto.Message {
 	if problems := setText(m, fd, where{path: spell.Key(fd)}, text); len(problems) > 0 {
 		panic(fmt.Sprintf("default of %s: %v", fd.FullName(), problems))
 	}
+	return m.Interface()
 }
 
 // setText reads the text of one value into a field; for a section, keys and values without braces.
