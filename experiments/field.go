@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -219,19 +218,19 @@ var plainWords = pattern.Lazy(`^[A-Za-z]+(\|[A-Za-z]+)+$`)
 // checkText holds a string against the field's pattern. Empty text would read
 // as a field that was left out, so it is legal only inside lists and maps.
 func checkText(fd protoreflect.FieldDescriptor, text string) error {
-	pattern := spell.Option[string](fd, pb.E_Pattern)
+	form := spell.Option[string](fd, pb.E_Pattern)
 	inMap := fd.ContainingMessage().IsMapEntry()
 	expression := spell.Option[bool](fd, pb.E_Expression)
 	if strings.TrimSpace(text) == "" && (expression || text == "" && !fd.IsList() && !inMap) {
 		return quantity.Mistakef("write a text, or leave the key out", "the text is empty")
 	}
-	if pattern == "" || regexp.MustCompile(`^(?:`+pattern+`)$`).MatchString(text) {
+	if form == "" || pattern.Whole(form).MatchString(text) {
 		return checkLegible(fd, text)
 	}
-	if plainWords().MatchString(pattern) {
-		return quantity.Mistakef(withNear(text, strings.Split(pattern, "|")), "%s is not known here", quoted(text))
+	if plainWords().MatchString(form) {
+		return quantity.Mistakef(withNear(text, strings.Split(form, "|")), "%s is not known here", quoted(text))
 	}
-	fix := "write text of the form " + pattern
+	fix := "write text of the form " + form
 	if example := spell.Option[string](fd, pb.E_Example); example != "" {
 		fix += ", such as " + example
 	}
