@@ -89,6 +89,7 @@ func (p *processes) elections() int {
 // processes are three servers of their own.
 type processes struct {
 	t       testing.TB
+	ca      *pki.Authority
 	binary  string
 	dir     string
 	servers []pki.Server
@@ -110,6 +111,7 @@ func startProcesses(t testing.TB, disk func(dir string)) *processes {
 	if err != nil {
 		t.Fatal(err)
 	}
+	p.ca = ca
 	for _, id := range []string{"a", "b", "c"} {
 		p.servers = append(p.servers, pki.Server{ID: id, Address: freePair(t)})
 	}

@@ -62,6 +62,14 @@ var sources = []source{
 	{"../../server/conduct", "^BenchmarkCrowd$", "1x", []gathered{
 		{"64 runs at once, 30 hosts each: a decision's lateness", "BenchmarkCrowd", "ms", map[statistic]string{median: "median-ms", most: "max-ms"}, "alone-median-ms", most, 100, 1, false, "one run alone"},
 	}},
+	{"../../server/conduct", "^BenchmarkYear$", "1x", []gathered{
+		{"1,000 schedules over a year, 1,000 and more deaths", "BenchmarkYear", "s", map[statistic]string{median: "s"}, "calendars-s", median, 60, 1, false, "their calendars alone"},
+		{"the same, processor time", "BenchmarkYear", "s", map[statistic]string{median: "processor-s"}, "calendars-s", median, noTarget, 1, false, "their calendars alone"},
+	}},
+	{"../../server", "^BenchmarkSlots$", "1x", []gathered{
+		slots("slot to admission, three servers, 45 slots: late", "", p99, 250),
+		slots("the same, the leader killed 20 ms before, 5 slots", "kill-", most, 2000),
+	}},
 	{"../../experiments/judge", "^BenchmarkVerdict$", "200x", []gathered{
 		{"verdict after 1 h, 30 hosts, 10 probes, over 60 s", "BenchmarkVerdict", "ms", map[statistic]string{median: "µs-verdict", p99: "µs-verdict-p99"}, "µs-young-verdict", median, 2, 1e-3, false, "after a minute"},
 		{"one more second of the same run", "BenchmarkVerdict", "ms", map[statistic]string{median: "µs-second", p99: "µs-second-p99"}, "µs-young-second", median, 2, 1e-3, false, "after a minute"},
@@ -84,6 +92,11 @@ func late(name, which string, judged statistic, limit float64) gathered {
 
 func traffic(name, which string) gathered {
 	return gathered{name, "BenchmarkOtherTraffic/" + which, "%", quartiles, "", median, 95, 1, true, "interleaved pairs"}
+}
+
+func slots(name, which string, judged statistic, limit float64) gathered {
+	metrics := map[statistic]string{median: which + "median-ms", p99: which + "p99-ms", most: which + "max-ms"}
+	return gathered{name, "BenchmarkSlots", "ms", metrics, "commit-ms", judged, limit, 1, false, "a commit"}
 }
 
 // BenchmarkOthers gathers the figures of other packages.

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
 
 	pb "squall/proto/squall/v1"
@@ -48,7 +49,7 @@ func (a *agenda) Pop() any {
 }
 
 // newYear has so many schedules of all kinds.
-func newYear(t *testing.T, schedules int) *year {
+func newYear(t testing.TB, schedules int) *year {
 	y := &year{
 		ledger: newLedger(t, "2026-01-01T00:00:00Z"), rng: rand.New(rand.NewPCG(3, 4)),
 		next: map[string]time.Time{}, begun: map[string]int{}, passed: map[string]int{},
@@ -217,7 +218,38 @@ func (y *year) comesUp(kept []byte) {
 // The servers come up anew behind a clock that is fast by 90 minutes, cluster time
 // is in doubt for a day, nobody leads for a week, and a snapshot is restored that
 // is two days old. Each slot begins one run, try by try, or is on record.
-func TestEverySlotOnceInAYear(t *testing.T) {
+func TestEverySlotOnceInAYear(t *testing.T) { passYear(t) }
+
+// BenchmarkYear is how long that takes. The baseline is the calendars alone: going
+// through the same slots.
+func BenchmarkYear(b *testing.B) {
+	for b.Loop() {
+		began, used := time.Now(), processorTime(b)
+		y := passYear(b)
+		passed, spent := time.Now(), processorTime(b)-used
+		for _, s := range y.m.View().Schedules() {
+			for slot := range pageOf(s).calendar.Since(y.now.AddDate(-1, 0, 0)) {
+				if slot.Start.After(y.now) {
+					break
+				}
+			}
+		}
+		b.ReportMetric(passed.Sub(began).Seconds(), "s")
+		b.ReportMetric(spent.Seconds(), "processor-s")
+		b.ReportMetric(time.Since(passed).Seconds(), "calendars-s")
+	}
+}
+
+// processorTime is what this process has used so far.
+func processorTime(t testing.TB) time.Duration {
+	var used unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &used); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
+}
+
+func passYear(t testing.TB) *year {
 	y := newYear(t, 1000)
 	begin := y.now
 	month := func(n int) time.Time { return begin.AddDate(0, n, 3) }
@@ -239,6 +271,7 @@ func TestEverySlotOnceInAYear(t *testing.T) {
 	y.apply(&pb.Command{Id: "restore", Kind: &pb.Command_RaiseEpoch{RaiseEpoch: &pb.RaiseEpoch{}}})
 	y.until(begin.AddDate(1, 0, 0))
 	y.check(begin)
+	return y
 }
 
 // check holds the account against the calendars.
