@@ -57,12 +57,17 @@ func (l *limiter) opinions(all []*pb.GuardOpinion) {
 // it has still to do; nil for none. Others count with what they hold at this
 // moment, but for those that were let past the guard.
 func GuardBreach(run string, w World) *pb.GuardOpinion {
-	d := &docket{w: w, own: w.active(run), goesOn: true}
+	if len(w.Guards) == 0 {
+		return nil
+	}
+	d, all := &docket{w: w, own: w.active(run), goesOn: true}, w.blastOf(run, "")
 	for _, g := range w.Guards {
 		if slices.Contains(d.own.Excepted, g.GetName()) {
 			continue
 		}
-		d.blast = w.blastOf(run, g.GetName())
+		if d.blast = all; w.letsPast(g.GetName()) {
+			d.blast = w.blastOf(run, g.GetName())
+		}
 		if o := d.opinion(g); o.GetStanding() == pb.GuardStanding_GUARD_STANDING_BROKEN {
 			return o
 		}
@@ -78,6 +83,11 @@ func (w World) active(run string) Active {
 		}
 	}
 	return Active{}
+}
+
+// letsPast tells whether some run was let past a guard.
+func (w World) letsPast(guard string) bool {
+	return slices.ContainsFunc(w.Active, func(a Active) bool { return slices.Contains(a.Excepted, guard) })
 }
 
 // blastOf is what a run has still to do, and what the others hold at this moment,

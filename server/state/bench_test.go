@@ -65,6 +65,41 @@ func BenchmarkAdmission(b *testing.B) {
 	}
 }
 
+// BenchmarkGuardedAdmission lets a run in, and out again, beside others and under
+// eight guardrails of the cluster that it keeps.
+func BenchmarkGuardedAdmission(b *testing.B) {
+	guards := []*pb.Guard{
+		{Name: "zones", Rule: &pb.Guard_MaxZones{MaxZones: 2}},
+		{Name: "majority", Rule: &pb.Guard_MajorityOf{MajorityOf: "*"}},
+		{Name: "fleet", Rule: &pb.Guard_MaxShare{MaxShare: &pb.GuardShare{Of: "fleet", Most: &pb.Share{Ppm: 900_000}}}},
+		{Name: "each", Rule: &pb.Guard_MaxShare{MaxShare: &pb.GuardShare{Of: "zone", Most: &pb.Share{Ppm: 900_000}}}},
+		{Name: "pace", Rule: &pb.Guard_HostsAMinute{HostsAMinute: 100_000}},
+		{Name: "protected", Rule: &pb.Guard_Protect{Protect: &pb.GuardProtect{Match: []string{"role=db"}}}},
+		{Name: "hours", Rule: &pb.Guard_Closed{Closed: &pb.GuardClosed{Hours: []string{"2000-01-01"}, Timezone: "UTC", Offsets: []*pb.ZoneOffset{{}}}}},
+		{Name: "more", Rule: &pb.Guard_MaxZones{MaxZones: 3}},
+	}
+	for _, c := range []struct{ hosts, runs int }{{6000, 1}, {6000, 63}, {60_000, 63}} {
+		b.Run(fmt.Sprintf("hosts=%d/runs=%d", c.hosts, c.runs), func(b *testing.B) {
+			_, next := crowd(b, c.hosts, c.runs)
+			for _, g := range guards {
+				if o := next(setGuard(g, false)); o.GetRefused() != nil {
+					b.Fatal(o.GetRefused())
+				}
+			}
+			plan := planOf(0, part(100)...)
+			b.ResetTimer()
+			for i := range b.N {
+				run := fmt.Sprint("x", i)
+				if o := next(admit(run, plan)); o.GetRefused() != nil {
+					b.Fatal(o.GetRefused())
+				}
+				next(endRun(run, pb.EndCause_END_CAUSE_UNDO))
+				next(finish(run))
+			}
+		})
+	}
+}
+
 // BenchmarkReport records the step of one host, of many.
 func BenchmarkReport(b *testing.B) {
 	for _, hosts := range []int{6000, 60_000} {
