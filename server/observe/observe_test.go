@@ -11,6 +11,7 @@ import (
 
 	pb "squall/proto/squall/v1"
 	"squall/server/observe"
+	"squall/server/report"
 )
 
 func TestNamesFollowPrometheusConventions(t *testing.T) {
@@ -245,6 +246,33 @@ func TestAPassIsKnownWhenItsRunIsNoLongerKept(t *testing.T) {
 		b.run(id, "other", "a1")
 		b.step(id, "a1", pb.StepState_STEP_STATE_REVERTED, pb.RevertCause_REVERT_CAUSE_END)
 		b.finish(id, pb.Verdict_VERDICT_FAIL)
+	}
+	b.now += 3600e9
+	b.holds(map[string]float64{`squall_experiment_since_pass_seconds{experiment="drill"}`: 3600})
+}
+
+// TestAPassIsKnownWhenTheStateHasLetItGo: the line of an archived run remembers it.
+func TestAPassIsKnownWhenTheStateHasLetItGo(t *testing.T) {
+	b := newBook(t)
+	b.host("a1", "zone-a", "a")
+	ends := func(id, experiment string, v pb.Verdict) {
+		b.run(id, experiment, "a1")
+		b.step(id, "a1", pb.StepState_STEP_STATE_REVERTED, pb.RevertCause_REVERT_CAUSE_END)
+		b.finish(id, v)
+	}
+	ends("drill-1", "drill", pb.Verdict_VERDICT_PASS)
+	line := report.Summary(b.m.View(), b.m.View().Run("drill-1"))
+	b.apply(&pb.Command{Kind: &pb.Command_SealRuns{SealRuns: &pb.SealRuns{Runs: []*pb.RunSummary{line}}}})
+	for _, server := range []string{"a", "b", "c"} {
+		b.apply(&pb.Command{Kind: &pb.Command_RecordArchived{RecordArchived: &pb.RecordArchived{
+			Server: server, Servers: 3, Runs: []*pb.Kept{{Run: "drill-1", Digest: []byte("d")}},
+		}}})
+	}
+	for i := range 101 {
+		ends(fmt.Sprint("other-", i), "other", pb.Verdict_VERDICT_FAIL)
+	}
+	if b.m.View().Run("drill-1") != nil {
+		t.Fatal("the state has not let go of it")
 	}
 	b.now += 3600e9
 	b.holds(map[string]float64{`squall_experiment_since_pass_seconds{experiment="drill"}`: 3600})

@@ -99,17 +99,37 @@ func (t *change) sealRuns(c *pb.SealRuns) *pb.Problem {
 	return nil
 }
 
-// boundArchived forgets the oldest lines.
+// boundArchived forgets the oldest lines, but for each experiment the last of a
+// run that passed, which says when it did: unless those alone are too many.
 func (t *change) boundArchived() {
 	if t.archived.size <= maxArchived {
 		return
 	}
 	all := t.AllArchived()
-	for _, a := range all[:len(all)-maxArchived] {
-		if t.runs[a.GetSummary().GetId()] == nil {
-			t.archived = t.archived.without(a.GetSummary().GetId())
+	passes := lastPasses(all)
+	for _, spare := range []bool{true, false} {
+		for _, a := range all {
+			id := a.GetSummary().GetId()
+			if t.archived.size <= maxArchived {
+				return
+			}
+			if t.runs[id] == nil && (!spare || passes[a.GetSummary().GetExperiment()] != id) {
+				t.archived = t.archived.without(id)
+			}
 		}
 	}
+}
+
+// lastPasses are the newest runs that passed, by experiment, of lines that are
+// the oldest first. An ad hoc run is no drill of any.
+func lastPasses(all []*pb.Archived) map[string]string {
+	passes := make(map[string]string)
+	for _, a := range all {
+		if s := a.GetSummary(); s.GetVerdict() == pb.Verdict_VERDICT_PASS && !s.GetAdHoc() {
+			passes[s.GetExperiment()] = s.GetId()
+		}
+	}
+	return passes
 }
 
 // recordArchived takes what a server's archive has. With a majority of the

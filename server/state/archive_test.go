@@ -133,3 +133,51 @@ func TestRunsWaitForTheArchiveWithinABound(t *testing.T) {
 		t.Errorf("%d runs have a line", n)
 	}
 }
+
+// Of lines that are too many the oldest go, but never the last pass of an
+// experiment while others can: since when it has not passed would be lost.
+func TestLastPassOutlivesOlderLines(t *testing.T) {
+	b := finished(t)
+	s := b.m.Snapshot()
+	s.Archived = make(map[string]*pb.Archived)
+	for i := range maxArchived {
+		id := fmt.Sprintf("run-%05d", i)
+		line := &pb.RunSummary{Id: id, Experiment: "often", AdmittedIndex: uint64(i), Verdict: pb.Verdict_VERDICT_PASS}
+		switch i {
+		case 0:
+			line.AdHoc = true
+		case 1, 2:
+			line.Experiment = "seldom"
+		case 3:
+			line.Experiment, line.Verdict = "never", pb.Verdict_VERDICT_FAIL
+		}
+		s.Archived[id] = &pb.Archived{Summary: line, Released: true}
+	}
+	if err := b.m.Restore(s); err != nil {
+		t.Fatal(err)
+	}
+	has := func(want int, ids ...string) {
+		t.Helper()
+		for _, id := range ids {
+			if b.m.View().Archived(id) == nil {
+				t.Errorf("the line of %s is forgotten", id)
+			}
+		}
+		if n := len(b.m.View().AllArchived()); n != want {
+			t.Errorf("%d lines are kept", n)
+		}
+	}
+	has(maxArchived, "run-00000")
+	b.must(seal("r"))
+	has(maxArchived, "run-00001", "run-00002", "run-00003", "r")
+	for i := range 3 {
+		id := fmt.Sprint("more-", i)
+		b.must(admit(id, planOf(0, "d")), endRun(id, pb.EndCause_END_CAUSE_UNDO), recovers(id), finish(id), seal(id))
+	}
+	has(maxArchived, "run-00002", "r", "more-0", "more-2")
+	for _, id := range []string{"run-00000", "run-00001", "run-00003", "run-00004"} {
+		if b.m.View().Archived(id) != nil {
+			t.Errorf("the line of %s is kept", id)
+		}
+	}
+}
