@@ -2,6 +2,7 @@ package notify
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -70,7 +71,7 @@ func (r *rig) propose(_ context.Context, c *pb.Command) error {
 
 func (r *rig) do(c *pb.Command) {
 	r.t.Helper()
-	c.Id = fmt.Sprint("test ", r.index)
+	c.Id = rand.Text()
 	if err := r.propose(r.t.Context(), c); err != nil {
 		r.t.Fatal(err)
 	}
