@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -297,10 +298,12 @@ func TestRedirectsStayAtTheHost(t *testing.T) {
 // TestAnswersAreNotReadForEver.
 func TestAnswersAreNotReadForEver(t *testing.T) {
 	r := newRig(t)
-	r.pace.Attempt = 20 * time.Second
+	r.pace.Attempt = 2 * time.Second
+	var sent atomic.Int64
 	at := newReceiver(t, func(_ int, w http.ResponseWriter, req *http.Request) {
 		for req.Context().Err() == nil {
-			if _, err := w.Write(make([]byte, 1<<16)); err != nil {
+			n, err := w.Write(make([]byte, 1<<16))
+			if sent.Add(int64(n)); err != nil {
 				return
 			}
 		}
@@ -309,6 +312,9 @@ func TestAnswersAreNotReadForEver(t *testing.T) {
 	r.lead()
 	r.happen(0, 1)
 	r.wait("it", func() bool { return r.sink("ops").GetDelivered() == 1 })
+	if n := sent.Load(); n > 64<<20 { // what sockets hold is far less
+		t.Errorf("%d bytes were read", n)
+	}
 }
 
 // TestNoSecretIsKeptOrTold: whatever goes wrong with requests that carry them.
@@ -324,7 +330,7 @@ func TestNoSecretIsKeptOrTold(t *testing.T) {
 			http.Error(w, req.Header.Get("Authorization")+req.URL.Path, http.StatusBadRequest)
 		case 3:
 			c, _, _ := w.(http.Hijacker).Hijack()
-			_, _ = c.Write([]byte("HTTP/1.1 nonsense \xff\xfe" + token + " " + path + "\r\n\r\n"))
+			_, _ = c.Write([]byte(token[:8] + " \xff\xfe " + path[3:] + "\r\n\r\n"))
 			_ = c.Close()
 		}
 	})
@@ -357,7 +363,7 @@ func TestNoSecretIsKeptOrTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, secret := range []string{token, key, "T0PSECRET", "B0PSECRET"} {
+	for _, secret := range []string{token[:8], key, "T0PSECRET", "B0PSECRET"} {
 		for where, text := range map[string]string{"the log": r.said(), "the state": string(snapshot)} {
 			if i := strings.Index(text, secret); i >= 0 {
 				t.Errorf("%s tells %q: …%s…", where, secret, text[max(0, i-200):i+len(secret)])

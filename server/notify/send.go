@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -113,15 +114,25 @@ func address(sink *pb.Sink, secret string) (*url.URL, error) {
 	return to, nil
 }
 
-// plain is what went wrong, without the address that net/http puts before it.
+// plain is what went wrong, without the address that net/http puts before it, and
+// without a word of what came from the other side: that may hold what we sent.
 func plain(err error) string {
-	if wrapped, ok := errors.AsType[*url.Error](err); ok {
-		err = wrapped.Err
-	}
-	if errors.Is(err, context.DeadlineExceeded) {
+	var network *net.OpError
+	var name *net.DNSError
+	var certificate *tls.CertificateVerificationError
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
 		return "it did not answer in time"
+	case errors.As(err, &network):
+		return network.Error()
+	case errors.As(err, &name):
+		return name.Error()
+	case errors.As(err, &certificate):
+		return certificate.Error()
+	case errors.Is(err, io.EOF):
+		return "it closed the connection without an answer"
 	}
-	return err.Error()
+	return "its answer is none that HTTP or TLS has"
 }
 
 // failure makes any error one, which is final: a body that can't be written never can.
