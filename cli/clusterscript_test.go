@@ -81,7 +81,7 @@ func (c *cluster) start(wall func() time.Time) {
 	go func() { done <- s.Run(ctx) }()
 	c.ts.Defer(func() {
 		stop()
-		<-done // there is nobody to hand over to, and it says so
+		_ = <-done // there is nobody to hand over to, and it says so
 	})
 }
 
