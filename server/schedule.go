@@ -116,6 +116,9 @@ func firstSlots(o report.Outlook) ([]*pb.NextSlot, error) {
 	if len(next) == 0 {
 		return nil, refusef(pb.Refusal_REFUSAL_INVALID, "choose a later day for `until`", "no slot is to come: the schedule's last day is %s", o.Schedule.GetExperiment().GetSchedule().GetUntil())
 	}
+	if why := o.Idle(); why != "" {
+		return nil, refusef(pb.Refusal_REFUSAL_INVALID, "choose another time, other days for `except`, or a later day for `until`", "none of its slots begins a run: %s", why)
+	}
 	return next, err
 }
 

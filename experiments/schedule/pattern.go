@@ -32,7 +32,7 @@ var cronFields = []cronField{
 func cron(line string) (days func(date) bool, times []minute, err error) {
 	fields := strings.Fields(line)
 	if len(fields) != len(cronFields) {
-		return nil, nil, fmt.Errorf("%.80q has %d fields and not five", line, len(fields))
+		return nil, nil, fmt.Errorf("%.80q has %d fields and not five%s", line, len(fields), secondsToo(fields))
 	}
 	sets := make([]set, len(cronFields))
 	for i, f := range cronFields {
@@ -51,6 +51,14 @@ func cron(line string) (days func(date) bool, times []minute, err error) {
 		ofWeek := sets[4].has(int(d.weekday())) || d.weekday() == time.Sunday && sets[4].has(7)
 		return sets[3].has(int(d.month)) && (ofMonth && ofWeek || either && (ofMonth || ofWeek))
 	}, times, nil
+}
+
+// secondsToo says what a field more than there are would be in other programs.
+func secondsToo(fields []string) string {
+	if len(fields) != len(cronFields)+1 {
+		return ""
+	}
+	return ": there are no seconds, and runs begin once a minute at the most"
 }
 
 // A set of the numbers 0 to 63.
@@ -129,6 +137,7 @@ func (f cronField) value(text string) (int, error) {
 var (
 	ofMonth  = pattern.Lazy(`^(first|second|third|fourth|last) ([a-z]+) at ([0-9:]+)$`)
 	ofDays   = pattern.Lazy(`^([a-z]+) at ([0-9:]+)$`)
+	seconds  = pattern.Lazy(`^[0-9]+(s|ms)\b`)
 	interval = pattern.Lazy(`^([0-9]{1,4})(m|h)(?: from ([0-9:]+) to ([0-9:]+))?$`)
 )
 
@@ -149,7 +158,12 @@ func every(text string) (func(date) bool, []minute, error) {
 	return nil, nil, notUnderstood(text)
 }
 
-func notUnderstood(text string) error { return fmt.Errorf("%.80q is not understood", text) }
+func notUnderstood(text string) error {
+	if seconds().MatchString(text) {
+		return fmt.Errorf("%.80q is too often: runs begin once a minute at the most", text)
+	}
+	return fmt.Errorf("%.80q is not understood", text)
+}
 
 // at is one time on some days, of which nil are none that there are.
 func at(clock string, days func(date) bool) (func(date) bool, []minute, error) {

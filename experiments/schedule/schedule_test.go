@@ -190,7 +190,7 @@ func TestWrongSchedules(t *testing.T) {
 	}{
 		{&pb.Schedule{}, "schedule does not say when"},
 		{&pb.Schedule{Cron: "* * * * *", Every: "1h"}, `every: "every" stands beside "cron"`},
-		{&pb.Schedule{Cron: "* * * * * *"}, `cron: "* * * * * *" has 6 fields and not five`},
+		{&pb.Schedule{Cron: "* * * * * *"}, `cron: "* * * * * *" has 6 fields and not five: there are no seconds, and runs begin once a minute at the most`},
 		{&pb.Schedule{Cron: "@daily"}, `cron: "@daily" has 1 fields and not five`},
 		{&pb.Schedule{Cron: "60 * * * *"}, `cron: "60" is no minute, which goes from 0 to 59`},
 		{&pb.Schedule{Cron: "0 17-9 * * *"}, `cron: the range "17-9" of the hour ends before it begins`},
@@ -205,7 +205,7 @@ func TestWrongSchedules(t *testing.T) {
 		{&pb.Schedule{Every: "day at 9:00"}, `every: "9:00" is no time of day`},
 		{&pb.Schedule{Every: "0m"}, "every: 0m is not from 1m to less than a day"},
 		{&pb.Schedule{Every: "24h"}, "every: 24h is not from 1m to less than a day"},
-		{&pb.Schedule{Every: "1s"}, "is not understood"},
+		{&pb.Schedule{Every: "1s"}, "is too often: runs begin once a minute at the most"},
 		{&pb.Schedule{Every: "1h from 17:00 to 09:00"}, "every: 09:00 comes before 17:00"},
 		{&pb.Schedule{Every: "1h", Timezone: "Local"}, `timezone: "Local" is another zone on each machine`},
 		{&pb.Schedule{Every: "1h", Timezone: "Mars/Olympus"}, `timezone: there is no time zone "Mars/Olympus"`},

@@ -146,6 +146,29 @@ func UnderWay(v *state.View, name string) (runs []string) {
 	return runs
 }
 
+// mostIdle is after how many slots in a row without a run a schedule is taken to
+// begin none.
+const mostIdle = 10_000
+
+// Idle is why the last of a schedule's slots begins no run where its own rules let
+// none of them; empty where one may.
+func (o Outlook) Idle() (why string) {
+	c, err := schedule.Of(o.Schedule)
+	if err != nil {
+		return ""
+	}
+	n := 0
+	for slot := range c.Since(o.Now) {
+		if n++; slot.Skip == "" {
+			return ""
+		}
+		if why = slot.Skip; n == mostIdle {
+			break
+		}
+	}
+	return why
+}
+
 // Crowded warns of slots that come before the run of the one before has ended.
 // It is nil where there are none among the next hundred.
 func (o Outlook) Crowded() *pb.Problem {

@@ -87,3 +87,20 @@ func TestWhatWaitsHindersTheNextSlot(t *testing.T) {
 		t.Error(d)
 	}
 }
+
+// TestScheduleOfWhichNothingBegins is told from one whose next slot is left out.
+func TestScheduleOfWhichNothingBegins(t *testing.T) {
+	s := &pb.Schedule{Cron: "30 2 28 3 *", Timezone: "Europe/Paris", Until: "2027-12-31"}
+	o := outlook(state.New(), &pb.Scheduled{Name: "gap", Experiment: &pb.Experiment{Schedule: s}})
+	if why := o.Idle(); why != "there is no 02:30 on 2027-03-28 in Europe/Paris: clocks are put forward" {
+		t.Errorf("its only slot is in a gap of the clock, and it is idle since %q", why)
+	}
+	s.Until = ""
+	if why := o.Idle(); why != "" {
+		t.Errorf("it begins a run a year later, and is idle since %s", why)
+	}
+	*s = pb.Schedule{Every: "1m", Timezone: "UTC", Except: []string{"2026-01-01..2200-01-01"}}
+	if why := o.Idle(); why == "" {
+		t.Error("every day is left out")
+	}
+}
