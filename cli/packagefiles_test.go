@@ -115,8 +115,11 @@ func defaultSettings() string {
 			fmt.Fprintf(&b, "#%s:\n", above)
 		}
 		parent = above
-		indent := strings.Repeat("  ", strings.Count(s.key, "."))
-		fmt.Fprintf(&b, "%s# %s\n#%s%s: %s\n", indent, strings.ToUpper(s.text[:1])+s.text[1:]+".", indent, key, yamlValue(s.value))
+		mark, indent := "", strings.Repeat("  ", strings.Count(s.key, "."))
+		if nested {
+			mark = "#" + indent
+		}
+		fmt.Fprintf(&b, "%s# %s\n#%s%s: %s\n", mark, strings.ToUpper(s.text[:1])+s.text[1:]+".", indent, key, yamlValue(s.value))
 	}
 	return b.String()
 }
