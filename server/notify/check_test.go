@@ -163,3 +163,16 @@ func FuzzRetryAfter(f *testing.F) {
 		}
 	})
 }
+
+// TestWhatAReceiverAnswersIsNotTold, though net/http quotes an answer that it can't read.
+func TestWhatAReceiverAnswersIsNotTold(t *testing.T) {
+	at := newReceiver(t, func(_ int, w http.ResponseWriter, r *http.Request) {
+		c, _, _ := w.(http.Hijacker).Hijack()
+		_, _ = c.Write([]byte("T0PSECRET of " + r.URL.Path + "\r\n\r\n"))
+		_ = c.Close()
+	})
+	err := newRig(t).sender().Test(t.Context(), events("ops", at), "a", time.Now())
+	if err == nil || err.Error() != "its answer is none that HTTP or TLS has" {
+		t.Errorf("it is told as %v", err)
+	}
+}
