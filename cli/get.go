@@ -25,7 +25,8 @@ func newGetCmd(a *app) *cobra.Command {
 		listCmd(a, "zones", "Zones, and how many hosts each has", listZones, zonesView),
 		newGetRunsCmd(a),
 		listCmd(a, "audit", "Who did what, when and why", listAuditRecords, auditView),
-		newGetFaultsCmd(a), newGetExperimentsCmd(a),
+		newGetFaultsCmd(a),
+		listCmd(a, "experiments", "Experiments: days since each last passed, and why not since", listDue, dueView),
 	)
 	return c
 }
@@ -136,14 +137,6 @@ func auditView(resp *pb.ListAuditRecordsResponse) view {
 		v.names = append(v.names, fmt.Sprint(r.GetIndex()))
 	}
 	return v
-}
-
-// newGetExperimentsCmd lists the scenarios of the catalog; it asks nobody.
-func newGetExperimentsCmd(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use: "experiments", Short: "Scenarios of the catalog", Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return a.listCatalog() },
-	}
 }
 
 // newGetFaultsCmd lists the language's faults; it asks nobody.

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -24,6 +26,8 @@ type view struct {
 	names []string
 	// table prints for people; wide asks for the columns that are usually too much.
 	table func(w io.Writer, wide bool)
+	// red are words that stand out on a terminal: they say it without colour, too.
+	red []string
 }
 
 // show prints an answer to stdout as the settings ask.
@@ -45,18 +49,31 @@ func (a *app) show(v view) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	return putText(a.stdout, text.String())
+	return putText(a.stdout, text.String(), v.red...)
 }
 
 // putText prints what people read: without what a terminal would obey, and as
-// wide as the terminal is, where there is one.
-func putText(to io.Writer, what string) error {
-	columns := 0
-	if f, ok := terminal(to); ok {
-		columns, _ = sizeOf(f)
+// wide as the terminal is, where there is one. Words may be red there.
+func putText(to io.Writer, what string, red ...string) error {
+	f, ok := terminal(to)
+	if !ok {
+		_, err := io.WriteString(to, escape(what))
+		return err
 	}
-	_, err := io.WriteString(to, show.Fold(escape(what), columns))
+	columns, _ := sizeOf(f)
+	text := show.Fold(escape(what), columns)
+	if os.Getenv("NO_COLOR") == "" {
+		text = inRed(text, red)
+	}
+	_, err := io.WriteString(to, text)
 	return err
+}
+
+func inRed(text string, words []string) string {
+	for _, word := range words {
+		text = strings.ReplaceAll(text, word, "\x1b[31m"+word+"\x1b[0m")
+	}
+	return text
 }
 
 // printJSON prints a proto message as its proto JSON, and anything else as

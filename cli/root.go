@@ -94,6 +94,7 @@ func newRootCmd(a *app) *cobra.Command {
 		newGuardCmd(a),
 		newHaltCmd(a),
 		newHelperCmd(a),
+		newHistoryCmd(a),
 		newInitCmd(a),
 		newInjectCmd(a),
 		newLabCmd(a),

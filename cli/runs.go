@@ -67,9 +67,7 @@ func (a *app) getRuns(ctx context.Context, asked *runsAsked) error {
 	if err := a.show(runsView(resp)); err != nil {
 		return err
 	}
-	if token := resp.GetNextPageToken(); token != "" {
-		fmt.Fprintf(a.stderr, "there are older ones; go on with: --page %s\n", token)
-	}
+	a.tellOlder(resp.GetNextPageToken())
 	return nil
 }
 
@@ -131,10 +129,7 @@ func newestRuns(ctx context.Context, c *client, req *pb.ListRunsRequest, most in
 	req.NewestFirst = true
 	whole := &pb.ListRunsResponse{NextPageToken: req.GetPageToken()}
 	for first := true; first || whole.GetNextPageToken() != "" && (most == 0 || len(whole.GetRuns()) < most); first = false {
-		req.PageToken, req.PageSize = whole.GetNextPageToken(), pageSize
-		if most > 0 {
-			req.PageSize = int32(min(pageSize, most-len(whole.GetRuns())))
-		}
+		req.PageToken, req.PageSize = whole.GetNextPageToken(), sizeOfPage(most, len(whole.GetRuns()))
 		next, err := ask(ctx, c, pb.ControlServiceClient.ListRuns, req)
 		if err != nil {
 			return nil, err

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	pb "squall/proto/squall/v1"
+)
+
+// TestHistoryIsSeenAtAGlance: a row for each run, a column for each value that
+// is expected, and what is far from the usual is marked and told.
+func TestHistoryIsSeenAtAGlance(t *testing.T) {
+	entry := func(id string, v pb.Verdict, failover time.Duration, success float64, d ...*pb.Deviation) *pb.HistoryEntry {
+		state := pb.FindingState_FINDING_STATE_HOLDS
+		if v == pb.Verdict_VERDICT_FAIL {
+			state = pb.FindingState_FINDING_STATE_BROKEN
+		}
+		return &pb.HistoryEntry{Deviations: d, Run: &pb.RunSummary{
+			Id: id, State: pb.RunState_RUN_STATE_DONE, Verdict: v, AdmittedUnixNanos: time.Date(2026, 11, 3, 14, 30, 0, 0, time.Local).UnixNano(),
+			Figures: &pb.RunFigures{
+				Failover: &pb.Took{Nanos: int64(failover)}, Recovery: &pb.Took{Never: failover > 9e9},
+				Expect: []*pb.ExpectFigure{
+					{Name: "served", State: state, Worst: []*pb.Extreme{{Value: "shop.success", Seen: success, Op: ">=", Limit: 0.99}, {Value: "shop.p95", Seen: 41.25, Op: "<", Limit: 300}}},
+					{Name: "no herd", State: pb.FindingState_FINDING_STATE_HOLDS},
+				},
+			},
+		}}
+	}
+	resp := &pb.HistoryResponse{Runs: []*pb.HistoryEntry{
+		entry("dark-1", pb.Verdict_VERDICT_PASS, 4e9, 0.9987),
+		{Run: &pb.RunSummary{Id: "dark-2", State: pb.RunState_RUN_STATE_DONE, Verdict: pb.Verdict_VERDICT_ABORTED}},
+		entry("dark-3", pb.Verdict_VERDICT_FAIL, 41.26e9, 0.62,
+			&pb.Deviation{Kind: pb.DeviationKind_DEVIATION_KIND_FAILOVER, Seen: 41.26, Median: 4, Worse: true, Runs: 5},
+			&pb.Deviation{Kind: pb.DeviationKind_DEVIATION_KIND_WORST, Expectation: "served", Value: "shop.success", Seen: 0.62, Median: 0.998, Worse: true, Runs: 5}),
+	}}
+	var out bytes.Buffer
+	a := &app{stdout: &out, settings: &settings{}}
+	if err := a.show(experimentHistoryView(resp)); err != nil {
+		t.Fatal(err)
+	}
+	want := `WHEN              VERDICT  FAILOVER  RECOVERY  E1          E2     E3  RUN
+2026-11-03 14:30  pass     4s        0s        0.9987      41.25  ok  dark-1
+-                 aborted  -         -         -           -      -   dark-2
+2026-11-03 14:30  fail     41.3s!    never     0.62! FAIL  41.25 FAIL  ok  dark-3
+E1  served: shop.success >= 0.99
+E2  served: shop.p95 < 300
+E3  no herd
+worse in the newest run: time to fail over 41.3s, usually 4s (5 runs before)
+worse in the newest run: served: shop.success 0.62, usually 0.998 (5 runs before)
+`
+	if squeeze(out.String()) != squeeze(want) {
+		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
+	}
+}
+
+// squeeze makes one blank of several.
+func squeeze(s string) string {
+	var lines []string
+	for line := range strings.Lines(s) {
+		lines = append(lines, strings.Join(strings.Fields(line), " "))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// TestWhatIsOverdueStandsOut: in words everywhere, and red on a terminal.
+func TestWhatIsOverdueStandsOut(t *testing.T) {
+	now := time.Now()
+	resp := &pb.ListDueResponse{Experiments: []*pb.Due{
+		{Experiment: "fine", DueNanos: int64(30 * 24 * time.Hour), PassedUnixNanos: now.Add(-50 * time.Hour).UnixNano(), PassedRun: "fine-1"},
+		{Experiment: "late", DueNanos: int64(12 * time.Hour), PassedUnixNanos: now.Add(-700 * time.Hour).UnixNano(), Overdue: true, Why: "schedule late is paused by kim"},
+	}}
+	var out bytes.Buffer
+	a := &app{stdout: &out, settings: &settings{}}
+	if err := a.show(dueView(resp)); err != nil {
+		t.Fatal(err)
+	}
+	want := "EXPERIMENT PASSED DUE STATE WHY NOT SINCE\nfine 2d ago 30d ok -\nlate 29d ago 12h0m OVERDUE schedule late is paused by kim"
+	if got := strings.TrimSpace(squeeze(out.String())); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	if got := inRed("late  OVERDUE  x", dueView(resp).red); got != "late  \x1b[31mOVERDUE\x1b[0m  x" {
+		t.Errorf("on a terminal it is %q", got)
+	}
+}
