@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"squall/cli/show"
 	"squall/experiments"
 	pb "squall/proto/squall/v1"
 )
@@ -50,7 +51,7 @@ func (a *app) showClean(resp ended, line string, barred []*pb.BarredHost) error 
 // only where some are not clean: nobody else waits for it, and where nobody
 // answers, what is known is told without it.
 func (c *client) barredAmong(ctx context.Context, hosts []*pb.HostClean) []*pb.BarredHost {
-	if len(dirty(hosts)) == 0 {
+	if len(show.Dirty(hosts)) == 0 {
 		return nil
 	}
 	return c.barredOf(ctx, func(name string) bool {

@@ -137,7 +137,7 @@ func (a *app) completeLive(each func(ctx context.Context, c *client, add func(st
 }
 
 func (a *app) connectForCompletion() (*client, error) {
-	if err := a.readSettings(); err != nil { // no command's own reading has run
+	if err := a.readSettings(nil); err != nil { // no command's own reading has run
 		return nil, err
 	}
 	a.settings.Timeout = min(a.settings.Timeout, completeLimit)

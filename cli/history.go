@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"squall/cli/show"
 	pb "squall/proto/squall/v1"
 	"squall/proto/text"
 )
@@ -129,8 +130,8 @@ func resultsTable(w io.Writer, runs []*pb.HistoryEntry) {
 	for _, r := range runs {
 		f := r.GetRun().GetFigures()
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s", minuteOf(r.GetRun().GetAdmittedUnixNanos()), runWord(r.GetRun()),
-			tookWord(f.GetFailover())+mark(r, pb.DeviationKind_DEVIATION_KIND_FAILOVER, measure{}),
-			tookWord(f.GetRecovery())+mark(r, pb.DeviationKind_DEVIATION_KIND_RECOVERY, measure{}))
+			show.Took(f.GetFailover())+mark(r, pb.DeviationKind_DEVIATION_KIND_FAILOVER, measure{}),
+			show.Took(f.GetRecovery())+mark(r, pb.DeviationKind_DEVIATION_KIND_RECOVERY, measure{}))
 		for _, m := range measures {
 			fmt.Fprintf(w, "\t%s", m.cell(r))
 		}
@@ -150,14 +151,14 @@ func (m measure) cell(r *pb.HistoryEntry) string {
 		if e.GetName() != m.expectation {
 			continue
 		}
-		state := when(e.GetState() != pb.FindingState_FINDING_STATE_HOLDS, " "+findingWord(&pb.Finding{State: e.GetState()}))
+		state := when(e.GetState() != pb.FindingState_FINDING_STATE_HOLDS, " "+show.State(&pb.Finding{State: e.GetState()}))
 		for _, w := range e.GetWorst() {
 			if w.GetValue() == m.value {
 				return figure(w.GetSeen()) + mark(r, pb.DeviationKind_DEVIATION_KIND_WORST, m) + state
 			}
 		}
 		if m.value == "" {
-			return findingWord(&pb.Finding{State: e.GetState()})
+			return show.State(&pb.Finding{State: e.GetState()})
 		}
 		return "-" + state
 	}
@@ -187,16 +188,6 @@ func lastDeviations(w io.Writer, r *pb.HistoryEntry) {
 		fmt.Fprintf(w, "%s in the newest run: %s %s, usually %s (%s before)\n", map[bool]string{true: "worse", false: "better"}[d.GetWorse()],
 			what, shown(d.GetSeen()), shown(d.GetMedian()), text.Count(int(d.GetRuns()), "run"))
 	}
-}
-
-func tookWord(t *pb.Took) string {
-	switch {
-	case t == nil:
-		return "-"
-	case t.GetNever():
-		return "never"
-	}
-	return span(time.Duration(t.GetNanos()).Round(100 * time.Millisecond))
 }
 
 func secondsWord(s float64) string {

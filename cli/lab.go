@@ -24,7 +24,7 @@ func newLabCmd(a *app) *cobra.Command {
 		Long:  "A lab is a region on this machine: zones and hosts as namespaces, with real processes and packets. Nothing of the machine changes. It needs root.",
 	}
 	c.PersistentPreRunE = func(c *cobra.Command, _ []string) error {
-		if err := a.readSettings(); err != nil {
+		if err := a.readSettings(c); err != nil {
 			return err
 		}
 		return a.prepareLab(c.Context())

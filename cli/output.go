@@ -144,14 +144,7 @@ func clockTime(unixNanos int64) string {
 }
 
 // span is a length of time for people: three digits are enough.
-func span(d time.Duration) string {
-	for _, unit := range []time.Duration{time.Hour, time.Minute, time.Second, time.Millisecond, time.Microsecond} {
-		if d >= unit || d <= -unit {
-			return d.Round(unit / 100).String()
-		}
-	}
-	return d.String()
-}
+func span(d time.Duration) string { return show.Span(d) }
 
 func orDash(s string) string {
 	if s == "" {

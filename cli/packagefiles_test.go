@@ -157,7 +157,7 @@ func TestDefaultSettingsAreTheSettings(t *testing.T) {
 		writePackageFile(t, filepath.Join(home, ".squall.yaml"), text)
 		a := &app{}
 		newRootCmd(a)
-		if err := a.readSettings(); err != nil {
+		if err := a.readSettings(nil); err != nil {
 			t.Fatalf("%v in\n%s", err, text)
 		}
 	}

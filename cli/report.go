@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -12,14 +13,21 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"squall/cli/show"
 	"squall/experiments"
 	pb "squall/proto/squall/v1"
 	"squall/proto/text"
 )
 
 func newReportCmd(a *app) *cobra.Command {
+	against := ""
 	c := &cobra.Command{
 		Use: "report [RUN]", Short: "Everything about one run, or the last; exits with the run's code", Args: cobra.MaximumNArgs(1),
+		Long: "Everything about one run, or the last. -o junit is for a CI server, -o md for a pull request or a wiki, -o csv is each second of each probe. --compare RUN holds the run against another one of its experiment.",
+		Example: `  squall report -o junit > result.xml
+  squall report zone-loss-3f2a9c1d --compare zone-loss-77e01b52
+  squall report zone-loss-3f2a9c1d -o csv > windows.csv`,
+		Annotations:       reportOutputs,
 		ValidArgsFunction: a.completeRuns(),
 		RunE: func(c *cobra.Command, args []string) error {
 			client, err := a.connect()
@@ -33,10 +41,15 @@ func newReportCmd(a *app) *cobra.Command {
 					return err
 				}
 			}
+			if against != "" {
+				return a.compare(c.Context(), client, run, against)
+			}
 			return a.finish(c.Context(), client, run)
 		},
 	}
 	c.Flags().BoolVar(&a.why, "why", false, "with each finding, the hosts whose readings it rests on")
+	c.Flags().StringVar(&against, "compare", "", "another run, to hold this one against")
+	completeFlags(c, map[string]completion{"compare": a.completeRunsBy((*pb.RunSummary).GetId)})
 	return c
 }
 
@@ -48,7 +61,7 @@ func (c *client) report(ctx context.Context, run string) (*pb.RunReport, error) 
 // reportExit is the exit code that a run has earned. One that is still under
 // way has earned none. One for which a host was not ready was refused by it.
 func reportExit(r *pb.RunReport) int {
-	residue := len(dirty(r.GetResidue())) > 0
+	residue := len(show.Dirty(r.GetResidue())) > 0
 	if r.GetSummary().GetState() != pb.RunState_RUN_STATE_DONE && !residue {
 		return experiments.ExitPass
 	}
@@ -67,25 +80,49 @@ func touched(r *pb.RunReport) func(string) bool {
 	}
 }
 
-func dirty(hosts []*pb.HostClean) []*pb.HostClean {
-	var out []*pb.HostClean
-	for _, h := range hosts {
-		if !h.GetClean() {
-			out = append(out, h)
-		}
-	}
-	return out
-}
-
 // showReport prints a report: its blocks stand in the same order everywhere.
 // barred are the run's hosts that take no fault now.
 func (a *app) showReport(r *pb.RunReport, barred []*pb.BarredHost) error {
+	switch a.settings.Output {
+	case "junit":
+		return show.JUnit(a.stdout, r)
+	case "md":
+		return show.Markdown(a.stdout, r)
+	}
 	return a.show(view{
 		message: r, names: []string{r.GetSummary().GetId()},
 		table: func(w io.Writer, wide bool) {
 			(&reportText{out: w, report: r, barred: barred, wide: wide, why: a.why}).print()
 		},
 	})
+}
+
+// compare prints a run beside another one, and ends with the run's exit code.
+func (a *app) compare(ctx context.Context, c *client, run, against string) error {
+	if slices.Contains([]string{"junit", "csv"}, a.settings.Output) {
+		return usagef("--compare has no form %s\n  fix: write -o text, json, yaml or md", a.settings.Output)
+	}
+	one, err := c.report(ctx, run)
+	if err != nil {
+		return err
+	}
+	other, err := c.report(ctx, against)
+	if err != nil {
+		return err
+	}
+	both, err := show.Compare(one, other)
+	if err != nil {
+		return usage(err)
+	}
+	if a.settings.Output == "md" {
+		err = both.Markdown(a.stdout)
+	} else {
+		err = a.show(view{
+			message: both, names: both.Runs[:],
+			table: func(w io.Writer, _ bool) { _ = both.Text(w) }, // a buffer takes everything
+		})
+	}
+	return cmp.Or(err, exit(reportExit(one)))
 }
 
 // reportText prints one report for people.
@@ -101,27 +138,12 @@ type reportText struct {
 	name    string
 }
 
-// sections are the blocks of findings, in their order.
-var sections = []struct {
-	name string
-	kind pb.FindingKind
-}{
-	{"GATE", pb.FindingKind_FINDING_KIND_STEADY_STATE},
-	{"EXPECT", pb.FindingKind_FINDING_KIND_EXPECT},
-	{"PROOF", pb.FindingKind_FINDING_KIND_PROOF},
-	{"ABORT", pb.FindingKind_FINDING_KIND_ABORT},
-	{"RECOVERY", pb.FindingKind_FINDING_KIND_VERIFY},
-	{"LOST", pb.FindingKind_FINDING_KIND_RECOVERY},
-	{"GAPS", pb.FindingKind_FINDING_KIND_GAP},
-	{"STEPS", pb.FindingKind_FINDING_KIND_STEP},
-}
-
 func (t *reportText) print() {
 	t.block(strings.ToUpper(runWord(t.report.GetSummary())), t.banner)
 	t.block("RESIDUE", t.residue)
 	t.block("BARRED", t.barredHosts)
-	for _, s := range sections {
-		t.block(s.name, func() { t.findings(s.kind) })
+	for _, s := range show.Sections() {
+		t.block(s.Name, func() { t.findings(s.Kind) })
 	}
 	t.block("FAULTS", t.faults)
 	t.block("PROBES", t.probes)
@@ -157,8 +179,8 @@ func (t *reportText) banner() {
 		t.line(" nothing was learnt: see the lines marked FAIL in PROOF and STEPS, or UNKNOWN; squall report --why " + s.GetId() + " names who was silent")
 		t.line(" each cause, and what to do about it: docs/inconclusive.md")
 	}
-	if cause := t.report.GetEndCause(); cause > pb.EndCause_END_CAUSE_COMPLETE {
-		t.line(" ended early: " + text.Word(cause) + when(t.report.GetEndDetail() != "", ": "+t.report.GetEndDetail()))
+	if why := show.EndedEarly(t.report); why != "" {
+		t.line(" " + why)
 	}
 }
 
@@ -177,7 +199,7 @@ func (t *reportText) lengths() string {
 }
 
 func (t *reportText) residue() {
-	left := dirty(t.report.GetResidue())
+	left := show.Dirty(t.report.GetResidue())
 	if len(left) == 0 {
 		t.line("0")
 	}
@@ -198,7 +220,7 @@ func (t *reportText) barredHosts() {
 func (t *reportText) findings(kind pb.FindingKind) {
 	for _, f := range t.report.GetFindings() {
 		if f.GetKind() == kind {
-			t.line(findingWord(f), f.GetName(), f.GetHost()+when(f.GetHost() != "", " ")+f.GetText(), t.place(f))
+			t.line(show.State(f), f.GetName(), f.GetHost()+when(f.GetHost() != "", " ")+f.GetText(), t.place(f))
 			if t.why {
 				t.basis(f)
 			}
@@ -206,26 +228,9 @@ func (t *reportText) findings(kind pb.FindingKind) {
 	}
 }
 
-func findingWord(f *pb.Finding) string {
-	switch f.GetState() {
-	case pb.FindingState_FINDING_STATE_HOLDS:
-		return "ok"
-	case pb.FindingState_FINDING_STATE_BROKEN:
-		return "FAIL"
-	case pb.FindingState_FINDING_STATE_NOT_JUDGED:
-		return "-"
-	}
-	return "UNKNOWN"
-}
-
 // place is where on the run's real time, and in which phase, a finding lies.
 func (t *reportText) place(f *pb.Finding) string {
-	t0 := t.report.GetSummary().GetT0UnixNanos()
-	if f.GetAtUnixNanos() == 0 || t0 == 0 {
-		return f.GetPhase()
-	}
-	at := fmt.Sprintf("T%+.1fs", time.Duration(f.GetAtUnixNanos()-t0).Seconds())
-	return strings.TrimSpace(f.GetPhase() + " " + at)
+	return strings.TrimSpace(f.GetPhase() + " " + show.Place(t.report, f))
 }
 
 func (t *reportText) faults() {

@@ -68,7 +68,7 @@ func newRootCmd(a *app) *cobra.Command {
 		Args:          cobra.NoArgs,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
-			return a.readSettings()
+			return a.readSettings(c)
 		},
 	}
 	root.SetIn(a.stdin)
@@ -76,7 +76,9 @@ func newRootCmd(a *app) *cobra.Command {
 	root.SetErr(a.stderr)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(suggestFlag(c, err)) })
 	a.flags.register(root.PersistentFlags())
-	_ = root.RegisterFlagCompletionFunc("output", completeNames(outputs...)) // the flag is there
+	_ = root.RegisterFlagCompletionFunc("output", func(c *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		return outputsOf(c), cobra.ShellCompDirectiveNoFileComp
+	}) // the flag is there
 	root.AddCommand(
 		newAgentCmd(a),
 		newAgentWorkerCmd(a),

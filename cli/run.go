@@ -35,6 +35,7 @@ func newRunCmd(a *app) *cobra.Command {
 		Long:  "Run an experiment and stay to the verdict. Ctrl-C asks whether to undo this run, detach, halt everything or go on, and undoes the run when nobody answers; a second Ctrl-C leaves at once.",
 		Args:  cobra.ExactArgs(1),
 
+		Annotations:       reportOutputs,
 		ValidArgsFunction: completeScenarios,
 		RunE: func(c *cobra.Command, args []string) error {
 			req, err := a.runRequest(args[0], o)
@@ -169,7 +170,12 @@ func (a *app) finish(ctx context.Context, c *client, run string) error {
 	if err != nil {
 		return err
 	}
-	if err := a.showReport(report, c.barredOf(ctx, touched(report))); err != nil {
+	if a.settings.Output == "csv" {
+		err = a.windowsTable(ctx, c, report)
+	} else {
+		err = a.showReport(report, c.barredOf(ctx, touched(report)))
+	}
+	if err != nil {
 		return err
 	}
 	return exit(reportExit(report))

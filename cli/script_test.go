@@ -14,6 +14,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
 
@@ -221,6 +222,18 @@ func (c *actor) Report(_ *pb.ReportRequest, stream grpc.ServerStreamingServer[pb
 		r.Residue = []*pb.HostClean{{Host: host, Residue: []string{"table inet squall"}}}
 	}
 	return parts.Send(stream, r, func(part []byte) *pb.ReportResponse { return &pb.ReportResponse{Part: part} })
+}
+
+func (c *actor) Windows(_ *pb.WindowsRequest, stream grpc.ServerStreamingServer[pb.WindowsResponse]) error {
+	for second := range int64(2) {
+		if err := stream.Send(&pb.WindowsResponse{Windows: []*pb.Window{{Run: partRun, Probe: "shop", Zone: "zone-a", Second: second, Count: 4, Success: 3}}}); err != nil {
+			return err
+		}
+	}
+	if c.part["short"] != "" {
+		return status.Error(codes.Unavailable, "the disk is gone")
+	}
+	return nil
 }
 
 func (c *actor) Halt(context.Context, *pb.HaltRequest) (*pb.HaltResponse, error) {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"github.com/spf13/viper"
 
@@ -98,6 +99,20 @@ var settingTable = []setting{
 
 var outputs = []string{"table", "wide", "json", "yaml", "name"}
 
+// moreOutputs is the annotation of a command that has forms of its own besides.
+const moreOutputs = "outputs"
+
+// reportOutputs are those of a run's report; text is another word for table.
+var reportOutputs = map[string]string{moreOutputs: "text,junit,csv,md"}
+
+// outputsOf are the forms that a command's answer has.
+func outputsOf(c *cobra.Command) []string {
+	if c == nil || c.Annotations[moreOutputs] == "" {
+		return outputs
+	}
+	return append(slices.Clone(outputs), strings.Split(c.Annotations[moreOutputs], ",")...)
+}
+
 // settingFlags are the flags that outrank every other layer.
 type settingFlags struct{ set *pflag.FlagSet }
 
@@ -123,8 +138,9 @@ func envName(key string) string {
 	return "SQUALL_" + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
 }
 
-// readSettings merges the layers and refuses what is unknown or out of range.
-func (a *app) readSettings() error {
+// readSettings merges the layers and refuses what is unknown or out of range for a
+// command; nil is any.
+func (a *app) readSettings(c *cobra.Command) error {
 	v := viper.New()
 	for _, s := range settingTable {
 		v.SetDefault(s.key, s.value)
@@ -147,7 +163,7 @@ func (a *app) readSettings() error {
 		return usage(settingError(v, err))
 	}
 	a.settings = s
-	return usage(s.validate())
+	return usage(s.validate(outputsOf(c)))
 }
 
 // invalidKeys is how viper tells of keys that nobody reads.
@@ -214,7 +230,7 @@ func readLayer(file string) (map[string]any, error) {
 	return l.AllSettings(), nil
 }
 
-func (s *settings) validate() error {
+func (s *settings) validate(outputs []string) error {
 	for key, d := range map[string]time.Duration{"timeout": s.Timeout, "undo_after": s.UndoAfter, "wait": s.Wait} {
 		if d < time.Millisecond {
 			return fmt.Errorf("setting %s: %v is under 1ms; write a unit, as in 3s", key, d)

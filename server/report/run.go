@@ -28,6 +28,7 @@ func Of(v *state.View, r *pb.Run) *pb.RunReport {
 		Phases: phaseReports(r), Probes: probeReports(v, r),
 		Residue: left(hosts(v, r)),
 	}
+	out.Summary.Figures = Figures(r)
 	for _, p := range r.GetPlan().GetSteps() {
 		out.Steps = append(out.Steps, stepReport(v, r, p))
 	}
