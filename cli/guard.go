@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -23,7 +24,9 @@ func newGuardCmd(a *app) *cobra.Command {
 		Use: "guard", Short: "Guardrails of the cluster, which all runs together keep",
 		Long: "Guardrails of the cluster, which all runs together keep, whatever their files say. None is there until somebody sets it. They are judged when a run is let in, and each second while it goes on. An exception lets one file or plan past them, for a while.",
 	}
-	c.AddCommand(newGuardListCmd(a), newGuardSetCmd(a), newGuardExplainCmd(a), newGuardRemoveCmd(a), newGuardExceptCmd(a))
+	a.addAsked(c, func() []*cobra.Command {
+		return []*cobra.Command{newGuardListCmd(a), newGuardSetCmd(a), newGuardExplainCmd(a), newGuardRemoveCmd(a), newGuardExceptCmd(a)}
+	})
 	return c
 }
 
@@ -195,11 +198,11 @@ func newGuardExceptCmd(a *app) *cobra.Command {
 }
 
 // wholeDigest is how a SHA-256 is written.
-var wholeDigest = regexp.MustCompile(`^[0-9a-f]{64}$`)
+var wholeDigest = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9a-f]{64}$`) })
 
 // digestOf is a digest as it was given, or that of a file or of a saved plan.
 func digestOf(arg string) (string, error) {
-	if wholeDigest.MatchString(arg) {
+	if wholeDigest().MatchString(arg) {
 		return arg, nil
 	}
 	_, src, err := readExperiment(arg)

@@ -4,11 +4,11 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
+	"squall/experiments/internal/pattern"
 	"squall/experiments/quantity"
 	"squall/experiments/schedule"
 	pb "squall/proto/squall/v1"
@@ -24,7 +24,7 @@ const (
 )
 
 // guardName is how guardrails of the cluster are named.
-var guardName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
+var guardName = pattern.Lazy(`^[a-z][a-z0-9-]{0,62}$`)
 
 // CheckGuard says what is wrong with a guardrail of the cluster, by the flag or
 // field at fault; nil where nothing is. It knows neither hosts nor time zones.
@@ -32,7 +32,7 @@ func CheckGuard(g *pb.Guard) *pb.Problem {
 	wrong := func(path, fix, format string, args ...any) *pb.Problem {
 		return &pb.Problem{Path: path, Refusal: pb.Refusal_REFUSAL_INVALID, Message: path + ": " + fmt.Sprintf(format, args...), Fix: fix}
 	}
-	if !guardName.MatchString(g.GetName()) {
+	if !guardName().MatchString(g.GetName()) {
 		return wrong("name", "begin with a small letter, and go on with small letters, digits or `-`", "%.80q can't name a guardrail", g.GetName())
 	}
 	if n := len(g.GetEnvironments()); n > mostNames || slices.Contains(g.GetEnvironments(), "") {
