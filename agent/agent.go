@@ -89,10 +89,10 @@ func (p *Process) Supervise(ctx context.Context) error {
 // dropMirror removes the mirror once everything is on disk: whoever removes that
 // may begin afresh.
 func (p *Process) dropMirror() error {
-	if p.left != nil || p.mirror() == "" {
-		return nil
+	if p.left == nil && p.mirror() != "" {
+		return os.Remove(p.mirror())
 	}
-	return os.Remove(p.mirror())
+	return nil
 }
 
 // Undo reverts what the journal holds open, where no agent runs: at boot, or when

@@ -162,7 +162,7 @@ func (c *client) export(ctx context.Context, run string, to io.Writer) error {
 		case errors.Is(err, io.EOF):
 			return nil
 		case wrote:
-			return fmt.Errorf("export run %q: what is written is not all of it: %v", run, err)
+			return fmt.Errorf("export run %q: what is written is not all of it: %w", run, err)
 		}
 		return err
 	})

@@ -213,11 +213,11 @@ func (k *keeper) take(ctx context.Context, view *state.View, a *pb.Archived, bar
 		return e, err
 	}
 	if r := view.Run(run); r != nil && !a.GetReleased() { // a new run makes room for itself
-		e, err := k.archive.Put(archive.Record{Run: r, Summary: a.GetSummary(), Windows: view.WindowsOf(run), Lacks: a.GetLacks()})
+		_, err := k.archive.Put(archive.Record{Run: r, Summary: a.GetSummary(), Windows: view.WindowsOf(run), Lacks: a.GetLacks()})
 		if err != nil {
 			return archive.Entry{}, err
 		}
-		if e, err = k.own(a); err == nil || !errors.Is(err, archive.ErrUnknown) {
+		if e, err := k.own(a); err == nil || !errors.Is(err, archive.ErrUnknown) {
 			return e, err
 		}
 	}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -66,7 +67,10 @@ func TestWindowsAreToldByAnyServer(t *testing.T) {
 		t.Errorf("damaged on the way: %d, %v", n, err)
 	}
 	n := 0
-	for range archive.DecodeWindows(&part, e.Digest) {
+	for _, err := range archive.DecodeWindows(&part, e.Digest) {
+		if err != nil {
+			t.Error(err)
+		}
 		if n++; n == 7 {
 			break
 		}
@@ -94,7 +98,7 @@ func TestWindowsComeInMessages(t *testing.T) {
 	for err == nil {
 		_, err = stream.Recv()
 	}
-	if err != io.EOF {
+	if !errors.Is(err, io.EOF) {
 		t.Error(err)
 	}
 	k := lead.keeper

@@ -99,7 +99,7 @@ func (t *tally) extremes() (list []*pb.Extreme) {
 	for i, term := range t.x.terms {
 		if s := t.worst[i]; s != nil {
 			list = append(list, &pb.Extreme{
-				Value: term.value.String(), Seen: s.value, Op: symbol[term.op], Limit: s.limit, AtUnixNanos: t.worstAt[i],
+				Value: term.String(), Seen: s.value, Op: symbol[term.op], Limit: s.limit, AtUnixNanos: t.worstAt[i],
 			})
 		}
 	}

@@ -235,7 +235,7 @@ func (a *Archive) Remove(run string) error {
 	defer a.writing.Unlock()
 	e, err := a.Entry(run)
 	if err != nil {
-		return nil //nolint:nilerr // it is gone already
+		return nil // it is gone already
 	}
 	if err := a.disk.remove(a.path(e.File)); err != nil {
 		return fmt.Errorf("remove run %q: %w", run, err)

@@ -296,7 +296,7 @@ func (y *year) check(begin time.Time) {
 			switch n := y.begun[what+" 1"] + y.passed[what]; {
 			case n == 2 && y.passed[what] == 1 && y.unknown(s, slot.Civil):
 				twice++ // it was dealt with, and is unknown since the restore
-			case n != 1 && !(y.passed[what] == 2 && y.unknown(s, slot.Civil)):
+			case n != 1 && (y.passed[what] != 2 || !y.unknown(s, slot.Civil)):
 				y.t.Errorf("slot %s was dealt with %d times", what, n)
 			}
 		}
