@@ -47,7 +47,7 @@ func newGuardSetCmd(a *app) *cobra.Command {
 	var o guardOptions
 	c := &cobra.Command{
 		Use: "set NAME", Short: "Set a guardrail, in the place of the one of this name", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeGuards(),
-		Long: "Set a guardrail of one rule, in the place of the one of this name. It holds in each environment by itself. Runs under way that would break it stand against it, and nothing is changed; with --end-runs they are ended instead, as aborted. Schedules whose slots it will refuse are named, and stay.",
+		Long: "Set a guardrail of one rule, in the place of the one of this name. It holds in each environment by itself. Runs under way that would break it stand against it, and nothing is changed; with --end-runs they are ended instead: as aborted, or as error where they had not fired. Schedules whose slots it will refuse are named, and stay.",
 		Example: "  squall guard set one-zone --max-zones 1 --reason 'never two zones'\n" +
 			"  squall guard set quorum --majority-of db\n" +
 			"  squall guard set web --max-share 20% --of role=web\n" +

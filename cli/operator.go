@@ -33,7 +33,7 @@ func newOperatorCmd(a *app) *cobra.Command {
 func newArchiveCmd(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use: "archive", Short: "What the servers keep of finished runs", Args: cobra.NoArgs,
-		Long: "What the servers keep of finished runs: definition, plan, events and every window, as a file on each server. A server keeps a run for 800 days, 10,000 runs and 20 GiB at the most; the oldest go first.",
+		Long: "What the servers keep of finished runs: definition, plan, events and every window, as a file on each server. Each server keeps as much as its settings archive.age, archive.runs and archive.size allow: by default 800 days, 10,000 runs and 20 GiB. The oldest go first.",
 		RunE: func(*cobra.Command, []string) error {
 			return usagef("do what with the archive? list, verify, export or prune")
 		},
