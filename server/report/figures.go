@@ -21,19 +21,22 @@ func Sealed(v *state.View, r *pb.Run) *pb.RunSummary {
 	return s
 }
 
-// Figures are what a run measured; nil of one that did not come to its end.
+// Figures are what a run measured; nil of one that did not come to its end. Times
+// are told of what was judged: that nothing failed may be that nothing was heard.
 func Figures(r *pb.Run) *pb.RunFigures {
-	switch r.GetVerdict() {
-	case pb.Verdict_VERDICT_PASS, pb.Verdict_VERDICT_FAIL, pb.Verdict_VERDICT_INCONCLUSIVE:
-	default:
+	const expect, verify = pb.FindingKind_FINDING_KIND_EXPECT, pb.FindingKind_FINDING_KIND_VERIFY
+	if !judged(r.GetVerdict()) && r.GetVerdict() != pb.Verdict_VERDICT_INCONCLUSIVE {
 		return nil
 	}
-	f := &pb.RunFigures{
-		Failover: failover(r),
-		Recovery: longest(r.GetFindings(), pb.FindingKind_FINDING_KIND_VERIFY),
+	f := &pb.RunFigures{}
+	if judged(r.GetVerdict()) && allJudged(r.GetFindings(), expect) {
+		f.Failover = failover(r)
+	}
+	if judged(r.GetVerdict()) && allJudged(r.GetFindings(), verify) {
+		f.Recovery = longest(r.GetFindings(), verify)
 	}
 	for _, found := range r.GetFindings() {
-		if found.GetKind() == pb.FindingKind_FINDING_KIND_EXPECT && len(f.Expect) < mostExpect {
+		if found.GetKind() == expect && len(f.Expect) < mostExpect {
 			worst := found.GetWorst()
 			f.Expect = append(f.Expect, &pb.ExpectFigure{
 				Name: cut(found.GetName(), mostName), State: found.GetState(), Worst: worst[:min(mostWorst, len(worst))],
@@ -41,6 +44,19 @@ func Figures(r *pb.Run) *pb.RunFigures {
 		}
 	}
 	return f
+}
+
+// judged tells of a run that its end is known, and that something was learnt.
+func judged(v pb.Verdict) bool {
+	return v == pb.Verdict_VERDICT_PASS || v == pb.Verdict_VERDICT_FAIL
+}
+
+// allJudged tells that no finding of a kind lacks what it is to be judged by.
+func allJudged(findings []*pb.Finding, kind pb.FindingKind) bool {
+	return !slices.ContainsFunc(findings, func(f *pb.Finding) bool {
+		unjudged := f.GetState() == pb.FindingState_FINDING_STATE_UNKNOWN || f.GetState() == pb.FindingState_FINDING_STATE_NOT_JUDGED
+		return f.GetKind() == kind && unjudged
+	})
 }
 
 // cut is the beginning of a text, without half a letter.

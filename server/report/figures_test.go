@@ -59,6 +59,43 @@ func TestFiguresOfARun(t *testing.T) {
 	}
 }
 
+// That nothing failed may be that nothing was heard: a run of which nothing was
+// learnt tells no times, and none does of what lacks data.
+func TestMissingDataTakesNoTime(t *testing.T) {
+	const unknown = pb.FindingState_FINDING_STATE_UNKNOWN
+	served := func(s pb.FindingState) *pb.Finding {
+		return &pb.Finding{Kind: expects, Name: "served", State: s, Basis: []*pb.Basis{{Probe: "checkout"}}}
+	}
+	moved := func(s pb.FindingState, took *pb.Took) *pb.Finding {
+		return &pb.Finding{Kind: expects, Name: "fails over", State: s, Took: took}
+	}
+	back := func(s pb.FindingState, took *pb.Took) *pb.Finding {
+		return &pb.Finding{Kind: verifies, State: s, Took: took}
+	}
+	const inconclusive, fail = pb.Verdict_VERDICT_INCONCLUSIVE, pb.Verdict_VERDICT_FAIL
+	for name, c := range map[string]struct {
+		verdict            pb.Verdict
+		findings           []*pb.Finding
+		failover, recovery *pb.Took
+	}{
+		"no fault bit, so that there is no gap":  {inconclusive, []*pb.Finding{served(holding), back(holding, after(0))}, nil, nil},
+		"no data, so that it never held":         {inconclusive, []*pb.Finding{moved(unknown, &pb.Took{Never: true}), back(unknown, nil)}, nil, nil},
+		"it failed, and one has no data":         {fail, []*pb.Finding{served(unknown), back(pb.FindingState_FINDING_STATE_BROKEN, &pb.Took{Never: true})}, nil, &pb.Took{Never: true}},
+		"it failed, and never may be no data":    {fail, []*pb.Finding{served(pb.FindingState_FINDING_STATE_BROKEN), moved(unknown, &pb.Took{Never: true})}, nil, nil},
+		"it failed, and nobody knows of the end": {fail, []*pb.Finding{moved(pb.FindingState_FINDING_STATE_BROKEN, after(9e9)), back(holding, after(2e9)), back(unknown, nil)}, after(9e9), nil},
+	} {
+		r := judgedRun(c.findings...)
+		r.Verdict = c.verdict
+		f := report.Figures(r)
+		if !proto.Equal(f.GetFailover(), c.failover) || !proto.Equal(f.GetRecovery(), c.recovery) {
+			t.Errorf("%s: %v", name, f)
+		}
+		if len(f.GetExpect()) == 0 {
+			t.Errorf("%s: its expectations are not told", name)
+		}
+	}
+}
+
 // Figures are small, however large a file is, and nobody's who did not see the end.
 func TestFiguresAreBounded(t *testing.T) {
 	r := judgedRun()

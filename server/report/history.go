@@ -21,8 +21,8 @@ const (
 )
 
 // History is a page of the runs of an experiment, the newest first, each with its
-// figures and those of them that are far from the usual. Errors are about the
-// request: Unknown for an experiment that nobody knows.
+// figures and, where it passed or failed, those that are far from the usual.
+// Errors are about the request: Unknown for an experiment that nobody knows.
 func History(v *state.View, req *pb.HistoryRequest) (*pb.HistoryResponse, error) {
 	all := lines(v)
 	if known := distinct(experimentNames(v, all)); !slices.Contains(known, req.GetExperiment()) {
@@ -35,8 +35,11 @@ func History(v *state.View, req *pb.HistoryRequest) (*pb.HistoryResponse, error)
 	open := openRuns(v)
 	for i, s := range all {
 		figures := figuresOf(v, s)
-		entry := &pb.HistoryEntry{Run: told(v, s, open), Deviations: deviations(figures, before(v, all[:i]))}
+		entry := &pb.HistoryEntry{Run: told(v, s, open)}
 		entry.Run.Figures = figures
+		if judged(s.GetVerdict()) {
+			entry.Deviations = deviations(figures, before(v, all[:i]))
+		}
 		list.Entries = append(list.Entries, entry)
 	}
 	slices.Reverse(list.Entries)
@@ -56,7 +59,7 @@ func figuresOf(v *state.View, s *pb.RunSummary) *pb.RunFigures {
 // first: those that were judged to their end.
 func before(v *state.View, older []*pb.RunSummary) (list []*pb.RunFigures) {
 	for _, s := range slices.Backward(older) {
-		if s.GetVerdict() != pb.Verdict_VERDICT_PASS && s.GetVerdict() != pb.Verdict_VERDICT_FAIL {
+		if !judged(s.GetVerdict()) {
 			continue
 		}
 		if f := figuresOf(v, s); f != nil {

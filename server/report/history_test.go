@@ -75,6 +75,21 @@ func TestHistoryTellsWhatIsFarFromTheUsual(t *testing.T) {
 	}
 }
 
+// A run of which nothing was learnt is neither better nor worse than others.
+func TestOnlyWhatWasJudgedIsFarFromTheUsual(t *testing.T) {
+	var lives []*pb.Archived
+	for i := range 3 {
+		lives = append(lives, lived(i, pb.Verdict_VERDICT_PASS, figuresWith(after(4e9), after(10e9), 0.999, 100)))
+	}
+	best := figuresWith(after(0), after(0), 1, 1)
+	for verdict, want := range map[pb.Verdict]bool{pb.Verdict_VERDICT_PASS: true, pb.Verdict_VERDICT_FAIL: true, pb.Verdict_VERDICT_INCONCLUSIVE: false} {
+		got := historyOf(t, append(slices.Clone(lives), lived(3, verdict, best))...)[0]
+		if strings.Contains(got, "better") != want {
+			t.Errorf("%v is told as %q", verdict, got)
+		}
+	}
+}
+
 // Any figures have a history: it names no deviation that is not one.
 func FuzzHistory(f *testing.F) {
 	f.Add(int64(4e9), int64(6e9), 0.99, 0.5, 0.99, uint8(3))

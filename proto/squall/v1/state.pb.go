@@ -4731,14 +4731,15 @@ func (x *RunSummary) GetFigures() *RunFigures {
 }
 
 // RunFigures are what is held against the runs before: of a run that passed or
-// failed, or of which nothing was learnt.
+// failed. One of which nothing was learnt has its expectations alone.
 type RunFigures struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How long until what must hold within a time after a phase held for good, the
 	// longest; where nothing must, the longest gap, while faults were held, of a probe
-	// that an expectation names. Unset where nothing is expected.
+	// that an expectation names. Unset where nothing is expected, or data was missing.
 	Failover *Took `protobuf:"bytes,1,opt,name=failover,proto3" json:"failover,omitempty"`
-	// From the end of the faults until all held that must hold then; unset where nothing must.
+	// From the end of the faults until all held that must hold then; unset where
+	// nothing must, or data was missing.
 	Recovery *Took `protobuf:"bytes,2,opt,name=recovery,proto3" json:"recovery,omitempty"`
 	// Its expectations, the first 32.
 	Expect        []*ExpectFigure `protobuf:"bytes,3,rep,name=expect,proto3" json:"expect,omitempty"`
