@@ -46,7 +46,7 @@ func Dues(v *state.View, now time.Time) []*pb.Due {
 		if d.GetLastRun() != nil {
 			d.LastRun = told(v, d.GetLastRun(), open)
 		}
-		d.DueNanos = cmp.Or(k.scheduled, k.kept, k.ran, int64(experiments.UsualDue))
+		d.DueNanos = cmp.Or(k.scheduled, k.kept, k.ran)
 		since := cmp.Or(d.GetPassedUnixNanos(), d.GetKnownUnixNanos())
 		d.Overdue = since != 0 && now.UnixNano()-since > d.GetDueNanos()
 		d.Why = k.why()
@@ -62,14 +62,18 @@ type dueBook struct{ known map[string]*known }
 // known is an experiment.
 type known struct {
 	due *pb.Due
-	// scheduled, kept and ran are what its schedules, its newest kept version and
-	// its newest run say of when it is due, nanoseconds; 0 is nothing.
+	// scheduled, kept and ran are within how long it is due by the strictest of its
+	// schedules, its newest kept version and its newest run, nanoseconds; 0 where
+	// there is none. The first that there is counts.
 	scheduled, kept, ran int64
 	schedules            []*pb.Scheduled
 	// slot is the newest slot of a schedule that began no run.
 	slot *pb.SlotRecord
 	of   string
 }
+
+// dueOf is within how long an experiment is due by a file that says so; 0 says nothing.
+func dueOf(nanos int64) int64 { return cmp.Or(nanos, int64(experiments.UsualDue)) }
 
 func (b dueBook) of(name string, at int64) *known {
 	k := b.known[name]
@@ -85,7 +89,7 @@ func (b dueBook) of(name string, at int64) *known {
 
 func (b dueBook) file(f *pb.KeptExperiment) {
 	for _, version := range f.GetVersions() {
-		b.of(f.GetName(), version.GetPutUnixNanos()).kept = version.GetDueNanos()
+		b.of(f.GetName(), version.GetPutUnixNanos()).kept = dueOf(version.GetDueNanos())
 	}
 }
 
@@ -94,9 +98,8 @@ func (b dueBook) file(f *pb.KeptExperiment) {
 func (b dueBook) schedule(s *pb.Scheduled) {
 	k := b.of(s.GetExperiment().GetName(), s.GetPutUnixNanos())
 	k.schedules = append(k.schedules, s)
-	if due := s.GetExperiment().GetDue().GetNanos(); due != 0 && (k.scheduled == 0 || due < k.scheduled) {
-		k.scheduled = due
-	}
+	due := dueOf(s.GetExperiment().GetDue().GetNanos())
+	k.scheduled = min(cmp.Or(k.scheduled, due), due)
 	if len(k.due.GetSchedules()) < mostSchedules {
 		k.due.Schedules = append(k.due.Schedules, s.GetName())
 	}
@@ -112,7 +115,7 @@ func (b dueBook) schedule(s *pb.Scheduled) {
 
 func (b dueBook) run(s *pb.RunSummary) {
 	k := b.of(s.GetExperiment(), s.GetAdmittedUnixNanos())
-	k.due.LastRun, k.ran = s, s.GetDueNanos()
+	k.due.LastRun, k.ran = s, dueOf(s.GetDueNanos())
 	if s.GetVerdict() == pb.Verdict_VERDICT_PASS {
 		k.passed(s.GetId(), s.GetDoneUnixNanos())
 	}

@@ -85,3 +85,49 @@ func TestExperimentsTellWhenTheyAreDue(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
+
+// A file without `due` says 30 days, and what counts less than it says no more:
+// the strictest schedule, else the newest kept file, else the last run.
+func TestAFileWithoutDueLoosensNothing(t *testing.T) {
+	kept := func(dues ...int64) *pb.KeptExperiment {
+		k := &pb.KeptExperiment{Name: "x"}
+		for i, due := range dues {
+			k.Versions = append(k.Versions, &pb.ExperimentVersion{Digest: fmt.Sprint(i), PutUnixNanos: t0 - day, DueNanos: due})
+		}
+		return k
+	}
+	for name, c := range map[string]struct {
+		schedules []int64
+		kept      *pb.KeptExperiment
+		ran, want int64
+	}{
+		"a kept file beside a run of an older one":      {kept: kept(0), ran: 90 * day, want: 30},
+		"a newer version of a kept file":                {kept: kept(90*day, 0), want: 30},
+		"a schedule beside a kept file":                 {schedules: []int64{0}, kept: kept(90 * day), ran: 90 * day, want: 30},
+		"a schedule beside another one":                 {schedules: []int64{90 * day, 0}, want: 30},
+		"a schedule that is stricter than another one":  {schedules: []int64{0, 7 * day}, kept: kept(day), want: 7},
+		"a schedule that is looser than a kept file":    {schedules: []int64{90 * day}, kept: kept(7 * day), ran: day, want: 90},
+		"a kept file that is looser than that of a run": {kept: kept(7*day, 90*day), ran: day, want: 90},
+		"a run alone": {ran: 7 * day, want: 7},
+		"a run alone, of a file that says nothing of it": {want: 30},
+	} {
+		run := ranAt("x-1", "x", t0-2*day, pb.Verdict_VERDICT_FAIL)
+		run.Summary.DueNanos = c.ran
+		s := &pb.State{Rules: state.Rules, LastUnixNanos: t0, Archived: map[string]*pb.Archived{"x-1": run}, Schedules: map[string]*pb.Scheduled{}}
+		for i, due := range c.schedules {
+			of := scheduledFor("x", due)
+			of.Name = fmt.Sprint("of-x-", i)
+			s.Schedules[of.GetName()] = of
+		}
+		if c.kept != nil {
+			s.Experiments = map[string]*pb.KeptExperiment{"x": c.kept}
+		}
+		m := state.New()
+		if err := m.Restore(s); err != nil {
+			t.Fatal(err)
+		}
+		if all := report.Dues(m.View(), time.Unix(0, t0)); len(all) != 1 || all[0].GetDueNanos() != c.want*day {
+			t.Errorf("%s: %v, want %d days", name, all, c.want)
+		}
+	}
+}
