@@ -216,6 +216,10 @@ func (d *controlDoor) ExplainGuards(ctx context.Context, req *pb.ExplainGuardsRe
 	world.NowUnixNanos = d.now().UnixNano()
 	world.Active = slices.DeleteFunc(world.Active, func(a plan.Active) bool { return a.Run == req.GetRun() })
 	world.Past = slices.DeleteFunc(world.Past, func(p plan.Past) bool { return p.Run == req.GetRun() })
-	res.Opinions = report.Fit(plan.Opinions(made, world), mostHindered)
+	opinions := plan.Opinions(made, world)
+	for i, g := range world.Guards {
+		opinions[i].Rule = plan.GuardRule(g)
+	}
+	res.Opinions = report.Fit(opinions, mostHindered)
 	return res, nil
 }

@@ -21,7 +21,7 @@ const (
 )
 
 // Opinions are what the guards of the world say about a plan that would begin
-// now, in their order.
+// now, in their order. The rules in words are left to whoever shows them.
 func Opinions(p *pb.Plan, w World) []*pb.GuardOpinion {
 	return opinionsOn(p, w, newBlast(p, nil, w, everyStep))
 }
@@ -133,7 +133,7 @@ type ruling struct {
 // opinion is what a guard says, in the first environment where it is broken, or
 // else in the first where it says something.
 func (d *docket) opinion(g *pb.Guard) *pb.GuardOpinion {
-	o := &pb.GuardOpinion{Guard: g.GetName(), Rule: GuardRule(g), Standing: pb.GuardStanding_GUARD_STANDING_SILENT, SetBy: g.GetBy()}
+	o := &pb.GuardOpinion{Guard: g.GetName(), Standing: pb.GuardStanding_GUARD_STANDING_SILENT, SetBy: g.GetBy()}
 	var says *ruling
 	d.guard = g.GetName()
 	for _, env := range d.blast.fresh.environments {

@@ -102,6 +102,51 @@ func TestHostThatIsLostInMidRunBreaksAMajority(t *testing.T) {
 	}
 }
 
+// TestNamesOfAGuardAreShort: each is read in every judgement, on every server.
+func TestNamesOfAGuardAreShort(t *testing.T) {
+	longest := strings.Repeat("n", 128)
+	share := func(of, name string) *pb.Guard {
+		return &pb.Guard{Rule: &pb.Guard_MaxShare{MaxShare: &pb.GuardShare{Of: of, Name: name, Most: &pb.Share{Ppm: 200_000}}}}
+	}
+	for path, guard := range map[string]func(name string) *pb.Guard{
+		"environment": func(name string) *pb.Guard {
+			return &pb.Guard{Environments: []string{"lab", name}, Rule: &pb.Guard_MaxZones{MaxZones: 1}}
+		},
+		"majority-of": func(name string) *pb.Guard { return &pb.Guard{Rule: &pb.Guard_MajorityOf{MajorityOf: name}} },
+		"of":          func(name string) *pb.Guard { return share("zone", name) },
+		"protect": func(name string) *pb.Guard {
+			return &pb.Guard{Rule: &pb.Guard_Protect{Protect: &pb.GuardProtect{Match: []string{"role=" + name}}}}
+		},
+		"timezone": func(name string) *pb.Guard {
+			return &pb.Guard{Rule: &pb.Guard_Closed{Closed: &pb.GuardClosed{Hours: []string{"sat,sun"}, Timezone: name}}}
+		},
+	} {
+		g := guard(longest)
+		if g.Name = "g"; plan.CheckGuard(g) != nil {
+			t.Errorf("%s: a name of 128 bytes is refused: %v", path, plan.CheckGuard(g))
+		}
+		g = guard(longest + "n")
+		if g.Name = "g"; plan.CheckGuard(g).GetPath() != path || plan.CheckGuard(g).GetFix() == "" {
+			t.Errorf("%s: of a name of 129 bytes it says %v", path, plan.CheckGuard(g))
+		}
+	}
+	label := &pb.Guard{Name: "g", Rule: &pb.Guard_Protect{Protect: &pb.GuardProtect{Match: []string{longest + "n=v"}}}}
+	if plan.CheckGuard(label).GetPath() != "protect" {
+		t.Error("a label of 129 bytes is taken")
+	}
+}
+
+// TestSilentGuardCostsNoWords: what it would say stands nowhere.
+func TestSilentGuardCostsNoWords(t *testing.T) {
+	g := &pb.Guard{Rule: &pb.Guard_MaxZones{MaxZones: 1}}
+	for range 32 {
+		g.Environments = append(g.Environments, strings.Repeat("n", 128))
+	}
+	if o := opinion(t, g, with(freely, "zone: zone-a", plainDark), plan.World{}); o.GetStanding() != pb.GuardStanding_GUARD_STANDING_SILENT || o.GetRule() != "" {
+		t.Errorf("%v", o)
+	}
+}
+
 func TestForecastKnowsHoursAndWhenExceptionsEnd(t *testing.T) {
 	offsets, err := schedule.Offsets("UTC", time.Unix(0, t0))
 	if err != nil {

@@ -17,8 +17,10 @@ import (
 const (
 	// eachRole stands for every role, each by itself.
 	eachRole = "*"
-	// mostNames is how many environments or rules of hosts a guardrail names.
-	mostNames = 32
+	// mostNames is how many environments or rules of hosts a guardrail names, and
+	// longestName how long each name may be, in bytes: a guardrail is read in each
+	// judgement.
+	mostNames, longestName = 32, 128
 	// mostGap is the longest gap between runs, in nanoseconds.
 	mostGap = int64(31 * 24 * time.Hour)
 )
@@ -35,8 +37,11 @@ func CheckGuard(g *pb.Guard) *pb.Problem {
 	if !guardName().MatchString(g.GetName()) {
 		return wrong("name", "begin with a small letter, and go on with small letters, digits or `-`", "%.80q can't name a guardrail", g.GetName())
 	}
-	if n := len(g.GetEnvironments()); n > mostNames || slices.Contains(g.GetEnvironments(), "") {
-		return wrong("environment", fmt.Sprintf("name at most %d", mostNames), "%d environments, or one without a name", n)
+	if n := len(g.GetEnvironments()); n > mostNames {
+		return wrong("environment", fmt.Sprintf("name at most %d", mostNames), "%d environments can't be kept", n)
+	}
+	if i := slices.IndexFunc(g.GetEnvironments(), func(env string) bool { return !canName(env) }); i >= 0 {
+		return wrong("environment", fmt.Sprintf("write a name of 1 to %d bytes", longestName), "%.80q is no environment", g.GetEnvironments()[i])
 	}
 	switch rule := g.GetRule().(type) {
 	case *pb.Guard_MaxZones:
@@ -44,7 +49,7 @@ func CheckGuard(g *pb.Guard) *pb.Problem {
 			return wrong("max-zones", "write 1 to 100", "%d zones are no limit", n)
 		}
 	case *pb.Guard_MajorityOf:
-		if rule.MajorityOf == "" || len(rule.MajorityOf) > 128 {
+		if !canName(rule.MajorityOf) {
 			return wrong("majority-of", "name a role, or write * for each of them", "%.80q is no role", rule.MajorityOf)
 		}
 	case *pb.Guard_MaxShare:
@@ -60,6 +65,9 @@ func CheckGuard(g *pb.Guard) *pb.Problem {
 	case *pb.Guard_Protect:
 		return checkProtect(rule.Protect, wrong)
 	case *pb.Guard_Closed:
+		if zone := rule.Closed.GetTimezone(); len(zone) > longestName {
+			return wrong("timezone", "write a name of the tz database, such as Europe/Paris or UTC", "there is no time zone %.80q", zone)
+		}
 		_, err := schedule.ClosedOf(rule.Closed)
 		if e, is := errors.AsType[*schedule.Error](err); is {
 			return wrong("closed", e.Fix, "%s", e.Message)
@@ -70,6 +78,9 @@ func CheckGuard(g *pb.Guard) *pb.Problem {
 	return nil
 }
 
+// canName tells whether a text may be the name of something in a guardrail.
+func canName(text string) bool { return text != "" && len(text) <= longestName }
+
 type wrongFunc func(path, fix, format string, args ...any) *pb.Problem
 
 func checkShare(s *pb.GuardShare, wrong wrongFunc) *pb.Problem {
@@ -78,21 +89,21 @@ func checkShare(s *pb.GuardShare, wrong wrongFunc) *pb.Problem {
 		return wrong("max-share", "write more than 0% and less than 100%; to protect all, use --protect", "%s is no limit", quantity.FormatShare(ppm))
 	case !slices.Contains([]string{"fleet", "zone", "role"}, s.GetOf()):
 		return wrong("of", "write fleet, zone, zone=NAME, role or role=NAME", "%.80q is nothing to take a share of", s.GetOf())
-	case s.GetOf() == "fleet" && s.GetName() != "" || len(s.GetName()) > 128:
+	case s.GetName() != "" && (s.GetOf() == "fleet" || !canName(s.GetName())):
 		return wrong("of", "write fleet, zone, zone=NAME, role or role=NAME", "%s has no %.80q", s.GetOf(), s.GetName())
 	}
 	return nil
 }
 
 func checkProtect(p *pb.GuardProtect, wrong wrongFunc) *pb.Problem {
-	const fix = "write environment=…, role=…, zone=…, room=…, host=… or a label with its value"
+	fix := fmt.Sprintf("write environment=…, role=…, zone=…, room=…, host=… or a label with its value, each of 1 to %d bytes", longestName)
 	if n := len(p.GetMatch()); n < 1 || n > mostNames {
 		return wrong("protect", fmt.Sprintf("name 1 to %d", mostNames), "%d rules of hosts can't be kept", n)
 	}
 	for _, rule := range p.GetMatch() {
 		key, value, two := strings.Cut(rule, "=")
 		switch {
-		case !two || key == "" || value == "" || len(rule) > 256:
+		case !two || !canName(key) || !canName(value):
 			return wrong("protect", fix, "%.80q is not key=value", rule)
 		case key == "environment" && value == "lab":
 			return wrong("protect", "name another one", "the environment of labs is never protected")

@@ -199,6 +199,9 @@ func (t *change) checkException(e *pb.GuardException) *pb.Problem {
 	case e.GetUntilUnixNanos() <= t.last || e.GetUntilUnixNanos() > t.last+int64(MaxException):
 		return refuse(pb.Refusal_REFUSAL_INVALID, "write 1m to 744h", "the exception does not end within 31 days, or has ended")
 	}
+	if n := len(e.GetGuards()); n > maxGuards {
+		return refuse(pb.Refusal_REFUSAL_INVALID, "name each once, or none for all of them", "an exception from %d guardrails can't be kept", n)
+	}
 	for _, name := range e.GetGuards() {
 		if t.guards[name] == nil {
 			return NoGuard(name)

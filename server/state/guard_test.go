@@ -1,6 +1,7 @@
 package state
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -114,10 +115,12 @@ func TestExceptionsAndGuardsThatAreNone(t *testing.T) {
 	b := newBench(t)
 	nameless := except("drill", t0+10e9)
 	nameless.By.Why = ""
+	b.must(setGuard(protects("host=a"), false))
 	short := except("drill", t0+10e9)
 	short.GetExceptGuards().Exception.Digest = "abcd"
 	for name, c := range map[string]*pb.Command{
 		"no reason": nameless, "no digest": short, "has ended": except("drill", 1), "for ever": except("drill", t0+int64(MaxException)+int64(1e18)),
+		"one guard often": except("drill", t0+10e9, slices.Repeat([]string{"protected"}, maxGuards+1)...),
 		"no rule":         setGuard(&pb.Guard{Name: "x"}, false),
 		"no name":         setGuard(&pb.Guard{Rule: &pb.Guard_MaxZones{MaxZones: 1}}, false),
 		"clocks unknown":  setGuard(&pb.Guard{Name: "x", Rule: &pb.Guard_Closed{Closed: &pb.GuardClosed{Hours: []string{"sat,sun"}, Timezone: "UTC"}}}, false),
