@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -29,6 +30,24 @@ func TestBlackoutIsInItsOwnZone(t *testing.T) {
 	}
 	if d := cmp.Diff(want, some(c, instant(t, "2026-12-22T00:00:00Z"), len(want))); d != "" {
 		t.Error(d)
+	}
+}
+
+// TestWindowLeadsIntoADayLeftOut: a slot whose jitter takes it past midnight is
+// of the day on which it comes, too.
+func TestWindowLeadsIntoADayLeftOut(t *testing.T) {
+	c, err := New(&pb.Schedule{
+		Every: "day at 23:50", Timezone: "Europe/Paris", Window: "22:00-03:00", Except: []string{"2026-12-24"}, Jitter: &pb.Span{Nanos: int64(2 * time.Hour)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for s := range c.Since(instant(t, "2026-12-23T12:00:00Z")) {
+		const want = "2026-12-24 is in 2026-12-24, which the schedule leaves out"
+		if s.Civil != "2026-12-23T23:50" || s.Jitter < 10*time.Minute || s.Skip != want {
+			t.Errorf("slot %s, %s later, is skipped since %q, want %q", s.Civil, s.Jitter, s.Skip, want)
+		}
+		break
 	}
 }
 

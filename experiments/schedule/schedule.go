@@ -10,6 +10,7 @@
 package schedule
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"iter"
@@ -258,17 +259,30 @@ func (c *Calendar) slot(d date, m minute) Slot {
 		s.Jitter = c.jitter.of(s.Civil, min(end.Sub(start), c.following(d, m).Sub(start)))
 		s.Start = start.Add(s.Jitter)
 	}
+	s.Skip = cmp.Or(c.Why(s.Start), c.leftOut(d), s.Skip)
+	return s
+}
+
+// Why says why nothing begins at an instant, whatever slot it is of: its day is
+// left out, or is one of a calendar of the cluster. It is empty where a run may
+// begin.
+func (c *Calendar) Why(at time.Time) string {
+	for _, out := range c.blackouts {
+		if why := out.why(at); why != "" {
+			return why
+		}
+	}
+	return c.leftOut(dateOf(at.In(c.zone)))
+}
+
+// leftOut says that a day in the schedule's zone is left out; empty where it is not.
+func (c *Calendar) leftOut(d date) string {
 	for _, out := range c.except {
 		if out.has(d) {
-			s.Skip = fmt.Sprintf("%s is in %s, which the schedule leaves out", d, out)
+			return fmt.Sprintf("%s is in %s, which the schedule leaves out", d, out)
 		}
 	}
-	for _, out := range c.blackouts {
-		if why := out.why(s.Start); why != "" {
-			s.Skip = why
-		}
-	}
-	return s
+	return ""
 }
 
 // following is the instant of the next time of day at which a run may begin, on

@@ -1,6 +1,7 @@
 package conduct
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -32,6 +33,7 @@ type slotClerk struct {
 // A page is a schedule's calendar and the first slot that is not dealt with. A
 // schedule never changes: another one takes its place.
 type page struct {
+	// calendar is nil where this build makes none of the schedule.
 	calendar *schedule.Calendar
 	slot     schedule.Slot
 	// until is when it is too late for another try: its window ends, or the next
@@ -44,9 +46,9 @@ type page struct {
 // again.
 func (k *slotClerk) due(now time.Time, v *state.View, s *pb.Scheduled) Decision {
 	p := k.page(s)
-	b := &booking{now: now, view: v, schedule: s, slot: p.slot, until: p.until}
+	b := &booking{now: now, view: v, schedule: s, calendar: p.calendar, slot: p.slot, until: p.until}
 	switch {
-	case p.none && s.GetRetry() == nil:
+	case p.calendar == nil, p.none && s.GetRetry() == nil:
 		return Decision{}
 	case b.spent() && b.running() == "":
 		return Decision{} // it has come to its end
@@ -55,7 +57,7 @@ func (k *slotClerk) due(now time.Time, v *state.View, s *pb.Scheduled) Decision 
 	case p.slot.Start.After(now):
 		return Decision{Wake: p.slot.Start}
 	}
-	return b.dueNow(k.doubt, p.calendar)
+	return b.dueNow(k.doubt)
 }
 
 // again says what comes next for a slot whose gate was not met.
@@ -77,12 +79,12 @@ func record(c *pb.Command) Decision { return Decision{Record: []*pb.Command{c}} 
 
 // dueNow deals with the slot that has come, and with those before now that came
 // while nobody could.
-func (b *booking) dueNow(doubt string, c *schedule.Calendar) Decision {
-	if forgotten := b.forgotten(c); forgotten != nil {
+func (b *booking) dueNow(doubt string) Decision {
+	if forgotten := b.forgotten(); forgotten != nil {
 		return record(forgotten)
 	}
 	return b.unlessDoubted(doubt, func() *pb.Command {
-		if gone := b.missed(c); gone != nil {
+		if gone := b.missed(); gone != nil {
 			return gone
 		}
 		return b.deal()
@@ -116,7 +118,7 @@ func (k *slotClerk) page(s *pb.Scheduled) page {
 }
 
 // pageOf is a schedule's page. Where this build makes no calendar of it, its
-// slots wait for one that does.
+// slots and their other tries wait for one that does.
 func pageOf(s *pb.Scheduled) page {
 	c, err := schedule.Of(s)
 	if err != nil {
@@ -154,6 +156,7 @@ type booking struct {
 	now      time.Time
 	view     *state.View
 	schedule *pb.Scheduled
+	calendar *schedule.Calendar
 	slot     schedule.Slot
 	until    time.Time
 	try      uint32 // 0 is the first
@@ -166,8 +169,8 @@ func (b *booking) spent() bool { return schedule.Left(b.schedule) == 0 }
 
 // before are the first slots that are not dealt with, as long as they are as
 // wanted, so many at the most.
-func (b *booking) before(c *schedule.Calendar, wanted func(schedule.Slot) bool) (all []schedule.Slot) {
-	slots, _ := c.After(b.schedule.GetWatermark()) // it was read before
+func (b *booking) before(wanted func(schedule.Slot) bool) (all []schedule.Slot) {
+	slots, _ := b.calendar.After(b.schedule.GetWatermark()) // it was read before
 	for slot := range slots {
 		if !wanted(slot) || len(all) == maxMissed {
 			break
@@ -183,21 +186,21 @@ const maxMissed = 10_000
 // forgotten passes the slots over that came before a restore. They may have begun
 // runs of which nothing is known here, so that they never do. It is nil where
 // there are none.
-func (b *booking) forgotten(c *schedule.Calendar) *pb.Command {
+func (b *booking) forgotten() *pb.Command {
 	if b.slot.Start.After(b.view.Restored()) {
 		return nil
 	}
-	gone := b.before(c, func(s schedule.Slot) bool { return !s.Start.After(b.view.Restored()) })
+	gone := b.before(func(s schedule.Slot) bool { return !s.Start.After(b.view.Restored()) })
 	return b.passAll(gone, pb.SlotOutcome_SLOT_OUTCOME_UNKNOWN, "a snapshot was restored, and what was done after it is forgotten")
 }
 
 // missed passes the slots over, in one command, that came while nobody
 // conducted. It is nil where none did, or where the last of them may run late.
-func (b *booking) missed(c *schedule.Calendar) *pb.Command {
+func (b *booking) missed() *pb.Command {
 	if b.late(b.slot) <= punctual {
 		return nil
 	}
-	gone := b.before(c, func(s schedule.Slot) bool { return b.late(s) > punctual })
+	gone := b.before(func(s schedule.Slot) bool { return b.late(s) > punctual })
 	n := len(gone)
 	if n > 0 && b.runsLate(gone[n-1]) {
 		gone = gone[:n-1]
@@ -221,12 +224,14 @@ func (b *booking) runsLate(s schedule.Slot) bool {
 	return b.rules().GetMissed() == "run" && b.now.Before(s.Close) && (limit == 0 || b.late(s) <= limit)
 }
 
-// deal begins the slot's run, or passes it over by a rule of the schedule.
+// deal begins the slot's run, or passes it over by a rule of the schedule. Days
+// that are left out are those of the instant, too: a try or a slot that is late
+// may come on another day than its slot.
 func (b *booking) deal() *pb.Command {
 	skip := func(why string) *pb.Command { return b.pass(b.slot, pb.SlotOutcome_SLOT_OUTCOME_SKIPPED, why, 0, "") }
-	switch {
-	case b.slot.Skip != "":
-		return skip(b.slot.Skip)
+	switch why := cmp.Or(b.slot.Skip, b.calendar.Why(b.now)); {
+	case why != "":
+		return skip(why)
 	case b.schedule.GetPausedBy() != nil:
 		return skip(b.paused())
 	}
