@@ -3,6 +3,7 @@ package state
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -141,7 +142,7 @@ func at(name, digest string) string {
 	if digest == "" {
 		return name
 	}
-	return name + "@" + digest[:min(12, len(digest))]
+	return fmt.Sprintf("%s@%.12s", name, digest) // letters: what a caller sends as a digest may be anything
 }
 
 // pin is the version that a schedule which is put is of, and what stands in it.

@@ -86,9 +86,12 @@ func (m *Machine) Restore(s *pb.State) error {
 	return nil
 }
 
-// Hash is a digest of the whole state: equal on every server at equal indexes.
+// Hash is a digest of the whole state: equal on every server at equal indexes. It
+// panics on a state that can't be marshalled, of which there would be no snapshot.
 func (m *Machine) Hash() [sha256.Size]byte {
-	// Marshalling a message that we built can't fail.
-	b, _ := proto.MarshalOptions{Deterministic: true}.Marshal(m.Snapshot())
+	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(m.Snapshot())
+	if err != nil {
+		panic(fmt.Errorf("hash state at index %d: %w", m.View().Index(), err))
+	}
 	return sha256.Sum256(b)
 }
