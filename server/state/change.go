@@ -103,7 +103,9 @@ func (t *change) edit(id string) *record {
 	if r == nil || t.owned[r] {
 		return r
 	}
-	r = &record{run: shallow(r.run), slots: r.slots, claims: r.claims, windows: r.windows}
+	c := *r // whole: a field that was left out here would come back with a restore
+	c.run = shallow(r.run)
+	r = &c
 	t.owned[r] = true
 	own(t, &t.runs)
 	t.runs[id] = r

@@ -173,3 +173,23 @@ func TestSnapshotHoldsGuardsAndOldOnesLoad(t *testing.T) {
 		t.Error("a guard of another name is taken")
 	}
 }
+
+// TestExceptionHoldsForARunOnARestoredServerToo: a run that has gone on since it
+// was let in is let past a new guard by its file's exception, whether the server
+// has it from the log or from a snapshot.
+func TestExceptionHoldsForARunOnARestoredServerToo(t *testing.T) {
+	b := newBench(t)
+	b.must(hosts("s1", 1, "a"), fromFile(gated("r", planOf(0, "a")), "drill"), prepare("r"), except("drill", b.now+60e9))
+	restored := &bench{t: t, m: New(), index: b.index, now: b.now}
+	if err := restored.m.Restore(roundTrip(t, b.m.Snapshot())); err != nil {
+		t.Fatal(err)
+	}
+	for name, m := range map[string]*bench{"by its log": b, "restored": restored} {
+		if o := m.apply(setGuard(protects("host=a"), false)); o.GetRefused() != nil {
+			t.Errorf("%s: %v", name, o.GetRefused())
+		}
+	}
+	if b.m.Hash() != restored.m.Hash() {
+		t.Error("the two servers differ")
+	}
+}
