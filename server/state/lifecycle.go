@@ -120,16 +120,26 @@ func (t *change) fireAgain(r *record) *pb.Problem {
 	if r.run.GetState() != pb.RunState_RUN_STATE_FIRED {
 		return refuse(pb.Refusal_REFUSAL_INVALID, "", "run %q is %s and can't fire again", r.run.GetId(), stateName(r.run.GetState()))
 	}
-	for _, hosts := range r.run.GetSteps() {
-		for name, s := range hosts.GetHosts() {
-			if s.GetState() != pb.StepState_STEP_STATE_READY {
-				return refuse(pb.Refusal_REFUSAL_INVALID, "", "run %q: %s obeyed the firing before", r.run.GetId(), name)
-			}
-		}
+	if host := obeyed(r.run); host != "" {
+		return refuse(pb.Refusal_REFUSAL_INVALID, "", "run %q: %s obeyed the firing before", r.run.GetId(), host)
 	}
 	t.enter(r, pb.RunState_RUN_STATE_FIRED)
 	t.reorder(concerned(r.run)...)
 	return nil
+}
+
+// obeyed is the first host in the order of the plan that has said more of a step
+// than that it is ready; empty for none. All servers name the same one.
+func obeyed(r *pb.Run) string {
+	for _, s := range r.GetPlan().GetSteps() {
+		told := r.GetSteps()[s.GetId()].GetHosts()
+		for _, slot := range s.GetSlots() {
+			if h := told[slot.GetHost()]; h != nil && h.GetState() != pb.StepState_STEP_STATE_READY {
+				return slot.GetHost()
+			}
+		}
+	}
+	return ""
 }
 
 func (t *change) hold(c *pb.Hold) *pb.Problem {

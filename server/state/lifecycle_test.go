@@ -69,6 +69,29 @@ func TestRefusedFireLeavesNoInstant(t *testing.T) {
 	}
 }
 
+// TestServersNameOneHostThatObeyed: the refusal goes into the record of acts, each of
+// which is chained to those before it.
+func TestServersNameOneHostThatObeyed(t *testing.T) {
+	names := []string{"a", "b", "c", "d", "e", "f", "g"}
+	again := fire("r", t0+60e9)
+	again.GetFire().Number = 2
+	var first *bench
+	for range 20 {
+		b := newBench(t)
+		b.must(hosts("s1", 1, names...), admit("r", planOf(0, names...)), fire("r", t0), steps(status("r", "a", pb.StepState_STEP_STATE_READY)))
+		for _, name := range names[1:] {
+			b.must(steps(status("r", name, pb.StepState_STEP_STATE_ARMED)))
+		}
+		p := b.refused(again, pb.Refusal_REFUSAL_INVALID)
+		if first == nil {
+			first = b
+		}
+		if p.GetMessage() != `run "r": b obeyed the firing before` || b.m.Hash() != first.m.Hash() {
+			t.Fatalf("it says %q", p.GetMessage())
+		}
+	}
+}
+
 func TestFirstCauseOfTheEndIsKept(t *testing.T) {
 	b := holding(t)
 	b.must(endRun("r", pb.EndCause_END_CAUSE_ABORT_RULE), endRun("r", pb.EndCause_END_CAUSE_UNDO), halt("h"))

@@ -101,7 +101,8 @@ func (t table[V]) open(key string) (next table[V], box *[]entry[V]) {
 	return table[V]{t.size, shelf}, &row[b]
 }
 
-// all are the entries, in an order that depends on the keys alone.
+// all are the entries, in an order that servers need not have in common: sort what
+// is made of them.
 func (t table[V]) all() iter.Seq2[string, V] {
 	return func(yield func(string, V) bool) {
 		if t.shelf == nil {
