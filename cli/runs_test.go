@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"squall/experiments/schedule"
 	pb "squall/proto/squall/v1"
 )
 
@@ -26,7 +27,7 @@ func FuzzParseSince(f *testing.F) {
 }
 
 func TestSinceIsAgoADayOrAnInstant(t *testing.T) {
-	seoul, err := time.LoadLocation("Asia/Seoul")
+	seoul, err := schedule.Zone("Asia/Seoul")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,6 +51,9 @@ func TestAServerIsScraped(t *testing.T) {
 	r.wait("the host on both", func() bool {
 		return lead.State().Host("web-a1") != nil && behind.State().Host("web-a1") != nil
 	})
+	for _, u := range []*unit{lead, behind} { // a follower that is ready has asked the leader
+		r.wait(u.id+" to be ready", func() bool { code, _ := askHTTP(t, u, "/readyz"); return code == http.StatusOK })
+	}
 	for u, lines := range map[*unit][]string{
 		lead: {
 			`squall_raft_state\{state="leader"\} 1`, `squall_raft_servers 3`, `squall_raft_peer_silent_seconds\{peer="` + behind.id + `"\} \d`,
@@ -59,7 +62,6 @@ func TestAServerIsScraped(t *testing.T) {
 		},
 		behind: {`squall_raft_state\{state="follower"\} 1`, `squall_agent_sessions 1`, `squall_raft_last_contact_seconds 0\.\d`},
 	} {
-		r.wait(u.id+" to be ready", func() bool { code, _ := askHTTP(t, u, "/readyz"); return code == http.StatusOK })
 		code, text := askHTTP(t, u, "/metrics")
 		if code != http.StatusOK {
 			t.Fatalf("%s answers %d %s", u.id, code, text)

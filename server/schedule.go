@@ -162,7 +162,7 @@ func noSchedule(name string) error {
 
 // civilNow is the time on the wall in a schedule's zone.
 func (d *controlDoor) civilNow(s *pb.Schedule) (string, error) {
-	zone, err := time.LoadLocation(s.GetTimezone())
+	zone, err := schedule.Zone(s.GetTimezone())
 	if err != nil {
 		return "", refusef(pb.Refusal_REFUSAL_INVALID, "write a name of the tz database", "%v", err)
 	}

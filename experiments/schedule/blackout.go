@@ -60,7 +60,7 @@ func blackoutOf(k *pb.Calendar) (out blackout, err error) {
 		return out, &Error{"name", fmt.Sprintf("%.80q can't name a calendar", k.GetName()), "begin with a small letter, and go on with letters, digits, `.`, `_` or `-`"}
 	}
 	out.name = k.GetName()
-	if out.zone, err = zoneOf(k.GetTimezone()); err != nil {
+	if out.zone, err = Zone(k.GetTimezone()); err != nil {
 		return out, err
 	}
 	if n := len(k.GetDays()); n == 0 || n > MaxDays {

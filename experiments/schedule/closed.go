@@ -49,7 +49,7 @@ func ClosedOf(g *pb.GuardClosed) (*Closed, error) {
 // Offsets are what clocks of a zone show from an instant on, for twenty years, in
 // the rules of this build. The error is an *Error.
 func Offsets(timezone string, from time.Time) ([]*pb.ZoneOffset, error) {
-	zone, err := zoneOf(timezone)
+	zone, err := Zone(timezone)
 	if err != nil {
 		return nil, err
 	}

@@ -83,7 +83,7 @@ func TestRunThatReachesIntoClosedHours(t *testing.T) {
 // TestOffsetsAreThoseOfTheZone at every hour of twenty years.
 func TestOffsetsAreThoseOfTheZone(t *testing.T) {
 	for _, zone := range []string{"UTC", "Europe/Paris", "Australia/Lord_Howe", "Africa/Casablanca", "America/Sao_Paulo"} {
-		c, loc := closed(t, zone, "day"), must(time.LoadLocation(zone))
+		c, loc := closed(t, zone, "day"), must(schedule.Zone(zone))
 		for at := unix(t, "2027-01-01T00:00:00Z"); at < unix(t, "2046-12-01T00:00:00Z"); at += 3600 {
 			if want := time.Unix(at, 0).In(loc).Format(schedule.CivilLayout); c.Wall(at) != want {
 				t.Fatalf("%s at %d: %s, and clocks show %s", zone, at, c.Wall(at), want)

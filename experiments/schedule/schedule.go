@@ -17,7 +17,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	_ "time/tzdata" // time zones are those of the build, not of the machine
 
 	pb "squall/proto/squall/v1"
 )
@@ -129,24 +128,8 @@ func (c *Calendar) setPattern(s *pb.Schedule) error {
 }
 
 func (c *Calendar) setZone(s *pb.Schedule) (err error) {
-	c.zone, err = zoneOf(s.GetTimezone())
+	c.zone, err = Zone(s.GetTimezone())
 	return err
-}
-
-// zoneOf is a time zone by its name, in the build's rules.
-func zoneOf(name string) (*time.Location, error) {
-	const fix = "write a name of the tz database, such as Europe/Paris or UTC"
-	switch name {
-	case "":
-		return nil, &Error{"timezone", "there is no time zone given", fix}
-	case "Local":
-		return nil, &Error{"timezone", `"Local" is another zone on each machine`, fix}
-	}
-	zone, err := time.LoadLocation(name)
-	if err != nil {
-		return nil, &Error{"timezone", fmt.Sprintf("there is no time zone %.80q", name), fix}
-	}
-	return zone, nil
 }
 
 // setWindow leaves out the times outside of the window.

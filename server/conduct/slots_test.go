@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"squall/experiments"
+	"squall/experiments/schedule"
 	pb "squall/proto/squall/v1"
 	"squall/proto/text"
 	"squall/server/state"
@@ -58,7 +59,7 @@ func (l *ledger) put(name, schedule string) {
 	if len(problems) > 0 {
 		l.t.Fatal(problems)
 	}
-	zone, err := time.LoadLocation(e.GetSchedule().GetTimezone())
+	zone, err := schedule.Zone(e.GetSchedule().GetTimezone())
 	if err != nil {
 		l.t.Fatal(err)
 	}
