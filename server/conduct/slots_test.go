@@ -53,9 +53,9 @@ timeline:
 `
 
 // put keeps a schedule from now on.
-func (l *ledger) put(name, schedule string) {
+func (l *ledger) put(name, when string) {
 	l.t.Helper()
-	e, _, problems := experiments.Decode("drill.yaml", []byte(strings.TrimLeft(fmt.Sprintf(drill, schedule), "\n")))
+	e, _, problems := experiments.Decode("drill.yaml", []byte(strings.TrimLeft(fmt.Sprintf(drill, when), "\n")))
 	if len(problems) > 0 {
 		l.t.Fatal(problems)
 	}
