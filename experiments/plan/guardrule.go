@@ -21,8 +21,8 @@ const (
 	// longestName how long each name may be, in bytes: a guardrail is read in each
 	// judgement.
 	mostNames, longestName = 32, 128
-	// mostGap is the longest gap between runs, in nanoseconds.
-	mostGap = int64(31 * 24 * time.Hour)
+	// MaxGap is the longest gap between runs, in nanoseconds.
+	MaxGap = int64(31 * 24 * time.Hour)
 )
 
 // guardName is how guardrails of the cluster are named.
@@ -59,7 +59,7 @@ func CheckGuard(g *pb.Guard) *pb.Problem {
 			return wrong("hosts-a-minute", "write 1 to 100000", "%d hosts are no limit", n)
 		}
 	case *pb.Guard_GapNanos:
-		if n := rule.GapNanos; n < int64(time.Second) || n > mostGap {
+		if n := rule.GapNanos; n < int64(time.Second) || n > MaxGap {
 			return wrong("gap", "write 1s to 744h", "%s is no gap between runs", quantity.FormatSpan(max(n, 0)))
 		}
 	case *pb.Guard_Protect:

@@ -1,8 +1,10 @@
 package state
 
 import (
+	"cmp"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -16,6 +18,8 @@ const (
 	maxGuards, maxExceptions = 64, 256
 	// MaxException is how long an exception holds at the most.
 	MaxException = 31 * 24 * time.Hour
+	// maxLast is of how many environments the last run is kept for gaps.
+	maxLast = 100
 )
 
 // Guards are the guardrails of the cluster that have names, in the order of those.
@@ -55,6 +59,28 @@ func (v *View) past(horizon int64) (all []plan.Past) {
 		all = append(all, plan.Past{Active: v.runAs(r), EndUnixNanos: ended(r)})
 	}
 	return all
+}
+
+// lastFired are the runs, by id, that are done and that gaps are counted from: of
+// each environment the one that has fired and was over last, for as long as a gap
+// may be. A guardrail that is set only later counts from them, too.
+func (v *View) lastFired() map[string]bool {
+	past := v.past(plan.MaxGap)
+	slices.Reverse(past)
+	slices.SortStableFunc(past, func(a, b plan.Past) int { return cmp.Compare(b.EndUnixNanos, a.EndUnixNanos) })
+	last, without := make(map[string]bool), maps.Clone(v.counted().environments)
+	for _, p := range past {
+		if len(without) == 0 || len(last) >= maxLast {
+			break
+		}
+		for host := range v.runs[p.Run].slots {
+			if env := plan.Environment(v.hosts.get(host).GetHost()); without[env] {
+				delete(without, env)
+				last[p.Run] = true
+			}
+		}
+	}
+	return last
 }
 
 // letPast are the guards that would refuse a run, if no exception let it past them.

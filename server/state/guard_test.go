@@ -1,12 +1,15 @@
 package state
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
+	"squall/experiments/plan"
 	pb "squall/proto/squall/v1"
 )
 
@@ -149,6 +152,78 @@ func TestGapCountsFromTheEndOfWhatFired(t *testing.T) {
 	b.now += 1e9
 	b.must(admit("second", planOf(0, "d")), endRun("second", pb.EndCause_END_CAUSE_UNDO), finish("second"))
 	b.must(admit("third", planOf(0, "d")))
+}
+
+// plays is a run that fires on a host, ends, and is archived by a majority.
+func (b *bench) plays(run, host string) {
+	b.t.Helper()
+	b.must(admit(run, planOf(0, host)), fire(run, b.now+2e9), endRun(run, pb.EndCause_END_CAUSE_UNDO),
+		steps(status(run, host, pb.StepState_STEP_STATE_REVERTED)), finish(run), seal(run), keeps("s1", run, "x"), keeps("s2", run, "x"))
+}
+
+// TestGapOutlivesTheRunsOfOtherEnvironments: however many come in between, and
+// over a restore; a guardrail that is set after them counts as well.
+func TestGapOutlivesTheRunsOfOtherEnvironments(t *testing.T) {
+	const week = 7 * 24 * int64(time.Hour)
+	gap := setGuard(&pb.Guard{Name: "gap", Environments: []string{"production"}, Rule: &pb.Guard_GapNanos{GapNanos: week}}, false)
+	for when, before := range map[string]bool{"before": true, "after": false} {
+		t.Run("set "+when, func(t *testing.T) {
+			b := newBench(t)
+			shop := hosts("s1", 1, "p", "q")
+			for i, h := range shop.GetUpdateHosts().Hosts {
+				h.Host.Environment, h.Host.Zone = "production", []string{"zone-a", "zone-z"}[i]
+			}
+			b.must(shop)
+			if before {
+				b.must(gap)
+			}
+			b.plays("real", "p")
+			ended := b.now
+			for i := range maxDone + 5 {
+				b.now += 20 * int64(time.Minute)
+				b.plays(fmt.Sprint("lab-", i), "d")
+			}
+			if err := b.m.Restore(roundTrip(t, b.m.Snapshot())); err != nil {
+				t.Fatal(err)
+			}
+			b.must(gap)
+			p := b.refused(admit("soon", planOf(0, "p")), pb.Refusal_REFUSAL_GUARDRAIL)
+			if !strings.Contains(p.GetMessage(), "guardrail gap of the cluster: run real ended") {
+				t.Errorf("says %q", p.GetMessage())
+			}
+			if n := len(b.m.View().Runs()); n != maxDone+2 { // the lab's own last one stays as well
+				t.Errorf("%d runs are kept", n)
+			}
+			b.now = ended + week
+			b.plays("next", "p")
+			b.plays("lab", "d")
+			if b.m.View().Run("real") != nil || b.m.View().Run("next") == nil {
+				t.Error("it is not the last run that stays")
+			}
+		})
+	}
+}
+
+// TestLastRunsOfEnvironmentsAreBounded by how many there are, and by the longest gap.
+func TestLastRunsOfEnvironmentsAreBounded(t *testing.T) {
+	b := newBench(t)
+	for i := range maxLast + 20 {
+		name := fmt.Sprintf("h-%03d", i)
+		shop := hosts("s1", 1, name, "by-"+name)
+		for _, h := range shop.GetUpdateHosts().Hosts {
+			h.Host.Environment, h.Host.Zone = name, h.GetName()
+		}
+		b.must(shop)
+		b.plays("run-"+name, name)
+	}
+	if last := b.m.View().lastFired(); len(last) != maxLast || last["run-h-019"] || !last["run-h-020"] {
+		t.Errorf("%d stay", len(last))
+	}
+	b.now += plan.MaxGap + int64(time.Minute)
+	b.must(hosts("s1", 1, "d"))
+	if last := b.m.View().lastFired(); len(last) != 0 {
+		t.Errorf("%v stay for ever", last)
+	}
 }
 
 func TestSnapshotHoldsGuardsAndOldOnesLoad(t *testing.T) {

@@ -208,10 +208,16 @@ func (t *change) finish(c *pb.Finish) *pb.Problem {
 }
 
 // prune drops the oldest runs that are done, but none that may hold something
-// still, nor, while there is room, one that waits for the archive. The hosts that
-// they concern get new orders, since ends are no longer confirmed for them.
+// still or that gaps are counted from, nor, while there is room, one that waits
+// for the archive. The hosts that they concern get new orders, since ends are no
+// longer confirmed for them.
 func (t *change) prune() {
 	done := t.pick(func(r *pb.Run) bool { return !active(r) && !mayHold(r, t.last) })
+	if len(done) <= maxDone {
+		return
+	}
+	last := t.lastFired()
+	done = slices.DeleteFunc(done, func(r *pb.Run) bool { return last[r.GetId()] })
 	left := len(done)
 	for _, r := range done {
 		if left <= maxDone {

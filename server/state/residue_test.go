@@ -31,6 +31,7 @@ func TestResidueOutlivesItsRunAndEndsWithACleanReport(t *testing.T) {
 		t.Errorf("the host may forget what it has not shown clean: %v", got)
 	}
 	b.now = t0 + 30e9 // past every deadline
+	b.plays("fired later", "d")
 	for i := range mostDone + 5 {
 		run := fmt.Sprint("later-", i)
 		b.must(admit(run, planOf(0, "d")), endRun(run, pb.EndCause_END_CAUSE_UNDO), finish(run))

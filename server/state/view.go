@@ -64,6 +64,8 @@ type census struct {
 	registry *plan.Registry
 	barred   []string // two machines say that they are these
 	damaged  []string // their journal lost something, and they don't know that anybody has confirmed it
+	// environments are those of the hosts.
+	environments map[string]bool
 }
 
 func (v *View) counted() *census {
@@ -73,8 +75,10 @@ func (v *View) counted() *census {
 			c.sorted = append(c.sorted, h)
 		}
 		slices.SortFunc(c.sorted, func(a, b *pb.Registered) int { return strings.Compare(a.GetHost().GetName(), b.GetHost().GetName()) })
+		c.environments = make(map[string]bool)
 		for _, h := range c.sorted {
 			c.hosts = append(c.hosts, h.GetHost())
+			c.environments[plan.Environment(h.GetHost())] = true
 			if h.GetConflict() != nil {
 				c.barred = append(c.barred, h.GetHost().GetName())
 			}
@@ -159,7 +163,8 @@ func (v *View) Run(id string) *pb.Run {
 func (v *View) Same(other *View, run string) bool { return v.runs[run] == other.runs[run] }
 
 // Runs are all runs that the state has whole, oldest first: those that are not
-// done, and the newest 100 that are, or more that wait for the archive.
+// done, and the newest 100 that are, or more that wait for the archive or that
+// gaps between runs are counted from.
 func (v *View) Runs() []*pb.Run { return v.pick(func(*pb.Run) bool { return true }) }
 
 // Active are the runs that are not done, oldest first.
