@@ -145,6 +145,9 @@ func (d *docket) opinion(g *pb.Guard) *pb.GuardOpinion {
 				says = r
 			}
 		}
+		if g.GetClosed() != nil { // the hours are those of every environment
+			break
+		}
 	}
 	if says == nil {
 		return o

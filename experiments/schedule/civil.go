@@ -1,6 +1,7 @@
 package schedule
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -40,6 +41,11 @@ func dateOf(t time.Time) date {
 	return date{y, m, d}
 }
 
+// compare is negative where a day comes before another, and positive after it.
+func (d date) compare(other date) int {
+	return cmp.Or(cmp.Compare(d.year, other.year), cmp.Compare(d.month, other.month), cmp.Compare(d.day, other.day))
+}
+
 // parseDate reads a day as 2026-12-24.
 func parseDate(text string) (date, error) {
 	t, err := time.Parse(time.DateOnly, text)
@@ -50,9 +56,11 @@ func parseDate(text string) (date, error) {
 }
 
 func (d date) noon() time.Time           { return time.Date(d.year, d.month, d.day, 12, 0, 0, 0, time.UTC) }
+func (d date) midnight() int64           { return d.noon().Unix() - 12*3600 } // in UTC
 func (d date) next() date                { return dateOf(d.noon().AddDate(0, 0, 1)) }
+func (d date) before() date              { return dateOf(d.noon().AddDate(0, 0, -1)) }
 func (d date) weekday() time.Weekday     { return d.noon().Weekday() }
-func (d date) after(other date) bool     { return d.noon().After(other.noon()) }
+func (d date) after(other date) bool     { return d.compare(other) > 0 }
 func (d date) String() string            { return d.noon().Format(time.DateOnly) }
 func (d date) daysLeft() int             { return d.noon().AddDate(0, 1, 1-d.day).AddDate(0, 0, -1).Day() - d.day }
 func (d date) weekOfMonth() (first0 int) { return (d.day - 1) / 7 }

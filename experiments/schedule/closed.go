@@ -1,7 +1,9 @@
 package schedule
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -30,8 +32,14 @@ type closedHours struct {
 	times window
 }
 
-// ClosedOf reads hours, whose zone's clocks are noted in them. The error is an *Error.
-func ClosedOf(g *pb.GuardClosed) (*Closed, error) {
+// closedRead are hours that were read.
+var closedRead memo[pb.GuardClosed, Closed]
+
+// ClosedOf reads hours, whose zone's clocks are noted in them, once for each
+// message, which must not change afterwards. The error is an *Error.
+func ClosedOf(g *pb.GuardClosed) (*Closed, error) { return closedRead.of(g, readClosed) }
+
+func readClosed(g *pb.GuardClosed) (*Closed, error) {
 	if n := len(g.GetHours()); n == 0 || n > MaxClosed {
 		return nil, &Error{"closed", fmt.Sprintf("%d hours can't be kept", n), fmt.Sprintf("give 1 to %d", MaxClosed)}
 	}
@@ -130,71 +138,102 @@ func parseDays(text string) (func(date) bool, error) {
 	return func(d date) bool { return week.has(int(d.weekday())) || week.has(7) && d.weekday() == time.Sunday }, nil
 }
 
-// wall is what clocks in the zone show, as a time in UTC.
-func (c *Closed) wall(unix int64) time.Time {
-	i := sort.Search(len(c.offsets), func(i int) bool { return c.offsets[i].GetFromUnix() > unix })
-	if i == 0 {
-		i = 1
-	}
-	if len(c.offsets) > 0 {
-		unix += int64(c.offsets[i-1].GetSeconds())
-	}
-	return time.Unix(unix, 0).UTC()
+// offset is which of the offsets holds at an instant.
+func (c *Closed) offset(unix int64) int {
+	return max(0, sort.Search(len(c.offsets), func(i int) bool { return c.offsets[i].GetFromUnix() > unix })-1)
 }
 
-// At names the hours that are closed at an instant; "" for none.
-func (c *Closed) At(unix int64) string {
-	wall := c.wall(unix)
-	d, m := dateOf(wall), minute(wall.Hour()*60+wall.Minute())
-	for _, h := range c.hours {
-		if h.has(d, m) {
-			return h.text
+// A clock shows UTC and so many seconds, from one instant to another.
+type clock struct{ from, to, ahead int64 }
+
+// clocks are what those of the zone show from one instant to another, in order.
+func (c *Closed) clocks(from, to int64) (all []clock) {
+	for i := c.offset(from); from < to; i++ {
+		k := clock{from: from, to: to}
+		if i < len(c.offsets) {
+			k.ahead = int64(c.offsets[i].GetSeconds())
+		}
+		if i+1 < len(c.offsets) {
+			k.to = min(to, c.offsets[i+1].GetFromUnix())
+		}
+		all, from = append(all, k), k.to
+	}
+	return all
+}
+
+// date is the day that it shows at an instant.
+func (k clock) date(unix int64) date { return dateOf(time.Unix(unix+k.ahead, 0).UTC()) }
+
+// A closing is time in which one of the hours is closed, in Unix seconds. Its end
+// is not in it.
+type closing struct {
+	from, to int64
+	hours    int
+}
+
+// closings are what is closed from one instant to another, in the order of their
+// beginnings, those of one instant in that of the hours. Each clock has its days
+// by itself: what it never shows is in none, and what two of them show is in both.
+func (c *Closed) closings(from, to int64) (all []closing) {
+	for _, k := range c.clocks(from, to) {
+		last := k.date(k.to - 1)
+		for d := k.date(k.from).before(); !d.after(last); d = d.next() {
+			midnight := d.midnight() - k.ahead
+			for i, h := range c.hours {
+				s := closing{max(k.from, midnight+h.opens()), min(k.to, midnight+h.ends()), i}
+				if s.from < s.to && h.days(d) {
+					all = append(all, s)
+				}
+			}
 		}
 	}
-	return ""
+	slices.SortFunc(all, func(a, b closing) int { return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(a.hours, b.hours)) })
+	return all
 }
 
-// has tells whether a time of a day is in them: what goes past midnight belongs
-// to the day on which it begins.
-func (h closedHours) has(d date, m minute) bool {
-	w := h.times
-	switch {
-	case w.open < w.end:
-		return w.open <= m && m < w.end && h.days(d)
-	case m >= w.open:
-		return h.days(d)
-	case m < w.end:
-		return h.days(dateOf(d.noon().AddDate(0, 0, -1)))
+// opens is when they begin, in seconds after the midnight of their day.
+func (h closedHours) opens() int64 { return int64(h.times.open) * 60 }
+
+// ends is when they end, in seconds after the midnight of the day on which they
+// began, to which what goes past the next midnight belongs.
+func (h closedHours) ends() int64 {
+	if h.times.open < h.times.end {
+		return int64(h.times.end) * 60
 	}
-	return false
+	return int64(h.times.end+day) * 60
 }
 
 // Within names the first hours that are closed from one instant to another, and
-// says when; "" where none are.
+// says when; "" where none are. Instants are Unix seconds.
 func (c *Closed) Within(from, to int64) (hours string, at int64) {
-	for at := from; at < to; at = nextMinute(at) {
-		if hours := c.At(at); hours != "" {
-			return hours, at
-		}
+	all := c.closings(from, to)
+	if len(all) == 0 {
+		return "", 0
 	}
-	return "", 0
+	return c.hours[all[0].hours].text, all[0].from
 }
 
 // Opens is the first instant from one on with so many seconds in which nothing is
-// closed; 0 where there is none within three days.
+// closed, all of them within three days; 0 where there is none.
 func (c *Closed) Opens(from, seconds int64) int64 {
 	const most = 3 * 24 * 3600
-	for free, at := from, from; at <= from+most; at = nextMinute(at) {
-		if c.At(at) != "" {
-			free = nextMinute(at)
-		} else if at-free >= seconds {
+	free := from
+	for _, s := range c.closings(from, from+most) {
+		if s.from-free >= seconds {
 			return free
 		}
+		free = max(free, s.to)
+	}
+	if from+most-free >= seconds {
+		return free
 	}
 	return 0
 }
 
 // Wall is what clocks in the zone show at an instant, to the minute.
-func (c *Closed) Wall(unix int64) string { return c.wall(unix).Format(CivilLayout) }
-
-func nextMinute(unix int64) int64 { return unix - unix%60 + 60 }
+func (c *Closed) Wall(unix int64) string {
+	if len(c.offsets) > 0 {
+		unix += int64(c.offsets[c.offset(unix)].GetSeconds())
+	}
+	return time.Unix(unix, 0).UTC().Format(CivilLayout)
+}
