@@ -3,6 +3,8 @@ package schedule
 import (
 	"cmp"
 	"fmt"
+	"slices"
+	"sort"
 	"strings"
 	"time"
 )
@@ -89,6 +91,40 @@ func (s span) String() string {
 		return s.first.String()
 	}
 	return s.first.String() + ".." + s.last.String()
+}
+
+// spans are days and spans of days in which a day is found by bisection.
+type spans struct {
+	listed []span // as they were written
+	merged []span // in order, and none of them touches another
+}
+
+func spansOf(listed []span) spans {
+	all := spans{listed: listed}
+	for _, s := range slices.SortedFunc(slices.Values(listed), func(a, b span) int { return a.first.compare(b.first) }) {
+		n := len(all.merged)
+		switch {
+		case n == 0 || s.first.after(all.merged[n-1].last):
+			all.merged = append(all.merged, s)
+		case s.last.after(all.merged[n-1].last):
+			all.merged[n-1].last = s.last
+		}
+	}
+	return all
+}
+
+// touch tells whether one of them has a day of another span.
+func (all spans) touch(days span) bool {
+	i := sort.Search(len(all.merged), func(i int) bool { return all.merged[i].first.after(days.last) })
+	return i > 0 && !days.first.after(all.merged[i-1].last)
+}
+
+// find is the first of the listed that a day is in, and whether there is one.
+func (all spans) find(d date) (span, bool) {
+	if !all.touch(span{d, d}) {
+		return span{}, false
+	}
+	return all.listed[slices.IndexFunc(all.listed, func(s span) bool { return s.has(d) })], true
 }
 
 // A window is the times of day within which runs begin. It may go past

@@ -43,9 +43,9 @@ type Calendar struct {
 	// times are those of each such day, in order.
 	times  []minute
 	window window
-	except []span
+	except spans
 	// blackouts are those of the cluster.
-	blackouts []blackout
+	blackouts blackouts
 	// last is the last day, none if zero.
 	last   date
 	jitter jitter
@@ -76,7 +76,8 @@ const maxPattern = 200
 
 // Of makes the calendar of a schedule that is kept, or of one that would be: the
 // name decides its jitter, and the calendars of the cluster that it names must be
-// there. The error is an *Error.
+// there. Each of those is read once, and must not change afterwards. The error is
+// an *Error.
 func Of(s *pb.Scheduled) (*Calendar, error) {
 	c, err := New(s.GetExperiment().GetSchedule())
 	if err != nil {
@@ -162,6 +163,7 @@ func (c *Calendar) setDays(s *pb.Schedule) (err error) {
 	if n := len(s.GetExcept()); n > MaxExcept {
 		return &Error{"except", fmt.Sprintf("%d days and spans of days are left out", n), fmt.Sprintf("leave out at most %d; a span such as \"2026-12-24..2027-01-02\" is one", MaxExcept)}
 	}
+	var except []span
 	for _, text := range s.GetExcept() {
 		if calendarName().MatchString(text) {
 			continue // it is the cluster's to know
@@ -170,8 +172,9 @@ func (c *Calendar) setDays(s *pb.Schedule) (err error) {
 		if err != nil {
 			return &Error{"except", err.Error(), fix}
 		}
-		c.except = append(c.except, days)
+		except = append(except, days)
 	}
+	c.except = spansOf(except)
 	if s.GetUntil() != "" {
 		if c.last, err = parseDate(s.GetUntil()); err != nil {
 			return &Error{"until", err.Error(), `write a day in quotes, such as "2027-06-30"`}
@@ -250,22 +253,16 @@ func (c *Calendar) slot(d date, m minute) Slot {
 // left out, or is one of a calendar of the cluster. It is empty where a run may
 // begin.
 func (c *Calendar) Why(at time.Time) string {
-	for _, out := range c.blackouts {
-		if why := out.why(at); why != "" {
-			return why
-		}
-	}
-	return c.leftOut(dateOf(at.In(c.zone)))
+	return cmp.Or(c.blackouts.why(at), c.leftOut(dateOf(at.In(c.zone))))
 }
 
 // leftOut says that a day in the schedule's zone is left out; empty where it is not.
 func (c *Calendar) leftOut(d date) string {
-	for _, out := range c.except {
-		if out.has(d) {
-			return fmt.Sprintf("%s is in %s, which the schedule leaves out", d, out)
-		}
+	out, is := c.except.find(d)
+	if !is {
+		return ""
 	}
-	return ""
+	return fmt.Sprintf("%s is in %s, which the schedule leaves out", d, out)
 }
 
 // following is the instant of the next time of day at which a run may begin, on
