@@ -50,7 +50,7 @@ func (d *controlDoor) SetGuard(ctx context.Context, req *pb.SetGuardRequest) (*p
 		return nil, err
 	}
 	res.Ended = report.Fit(endedBy(after, g.GetName()), mostHindered)
-	hindered, unseen := d.hindered(after, g)
+	hindered, unseen := d.hindered(ctx, after, g)
 	res.Schedules, res.SchedulesUnseen = report.Fit(hindered, mostHindered), uint32(unseen)
 	return res, nil
 }
@@ -117,13 +117,16 @@ func endedBy(v *state.View, guard string) (all []*pb.HinderedRun) {
 
 // hindered are the schedules of which a guardrail will refuse a slot, as things
 // stand, and how many could not be looked at in time.
-func (d *controlDoor) hindered(v *state.View, g *pb.Guard) (all []*pb.HinderedSchedule, unseen int) {
-	schedules, begin := v.Schedules(), time.Now()
+func (d *controlDoor) hindered(ctx context.Context, v *state.View, g *pb.Guard) (all []*pb.HinderedSchedule, unseen int) {
+	ctx, cancel := context.WithTimeout(ctx, guardTime)
+	defer cancel()
+	schedules := v.Schedules()
 	for i, s := range schedules {
-		if time.Since(begin) > guardTime {
+		h := d.hinders(ctx, v, g, s)
+		if ctx.Err() != nil {
 			return all, len(schedules) - i
 		}
-		if h := d.hinders(v, g, s); h != nil {
+		if h != nil {
 			all = append(all, h)
 		}
 	}
@@ -131,14 +134,14 @@ func (d *controlDoor) hindered(v *state.View, g *pb.Guard) (all []*pb.HinderedSc
 }
 
 // hinders is the first slot of a schedule that a guardrail will refuse; nil for none.
-func (d *controlDoor) hinders(v *state.View, g *pb.Guard, s *pb.Scheduled) *pb.HinderedSchedule {
+func (d *controlDoor) hinders(ctx context.Context, v *state.View, g *pb.Guard, s *pb.Scheduled) *pb.HinderedSchedule {
 	_, made, err := d.plan(v, draft{aim: s.GetAim(), experiment: s.GetExperiment(), file: s.GetName() + ".yaml", source: s.GetSource(), later: true})
 	if err != nil {
 		return nil // its slots are refused whatever guardrails say
 	}
 	world := v.WorldFor(s.GetSource())
 	world.Guards = []*pb.Guard{g}
-	next, err := d.outlook(v, s, made, world).Next(guardSlots)
+	next, err := d.outlook(v, s, made, world).Next(ctx, guardSlots)
 	if err != nil {
 		return nil
 	}

@@ -51,7 +51,7 @@ func (d *controlDoor) PutSchedule(ctx context.Context, req *pb.PutScheduleReques
 	}
 	kept := &pb.Scheduled{Name: cmp.Or(req.GetName(), e.GetName()), Experiment: e, Watermark: after, Calendars: calendars, Pin: pin}
 	outlook := d.outlook(view, kept, made, view.WorldFor(source))
-	next, err := firstSlots(outlook)
+	next, err := firstSlots(ctx, outlook)
 	if err != nil {
 		return nil, err
 	}
@@ -108,15 +108,19 @@ func (d *controlDoor) outlook(v *state.View, s *pb.Scheduled, made *pb.Plan, w p
 
 // firstSlots are the first slots of a schedule that is about to be kept, which
 // must have some.
-func firstSlots(o report.Outlook) ([]*pb.NextSlot, error) {
-	next, err := o.Next(3)
+func firstSlots(ctx context.Context, o report.Outlook) ([]*pb.NextSlot, error) {
+	next, err := o.Next(ctx, 3)
 	if wrong, ok := errors.AsType[*schedule.Error](err); ok {
 		return nil, refusef(pb.Refusal_REFUSAL_INVALID, wrong.Fix, "%v", wrong)
+	}
+	if err != nil {
+		return nil, err
 	}
 	if len(next) == 0 {
 		return nil, refusef(pb.Refusal_REFUSAL_INVALID, "choose a later day for `until`", "no slot is to come: the schedule's last day is %s", o.Schedule.GetExperiment().GetSchedule().GetUntil())
 	}
-	if why := o.Idle(); why != "" {
+	why, err := o.Idle(ctx)
+	if why != "" {
 		return nil, refusef(pb.Refusal_REFUSAL_INVALID, "choose another time, other days for `except`, or a later day for `until`", "none of its slots begins a run: %s", why)
 	}
 	return next, err
@@ -140,9 +144,12 @@ func (d *controlDoor) NextSlots(ctx context.Context, req *pb.NextSlotsRequest) (
 		return nil, err
 	}
 	outlook := d.outlook(view, s, made, view.WorldFor(s.GetSource()))
-	next, err := outlook.Next(int(cmp.Or(req.GetCount(), 10)))
+	next, err := outlook.Next(ctx, int(cmp.Or(req.GetCount(), 10)))
+	if wrong, ok := errors.AsType[*schedule.Error](err); ok {
+		return nil, refusef(pb.Refusal_REFUSAL_UNSUPPORTED, "upgrade this server", "this build can't tell its slots: %v", wrong)
+	}
 	if err != nil {
-		return nil, refusef(pb.Refusal_REFUSAL_UNSUPPORTED, "upgrade this server", "this build can't tell its slots: %v", err)
+		return nil, err
 	}
 	return &pb.NextSlotsResponse{
 		Timezone: s.GetExperiment().GetSchedule().GetTimezone(), Slots: report.Fit(next, mostNext), Refused: fewProblems(made.GetProblems()),

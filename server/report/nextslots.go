@@ -1,6 +1,7 @@
 package report
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -26,8 +27,9 @@ type Outlook struct {
 }
 
 // Next are the next slots, at most count of them, and what hinders each as
-// things stand. The error is a *schedule.Error.
-func (o Outlook) Next(count int) ([]*pb.NextSlot, error) {
+// things stand. The error is a *schedule.Error, or that of ctx, with whose end it
+// stops.
+func (o Outlook) Next(ctx context.Context, count int) ([]*pb.NextSlot, error) {
 	c, err := schedule.Of(o.Schedule)
 	if err != nil {
 		return nil, err
@@ -42,6 +44,9 @@ func (o Outlook) Next(count int) ([]*pb.NextSlot, error) {
 	for slot := range c.Since(o.Now) {
 		if len(next) == count || left == 0 {
 			break
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
 		}
 		if slot.Civil <= o.Schedule.GetWatermark() { // its name was dealt with, before clocks were put back
 			continue
@@ -151,22 +156,25 @@ func UnderWay(v *state.View, name string) (runs []string) {
 const mostIdle = 10_000
 
 // Idle is why the last of a schedule's slots begins no run where its own rules let
-// none of them; empty where one may.
-func (o Outlook) Idle() (why string) {
+// none of them; empty where one may. The error is as of Next.
+func (o Outlook) Idle(ctx context.Context) (why string, err error) {
 	c, err := schedule.Of(o.Schedule)
 	if err != nil {
-		return ""
+		return "", err
 	}
 	n := 0
 	for slot := range c.Since(o.Now) {
 		if n++; slot.Skip == "" {
-			return ""
+			return "", nil
 		}
 		if why = slot.Skip; n == mostIdle {
 			break
 		}
+		if err := ctx.Err(); err != nil {
+			return "", err
+		}
 	}
-	return why
+	return why, nil
 }
 
 // Crowded warns of slots that come before the run of the one before has ended.

@@ -1,6 +1,8 @@
 package report
 
 import (
+	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -17,7 +19,7 @@ func outlook(m *state.Machine, s *pb.Scheduled) Outlook {
 
 func hindered(t *testing.T, o Outlook, count int) (all [][]string) {
 	t.Helper()
-	next, err := o.Next(count)
+	next, err := o.Next(t.Context(), count)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,15 +94,37 @@ func TestWhatWaitsHindersTheNextSlot(t *testing.T) {
 func TestScheduleOfWhichNothingBegins(t *testing.T) {
 	s := &pb.Schedule{Cron: "30 2 28 3 *", Timezone: "Europe/Paris", Until: "2027-12-31"}
 	o := outlook(state.New(), &pb.Scheduled{Name: "gap", Experiment: &pb.Experiment{Schedule: s}})
-	if why := o.Idle(); why != "there is no 02:30 on 2027-03-28 in Europe/Paris: clocks are put forward" {
+	idle := func() string {
+		why, err := o.Idle(t.Context())
+		if err != nil {
+			t.Error(err)
+		}
+		return why
+	}
+	if why := idle(); why != "there is no 02:30 on 2027-03-28 in Europe/Paris: clocks are put forward" {
 		t.Errorf("its only slot is in a gap of the clock, and it is idle since %q", why)
 	}
 	s.Until = ""
-	if why := o.Idle(); why != "" {
+	if why := idle(); why != "" {
 		t.Errorf("it begins a run a year later, and is idle since %s", why)
 	}
 	*s = pb.Schedule{Every: "1m", Timezone: "UTC", Except: []string{"2026-01-01..2200-01-01"}}
-	if why := o.Idle(); why == "" {
+	if why := idle(); why == "" {
 		t.Error("every day is left out")
+	}
+}
+
+// TestNobodyWaitsForSlots: whoever asked has gone.
+func TestNobodyWaitsForSlots(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	o := outlook(state.New(), &pb.Scheduled{Name: "often", Experiment: &pb.Experiment{Schedule: &pb.Schedule{
+		Every: "1m", Timezone: "UTC", Except: []string{"2026-01-01..2200-01-01"},
+	}}})
+	if next, err := o.Next(ctx, 1000); !errors.Is(err, context.Canceled) {
+		t.Errorf("%d slots are told: %v", len(next), err)
+	}
+	if why, err := o.Idle(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("it is idle since %q: %v", why, err)
 	}
 }
