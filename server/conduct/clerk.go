@@ -14,34 +14,46 @@ func (t *term) keepSlots(ctx context.Context) {
 	for ctx.Err() == nil {
 		v := t.Machine.View()
 		clerk.forget(v)
-		commands, wake := t.slots(clerk, v)
-		for _, c := range commands {
-			t.recordSlot(ctx, c)
-		}
-		if len(commands) == 0 {
+		if acted, wake := t.dealSlots(ctx, clerk, v.Schedules()); !acted {
 			t.awaitSlots(ctx, v, wake)
 		}
 	}
 }
 
-// slots are what is due for all schedules, and when the next is.
-func (t *term) slots(clerk *slotClerk, v *state.View) (commands []*pb.Command, wake time.Time) {
-	now := t.Now()
-	if t.Doubt != nil {
-		clerk.doubt = t.Doubt()
-	}
-	for _, s := range v.Schedules() {
-		d := clerk.due(now, v, s)
-		commands = append(commands, d.Record...)
+// dealSlots deals with what is due for schedules, one after another, and says
+// when the next is. Each is decided on as it is when its turn comes: while those
+// before it were committed, somebody may have changed it.
+func (t *term) dealSlots(ctx context.Context, clerk *slotClerk, all []*pb.Scheduled) (acted bool, wake time.Time) {
+	for _, s := range all {
+		d := t.decideSlot(clerk, s.GetName())
+		for _, c := range d.Record {
+			acted = true
+			t.recordSlot(ctx, c)
+		}
 		if !d.Wake.IsZero() && (wake.IsZero() || d.Wake.Before(wake)) {
 			wake = d.Wake
 		}
 	}
-	return commands, wake
+	return acted, wake
+}
+
+// decideSlot says what comes next for a schedule, as it is now.
+func (t *term) decideSlot(clerk *slotClerk, schedule string) Decision {
+	v := t.Machine.View()
+	s := v.Schedule(schedule)
+	if s == nil {
+		return Decision{}
+	}
+	if t.Doubt != nil {
+		clerk.doubt = t.Doubt()
+	}
+	return clerk.due(t.Now(), v, s)
 }
 
 // recordSlot proposes what becomes of a slot. A run that the machine does not
-// let in is on record as refused, with its reason.
+// let in is on record as refused, with its reason; but where it is not let in
+// since the schedule was changed meanwhile, the machine takes that record no more
+// than the run, and the slot is decided on anew.
 func (t *term) recordSlot(ctx context.Context, c *pb.Command) {
 	outcomes, err := t.Proposer.Propose(ctx, c)
 	if refused := refusal(outcomes); err == nil && refused != nil && c.GetAdmitRun() != nil {
@@ -74,12 +86,14 @@ func (t *term) awaitSlots(ctx context.Context, v *state.View, wake time.Time) {
 		defer timer.Stop()
 		due = timer.C
 	}
-	for ; ; v = t.Machine.View() {
+	for {
 		select {
 		case <-v.Stale():
-			if !t.Machine.View().SameSchedules(v) {
+			next := t.Machine.View()
+			if !next.SameSchedules(v) {
 				return
 			}
+			v = next
 		case <-due:
 			return
 		case <-ctx.Done():

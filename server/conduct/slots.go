@@ -289,7 +289,9 @@ func (b *booking) admission() *pb.AdmitRun {
 }
 
 func (b *booking) ref(slot schedule.Slot) *pb.SlotRef {
-	return &pb.SlotRef{Schedule: b.schedule.GetName(), Slot: slot.Civil, Try: b.try, UntilUnixNanos: b.until.UnixNano()}
+	return &pb.SlotRef{
+		Schedule: b.schedule.GetName(), Slot: slot.Civil, Try: b.try, UntilUnixNanos: b.until.UnixNano(), Version: b.schedule.GetVersion(),
+	}
 }
 
 // passAll passes slots in a row over, in one command; nil where there are none.
@@ -306,9 +308,10 @@ func (b *booking) pass(slot schedule.Slot, outcome pb.SlotOutcome, why string, c
 	}}})
 }
 
-// command has the schedule's owner act, under an id that is the slot's own.
+// command has the schedule's owner act, under an id that is the slot's own, in
+// this version of the schedule: what another one says of the slot is news.
 func (b *booking) command(what string, slot schedule.Slot, c *pb.Command) *pb.Command {
-	c.Id = fmt.Sprintf("%s/%s/%s/%d", what, b.schedule.GetName(), slot.Civil, b.schedule.GetPutUnixNanos())
+	c.Id = fmt.Sprintf("%s/%s/%s/%d", what, b.schedule.GetName(), slot.Civil, b.schedule.GetVersion())
 	if b.try > 1 {
 		c.Id += fmt.Sprintf("/%d", b.try)
 	}

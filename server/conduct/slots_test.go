@@ -55,6 +55,14 @@ timeline:
 // put keeps a schedule from now on.
 func (l *ledger) put(name, when string) {
 	l.t.Helper()
+	if o := l.apply(l.putting(name, when)); o.GetRefused() != nil {
+		l.t.Fatal(o.GetRefused())
+	}
+}
+
+// putting is the command that keeps a schedule from now on.
+func (l *ledger) putting(name, when string) *pb.Command {
+	l.t.Helper()
 	e, _, problems := experiments.Decode("drill.yaml", []byte(strings.TrimLeft(fmt.Sprintf(drill, when), "\n")))
 	if len(problems) > 0 {
 		l.t.Fatal(problems)
@@ -63,12 +71,9 @@ func (l *ledger) put(name, when string) {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	o := l.apply(&pb.Command{Id: fmt.Sprint("put ", name, l.index), By: &pb.Principal{Name: "ann", Role: pb.Role_ROLE_USER}, Kind: &pb.Command_PutSchedule{PutSchedule: &pb.PutSchedule{
+	return &pb.Command{Id: fmt.Sprint("put ", name, l.index), By: &pb.Principal{Name: "ann", Role: pb.Role_ROLE_USER}, Kind: &pb.Command_PutSchedule{PutSchedule: &pb.PutSchedule{
 		Name: name, Experiment: e, After: l.now.In(zone).Format("2006-01-02T15:04"),
-	}}})
-	if o.GetRefused() != nil {
-		l.t.Fatal(o.GetRefused())
-	}
+	}}}
 }
 
 // until deals with what is due, up to a time.

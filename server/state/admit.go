@@ -63,7 +63,7 @@ func (t *change) admissible(c *pb.AdmitRun) *pb.Problem {
 	if p := plan.Bounded(c.GetPlan()); p != nil {
 		return p
 	}
-	if p := t.dealt(c.GetSlot()); c.GetSlot() != nil && p != nil {
+	if p := t.mayBegin(c.GetSlot()); c.GetSlot() != nil && p != nil {
 		return p
 	}
 	w := t.WorldFor(c.GetSource())

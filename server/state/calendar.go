@@ -58,6 +58,7 @@ func (t *change) putCalendar(put *pb.PutCalendar) *pb.Problem {
 	for _, name := range t.NamedBy(c.GetName()) {
 		s := t.editSchedule(name)
 		s.Calendars, _ = t.CalendarsOf(s.GetExperiment().GetSchedule()) // none is removed while it is named
+		s.Version = t.index
 	}
 	return nil
 }

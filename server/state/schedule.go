@@ -54,7 +54,7 @@ func (t *change) putSchedule(c *pb.PutSchedule) *pb.Problem {
 		Name: c.GetName(), Experiment: c.GetExperiment(), Source: source, Pin: pin, Calendars: calendars, Aim: c.GetAim(),
 		By: t.cmd.GetBy(), PutUnixNanos: t.last, Watermark: c.GetAfter(), History: known.GetHistory(), Begun: known.GetBegun(),
 		PausedBy: known.GetPausedBy(), PausedUnixNanos: known.GetPausedUnixNanos(), PausedRun: known.GetPausedRun(),
-		AddedIndex: cmp.Or(known.GetAddedIndex(), t.index),
+		AddedIndex: cmp.Or(known.GetAddedIndex(), t.index), Version: t.index,
 	}
 	if known.GetExperiment().GetSchedule().GetTimezone() == zone {
 		s.Watermark = max(s.GetWatermark(), known.GetWatermark())
@@ -80,7 +80,7 @@ func (t *change) pauseSchedule(c *pb.PauseSchedule) *pb.Problem {
 		return nil // by whom it was
 	}
 	s := t.editSchedule(c.GetName())
-	s.PausedBy, s.PausedUnixNanos, s.PausedRun = nil, 0, ""
+	s.PausedBy, s.PausedUnixNanos, s.PausedRun, s.Version = nil, 0, "", t.index
 	if c.GetPaused() {
 		s.PausedBy, s.PausedUnixNanos = t.cmd.GetBy(), t.last
 	}

@@ -42,20 +42,34 @@ func (t *change) holdSlot(c *pb.HoldSlot) *pb.Problem {
 	return nil
 }
 
-// dealt refuses a slot of a schedule that is not there, or one that it has
-// dealt with: names of slots are in the order of time. Another try is let in
-// where it is waited for.
+// dealt refuses a slot of a schedule that is not there, what was decided of one
+// before somebody changed it, or a slot that it has dealt with: names of slots are
+// in the order of time. Another try is let in where it is waited for.
 func (t *change) dealt(slot *pb.SlotRef) *pb.Problem {
 	s := t.Schedule(slot.GetSchedule())
 	switch waits := s.GetRetry().GetSlot(); {
 	case s == nil:
 		return noSchedule(slot.GetSchedule())
+	case slot.GetVersion() != 0 && slot.GetVersion() != s.GetVersion():
+		return refuse(pb.Refusal_REFUSAL_INVALID, "", "schedule %q was changed since slot %s was decided on", s.GetName(), slot.GetSlot())
 	case again(slot) && waits.GetSlot() == slot.GetSlot() && waits.GetTry() == slot.GetTry():
 		return nil
 	case again(slot):
 		return refuse(pb.Refusal_REFUSAL_INVALID, "", "try %d of slot %s of schedule %q is not waited for", slot.GetTry(), slot.GetSlot(), s.GetName())
 	case slot.GetSlot() <= s.GetWatermark():
 		return refuse(pb.Refusal_REFUSAL_INVALID, "", "the slot %s of schedule %q was dealt with before", slot.GetSlot(), s.GetName())
+	}
+	return nil
+}
+
+// mayBegin refuses a run in a slot that is dealt with, or of a schedule that is
+// paused.
+func (t *change) mayBegin(slot *pb.SlotRef) *pb.Problem {
+	if p := t.dealt(slot); p != nil {
+		return p
+	}
+	if by := t.Schedule(slot.GetSchedule()).GetPausedBy(); by != nil {
+		return refuse(pb.Refusal_REFUSAL_INVALID, "", "schedule %q is paused by %s", slot.GetSchedule(), by.GetName())
 	}
 	return nil
 }
@@ -175,7 +189,7 @@ func (t *change) pauseAfter(s *pb.Scheduled, r *pb.Run) {
 	}
 	why := fmt.Sprintf("run %s of slot %s ended as %s", r.GetId(), r.GetSlot().GetSlot(), text.Word(r.GetVerdict()))
 	s.PausedBy = &pb.Principal{Name: "on_fail", Role: pb.Role_ROLE_SERVER, Why: why}
-	s.PausedUnixNanos, s.PausedRun = t.last, r.GetId()
+	s.PausedUnixNanos, s.PausedRun, s.Version = t.last, r.GetId(), t.index
 	t.record(s.GetPausedBy(), "pause schedule", s.GetName(), "done")
 	t.tellPaused(s, r)
 }

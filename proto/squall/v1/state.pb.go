@@ -1788,8 +1788,11 @@ type SlotRef struct {
 	Try uint32 `protobuf:"varint,3,opt,name=try,proto3" json:"try,omitempty"`
 	// Cluster time before which another try of the slot may begin.
 	UntilUnixNanos int64 `protobuf:"varint,4,opt,name=until_unix_nanos,json=untilUnixNanos,proto3" json:"until_unix_nanos,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// The version of the schedule that this was decided of: where it has another
+	// one meanwhile, nothing becomes of the command. 0 is of any.
+	Version       uint64 `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SlotRef) Reset() {
@@ -1846,6 +1849,13 @@ func (x *SlotRef) GetTry() uint32 {
 func (x *SlotRef) GetUntilUnixNanos() int64 {
 	if x != nil {
 		return x.UntilUnixNanos
+	}
+	return 0
+}
+
+func (x *SlotRef) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
 	}
 	return 0
 }
@@ -2323,6 +2333,9 @@ type Scheduled struct {
 	Retry *SlotRetry `protobuf:"bytes,14,opt,name=retry,proto3" json:"retry,omitempty"`
 	// Set while a slot waits for cluster time.
 	Held *SlotHold `protobuf:"bytes,15,opt,name=held,proto3" json:"held,omitempty"`
+	// The log index at which it was last put, paused or let go on, or a calendar
+	// that it names was put.
+	Version uint64 `protobuf:"varint,16,opt,name=version,proto3" json:"version,omitempty"`
 	// The version of a kept file that its runs are of.
 	Pin *Pin `protobuf:"bytes,20,opt,name=pin,proto3" json:"pin,omitempty"`
 	// The calendars that its `except` names, as they are now. Snapshots leave them out.
@@ -2464,6 +2477,13 @@ func (x *Scheduled) GetHeld() *SlotHold {
 		return x.Held
 	}
 	return nil
+}
+
+func (x *Scheduled) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
 }
 
 func (x *Scheduled) GetPin() *Pin {
@@ -8190,12 +8210,13 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x04plan\x18\x03 \x01(\v2\x0f.squall.v1.PlanR\x04plan\x12\x16\n" +
 	"\x06source\x18\x04 \x01(\fR\x06source\x12\x15\n" +
 	"\x06ad_hoc\x18\x05 \x01(\bR\x05adHoc\x12&\n" +
-	"\x04slot\x18\x06 \x01(\v2\x12.squall.v1.SlotRefR\x04slot\"u\n" +
+	"\x04slot\x18\x06 \x01(\v2\x12.squall.v1.SlotRefR\x04slot\"\x8f\x01\n" +
 	"\aSlotRef\x12\x1a\n" +
 	"\bschedule\x18\x01 \x01(\tR\bschedule\x12\x12\n" +
 	"\x04slot\x18\x02 \x01(\tR\x04slot\x12\x10\n" +
 	"\x03try\x18\x03 \x01(\rR\x03try\x12(\n" +
-	"\x10until_unix_nanos\x18\x04 \x01(\x03R\x0euntilUnixNanos\"\xbe\x02\n" +
+	"\x10until_unix_nanos\x18\x04 \x01(\x03R\x0euntilUnixNanos\x12\x18\n" +
+	"\aversion\x18\x05 \x01(\x04R\aversion\"\xbe\x02\n" +
 	"\vPutSchedule\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x125\n" +
 	"\n" +
@@ -8230,7 +8251,7 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x10since_unix_nanos\x18\x03 \x01(\x03R\x0esinceUnixNanos\"W\n" +
 	"\tSlotRetry\x12&\n" +
 	"\x04slot\x18\x01 \x01(\v2\x12.squall.v1.SlotRefR\x04slot\x12\"\n" +
-	"\rat_unix_nanos\x18\x02 \x01(\x03R\vatUnixNanos\"\xe6\x05\n" +
+	"\rat_unix_nanos\x18\x02 \x01(\x03R\vatUnixNanos\"\x80\x06\n" +
 	"\tScheduled\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x125\n" +
 	"\n" +
@@ -8251,7 +8272,8 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\vadded_index\x18\r \x01(\x04R\n" +
 	"addedIndex\x12*\n" +
 	"\x05retry\x18\x0e \x01(\v2\x14.squall.v1.SlotRetryR\x05retry\x12'\n" +
-	"\x04held\x18\x0f \x01(\v2\x13.squall.v1.SlotHoldR\x04held\x12 \n" +
+	"\x04held\x18\x0f \x01(\v2\x13.squall.v1.SlotHoldR\x04held\x12\x18\n" +
+	"\aversion\x18\x10 \x01(\x04R\aversion\x12 \n" +
 	"\x03pin\x18\x14 \x01(\v2\x0e.squall.v1.PinR\x03pin\x121\n" +
 	"\tcalendars\x18\x15 \x03(\v2\x13.squall.v1.CalendarR\tcalendars\x1aK\n" +
 	"\bAimEntry\x12\x10\n" +
