@@ -59,6 +59,7 @@ func (d *controlDoor) PutSchedule(ctx context.Context, req *pb.PutScheduleReques
 		By: d.principal(ctx, req.GetWhy()),
 		Kind: &pb.Command_PutSchedule{PutSchedule: &pb.PutSchedule{
 			Name: kept.GetName(), Experiment: e, Source: req.GetSource(), Pin: pin, Aim: req.GetAim(), After: after, Fresh: !req.GetReplace(),
+			Undone: schedule.Undone(view.Schedule(kept.GetName()), d.now()),
 		}},
 	})
 	if err != nil {

@@ -53,17 +53,17 @@ timeline:
 `
 
 // put keeps a schedule from now on.
-func (l *ledger) put(name, when string) {
+func (l *ledger) put(name, rules string) {
 	l.t.Helper()
-	if o := l.apply(l.putting(name, when)); o.GetRefused() != nil {
+	if o := l.apply(l.putting(name, rules)); o.GetRefused() != nil {
 		l.t.Fatal(o.GetRefused())
 	}
 }
 
 // putting is the command that keeps a schedule from now on.
-func (l *ledger) putting(name, when string) *pb.Command {
+func (l *ledger) putting(name, rules string) *pb.Command {
 	l.t.Helper()
-	e, _, problems := experiments.Decode("drill.yaml", []byte(strings.TrimLeft(fmt.Sprintf(drill, when), "\n")))
+	e, _, problems := experiments.Decode("drill.yaml", []byte(strings.TrimLeft(fmt.Sprintf(drill, rules), "\n")))
 	if len(problems) > 0 {
 		l.t.Fatal(problems)
 	}
@@ -72,7 +72,7 @@ func (l *ledger) putting(name, when string) *pb.Command {
 		l.t.Fatal(err)
 	}
 	return &pb.Command{Id: fmt.Sprint("put ", name, l.index), By: &pb.Principal{Name: "ann", Role: pb.Role_ROLE_USER}, Kind: &pb.Command_PutSchedule{PutSchedule: &pb.PutSchedule{
-		Name: name, Experiment: e, After: l.now.In(zone).Format("2006-01-02T15:04"),
+		Name: name, Experiment: e, After: l.now.In(zone).Format("2006-01-02T15:04"), Undone: schedule.Undone(l.m.View().Schedule(name), l.now),
 	}}}
 }
 
@@ -221,6 +221,34 @@ func TestWhatBecomesOfSlots(t *testing.T) {
 				l.until("2026-12-01T10:30:30Z")
 			},
 			"2026-12-01T10:00 begun\n2026-12-01T10:30 begun\n",
+		},
+		{
+			"replaced, while one waits for its jitter", "{ every: day at 10:00, timezone: UTC, jitter: 30m }",
+			func(l *ledger) {
+				l.until("2026-12-01T10:04:59Z")
+				l.put("d", "{ every: day at 10:00, timezone: UTC }")
+				l.until("2026-12-02T10:00:00Z")
+			},
+			"2026-12-01T10:00 skipped replaced by ann\n2026-12-02T10:00 begun\n",
+		},
+		{
+			"replaced, while one waits for cluster time", "{ every: 30m, timezone: UTC }",
+			func(l *ledger) {
+				l.doubted("2026-12-01T10:30:20Z")
+				l.put("d", "{ every: day at 10:40, timezone: Europe/Paris }")
+				l.until("2026-12-01T10:31:00Z")
+			},
+			"2 from 2026-12-01T10:00 to 2026-12-01T10:30 skipped replaced by ann\n",
+		},
+		{
+			"replaced, while another try waits", "{ every: 1h, timezone: UTC, retry: 2 }",
+			func(l *ledger) {
+				l.until("2026-12-01T10:00:00Z")
+				l.end(pb.Verdict_VERDICT_NOT_STARTED)
+				l.put("d", "{ every: day at 12:00, timezone: UTC }")
+				l.until("2026-12-01T11:00:00Z")
+			},
+			"2026-12-01T10:00 skipped replaced by ann (not started)\n",
 		},
 		{
 			"a drill that failed pauses its schedule", "{ every: 1h, timezone: UTC, on_fail: pause }",

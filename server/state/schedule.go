@@ -31,8 +31,9 @@ func (v *View) SameSchedules(other *View) bool {
 }
 
 // putSchedule takes a schedule up, or puts it into another one's place, which goes
-// on: no slot that was dealt with under its name is dealt with again, its runs
-// stay counted, and a pause stays until somebody lets it go on.
+// on: no slot that was dealt with under its name is dealt with again, those
+// that were not are on record as skipped, its runs stay counted, and a pause stays
+// until somebody lets it go on.
 func (t *change) putSchedule(c *pb.PutSchedule) *pb.Problem {
 	known, zone := t.schedules.get(c.GetName()), c.GetExperiment().GetSchedule().GetTimezone()
 	switch {
@@ -50,6 +51,7 @@ func (t *change) putSchedule(c *pb.PutSchedule) *pb.Problem {
 	if p := cmp.Or(missing, refused); p != nil {
 		return p
 	}
+	known = t.leaveUndone(known, c.GetUndone())
 	s := &pb.Scheduled{
 		Name: c.GetName(), Experiment: c.GetExperiment(), Source: source, Pin: pin, Calendars: calendars, Aim: c.GetAim(),
 		By: t.cmd.GetBy(), PutUnixNanos: t.last, Watermark: c.GetAfter(), History: known.GetHistory(), Begun: known.GetBegun(),
@@ -61,6 +63,32 @@ func (t *change) putSchedule(c *pb.PutSchedule) *pb.Problem {
 	}
 	t.schedules = t.schedules.with(c.GetName(), s)
 	return nil
+}
+
+// leaveUndone puts on record what a schedule has not dealt with while another one
+// takes its place: slots that have come or wait, and another try of the last one.
+func (t *change) leaveUndone(s *pb.Scheduled, slots []string) *pb.Scheduled {
+	if s == nil {
+		return nil
+	}
+	skip := func(slot *pb.SlotRef, count int, from string) {
+		t.deal(slot, &pb.SlotRecord{
+			Outcome: pb.SlotOutcome_SLOT_OUTCOME_SKIPPED, Why: "replaced by " + t.cmd.GetBy().GetName(), Count: uint32(count), From: from,
+		})
+	}
+	if h := s.GetHeld(); h != nil {
+		slots = append(slices.Clip(slots), h.GetSlot())
+	}
+	slots = slices.DeleteFunc(slices.Clone(slots), func(slot string) bool { return slot <= s.GetWatermark() })
+	slices.Sort(slots)
+	slots = slices.Compact(slots)
+	if try := s.GetRetry().GetSlot(); try != nil {
+		skip(try, 0, "")
+	}
+	if n := len(slots); n > 0 {
+		skip(&pb.SlotRef{Schedule: s.GetName(), Slot: slots[n-1]}, n, slots[0])
+	}
+	return t.Schedule(s.GetName())
 }
 
 func (t *change) removeSchedule(c *pb.RemoveSchedule) *pb.Problem {

@@ -147,6 +147,22 @@ func TestPutAgainGoesOn(t *testing.T) {
 	}
 }
 
+// TestWhatIsNotDealtWithIsOnRecordAsReplaced: of what the server that was asked
+// saw, what was dealt with before the commit stays as it was.
+func TestWhatIsNotDealtWithIsOnRecordAsReplaced(t *testing.T) {
+	d := newDrills(t)
+	d.must(passSlot("s", "2026-12-01T10:00", 0), holdSlot("s", "2026-12-01T12:00"))
+	put := putSchedule("s", "2026-12-01T12:00")
+	put.GetPutSchedule().Undone = []string{"2026-12-01T10:00", "2026-12-01T11:00"}
+	d.must(put)
+	s := d.View().Schedule("s")
+	rec := s.GetHistory()[len(s.GetHistory())-1]
+	if len(s.GetHistory()) != 2 || s.GetHeld() != nil || rec.GetOutcome() != pb.SlotOutcome_SLOT_OUTCOME_SKIPPED || rec.GetWhy() != "replaced by ann" ||
+		fmt.Sprintf("%d %s %s", rec.GetCount(), rec.GetFrom(), rec.GetSlot()) != "2 2026-12-01T11:00 2026-12-01T12:00" {
+		t.Errorf("replaced it is %v", s)
+	}
+}
+
 // TestOnlyTheTryThatIsWaitedForIsLetIn: each is let in once, and is a run in the
 // slot's one record.
 func TestOnlyTheTryThatIsWaitedForIsLetIn(t *testing.T) {

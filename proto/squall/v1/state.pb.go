@@ -1876,7 +1876,10 @@ type PutSchedule struct {
 	Fresh bool `protobuf:"varint,10,opt,name=fresh,proto3" json:"fresh,omitempty"`
 	// The kept file that the experiment is of. Where it is unset, the source is
 	// kept as a version of its own, and pinned.
-	Pin           *Pin `protobuf:"bytes,11,opt,name=pin,proto3" json:"pin,omitempty"`
+	Pin *Pin `protobuf:"bytes,11,opt,name=pin,proto3" json:"pin,omitempty"`
+	// Slots of the schedule whose place it takes that clocks on the wall have come
+	// to, in order. Those that are not dealt with go on record as skipped.
+	Undone        []string `protobuf:"bytes,12,rep,name=undone,proto3" json:"undone,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1956,6 +1959,13 @@ func (x *PutSchedule) GetFresh() bool {
 func (x *PutSchedule) GetPin() *Pin {
 	if x != nil {
 		return x.Pin
+	}
+	return nil
+}
+
+func (x *PutSchedule) GetUndone() []string {
+	if x != nil {
+		return x.Undone
 	}
 	return nil
 }
@@ -8216,7 +8226,7 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x04slot\x18\x02 \x01(\tR\x04slot\x12\x10\n" +
 	"\x03try\x18\x03 \x01(\rR\x03try\x12(\n" +
 	"\x10until_unix_nanos\x18\x04 \x01(\x03R\x0euntilUnixNanos\x12\x18\n" +
-	"\aversion\x18\x05 \x01(\x04R\aversion\"\xbe\x02\n" +
+	"\aversion\x18\x05 \x01(\x04R\aversion\"\xd6\x02\n" +
 	"\vPutSchedule\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x125\n" +
 	"\n" +
@@ -8227,7 +8237,8 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x05after\x18\x05 \x01(\tR\x05after\x12\x14\n" +
 	"\x05fresh\x18\n" +
 	" \x01(\bR\x05fresh\x12 \n" +
-	"\x03pin\x18\v \x01(\v2\x0e.squall.v1.PinR\x03pin\x1aK\n" +
+	"\x03pin\x18\v \x01(\v2\x0e.squall.v1.PinR\x03pin\x12\x16\n" +
+	"\x06undone\x18\f \x03(\tR\x06undone\x1aK\n" +
 	"\bAimEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12)\n" +
 	"\x05value\x18\x02 \x01(\v2\x13.squall.v1.ZoneRoleR\x05value:\x028\x01\"$\n" +
