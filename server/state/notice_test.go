@@ -232,6 +232,34 @@ func TestNoticesAreBounded(t *testing.T) {
 	}
 }
 
+// TestARetryThatCrowdsOthersOutIsWhole: what makes room is counted, and the retry
+// has its whole effect.
+func TestARetryThatCrowdsOthersOutIsWhole(t *testing.T) {
+	b := newBench(t)
+	b.must(putSink("a"))
+	b.wholeRun("r", pb.Verdict_VERDICT_PASS)
+	p := b.progress("a")
+	for _, n := range b.m.View().Notices("a", 0) {
+		p.GivenUp = append(p.GivenUp, &pb.GivenUp{Seq: n.GetSeq()})
+	}
+	p.Gone = true
+	b.must(delivered(p))
+	for i := 0; len(b.m.View().notices) < maxNotices; i++ {
+		id := fmt.Sprint("n", i)
+		b.must(gated(id, planOf(0, "d")), endsAs(id, pb.Verdict_VERDICT_NOT_STARTED))
+	}
+	before := b.m.View().Sink("a")
+	dead := uint64(len(before.GetDead()))
+	b.must(settle("a", false))
+	s, waiting := b.m.View().Sink("a"), told(b.m.View(), "a")
+	if len(s.GetDead()) != 0 || s.GetGone() || s.GetPutIndex() <= before.GetPutIndex() {
+		t.Errorf("%d are still dead, gone %t, put at %d and before at %d", len(s.GetDead()), s.GetGone(), s.GetPutIndex(), before.GetPutIndex())
+	}
+	if dead == 0 || s.GetLost() != before.GetLost()+dead || len(waiting) != maxNotices || waiting[maxNotices-1] != "r/run.verdict/1" {
+		t.Errorf("%d of %d made room, %d wait", s.GetLost(), dead, len(waiting))
+	}
+}
+
 func TestSinksAreBoundedAndNamed(t *testing.T) {
 	b := newBench(t)
 	for i := range MaxSinks {

@@ -140,18 +140,15 @@ func (t *change) settleDead(c *pb.SettleDead) *pb.Problem {
 		}
 	}
 	s := t.editSink(c.GetSink())
-	left := []*pb.DeadNotice(nil)
+	s.Dead = slices.DeleteFunc(slices.Clone(known.GetDead()), named)
+	if c.GetDrop() {
+		return nil
+	}
+	s.Gone, s.PutIndex = false, t.index // a sink that was gone is asked again
 	for _, d := range known.GetDead() {
-		switch {
-		case !named(d):
-			left = append(left, d)
-		case !c.GetDrop():
+		if named(d) { // where it takes the place of another, the sink is edited again
 			t.queue(shallow(d.GetNotice()), c.GetSink())
 		}
-	}
-	s.Dead = left
-	if !c.GetDrop() { // a sink that was gone is asked again
-		s.Gone, s.PutIndex = false, t.index
 	}
 	return nil
 }
