@@ -47,7 +47,7 @@ func (o *sinkFlags) register(c *cobra.Command) {
 	f.StringVar(&s.SignSecret, "sign-secret", "", "name of the secret that signs CloudEvents")
 	f.StringVar(&s.TokenSecret, "token-secret", "", "name of the secret that is sent as a bearer token")
 	f.StringSliceVar(&s.Events, "event", nil, "an event that it is told of, or all; may be repeated; what fits its kind where none is named")
-	f.StringVar(&s.CaFile, "ca-file", "", "file with the authorities that vouch for it, on each server; the system's where it is left out")
+	f.StringVar(&s.CaFile, "ca-file", "", "name of the file with the authorities that vouch for it, in each server's folder of secrets; the system's where it is left out")
 	f.StringSliceVar(&s.Tags, "tag", nil, "a tag of its annotations; may be repeated")
 	f.BoolVar(&s.NamedOnly, "named-only", false, "tell it only of experiments whose file names it in notify.sinks")
 	completeFlags(c, map[string]completion{"kind": completeNames(notify.Kinds()...), "event": completeNames(append(state.Events(), "all")...)})

@@ -96,7 +96,7 @@ func TestGrafanaDrawsARegionFromBeginToEnd(t *testing.T) {
 	r, at := newRig(t), newReceiver(t, nil)
 	r.env["SQUALL_SECRET_GRAFANA"] = "glsa_1"
 	sink := &pb.Sink{Name: "grafana", Kind: pb.SinkKind_SINK_KIND_GRAFANA, Url: at.URL + "/grafana/", TokenSecret: "grafana", Tags: []string{"game-day"}}
-	client, err := newClient(sink)
+	client, err := r.sender().client(sink)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"path/filepath"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -164,8 +163,8 @@ func checkSecrets(s *pb.Sink) *pb.Problem {
 
 func checkRest(s *pb.Sink) *pb.Problem {
 	switch {
-	case s.GetCaFile() != "" && (!filepath.IsAbs(s.GetCaFile()) || strings.ContainsRune(s.GetCaFile(), 0)):
-		return invalid("ca_file", "write the whole path, as it is on each server", "%.200q is no whole path", s.GetCaFile())
+	case s.GetCaFile() != "" && !fileName(s.GetCaFile()):
+		return invalid("ca_file", "put the file into each server's folder of the setting notify.secrets, and write its name, as in ca.pem: small letters, digits, -, _ and dots", "%.80q can't be the name of a file there", s.GetCaFile())
 	case len(s.GetTags()) > 0 && s.GetKind() != pb.SinkKind_SINK_KIND_GRAFANA:
 		return invalid("tags", "leave them out", "only annotations of Grafana have tags")
 	case len(s.GetTags()) > mostTags:

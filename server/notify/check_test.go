@@ -42,7 +42,9 @@ func TestWrongSinksAreRefusedWithPlaceValueAndFix(t *testing.T) {
 		"an event":             {func(s *pb.Sink) { s.Events = []string{"run.begun", "run.began"} }, `events[1]: there is no event "run.began"`, ""},
 		"an event twice":       {func(s *pb.Sink) { s.Events = []string{"all", "all"} }, `events[1]: "all" stands there twice`, ""},
 		"tags":                 {func(s *pb.Sink) { s.Tags = []string{"a"} }, "tags: only annotations", ""},
-		"a file":               {func(s *pb.Sink) { s.CaFile = "ca.pem" }, `ca_file: "ca.pem"`, ""},
+		"a file of another":    {func(s *pb.Sink) { s.CaFile = "/dev/ptmx" }, `ca_file: "/dev/ptmx"`, ""},
+		"a file above":         {func(s *pb.Sink) { s.CaFile = "../ca.pem" }, `ca_file: "../ca.pem"`, ""},
+		"a folder":             {func(s *pb.Sink) { s.CaFile = ".." }, `ca_file: ".."`, ""},
 		"Slack without":        {func(s *pb.Sink) { s.Kind = pb.SinkKind_SINK_KIND_SLACK }, "url_secret: the address of an incoming webhook is a secret", ""},
 		"Slack signed": {func(s *pb.Sink) {
 			s.Kind, s.Url, s.UrlSecret, s.SignSecret = pb.SinkKind_SINK_KIND_SLACK, "", "hook", "key"
@@ -89,18 +91,11 @@ func TestDefaultsOfSinks(t *testing.T) {
 func TestTheAuthoritiesOfAFileVouch(t *testing.T) {
 	at := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer at.Close()
-	file := filepath.Join(t.TempDir(), "ca.pem")
-	sink := &pb.Sink{Name: "ops", Kind: pb.SinkKind_SINK_KIND_CLOUDEVENTS, Url: at.URL, CaFile: file}
-	s := newRig(t).sender()
-	if err := s.Test(t.Context(), sink, "a", time.Now()); err == nil || !strings.Contains(err.Error(), "ca.pem") {
-		t.Errorf("without the file: %v", err)
-	}
-	if err := os.WriteFile(file, []byte("nothing"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Test(t.Context(), sink, "a", time.Now()); err == nil || !strings.Contains(err.Error(), "has no certificate in it") {
-		t.Errorf("with an empty file: %v", err)
-	}
+	r := newRig(t)
+	r.dir = t.TempDir()
+	file := filepath.Join(r.dir, "ca.pem")
+	sink := &pb.Sink{Name: "ops", Kind: pb.SinkKind_SINK_KIND_CLOUDEVENTS, Url: at.URL, CaFile: "ca.pem"}
+	s := r.sender()
 	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: at.Certificate().Raw})
 	if err := os.WriteFile(file, ca, 0o600); err != nil {
 		t.Fatal(err)
@@ -120,7 +115,7 @@ func FuzzSinks(f *testing.F) {
 	for _, s := range []*pb.Sink{
 		{Name: "ops", Kind: 1, Url: "https://kim:x@hooks.test/?token=1", Events: []string{"all"}, SignSecret: "key"},
 		{Name: "ops", Kind: 2, UrlSecret: "hook", NamedOnly: true},
-		{Name: "ops", Kind: 3, Url: "http://[::1]:3000", TokenSecret: "t", Tags: []string{"a"}, CaFile: "/x"},
+		{Name: "ops", Kind: 3, Url: "http://[::1]:3000", TokenSecret: "t", Tags: []string{"a"}, CaFile: "x.pem"},
 	} {
 		data, err := proto.Marshal(s)
 		if err != nil {
@@ -148,6 +143,9 @@ func FuzzSinks(f *testing.F) {
 			if filepath.Base(name) != name || strings.ToLower(name) != name {
 				t.Fatalf("a secret is named %q", name)
 			}
+		}
+		if file := kept.GetCaFile(); file != "" && (filepath.Base(file) != file || strings.HasPrefix(file, ".")) {
+			t.Fatalf("a file is named %q", file)
 		}
 	})
 }

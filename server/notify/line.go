@@ -107,7 +107,7 @@ func (l *line) attempt(ctx context.Context, n *pb.Notice) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, l.Pace.Attempt)
 	defer cancel()
 	if l.client == nil {
-		if l.client, err = newClient(l.sink); err != nil {
+		if l.client, err = l.Sender.client(l.sink); err != nil {
 			return err
 		}
 	}

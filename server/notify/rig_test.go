@@ -33,6 +33,7 @@ type rig struct {
 	refuse bool
 	index  uint64
 	env    map[string]string
+	dir    string // of secrets; empty is none
 	log    strings.Builder
 	pace   Pace
 }
@@ -99,7 +100,7 @@ func (r *rig) lead() (stop func()) {
 }
 
 func (r *rig) sender() *Sender {
-	return &Sender{Source: "urn:squall:test", Secrets: Secrets{Env: func(name string) (string, bool) {
+	return &Sender{Source: "urn:squall:test", Secrets: Secrets{Dir: r.dir, Env: func(name string) (string, bool) {
 		v, ok := r.env[name]
 		return v, ok
 	}}}

@@ -3,7 +3,6 @@ package notify
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -69,20 +68,12 @@ func (s Secrets) file(name string) (string, error) {
 	if s.Dir == "" {
 		return "", nil
 	}
-	f, err := os.Open(filepath.Join(s.Dir, name))
+	data, err := s.read(name, mostSecret)
 	if errors.Is(err, os.ErrNotExist) {
 		return "", nil
 	}
 	if err != nil {
 		return "", fmt.Errorf("secret %q: %w", name, err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, mostSecret+1))
-	if err != nil {
-		return "", fmt.Errorf("secret %q: %w", name, err)
-	}
-	if len(data) > mostSecret {
-		return "", fmt.Errorf("secret %q: the file has more than %d bytes", name, mostSecret)
 	}
 	return strings.TrimSpace(string(data)), nil
 }
@@ -97,12 +88,16 @@ func named(s *pb.Sink) (names []string) {
 	return names
 }
 
-// Missing says what of a sink's secrets this server has not; empty for nothing.
+// Missing says what this server lacks to tell a sink, of its secrets and its
+// authorities; empty for nothing.
 func (s Secrets) Missing(sink *pb.Sink) (why string) {
 	for _, name := range named(sink) {
 		if _, err := s.Find(name); err != nil {
 			return err.Error()
 		}
+	}
+	if _, err := s.roots(sink.GetCaFile()); err != nil {
+		return err.Error()
 	}
 	return ""
 }

@@ -5,14 +5,12 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
@@ -25,9 +23,7 @@ const (
 	mostAnswer = 64 << 10
 	// mostHops is how many redirects within one host are followed.
 	mostHops = 3
-	// mostRoots is how large a file of authorities may be, in bytes.
-	mostRoots = 4 << 20
-	agent     = "squall"
+	agent    = "squall"
 )
 
 // Sender makes single attempts, with this server's secrets.
@@ -39,7 +35,7 @@ type Sender struct {
 
 // Test tells a sink that it is being tested by a server. An error is a *Failure.
 func (s *Sender) Test(ctx context.Context, sink *pb.Sink, server string, now time.Time) error {
-	client, err := newClient(sink)
+	client, err := s.client(sink)
 	if err != nil {
 		return err
 	}
@@ -143,10 +139,10 @@ func failure(err error) *Failure {
 	return &Failure{Why: err.Error(), Final: true}
 }
 
-// newClient speaks to one sink. It goes where the sink sends it only within the
+// client speaks to one sink. It goes where the sink sends it only within the
 // host, and with the same request.
-func newClient(sink *pb.Sink) (*http.Client, error) {
-	roots, err := rootsOf(sink.GetCaFile())
+func (s *Sender) client(sink *pb.Sink) (*http.Client, error) {
+	roots, err := s.Secrets.roots(sink.GetCaFile())
 	if err != nil {
 		return nil, err
 	}
@@ -166,26 +162,4 @@ func stay(req *http.Request, via []*http.Request) error {
 		return http.ErrUseLastResponse
 	}
 	return nil
-}
-
-// rootsOf are the authorities of a file; nil is the system's.
-func rootsOf(file string) (*x509.CertPool, error) {
-	if file == "" {
-		return nil, nil
-	}
-	fix := "put a file with certificates in PEM there, on each server"
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, &Failure{Why: err.Error(), Fix: fix}
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, mostRoots))
-	if err != nil {
-		return nil, &Failure{Why: err.Error(), Fix: fix}
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(data) {
-		return nil, &Failure{Why: fmt.Sprintf("file %s has no certificate in it", file), Fix: fix}
-	}
-	return roots, nil
 }
