@@ -22,7 +22,7 @@ func newNotifyCmd(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use: "notify", Short: "Who is told of what happens: webhooks, Slack, Grafana",
 		Long: "Who is told of what happens: a sink takes CloudEvents, messages of Slack's form, or annotations of Grafana. Each event arrives at least once, under an id that stays the same. What a sink does not take is tried again for 15 minutes, and kept in its list of dead notices then.\n\n" +
-			"Secrets are names: each server has their values, as files in the folder of its setting notify.secrets, or in variables SQUALL_SECRET_NAME.\n\nEvents: " + strings.Join(state.Events(), ", ") + ".",
+			"Secrets are names: each server has their values, as files in the folder of its setting notify.secrets, or in variables SQUALL_SECRET_NAME. One that signs, or is a token, goes only to the hosts in a file NAME.hosts beside it, or in SQUALL_SECRET_NAME_HOSTS.\n\nEvents: " + strings.Join(state.Events(), ", ") + ".",
 	}
 	a.addAsked(c, func() []*cobra.Command {
 		return []*cobra.Command{

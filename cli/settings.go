@@ -94,7 +94,7 @@ var settingTable = []setting{
 	{"archive.age", "800d", "how long a server keeps a finished run: days, or off for no limit"},
 	{"archive.runs", "10000", "how many finished runs a server keeps, the newest: 1 to 10000"},
 	{"archive.size", "20GiB", "how much finished runs may take on a server's disk, or off for no limit"},
-	{"notify.secrets", "", "folder of a server's secrets for sinks, a file for each, and of the authorities that vouch for sinks; a variable SQUALL_SECRET_NAME stands for a secret's file that is not there"},
+	{"notify.secrets", "", "folder of a server's secrets for sinks: for each a file NAME, a file NAME.hosts with the hosts that it may go to, and files of authorities; variables SQUALL_SECRET_NAME and SQUALL_SECRET_NAME_HOSTS stand for files that are not there"},
 }
 
 var outputs = []string{"table", "wide", "json", "yaml", "name"}

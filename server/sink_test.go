@@ -158,8 +158,8 @@ func TestSinksAreToldThoughLeadersGo(t *testing.T) {
 
 // TestEachServerTriesASink: one lacks the secret, and says so.
 func TestEachServerTriesASink(t *testing.T) {
-	r := telling(t, calm(), map[string]string{"key": "correct horse"}, io.Discard)
 	box := newMailbox(t)
+	r := telling(t, calm(), map[string]string{"key": "correct horse", "key.hosts": box.Listener.Addr().String()}, io.Discard)
 	lead := r.leader()
 	r.putSink(lead, &pb.Sink{Name: "ops", Kind: pb.SinkKind_SINK_KIND_CLOUDEVENTS, Url: box.URL, SignSecret: "key"})
 	r.wait("all to know it", func() bool {
@@ -198,6 +198,7 @@ func TestSecretsStayOutOfEverythingThatIsKept(t *testing.T) {
 	box.does = func(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, r.Header.Get("Authorization"), http.StatusBadRequest)
 	}
+	secrets["key.hosts"], secrets["token.hosts"] = box.Listener.Addr().String(), box.Listener.Addr().String()
 	secrets["hook"] = box.URL + "/services/S3CRETPATH0123"
 	r := telling(t, calm(), secrets, log)
 	lead := r.leader()

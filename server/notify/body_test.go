@@ -94,7 +94,7 @@ func TestSlackReadsWhatPeopleWrote(t *testing.T) {
 // TestGrafanaDrawsARegionFromBeginToEnd, and points for all else.
 func TestGrafanaDrawsARegionFromBeginToEnd(t *testing.T) {
 	r, at := newRig(t), newReceiver(t, nil)
-	r.env["SQUALL_SECRET_GRAFANA"] = "glsa_1"
+	r.env["SQUALL_SECRET_GRAFANA"], r.env["SQUALL_SECRET_GRAFANA_HOSTS"] = "glsa_1", at.host()
 	sink := &pb.Sink{Name: "grafana", Kind: pb.SinkKind_SINK_KIND_GRAFANA, Url: at.URL + "/grafana/", TokenSecret: "grafana", Tags: []string{"game-day"}}
 	client, err := r.sender().client(sink)
 	if err != nil {

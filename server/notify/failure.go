@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -20,6 +21,14 @@ type Failure struct {
 
 // Error is why the sink was not told.
 func (f *Failure) Error() string { return f.Why }
+
+// told is an error with its fix, for who reads it later.
+func told(err error) string {
+	if f, ok := errors.AsType[*Failure](err); ok && f.Fix != "" {
+		return f.Why + "; fix: " + f.Fix
+	}
+	return err.Error()
+}
 
 var errGone = &Failure{Why: "the sink said before that it is gone", Final: true, Gone: true}
 

@@ -43,7 +43,7 @@ func ids(t *testing.T, got []request) (all []string) {
 
 func TestEventsArriveSignedAndInOrder(t *testing.T) {
 	r, at := newRig(t), newReceiver(t, nil)
-	r.env["SQUALL_SECRET_OPS_KEY"] = "correct horse\n"
+	r.env["SQUALL_SECRET_OPS_KEY"], r.env["SQUALL_SECRET_OPS_KEY_HOSTS"] = "correct horse\n", at.host()
 	s := events("ops", at)
 	s.SignSecret = "ops-key"
 	r.put(s)
@@ -338,6 +338,7 @@ func TestNoSecretIsKeptOrTold(t *testing.T) {
 	r.env["SQUALL_SECRET_BROKEN"] = "https://" + path + ":x%zz/" + token
 	r.env["SQUALL_SECRET_REFUSED"] = "http://127.0.0.1:1/services/" + path
 	r.env["SQUALL_SECRET_TOKEN"], r.env["SQUALL_SECRET_KEY"] = token, key
+	r.env["SQUALL_SECRET_TOKEN_HOSTS"], r.env["SQUALL_SECRET_KEY_HOSTS"] = echo.host(), echo.host()
 	r.put(&pb.Sink{Name: "slack", Kind: pb.SinkKind_SINK_KIND_SLACK, UrlSecret: "hook"})
 	r.put(&pb.Sink{Name: "broken", Kind: pb.SinkKind_SINK_KIND_SLACK, UrlSecret: "broken"})
 	r.put(&pb.Sink{Name: "refused", Kind: pb.SinkKind_SINK_KIND_SLACK, UrlSecret: "refused"})

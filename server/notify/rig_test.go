@@ -183,6 +183,9 @@ func (v *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// host is what a secret's list names, for it to go there.
+func (v *receiver) host() string { return v.Listener.Addr().String() }
+
 func (v *receiver) requests() []request {
 	v.mu.Lock()
 	defer v.mu.Unlock()

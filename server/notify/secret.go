@@ -14,7 +14,8 @@ import (
 const mostSecret = 4096
 
 // Secrets finds this server's secrets by name: a file of that name in its
-// folder, or an environment variable. Values go into requests and nowhere else.
+// folder, or an environment variable. Values go into requests, to hosts that the
+// same folder or environment names for each, and nowhere else.
 type Secrets struct {
 	// Dir is the folder; empty is none.
 	Dir string
@@ -34,12 +35,9 @@ func (s Secrets) Find(name string) (string, error) {
 	if !plainName(name) {
 		return "", fmt.Errorf("secret %q: no name of a secret", name)
 	}
-	value, err := s.file(name)
+	value, err := s.text(name, EnvOf(name))
 	if err != nil {
-		return "", err
-	}
-	if value == "" {
-		value = s.env(name)
+		return "", fmt.Errorf("secret %q: %w", name, err)
 	}
 	if value == "" {
 		return "", fmt.Errorf("secret %q is not on this server: neither in %s nor in the variable %s", name, s.where(name), EnvOf(name))
@@ -47,6 +45,7 @@ func (s Secrets) Find(name string) (string, error) {
 	return value, nil
 }
 
+// where tells where a file of the folder is looked for.
 func (s Secrets) where(name string) string {
 	if s.Dir == "" {
 		return "a folder, since none is set"
@@ -54,50 +53,34 @@ func (s Secrets) where(name string) string {
 	return "the file " + filepath.Join(s.Dir, name)
 }
 
-func (s Secrets) env(name string) string {
+// text is what a file of the folder says, or a variable where there is none,
+// without the white space around it; empty where nothing says anything.
+func (s Secrets) text(file, variable string) (string, error) {
+	if s.Dir != "" {
+		data, err := s.read(file, mostSecret)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return "", err
+		}
+		if value := strings.TrimSpace(string(data)); value != "" {
+			return value, nil
+		}
+	}
 	look := s.Env
 	if look == nil {
 		look = os.LookupEnv
 	}
-	value, _ := look(EnvOf(name))
-	return strings.TrimSpace(value)
+	value, _ := look(variable)
+	return strings.TrimSpace(value), nil
 }
 
-// file is empty where there is none.
-func (s Secrets) file(name string) (string, error) {
-	if s.Dir == "" {
-		return "", nil
-	}
-	data, err := s.read(name, mostSecret)
-	if errors.Is(err, os.ErrNotExist) {
-		return "", nil
-	}
-	if err != nil {
-		return "", fmt.Errorf("secret %q: %w", name, err)
-	}
-	return strings.TrimSpace(string(data)), nil
-}
-
-// named are the names of the secrets of a sink.
-func named(s *pb.Sink) (names []string) {
-	for _, name := range []string{s.GetUrlSecret(), s.GetSignSecret(), s.GetTokenSecret()} {
-		if name != "" {
-			names = append(names, name)
-		}
-	}
-	return names
-}
-
-// Missing says what this server lacks to tell a sink, of its secrets and its
-// authorities; empty for nothing.
+// Missing says what this server lacks to tell a sink, with the fix: a secret,
+// leave to send it there, or authorities; empty for nothing.
 func (s Secrets) Missing(sink *pb.Sink) (why string) {
-	for _, name := range named(sink) {
-		if _, err := s.Find(name); err != nil {
-			return err.Error()
-		}
+	if _, err := s.means(sink); err != nil {
+		return told(err)
 	}
 	if _, err := s.roots(sink.GetCaFile()); err != nil {
-		return err.Error()
+		return told(err)
 	}
 	return ""
 }

@@ -10,8 +10,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
-	"strings"
 	"time"
 
 	pb "squall/proto/squall/v1"
@@ -48,66 +46,43 @@ func (s *Sender) Test(ctx context.Context, sink *pb.Sink, server string, now tim
 
 // send makes one attempt. An error is a *Failure, with no secret in it.
 func (s *Sender) send(ctx context.Context, client *http.Client, sink *pb.Sink, n *pb.Notice) error {
-	keys := make(map[string]string)
-	for _, name := range named(sink) {
-		value, err := s.Secrets.Find(name)
-		if err != nil {
-			return &Failure{Why: err.Error(), Fix: fmt.Sprintf("give each server the secret: a file %s in its folder of secrets, or the variable %s", name, EnvOf(name))}
-		}
-		keys[name] = value
+	m, err := s.Secrets.means(sink)
+	if err != nil {
+		return err
 	}
-	req, err := s.request(ctx, sink, n, keys)
+	req, err := s.request(ctx, sink, n, m)
 	if err != nil {
 		return err
 	}
 	res, err := client.Do(req)
 	if err != nil {
-		return &Failure{Why: scrub(plain(err), keys[sink.GetUrlSecret()], keys[sink.GetTokenSecret()], req.URL.RequestURI())}
+		return &Failure{Why: scrub(plain(err), m.address, m.token, req.URL.RequestURI())}
 	}
 	defer res.Body.Close()
 	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, mostAnswer)) // the status has said it all
 	return judge(res)
 }
 
-func (s *Sender) request(ctx context.Context, sink *pb.Sink, n *pb.Notice, keys map[string]string) (*http.Request, error) {
+func (s *Sender) request(ctx context.Context, sink *pb.Sink, n *pb.Notice, m means) (*http.Request, error) {
 	body, contentType, err := s.body(sink, n)
 	if err != nil {
 		return nil, failure(err)
 	}
-	to, err := address(sink, keys[sink.GetUrlSecret()])
-	if err != nil {
-		return nil, err
-	}
-	if keys[sink.GetTokenSecret()] != "" && !private(to) {
+	if m.token != "" && !private(m.to) {
 		return nil, &Failure{Why: "its address is not https, and a token would be readable on the way", Fix: "write https", Final: true}
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to.String(), bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, m.to.String(), bytes.NewReader(body))
 	if err != nil {
 		return nil, &Failure{Why: "its address can't be used", Fix: "look at the secret " + sink.GetUrlSecret(), Final: true}
 	}
 	req.Header = header(contentType, agent)
-	if token := keys[sink.GetTokenSecret()]; token != "" {
-		req.Header.Set("Authorization", "Bearer "+token)
+	if m.token != "" {
+		req.Header.Set("Authorization", "Bearer "+m.token)
 	}
-	if secret := keys[sink.GetSignSecret()]; secret != "" {
-		sign(req.Header, secret, n.GetId(), time.Now(), body)
+	if m.key != "" {
+		sign(req.Header, m.key, n.GetId(), time.Now(), body)
 	}
 	return req, nil
-}
-
-// address is where a sink is. What is wrong with one that is a secret is told
-// without a word of it.
-func address(sink *pb.Sink, secret string) (*url.URL, error) {
-	from := sink.GetUrl()
-	if sink.GetUrlSecret() != "" {
-		from = secret
-	}
-	to, err := url.Parse(from)
-	if err != nil || to.Host == "" || to.Scheme != "https" && to.Scheme != "http" {
-		return nil, &Failure{Why: fmt.Sprintf("the secret %q is no address", sink.GetUrlSecret()), Fix: "write an address that begins with https:// into it"}
-	}
-	to.Path = strings.TrimSuffix(to.Path, "/") + path(sink.GetKind())
-	return to, nil
 }
 
 // plain is what went wrong, without the address that net/http puts before it, and

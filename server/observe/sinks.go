@@ -23,7 +23,7 @@ var ofSinks = []figure{
 			to.add(float64(len(p.View.Notices(s.GetSink().GetName(), 0))), s.GetSink().GetName())
 		}
 	}},
-	{"squall_notify_sink_ready", "1 while this server has the secrets that a sink is told with, and the sink has not said that it is gone; each server may come to lead.", []string{"sink"}, func(p *picture, to sums) {
+	{"squall_notify_sink_ready", "1 while this server has what a sink is told with (secrets, leave to send them there, authorities), and the sink has not said that it is gone; each server may come to lead.", []string{"sink"}, func(p *picture, to sums) {
 		for _, s := range p.View.Sinks() {
 			name := s.GetSink().GetName()
 			to.add(flag(p.Lacks[name] == "" && !s.GetGone()), name)
