@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -46,15 +47,12 @@ func (f *Failure) again() time.Duration {
 // judge is nil where an answer says that the notice was taken.
 func judge(res *http.Response) error {
 	code := res.StatusCode
-	f := &Failure{Why: fmt.Sprintf("it answers %d %s", code, http.StatusText(code))}
+	f := &Failure{Why: strings.TrimSpace(fmt.Sprintf("it answers %d %s", code, http.StatusText(code)))}
 	switch {
 	case code >= 200 && code < 300:
 		return nil
 	case code >= 300 && code < 400:
-		f.Why = fmt.Sprintf("it answers %d and sends us elsewhere", code)
-		if to, err := res.Location(); err == nil {
-			f.Why += ", to host " + to.Host
-		}
+		f.Why = fmt.Sprintf("it answers %d and sends us elsewhere", code) // where to may have a secret in it
 		f.Final, f.Fix = true, "put the sink with the address that it has now"
 	case code == http.StatusGone:
 		f.Final, f.Gone, f.Fix = true, true, "put the sink anew when it is back, or remove it"

@@ -135,7 +135,7 @@ func (l *line) giveUp(n *pb.Notice, attempts uint32, why error) {
 	l.gone = l.gone || f.isGone()
 	l.Log.Error("a notice is given up", "sink", l.sink.GetName(), "notice", n.GetId(), "attempts", attempts, "cause", why)
 	l.dealt(n, func(p *pb.SinkProgress) {
-		p.GivenUp = append(p.GivenUp, &pb.GivenUp{Seq: n.GetSeq(), Why: text.Clean(told(why)), Attempts: attempts})
+		p.GivenUp = append(p.GivenUp, &pb.GivenUp{Seq: n.GetSeq(), Why: text.Cut(text.Clean(told(why)), state.MaxWhy), Attempts: attempts})
 		p.Gone = p.Gone || l.gone
 	})
 }

@@ -364,7 +364,7 @@ func TestNoSecretIsKeptOrTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, secret := range []string{token[:8], key, "T0PSECRET", "B0PSECRET"} {
+	for _, secret := range []string{token[:8], key, "T0PSECRET", "B0PSECRET", "else.test"} {
 		for where, text := range map[string]string{"the log": r.said(), "the state": string(snapshot)} {
 			if i := strings.Index(text, secret); i >= 0 {
 				t.Errorf("%s tells %q: …%s…", where, secret, text[max(0, i-200):i+len(secret)])

@@ -84,13 +84,3 @@ func (s Secrets) Missing(sink *pb.Sink) (why string) {
 	}
 	return ""
 }
-
-// scrub takes secrets out of a text.
-func scrub(text string, secrets ...string) string {
-	for _, s := range secrets {
-		if s != "" {
-			text = strings.ReplaceAll(text, s, "…")
-		}
-	}
-	return text
-}

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"time"
 
@@ -56,7 +55,7 @@ func (s *Sender) send(ctx context.Context, client *http.Client, sink *pb.Sink, n
 	}
 	res, err := client.Do(req)
 	if err != nil {
-		return &Failure{Why: scrub(plain(err), m.address, m.token, req.URL.RequestURI())}
+		return &Failure{Why: class(err)}
 	}
 	defer res.Body.Close()
 	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, mostAnswer)) // the status has said it all
@@ -83,27 +82,6 @@ func (s *Sender) request(ctx context.Context, sink *pb.Sink, n *pb.Notice, m mea
 		sign(req.Header, m.key, n.GetId(), time.Now(), body)
 	}
 	return req, nil
-}
-
-// plain is what went wrong, without the address that net/http puts before it, and
-// without a word of what came from the other side: that may hold what we sent.
-func plain(err error) string {
-	var network *net.OpError
-	var name *net.DNSError
-	var certificate *tls.CertificateVerificationError
-	switch {
-	case errors.Is(err, context.DeadlineExceeded):
-		return "it did not answer in time"
-	case errors.As(err, &network):
-		return network.Error()
-	case errors.As(err, &name):
-		return name.Error()
-	case errors.As(err, &certificate):
-		return certificate.Error()
-	case errors.Is(err, io.EOF):
-		return "it closed the connection without an answer"
-	}
-	return "its answer is none that HTTP or TLS has"
 }
 
 // failure makes any error one, which is final: a body that can't be written never can.

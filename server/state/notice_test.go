@@ -188,7 +188,7 @@ func TestDeadNoticesAreKeptRetriedAndDropped(t *testing.T) {
 	p.Gone = true
 	b.must(delivered(p))
 	s := b.m.View().Sink("a")
-	if len(s.GetDead()) != 4 || s.GetDeadEver() != 4 || !s.GetGone() || len(s.GetDead()[0].GetWhy()) != maxGivenUpText || len(b.m.View().notices) != 0 {
+	if len(s.GetDead()) != 4 || s.GetDeadEver() != 4 || !s.GetGone() || len(s.GetDead()[0].GetWhy()) != MaxWhy || len(b.m.View().notices) != 0 {
 		t.Fatalf("%v", s)
 	}
 	b.refused(settle("a", false, "nothing"), pb.Refusal_REFUSAL_UNKNOWN)

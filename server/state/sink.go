@@ -13,8 +13,8 @@ const (
 	MaxSinks = 32
 	// maxDead is how many notices that were given up are kept of a sink.
 	maxDead = 100
-	// maxGivenUpText bounds why a notice was given up, in bytes.
-	maxGivenUpText = 300
+	// MaxWhy bounds why a notice was given up, in bytes.
+	MaxWhy = 300
 )
 
 // Sinks are all sinks, by name.
@@ -119,7 +119,7 @@ func (t *change) bury(s *pb.KeptSink, g *pb.GivenUp) {
 	}
 	s.DeadEver++
 	s.Dead = append(slices.Clip(s.GetDead()), &pb.DeadNotice{
-		Notice: t.notices[i], Why: text.Cut(g.GetWhy(), maxGivenUpText), Attempts: g.GetAttempts(), AtUnixNanos: t.last,
+		Notice: t.notices[i], Why: text.Cut(g.GetWhy(), MaxWhy), Attempts: g.GetAttempts(), AtUnixNanos: t.last,
 	})
 	s.Dead = s.Dead[max(0, len(s.Dead)-maxDead):]
 }
