@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	pb "squall/proto/squall/v1"
 )
 
@@ -82,5 +84,21 @@ func TestWhatIsOverdueStandsOut(t *testing.T) {
 	}
 	if got := inRed("late  OVERDUE  x", dueView(resp).red); got != "late  \x1b[31mOVERDUE\x1b[0m  x" {
 		t.Errorf("on a terminal it is %q", got)
+	}
+}
+
+// TestReportOfADeadProbeHasNoLatency: nor one of which no attempt was made a share.
+func TestReportOfADeadProbeHasNoLatency(t *testing.T) {
+	r := &pb.RunReport{Summary: &pb.RunSummary{Id: "r1"}, Probes: []*pb.ProbeReport{
+		{Name: "dead", Count: 9}, {Name: "silent"}, {Name: "shop", Count: 9, Success: 1, P50Millis: proto.Float64(4), P95Millis: proto.Float64(41.2), P99Millis: proto.Float64(50)},
+	}}
+	var out strings.Builder
+	told(func(a *app) error { return a.showReport(r, nil) })(&out)
+	for _, want := range []string{
+		"dead n=9 ok 0.0% p50 - p95 - p99 - - no", "silent n=0 ok - p50 - p95 - p99 - - no", "shop n=9 ok 100.0% p50 4.0ms p95 41.2ms p99 50.0ms",
+	} {
+		if !strings.Contains(squeeze(out.String()), want) {
+			t.Errorf("it lacks %q:\n%s", want, out.String())
+		}
 	}
 }

@@ -293,8 +293,10 @@ func (t *reportText) probes() {
 		if p.GetWorstSecond() != 0 {
 			worst = fmt.Sprintf("worst %.1f%% at %s", 100*p.GetWorstSuccess(), time.Unix(p.GetWorstSecond(), 0).Format(time.TimeOnly))
 		}
-		t.line(p.GetName(), fmt.Sprintf("n=%d", p.GetCount()), fmt.Sprintf("ok %.1f%%", 100*p.GetSuccess()),
-			fmt.Sprintf("p50 %.1fms", p.GetP50Millis()), fmt.Sprintf("p95 %.1fms", p.GetP95Millis()),
-			fmt.Sprintf("p99 %.1fms", p.GetP99Millis()), worst, fmt.Sprintf("no reading in %ds", p.GetGaps()))
+		t.line(p.GetName(), fmt.Sprintf("n=%d", p.GetCount()), "ok "+show.Share(p), "p50 "+latency(p.P50Millis), "p95 "+latency(p.P95Millis),
+			"p99 "+latency(p.P99Millis), worst, fmt.Sprintf("no reading in %ds", p.GetGaps()))
 	}
 }
+
+// latency is as long as fits a line: "41.2ms".
+func latency(millis *float64) string { return strings.ReplaceAll(show.Millis(millis), " ", "") }

@@ -140,16 +140,38 @@ func (c *Comparison) findings(a, b *pb.RunReport, kind pb.FindingKind) {
 		if fa == nil || fb == nil {
 			continue
 		}
-		c.took(block, "  took", fa.GetTook(), fb.GetTook())
-		for _, wa := range fa.GetWorst() {
-			for _, wb := range fb.GetWorst() {
-				if wa.GetValue() == wb.GetValue() && wa.GetOp() == wb.GetOp() {
-					c.graded(block, fmt.Sprintf("  %s %s %s", wa.GetValue(), wa.GetOp(), decimal(wa.GetLimit())), decimal(wa.GetSeen()), decimal(wb.GetSeen()), worseBy(wa, wb))
-				}
+		c.took(block, "  took", tookOf(fa), tookOf(fb))
+		c.worst(block, fa, fb)
+	}
+}
+
+// worst adds the worst of each value that both findings compare; where one of
+// them lacked data, that is neither better nor worse.
+func (c *Comparison) worst(block string, fa, fb *pb.Finding) {
+	for _, wa := range fa.GetWorst() {
+		for _, wb := range fb.GetWorst() {
+			if wa.GetValue() != wb.GetValue() || wa.GetOp() != wb.GetOp() {
+				continue
 			}
+			worse := worseBy(wa, wb)
+			if !graded(fa) || !graded(fb) {
+				worse = math.NaN()
+			}
+			c.graded(block, fmt.Sprintf("  %s %s %s", wa.GetValue(), wa.GetOp(), decimal(wa.GetLimit())), decimal(wa.GetSeen()), decimal(wb.GetSeen()), worse)
 		}
 	}
 }
+
+// tookOf is how long it took until a finding held; nil where that lacked data.
+func tookOf(f *pb.Finding) *pb.Took {
+	if !graded(f) {
+		return nil
+	}
+	return f.GetTook()
+}
+
+// graded tells that a finding has all that it is judged by.
+func graded(f *pb.Finding) bool { return !math.IsNaN(findingRank(f)) }
 
 func stateOf(f *pb.Finding) string {
 	if f == nil {
@@ -181,30 +203,45 @@ func worseBy(a, b *pb.Extreme) float64 {
 
 // gaps adds the longest gap of each probe in each phase.
 func (c *Comparison) gaps(a, b *pb.RunReport) {
-	key := func(f *pb.Finding) string { return f.GetName() + " in " + f.GetPhase() }
-	longest := func(r *pb.RunReport) (map[string]*pb.Took, []string) {
-		gaps, names := map[string]*pb.Took{}, []string(nil)
-		for _, f := range r.GetFindings() {
-			if f.GetKind() == pb.FindingKind_FINDING_KIND_GAP {
-				gaps[key(f)] = &pb.Took{Nanos: f.GetGap().GetLongestNanos()}
-				names = append(names, key(f))
-			}
-		}
-		return gaps, names
-	}
-	ga, na := longest(a)
-	gb, nb := longest(b)
-	for _, name := range union(na, nb) {
-		c.took("GAPS", name, noGap(ga[name]), noGap(gb[name]))
+	for _, at := range union(gapsOf(a), gapsOf(b)) {
+		c.took("GAPS", at.probe+" in "+at.phase, longestGap(a, at), longestGap(b, at))
 	}
 }
 
-// noGap is no time at all where a run has no gap.
-func noGap(t *pb.Took) *pb.Took {
-	if t == nil {
-		return &pb.Took{}
+// gapAt is where a gap lies.
+type gapAt struct{ probe, phase string }
+
+func gapsOf(r *pb.RunReport) (all []gapAt) {
+	for _, f := range r.GetFindings() {
+		if f.GetKind() == pb.FindingKind_FINDING_KIND_GAP {
+			all = append(all, gapAt{f.GetName(), f.GetPhase()})
+		}
 	}
-	return t
+	return all
+}
+
+// longestGap is no time at all where a run looked and has no gap; nil where
+// nobody knows.
+func longestGap(r *pb.RunReport, at gapAt) *pb.Took {
+	for _, f := range r.GetFindings() {
+		if f.GetKind() == pb.FindingKind_FINDING_KIND_GAP && f.GetName() == at.probe && f.GetPhase() == at.phase {
+			return &pb.Took{Nanos: f.GetGap().GetLongestNanos()}
+		}
+	}
+	if !looked(r, at) {
+		return nil
+	}
+	return &pb.Took{}
+}
+
+// looked tells that a run was judged, its phase began, and its probe was heard.
+func looked(r *pb.RunReport, at gapAt) bool {
+	v := r.GetSummary().GetVerdict()
+	return (v == pb.Verdict_VERDICT_PASS || v == pb.Verdict_VERDICT_FAIL) &&
+		slices.ContainsFunc(r.GetPhases(), func(p *pb.PhaseReport) bool {
+			return p.GetPlanned().GetName() == at.phase && p.GetStartUnixNanos() != 0
+		}) &&
+		slices.ContainsFunc(r.GetProbes(), func(p *pb.ProbeReport) bool { return p.GetName() == at.probe && p.GetCount() > 0 })
 }
 
 // probes adds the share of good attempts, and how long they took.
@@ -214,19 +251,28 @@ func (c *Comparison) probes(a, b *pb.RunReport) {
 			if pa.GetName() != p.GetName() {
 				continue
 			}
-			share := func(p *pb.ProbeReport) string { return fmt.Sprintf("%.1f%%", 100*p.GetSuccess()) }
-			c.graded("PROBES", pa.GetName()+" ok", share(pa), share(p), p.GetSuccess()-pa.GetSuccess())
-			c.add("PROBES", pa.GetName()+" p95", ms(pa.GetP95Millis()), ms(p.GetP95Millis()), muchOff(pa.GetP95Millis(), p.GetP95Millis()))
+			c.graded("PROBES", pa.GetName()+" ok", Share(pa), Share(p), lessGood(pa, p))
+			c.add("PROBES", pa.GetName()+" p95", Millis(pa.P95Millis), Millis(p.P95Millis), muchOff(pa.P95Millis, p.P95Millis))
 		}
 	}
 }
 
-// muchOff tells latencies apart that differ by a quarter, and more than a millisecond.
-func muchOff(a, b float64) string {
+// lessGood is by how much fewer attempts were good than in another run; no number
+// where there was none in one of them.
+func lessGood(a, b *pb.ProbeReport) float64 {
+	if a.GetCount() == 0 || b.GetCount() == 0 {
+		return math.NaN()
+	}
+	return b.GetSuccess() - a.GetSuccess()
+}
+
+// muchOff tells latencies apart that differ by a quarter, and more than a
+// millisecond; nothing where one was not measured.
+func muchOff(a, b *float64) string {
 	switch {
-	case math.Abs(a-b) <= max(1, b/4):
+	case a == nil || b == nil || math.Abs(*a-*b) <= max(1, *b/4):
 		return ""
-	case a > b:
+	case *a > *b:
 		return "worse"
 	}
 	return "better"
@@ -251,10 +297,10 @@ func findingIn(r *pb.RunReport, kind pb.FindingKind, name string) *pb.Finding {
 }
 
 // union are all of a, and then what only b has, once each.
-func union(a, b []string) (all []string) {
-	for _, name := range slices.Concat(a, b) {
-		if !slices.Contains(all, name) {
-			all = append(all, name)
+func union[T comparable](a, b []T) (all []T) {
+	for _, x := range slices.Concat(a, b) {
+		if !slices.Contains(all, x) {
+			all = append(all, x)
 		}
 	}
 	return all

@@ -268,7 +268,7 @@ func (v *live) probes() {
 }
 
 func p95(p *pb.LiveProbe) string {
-	if p.Success == nil {
+	if p.Success == nil || p.P95Millis == nil {
 		return ""
 	}
 	return "p95 " + coarse(time.Duration(p.GetP95Millis()*float64(time.Millisecond)))

@@ -31,7 +31,7 @@ func dark() *pb.LiveRun {
 			{Step: "return.net.delay", Fault: "net.delay", Hosts: 2, StartUnixNanos: at(47), EndUnixNanos: at(60)},
 		},
 		Probes: []*pb.LiveProbe{
-			{Name: "checkout", Success: proto.Float64(0.31), P95Millis: 212, AgeNanos: 1.2e9, History: []float64{1, 1, 1, 0.98, 0.6, 0.31}},
+			{Name: "checkout", Success: proto.Float64(0.31), P95Millis: proto.Float64(212), AgeNanos: 1.2e9, History: []float64{1, 1, 1, 0.98, 0.6, 0.31}},
 			{Name: "street", AgeNanos: 9e9, History: []float64{1, 1, -1, -1, -1, -1}},
 		},
 		Rules: []*pb.LiveRule{

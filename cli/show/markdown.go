@@ -128,15 +128,13 @@ func (m *markdown) probes(r *pb.RunReport) {
 		if p.GetWorstSecond() != 0 {
 			worst = fmt.Sprintf("%.1f%% at %s", 100*p.GetWorstSuccess(), instant(p.GetWorstSecond()*1e9).Format("15:04:05 UTC"))
 		}
-		rows = append(rows, []string{mdText(p.GetName()), count(p.GetCount()), fmt.Sprintf("%.1f%%", 100*p.GetSuccess()), ms(p.GetP50Millis()), ms(p.GetP95Millis()), ms(p.GetP99Millis()), worst, fmt.Sprintf("%ds", p.GetGaps())})
+		rows = append(rows, []string{mdText(p.GetName()), count(p.GetCount()), Share(p), Millis(p.P50Millis), Millis(p.P95Millis), Millis(p.P99Millis), worst, fmt.Sprintf("%ds", p.GetGaps())})
 	}
 	if len(rows) > 0 {
 		m.linef("### PROBES\n")
 	}
 	m.table([]string{"probe", "attempts", "ok", "p50", "p95", "p99", "worst second", "no reading in"}, rows)
 }
-
-func ms(v float64) string { return fmt.Sprintf("%.1f ms", v) }
 
 // mdEscapes are what Markdown, HTML or GitHub would take for more than text.
 var mdEscapes = strings.NewReplacer(

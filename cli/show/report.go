@@ -105,6 +105,23 @@ func Took(t *pb.Took) string {
 	return Span(time.Duration(t.GetNanos()).Round(100 * time.Millisecond))
 }
 
+// Share is how many of a probe's attempts were good: "97.0%", or "-" where there
+// was none.
+func Share(p *pb.ProbeReport) string {
+	if p.GetCount() == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.1f%%", 100*p.GetSuccess())
+}
+
+// Millis is a latency in milliseconds: "41.2 ms", or "-" where nobody measured one.
+func Millis(v *float64) string {
+	if v == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%.1f ms", *v)
+}
+
 // Span is a length of time for people: three digits are enough.
 func Span(d time.Duration) string {
 	for _, unit := range []time.Duration{time.Hour, time.Minute, time.Second, time.Millisecond, time.Microsecond} {

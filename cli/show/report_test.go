@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"squall/cli/show"
 	"squall/proto/hist"
 	pb "squall/proto/squall/v1"
@@ -47,7 +49,8 @@ func failed() *pb.RunReport {
 			Id: "dark.power.off", Phase: "dark", Fault: "power.off", Skew: &pb.Spread{Count: 5, P50: 1e6, P99: 4e6, Max: 4e6}, Late: &pb.Spread{Count: 5, P99: 1.2e9},
 			Hosts: []*pb.StepStatus{{Host: "web-a1", State: pb.StepState_STEP_STATE_REVERTED}, {Host: "web-a2", State: pb.StepState_STEP_STATE_HELD}},
 		}},
-		Probes:  []*pb.ProbeReport{{Name: "checkout", Count: 1340, Success: 0.9701, P50Millis: 41.2, P95Millis: 212, P99Millis: 640, WorstSecond: t0/1e9 + 13, WorstSuccess: 0.5}},
+		Phases:  []*pb.PhaseReport{{Planned: &pb.PlannedPhase{Name: "dark"}, StartUnixNanos: t0 + 10e9, EndUnixNanos: t0 + 60e9}},
+		Probes:  []*pb.ProbeReport{{Name: "checkout", Count: 1340, Success: 0.9701, P50Millis: proto.Float64(41.2), P95Millis: proto.Float64(212), P99Millis: proto.Float64(640), WorstSecond: t0/1e9 + 13, WorstSuccess: 0.5}},
 		Residue: []*pb.HostClean{{Host: "web-a2", Standing: pb.Standing_STANDING_RESIDUE, Residue: []string{"table inet squall", "link squall0"}}},
 	}
 }
@@ -60,7 +63,7 @@ func passed() *pb.RunReport {
 	r.Findings = slices.Clone(r.Findings[:4])
 	r.Findings[2].State, r.Findings[2].Worst[0].Seen = holds, 0.994
 	r.Findings[3].State, r.Findings[3].Took = holds, &pb.Took{Nanos: 8.2e9}
-	r.Probes[0].Success, r.Probes[0].P95Millis, r.Residue = 0.999, 200, nil
+	r.Probes[0].Success, r.Probes[0].P95Millis, r.Residue = 0.999, proto.Float64(200), nil
 	return r
 }
 
@@ -259,5 +262,60 @@ func TestUnlikeRunsAreNotCompared(t *testing.T) {
 	_, err := show.Compare(failed(), other)
 	if _, ok := errors.AsType[*show.ErrUnlike](err); !ok || !strings.Contains(err.Error(), "share no expectation\n  fix: compare two runs of one experiment; squall history zone-loss lists them") {
 		t.Errorf("they share nothing: %v", err)
+	}
+}
+
+// rowOf is a row of the comparison of two runs: both values, and the change.
+func rowOf(t *testing.T, a, b *pb.RunReport, block, name string) string {
+	t.Helper()
+	c, err := show.Compare(a, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range c.Rows {
+		if r.Block == block && strings.TrimSpace(r.Name) == name {
+			return strings.TrimSpace(r.Values[0] + ", " + r.Values[1] + " " + r.Change)
+		}
+	}
+	t.Fatalf("there is no row %s of %s in %v", name, block, c.Rows)
+	return ""
+}
+
+// What nobody measured is neither better nor worse: it is told as such.
+func TestWhatWasNotMeasuredIsNotBetter(t *testing.T) {
+	const gap = pb.FindingKind_FINDING_KIND_GAP
+	const unknown = pb.FindingState_FINDING_STATE_UNKNOWN
+	for name, c := range map[string]struct {
+		change           func(r *pb.RunReport)
+		block, row, want string
+	}{
+		"it looked, and nothing failed":       {func(*pb.RunReport) {}, "GAPS", "checkout in dark", "0s, 4.1s better"},
+		"it failed, and nothing failed there": {func(r *pb.RunReport) { r.Summary.Verdict = pb.Verdict_VERDICT_FAIL }, "GAPS", "checkout in dark", "0s, 4.1s better"},
+		"nothing was learnt":                  {func(r *pb.RunReport) { r.Summary.Verdict = pb.Verdict_VERDICT_INCONCLUSIVE }, "GAPS", "checkout in dark", "-, 4.1s differs"},
+		"it was aborted":                      {func(r *pb.RunReport) { r.Summary.Verdict = pb.Verdict_VERDICT_ABORTED }, "GAPS", "checkout in dark", "-, 4.1s differs"},
+		"the phase never began":               {func(r *pb.RunReport) { r.Phases[0].StartUnixNanos = 0 }, "GAPS", "checkout in dark", "-, 4.1s differs"},
+		"it has no such phase":                {func(r *pb.RunReport) { r.Phases = nil }, "GAPS", "checkout in dark", "-, 4.1s differs"},
+		"the probe was not heard":             {func(r *pb.RunReport) { r.Probes[0].Count = 0 }, "GAPS", "checkout in dark", "-, 4.1s differs"},
+		"it has no such probe":                {func(r *pb.RunReport) { r.Probes = nil }, "GAPS", "checkout in dark", "-, 4.1s differs"},
+		"no attempt was good":                 {func(r *pb.RunReport) { r.Probes[0].Success, r.Probes[0].P95Millis = 0, nil }, "PROBES", "checkout p95", "-, 212.0 ms"},
+		"no attempt was made":                 {func(r *pb.RunReport) { r.Probes[0].Count, r.Probes[0].Success = 0, 0 }, "PROBES", "checkout ok", "-, 97.0% differs"},
+		"the worst of what lacks data":        {func(r *pb.RunReport) { r.Findings[2].State = unknown }, "EXPECT", "checkout.success >= 0.99", "0.994, 0.62 differs"},
+		"never, of what lacks data":           {func(r *pb.RunReport) { r.Findings[3].State, r.Findings[3].Took = unknown, &pb.Took{Never: true} }, "EXPECT", "took", "-, 41.3s differs"},
+	} {
+		r := passed()
+		c.change(r)
+		r.Findings = slices.DeleteFunc(r.Findings, func(f *pb.Finding) bool { return f.GetKind() == gap })
+		if got := rowOf(t, r, failed(), c.block, c.row); got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+// A probe of which no attempt was good has no latency, and not one of 0 ms.
+func TestNoLatencyIsNotZero(t *testing.T) {
+	r := failed()
+	r.Probes[0].Success, r.Probes[0].P50Millis, r.Probes[0].P95Millis, r.Probes[0].P99Millis = 0, nil, nil, nil
+	if out := printed(t, func(w io.Writer) error { return show.Markdown(w, r) }); !strings.Contains(out, "| checkout | 1340 | 0.0% | - | - | - |") {
+		t.Errorf("it says:\n%s", out)
 	}
 }

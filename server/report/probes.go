@@ -1,6 +1,8 @@
 package report
 
 import (
+	"google.golang.org/protobuf/proto"
+
 	"squall/proto/hist"
 	pb "squall/proto/squall/v1"
 	"squall/server/state"
@@ -52,7 +54,11 @@ func share(w *pb.Window) float64 {
 	return float64(w.GetSuccess()) / float64(w.GetCount())
 }
 
-func millis(w *pb.Window, q float64) float64 {
-	nanos, _ := hist.Quantile(w.GetLatency(), q)
-	return float64(nanos) / 1e6
+// millis is a quantile of how long good attempts took; nil where none was good.
+func millis(w *pb.Window, q float64) *float64 {
+	nanos, ok := hist.Quantile(w.GetLatency(), q)
+	if !ok {
+		return nil
+	}
+	return proto.Float64(float64(nanos) / 1e6)
 }

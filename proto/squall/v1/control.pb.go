@@ -2023,8 +2023,9 @@ type LiveProbe struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// The newest second that has closed. Unset: there is none, or it is too old.
-	Success   *float64 `protobuf:"fixed64,2,opt,name=success,proto3,oneof" json:"success,omitempty"`
-	P95Millis float64  `protobuf:"fixed64,3,opt,name=p95_millis,json=p95Millis,proto3" json:"p95_millis,omitempty"`
+	Success *float64 `protobuf:"fixed64,2,opt,name=success,proto3,oneof" json:"success,omitempty"`
+	// Of the good attempts of that second; unset where none was good.
+	P95Millis *float64 `protobuf:"fixed64,3,opt,name=p95_millis,json=p95Millis,proto3,oneof" json:"p95_millis,omitempty"`
 	// Age of the newest reading.
 	AgeNanos int64 `protobuf:"varint,4,opt,name=age_nanos,json=ageNanos,proto3" json:"age_nanos,omitempty"`
 	// Success of each of the last seconds, oldest first; negative is without data.
@@ -2078,8 +2079,8 @@ func (x *LiveProbe) GetSuccess() float64 {
 }
 
 func (x *LiveProbe) GetP95Millis() float64 {
-	if x != nil {
-		return x.P95Millis
+	if x != nil && x.P95Millis != nil {
+		return *x.P95Millis
 	}
 	return 0
 }
@@ -4486,13 +4487,14 @@ func (x *Spread) GetMin() int64 {
 
 // ProbeReport is a probe over the whole run.
 type ProbeReport struct {
-	state     protoimpl.MessageState `protogen:"open.v1"`
-	Name      string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Count     uint64                 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
-	Success   float64                `protobuf:"fixed64,3,opt,name=success,proto3" json:"success,omitempty"`
-	P50Millis float64                `protobuf:"fixed64,4,opt,name=p50_millis,json=p50Millis,proto3" json:"p50_millis,omitempty"`
-	P95Millis float64                `protobuf:"fixed64,5,opt,name=p95_millis,json=p95Millis,proto3" json:"p95_millis,omitempty"`
-	P99Millis float64                `protobuf:"fixed64,6,opt,name=p99_millis,json=p99Millis,proto3" json:"p99_millis,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Name    string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Count   uint64                 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	Success float64                `protobuf:"fixed64,3,opt,name=success,proto3" json:"success,omitempty"`
+	// Quantiles of how long good attempts took; unset where none was good.
+	P50Millis *float64 `protobuf:"fixed64,4,opt,name=p50_millis,json=p50Millis,proto3,oneof" json:"p50_millis,omitempty"`
+	P95Millis *float64 `protobuf:"fixed64,5,opt,name=p95_millis,json=p95Millis,proto3,oneof" json:"p95_millis,omitempty"`
+	P99Millis *float64 `protobuf:"fixed64,6,opt,name=p99_millis,json=p99Millis,proto3,oneof" json:"p99_millis,omitempty"`
 	// The worst window: cluster second and its success.
 	WorstSecond  int64   `protobuf:"varint,7,opt,name=worst_second,json=worstSecond,proto3" json:"worst_second,omitempty"`
 	WorstSuccess float64 `protobuf:"fixed64,8,opt,name=worst_success,json=worstSuccess,proto3" json:"worst_success,omitempty"`
@@ -4554,22 +4556,22 @@ func (x *ProbeReport) GetSuccess() float64 {
 }
 
 func (x *ProbeReport) GetP50Millis() float64 {
-	if x != nil {
-		return x.P50Millis
+	if x != nil && x.P50Millis != nil {
+		return *x.P50Millis
 	}
 	return 0
 }
 
 func (x *ProbeReport) GetP95Millis() float64 {
-	if x != nil {
-		return x.P95Millis
+	if x != nil && x.P95Millis != nil {
+		return *x.P95Millis
 	}
 	return 0
 }
 
 func (x *ProbeReport) GetP99Millis() float64 {
-	if x != nil {
-		return x.P99Millis
+	if x != nil && x.P99Millis != nil {
+		return *x.P99Millis
 	}
 	return 0
 }
@@ -9641,16 +9643,17 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x04held\x18\x03 \x01(\rR\x04held\x12\x14\n" +
 	"\x05hosts\x18\x04 \x01(\rR\x05hosts\x12(\n" +
 	"\x10start_unix_nanos\x18\x05 \x01(\x03R\x0estartUnixNanos\x12$\n" +
-	"\x0eend_unix_nanos\x18\x06 \x01(\x03R\fendUnixNanos\"\xa0\x01\n" +
+	"\x0eend_unix_nanos\x18\x06 \x01(\x03R\fendUnixNanos\"\xb4\x01\n" +
 	"\tLiveProbe\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1d\n" +
-	"\asuccess\x18\x02 \x01(\x01H\x00R\asuccess\x88\x01\x01\x12\x1d\n" +
+	"\asuccess\x18\x02 \x01(\x01H\x00R\asuccess\x88\x01\x01\x12\"\n" +
 	"\n" +
-	"p95_millis\x18\x03 \x01(\x01R\tp95Millis\x12\x1b\n" +
+	"p95_millis\x18\x03 \x01(\x01H\x01R\tp95Millis\x88\x01\x01\x12\x1b\n" +
 	"\tage_nanos\x18\x04 \x01(\x03R\bageNanos\x12\x18\n" +
 	"\ahistory\x18\x05 \x03(\x01R\ahistoryB\n" +
 	"\n" +
-	"\b_success\"\xc9\x01\n" +
+	"\b_successB\r\n" +
+	"\v_p95_millis\"\xc9\x01\n" +
 	"\bLiveRule\x12*\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x16.squall.v1.FindingKindR\x04kind\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
@@ -9831,20 +9834,23 @@ const file_squall_v1_control_proto_rawDesc = "" +
 	"\x03p50\x18\x02 \x01(\x03R\x03p50\x12\x10\n" +
 	"\x03p99\x18\x03 \x01(\x03R\x03p99\x12\x10\n" +
 	"\x03max\x18\x04 \x01(\x03R\x03max\x12\x10\n" +
-	"\x03min\x18\x05 \x01(\x03R\x03min\"\x8a\x02\n" +
+	"\x03min\x18\x05 \x01(\x03R\x03min\"\xc6\x02\n" +
 	"\vProbeReport\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05count\x18\x02 \x01(\x04R\x05count\x12\x18\n" +
-	"\asuccess\x18\x03 \x01(\x01R\asuccess\x12\x1d\n" +
+	"\asuccess\x18\x03 \x01(\x01R\asuccess\x12\"\n" +
 	"\n" +
-	"p50_millis\x18\x04 \x01(\x01R\tp50Millis\x12\x1d\n" +
+	"p50_millis\x18\x04 \x01(\x01H\x00R\tp50Millis\x88\x01\x01\x12\"\n" +
 	"\n" +
-	"p95_millis\x18\x05 \x01(\x01R\tp95Millis\x12\x1d\n" +
+	"p95_millis\x18\x05 \x01(\x01H\x01R\tp95Millis\x88\x01\x01\x12\"\n" +
 	"\n" +
-	"p99_millis\x18\x06 \x01(\x01R\tp99Millis\x12!\n" +
+	"p99_millis\x18\x06 \x01(\x01H\x02R\tp99Millis\x88\x01\x01\x12!\n" +
 	"\fworst_second\x18\a \x01(\x03R\vworstSecond\x12#\n" +
 	"\rworst_success\x18\b \x01(\x01R\fworstSuccess\x12\x12\n" +
-	"\x04gaps\x18\t \x01(\rR\x04gaps\">\n" +
+	"\x04gaps\x18\t \x01(\rR\x04gapsB\r\n" +
+	"\v_p50_millisB\r\n" +
+	"\v_p95_millisB\r\n" +
+	"\v_p99_millis\">\n" +
 	"\x0eProposeRequest\x12,\n" +
 	"\acommand\x18\x01 \x01(\v2\x12.squall.v1.CommandR\acommand\"?\n" +
 	"\x0fProposeResponse\x12,\n" +
@@ -10728,6 +10734,7 @@ func file_squall_v1_control_proto_init() {
 	file_squall_v1_plan_proto_init()
 	file_squall_v1_state_proto_init()
 	file_squall_v1_control_proto_msgTypes[24].OneofWrappers = []any{}
+	file_squall_v1_control_proto_msgTypes[63].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
