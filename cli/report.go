@@ -58,12 +58,13 @@ func (c *client) report(ctx context.Context, run string) (*pb.RunReport, error) 
 	return askWhole[pb.RunReport](ctx, c, pb.ControlServiceClient.Report, &pb.ReportRequest{Run: run})
 }
 
-// reportExit is the exit code that a run has earned. One that is still under
-// way has earned none. One for which a host was not ready was refused by it.
+// reportExit is the exit code that a run has earned. Of one that is still under
+// way nothing is known: it is no pass. One for which a host was not ready was
+// refused by it.
 func reportExit(r *pb.RunReport) int {
 	residue := len(show.Dirty(r.GetResidue())) > 0
 	if r.GetSummary().GetState() != pb.RunState_RUN_STATE_DONE && !residue {
-		return experiments.ExitPass
+		return experiments.ExitInconclusive
 	}
 	if r.GetEndCause() == pb.EndCause_END_CAUSE_NOT_READY && !residue {
 		return experiments.ExitRefused

@@ -143,7 +143,7 @@ func startControl(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 // actor plays the part of a control plane. Its part says how a run ends:
-// verdict=…, residue=…, refuse=…, committed=no, unknown=HOST, endless=yes, undo=hangs.
+// verdict=…, state=… where it goes on, residue=…, refuse=…, committed=no, unknown=HOST, endless=yes, undo=hangs.
 type actor struct {
 	pb.UnimplementedControlServiceServer
 	part  map[string]string
@@ -213,6 +213,9 @@ func (c *actor) Report(_ *pb.ReportRequest, stream grpc.ServerStreamingServer[pb
 		Id: partRun, Experiment: "zone-loss", State: pb.RunState_RUN_STATE_DONE,
 		Verdict: pb.Verdict(pb.Verdict_value["VERDICT_"+strings.ToUpper(c.part["verdict"])]),
 	}}
+	if state := c.part["state"]; state != "" {
+		r.Summary.State, r.Summary.Verdict = pb.RunState(pb.RunState_value["RUN_STATE_"+strings.ToUpper(state)]), pb.Verdict_VERDICT_UNSPECIFIED
+	}
 	select {
 	case <-c.ended:
 		r.Summary.Verdict = pb.Verdict_VERDICT_HALTED
