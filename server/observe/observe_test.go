@@ -158,6 +158,41 @@ func TestExperimentsTellWhenTheyLastPassed(t *testing.T) {
 	})
 }
 
+// TestOverdueIsToldAsTheCommandTellsIt: what never passed is overdue when it has
+// been known for its due, and what is kept alone is told, too.
+func TestOverdueIsToldAsTheCommandTellsIt(t *testing.T) {
+	const day = int64(24 * time.Hour)
+	b := newBook(t)
+	b.host("a1", "zone-a", "a")
+	b.schedule("weekly", "scheduled")
+	b.apply(
+		&pb.Command{Kind: &pb.Command_PutExperiment{PutExperiment: &pb.PutExperiment{Name: "kept", Source: []byte("#"), DueNanos: 7 * day}}},
+		&pb.Command{Kind: &pb.Command_PutExperiment{PutExperiment: &pb.PutExperiment{Name: "yearly", Source: []byte("#"), DueNanos: 365 * day}}},
+	)
+	b.run("dark-1", "dark", "a1")
+	b.step("dark-1", "a1", pb.StepState_STEP_STATE_REVERTED, pb.RevertCause_REVERT_CAUSE_END)
+	b.finish("dark-1", pb.Verdict_VERDICT_PASS)
+	for _, c := range []struct {
+		after int64
+		late  string
+	}{{day, ""}, {8 * day, "kept"}, {31 * day, "dark kept scheduled"}} {
+		b.now = t0 + c.after
+		want := make(map[string]float64)
+		for _, d := range report.Dues(b.m.View(), time.Unix(0, b.now)) {
+			late := strings.Contains(c.late, d.GetExperiment())
+			if d.GetOverdue() != late {
+				t.Errorf("the command tells %v", d)
+			}
+			want[fmt.Sprintf("squall_experiment_overdue{experiment=%q}", d.GetExperiment())] = map[bool]float64{true: 1}[late]
+			want[fmt.Sprintf("squall_experiment_due_seconds{experiment=%q}", d.GetExperiment())] = time.Duration(d.GetDueNanos()).Seconds()
+		}
+		if len(want) != 2*4 {
+			t.Errorf("the command tells %d experiments", len(want)/2)
+		}
+		b.holds(want)
+	}
+}
+
 // TestTenThousandRunsMakeNoMoreSeries: neither do the hosts, zones and
 // experiments past what is told one by one.
 func TestTenThousandRunsMakeNoMoreSeries(t *testing.T) {
@@ -204,7 +239,7 @@ func TestZonesAndExperimentsAreBounded(t *testing.T) {
 	}
 	for name, most := range map[string]int{
 		"squall_agents": 3 * 101, "squall_residue_hosts": 101, "squall_runs_total": 8 * 1001,
-		"squall_fault_injections_total": 101, "squall_experiment_since_pass_seconds": 1000, "squall_experiment_due_seconds": 1000,
+		"squall_fault_injections_total": 101, "squall_experiment_since_pass_seconds": 1000, "squall_experiment_due_seconds": 1000, "squall_experiment_overdue": 1000,
 	} {
 		if of[name] > most || of[name] == 0 {
 			t.Errorf("%s has %d series, at most %d are told", name, of[name], most)

@@ -88,8 +88,9 @@ var ofState = []figure{
 			}
 		}
 	}},
-	{"squall_experiment_since_pass_seconds", "How long ago the newest run of an experiment that passed was done; infinite where none is known. Of experiments that are on a schedule or have a run that is known.", []string{"experiment"}, ofExperiments(sincePass)},
+	{"squall_experiment_since_pass_seconds", "How long ago the newest run of an experiment that passed was done; infinite where none is known. Of experiments that have a kept file, a schedule or a run that is known.", []string{"experiment"}, ofExperiments(sincePass)},
 	{"squall_experiment_due_seconds", "Within how long an experiment should pass again: its file's due, or 30 days. Of the same experiments.", []string{"experiment"}, ofExperiments(dueAfter)},
+	{"squall_experiment_overdue", "1 where an experiment has not passed within its due, or never did and has been known for longer, as `squall get experiments` says; else 0. Of the same experiments.", []string{"experiment"}, ofExperiments(overdue)},
 }
 
 func agents(p *picture, to sums) {
@@ -125,8 +126,8 @@ func steps(wanted func(*picture, *pb.Run, report.HostStep) bool) func(*picture, 
 	}
 }
 
-// ofExperiments tells a figure of experiments that are on a schedule or have a run
-// that is known: those on schedules first, until there are too many.
+// ofExperiments tells a figure of the experiments that are known: those on
+// schedules first, until there are too many.
 func ofExperiments(read func(p *picture, d *pb.Due) float64) func(*picture, sums) {
 	return func(p *picture, to sums) {
 		for i, d := range p.dues() {
@@ -140,9 +141,7 @@ func ofExperiments(read func(p *picture, d *pb.Due) float64) func(*picture, sums
 // dues are the experiments that figures tell of, in the order in which they do.
 func (p *picture) dues() []*pb.Due {
 	if p.due == nil {
-		p.due = slices.DeleteFunc(report.Dues(p.View, p.Now), func(d *pb.Due) bool {
-			return len(d.GetSchedules()) == 0 && d.GetLastRun() == nil
-		})
+		p.due = report.Dues(p.View, p.Now)
 		slices.SortStableFunc(p.due, func(a, b *pb.Due) int {
 			return cmp.Compare(min(1, len(b.GetSchedules())), min(1, len(a.GetSchedules())))
 		})
@@ -158,6 +157,8 @@ func sincePass(p *picture, d *pb.Due) float64 {
 }
 
 func dueAfter(_ *picture, d *pb.Due) float64 { return time.Duration(d.GetDueNanos()).Seconds() }
+
+func overdue(_ *picture, d *pb.Due) float64 { return flag(d.GetOverdue()) }
 
 // word is an enum's value as a label, such as not_started.
 func word(e protoreflect.Enum) string { return strings.ReplaceAll(text.Word(e), " ", "_") }
