@@ -11,6 +11,9 @@ import (
 	"github.com/VictoriaMetrics/metricsql"
 	dto "github.com/prometheus/client_model/go"
 	"go.yaml.in/yaml/v3"
+
+	pb "squall/proto/squall/v1"
+	"squall/proto/text"
 )
 
 // rules are docs/alerts.yaml, and its tests, as far as they are looked at here.
@@ -115,6 +118,67 @@ func TestDashboardAsksForWhatServersTell(t *testing.T) {
 	}
 	if board.UID != "squall" || asked < 20 {
 		t.Errorf("uid %q asks %d times", board.UID, asked)
+	}
+}
+
+// TestDashboardColoursByEachOnesOwn: what is red or green is told by what each
+// experiment and each cluster says, and by no number that is one for all.
+func TestDashboardColoursByEachOnesOwn(t *testing.T) {
+	data, err := os.ReadFile("../../docs/dashboard.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var board struct {
+		Panels []struct {
+			Title       string
+			Targets     []struct{ Expr string }
+			FieldConfig struct {
+				Defaults struct {
+					Thresholds struct{ Steps []struct{ Value float64 } }
+				}
+			}
+		}
+	}
+	if err := json.Unmarshal(data, &board); err != nil {
+		t.Fatal(err)
+	}
+	for series, by := range map[string]string{"squall_experiment_since_pass_seconds": "squall_experiment_due_seconds", "squall_server_ready": "squall_raft_servers"} {
+		seen := 0
+		for _, p := range board.Panels {
+			steps := p.FieldConfig.Defaults.Thresholds.Steps
+			for _, target := range p.Targets {
+				if len(steps) < 2 || !strings.Contains(target.Expr, series) {
+					continue
+				}
+				seen++
+				if last := steps[len(steps)-1].Value; !strings.Contains(target.Expr, by) || last > 1 {
+					t.Errorf("%s: its last colour begins at %g, of %q", p.Title, last, target.Expr)
+				}
+			}
+		}
+		if seen == 0 {
+			t.Errorf("no panel colours by %s", series)
+		}
+	}
+}
+
+// TestEveryRunThatDidNotGoWellIsAlertedOf: but for one that a person ended, or
+// that never began.
+func TestEveryRunThatDidNotGoWellIsAlertedOf(t *testing.T) {
+	well := []string{"pass", "done", "halted", "not started", "unspecified"}
+	for _, g := range readRules(t, "alerts.yaml").Groups {
+		for _, r := range g.Rules {
+			if r.Alert != "SquallRunFailed" {
+				continue
+			}
+			told := regexp.MustCompile(`verdict=~"([^"]*)"`).FindStringSubmatch(r.Expr)
+			for n := range pb.Verdict_name {
+				verdict := text.Word(pb.Verdict(n))
+				if alerted := slices.Contains(strings.Split(told[1], "|"), strings.ReplaceAll(verdict, " ", "_")); alerted == slices.Contains(well, verdict) {
+					t.Errorf("a run that came to %s is alerted of: %t", verdict, alerted)
+				}
+			}
+		}
 	}
 }
 
