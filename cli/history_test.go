@@ -102,3 +102,32 @@ func TestReportOfADeadProbeHasNoLatency(t *testing.T) {
 		}
 	}
 }
+
+// TestReportTellsHowLongItTook, and not how long it was to take.
+func TestReportTellsHowLongItTook(t *testing.T) {
+	const t0, planned = int64(1_800_000_000e9), 5 * time.Minute
+	for _, c := range []struct {
+		took  time.Duration // 0 is under way
+		speed uint64
+		want  string
+	}{
+		{8 * time.Second, 1000, "8s real"},
+		{8 * time.Second, 60_000, "8s real, 8m0s incident"},
+		{5*time.Minute + 3*time.Second, 1000, "5m3s real"},
+		{0, 1000, "5m0s real"},
+		{0, 60_000, "5m0s real, 5h0m0s incident"},
+	} {
+		r := &pb.RunReport{
+			Summary: &pb.RunSummary{Id: "r1", Experiment: "x", T0UnixNanos: t0, EndsUnixNanos: t0 + int64(planned)},
+			Plan:    &pb.Plan{MilliSpeed: c.speed, LengthNanos: int64(planned)},
+		}
+		if c.took != 0 {
+			r.Summary.DoneUnixNanos = t0 + int64(c.took)
+		}
+		var out strings.Builder
+		told(func(a *app) error { return a.showReport(r, nil) })(&out)
+		if banner, _, _ := strings.Cut(out.String(), "\n"); !strings.HasSuffix(banner, "seed 0  "+c.want) {
+			t.Errorf("%v at %d: %q, want %q", c.took, c.speed, banner, c.want)
+		}
+	}
+}

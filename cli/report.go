@@ -185,18 +185,17 @@ func (t *reportText) banner() {
 	}
 }
 
-// lengths are how long it took, in real time and, where it differs, in the incident's.
+// lengths are how long it took, or is to take while it is under way, in real time
+// and, where it differs, in the incident's.
 func (t *reportText) lengths() string {
-	s, plan := t.report.GetSummary(), t.report.GetPlan()
-	if s.GetT0UnixNanos() == 0 {
+	if t.report.GetSummary().GetT0UnixNanos() == 0 {
 		return "never fired"
 	}
-	real := span(time.Duration(s.GetEndsUnixNanos()-s.GetT0UnixNanos())) + " real"
-	if plan.GetMilliSpeed() <= 1000 {
-		return real
+	took, speed := show.RunTime(t.report), t.report.GetPlan().GetMilliSpeed()
+	if speed <= 1000 {
+		return span(took) + " real"
 	}
-	incident := time.Duration(plan.GetLengthNanos()) * time.Duration(plan.GetMilliSpeed()) / 1000
-	return real + ", " + span(incident) + " incident"
+	return fmt.Sprintf("%s real, %s incident", span(took), span(time.Duration(took.Seconds()*float64(speed)/1000*1e9)))
 }
 
 func (t *reportText) residue() {
