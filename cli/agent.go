@@ -113,7 +113,9 @@ func agentError(err error) error {
 	var held *host.Locked
 	switch {
 	case errors.As(err, &held):
-		return usagef("%w\n  fix: an agent runs here already: stop process %d; one with --state, --run and --socket of its own takes network faults in another network namespace only", err, held.Pid)
+		// It is no wrong usage, which a unit is not started again for: whoever undoes
+		// what an agent has left holds the lock as well, and is soon over.
+		return &exitError{experiments.ExitRefused, fmt.Errorf("%w\n  fix: an agent runs here already, or squall agent undo does: stop process %d, or wait for its end; one with --state, --run and --socket of its own takes network faults in another network namespace only", err, held.Pid)}
 	case says(err, syscall.ENOSPC):
 		return &exitError{experiments.ExitCode(pb.Refusal_REFUSAL_DISK), fmt.Errorf("%w\n  fix: free space on that disk, or give --state a folder on another", err)}
 	case says(err, syscall.EROFS):

@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"testing"
 
+	"squall/agent/host"
 	"squall/experiments"
 )
 
@@ -19,6 +20,7 @@ func TestAgentThatCantStartSaysWhatToDo(t *testing.T) {
 	}{
 		{fmt.Errorf("open journal: %w", syscall.ENOSPC), experiments.ExitRefused, "free space on that disk"},
 		{errors.New("the worker can't start: open journal: no space left on device"), experiments.ExitRefused, "free space on that disk"},
+		{fmt.Errorf("be the only agent: %w", &host.Locked{Pid: 7}), experiments.ExitRefused, "stop process 7"},
 		{fmt.Errorf("make folder: %w", syscall.EROFS), experiments.ExitUsage, "--state a folder that can be written"},
 		{errors.New("something else"), experiments.ExitInternal, ""},
 	} {
