@@ -165,11 +165,15 @@ func TestDeploy(t *testing.T) {
 		}
 	}
 	t.Run("a host that lost its power is undone as it boots", m.powerCut)
-	for _, heading := range []string{"Upgrade", "A server that is lost", "Removal"} {
+	follow := func(heading string) {
 		began := time.Now()
 		m.page(t, pageStart+strings.Join(section(heading), "\n"))
 		t.Logf("%s: %v", heading, time.Since(began).Round(time.Second))
 	}
+	follow("Upgrade")
+	follow("A server that is lost")
+	t.Run("a removal that is refused leaves what ran", m.refusedRemoval)
+	follow("Removal")
 	if diff := cmp.Diff(before, m.files(t, "10.0.1.21")); diff != "" {
 		t.Errorf("a host isn't as it was before (-before +after):\n%s", diff)
 	}
@@ -191,6 +195,16 @@ func (m *machines) have(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.startProgram(t, "/bin/sh", "-ec", "mkdir bin && ln -s "+squall+" bin/squall && ln -s "+built+" bin/packages").end(t).check(t, 0)
+}
+
+// refusedRemoval removes the package where the undo says that something is left.
+func (m *machines) refusedRemoval(t *testing.T) {
+	const leftover = "#!/bin/sh\n[ \"$1 $2\" != \"agent undo\" ] || exit 20\nexec /usr/bin/squall.real \"$@\"\n"
+	for at, unit := range map[string]string{"10.0.1.10": "squall-server", "10.0.1.21": "squall-agent"} {
+		m.on(t, at, "mv /usr/bin/squall /usr/bin/squall.real && printf '"+leftover+"' >/usr/bin/squall && chmod 755 /usr/bin/squall").check(t, 0)
+		m.on(t, at, "dpkg --remove squall").check(t, 1, "the package stays")
+		m.on(t, at, "systemctl is-active "+unit+" && mv /usr/bin/squall.real /usr/bin/squall").check(t, 0)
+	}
 }
 
 // powerCut takes a host's power while it holds a fault.
