@@ -177,7 +177,8 @@ func TestDeploy(t *testing.T) {
 	if diff := cmp.Diff(before, m.files(t, "10.0.1.21")); diff != "" {
 		t.Errorf("a host isn't as it was before (-before +after):\n%s", diff)
 	}
-	m.on(t, "10.0.1.21", "getent passwd squall || pgrep squall || systemctl --no-legend --plain list-units --all 'squall*' | grep .").check(t, 1)
+	m.on(t, "10.0.1.21", "pgrep squall || systemctl --no-legend --plain list-units --all 'squall*' | grep .").check(t, 1)
+	m.on(t, "10.0.1.21", "getent passwd squall").check(t, 0, "Squall control server")
 }
 
 // pageStart is what holds for each of the page's blocks.
