@@ -197,7 +197,7 @@ func TestDefaultHostConfigIsAHostConfig(t *testing.T) {
 func TestUnitsAreSound(t *testing.T) {
 	hosttest.RequireProgram(t, "systemd-analyze", "systemd")
 	// Most is the exposure that a unit may have, in tenths; none is what may do all.
-	for unit, most := range map[string]string{"squall-server.service": "14", "squall-agent.service": "", "squall-undo.service": ""} {
+	for unit, most := range map[string]string{"squall-server.service": "14", "squall-agent.service": "", "squall-undo.service": "", "squall.slice": ""} {
 		source, err := os.ReadFile("../.packaging/systemd/" + unit)
 		if err != nil {
 			t.Fatal(err)

@@ -164,6 +164,7 @@ func TestDeploy(t *testing.T) {
 			r.check(t, 0, "PASS", "RESIDUE  0", "10:00")
 		}
 	}
+	t.Run("servers and agents go before others", m.goFirst)
 	t.Run("a host that lost its power is undone as it boots", m.powerCut)
 	follow := func(heading string) {
 		began := time.Now()
@@ -196,6 +197,12 @@ func (m *machines) have(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.startProgram(t, "/bin/sh", "-ec", "mkdir bin && ln -s "+squall+" bin/squall && ln -s "+built+" bin/packages").end(t).check(t, 0)
+}
+
+// goFirst looks at what systemd gives to a server, and to an agent.
+func (m *machines) goFirst(t *testing.T) {
+	m.on(t, "10.0.1.10", "systemctl show --property=CPUWeight squall-server && ps -o ni= -p $(systemctl show --property=MainPID --value squall-server)").check(t, 0, "CPUWeight=500", "-5")
+	m.on(t, "10.0.1.21", "systemctl show --property=Slice squall-agent && systemctl show --property=CPUWeight squall.slice").check(t, 0, "Slice=squall.slice", "CPUWeight=1000")
 }
 
 // refusedRemoval removes the package where the undo says that something is left.
