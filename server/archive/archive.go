@@ -84,18 +84,31 @@ type Archive struct {
 	dir  string
 	disk disk
 
-	writing sync.Mutex // held while a file is written or removed
+	put, taken slot
+
+	placing sync.Mutex // held while a file gets its place, or leaves it
 
 	mu        sync.Mutex // guards what follows
 	entries   map[string]Entry
 	strangers map[string]stranger // by file
 }
 
+// slot is where one file at a time is written, beside the places of runs. Nobody
+// who asks for the archive waits for it: what comes from another server may take
+// minutes.
+type slot struct {
+	sync.Mutex // held while its file is written
+	file       string
+}
+
 // New is the archive of a folder of which nothing is known before the first Rescan.
 func New(dir string) *Archive { return on(dir, osDisk{}) }
 
 func on(dir string, d disk) *Archive {
-	return &Archive{dir: dir, disk: d, entries: make(map[string]Entry), strangers: make(map[string]stranger)}
+	return &Archive{
+		dir: dir, disk: d, put: slot{file: unfinished + "run"}, taken: slot{file: unfinished + "taken"},
+		entries: make(map[string]Entry), strangers: make(map[string]stranger),
+	}
 }
 
 // Open reads what is in a folder, which it makes where it is missing, and sweeps
@@ -114,8 +127,8 @@ func open(dir string, d disk) (*Archive, error) {
 // Rescan looks at the folder again, as Open does: what somebody has put there,
 // taken away or cut since is known then.
 func (a *Archive) Rescan() error {
-	a.writing.Lock()
-	defer a.writing.Unlock()
+	a.placing.Lock()
+	defer a.placing.Unlock()
 	if err := os.MkdirAll(a.dir, 0o700); err != nil {
 		return err
 	}
@@ -159,7 +172,7 @@ func (a *Archive) recall(files []os.DirEntry) (known map[string]bool) {
 // meet takes up one file of the folder.
 func (a *Archive) meet(f os.DirEntry) error {
 	if strings.HasPrefix(f.Name(), unfinished) && f.Type().IsRegular() {
-		return a.disk.remove(a.path(f.Name()))
+		return a.sweep(f.Name())
 	}
 	e, err := a.index(f)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -176,6 +189,20 @@ func (a *Archive) meet(f os.DirEntry) error {
 	}
 	a.entries[e.Run()] = e
 	return nil
+}
+
+// sweep removes a file that was not written to its end, unless it is being written.
+func (a *Archive) sweep(file string) error {
+	for _, s := range []*slot{&a.put, &a.taken} {
+		if s.file != file {
+			continue
+		}
+		if !s.TryLock() {
+			return nil
+		}
+		defer s.Unlock()
+	}
+	return a.disk.remove(a.path(file))
 }
 
 func (a *Archive) index(f os.DirEntry) (Entry, error) {
@@ -231,8 +258,8 @@ func (a *Archive) Size() (runs int, bytes int64, strangers int) {
 
 // Remove takes a run out. One that is not there is no error.
 func (a *Archive) Remove(run string) error {
-	a.writing.Lock()
-	defer a.writing.Unlock()
+	a.placing.Lock()
+	defer a.placing.Unlock()
 	e, err := a.Entry(run)
 	if err != nil {
 		return nil // it is gone already

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -130,6 +131,59 @@ func TestNoMoreIsTakenThanTheFileHas(t *testing.T) {
 	peer.read = 0
 	if _, err := Decode(peer, nil); !errors.Is(err, ErrDamaged) || peer.read > 100_000 {
 		t.Errorf("of a run that is none %d bytes are read, %v", peer.read, err)
+	}
+}
+
+// slow is a peer that sends nothing until it is told to.
+type slow struct {
+	io.Reader
+	asked, send chan struct{}
+}
+
+func (s *slow) Read(b []byte) (int, error) {
+	if s.asked != nil {
+		close(s.asked)
+		s.asked = nil
+	}
+	<-s.send
+	return s.Reader.Read(b)
+}
+
+// While a file comes from a peer, the archive puts, looks and prunes as ever, and
+// leaves what has come of it alone.
+func TestNobodyWaitsForAPeer(t *testing.T) {
+	a, b := opened(t, t.TempDir()), opened(t, t.TempDir())
+	r := record(1, 1500)
+	e := put(t, a, r)
+	peer := &slow{bytes.NewReader(part(t, a.Copy, e.Run())), make(chan struct{}), make(chan struct{})}
+	asked, taken := peer.asked, make(chan error)
+	go func() {
+		_, err := b.Take(e.Run(), e.Digest, e.Bytes, peer)
+		taken <- err
+	}()
+	<-asked
+	done := make(chan error)
+	go func() {
+		_, putting := b.Put(record(2, 10))
+		_, pruning := b.Prune(time.Unix(0, 0), Limits{Bytes: 1})
+		_, again := b.Put(record(3, 10))
+		done <- errors.Join(putting, pruning, again, b.Rescan())
+	}()
+	select {
+	case err := <-done:
+		if err != nil || len(b.Entries()) != 1 {
+			t.Errorf("meanwhile: %v, with runs %v", err, b.Entries())
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the archive waits for a peer")
+	}
+	close(peer.send)
+	if err := <-taken; err != nil {
+		t.Fatal(err)
+	}
+	whole(t, b, r)
+	if files(t, b.dir) != 2 {
+		t.Errorf("the folder has %d files", files(t, b.dir))
 	}
 }
 

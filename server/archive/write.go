@@ -32,7 +32,7 @@ type Record struct {
 // it changes nothing; another record of the same run is refused (ErrDiffers).
 // When the disk is full nothing is left of the try.
 func (a *Archive) Put(r Record) (Entry, error) {
-	e, err := a.take(func(w io.Writer) (Entry, error) { return write(w, r) })
+	e, err := a.take(&a.put, func(w io.Writer) (Entry, error) { return write(w, r) })
 	if err != nil {
 		return Entry{}, fmt.Errorf("archive run %q: %w", r.Run.GetId(), err)
 	}
@@ -43,7 +43,7 @@ func (a *Archive) Put(r Record) (Entry, error) {
 // one. It reads no more than that. Errors: ErrDamaged where it is not the run with
 // that digest, ErrDiffers as of Put.
 func (a *Archive) Take(run string, digest []byte, size int64, from io.Reader) (Entry, error) {
-	e, err := a.take(func(w io.Writer) (Entry, error) {
+	e, err := a.take(&a.taken, func(w io.Writer) (Entry, error) {
 		if n, err := io.Copy(w, io.LimitReader(from, min(size, mostFile)+1)); err != nil {
 			return Entry{}, err
 		} else if n != size {
@@ -61,36 +61,42 @@ func (a *Archive) Take(run string, digest []byte, size int64, from io.Reader) (E
 }
 
 // take writes a file beside its place, makes sure of it, and moves it there.
-func (a *Archive) take(fill func(io.Writer) (Entry, error)) (Entry, error) {
-	a.writing.Lock()
-	defer a.writing.Unlock()
-	temporary, want, err := a.writeBeside(fill)
+func (a *Archive) take(s *slot, fill func(io.Writer) (Entry, error)) (Entry, error) {
+	s.Lock()
+	defer s.Unlock()
+	want, err := a.writeBeside(s.file, fill)
 	if err != nil {
-		return Entry{}, errors.Join(err, a.discard(temporary))
+		return Entry{}, errors.Join(err, a.discard(s.file))
 	}
-	e, err := readWhole(a.path(temporary))
+	e, err := readWhole(a.path(s.file))
 	if err == nil && !bytes.Equal(e.Digest, want.Digest) {
 		err = fmt.Errorf("%w: its digest is %s, not %s", ErrDamaged, short(e.Digest), short(want.Digest))
 	}
 	if err != nil {
-		return Entry{}, errors.Join(err, a.discard(temporary))
+		return Entry{}, errors.Join(err, a.discard(s.file))
 	}
+	return a.place(s.file, e)
+}
+
+// place moves a whole file into its place, unless its run is kept already.
+func (a *Archive) place(file string, e Entry) (Entry, error) {
+	a.placing.Lock()
+	defer a.placing.Unlock()
 	e.File = fileOf(e.Seal)
 	if known, err := a.Entry(e.Run()); err == nil {
 		if !bytes.Equal(known.Digest, e.Digest) {
 			err = fmt.Errorf("%w, with digest %s, not %s", ErrDiffers, short(known.Digest), short(e.Digest))
 		}
-		return known, errors.Join(err, a.discard(temporary))
+		return known, errors.Join(err, a.discard(file))
 	}
-	return e, a.settle(temporary, e)
+	return e, a.settle(file, e)
 }
 
-// writeBeside fills a new file and syncs it. Its name is given also on errors.
-func (a *Archive) writeBeside(fill func(io.Writer) (Entry, error)) (temporary string, want Entry, err error) {
-	temporary = unfinished + "run" // one is written at a time
-	f, err := a.disk.create(a.path(temporary))
+// writeBeside fills a new file and syncs it.
+func (a *Archive) writeBeside(file string, fill func(io.Writer) (Entry, error)) (want Entry, err error) {
+	f, err := a.disk.create(a.path(file))
 	if err != nil {
-		return temporary, Entry{}, onDisk(err)
+		return Entry{}, onDisk(err)
 	}
 	w := bufio.NewWriterSize(toDisk{f}, 256<<10)
 	if want, err = fill(w); err == nil {
@@ -99,7 +105,7 @@ func (a *Archive) writeBeside(fill func(io.Writer) (Entry, error)) (temporary st
 	if err == nil {
 		err = onDisk(f.Sync())
 	}
-	return temporary, want, errors.Join(err, f.Close())
+	return want, errors.Join(err, f.Close())
 }
 
 // toDisk tells errors of the disk from those of what is written to it.
