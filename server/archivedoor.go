@@ -15,7 +15,6 @@ import (
 	"squall/proto/parts"
 	pb "squall/proto/squall/v1"
 	"squall/server/archive"
-	"squall/server/state"
 )
 
 // verifyTime is how long one server may take to read its archive whole.
@@ -90,40 +89,15 @@ func (k *keeper) lacking(out *pb.ServerArchive) *pb.ServerArchive {
 	return out
 }
 
-// ExportArchived tells an archived run as lines of JSON. One that is on another
-// server comes here first.
+// ExportArchived tells an archived run as lines of JSON.
 func (d *controlDoor) ExportArchived(req *pb.ExportArchivedRequest, stream grpc.ServerStreamingServer[pb.ExportArchivedResponse]) error {
 	view, err := d.read(stream.Context())
 	if err != nil {
 		return err
 	}
-	if err := d.keeper.have(stream.Context(), view, req.GetRun()); err != nil {
-		return err
-	}
-	return d.keeper.archive.Export(req.GetRun(), sendParts(func(part []byte) error {
+	return d.keeper.export(stream.Context(), view, req.GetRun(), sendParts(func(part []byte) error {
 		return stream.Send(&pb.ExportArchivedResponse{Part: bytes.Clone(part)})
 	}))
-}
-
-// have makes sure that a run is in this archive.
-func (k *keeper) have(ctx context.Context, view *state.View, run string) error {
-	a := view.Archived(run)
-	switch {
-	case k.archive == nil:
-		return refusef(pb.Refusal_REFUSAL_UNSUPPORTED, "ask another server", "this server has no archive")
-	case k.findHere(run, a.GetDigest()) != nil:
-		return nil
-	case view.Run(run) != nil && len(a.GetServers()) == 0 && !a.GetReleased():
-		return refusef(pb.Refusal_REFUSAL_UNKNOWN, "wait until it is over, and shown clean or over for a day", "run %q is not archived yet", run)
-	case a == nil:
-		return unknownRun(run)
-	case len(a.GetServers()) == 0:
-		return goneRun(a)
-	}
-	if _, err := k.fetch(ctx, a); err != nil {
-		return refusef(pb.Refusal_REFUSAL_UNKNOWN, "see where it is with: squall operator archive list", "run %q can't be had: %v", run, err)
-	}
-	return nil
 }
 
 // PruneArchive lets go of the oldest archived runs, on every server.

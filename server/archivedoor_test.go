@@ -113,6 +113,35 @@ func TestArchiveIsVerifiedExportedAndPruned(t *testing.T) {
 	}
 }
 
+// A run of another server's archive is exported through this one, to the byte, and
+// not kept here; where nobody gives it whole, that is what is told.
+func TestExportKeepsNothing(t *testing.T) {
+	r := newRegion(t)
+	a, b := r.servers[0].keeper, r.servers[1].keeper
+	e, err := b.archive.Put(finishedRun("dark-1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var own, through bytes.Buffer
+	err = errors.Join(b.export(within(t, enough), letGo(t, e, "b"), "dark-1", &own), a.export(within(t, enough), letGo(t, e, "c", "b"), "dark-1", &through))
+	if err != nil || strings.Count(own.String(), "\n") != 3003 || !bytes.Equal(own.Bytes(), through.Bytes()) {
+		t.Errorf("%d lines, and %d through another server, %v", strings.Count(own.String(), "\n"), strings.Count(through.String(), "\n"), err)
+	}
+	if kept := a.archive.Entries(); len(kept) != 0 {
+		t.Errorf("it is kept: %v", kept)
+	}
+	path := filepath.Join(r.servers[1].cfg.Dir, "archive", e.File)
+	data, _ := os.ReadFile(path)
+	data[len(data)/2] ^= 1 // in a window
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	err = a.export(within(t, enough), letGo(t, e, "b", "c"), "dark-1", io.Discard)
+	if problemOf(err).GetRefusal() != pb.Refusal_REFUSAL_UNKNOWN || !strings.Contains(err.Error(), "from server b") || strings.Contains(err.Error(), "from server c") {
+		t.Errorf("damaged on the way: %v", err)
+	}
+}
+
 func export(user pb.ControlServiceClient, run string, to io.Writer) error {
 	ctx, cancel := context.WithTimeout(context.Background(), enough)
 	defer cancel()

@@ -277,21 +277,20 @@ func (k *keeper) tell(ctx context.Context, news []*pb.Kept) bool {
 
 // fetch takes a run from another server's archive.
 func (k *keeper) fetch(ctx context.Context, a *pb.Archived) (archive.Entry, error) {
-	err := errNowhere
-	for _, id := range a.GetServers() {
-		if id == k.server.id {
-			continue
-		}
-		e, failed := k.fetchFrom(ctx, id, a)
-		if failed == nil {
+	var failed []error
+	for _, id := range k.others(a) {
+		e, err := k.fetchFrom(ctx, id, a)
+		if err == nil {
 			return e, nil
 		}
-		if failed = fmt.Errorf("from server %s: %w", id, failed); !errors.Is(err, errNowhere) {
-			failed = errors.Join(err, failed)
-		}
-		err = failed
+		failed = append(failed, fmt.Errorf("from server %s: %w", id, err))
 	}
-	return archive.Entry{}, err
+	return archive.Entry{}, cmp.Or(errors.Join(failed...), errNowhere)
+}
+
+// others are the servers that have a run, without this one.
+func (k *keeper) others(a *pb.Archived) []string {
+	return slices.DeleteFunc(slices.Clone(a.GetServers()), func(id string) bool { return id == k.server.id })
 }
 
 func (k *keeper) fetchFrom(ctx context.Context, id string, a *pb.Archived) (archive.Entry, error) {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"iter"
-	"slices"
 
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
@@ -78,7 +77,7 @@ func (k *keeper) windowsElsewhere(ctx context.Context, a *pb.Archived, run strin
 		yield(nil, goneRun(a))
 		return
 	}
-	for _, id := range slices.DeleteFunc(slices.Clone(a.GetServers()), func(id string) bool { return id == k.server.id }) {
+	for _, id := range k.others(a) {
 		told, err := k.windowsThere(ctx, id, a, yield)
 		if err == nil {
 			return

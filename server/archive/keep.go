@@ -85,25 +85,27 @@ func (a *Archive) Export(id string, to io.Writer) error {
 	}
 	w := &lines{w: bufio.NewWriter(to)}
 	w.write("seal", e.Seal)
-	err = a.visit(id, all, func(m proto.Message) bool {
-		switch m := m.(type) {
-		case *pb.Run:
-			w.write("run", m)
-		case *pb.SealedEvents:
-			for _, e := range m.GetEvents() {
-				w.write("event", e)
-			}
-		case *pb.SealedWindows:
-			for _, window := range m.GetWindows() {
-				w.write("window", window)
-			}
-		}
-		return w.err == nil
+	return w.end(id, a.visit(id, all, w.chunk))
+}
+
+// ExportRun reads what CopyRun of another archive writes, and writes the lines of
+// Export that come before the windows, as it comes. Errors: ErrDamaged where it is
+// not of the run with that digest.
+func ExportRun(from io.Reader, digest []byte, to io.Writer) error {
+	w := &lines{w: bufio.NewWriter(to)}
+	s, err := decodePart(from, digest, bare, func(s *pb.Seal) func(proto.Message) bool {
+		w.write("seal", s)
+		return w.chunk
 	})
-	if err := errors.Join(err, w.err, w.w.Flush()); err != nil {
-		return fmt.Errorf("export run %q: %w", id, err)
-	}
-	return nil
+	return w.end(s.GetSummary().GetId(), err)
+}
+
+// ExportWindows reads what CopyWindows of another archive writes, and writes the
+// rest of the lines of Export. Errors: as of ExportRun.
+func ExportWindows(from io.Reader, digest []byte, to io.Writer) error {
+	w := &lines{w: bufio.NewWriter(to)}
+	s, err := decodePart(from, digest, isWindows, func(*pb.Seal) func(proto.Message) bool { return w.chunk })
+	return w.end(s.GetSummary().GetId(), err)
 }
 
 // lines writes one JSON object a line, until the first error.
@@ -117,4 +119,29 @@ func (l *lines) write(name string, m proto.Message) {
 	if l.err = errors.Join(l.err, err); l.err == nil {
 		_, l.err = fmt.Fprintf(l.w, "{%q:%s}\n", name, data)
 	}
+}
+
+// chunk writes what a chunk holds. It returns false to end it.
+func (l *lines) chunk(m proto.Message) bool {
+	switch m := m.(type) {
+	case *pb.Run:
+		l.write("run", m)
+	case *pb.SealedEvents:
+		for _, e := range m.GetEvents() {
+			l.write("event", e)
+		}
+	case *pb.SealedWindows:
+		for _, window := range m.GetWindows() {
+			l.write("window", window)
+		}
+	}
+	return l.err == nil
+}
+
+// end hands on what has been written, and says what became of it all.
+func (l *lines) end(run string, err error) error {
+	if err := errors.Join(err, l.err, l.w.Flush()); err != nil {
+		return fmt.Errorf("export run %q: %w", run, err)
+	}
+	return nil
 }
