@@ -30,7 +30,7 @@ func (d *controlDoor) VerifyArchive(_ *pb.VerifyArchiveRequest, stream grpc.Serv
 		all[a.GetServer()] = a
 	}
 	var here sync.WaitGroup
-	here.Go(func() { note(d.keeper.verify(stream.Context())) })
+	here.Go(func() { note(d.keeper.verifyOnce(stream.Context())) })
 	d.peers.each(stream.Context(), asks, verifyTime, func(ctx context.Context, id string, peer pb.PeerServiceClient) {
 		a, err := parts.Ask[pb.ServerArchive](ctx, peer.VerifyArchived, &pb.VerifyArchivedRequest{})
 		if err != nil {
@@ -48,8 +48,19 @@ func (d *controlDoor) VerifyArchive(_ *pb.VerifyArchiveRequest, stream grpc.Serv
 
 // VerifyArchived verifies this server's archive.
 func (d *peerDoor) VerifyArchived(_ *pb.VerifyArchivedRequest, stream grpc.ServerStreamingServer[pb.VerifyArchivedResponse]) error {
-	a := d.server.keeper.verify(stream.Context())
+	a := d.server.keeper.verifyOnce(stream.Context())
 	return parts.Send(stream, a, func(part []byte) *pb.VerifyArchivedResponse { return &pb.VerifyArchivedResponse{Part: part} })
+}
+
+// verifyOnce verifies the archive for all who ask meanwhile. Where the one for
+// whom it was begun waits no more, it is begun anew.
+func (k *keeper) verifyOnce(ctx context.Context) *pb.ServerArchive {
+	for {
+		found, cut, _ := k.verifying.Do("", func() (any, error) { return k.verify(ctx), ctx.Err() })
+		if cut == nil || ctx.Err() != nil {
+			return found.(*pb.ServerArchive)
+		}
+	}
 }
 
 // verify reads the archive whole, and says what is wrong and what is lacking.

@@ -9,9 +9,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"squall/proto/parts"
 	pb "squall/proto/squall/v1"
+	"squall/server/archive"
 	"squall/server/report"
 )
 
@@ -140,6 +142,55 @@ func TestExportKeepsNothing(t *testing.T) {
 	if problemOf(err).GetRefusal() != pb.Refusal_REFUSAL_UNKNOWN || !strings.Contains(err.Error(), "from server b") || strings.Contains(err.Error(), "from server c") {
 		t.Errorf("damaged on the way: %v", err)
 	}
+}
+
+// heldContext is asked whether it has ended, and does not answer yet.
+type heldContext struct {
+	context.Context
+	answer chan struct{}
+}
+
+func (c heldContext) Err() error {
+	<-c.answer
+	return c.Context.Err()
+}
+
+// However many want an archive verified, it is read once at a time: for all who
+// wait, and anew where the one for whom it was read has gone.
+func TestArchiveIsVerifiedOnceAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := &keeper{server: &Server{id: "a"}, archive: archive.New(t.TempDir())}
+		if _, err := k.archive.Put(finishedRun("dark-1")); err != nil {
+			t.Fatal(err)
+		}
+		for _, leaves := range []bool{false, true} {
+			first, leave := context.WithCancel(t.Context())
+			answer, found := make(chan struct{}), make(chan *pb.ServerArchive, 3)
+			asks := func(ctx context.Context) { found <- k.verifyOnce(ctx) }
+			go asks(heldContext{first, answer})
+			synctest.Wait() // it reads
+			go asks(t.Context())
+			go asks(t.Context())
+			synctest.Wait()
+			if len(found) != 0 {
+				t.Error("the archive is read for each who asks")
+			}
+			if leaves {
+				leave()
+			}
+			close(answer)
+			whole := 0
+			for range 3 {
+				if a := <-found; a.GetError() == "" && a.GetRuns() == 1 {
+					whole++
+				}
+			}
+			if want := map[bool]int{false: 3, true: 2}[leaves]; whole != want {
+				t.Errorf("it is verified for %d, want %d", whole, want)
+			}
+			leave()
+		}
+	})
 }
 
 func export(user pb.ControlServiceClient, run string, to io.Writer) error {

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	pb "squall/proto/squall/v1"
 	"squall/server/archive"
 	"squall/server/observe"
@@ -39,6 +41,8 @@ type keeper struct {
 	archive *archive.Archive // nil where there is none
 	limits  archive.Limits
 	log     *slog.Logger
+
+	verifying singleflight.Group
 
 	mu      sync.Mutex       // guards failing and broken
 	failing map[string]error // by run: why it is not here
