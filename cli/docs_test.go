@@ -133,3 +133,31 @@ func TestDocumentedPathsAreExplained(t *testing.T) {
 		}
 	}
 }
+
+// TestPagesAreShortAndLinkToWhatIsThere: a page about how a part works can be read
+// at once, and what any page links to in the tree is there.
+func TestPagesAreShortAndLinkToWhatIsThere(t *testing.T) {
+	const most = 150 // lines
+	link := regexp.MustCompile(`\]\(([^)#: ]+)(#[^)]*)?\)`)
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || filepath.Ext(path) != ".md" {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		if lines := strings.Count(string(text), "\n"); filepath.Base(path) == "DESIGN.md" && lines > most {
+			t.Errorf("%s has %d lines, more than %d: tell a part of it beside its package", path, lines, most)
+		}
+		for _, to := range link.FindAllStringSubmatch(string(text), -1) {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(path), to[1])); err != nil {
+				t.Errorf("%s links to what is not there: %v", path, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -7221,7 +7221,8 @@ type Sink struct {
 	TokenSecret string `protobuf:"bytes,6,opt,name=token_secret,json=tokenSecret,proto3" json:"token_secret,omitempty"`
 	// What it is told of, such as "run.begun".
 	Events []string `protobuf:"bytes,7,rep,name=events,proto3" json:"events,omitempty"`
-	// A file on each server with the authorities that vouch for it, PEM; empty is the system's.
+	// The name of a file in each server's folder of secrets, with the authorities that
+	// vouch for it, PEM; empty is the system's.
 	CaFile string `protobuf:"bytes,8,opt,name=ca_file,json=caFile,proto3" json:"ca_file,omitempty"`
 	// Tags of annotations.
 	Tags []string `protobuf:"bytes,9,rep,name=tags,proto3" json:"tags,omitempty"`
