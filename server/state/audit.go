@@ -28,7 +28,7 @@ func (t *change) auditAct(refused *pb.Problem) {
 
 // record adds an act to the record, and drops the oldest beyond its bound.
 func (t *change) record(by *pb.Principal, act, object, result string) {
-	rec := &pb.AuditRecord{Index: t.index, AtUnixNanos: t.last, By: by, Act: act, Object: object, Result: result}
+	rec := brief(&pb.AuditRecord{Index: t.index, AtUnixNanos: t.last, By: brief(by), Act: act, Object: object, Result: result})
 	var before []byte
 	if n := len(t.audit); n > 0 {
 		before = t.audit[n-1].GetHash()

@@ -24,7 +24,7 @@ type change struct {
 // refused command changes nothing but index, time and the record of acts.
 func transact(before *View, index uint64, c *pb.Command) (*View, *pb.Outcome) {
 	t := begin(before, index, c)
-	refused := t.apply()
+	refused := brief(t.apply())
 	if refused != nil {
 		t = begin(before, index, c)
 	}
@@ -33,9 +33,19 @@ func transact(before *View, index uint64, c *pb.Command) (*View, *pb.Outcome) {
 }
 
 func begin(before *View, index uint64, c *pb.Command) *change {
-	t := &change{View: before.at(index), cmd: c, owned: make(map[any]bool)}
+	t := &change{View: before.at(index), cmd: signedBriefly(c), owned: make(map[any]bool)}
 	t.last = max(before.last, c.GetAtUnixNanos())
 	return t
+}
+
+// signedBriefly is a command by somebody whose name and reason are short enough to be
+// kept, with whatever it changes.
+func signedBriefly(c *pb.Command) *pb.Command {
+	if by := brief(c.GetBy()); by != c.GetBy() {
+		c = shallow(c)
+		c.By = by
+	}
+	return c
 }
 
 // apply carries the command out, or says why not.

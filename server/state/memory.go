@@ -22,11 +22,19 @@ func newMemory(applied []*pb.AppliedCommand) *memory {
 	return m
 }
 
-func (m *memory) outcome(id string) *pb.Outcome { return m.byID[id] }
+func (m *memory) outcome(id string) *pb.Outcome { return m.byID[shortID(id)] }
+
+// shortID is an id, or its digest where it is too long to be kept.
+func shortID(id string) string {
+	if len(id) <= mostID {
+		return id
+	}
+	return Digest([]byte(id))
+}
 
 // remember keeps an outcome. A command without an id is never a repeat.
 func (m *memory) remember(id string, o *pb.Outcome) {
-	if id == "" || m.byID[id] != nil {
+	if id = shortID(id); id == "" || m.byID[id] != nil {
 		return
 	}
 	m.byID[id] = o

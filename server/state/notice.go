@@ -36,8 +36,6 @@ const (
 	// maxNotices is how many notices wait. The oldest makes room, and the sinks
 	// that it was for have lost it.
 	maxNotices = 2048
-	// mostText bounds each text of a notice, in bytes.
-	mostText = 1000
 	// mostNamed is how many hosts and zones a notice names.
 	mostNamed = 10
 )
@@ -79,7 +77,7 @@ func (t *change) notify(n *pb.Notice, e *pb.Experiment) {
 func (t *change) queue(n *pb.Notice, to ...string) {
 	t.noticeSeq++
 	n.Seq, n.Sinks, n.QueuedUnixNanos = t.noticeSeq, to, t.last
-	n.Text, n.Why, n.By, n.Experiment = text.Cut(n.GetText(), mostText), text.Cut(n.GetWhy(), mostText), text.Cut(n.GetBy(), mostText), text.Cut(n.GetExperiment(), mostText)
+	n = brief(n)
 	if n.GetAtUnixNanos() == 0 {
 		n.AtUnixNanos = t.last
 	}
