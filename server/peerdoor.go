@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	pb "squall/proto/squall/v1"
+	"squall/server/state"
 )
 
 // peerDoor is the service between servers.
@@ -26,11 +27,28 @@ func (d *peerDoor) Propose(ctx context.Context, req *pb.ProposeRequest) (*pb.Pro
 	if req.GetCommand().GetId() == "" || req.GetCommand().GetKind() == nil {
 		return nil, status.Error(codes.InvalidArgument, "propose: id or kind is missing")
 	}
+	if err := mayForward(ctx, req.GetCommand()); err != nil {
+		return nil, err
+	}
+	req.GetCommand().AtUnixNanos = 0 // the leader stamps it
 	outcome, err := d.server.commitOne(ctx, req.GetCommand())
 	if err != nil {
 		return nil, err
 	}
 	return &pb.ProposeResponse{Outcome: outcome}, nil
+}
+
+// mayForward refuses what is not for another server to have proposed: what only the
+// leader decides, and what a third one's archive has.
+func mayForward(ctx context.Context, c *pb.Command) error {
+	if !state.Forwarded(c) {
+		return status.Errorf(codes.PermissionDenied, "propose %q: the leader alone decides that", c.GetId())
+	}
+	id, _ := caller(ctx)
+	if told := c.GetRecordArchived(); told != nil && told.GetServer() != id.Name {
+		return status.Errorf(codes.PermissionDenied, "propose %q: server %q tells what the archive of %q has", c.GetId(), id.Name, told.GetServer())
+	}
+	return nil
 }
 
 // mostCommand is the most that a forwarded command may take, in bytes: a plan of

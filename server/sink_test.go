@@ -105,14 +105,8 @@ func (r *region) missSlots(from, n int) {
 		cmd := &pb.Command{Id: fmt.Sprint("missed ", i), Kind: &pb.Command_PassSlot{PassSlot: &pb.PassSlot{
 			Slot: &pb.SlotRef{Schedule: "weekly", Slot: fmt.Sprintf("2099-01-01T10:%05d", i)}, Outcome: pb.SlotOutcome_SLOT_OUTCOME_MISSED, Why: "a test",
 		}}}
-		for _, u := range r.servers {
-			if u.Server == nil {
-				continue
-			}
-			if _, err := u.Propose(within(r.t, enough), cmd); err != nil {
-				r.t.Fatal(err)
-			}
-			break
+		if _, err := r.leader().Propose(within(r.t, enough), cmd); err != nil {
+			r.t.Fatal(err)
 		}
 	}
 }

@@ -50,10 +50,8 @@ func signedBriefly(c *pb.Command) *pb.Command {
 
 // apply carries the command out, or says why not.
 func (t *change) apply() *pb.Problem {
-	if kind := t.cmd.ProtoReflect().WhichOneof(kinds()); kind != nil {
-		if carryOut := commands()[kind.Name()]; carryOut != nil {
-			return carryOut(t)
-		}
+	if k := kindOf(t.cmd); k.carryOut != nil {
+		return k.carryOut(t)
 	}
 	return refuse(pb.Refusal_REFUSAL_UNSUPPORTED, "upgrade this server", "this build does not know the command")
 }
