@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -139,7 +138,7 @@ func schedulesView(resp *pb.ListSchedulesResponse) view {
 		for _, s := range resp.GetSchedules() {
 			e := s.GetExperiment()
 			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s%s\n", s.GetName(), e.GetName(), e.GetSchedule().GetCron()+e.GetSchedule().GetEvery(),
-				e.GetSchedule().GetTimezone(), scheduleWord(s), orDash(nextCivil(s)), s.GetBegun(), orDash(lastSlot(s)),
+				e.GetSchedule().GetTimezone(), scheduleWord(s), nextWord(s), s.GetBegun(), orDash(lastSlot(s)),
 				when(wide, "\t"+orDash(s.GetBy().GetName())+"\t"+orDash(s.GetBy().GetWhy())))
 		}
 	}}
@@ -156,15 +155,13 @@ func scheduleWord(s *pb.Scheduled) string {
 	return "active"
 }
 
-// nextCivil is the next slot's time in the schedule's zone; empty where there is none.
-func nextCivil(s *pb.Scheduled) string {
-	slots, _ := schedule.Upcoming(s, time.Now(), 100) // of a schedule that another build keeps there may be none
-	for _, slot := range slots {
-		if slot.Skip == "" {
-			return slot.Civil
-		}
+// nextWord is the next slot's time in the schedule's zone: - where there is none,
+// ? where the server can't tell.
+func nextWord(s *pb.Scheduled) string {
+	if s.GetNextUnknown() != "" {
+		return "?"
 	}
-	return ""
+	return orDash(s.GetNext())
 }
 
 func lastSlot(s *pb.Scheduled) string {

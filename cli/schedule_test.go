@@ -60,3 +60,20 @@ func TestHistoryHasRunVerdictAndTries(t *testing.T) {
 		}
 	}
 }
+
+// TestListTellsNoSlotFromOneThatNobodyKnows: what can't be told is no end.
+func TestListTellsNoSlotFromOneThatNobodyKnows(t *testing.T) {
+	var out bytes.Buffer
+	a := &app{stdout: &out, settings: &settings{}}
+	err := a.show(schedulesView(&pb.ListSchedulesResponse{Schedules: []*pb.Scheduled{
+		{Name: "known", Next: "2027-03-01T20:00"}, {Name: "over"}, {Name: "strange", NextUnknown: "there is no calendar"},
+	}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"\nknown active 2027-03-01T20:00 0 -", "\nover active - 0 -", "\nstrange active ? 0 -"} {
+		if !strings.Contains(squeeze(out.String()), want) {
+			t.Errorf("it lacks %q:\n%s", want, out.String())
+		}
+	}
+}

@@ -179,7 +179,9 @@ func (d *controlDoor) civilNow(s *pb.Schedule) (string, error) {
 
 // ListSchedules tells the schedules, by name, in pages.
 func (d *controlDoor) ListSchedules(ctx context.Context, req *pb.ListSchedulesRequest) (*pb.ListSchedulesResponse, error) {
-	return listed(ctx, d, req, report.ListSchedules)
+	return listed(ctx, d, req, func(v *state.View, req *pb.ListSchedulesRequest) (*pb.ListSchedulesResponse, error) {
+		return report.ListSchedules(v, d.now(), req)
+	})
 }
 
 // GetSchedule tells one schedule whole.

@@ -2349,7 +2349,11 @@ type Scheduled struct {
 	// The version of a kept file that its runs are of.
 	Pin *Pin `protobuf:"bytes,20,opt,name=pin,proto3" json:"pin,omitempty"`
 	// The calendars that its `except` names, as they are now. Snapshots leave them out.
-	Calendars     []*Calendar `protobuf:"bytes,21,rep,name=calendars,proto3" json:"calendars,omitempty"`
+	Calendars []*Calendar `protobuf:"bytes,21,rep,name=calendars,proto3" json:"calendars,omitempty"`
+	// In lists alone: civil time of the next slot that its own rules do not skip, empty
+	// where none is to come, and why nobody can tell.
+	Next          string `protobuf:"bytes,22,opt,name=next,proto3" json:"next,omitempty"`
+	NextUnknown   string `protobuf:"bytes,23,opt,name=next_unknown,json=nextUnknown,proto3" json:"next_unknown,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2508,6 +2512,20 @@ func (x *Scheduled) GetCalendars() []*Calendar {
 		return x.Calendars
 	}
 	return nil
+}
+
+func (x *Scheduled) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
+}
+
+func (x *Scheduled) GetNextUnknown() string {
+	if x != nil {
+		return x.NextUnknown
+	}
+	return ""
 }
 
 // SlotRecord is what became of one slot, or of several in a row.
@@ -8263,7 +8281,7 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x10since_unix_nanos\x18\x03 \x01(\x03R\x0esinceUnixNanos\"W\n" +
 	"\tSlotRetry\x12&\n" +
 	"\x04slot\x18\x01 \x01(\v2\x12.squall.v1.SlotRefR\x04slot\x12\"\n" +
-	"\rat_unix_nanos\x18\x02 \x01(\x03R\vatUnixNanos\"\x80\x06\n" +
+	"\rat_unix_nanos\x18\x02 \x01(\x03R\vatUnixNanos\"\xb7\x06\n" +
 	"\tScheduled\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x125\n" +
 	"\n" +
@@ -8287,7 +8305,9 @@ const file_squall_v1_state_proto_rawDesc = "" +
 	"\x04held\x18\x0f \x01(\v2\x13.squall.v1.SlotHoldR\x04held\x12\x18\n" +
 	"\aversion\x18\x10 \x01(\x04R\aversion\x12 \n" +
 	"\x03pin\x18\x14 \x01(\v2\x0e.squall.v1.PinR\x03pin\x121\n" +
-	"\tcalendars\x18\x15 \x03(\v2\x13.squall.v1.CalendarR\tcalendars\x1aK\n" +
+	"\tcalendars\x18\x15 \x03(\v2\x13.squall.v1.CalendarR\tcalendars\x12\x12\n" +
+	"\x04next\x18\x16 \x01(\tR\x04next\x12!\n" +
+	"\fnext_unknown\x18\x17 \x01(\tR\vnextUnknown\x1aK\n" +
 	"\bAimEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12)\n" +
 	"\x05value\x18\x02 \x01(\v2\x13.squall.v1.ZoneRoleR\x05value:\x028\x01\"\x8c\x02\n" +
