@@ -5,6 +5,8 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"errors"
+	"io/fs"
 	"maps"
 	"slices"
 	"sync"
@@ -79,15 +81,28 @@ func (k *keeper) verify(ctx context.Context) *pb.ServerArchive {
 			out.Error = "it was not read to its end: " + context.Cause(ctx).Error()
 			return out
 		}
-		if k.archive.Verify(e.Run()) == nil { // else it is a stranger from now on
-			out.Runs++
-			out.Bytes += uint64(e.Bytes)
-		}
+		k.verifyRun(e, out)
 	}
 	for _, f := range k.archive.Strangers() {
 		out.Faults = append(out.Faults, &pb.ArchiveFault{File: f.File, Text: f.Err.Error()})
 	}
 	return k.lacking(out)
+}
+
+// verifyRun reads a run whole. What is damaged is a stranger from then on, and
+// told as one. A file that can't be read, or has vanished meanwhile, is not whole
+// either; a run that was taken out is no fault.
+func (k *keeper) verifyRun(e archive.Entry, out *pb.ServerArchive) {
+	err := k.archive.Verify(e.Run())
+	switch {
+	case err == nil:
+		out.Runs++
+		out.Bytes += uint64(e.Bytes)
+	case errors.Is(err, archive.ErrDamaged):
+	case errors.Is(err, archive.ErrUnknown) && !errors.Is(err, fs.ErrNotExist):
+	default:
+		out.Faults = append(out.Faults, &pb.ArchiveFault{File: e.File, Run: e.Run(), Text: err.Error()})
+	}
 }
 
 // lacking adds the runs that the cluster has sealed and this archive could not get.

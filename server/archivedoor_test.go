@@ -2,9 +2,11 @@ package server
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -207,4 +209,37 @@ func export(user pb.ControlServiceClient, run string, to io.Writer) error {
 		return nil
 	}
 	return err
+}
+
+// TestVerifyNamesFilesThatCantBeRead, and those that vanish under it: neither is whole.
+func TestVerifyNamesFilesThatCantBeRead(t *testing.T) {
+	dir := t.TempDir()
+	k := &keeper{server: &Server{id: "a"}, archive: archive.New(dir), log: slog.New(slog.DiscardHandler)}
+	for _, id := range []string{"dark-1", "dark-2", "dark-3", "dark-4"} {
+		rec := finishedRun(id)
+		rec.Windows = func(func(*pb.Window) bool) {}
+		if _, err := k.archive.Put(rec); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all := k.archive.Entries()
+	path := filepath.Join(dir, all[0].File)
+	loop := strings.Repeat("/", max(0, int(all[0].Bytes)-len(path))) + path // as long as the file was
+	if err := cmp.Or(os.Remove(path), os.Symlink(loop, path), os.Remove(filepath.Join(dir, all[1].File))); err != nil {
+		t.Fatal(err)
+	}
+	if err := k.archive.Remove("dark-4"); err != nil { // as its limits do
+		t.Fatal(err)
+	}
+	out := &pb.ServerArchive{}
+	for _, e := range all {
+		k.verifyRun(e, out)
+	}
+	if f := out.GetFaults(); out.GetRuns() != 1 || len(f) != 2 || f[0].GetRun() != "dark-1" || f[0].GetFile() != all[0].File || !strings.Contains(f[0].GetText(), "too many levels") ||
+		f[1].GetRun() != "dark-2" || f[1].GetFile() != all[1].File || !strings.Contains(f[1].GetText(), "not in this archive any more") {
+		t.Errorf("verified as %v", out)
+	}
+	if again := k.verify(t.Context()); again.GetRuns() != 1 || len(again.GetFaults()) != 1 || again.GetFaults()[0].GetFile() != all[0].File {
+		t.Errorf("verified again as %v", again)
+	}
 }
