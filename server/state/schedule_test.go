@@ -112,6 +112,36 @@ func TestFailedDrillPausesItsSchedule(t *testing.T) {
 	}
 }
 
+// TestRunThatIsEndedAtItsGateIsNoneOfTheCount, nor does it pause its schedule,
+// whoever ends it.
+func TestRunThatIsEndedAtItsGateIsNoneOfTheCount(t *testing.T) {
+	for v, by := range map[pb.Verdict]func(run string) (ends, lifted *pb.Command){
+		pb.Verdict_VERDICT_HALTED: func(run string) (ends, lifted *pb.Command) { return halt(run), resume(run) },
+		pb.Verdict_VERDICT_ERROR: func(string) (ends, lifted *pb.Command) {
+			return setGuard(protects("host=a"), true), removeGuard("protected")
+		},
+	} {
+		t.Run(text.Word(v), func(t *testing.T) {
+			d := newDrills(t)
+			for passed, run := range []string{"waiting", "passed"} {
+				ends, lifted := by(run)
+				d.must(inSlot(gated(run, planOf(0, "a")), "s", fmt.Sprint("2026-12-01T1", passed, ":00"), 0))
+				if passed == 1 {
+					d.must(prepare(run))
+				}
+				if d.must(ends); d.View().Run(run).GetState() != pb.RunState_RUN_STATE_REVERTING {
+					t.Fatalf("the run is %v", d.View().Run(run).GetState())
+				}
+				d.must(endsAs(run, v), lifted)
+				s := d.View().Schedule("s")
+				if paused := s.GetPausedBy() != nil; int(s.GetBegun()) != passed || paused != (passed == 1 && v == pb.Verdict_VERDICT_ERROR) || s.GetRetry() != nil || s.GetHistory()[passed].GetVerdict() != v {
+					t.Errorf("after the run that was %s the schedule is %v", run, s)
+				}
+			}
+		})
+	}
+}
+
 // TestPauseOfSomebodyIsTheirs, whatever a run comes to.
 func TestPauseOfSomebodyIsTheirs(t *testing.T) {
 	d := newDrills(t)

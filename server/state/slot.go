@@ -141,6 +141,8 @@ func (t *change) closeSlot(r *pb.Run, skipped string) {
 		if skipped == "" {
 			t.awaitTry(s, slot)
 		}
+	case r.GetEnteredUnixNanos()[uint32(pb.RunState_RUN_STATE_PREPARING)] == 0: // it was ended at its gate
+		s.Begun -= min(s.GetBegun(), 1)
 	case s.GetExperiment().GetSchedule().GetOnFail() == "pause" && failed(r.GetVerdict()):
 		t.pauseAfter(s, r)
 	}
