@@ -51,10 +51,10 @@ func (k *keeper) lacksWindows(view *state.View, run string) string {
 }
 
 // windows are those of a run: from the state, from this server's archive, or from
-// another's.
+// another's. The state may have had to drop what some archive has.
 func (k *keeper) windows(ctx context.Context, view *state.View, run string) iter.Seq2[*pb.Window, error] {
 	a := view.Archived(run)
-	if view.Run(run) != nil && !a.GetReleased() {
+	if view.Run(run) != nil && !a.GetReleased() && (view.HasWindows(run) || a.GetWindows() == 0) {
 		return func(yield func(*pb.Window, error) bool) {
 			view.WindowsOf(run)(func(w *pb.Window) bool { return yield(w, nil) })
 		}

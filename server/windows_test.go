@@ -112,3 +112,34 @@ func TestWindowsComeInMessages(t *testing.T) {
 		}
 	}
 }
+
+// TestWindowsThatTheStateHadToDropAreToldByAnArchive that took them before.
+func TestWindowsThatTheStateHadToDropAreToldByAnArchive(t *testing.T) {
+	r := newRegion(t)
+	a, b := r.servers[0], r.servers[1]
+	rec := finishedRun("dark-1")
+	e, err := b.keeper.archive.Put(rec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	holds := func(windows ...*pb.Window) *state.View {
+		t.Helper()
+		m := state.New()
+		err := m.Restore(&pb.State{
+			Rules: state.Rules, Runs: map[string]*pb.Run{"dark-1": rec.Run}, Windows: windows,
+			Archived: map[string]*pb.Archived{"dark-1": {Summary: rec.Summary, Digest: e.Digest, Servers: []string{"b"}, Windows: e.Seal.GetWindows()}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m.View()
+	}
+	for name, u := range map[string]*unit{"its own": b, "another's": a} {
+		if n, err := windowsOf(t, u, holds(), "dark-1"); n != 3000 || err != nil {
+			t.Errorf("dropped, from %s archive: %d, %v", name, n, err)
+		}
+		if n, err := windowsOf(t, u, holds(&pb.Window{Run: "dark-1", Probe: "shop"}), "dark-1"); n != 1 || err != nil {
+			t.Errorf("from the state: %d, %v", n, err)
+		}
+	}
+}

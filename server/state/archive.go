@@ -82,6 +82,9 @@ func (v *View) WindowsOf(run string) iter.Seq[*pb.Window] {
 	}
 }
 
+// HasWindows tells whether the state has windows of a run.
+func (v *View) HasWindows(run string) bool { return v.runs[run] != nil && len(v.runs[run].windows) > 0 }
+
 // sealRuns lets runs change no more. What hosts say of them later is theirs.
 func (t *change) sealRuns(c *pb.SealRuns) *pb.Problem {
 	for _, s := range c.GetRuns() {
