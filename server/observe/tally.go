@@ -22,8 +22,12 @@ type tally struct {
 
 	// done are the runs that were done at the last look, nil before the first, and
 	// dealt the last slot of each schedule.
-	done               map[string]bool
-	dealt              map[string]string
+	done  map[string]bool
+	dealt map[string]*pb.SlotRecord
+	// begun are the experiments that have counters, and fresh those that have them
+	// since this look. Verdicts of these wait for the next one.
+	begun, fresh       map[string]bool
+	waiting            []prometheus.Labels
 	experiments, zones known
 }
 
@@ -43,7 +47,7 @@ func newTally() *tally {
 		}, []string{"outcome"}),
 		skew:        newOff("squall_fault_start_skew_seconds", "How long after its planned instant a fault held on a host, counted when its run is done; of hosts that were armed in time."),
 		late:        newOff("squall_fault_revert_late_seconds", "How long after its planned instant a fault was reverted on a host, counted when its run is done."),
-		experiments: make(known), zones: make(known),
+		experiments: make(known), zones: make(known), begun: make(map[string]bool),
 	}
 	t.slots.WithLabelValues(onTime)
 	t.slots.WithLabelValues(late)
@@ -67,6 +71,7 @@ func newOff(name, help string) *prometheus.HistogramVec {
 // looks, the oldest are not counted.
 func (t *tally) take(v *state.View) {
 	first := t.done == nil
+	t.countWaiting()
 	t.begin(v)
 	done := make(map[string]bool)
 	for _, r := range v.Runs() {
@@ -78,37 +83,55 @@ func (t *tally) take(v *state.View) {
 			t.countRun(v, r)
 		}
 	}
-	dealt := make(map[string]string)
+	dealt := make(map[string]*pb.SlotRecord)
 	for _, s := range v.Schedules() {
-		dealt[s.GetName()] = s.GetWatermark()
-		if last, known := t.dealt[s.GetName()]; !first {
-			t.countSlots(s, last, known)
+		dealt[s.GetName()] = lastDealt(s)
+		if !first {
+			t.countSlots(s, t.dealt[s.GetName()])
 		}
 	}
 	t.done, t.dealt = done, dealt
 }
 
-// begin tells the counters of experiments that may be run before there is
-// anything to count: what first comes as 1 is no increase.
+// begin tells the counters of experiments before there is anything to count: what
+// first comes as 1 is no increase.
 func (t *tally) begin(v *state.View) {
+	t.fresh = make(map[string]bool)
 	for _, s := range v.Schedules() {
 		t.beginRuns(s.GetExperiment().GetName())
 	}
-	for _, r := range v.Active() {
+	for _, r := range v.Runs() {
 		t.beginRuns(r.GetExperiment().GetName())
 	}
 }
 
 func (t *tally) beginRuns(experiment string) {
 	experiment = t.experiments.told(experiment, mostExperiments)
+	if t.begun[experiment] {
+		return
+	}
+	t.begun[experiment], t.fresh[experiment] = true, true
 	for v := pb.Verdict_VERDICT_PASS; v <= pb.Verdict_VERDICT_DONE; v++ {
 		t.runs.WithLabelValues(experiment, word(v))
 	}
 }
 
+// countWaiting counts the runs whose counters were told at the last look first.
+func (t *tally) countWaiting() {
+	for _, labels := range t.waiting {
+		t.runs.With(labels).Inc()
+	}
+	t.waiting = nil
+}
+
 func (t *tally) countRun(v *state.View, r *pb.Run) {
-	t.beginRuns(r.GetExperiment().GetName())
-	t.runs.WithLabelValues(t.experiments.told(r.GetExperiment().GetName(), mostExperiments), word(r.GetVerdict())).Inc()
+	experiment := t.experiments.told(r.GetExperiment().GetName(), mostExperiments)
+	labels := prometheus.Labels{"experiment": experiment, "verdict": word(r.GetVerdict())}
+	if t.fresh[experiment] {
+		t.waiting = append(t.waiting, labels)
+	} else {
+		t.runs.With(labels).Inc()
+	}
 	for h := range report.Steps(v, r) {
 		t.countStep(v, h)
 	}
@@ -136,11 +159,24 @@ func result(h report.HostStep) string {
 	return word(h.Standing)
 }
 
-// countSlots counts the slots after the last one that was there before. Those of
-// a schedule that is new were all dealt with since.
-func (t *tally) countSlots(s *pb.Scheduled, last string, known bool) {
+// lastDealt is the last slot that a schedule has dealt with, and what became of it
+// as far as that is kept.
+func lastDealt(s *pb.Scheduled) *pb.SlotRecord {
+	if n := len(s.GetHistory()); n > 0 {
+		return s.GetHistory()[n-1]
+	}
+	return &pb.SlotRecord{Slot: s.GetWatermark()}
+}
+
+// countSlots counts the slots after the last one that was there before, and that
+// one again where it had begun and came to something else: its run was skipped, or
+// another try was refused. Those of a schedule that is new (last is nil) were all
+// dealt with since.
+func (t *tally) countSlots(s *pb.Scheduled, last *pb.SlotRecord) {
+	const begun = pb.SlotOutcome_SLOT_OUTCOME_BEGUN
 	for _, became := range s.GetHistory() {
-		if !known || became.GetSlot() > last {
+		changed := became.GetSlot() == last.GetSlot() && last.GetOutcome() == begun && became.GetOutcome() != begun
+		if last == nil || became.GetSlot() > last.GetSlot() || changed {
 			t.slots.WithLabelValues(outcome(s, became)).Add(float64(max(became.GetCount(), 1)))
 		}
 	}
