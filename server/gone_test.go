@@ -26,8 +26,10 @@ func TestRunThatIsGoneFromEverywhereIsToldSo(t *testing.T) {
 		v := r.leader().State()
 		return len(v.Archived("dark-101").GetServers()) == 3 && v.Run(lost) == nil
 	})
-	if run := r.asks(lost); run["report"] != nil {
-		t.Errorf("while it is archived, a report of it ends with %v", run["report"])
+	for _, what := range []string{"report", "explain"} {
+		if err := r.asks(lost)[what]; err != nil {
+			t.Errorf("while it is archived, %s of it ends with %v", what, err)
+		}
 	}
 	for _, u := range r.servers {
 		r.kill(u)
@@ -81,7 +83,8 @@ func (r *region) asks(run string) map[string]error {
 	watched := ended(err, func() error { _, err := watch.Recv(); return err })
 	export, err := user.ExportArchived(ctx, &pb.ExportArchivedRequest{Run: run})
 	exported := ended(err, func() error { _, err := export.Recv(); return err })
-	return map[string]error{"report": reported, "live": live, "watch": watched, "export": exported}
+	_, explained := user.ExplainGuards(ctx, &pb.ExplainGuardsRequest{Run: run})
+	return map[string]error{"report": reported, "live": live, "watch": watched, "export": exported, "explain": explained}
 }
 
 // listsAsGone looks for a run's line among runs and archived ones.

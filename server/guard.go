@@ -194,7 +194,7 @@ func (d *controlDoor) ExceptGuards(ctx context.Context, req *pb.ExceptGuardsRequ
 }
 
 // ExplainGuards says what each guardrail of the cluster says about a plan that
-// would begin now: that of a file, or of a run that is kept.
+// would begin now: that of a file, or of a run, which an archive may have.
 func (d *controlDoor) ExplainGuards(ctx context.Context, req *pb.ExplainGuardsRequest) (*pb.ExplainGuardsResponse, error) {
 	view, err := d.read(ctx)
 	if err != nil {
@@ -202,9 +202,9 @@ func (d *controlDoor) ExplainGuards(ctx context.Context, req *pb.ExplainGuardsRe
 	}
 	made, source := (*pb.Plan)(nil), req.GetSource()
 	if req.GetRun() != "" {
-		r := view.Run(req.GetRun())
-		if r == nil {
-			return nil, refusef(pb.Refusal_REFUSAL_UNKNOWN, "list the runs with: squall get runs", "there is no run %q", req.GetRun())
+		r, err := d.keeper.find(ctx, view, req.GetRun())
+		if err != nil {
+			return nil, err
 		}
 		made, source = r.GetPlan(), r.GetSource()
 	} else if _, made, err = d.plan(view, draft{experiment: req.GetExperiment(), aim: req.GetAim(), file: req.GetFile(), source: source, later: true}); err != nil {
