@@ -94,7 +94,7 @@ func (o *serverOptions) config() (cfg control.Config, err error) {
 			err = errors.Join(err, closeDoors(cfg))
 		}
 	}()
-	cfg = control.Config{Dir: o.dir, Timing: consensus.LAN()}
+	cfg = control.Config{Version: readBuildInfo().Version, Dir: o.dir, Timing: consensus.LAN()}
 	if cfg.Archive, err = o.archive.limits(); err != nil {
 		return cfg, usage(fmt.Errorf("--archive-%w", err))
 	}

@@ -93,3 +93,12 @@ func FuzzMetricsAddress(f *testing.F) {
 		}
 	})
 }
+
+// TestServersAreOfTheBuildThatVersionSays: metrics tell the version of a package.
+func TestServersAreOfTheBuildThatVersionSays(t *testing.T) {
+	defer func(was string) { packaged = was }(packaged)
+	packaged = "1.2.3"
+	if cfg, _ := (&serverOptions{bundle: t.TempDir()}).config(); cfg.Version != "1.2.3" {
+		t.Errorf("the server is of version %q", cfg.Version)
+	}
+}

@@ -52,6 +52,8 @@ type Config struct {
 	// Bundle is this server's identity, and lists all servers with the
 	// addresses of their doors.
 	Bundle *pki.Bundle
+	// Version is the version of the build, as metrics tell it; empty is none.
+	Version string
 	// Dir holds everything that outlives the process.
 	Dir string
 	// Doors accept agents, users and servers.

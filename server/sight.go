@@ -30,7 +30,7 @@ func (s *Server) sight() observe.Sight {
 	age, ever := s.confirmedAge()
 	now, _ := s.clusterTime()
 	return observe.Sight{
-		Server: s.id, View: s.machine.View(), Consensus: s.consensus.Standing(),
+		Server: s.id, Version: s.cfg.Version, View: s.machine.View(), Consensus: s.consensus.Standing(),
 		Now: s.now(), Doubt: now.Doubt, WallOff: time.Duration(s.walls.off.Load()),
 		Confirmed: age, Ever: ever, Lease: Lease,
 		Silent: s.silence(), Agents: s.fleet.Connected(), Unrecorded: len(s.unrecorded()),

@@ -1,7 +1,8 @@
 package observe
 
 import (
-	"runtime/debug"
+	"cmp"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -52,10 +53,8 @@ func (f figure) kind() prometheus.ValueType {
 var table = slices.Concat(ofServer, ofState, ofSinks)
 
 var ofServer = []figure{
-	{"squall_build_info", "The build of this server; always 1.", []string{"version", "goversion"}, func(_ *picture, to sums) {
-		if build, ok := debug.ReadBuildInfo(); ok {
-			to.add(1, strings.Trim(build.Main.Version, "()"), build.GoVersion)
-		}
+	{"squall_build_info", "The build of this server; always 1.", []string{"version", "goversion"}, func(p *picture, to sums) {
+		to.add(1, cmp.Or(p.Version, "devel"), runtime.Version())
 	}},
 	{"squall_server_ready", "1 while /readyz says yes: this server knows a leader and has applied what that had committed, within the lease.", nil, func(p *picture, to sums) {
 		ok, _ := Ready(p.Sight)

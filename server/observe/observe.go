@@ -27,8 +27,9 @@ import (
 
 // Sight is a server at one moment.
 type Sight struct {
-	// Server is its id.
+	// Server is its id, and Version that of its build, empty where it has none.
 	Server    string
+	Version   string
 	View      *state.View
 	Consensus consensus.Standing
 	// Now is cluster time, or the wall clock before there is one. Doubt is how far it

@@ -3,6 +3,7 @@ package observe_test
 import (
 	"fmt"
 	"math"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -131,6 +132,68 @@ func (b *book) slot(schedule, civil string, late time.Duration) {
 	b.apply(&pb.Command{Kind: &pb.Command_AdmitRun{AdmitRun: admit}})
 	b.step(admit.GetRun(), "a1", pb.StepState_STEP_STATE_REFUSED, 0)
 	b.finish(admit.GetRun(), pb.Verdict_VERDICT_NOT_STARTED)
+}
+
+// TestRunsOfExperimentsThatNobodyKnewAreAnIncrease: one may begin and end between two looks.
+func TestRunsOfExperimentsThatNobodyKnewAreAnIncrease(t *testing.T) {
+	b := newBook(t)
+	b.host("a1", "zone-a", "a")
+	b.values()
+	for i, v := range []pb.Verdict{pb.Verdict_VERDICT_FAIL, pb.Verdict_VERDICT_FAIL, pb.Verdict_VERDICT_PASS} {
+		id := fmt.Sprint("dark-", i)
+		b.run(id, "dark", "a1")
+		b.step(id, "a1", pb.StepState_STEP_STATE_REVERTED, pb.RevertCause_REVERT_CAUSE_END)
+		b.finish(id, v)
+	}
+	const failed, passed = `squall_runs_total{experiment="dark",verdict="fail"}`, `squall_runs_total{experiment="dark",verdict="pass"}`
+	b.holds(map[string]float64{failed: 0, passed: 0})
+	for range 2 {
+		b.holds(map[string]float64{failed: 2, passed: 1})
+	}
+}
+
+// TestSlotThatComesToSomethingElseIsCountedAgain: it had begun, and its run was
+// skipped at the gate, or another try was refused.
+func TestSlotThatComesToSomethingElseIsCountedAgain(t *testing.T) {
+	b := newBook(t)
+	b.host("a1", "zone-a", "a")
+	b.apply(&pb.Command{Kind: &pb.Command_PutSchedule{PutSchedule: &pb.PutSchedule{
+		Name: "weekly", After: "2027-01-01T00:00",
+		Experiment: &pb.Experiment{Version: 1, Name: "dark", Schedule: &pb.Schedule{Cron: "0 10 * * *", Timezone: "UTC", Retry: 1}},
+	}}})
+	b.values()
+	ends := func(run, civil, skipped string) {
+		t.Helper()
+		start, _ := time.Parse("2006-01-02T15:04", civil)
+		b.now = start.UnixNano()
+		admit := admission(run, "dark", "a1")
+		admit.Slot = &pb.SlotRef{Schedule: "weekly", Slot: civil, UntilUnixNanos: math.MaxInt64}
+		b.apply(&pb.Command{Kind: &pb.Command_AdmitRun{AdmitRun: admit}})
+		b.values() // a look finds it begun
+		b.apply(
+			&pb.Command{Kind: &pb.Command_EndRun{EndRun: &pb.EndRun{Run: run}}},
+			&pb.Command{Kind: &pb.Command_Finish{Finish: &pb.Finish{Run: run, Verdict: pb.Verdict_VERDICT_NOT_STARTED, Skipped: skipped}}},
+		)
+	}
+	const onTime, skipped, refused = `squall_schedule_slots_total{outcome="on_time"}`, `squall_schedule_slots_total{outcome="skipped"}`, `squall_schedule_slots_total{outcome="refused"}`
+	ends("one", "2027-01-19T10:00", "a rule")
+	b.holds(map[string]float64{onTime: 1, skipped: 1, refused: 0})
+	ends("two", "2027-01-20T10:00", "")
+	b.holds(map[string]float64{onTime: 2, skipped: 1, refused: 0})
+	b.apply(&pb.Command{Kind: &pb.Command_PassSlot{PassSlot: &pb.PassSlot{
+		Slot: &pb.SlotRef{Schedule: "weekly", Slot: "2027-01-20T10:00", Try: 2}, Outcome: pb.SlotOutcome_SLOT_OUTCOME_REFUSED,
+	}}})
+	for range 2 {
+		b.holds(map[string]float64{onTime: 2, skipped: 1, refused: 1})
+	}
+}
+
+// TestBuildIsWhatTheServerSays it is.
+func TestBuildIsWhatTheServerSays(t *testing.T) {
+	b := newBook(t)
+	b.holds(map[string]float64{fmt.Sprintf("squall_build_info{goversion=%q,version=\"devel\"}", runtime.Version()): 1})
+	b.sight.Version = "1.2.3"
+	b.holds(map[string]float64{fmt.Sprintf("squall_build_info{goversion=%q,version=\"1.2.3\"}", runtime.Version()): 1})
 }
 
 func TestArchiveTellsWhatItHasAndLacks(t *testing.T) {
