@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -223,6 +224,7 @@ func TestVerifyNamesFilesThatCantBeRead(t *testing.T) {
 		}
 	}
 	all := k.archive.Entries()
+	slices.SortFunc(all, func(a, b archive.Entry) int { return strings.Compare(a.Run(), b.Run()) })
 	path := filepath.Join(dir, all[0].File)
 	loop := strings.Repeat("/", max(0, int(all[0].Bytes)-len(path))) + path // as long as the file was
 	if err := cmp.Or(os.Remove(path), os.Symlink(loop, path), os.Remove(filepath.Join(dir, all[1].File))); err != nil {

@@ -114,7 +114,7 @@ func TestSchedulesTellPausesAndMissedSlots(t *testing.T) {
 	missed := passSlot("weekly", "2026-12-03T10:00", 0)
 	missed.GetPassSlot().Outcome = pb.SlotOutcome_SLOT_OUTCOME_MISSED
 	drill := inSlot(gated("r", planOf(0, "d")), "weekly", "2026-12-04T10:00", 0)
-	b.must(missed, drill, endsAs("r", pb.Verdict_VERDICT_FAIL))
+	b.must(missed, drill, prepare("r"), endRun("r", pb.EndCause_END_CAUSE_ABORT_RULE), endsAs("r", pb.Verdict_VERDICT_FAIL))
 	if got := told(b.m.View(), "ops"); !slices.Equal(got, []string{"weekly/slot.missed/2026-12-03T10:00/1", "weekly/schedule.paused/r"}) {
 		t.Fatalf("it is told %v", got)
 	}
