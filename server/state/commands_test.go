@@ -26,8 +26,10 @@ func TestWhatTheLeaderDecidesIsNotForwarded(t *testing.T) {
 		endRun("r", pb.EndCause_END_CAUSE_COMPLETE), endRun("r", pb.EndCause_END_CAUSE_ABORT_RULE), seal("r"),
 		inSlot(admit("r", planOf(0, "a")), "s", "2026-12-01T10:00", 0), passSlot("s", "2026-12-01T10:00", 0), holdSlot("s", "2026-12-01T10:00"),
 		delivered(&pb.SinkProgress{Sink: "s"}),
-		{Kind: &pb.Command_AcceptTime{AcceptTime: &pb.AcceptTime{}}}, {Kind: &pb.Command_RaiseEpoch{RaiseEpoch: &pb.RaiseEpoch{}}},
-		{Kind: &pb.Command_SetRules{SetRules: &pb.SetRules{Version: Rules}}}, {},
+		{Kind: &pb.Command_AcceptTime{AcceptTime: &pb.AcceptTime{}}},
+		{Kind: &pb.Command_RaiseEpoch{RaiseEpoch: &pb.RaiseEpoch{}}},
+		{Kind: &pb.Command_SetRules{SetRules: &pb.SetRules{Version: Rules}}},
+		{},
 	} {
 		if Forwarded(c) {
 			t.Errorf("forwarded is %v", c)
@@ -38,7 +40,8 @@ func TestWhatTheLeaderDecidesIsNotForwarded(t *testing.T) {
 		halt("h"), resume("h"), admit("r", planOf(0, "a")), endRun("r", pb.EndCause_END_CAUSE_UNDO), forget("a"), confirmDamage("a", "1"),
 		putSchedule("s", "2026-12-01T10:00"), removeSchedule("s"), pauseSchedule("s", true), putFile("x", "y"), removeFile("x", ""),
 		putDays("d", "2026-12-31"), removeDays("d"), putSink("s"), removeSink("s"), settle("s", true), setGuard(protects("host=a"), false),
-		removeGuard("g"), except("x", t0), {Kind: &pb.Command_PruneArchived{PruneArchived: &pb.PruneArchived{}}},
+		removeGuard("g"), except("x", t0),
+		{Kind: &pb.Command_PruneArchived{PruneArchived: &pb.PruneArchived{}}},
 		{Kind: &pb.Command_AcceptTime{AcceptTime: &pb.AcceptTime{WallOffNanos: 5e9}}},
 	} {
 		if !Forwarded(c) {
