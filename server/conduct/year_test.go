@@ -218,7 +218,12 @@ func (y *year) comesUp(kept []byte) {
 // The servers come up anew behind a clock that is fast by 90 minutes, cluster time
 // is in doubt for a day, nobody leads for a week, and a snapshot is restored that
 // is two days old. Each slot begins one run, try by try, or is on record.
-func TestEverySlotOnceInAYear(t *testing.T) { passYear(t) }
+func TestEverySlotOnceInAYear(t *testing.T) {
+	if testing.Short() {
+		t.Skip("SKIPPED: it is one goroutine, and takes minutes under the race detector")
+	}
+	passYear(t)
+}
 
 // BenchmarkYear is how long that takes. The baseline is the calendars alone: going
 // through the same slots.
