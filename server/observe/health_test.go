@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -63,9 +64,9 @@ func TestHealthSaysWhyInPlainWords(t *testing.T) {
 // hangs, however often somebody asks.
 func TestHealthIsToldThoughTheServerHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		hang, looks := make(chan struct{}), 0
+		hang, looks := make(chan struct{}), atomic.Int32{}
 		o := observe.New(func() observe.Sight {
-			looks++
+			looks.Add(1)
 			<-hang
 			return observe.Sight{View: state.New().View()}
 		})
@@ -76,8 +77,8 @@ func TestHealthIsToldThoughTheServerHangs(t *testing.T) {
 				t.Errorf("%s answers %d %q after %s", path, code, text, took)
 			}
 		}
-		if looks != 1 {
-			t.Errorf("%d looks hang", looks)
+		if n := looks.Load(); n != 1 {
+			t.Errorf("%d looks hang", n)
 		}
 		close(hang)
 	})
