@@ -58,7 +58,7 @@ func (w *watchedWriter) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// newRootCmd puts the commands together. A new command is one line here.
+// newRootCmd puts the commands together.
 func newRootCmd(a *app) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "squall",
@@ -79,20 +79,30 @@ func newRootCmd(a *app) *cobra.Command {
 	_ = root.RegisterFlagCompletionFunc("output", func(c *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		return outputsOf(c), cobra.ShellCompDirectiveNoFileComp
 	}) // the flag is there
-	root.AddCommand(
+	root.AddCommand(commands(a)...)
+	root.AddCommand(labRoles()...)
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	refuseUsage(root)
+	refuseTopics(root)
+	return root
+}
+
+// commands are all but the lab's own roles. A new one is one line here.
+func commands(a *app) []*cobra.Command {
+	return []*cobra.Command{
 		newAgentCmd(a),
 		newAgentWorkerCmd(a),
 		newCalendarCmd(a),
 		newCatalogCmd(a),
 		newConfigCmd(a),
+		newConfirmCmd(a),
 		newDescribeCmd(a),
 		newDoctorCmd(a),
 		newExperimentCmd(a),
 		newExplainCmd(a),
-		newGetCmd(a),
 		newForgetCmd(a),
-		newScheduleCmd(a),
-		newConfirmCmd(a),
+		newGetCmd(a),
 		newGuardCmd(a),
 		newHaltCmd(a),
 		newHelperCmd(a),
@@ -107,17 +117,12 @@ func newRootCmd(a *app) *cobra.Command {
 		newReportCmd(a),
 		newResumeCmd(a),
 		newRunCmd(a),
+		newScheduleCmd(a),
 		newServerCmd(a),
 		newShopCmd(a),
 		newStatusCmd(a),
 		newUndoCmd(a),
 		newValidateCmd(a),
 		newVersionCmd(a),
-	)
-	root.AddCommand(labRoles()...)
-	root.InitDefaultHelpCmd()
-	root.InitDefaultCompletionCmd()
-	refuseUsage(root)
-	refuseTopics(root)
-	return root
+	}
 }

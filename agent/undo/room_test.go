@@ -16,10 +16,7 @@ func TestDiskThatBecameReadOnlyHasNoRoom(t *testing.T) {
 	hosttest.RequireRoot(t)
 	hosttest.OwnMounts(t)
 	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=256m"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	hosttest.MountMemory(t, dir, 256<<20)
 	room := func() error { return realDisk{}.Room(filepath.Join(dir, "room"), 1<<16) }
 	if err := room(); err != nil {
 		t.Errorf("with 256 MiB free: %v", err)

@@ -6,15 +6,13 @@ import (
 	"encoding/binary"
 	"errors"
 	"iter"
-	"os"
-	"runtime"
 	"slices"
-	"strconv"
 	"testing"
 
 	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
 
+	"squall/agent/host/hosttest"
 	"squall/proto/canon"
 	pb "squall/proto/squall/v1"
 )
@@ -180,49 +178,22 @@ func TestEveryByteIsSyncedBeforeTheFileHasItsName(t *testing.T) {
 // On a full disk the run is refused, nothing is left of the try, what was there
 // is read, and with room it is kept.
 func TestFullDiskRefusesAndHeals(t *testing.T) {
-	onSmallDisk(t, 512<<10, func(dir string) {
-		a := opened(t, dir)
-		put(t, a, record(1, 100))
-		_, err := a.Put(record(2, 20_000))
-		if !errors.Is(err, unix.ENOSPC) || !errors.Is(err, ErrDisk) {
-			t.Fatalf("on a full disk: %v", err)
-		}
-		if files(t, dir) != 1 {
-			t.Errorf("the folder has %d files", files(t, dir))
-		}
-		whole(t, a, record(1, 100))
-		put(t, a, record(3, 100))
-		whole(t, opened(t, dir), record(3, 100))
-	})
-}
-
-// onSmallDisk runs a test in a mount namespace of its own, in a folder with
-// little room. Both end with the thread.
-func onSmallDisk(t *testing.T, bytes int, test func(dir string)) {
-	t.Helper()
-	dir, done := t.TempDir(), make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // for good: the thread ends with its namespace
-		var err error
-		defer func() { done <- err }()
-		if err = unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_FS); err != nil {
-			return
-		}
-		if err = unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-			return
-		}
-		if err = unix.Mount("squall-archive", dir, "tmpfs", 0, "size="+strconv.Itoa(bytes)); err != nil {
-			return
-		}
-		test(dir)
-	}()
-	switch err := <-done; {
-	case err == nil:
-	case os.Getenv("CI") == "true":
-		t.Fatalf("a small disk can't be had: %v", err)
-	default:
-		t.Skipf("SKIPPED: a small disk can't be had: %v", err)
+	hosttest.RequireRoot(t)
+	hosttest.OwnMounts(t)
+	dir := t.TempDir()
+	hosttest.MountMemory(t, dir, 512<<10)
+	a := opened(t, dir)
+	put(t, a, record(1, 100))
+	_, err := a.Put(record(2, 20_000))
+	if !errors.Is(err, unix.ENOSPC) || !errors.Is(err, ErrDisk) {
+		t.Fatalf("on a full disk: %v", err)
 	}
+	if files(t, dir) != 1 {
+		t.Errorf("the folder has %d files", files(t, dir))
+	}
+	whole(t, a, record(1, 100))
+	put(t, a, record(3, 100))
+	whole(t, opened(t, dir), record(3, 100))
 }
 
 // No file is taken for a run unless it is one, to the last byte.

@@ -25,10 +25,7 @@ func smallDisk(t *testing.T, c *control, bytes int) (empty func()) {
 	hosttest.RequireRoot(t)
 	hosttest.OwnMounts(t)
 	disk := t.TempDir()
-	if err := unix.Mount("squall-archive", disk, "tmpfs", 0, fmt.Sprint("size=", bytes)); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = unix.Unmount(disk, unix.MNT_DETACH) }) // else it ends with the thread
+	hosttest.MountMemory(t, disk, bytes)
 	filler := filepath.Join(disk, "filler")
 	if err := os.WriteFile(filler, make([]byte, 2*bytes), 0o600); !errors.Is(err, unix.ENOSPC) {
 		t.Fatalf("a small disk is filled with %v", err)

@@ -46,6 +46,16 @@ func MountDisk(t testing.TB, dir string, size int64) {
 	t.Cleanup(func() { run(t, "umount", "-l", dir) })
 }
 
+// MountMemory mounts a file system in memory on a folder, with room for that many
+// bytes, in the mounts of OwnMounts.
+func MountMemory(t testing.TB, dir string, size int) {
+	t.Helper()
+	if err := unix.Mount("squall-test", dir, "tmpfs", 0, fmt.Sprint("size=", size)); err != nil {
+		t.Fatalf("mount a small disk: %v", err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) }) // else it ends with the thread
+}
+
 // FreezeDisk lets a folder's file system answer no more, until thaw is called, or
 // the test ends, even by a signal.
 func FreezeDisk(t testing.TB, dir string) (thaw func()) {
