@@ -53,18 +53,10 @@ func newCalendarGetCmd(a *app) *cobra.Command {
 }
 
 func newCalendarRemoveCmd(a *app) *cobra.Command {
-	var req pb.RemoveCalendarRequest
-	c := &cobra.Command{
-		Use: "remove NAME", Short: "Drop a calendar that no schedule names", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeCalendars(),
-		RunE: func(c *cobra.Command, args []string) error {
-			req.Id, req.Name = newID(), args[0]
-			return askAndShow(c.Context(), a, pb.ControlServiceClient.RemoveCalendar, &req, func(resp *pb.RemoveCalendarResponse) view {
-				return sentenced(resp, args[0], "calendar "+args[0]+" is removed")
-			})
-		},
-	}
-	c.Flags().StringVar(&req.Reason, "reason", "", "why, for the record")
-	return c
+	return removeCmd(a, "remove NAME", "Drop a calendar that no schedule names", "calendar", a.completeCalendars(), pb.ControlServiceClient.RemoveCalendar,
+		func(name, reason string) *pb.RemoveCalendarRequest {
+			return &pb.RemoveCalendarRequest{Id: newID(), Name: name, Reason: reason}
+		})
 }
 
 // listCalendars are all calendars, by name.

@@ -59,12 +59,7 @@ func (a *app) completeExperiments() completion {
 
 // completeCalendars offers the calendars that are kept, as the first argument.
 func (a *app) completeCalendars() completion {
-	return onlyArgument(a.completeLive(func(ctx context.Context, c *client, add func(string)) {
-		calendars, _ := listCalendars(ctx, c)
-		for _, k := range calendars.GetCalendars() {
-			add(k.GetName())
-		}
-	}))
+	return completeListed(a, listCalendars, calendarsView)
 }
 
 // onlyArgument offers nothing behind the first argument.
@@ -90,23 +85,11 @@ func orFile(offer completion) completion {
 
 // completeSchedules offers the schedules that are kept, as the only argument.
 func (a *app) completeSchedules() completion {
-	return onlyArgument(a.completeLive(func(ctx context.Context, c *client, add func(string)) {
-		schedules, _ := listSchedules(ctx, c)
-		for _, s := range schedules.GetSchedules() {
-			add(s.GetName())
-		}
-	}))
+	return completeListed(a, listSchedules, schedulesView)
 }
 
 // completeSinks offers the sinks that are kept, as the first argument.
-func (a *app) completeSinks() completion {
-	return onlyArgument(a.completeLive(func(ctx context.Context, c *client, add func(string)) {
-		sinks, _ := listSinks(ctx, c)
-		for _, s := range sinks.GetSinks() {
-			add(s.GetSink().GetName())
-		}
-	}))
-}
+func (a *app) completeSinks() completion { return completeListed(a, listSinks, sinksView) }
 
 // completeHosts offers what a host of the registry has: its name, zone, room or roles.
 func (a *app) completeHosts(of func(*pb.Host) []string) completion {

@@ -86,20 +86,11 @@ func newExperimentGetCmd(a *app) *cobra.Command {
 }
 
 func newExperimentRemoveCmd(a *app) *cobra.Command {
-	var req pb.RemoveExperimentRequest
-	c := &cobra.Command{
-		Use: "remove NAME[@DIGEST]", Short: "Drop a kept file, or one version of it, that no schedule pins", Args: cobra.ExactArgs(1),
-		ValidArgsFunction: a.completeExperiments(),
-		RunE: func(c *cobra.Command, args []string) error {
-			req.Id = newID()
-			req.Name, req.Digest, _ = strings.Cut(args[0], "@")
-			return askAndShow(c.Context(), a, pb.ControlServiceClient.RemoveExperiment, &req, func(resp *pb.RemoveExperimentResponse) view {
-				return sentenced(resp, args[0], "experiment "+args[0]+" is removed")
-			})
-		},
-	}
-	c.Flags().StringVar(&req.Reason, "reason", "", "why, for the record")
-	return c
+	return removeCmd(a, "remove NAME[@DIGEST]", "Drop a kept file, or one version of it, that no schedule pins", "experiment", a.completeExperiments(), pb.ControlServiceClient.RemoveExperiment,
+		func(version, reason string) *pb.RemoveExperimentRequest {
+			name, digest, _ := strings.Cut(version, "@")
+			return &pb.RemoveExperimentRequest{Id: newID(), Name: name, Digest: digest, Reason: reason}
+		})
 }
 
 // listExperiments are all files that are kept, by name.

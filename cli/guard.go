@@ -154,18 +154,10 @@ func guardSetView(name string, resp *pb.SetGuardResponse) view {
 }
 
 func newGuardRemoveCmd(a *app) *cobra.Command {
-	var req pb.RemoveGuardRequest
-	c := &cobra.Command{
-		Use: "remove NAME", Short: "Drop a guardrail", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeGuards(),
-		RunE: func(c *cobra.Command, args []string) error {
-			req.Id, req.Name = newID(), args[0]
-			return askAndShow(c.Context(), a, pb.ControlServiceClient.RemoveGuard, &req, func(resp *pb.RemoveGuardResponse) view {
-				return sentenced(resp, args[0], "guardrail "+args[0]+" is removed")
-			})
-		},
-	}
-	c.Flags().StringVar(&req.Reason, "reason", "", "why, for the record")
-	return c
+	return removeCmd(a, "remove NAME", "Drop a guardrail", "guardrail", a.completeGuards(), pb.ControlServiceClient.RemoveGuard,
+		func(name, reason string) *pb.RemoveGuardRequest {
+			return &pb.RemoveGuardRequest{Id: newID(), Name: name, Reason: reason}
+		})
 }
 
 func newGuardExceptCmd(a *app) *cobra.Command {

@@ -137,18 +137,10 @@ func toldWord(t *pb.SinkTrial) string {
 }
 
 func newNotifyRemoveCmd(a *app) *cobra.Command {
-	var req pb.RemoveSinkRequest
-	c := &cobra.Command{
-		Use: "remove NAME", Short: "Drop a sink that no schedule names, with what it has yet to be told", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeSinks(),
-		RunE: func(c *cobra.Command, args []string) error {
-			req.Id, req.Name = newID(), args[0]
-			return askAndShow(c.Context(), a, pb.ControlServiceClient.RemoveSink, &req, func(resp *pb.RemoveSinkResponse) view {
-				return sentenced(resp, args[0], "sink "+args[0]+" is removed")
-			})
-		},
-	}
-	c.Flags().StringVar(&req.Reason, "reason", "", "why, for the record")
-	return c
+	return removeCmd(a, "remove NAME", "Drop a sink that no schedule names, with what it has yet to be told", "sink", a.completeSinks(), pb.ControlServiceClient.RemoveSink,
+		func(name, reason string) *pb.RemoveSinkRequest {
+			return &pb.RemoveSinkRequest{Id: newID(), Name: name, Reason: reason}
+		})
 }
 
 // listSinks are all sinks, by name.

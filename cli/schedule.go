@@ -115,21 +115,21 @@ func scheduleCmd(a *app, use, short string, show func(*pb.Scheduled) view) *cobr
 }
 
 func showSchedule(ctx context.Context, a *app, name string, show func(*pb.Scheduled) view) error {
+	return onSchedule(ctx, a, name, func(_ *client, s *pb.Scheduled) error { return a.show(show(s)) })
+}
+
+// onSchedule asks for one schedule whole, and goes on with it.
+func onSchedule(ctx context.Context, a *app, name string, then func(*client, *pb.Scheduled) error) error {
 	client, err := a.connect()
 	if err != nil {
 		return err
 	}
 	defer client.close()
-	s, err := getSchedule(ctx, client, name)
+	s, err := askWhole[pb.Scheduled](ctx, client, pb.ControlServiceClient.GetSchedule, &pb.GetScheduleRequest{Name: name})
 	if err != nil {
 		return err
 	}
-	return a.show(show(s))
-}
-
-// getSchedule is one schedule whole.
-func getSchedule(ctx context.Context, c *client, name string) (*pb.Scheduled, error) {
-	return askWhole[pb.Scheduled](ctx, c, pb.ControlServiceClient.GetSchedule, &pb.GetScheduleRequest{Name: name})
+	return then(client, s)
 }
 
 func schedulesView(resp *pb.ListSchedulesResponse) view {
@@ -176,20 +176,13 @@ func newScheduleShowCmd(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "show NAME", Short: "One schedule whole", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeSchedules(),
 		RunE: func(c *cobra.Command, args []string) error {
-			client, err := a.connect()
-			if err != nil {
-				return err
-			}
-			defer client.close()
-			s, err := getSchedule(c.Context(), client, args[0])
-			if err != nil {
-				return err
-			}
-			next, err := ask(c.Context(), client, pb.ControlServiceClient.NextSlots, &pb.NextSlotsRequest{Name: args[0], Count: 3})
-			if err != nil {
-				return err
-			}
-			return a.show(scheduleView(s, next))
+			return onSchedule(c.Context(), a, args[0], func(client *client, s *pb.Scheduled) error {
+				next, err := ask(c.Context(), client, pb.ControlServiceClient.NextSlots, &pb.NextSlotsRequest{Name: args[0], Count: 3})
+				if err != nil {
+					return err
+				}
+				return a.show(scheduleView(s, next))
+			})
 		},
 	}
 }
@@ -262,66 +255,6 @@ func countWord(n uint32) string {
 	return fmt.Sprint(n)
 }
 
-func historyView(s *pb.Scheduled) view {
-	v := view{
-		message: &pb.Scheduled{Name: s.GetName(), History: s.GetHistory(), Held: s.GetHeld(), Retry: s.GetRetry()},
-		table: func(w io.Writer, wide bool) {
-			historyTable(w, s.GetHistory(), wide)
-			waitingLines(w, s)
-		},
-	}
-	for _, h := range s.GetHistory() {
-		v.names = append(v.names, h.GetSlot())
-	}
-	return v
-}
-
-// waitingLines are the slot that waits until cluster time is in doubt no more, and
-// the one that is tried again.
-func waitingLines(w io.Writer, s *pb.Scheduled) {
-	if h := s.GetHeld(); h != nil {
-		fmt.Fprintf(w, "  waits\tslot %s since %s: cluster time is in doubt: %s\n", h.GetSlot(), clockTime(h.GetSinceUnixNanos()), h.GetWhy())
-	}
-	if r := s.GetRetry(); r != nil {
-		fmt.Fprintf(w, "  tries again\tslot %s at %s, try %d\n", r.GetSlot().GetSlot(), clockTime(r.GetAtUnixNanos()), r.GetSlot().GetTry())
-	}
-}
-
-func historyTable(w io.Writer, history []*pb.SlotRecord, wide bool) {
-	if len(history) == 0 {
-		fmt.Fprintln(w, "no slot has come yet")
-		return
-	}
-	fmt.Fprintln(w, "SLOT\tBECAME\tVERDICT\tRUN\tTRIES\tWHY"+when(wide, "\tEARLIER RUNS"))
-	for _, h := range history {
-		slot := h.GetSlot()
-		if h.GetCount() > 1 {
-			slot = fmt.Sprintf("%d from %s to %s", h.GetCount(), h.GetFrom(), slot)
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s%s\n", slot, text.Word(h.GetOutcome()), verdictOf(h), orDash(h.GetRun()), triesOf(h), orDash(h.GetWhy()),
-			when(wide, "\t"+orDash(strings.Join(h.GetEarlier(), " "))))
-	}
-}
-
-// verdictOf is what a slot's run came to.
-func verdictOf(h *pb.SlotRecord) string {
-	switch {
-	case h.GetRun() == "":
-		return "-"
-	case h.GetVerdict() == pb.Verdict_VERDICT_UNSPECIFIED:
-		return "under way"
-	}
-	return text.Word(h.GetVerdict())
-}
-
-// triesOf is how many runs a slot began.
-func triesOf(h *pb.SlotRecord) string {
-	if h.GetRun() == "" {
-		return "-"
-	}
-	return fmt.Sprint(1 + len(h.GetEarlier()))
-}
-
 func newSchedulePauseCmd(a *app, use, short string, paused bool) *cobra.Command {
 	req := &pb.PauseScheduleRequest{Paused: paused}
 	c := &cobra.Command{
@@ -382,18 +315,11 @@ func newScheduleRunNowCmd(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use: "run-now NAME", Short: "Run a schedule's experiment now, beside its slots, and stay to the verdict", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeSchedules(),
 		RunE: func(c *cobra.Command, args []string) error {
-			client, err := a.connect()
-			if err != nil {
-				return err
-			}
-			defer client.close()
-			s, err := getSchedule(c.Context(), client, args[0])
-			if err != nil {
-				return err
-			}
-			return a.carryOut(c.Context(), &pb.RunRequest{
-				Id: newID(), Experiment: s.GetExperiment(), Aim: s.GetAim(), File: s.GetName() + ".yaml", Source: s.GetSource(), Why: o.why,
-			}, o, nil)
+			return onSchedule(c.Context(), a, args[0], func(_ *client, s *pb.Scheduled) error {
+				return a.carryOut(c.Context(), &pb.RunRequest{
+					Id: newID(), Experiment: s.GetExperiment(), Aim: s.GetAim(), File: s.GetName() + ".yaml", Source: s.GetSource(), Why: o.why,
+				}, o, nil)
+			})
 		},
 	}
 	o.register(c)
