@@ -46,21 +46,26 @@ func part(run int) []string {
 	return names
 }
 
+// admissions lets runs in, one after the other, and out again.
+func admissions(b *testing.B, next func(*pb.Command) *pb.Outcome) {
+	plan := planOf(0, part(100)...)
+	b.ResetTimer()
+	for i := range b.N {
+		run := fmt.Sprint("x", i)
+		if o := next(admit(run, plan)); o.GetRefused() != nil {
+			b.Fatal(o.GetRefused())
+		}
+		next(endRun(run, pb.EndCause_END_CAUSE_UNDO))
+		next(finish(run))
+	}
+}
+
 // BenchmarkAdmission lets a run in, and out again, beside others.
 func BenchmarkAdmission(b *testing.B) {
 	for _, c := range []struct{ hosts, runs int }{{6000, 1}, {6000, 63}, {60_000, 1}, {60_000, 63}} {
 		b.Run(fmt.Sprintf("hosts=%d/runs=%d", c.hosts, c.runs), func(b *testing.B) {
 			_, next := crowd(b, c.hosts, c.runs)
-			plan := planOf(0, part(100)...)
-			b.ResetTimer()
-			for i := range b.N {
-				run := fmt.Sprint("x", i)
-				if o := next(admit(run, plan)); o.GetRefused() != nil {
-					b.Fatal(o.GetRefused())
-				}
-				next(endRun(run, pb.EndCause_END_CAUSE_UNDO))
-				next(finish(run))
-			}
+			admissions(b, next)
 		})
 	}
 }
@@ -86,16 +91,7 @@ func BenchmarkGuardedAdmission(b *testing.B) {
 					b.Fatal(o.GetRefused())
 				}
 			}
-			plan := planOf(0, part(100)...)
-			b.ResetTimer()
-			for i := range b.N {
-				run := fmt.Sprint("x", i)
-				if o := next(admit(run, plan)); o.GetRefused() != nil {
-					b.Fatal(o.GetRefused())
-				}
-				next(endRun(run, pb.EndCause_END_CAUSE_UNDO))
-				next(finish(run))
-			}
+			admissions(b, next)
 		})
 	}
 }
