@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -195,6 +196,26 @@ func elsewhere(err error) bool {
 		return true
 	}
 	return false
+}
+
+// drain takes a stream's messages to its end. What was taken can't be taken back:
+// where it breaks off after the first, no other server is asked to begin anew, and
+// short says what is lacking.
+func drain[M any](receive func() (M, error), take func(M) error, short func() string) error {
+	for n := 0; ; n++ {
+		m, err := receive()
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil && n == 0:
+			return err
+		case err != nil:
+			return status.Error(codes.Aborted, short()+": "+status.Convert(err).Message())
+		}
+		if err := take(m); err != nil {
+			return err
+		}
+	}
 }
 
 // refusal turns a server's error into one with the right exit code. The

@@ -5,6 +5,7 @@ import (
 	"net"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -149,5 +150,22 @@ func TestWithoutAQuorumWhatServersKnowIsJoined(t *testing.T) {
 func TestTextOfOthersCannotCommandATerminal(t *testing.T) {
 	if got := escape("a\x1b[2Jb\u202ec\nd\te"); got != "a\uFFFD[2Jb\uFFFDc\nd\te" {
 		t.Errorf("%q", got)
+	}
+}
+
+// TestWhatIsToldInPartIsToldByNobodyElse: a stream that breaks off before its first
+// message may be asked for elsewhere, one that breaks off behind it may not.
+func TestWhatIsToldInPartIsToldByNobodyElse(t *testing.T) {
+	for told, elsewhereToo := range map[int]bool{0: true, 1: false, 3: false} {
+		left, taken := told, 0
+		err := drain(func() (int, error) {
+			if left--; left < 0 {
+				return 0, status.Error(codes.Unavailable, "the server stops")
+			}
+			return left, nil
+		}, func(int) error { taken++; return nil }, func() string { return "it is short" })
+		if elsewhere(err) != elsewhereToo || taken != told || told > 0 && !strings.Contains(err.Error(), "it is short: the server stops") {
+			t.Errorf("after %d of %d: %v", taken, told, err)
+		}
 	}
 }

@@ -148,23 +148,15 @@ func newArchiveExportCmd(a *app) *cobra.Command {
 // export writes an archived run. What has been written can't be begun again on
 // another server.
 func (c *client) export(ctx context.Context, run string, to io.Writer) error {
-	wrote := false
 	return c.call(ctx, archiveTime, func(ctx context.Context, control pb.ControlServiceClient) error {
 		stream, err := control.ExportArchived(ctx, &pb.ExportArchivedRequest{Run: run})
-		for err == nil {
-			var part *pb.ExportArchivedResponse
-			if part, err = stream.Recv(); err == nil {
-				wrote = true
-				_, err = to.Write(part.GetPart())
-			}
+		if err != nil {
+			return err
 		}
-		switch {
-		case errors.Is(err, io.EOF):
-			return nil
-		case wrote:
-			return fmt.Errorf("export run %q: what is written is not all of it: %w", run, err)
-		}
-		return err
+		return drain(stream.Recv, func(part *pb.ExportArchivedResponse) error {
+			_, err := to.Write(part.GetPart())
+			return err
+		}, func() string { return fmt.Sprintf("run %q is not exported whole", run) })
 	})
 }
 

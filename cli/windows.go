@@ -4,11 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"time"
-
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"squall/cli/show"
 	pb "squall/proto/squall/v1"
@@ -28,25 +24,18 @@ func (a *app) windowsTable(ctx context.Context, c *client, r *pb.RunReport) erro
 	told := 0
 	err = c.call(ctx, windowsTime, func(ctx context.Context, control pb.ControlServiceClient) error {
 		stream, err := control.Windows(ctx, &pb.WindowsRequest{Run: run})
-		for err == nil {
-			var resp *pb.WindowsResponse
-			if resp, err = stream.Recv(); err != nil {
-				break
-			}
+		if err != nil {
+			return err
+		}
+		return drain(stream.Recv, func(resp *pb.WindowsResponse) error {
 			for _, w := range resp.GetWindows() {
 				told++
 				if err := table.Write(w); err != nil {
 					return err
 				}
 			}
-		}
-		switch {
-		case errors.Is(err, io.EOF):
 			return nil
-		case told > 0:
-			return status.Error(codes.Aborted, fmt.Sprintf("the table of run %q is cut short after %d windows: %s", run, told, status.Convert(err).Message()))
-		}
-		return err
+		}, func() string { return fmt.Sprintf("the table of run %q is cut short after %d windows", run, told) })
 	})
 	return errors.Join(err, table.Flush())
 }
